@@ -1,0 +1,72 @@
+"""Files that are either whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import MissingResource
+
+
+def writable_folder(folder: Path) -> Path:
+    """Create `folder` if needed and make sure that a file can be written there.
+
+    Raises:
+      MissingResource: if it cannot be created or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-"):
+            pass
+    except OSError as error:
+        raise MissingResource(
+            f"cannot write to folder {str(folder)!r} ({error.strerror or error}): "
+            "choose another one or change its permissions"
+        ) from None
+    return folder
+
+
+@contextlib.contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that replaces it on success and vanishes on any failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write `content` so that an interruption leaves the old file or none, never half of one."""
+    with staged(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def strict_json(plain: Any, *, indent: int | None = 2) -> str:
+    """JSON text without NaN or Infinity, keys in insertion order."""
+    return json.dumps(plain, indent=indent, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_json(plain: Any) -> str:
+    """SHA-256 of the canonical JSON text of `plain`: the identity of a configuration."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

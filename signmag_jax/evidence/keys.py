@@ -1,0 +1,31 @@
+"""Random keys named by what they are for, so that no result depends on the order of the work."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import jax
+
+from .errors import invalid
+
+
+def root(seed: int) -> jax.Array:
+    """The root key of a run. Every other key is folded from it by name."""
+    if not 0 <= seed < 2**63:
+        raise invalid("0 <= seed < 2**63", seed, "pass a non-negative integer seed")
+    return jax.random.key(seed)
+
+
+def fold(key: jax.Array, *purpose: Any) -> jax.Array:
+    """Fold names and indices into a key: `fold(root(0), "leverage", layer, "q_proj")`.
+
+    Strings are hashed (SHA-256, first 32 bits); integers, also traced ones, are folded as they are.
+    """
+    for part in purpose:
+        key = jax.random.fold_in(key, _word(part) if isinstance(part, str) else part)
+    return key
+
+
+def _word(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")

@@ -1,0 +1,61 @@
+"""Centred moments of vector samples, merged on the host in float64 in a fixed order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, mean (d,) and centred second moment (d, d) of samples; E[x²] − E[x]² is never formed."""
+
+    count: int
+    mean: np.ndarray
+    comoment: np.ndarray
+
+    @classmethod
+    def of(cls, samples: np.ndarray) -> Moments:
+        """Moments of the rows of `samples`, shape (count, d)."""
+        samples = np.asarray(samples, dtype=np.float64)
+        mean = samples.mean(axis=0)
+        centred = samples - mean
+        return cls(samples.shape[0], mean, centred.T @ centred)
+
+    def merge(self, later: Moments) -> Moments:
+        """Chan, Golub and LeVeque's pairwise update; `later` follows `self` in sample order."""
+        count = self.count + later.count
+        shift = later.mean - self.mean
+        mean = self.mean + shift * (later.count / count)
+        cross = np.outer(shift, shift) * (self.count * later.count / count)
+        return Moments(count, mean, self.comoment + later.comoment + cross)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Unbiased covariance of one sample, shape (d, d)."""
+        return self.comoment / (self.count - 1)
+
+    @property
+    def standard_error(self) -> np.ndarray:
+        """Standard error of each mean, shape (d,)."""
+        return np.sqrt(np.diag(self.covariance) / self.count)
+
+    def ratio_of_means(self, numerator: int, denominator: int) -> tuple[float, float]:
+        """mean[numerator] / mean[denominator] and its delta-method standard error."""
+        ratio = float(self.mean[numerator] / self.mean[denominator])
+        direction = np.zeros_like(self.mean)
+        direction[numerator], direction[denominator] = 1.0, -ratio
+        variance = float(direction @ self.covariance @ direction) / self.count
+        return ratio, math.sqrt(max(variance, 0.0)) / abs(float(self.mean[denominator]))
+
+
+def merge_all(parts: Iterable[Moments]) -> Moments:
+    """Merge in the order given."""
+    iterator = iter(parts)
+    total = next(iterator)
+    for part in iterator:
+        total = total.merge(part)
+    return total

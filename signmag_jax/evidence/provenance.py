@@ -1,0 +1,40 @@
+"""Where a number comes from: versions, device, threads, precision, seed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+PACKAGES = ("signmag_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "sympy", "python-flint")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a number depends on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def collect(**particular: Any) -> dict[str, Any]:
+    """Provenance of a computation on the default devices; `particular` adds seed, sizes and the like."""
+    import jax
+
+    devices = jax.devices()
+    return {
+        "versions": versions(),
+        "platform": platform.platform(),
+        "device": {"kind": devices[0].device_kind, "platform": devices[0].platform, "count": len(devices)},
+        "threads": threads(),
+        **particular,
+    }

@@ -1,0 +1,21 @@
+"""Strict numerics for the whole suite: x64, no silent rank or dtype promotion, shapes checked at run time.
+
+`SIGNMAG_TEST_X64=0` runs the same tests in JAX's default precision.
+"""
+
+import os
+
+import jax
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", os.environ.get("SIGNMAG_TEST_X64", "1") == "1")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# Shape annotations are enforced here and only here: users pay nothing for them at run time.
+_hook = install_import_hook(["signmag_jax"], "beartype.beartype")
+
+# Times vary on shared machines; the examples themselves are what is tested.
+settings.register_profile("signmag", deadline=None, print_blob=True)
+settings.load_profile("signmag")
