@@ -1,18 +1,23 @@
-"""What every number needs: estimates, keys, moments, records, provenance, errors, progress."""
+"""What every number needs: estimates, keys, moments, intervals, records, provenance, errors, progress."""
 
+from .bootstrap import ConfidenceInterval
 from .errors import Incomplete, InvalidInput, MissingResource, SignmagError, invalid
 from .estimate import Estimate
 from .moments import Moments, merge_all
+from .ratio import Ratio, ratio_of_means
 from .records import Records
 
 __all__ = [
+    "ConfidenceInterval",
     "Estimate",
     "Incomplete",
     "InvalidInput",
     "MissingResource",
     "Moments",
+    "Ratio",
     "Records",
     "SignmagError",
     "invalid",
     "merge_all",
+    "ratio_of_means",
 ]

@@ -1,0 +1,89 @@
+"""A file is whole or absent, whatever happens while it is written."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from signmag_jax.evidence import MissingResource
+from signmag_jax.evidence.files import (
+    sha256_of,
+    sha256_of_json,
+    staged,
+    strict_json,
+    writable_folder,
+    write_atomic,
+)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path, failure):
+    path = tmp_path / "ledger.json"
+    write_atomic(path, "old")
+    with pytest.raises(failure), staged(path) as temporary:  # noqa: PT012
+        temporary.write_text("half of the n")
+        raise failure
+    assert path.read_text() == "old"
+    assert [found.name for found in tmp_path.iterdir()] == ["ledger.json"]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path):
+    path = tmp_path / "ledger.json"
+    write_atomic(path, "old")
+    script = (
+        "import sys, time; from pathlib import Path; from signmag_jax.evidence.files import staged\n"
+        "with staged(Path(sys.argv[1])) as t:\n"
+        "    t.write_text('half'); print('writing', flush=True); time.sleep(60)\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    assert writer.stdout.readline().strip() == b"writing"
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+    assert path.read_text() == "old"
+
+
+def test_reader_never_sees_a_partial_file(tmp_path):
+    path = tmp_path / "big"
+    contents = [letter * 200_000 for letter in "ab"]
+    write_atomic(path, contents[0])
+    script = (
+        "import sys; from pathlib import Path; from signmag_jax.evidence.files import write_atomic\n"
+        "for i in range(60): write_atomic(Path(sys.argv[1]), 'ba'[i % 2] * 200_000)\n"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", script, str(path)])
+    seen = set()
+    while writer.poll() is None:
+        text = path.read_text()
+        assert text in contents
+        seen.add(text[0])
+        time.sleep(1e-4)
+    assert writer.returncode == 0
+    assert seen == {"a", "b"}
+
+
+def test_published_permissions_and_created_parents(tmp_path):
+    path = tmp_path / "a" / "b" / "c.bin"
+    write_atomic(path, b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_folder_below_a_file_is_not_writable(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MissingResource, match="choose another one"):
+        writable_folder(tmp_path / "file" / "below")
+
+
+def test_strict_json_and_identities(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        strict_json({"x": float("nan")})
+    assert sha256_of_json({"a": 1, "b": 2}) == sha256_of_json({"b": 2, "a": 1})
+    assert sha256_of_json({"a": 1}) != sha256_of_json({"a": 1.5})
+    write_atomic(tmp_path / "empty", "")
+    # SHA-256 of nothing, from FIPS 180-4's test vectors
+    assert sha256_of(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")

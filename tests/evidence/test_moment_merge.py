@@ -1,0 +1,50 @@
+"""Merged moments against NumPy, and against the formula that cancels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signmag_jax.evidence import Moments, merge_all
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=7), st.integers(0, 2**32 - 1))
+def test_merge_equals_moments_of_the_whole(sizes, seed):
+    samples = np.random.default_rng(seed).normal(size=(sum(sizes), 3)) * [1, 10, 0.1] + [5, -3, 0]
+    found = merge_all(map(Moments.of, np.split(samples, np.cumsum(sizes)[:-1])))
+    assert found.count == len(samples)
+    np.testing.assert_allclose(found.mean, samples.mean(0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.covariance, np.cov(samples.T), rtol=1e-10, atol=1e-12)
+
+
+def test_a_large_mean_does_not_cancel():
+    samples = np.random.default_rng(0).normal(0, 1, (4000, 1)) + 1e9
+    parts = merge_all(map(Moments.of, np.split(samples, 40)))
+    truth = float(np.var(samples - 1e9, ddof=1))
+    assert parts.covariance[0, 0] == pytest.approx(truth, rel=1e-6)
+    raw = float((samples**2).mean() - samples.mean() ** 2)  # E[x²] − E[x]²
+    assert abs(raw - truth) > 0.1 * truth
+
+
+def test_merge_in_order_is_reproducible_bit_by_bit():
+    pieces = np.split(np.random.default_rng(1).normal(size=(60, 2)), 6)
+    first, second = merge_all(map(Moments.of, pieces)), merge_all(map(Moments.of, pieces))
+    assert first.comoment.tobytes() == second.comoment.tobytes()
+
+
+def test_ratio_of_means_error_by_repetition():
+    rng = np.random.default_rng(2)
+    noise = rng.normal(size=(3000, 40, 2)) @ np.array([[0.5, 0.2], [0.0, 0.3]])
+    found = [Moments.of(np.add(one, [6.0, 2.0])).ratio_of_means(0, 1) for one in noise]
+    ratios, errors = np.array(found).T
+    spread = ratios.std(ddof=1)
+    assert abs(ratios.mean() - 3) < 0.01
+    assert np.sqrt((errors**2).mean()) == pytest.approx(spread, rel=4 / np.sqrt(2 * 3000))
+    independent = np.sqrt(0.25 / 36 + 0.13 / 4) * 3 / np.sqrt(40)  # forgets the covariance
+    assert abs(independent / spread - 1) > 0.1
+
+
+def test_single_sample_merges():
+    merged = Moments.of(np.array([[1.0]])).merge(Moments.of(np.array([[3.0]])))
+    assert merged.covariance[0, 0] == 2
+    assert merged.standard_error[0] == pytest.approx(1)
