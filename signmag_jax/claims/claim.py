@@ -1,0 +1,59 @@
+"""A claim as it is declared before anything runs: its routes, its rival, what must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from signmag_jax.evidence import Estimate
+
+Route = Literal["published", "predicted", "simulated", "measured"]
+ROUTES: tuple[Route, ...] = ("published", "predicted", "simulated", "measured")
+Kind = Literal["equality", "proof", "identity", "other"]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A route without a number: what stands in its place, and why."""
+
+    status: Literal["NOT RUN", "UNRESOLVED"]
+    reason: str
+    estimate: Estimate | None = None
+
+
+Evidence = Estimate | Missing
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the ledger, declared before it runs.
+
+    Args:
+      name: unique, dotted: "theorem_3.exact.p=0.01".
+      claimant: whose claim it is. A claim of "ours" that fails makes `signmag reproduce` exit with 1.
+      source: theorem, equation or section.
+      statement: the claim in one sentence.
+      unit: unit of every route.
+      routes: for each route the function that supplies its evidence when the ledger is filled.
+      compare: pairs of routes that must agree for the claim to hold.
+      rival: the nearest wrong answer, a value the evidence must be able to exclude.
+      rival_is: what the rival value means.
+      kind: "equality" (the pairs must agree), "proof" (the named proofs must pass as well), "identity"
+        (true by construction), "other" (the published figure belongs to another model, text or protocol).
+      proofs: names of derivations that the row rests on.
+      note: what a reader must know to judge the row.
+    """
+
+    name: str
+    claimant: Literal["paper", "ours"]
+    source: str
+    statement: str
+    routes: dict[Route, Callable[[], Evidence]]
+    unit: str = "1"
+    compare: tuple[tuple[Route, Route], ...] = ()
+    rival: Callable[[], float] | None = None
+    rival_is: str = ""
+    kind: Kind = "equality"
+    proofs: tuple[str, ...] = ()
+    note: str = ""

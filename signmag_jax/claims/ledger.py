@@ -1,0 +1,168 @@
+"""The ledger: every claim filled with its evidence and judged by one rule."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from signmag_jax.evidence import Estimate, InvalidInput
+from signmag_jax.evidence.files import strict_json, write_atomic
+
+from .claim import ROUTES, Claim, Evidence, Missing
+from .verdict import (
+    DISAGREES,
+    FAMILY_LEVEL,
+    POWER_MARGIN,
+    Comparison,
+    Verdict,
+    decide,
+    resolving_standard_error,
+    threshold,
+)
+
+SCHEMA_VERSION = 1
+FILE_NAME = "ledger.json"
+
+
+def fill(claims: Sequence[Claim], proved: Mapping[str, bool]) -> list[dict[str, Any]]:
+    """Gather the evidence of each claim, judge it, and return the rows as JSON objects.
+
+    The threshold is fixed by the number of declared comparisons before any evidence is read.
+    """
+    names = [claim.name for claim in claims]
+    if len(set(names)) != len(names):
+        raise InvalidInput(f"claims are declared twice: {sorted({n for n in names if names.count(n) > 1})}")
+    critical = threshold(sum(len(claim.compare) for claim in claims))
+    return [_row(claim, proved, critical) for claim in claims]
+
+
+def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str, Any]:
+    rival = claim.rival() if claim.rival else None
+    evidence: dict[Any, Evidence] = {route: supply() for route, supply in claim.routes.items()}
+    verdict = decide(claim, evidence, proved, critical)
+    return {
+        "name": claim.name,
+        "claimant": claim.claimant,
+        "source": claim.source,
+        "statement": claim.statement,
+        "unit": claim.unit,
+        **{route: _evidence_json(evidence.get(route)) for route in ROUTES},
+        "rival": None if rival is None else {"value": rival, "meaning": claim.rival_is},
+        "resolving_standard_error": _resolution(evidence, rival, critical),
+        "proofs": list(claim.proofs),
+        "verdict": verdict.word,
+        "reason": verdict.reason,
+        "comparisons": [_comparison_json(comparison) for comparison in verdict.comparisons],
+        "note": claim.note,
+    }
+
+
+def _resolution(evidence: Mapping[Any, Evidence], rival: float | None, critical: float) -> float | None:
+    """The standard error that could tell the rival from the best value known without sampling."""
+    for route in ("predicted", "published"):
+        known = evidence.get(route)
+        if rival is not None and isinstance(known, Estimate):
+            return resolving_standard_error(float(known.value), rival, critical)
+    return None
+
+
+def _evidence_json(evidence: Evidence | None) -> dict[str, Any] | None:
+    if evidence is None:
+        return None
+    if isinstance(evidence, Missing):
+        inner = None if evidence.estimate is None else evidence.estimate.to_json()
+        return {"status": evidence.status, "reason": evidence.reason, "estimate": inner}
+    return evidence.to_json()
+
+
+def _comparison_json(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "between": list(comparison.between),
+        "difference": comparison.difference,
+        "standard_error": comparison.standard_error,
+        "standard_errors_apart": comparison.distance,
+        "agrees": comparison.agrees,
+        "resolved": comparison.resolved,
+    }
+
+
+def assemble(
+    rows: list[dict[str, Any]],
+    *,
+    level: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    comparisons: int,
+) -> dict[str, Any]:
+    """The whole ledger as one JSON object of the shipped schema."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "level": dict(level),
+        "rule": {
+            "family_level": FAMILY_LEVEL,
+            "comparisons": comparisons,
+            "threshold_standard_errors": threshold(comparisons),
+            "power_margin_standard_errors": POWER_MARGIN,
+        },
+        "summary": summary(rows),
+        "rows": rows,
+        "figures": dict(figures),
+        "provenance": dict(provenance),
+    }
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many rows have each verdict, and how many claims of ours fail."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["verdict"]] = counts.get(row["verdict"], 0) + 1
+    counts["claims of ours that fail"] = sum(failed(row) for row in rows)
+    return counts
+
+
+def failed(row: Mapping[str, Any]) -> bool:
+    """Whether this row is a claim of ours that does not hold."""
+    return row["claimant"] == "ours" and row["verdict"] == DISAGREES
+
+
+def save(ledger: Mapping[str, Any], folder: Path) -> Path:
+    """Write `ledger.json`, whole or not at all."""
+    path = folder / FILE_NAME
+    write_atomic(path, strict_json(ledger))
+    return path
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read a saved ledger from a run folder, or from the file itself.
+
+    Raises:
+      InvalidInput: if it is absent, not JSON, or of another schema version.
+    """
+    path = folder / FILE_NAME if folder.is_dir() else folder
+    try:
+        ledger = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InvalidInput(
+            f"no ledger at {str(path)!r}: give a folder that `signmag reproduce --out` wrote"
+        ) from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InvalidInput(f"{str(path)!r} is not a readable ledger ({error}): run it again") from None
+    if not isinstance(ledger, dict) or ledger.get("schema") != SCHEMA_VERSION:
+        raise InvalidInput(
+            f"{str(path)!r} is not a ledger of schema {SCHEMA_VERSION}: "
+            "use the version of signmag_jax that wrote it, or run it again"
+        )
+    return ledger
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) that every ledger satisfies."""
+    return json.loads(resources.files(__package__).joinpath("ledger.schema.json").read_text())
+
+
+__all__ = ["Verdict", "assemble", "failed", "fill", "read", "save", "schema", "summary"]

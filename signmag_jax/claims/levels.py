@@ -1,0 +1,60 @@
+"""How much is sampled: quick, default and full runs do the same things with different counts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from signmag_jax.evidence import invalid
+
+
+@dataclass(frozen=True)
+class Level:
+    """Sample sizes of one run of the ledger.
+
+    Args:
+      widths: widths of the simulated block, ascending; the last two are extrapolated in 1/width.
+      networks: independent networks for each width.
+      paper_networks: networks for the experiments at the paper's own sizes.
+      depth_networks: networks for each depth chain.
+      window: tokens of an evaluation window.
+      windows: evaluation windows.
+      calibration_windows: windows on which columns are chosen and activations described.
+      leverage_rates: flips per sign of the outlier pool.
+      leverage_seeds: mask draws for each rate and arm.
+      column_seeds: draws for the comparison over all columns.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+    networks: tuple[int, ...]
+    paper_networks: int
+    depth_networks: int
+    window: int
+    windows: int
+    calibration_windows: int
+    leverage_rates: tuple[float, ...]
+    leverage_seeds: int
+    column_seeds: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The sizes as a JSON object."""
+        return asdict(self)
+
+
+_RATES = (0.001, 0.005, 0.05)
+
+LEVELS = {
+    "quick": Level("quick", (64, 128, 256), (64, 48, 32), 32, 32, 128, 8, 8, _RATES, 3, 2),
+    "default": Level("default", (64, 128, 256, 512), (256, 192, 128, 96), 64, 64, 512, 8, 8, _RATES, 7, 2),
+    "full": Level(
+        "full", (64, 128, 256, 512, 1024), (1024, 768, 512, 384, 192), 256, 256, 1024, 16, 16, _RATES, 32, 8
+    ),
+}
+
+
+def level(name: str) -> Level:
+    """The level of that name."""
+    if name not in LEVELS:
+        raise invalid(f"level in {sorted(LEVELS)}", name, "choose one of them")
+    return LEVELS[name]

@@ -1,0 +1,148 @@
+"""The rule that turns intervals into verdicts; it never sees which answer would be welcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scipy.stats import norm
+
+from signmag_jax.evidence import Estimate
+
+from .claim import Claim, Evidence, Missing, Route
+
+PROVED = "PROVED"
+REPRODUCED = "REPRODUCED"
+DISAGREES = "DISAGREES"
+UNRESOLVED = "UNRESOLVED"
+IDENTITY = "IDENTITY"
+NOT_COMPARABLE = "NOT COMPARABLE"
+NOT_RUN = "NOT RUN"
+VERDICTS = (PROVED, REPRODUCED, DISAGREES, UNRESOLVED, IDENTITY, NOT_COMPARABLE, NOT_RUN)
+
+FAMILY_LEVEL = 0.01
+# A rival this many standard errors beyond the rejection threshold is excluded with probability Φ(2).
+POWER_MARGIN = 2.0
+# Two exact numbers agree when they differ by less than float64 evaluation may: theory promises 1e-12.
+EXACT_TOLERANCE = 1e-11
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two routes of one row: difference, combined standard error, distance in standard errors.
+
+    `distance` is None where both numbers are exact: then `agrees` rests on the difference alone.
+    """
+
+    between: tuple[Route, Route]
+    difference: float
+    standard_error: float
+    distance: float | None
+    agrees: bool
+    resolved: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict of a row with its reason and the comparisons behind it."""
+
+    word: str
+    reason: str
+    comparisons: tuple[Comparison, ...] = ()
+
+
+def threshold(comparisons: int) -> float:
+    """Two-sided normal quantile that keeps the family-wise level over `comparisons` (Bonferroni)."""
+    return float(norm.isf(FAMILY_LEVEL / (2 * max(comparisons, 1))))
+
+
+def resolving_standard_error(value: float, rival: float, critical: float) -> float:
+    """The largest standard error at which `value` can be told from `rival`."""
+    return abs(value - rival) / (critical + POWER_MARGIN)
+
+
+def compare(
+    pair: tuple[Route, Route], first: Estimate, second: Estimate, rival: float | None, critical: float
+) -> Comparison:
+    """Compare two scalar estimates; `resolved` says whether the rival value could have been excluded."""
+    difference = float(first.value) - float(second.value)
+    error = math.hypot(float(first.standard_error), float(second.standard_error))
+    if error == 0:
+        scale = max(abs(float(first.value)), abs(float(second.value)), 1e-300)
+        return Comparison(pair, difference, 0.0, None, abs(difference) <= EXACT_TOLERANCE * scale, True)
+    distance = difference / error
+    resolved = rival is None or _separates(first, second, rival, error, critical)
+    return Comparison(pair, difference, error, distance, abs(distance) <= critical, resolved)
+
+
+def _separates(first: Estimate, second: Estimate, rival: float, error: float, critical: float) -> bool:
+    # The reference is the more precise of the two; the rival must be distinguishable from it.
+    reference = min(first, second, key=lambda estimate: float(estimate.standard_error))
+    return error <= resolving_standard_error(float(reference.value), rival, critical)
+
+
+def decide(
+    claim: Claim, evidence: Mapping[Route, Evidence], proved: Mapping[str, bool], critical: float
+) -> Verdict:
+    """The verdict of one row.
+
+    Order: identities; missing proofs; missing or unresolved evidence; disagreement; resolution. A row
+    whose published figure belongs to another model, text or protocol is NOT COMPARABLE at best.
+    """
+    if claim.kind == "identity":
+        return Verdict(IDENTITY, claim.note)
+    unproved = [name for name in claim.proofs if not proved.get(name, False)]
+    absent = [name for name in unproved if name not in proved]
+    if absent:
+        return Verdict(NOT_RUN, f"proof {', '.join(absent)} was not run")
+    if unproved:
+        return Verdict(DISAGREES, f"the derivation {', '.join(unproved)} does not hold")
+    missing = _missing(claim, evidence)
+    if missing is not None:
+        return Verdict(missing.status, missing.reason)
+    rival = claim.rival() if claim.rival else None
+    comparisons = tuple(
+        compare(pair, _estimate(evidence[pair[0]]), _estimate(evidence[pair[1]]), rival, critical)
+        for pair in claim.compare
+    )
+    return _weigh(claim, comparisons, critical)
+
+
+def _missing(claim: Claim, evidence: Mapping[Route, Evidence]) -> Missing | None:
+    needed = {route for pair in claim.compare for route in pair} or set(claim.routes)
+    gaps = [evidence[route] for route in claim.routes if route in needed]
+    gaps = [gap for gap in gaps if isinstance(gap, Missing)]
+    # NOT RUN outranks UNRESOLVED: nothing was even tried.
+    return min(gaps, key=lambda gap: gap.status, default=None)
+
+
+def _estimate(evidence: Evidence) -> Estimate:
+    if isinstance(evidence, Missing):
+        raise TypeError("a comparison needs two estimates")
+    return evidence
+
+
+def _weigh(claim: Claim, comparisons: tuple[Comparison, ...], critical: float) -> Verdict:
+    if claim.kind == "other":
+        return Verdict(NOT_COMPARABLE, claim.note, comparisons)
+    worst = [comparison for comparison in comparisons if not comparison.agrees]
+    if worst:
+        return Verdict(DISAGREES, "; ".join(_size(comparison) for comparison in worst), comparisons)
+    if claim.kind == "proof":
+        return Verdict(PROVED, f"derived in {', '.join(claim.proofs)}", comparisons)
+    wide = [comparison for comparison in comparisons if not comparison.resolved]
+    if wide:
+        reason = f"the interval is too wide to exclude the rival ({claim.rival_is})"
+        return Verdict(UNRESOLVED, reason, comparisons)
+    largest = max((abs(c.distance) for c in comparisons if c.distance is not None), default=0.0)
+    return Verdict(
+        REPRODUCED, f"within {largest:.1f} standard errors (threshold {critical:.1f})", comparisons
+    )
+
+
+def _size(comparison: Comparison) -> str:
+    first, second = comparison.between
+    if comparison.distance is None:
+        return f"{first} and {second} are exact and differ by {comparison.difference:.3g}"
+    return f"{first} lies {comparison.distance:+.1f} standard errors from {second}"

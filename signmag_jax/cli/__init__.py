@@ -1,0 +1,74 @@
+"""The command line: parses, calls, prints. Each verb loads what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from . import doctor, law, ledger, measure, prove, simulate
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("signmag_jax"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """What does a weight error cost, when its sign is wrong and when only its size is?
+
+    Start with: signmag reproduce
+    """
+
+
+for _module in (ledger, prove, law, simulate, measure, doctor):
+    _module.register(app)
+
+
+def main() -> None:
+    """Entry point of `signmag`: exit codes 0 done, 1 a claim fails, 2 bad input, 3 incomplete, 130 stopped."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; a user's mistake is one line on standard error."""
+    from signmag_jax.evidence.errors import SignmagError
+
+    try:
+        code = app(arguments, standalone_mode=False)
+    except click.exceptions.Exit as finished:
+        return finished.exit_code
+    except click.ClickException as error:
+        return _complain(error.format_message(), 2)
+    except SignmagError as error:
+        return _complain(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted; finished records are kept", 130)
+    except BrokenPipeError:
+        # The reader of a pipe closed it: nothing more can be said, and nothing needs to be.
+        sys.stderr.close()
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    if message:
+        sys.stderr.write(f"signmag: {' '.join(message.split())}\n")
+    return code

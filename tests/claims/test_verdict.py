@@ -1,0 +1,118 @@
+"""The decision rule: every verdict can be reached, and none by evidence that does not carry it."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signmag_jax.claims import verdict as rule
+from signmag_jax.claims.claim import Claim, Missing
+from signmag_jax.evidence import Estimate
+
+CRITICAL = rule.threshold(50)
+
+
+def number(value: float, error: float = 0.0) -> Estimate:
+    return Estimate(value, error, 0 if error == 0 else 64, "1", "test")
+
+
+def judge(
+    evidence, *, rival=None, compare=(("predicted", "simulated"),), kind="equality", proofs=(), proved=None
+):
+    claim = Claim(
+        name="a.claim",
+        claimant="ours",
+        source="test",
+        statement="a statement",
+        routes={route: (lambda e=e: e) for route, e in evidence.items()},
+        compare=compare,
+        rival=None if rival is None else (lambda: rival),
+        rival_is="a rival",
+        kind=kind,
+        proofs=proofs,
+        note="a note",
+    )
+    return rule.decide(claim, evidence, proved or {}, CRITICAL)
+
+
+def test_agreement_with_a_narrow_interval_is_reproduced():
+    verdict = judge({"predicted": number(2.668), "simulated": number(2.669, 0.002)}, rival=2.61)
+    assert verdict.word == rule.REPRODUCED
+    assert verdict.comparisons[0].distance == pytest.approx(-0.5)
+
+
+def test_agreement_with_a_wide_interval_is_unresolved():
+    # 0.058 apart: an error of 0.02 would have accepted the rival as well.
+    verdict = judge({"predicted": number(2.668), "simulated": number(2.669, 0.02)}, rival=2.61)
+    assert verdict.word == rule.UNRESOLVED
+    assert "a rival" in verdict.reason
+
+
+def test_the_rival_itself_disagrees_with_its_size():
+    verdict = judge({"predicted": number(2.61), "simulated": number(2.668, 0.002)}, rival=2.668)
+    assert verdict.word == rule.DISAGREES
+    assert "-29.0 standard errors" in verdict.reason
+
+
+@given(st.floats(0.1, 10), st.floats(1e-6, 1.0), st.floats(-3, 3))
+def test_a_verdict_never_says_reproduced_where_the_rival_would_have_passed(value, error, offset):
+    rival = value + 4 * error  # within the threshold of about 3.7 plus any offset
+    evidence = {"predicted": number(value), "simulated": number(value + offset * error, error)}
+    assert judge(evidence, rival=rival).word == rule.UNRESOLVED
+
+
+@given(st.integers(1, 10_000))
+def test_threshold_keeps_the_family_level(count):
+    single = math.erfc(rule.threshold(count) / math.sqrt(2))
+    assert single * count == pytest.approx(rule.FAMILY_LEVEL, rel=1e-9)
+
+
+def test_false_alarms_over_a_true_family_stay_below_the_level():
+    draws = np.random.default_rng(5).normal(size=(20_000, 50))
+    alarms = (np.abs(draws) > CRITICAL).any(axis=1)
+    error = math.sqrt(rule.FAMILY_LEVEL / alarms.size)
+    assert alarms.mean() < rule.FAMILY_LEVEL + 4 * error
+    # Control: the single-comparison threshold raises an alarm in most families.
+    assert (np.abs(draws) > rule.threshold(1)).any(axis=1).mean() > 0.3
+
+
+def test_exact_numbers_agree_or_disagree_without_an_error():
+    pair = (("published", "predicted"),)
+    same = judge({"published": number(2.75), "predicted": number(2.75 * (1 + 1e-14))}, compare=pair)
+    assert same.word == rule.REPRODUCED
+    other = judge({"published": number(0.4244), "predicted": number(0.1686)}, compare=pair)
+    assert other.word == rule.DISAGREES
+    assert "exact" in other.reason
+
+
+def test_a_proof_row_needs_its_proof():
+    evidence = {"predicted": number(2.0), "published": number(2.0)}
+    pair = (("published", "predicted"),)
+    common = {"kind": "proof", "proofs": ("theorem",), "compare": pair}
+    assert judge(evidence, **common, proved={"theorem": True}).word == rule.PROVED
+    assert judge(evidence, **common, proved={"theorem": False}).word == rule.DISAGREES
+    assert judge(evidence, **common).word == rule.NOT_RUN
+    wrong = {**evidence, "predicted": number(2.1)}
+    assert judge(wrong, **common, proved={"theorem": True}).word == rule.DISAGREES
+
+
+def test_missing_evidence_is_named():
+    gone = Missing("NOT RUN", "the model could not be loaded")
+    verdict = judge({"predicted": number(1.0), "simulated": gone})
+    assert (verdict.word, verdict.reason) == (rule.NOT_RUN, "the model could not be loaded")
+    vague = Missing("UNRESOLVED", "one draw carries 80% of the mean", number(3.0, 2.0))
+    assert judge({"predicted": number(1.0), "simulated": vague}).word == rule.UNRESOLVED
+
+
+def test_another_models_figure_is_never_reproduced():
+    evidence = {"published": number(10.0), "measured": number(10.0, 0.1)}
+    verdict = judge(evidence, kind="other", compare=())
+    assert verdict.word == rule.NOT_COMPARABLE
+    gone = {**evidence, "measured": Missing("NOT RUN", "no model")}
+    assert judge(gone, kind="other", compare=()).word == rule.NOT_RUN
+
+
+def test_an_identity_is_called_one():
+    assert judge({"published": number(1.0)}, kind="identity", compare=()).word == rule.IDENTITY
