@@ -1,0 +1,52 @@
+"""Where an argument may lie, stated once: as a test, as an error and as text."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import invalid
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval of the real line; infinite values are never inside.
+
+    Args:
+      low: lower end.
+      high: upper end.
+      open_low: whether `low` itself is outside.
+      open_high: whether `high` itself is outside.
+      fix: what a user should pass instead.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    fix: str = "pass a finite real number"
+
+    def contains(self, value: Any) -> Any:
+        """Elementwise test, for NumPy and for (traced) JAX arrays; NaN is outside."""
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above & below & (abs(value) < math.inf)
+
+    def require(self, name: str, value: Any) -> None:
+        """Raise `InvalidInput` unless every element of a concrete `value` is a number inside."""
+        try:
+            array = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise invalid(self.describe(name), value, self.fix) from None
+        inside = self.contains(array)
+        if not np.all(inside):
+            raise invalid(self.describe(name), float(array[~inside].flat[0]), self.fix)
+
+    def describe(self, name: str) -> str:
+        """The invariant as text: `0 < rate <= 0.5`."""
+        left = "" if self.low == -math.inf else f"{self.low:g} {'<' if self.open_low else '<='} "
+        right = "" if self.high == math.inf else f" {'<' if self.open_high else '<='} {self.high:g}"
+        return f"{left}{name}{right}" if left or right else f"{name} is finite"

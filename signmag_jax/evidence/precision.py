@@ -1,0 +1,99 @@
+"""The rule of precision of every law: float64 on concrete input, the caller's precision on traced input."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from .domain import Interval
+from .errors import invalid
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def is_traced(*trees: Any) -> bool:
+    """Whether any leaf is under a JAX transformation, so that its value cannot be known here."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def law(
+    *, static: tuple[str, ...] = (), domain: Mapping[str, Interval] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function of arrays a law.
+
+    Concrete input is converted to float64, checked against `domain`, computed in one jitted call under
+    `jax.enable_x64(True)` on the CPU, and returned as float64 NumPy, whatever the caller's flags.
+    If any argument is traced, all follow the caller's precision; elements outside `domain` become NaN.
+
+    Args:
+      static: arguments that are not arrays (hashable; a new value compiles anew).
+      domain: for each array argument that is restricted, where it may lie.
+
+    Raises:
+      InvalidInput: from the decorated function, for concrete input outside `domain`.
+    """
+    intervals = dict(domain or {})
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        compiled = jax.jit(function, static_argnames=static)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            arguments = {name: value for name, value in bound.arguments.items() if name not in static}
+            if is_traced(arguments):
+                bound.arguments.update(_restrict(arguments, intervals))
+                return function(*bound.args, **bound.kwargs)
+            for name, interval in intervals.items():
+                interval.require(name, arguments[name])
+            # Constants of a caller's own trace are computed now, not staged into it.
+            with jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(_cpu()):
+                bound.arguments.update(jax.tree.map(_float64, arguments))
+                result = compiled(*bound.args, **bound.kwargs)
+                return jax.tree.map(lambda leaf: np.asarray(leaf)[()], result)
+
+        return call
+
+    return decorate
+
+
+def _float64(leaf: Any) -> np.ndarray:
+    try:
+        return np.asarray(leaf, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise invalid("argument is a real number or an array of them", leaf, "pass numbers") from None
+
+
+def _restrict(arguments: dict[str, Any], intervals: dict[str, Interval]) -> dict[str, Any]:
+    dtype = _common_dtype(arguments)
+    arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=dtype), arguments)
+    for name, interval in intervals.items():
+        arrays[name] = jnp.where(interval.contains(arrays[name]), arrays[name], jnp.nan)
+    return arrays
+
+
+def _common_dtype(arguments: dict[str, Any]) -> Any:
+    traced = [leaf for leaf in jax.tree.leaves(arguments) if isinstance(leaf, Tracer)]
+    floating = [leaf.dtype for leaf in traced if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    if not floating:
+        return jnp.result_type(float)
+    return at_least_float32(max(floating, key=lambda dtype: jnp.finfo(dtype).bits))
+
+
+def at_least_float32(dtype: Any) -> Any:
+    """The precision to compute in: half precisions are lifted, wider ones kept."""
+    return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
+
+
+def _cpu() -> Any:
+    return jax.local_devices(backend="cpu")[0]

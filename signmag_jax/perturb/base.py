@@ -1,0 +1,102 @@
+"""What a perturbation is: two moments and a way to draw it."""
+
+import dataclasses
+from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence.precision import at_least_float32
+
+C = TypeVar("C", bound=type)
+
+
+class Moments(NamedTuple):
+    """Everything that an infinitely wide block sees of a perturbation w → w' of N(0, σ²) weights.
+
+    For a delocalised unit input x, (w·x, w'·x)/σ tends to a centred Gaussian with covariance
+    [[1, c], [c, v]]. The laws use `drift` and `noise`, which are computed without cancellation.
+
+    Args:
+      c: E[w w']/σ².
+      v: E[w'²]/σ².
+      drift: c − 1.
+      noise: v − c², at least 0.
+    """
+
+    c: Any
+    v: Any
+    drift: Any
+    noise: Any
+
+    @classmethod
+    def of(cls, c: ArrayLike, v: ArrayLike) -> "Moments":
+        """From c and v alone: exact where they are far from 1, cancelling for small errors."""
+        return cls(c, v, c - 1, v - c * c)  # pyright: ignore[reportOperatorIssue]
+
+    @property
+    def energy(self) -> Any:
+        """E (w' − w)²/σ² = drift² + noise: the squared Frobenius norm of the error, per weight."""
+        return self.drift**2 + self.noise
+
+
+@runtime_checkable
+class Perturbation(Protocol):
+    """What every route needs of a perturbation; a class of your own with these two methods works too."""
+
+    def moments(self) -> Moments:
+        """Moments under N(0, σ²) weights, in units of σ²."""
+        ...
+
+    def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Draw w' for one tensor; σ is the root mean square of `w`. Jit-able."""
+        ...
+
+
+@dataclass_transform(frozen_default=True)
+def perturbation(cls: C) -> C:
+    """Make a class a frozen dataclass and a pytree whose array fields are leaves.
+
+    Strings, and the fields that the class lists in `STATIC`, belong to the tree's structure. Rebuilding
+    a tree skips `__init__`, because JAX also builds trees of placeholders, which no check could pass.
+    """
+    cls = dataclasses.dataclass(frozen=True)(cls)
+    names = tuple(field.name for field in dataclasses.fields(cls))
+    static = getattr(cls, "STATIC", ())
+
+    def is_structure(name: str, value: Any) -> bool:
+        return name in static or isinstance(value, str)
+
+    def flatten(self: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        fields = [(name, getattr(self, name)) for name in names]
+        leaves = tuple((jax.tree_util.GetAttrKey(n), x) for n, x in fields if not is_structure(n, x))
+        return leaves, tuple((n, x) if is_structure(n, x) else (n,) for n, x in fields)
+
+    def unflatten(structure: tuple[Any, ...], leaves: Any) -> Any:
+        self = object.__new__(cls)
+        values = iter(leaves)
+        for name, *value in structure:
+            object.__setattr__(self, name, value[0] if value else next(values))
+        return self
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    return cls
+
+
+def signs(w: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The sign of each entry, with sign(0) = +1."""
+    return jnp.where(w < 0, -jnp.ones_like(w), jnp.ones_like(w))
+
+
+def root_mean_square(w: Float[Array, "..."]) -> Float[Array, ""]:
+    """σ of one tensor, accumulated in at least float32 and returned in the tensor's dtype."""
+    wide = w.astype(at_least_float32(w.dtype))
+    return jnp.sqrt(jnp.mean(wide**2)).astype(w.dtype)
+
+
+def mean_absolute(w: Float[Array, "..."]) -> Float[Array, ""]:
+    """E|w| of one tensor, accumulated in at least float32 and returned in the tensor's dtype."""
+    wide = w.astype(at_least_float32(w.dtype))
+    return jnp.mean(jnp.abs(wide)).astype(w.dtype)

@@ -1,0 +1,105 @@
+"""One-bit and ternary quantisers."""
+
+import math
+
+import jax.numpy as jnp
+from jax.scipy.stats import norm
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.precision import at_least_float32, is_traced, law
+
+from .base import Moments, mean_absolute, perturbation, root_mean_square, signs
+
+THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ, or 'half_mean_abs'")
+SCALE = Interval(0.0, open_low=True, fix="pass a finite scale > 0 in units of σ, or a name")
+SCALES = ("least_squares", "mean_abs")
+
+
+@perturbation
+class SignQuantize:
+    """w' = E|w|·sign(w): one bit a weight at the least-squares scale (the error is orthogonal to w').
+
+    c = v = 2/π, drift = 2/π − 1, noise = (2/π)·(1 − 2/π).
+    """
+
+    @law()
+    def moments(self) -> Moments:
+        """The four constants, as scalars."""
+        c = jnp.asarray(2 / math.pi)
+        return Moments(c, c, c - 1, c * (1 - c))
+
+    def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
+        """mean|w|·sign(w) with the tensor's own mean; `key` is not used."""
+        del key
+        return mean_absolute(w) * signs(w)
+
+
+@perturbation
+class Ternarize:
+    """w' = s·sign(w) where |w| > t·σ, else 0.
+
+    With φ, Q the normal density and upper tail at t: c = 2sφ, v = 2s²Q, noise = 2s²·(Q − 2φ²).
+
+    Args:
+      threshold: t in units of σ, or "half_mean_abs", BitNet b1.58's ½E|w| (t = 1/√(2π) for Gaussians).
+      scale: s in units of σ, or "least_squares", E[|w| | |w| > tσ], or "mean_abs", BitNet's E|w|.
+
+    Raises:
+      InvalidInput: for an unknown name, or a concrete number out of range. Traced ones give NaN.
+    """
+
+    threshold: ArrayLike | str = "half_mean_abs"
+    scale: ArrayLike | str = "least_squares"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.threshold, str):
+            if self.threshold != "half_mean_abs":
+                raise invalid("threshold is a number or 'half_mean_abs'", self.threshold, THRESHOLD.fix)
+        elif not is_traced(self.threshold):
+            THRESHOLD.require("threshold", self.threshold)
+        if isinstance(self.scale, str):
+            if self.scale not in SCALES:
+                raise invalid(f"scale is a number or one of {SCALES}", self.scale, SCALE.fix)
+        elif not is_traced(self.scale):
+            SCALE.require("scale", self.scale)
+
+    @law()
+    def moments(self) -> Moments:
+        """(2sφ, 2s²Q, 2sφ − 1, 2s²(Q − 2φ²)), of the broadcast shape of threshold and scale."""
+        t = jnp.asarray(self._gaussian_threshold())
+        t = jnp.where(THRESHOLD.contains(t), t, jnp.nan)
+        density, tail = norm.pdf(t), norm.sf(t)
+        s = jnp.asarray(self._gaussian_scale(density, tail))
+        s = jnp.where(SCALE.contains(s), s, jnp.nan)
+        c = 2 * s * density
+        return Moments(c, 2 * s**2 * tail, c - 1, 2 * s**2 * (tail - 2 * density**2))
+
+    def _gaussian_threshold(self) -> ArrayLike:
+        return 1 / math.sqrt(2 * math.pi) if isinstance(self.threshold, str) else self.threshold
+
+    def _gaussian_scale(self, density: Array, tail: Array) -> ArrayLike:
+        if not isinstance(self.scale, str):
+            return self.scale
+        return density / tail if self.scale == "least_squares" else math.sqrt(2 / math.pi)
+
+    def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Quantise with the tensor's own σ and means; `key` is not used."""
+        del key
+        if isinstance(self.threshold, str):
+            cut = mean_absolute(w) / 2
+        else:
+            cut = jnp.asarray(self.threshold, dtype=w.dtype) * root_mean_square(w)
+        kept = jnp.abs(w) > cut
+        return jnp.where(kept, self._own_scale(w, kept) * signs(w), jnp.zeros_like(w))
+
+    def _own_scale(self, w: Float[Array, "..."], kept: Array) -> Float[Array, ""]:
+        if not isinstance(self.scale, str):
+            return jnp.asarray(self.scale, dtype=w.dtype) * root_mean_square(w)
+        if self.scale == "mean_abs":
+            return mean_absolute(w)
+        wide = jnp.abs(w.astype(at_least_float32(w.dtype)))
+        count = jnp.maximum(jnp.sum(kept), 1).astype(wide.dtype)
+        return (jnp.sum(jnp.where(kept, wide, jnp.zeros_like(wide))) / count).astype(w.dtype)
