@@ -43,7 +43,7 @@ for _module in (ledger, prove, law, simulate, measure, doctor):
 
 
 def main() -> None:
-    """Entry point of `signmag`: exit codes 0 done, 1 a claim fails, 2 bad input, 3 incomplete, 130 stopped."""
+    """Entry point. Exit codes: 0 done, 1 a claim of ours fails, 2 bad input, 3 incomplete, 130 stopped."""
     sys.exit(run(sys.argv[1:]))
 
 

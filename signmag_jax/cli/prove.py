@@ -28,7 +28,8 @@ def prove(
     Example: signmag prove theorem_3
     """
     prepare(quiet=quiet)
-    from signmag_jax.theory.proof import available, prove as run
+    from signmag_jax.theory.proof import available
+    from signmag_jax.theory.proof import prove as run
 
     results = []
     for name in names or available():

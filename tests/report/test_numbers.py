@@ -1,0 +1,37 @@
+"""Numbers are written so that reading them back loses less than their error."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signmag_jax.report.numbers import evidence, with_error
+
+
+def read_back(text: str) -> tuple[float, float]:
+    """An independent reader of the bracket notation."""
+    value, inside = re.fullmatch(r"(-?[\d.]+)\(([\d.]+)\)", text).groups()
+    if "." in inside or "." not in value:
+        return float(value), float(inside)
+    return float(value), float(inside) * 10.0 ** -len(value.split(".")[1])
+
+
+@given(st.floats(-1e4, 1e4), st.floats(1e-7, 1e3))
+def test_value_and_error_survive_the_notation(value, error):
+    shown, shown_error = read_back(with_error(value, error))
+    assert abs(shown - value) <= 0.051 * error + 1e-12
+    assert abs(shown_error - error) <= 0.051 * error
+
+
+def test_known_cases():
+    assert with_error(2.53281, 0.0076) == "2.5328(76)"
+    assert with_error(10.5, 3.24) == "10.5(3.2)"
+    assert with_error(1234.0, 56.0) == "1234(56)"
+    assert with_error(0.995, 0.0996) == "0.99(10)"
+
+
+def test_cells_say_why_there_is_no_number():
+    assert evidence(None) == "–"
+    assert evidence({"status": "NOT RUN", "reason": "x", "estimate": None}) == "NOT RUN"
+    unclear = {"value": 3.0, "standard_error": 2.0, "n": 4, "unit": "1"}
+    assert evidence({"status": "UNRESOLVED", "reason": "x", "estimate": unclear}).endswith("?")
