@@ -1,0 +1,114 @@
+"""One decoder layer as a Flax NNX module, with a hook on its weights and one on its activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Float, Int
+
+from .attention import causal_attention
+from .config import ModelConfig
+from .rope import rotate
+
+MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+SITES = ("attention_in", "attention_out", "mlp_in", "mlp_mid")
+SITE_OF = {
+    "q_proj": "attention_in",
+    "k_proj": "attention_in",
+    "v_proj": "attention_in",
+    "o_proj": "attention_out",
+    "gate_proj": "mlp_in",
+    "up_proj": "mlp_in",
+    "down_proj": "mlp_mid",
+}
+
+Transform = Callable[[jax.Array, jax.Array, str], jax.Array]
+Observe = Callable[[jax.Array, jax.Array, str], Any]
+
+
+def normalise(
+    x: Float[jax.Array, "*batch features"], gain: Float[jax.Array, " features"], eps: float
+) -> Float[jax.Array, "*batch features"]:
+    """RMSNorm in at least float32, cast back before the gain is applied, as the checkpoints expect."""
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    scale = jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + eps)
+    return (wide * scale).astype(x.dtype) * gain.reshape((1,) * (x.ndim - 1) + gain.shape)
+
+
+def apply_linear(
+    x: Float[jax.Array, "*batch inputs"],
+    weight: Float[jax.Array, "outputs inputs"],
+    bias: Float[jax.Array, " outputs"] | None = None,
+) -> Float[jax.Array, "*batch outputs"]:
+    """`x Wᵀ + b` in full precision on every platform."""
+    dimensions = (((x.ndim - 1,), (1,)), ((), ()))
+    y = jax.lax.dot_general(x, weight, dimensions, precision=jax.lax.Precision.HIGHEST)
+    return y if bias is None else y + bias.reshape((1,) * (x.ndim - 1) + bias.shape)
+
+
+class Block(nnx.Module):
+    """One decoder layer: attention and gated MLP, each after an RMSNorm and added to the residual stream.
+
+    Its parameters are those of `ModelConfig.shapes`. In `Llama` they carry a leading axis of layers and
+    a scan hands each layer its slice.
+    """
+
+    def __init__(self, config: ModelConfig, layers: int | None = None, dtype: Any = jnp.float32):
+        self.config = config
+        lead = () if layers is None else (layers,)
+        for name, shape in config.shapes().items():
+            setattr(self, name, nnx.Param(jnp.ones((*lead, *shape), dtype)))
+
+    def value(self, name: str) -> jax.Array:
+        """The array of a parameter by its name."""
+        return getattr(self, name)[...]
+
+    def __call__(
+        self,
+        x: Float[jax.Array, "batch tokens hidden"],
+        turn: tuple[jax.Array, jax.Array],
+        layer: Int[jax.Array, ""],
+        transform: Transform | None = None,
+        observe: Observe | None = None,
+        window: Int[jax.Array, ""] | None = None,
+    ) -> tuple[Float[jax.Array, "batch tokens hidden"], dict[str, Any]]:
+        """The residual stream after this layer, and what `observe` returned at each of the four `SITES`."""
+        seen: dict[str, Any] = {}
+
+        def look(value: jax.Array, site: str) -> jax.Array:
+            if observe is not None:
+                seen[site] = observe(value, layer, site)
+            return value
+
+        def linear(name: str, value: jax.Array) -> jax.Array:
+            weight, bias = self.value(name), name.replace("_proj", "_bias")
+            if transform is not None:
+                weight = transform(weight, layer, name)
+            return apply_linear(value, weight, self.value(bias) if hasattr(self, bias) else None)
+
+        eps = self.config.eps
+        normal = look(normalise(x, self.value("attention_norm"), eps), "attention_in")
+        mixed = self._attend(normal, linear, turn, window)
+        x = x + linear("o_proj", look(mixed, "attention_out"))
+        normal = look(normalise(x, self.value("mlp_norm"), eps), "mlp_in")
+        middle = jax.nn.silu(linear("gate_proj", normal)) * linear("up_proj", normal)
+        return x + linear("down_proj", look(middle, "mlp_mid")), seen
+
+    def _attend(
+        self,
+        x: jax.Array,
+        linear: Callable[[str, jax.Array], jax.Array],
+        turn: tuple[jax.Array, jax.Array],
+        window: jax.Array | None,
+    ) -> jax.Array:
+        config = self.config
+        q, k, v = (linear(name, x) for name in ("q_proj", "k_proj", "v_proj"))
+        q, k, v = (y.reshape(*y.shape[:2], -1, config.head_dim) for y in (q, k, v))
+        if config.qk_norm:
+            q = normalise(q, self.value("q_norm"), config.eps)
+            k = normalise(k, self.value("k_norm"), config.eps)
+        return causal_attention(rotate(q, *turn), rotate(k, *turn), v, window)

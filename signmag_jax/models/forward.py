@@ -1,0 +1,97 @@
+"""Pure functions of parameters and tokens: hidden states, logits, per-token NLL in bounded memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Float, Int
+
+from signmag_jax.evidence import invalid
+
+from .block import Observe, Transform, apply_linear
+from .config import ModelConfig
+from .llama import Llama
+
+LOGIT_CHUNK = 256
+
+
+def hidden(
+    config: ModelConfig,
+    params: dict[str, Any],
+    tokens: Int[jax.Array, "batch tokens"],
+    every_layer: bool = False,
+) -> Any:
+    """Final normalised states; with `every_layer` also the residual stream after each layer, stacked."""
+    state, _, streams = Llama.of_parameters(config, params).run(tokens, every_layer=every_layer)
+    return (state, streams) if every_layer else state
+
+
+def logits(
+    config: ModelConfig, params: dict[str, Any], tokens: Int[jax.Array, "batch tokens"]
+) -> Float[jax.Array, "batch tokens vocabulary"]:
+    """All logits at once, in at least float32: batch × tokens × vocabulary numbers."""
+    return Llama.of_parameters(config, params)(tokens)
+
+
+def token_nll(
+    config: ModelConfig,
+    params: dict[str, Any],
+    tokens: Int[jax.Array, "batch tokens"],
+    transform: Transform | None = None,
+    observe: Observe | None = None,
+    logit_chunk: int = LOGIT_CHUNK,
+) -> Any:
+    """`−ln p(token_{t+1} | token_0..t)` for t = 0..T−2, in nats, shape (batch, tokens − 1).
+
+    Args:
+      config, params: of `LanguageModel`. jit with `config`, `transform` and `observe` static.
+      tokens: windows of at least two tokens.
+      transform: `transform(weight[out, in], layer, name) -> weight` for the seven `MATRICES` of each layer.
+      observe: `observe(x[batch, tokens, features], layer, site) -> pytree` at the four `SITES`.
+      logit_chunk: tokens whose logits exist at one time.
+
+    Returns:
+      The NLL; with `observe`, the pair (NLL, {site: pytree with a leading axis of layers}).
+
+    Raises:
+      InvalidInput: for windows of fewer than two tokens.
+    """
+    if tokens.shape[1] < 2:
+        raise invalid(
+            "window >= 2 tokens", tokens.shape, "a single token predicts nothing; use longer windows"
+        )
+    model = Llama.of_parameters(config, params)
+    states, seen, _ = model.run(tokens, transform, observe)
+    nll = next_token_nll(states, tokens, model.head_weight(), logit_chunk)
+    return nll if observe is None else (nll, seen)
+
+
+def next_token_nll(
+    states: Float[jax.Array, "batch tokens hidden"],
+    tokens: Int[jax.Array, "batch tokens"],
+    head: Float[jax.Array, "vocabulary hidden"],
+    chunk: int = LOGIT_CHUNK,
+) -> Float[jax.Array, "batch predicted"]:
+    """Cross-entropy of each next token, from final states, a chunk of logits at a time."""
+    batch, length = tokens.shape
+    count = batch * (length - 1)
+    inputs = states[:, :-1].reshape(count, -1)
+    targets = tokens[:, 1:].reshape(count)
+    chunk = min(chunk, count)
+    padding = -count % chunk
+    inputs = jnp.pad(inputs, ((0, padding), (0, 0))).reshape(-1, chunk, inputs.shape[-1])
+    targets = jnp.pad(targets, (0, padding)).reshape(-1, chunk)
+
+    @jax.checkpoint
+    def one(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return optax.softmax_cross_entropy_with_integer_labels(_logits(piece[0], head), piece[1])
+
+    return jax.lax.map(one, (inputs, targets)).reshape(-1)[:count].reshape(batch, length - 1)
+
+
+def _logits(states: jax.Array, head: jax.Array) -> jax.Array:
+    raw = apply_linear(states, head)
+    return raw.astype(jnp.promote_types(raw.dtype, jnp.float32))

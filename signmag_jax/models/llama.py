@@ -1,0 +1,81 @@
+"""The Llama family as a Flax NNX module: one block whose parameters are stacked over the layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Float, Int
+
+from .block import Block, Observe, Transform, apply_linear, normalise
+from .config import ModelConfig
+from .rope import rotation
+
+
+class Llama(nnx.Module):
+    """Embedding, a scan over the stacked `blocks`, RMSNorm and head (the embedding where tied)."""
+
+    def __init__(self, config: ModelConfig, dtype: Any = jnp.float32):
+        self.config = config
+        shapes = config.outer_shapes()
+        self.embed = nnx.Param(jnp.ones(shapes["embed"], dtype))
+        self.blocks = Block(config, config.layers, dtype)
+        self.norm = nnx.Param(jnp.ones(shapes["norm"], dtype))
+        if not config.tied:
+            self.head = nnx.Param(jnp.ones(shapes["head"], dtype))
+
+    @classmethod
+    def of_parameters(cls, config: ModelConfig, params: dict[str, Any]) -> Llama:
+        """The module that holds `params` (a nested dict of arrays), without copying them."""
+        graph, _ = nnx.split(nnx.eval_shape(lambda: cls(config)))
+        return nnx.merge(graph, params)
+
+    def parameters(self) -> dict[str, Any]:
+        """The nested dict of arrays that the pure functions take."""
+        return nnx.to_pure_dict(nnx.state(self, nnx.Param))
+
+    def __call__(self, tokens: Int[jax.Array, "batch tokens"]) -> Float[jax.Array, "batch tokens vocabulary"]:
+        """All logits at once: for looking at a short text. Losses come from `token_nll`, in little memory."""
+        hidden, _, _ = self.run(tokens)
+        return apply_linear(hidden, self.head_weight())
+
+    def head_weight(self) -> Float[jax.Array, "vocabulary hidden"]:
+        """The matrix that turns hidden states into logits."""
+        return self.embed[...] if self.config.tied else self.head[...]
+
+    def run(
+        self,
+        tokens: Int[jax.Array, "batch tokens"],
+        transform: Transform | None = None,
+        observe: Observe | None = None,
+        every_layer: bool = False,
+    ) -> tuple[Float[jax.Array, "batch tokens hidden"], dict[str, Any], jax.Array | None]:
+        """Final normalised states, observations stacked over layers, and (on request) the stream after each.
+
+        All windows of the batch pass through one layer before the next, so a transformed weight is built
+        once a layer and lives only inside the scan's body; its backward pass recomputes the layer.
+        """
+        config = self.config
+        x = jnp.take(self.embed[...], tokens, axis=0)
+        turn = rotation(config, tokens.shape[1], x.dtype)
+        graph, stacked = nnx.split(self.blocks)
+        windows = _window_of_each_layer(config, tokens.shape[1])
+
+        def body(x: jax.Array, piece: tuple[Any, jax.Array, jax.Array | None]):
+            parameters, layer, window = piece
+            x, seen = nnx.merge(graph, parameters)(x, turn, layer, transform, observe, window)
+            return x, (seen, x if every_layer else None)
+
+        layers = jnp.arange(config.layers, dtype=jnp.int32)
+        x, (seen, streams) = jax.lax.scan(
+            jax.checkpoint(body, prevent_cse=False), x, (nnx.to_pure_dict(stacked), layers, windows)
+        )
+        return normalise(x, self.norm[...], config.eps), seen, streams
+
+
+def _window_of_each_layer(config: ModelConfig, tokens: int) -> jax.Array | None:
+    if config.sliding is None or all(window is None or window >= tokens for window in config.sliding):
+        return None
+    return jnp.asarray([tokens if w is None else min(w, tokens) for w in config.sliding], jnp.int32)

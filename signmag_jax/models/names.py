@@ -1,0 +1,56 @@
+"""Names of the tensors in checkpoints, and the parameters they become: one table a format."""
+
+from __future__ import annotations
+
+from .config import ModelConfig
+
+# Parameter of a layer -> (module in a hub checkpoint, suffix; name in a GGUF file).
+_LAYER = {
+    "attention_norm": ("input_layernorm.weight", "attn_norm.weight"),
+    "q_proj": ("self_attn.q_proj.weight", "attn_q.weight"),
+    "k_proj": ("self_attn.k_proj.weight", "attn_k.weight"),
+    "v_proj": ("self_attn.v_proj.weight", "attn_v.weight"),
+    "o_proj": ("self_attn.o_proj.weight", "attn_output.weight"),
+    "q_bias": ("self_attn.q_proj.bias", "attn_q.bias"),
+    "k_bias": ("self_attn.k_proj.bias", "attn_k.bias"),
+    "v_bias": ("self_attn.v_proj.bias", "attn_v.bias"),
+    "o_bias": ("self_attn.o_proj.bias", "attn_output.bias"),
+    "q_norm": ("self_attn.q_norm.weight", "attn_q_norm.weight"),
+    "k_norm": ("self_attn.k_norm.weight", "attn_k_norm.weight"),
+    "mlp_norm": ("post_attention_layernorm.weight", "ffn_norm.weight"),
+    "gate_proj": ("mlp.gate_proj.weight", "ffn_gate.weight"),
+    "up_proj": ("mlp.up_proj.weight", "ffn_up.weight"),
+    "down_proj": ("mlp.down_proj.weight", "ffn_down.weight"),
+    "gate_bias": ("mlp.gate_proj.bias", "ffn_gate.bias"),
+    "up_bias": ("mlp.up_proj.bias", "ffn_up.bias"),
+    "down_bias": ("mlp.down_proj.bias", "ffn_down.bias"),
+}
+_OUTER = {
+    "embed": ("model.embed_tokens.weight", "token_embd.weight"),
+    "norm": ("model.norm.weight", "output_norm.weight"),
+    "head": ("lm_head.weight", "output.weight"),
+}
+_PREFIX = ("model.layers.{layer}.", "blk.{layer}.")
+_FORMATS = {"hub": 0, "gguf": 1}
+
+# Buffers that some checkpoints store although they follow from the config.
+DERIVED_SUFFIXES = (".self_attn.rotary_emb.inv_freq",)
+
+
+def layer_tensor(parameter: str, layer: int, style: str) -> str:
+    """Name in the checkpoint ("hub" or "gguf") of a layer's parameter."""
+    index = _FORMATS[style]
+    return _PREFIX[index].format(layer=layer) + _LAYER[parameter][index]
+
+
+def outer_tensor(parameter: str, style: str) -> str:
+    """Name in the checkpoint of a parameter outside the layers."""
+    return _OUTER[parameter][_FORMATS[style]]
+
+
+def expected(config: ModelConfig, style: str) -> dict[str, tuple[int, ...]]:
+    """Every tensor that a checkpoint of this architecture must hold, with its shape."""
+    table = {outer_tensor(name, style): shape for name, shape in config.outer_shapes().items()}
+    for layer in range(config.layers):
+        table |= {layer_tensor(name, layer, style): shape for name, shape in config.shapes().items()}
+    return table

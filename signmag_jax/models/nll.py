@@ -1,0 +1,67 @@
+"""Per-token NLL of many windows on a loaded model, in batches of bounded memory."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from signmag_jax.evidence import invalid
+
+from .block import Transform
+from .forward import token_nll
+from .load import LanguageModel
+
+
+def window_nll(
+    model: LanguageModel,
+    windows: Int[np.ndarray, "count window"],
+    transform: Transform | None = None,
+    batch: int = 1,
+) -> Float[np.ndarray, "count predicted"]:
+    """`−ln p` of each predicted token, in nats, windows in rows and window − 1 tokens in each.
+
+    Args:
+      model: from `load`.
+      windows: token ids, for instance from `text.windows`.
+      transform: see `token_nll`; give the same function object again to avoid compiling again.
+      batch: windows that pass through a layer together.
+
+    Raises:
+      InvalidInput: for ids outside the vocabulary or windows longer than the model's context.
+    """
+    check_windows(model, windows)
+    rows = [
+        np.asarray(
+            _nll(
+                model.config, transform, model.params, jnp.asarray(windows[start : start + batch], jnp.int32)
+            )
+        )
+        for start in range(0, windows.shape[0], batch)
+    ]
+    return np.concatenate(rows).astype(np.float64)
+
+
+def check_windows(model: LanguageModel, windows: Int[np.ndarray, "count window"]) -> None:
+    """Refuse ids outside the vocabulary (a gather would clamp them) and windows beyond the context."""
+    if windows.size == 0 or windows.min() < 0 or windows.max() >= model.config.vocabulary:
+        raise invalid(
+            f"token ids in 0..{model.config.vocabulary - 1}",
+            (windows.min(), windows.max()) if windows.size else "none",
+            "encode the text with this model's tokenizer",
+        )
+    if windows.shape[1] > model.config.positions:
+        raise invalid(
+            f"window <= {model.config.positions} tokens",
+            windows.shape[1],
+            "the model's context is no longer than that",
+        )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _nll(config: Any, transform: Any, params: dict[str, Any], tokens: jax.Array) -> jax.Array:
+    return token_nll(config, params, tokens, transform)

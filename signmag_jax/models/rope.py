@@ -1,0 +1,57 @@
+"""Rotary position embedding."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from .config import ModelConfig, Rope
+
+
+def frequencies(rope: Rope, head_dim: int) -> Float[np.ndarray, " pairs"]:
+    """Angular frequencies in float32, radians a token, fastest first.
+
+    `θ^(−2i/d)`; "linear" divides all by the factor; "llama3" divides those whose wavelength exceeds
+    original/low, keeps those below original/high, and interpolates between.
+    """
+    exponent = np.arange(0, head_dim, 2, dtype=np.float64) / head_dim
+    fast = (1.0 / np.float64(rope.theta) ** exponent).astype(np.float32)
+    if rope.kind == "default":
+        return fast
+    slow = fast / np.float32(rope.factor)
+    if rope.kind == "linear":
+        return slow
+    wavelength = np.float32(2 * math.pi) / fast
+    low, high = rope.low_frequency_factor, rope.high_frequency_factor
+    step = (np.float32(rope.original_positions) / wavelength - np.float32(low)) / np.float32(high - low)
+    smooth = (1 - step) * slow + step * fast
+    stretched = np.where(wavelength > rope.original_positions / low, slow, smooth)
+    return np.where(wavelength < rope.original_positions / high, fast, stretched).astype(np.float32)
+
+
+def rotation(
+    config: ModelConfig, length: int, dtype: jnp.dtype
+) -> tuple[Float[jax.Array, "length head_dim"], Float[jax.Array, "length head_dim"]]:
+    """Cosines and sines of position × frequency, each repeated for both halves of a head.
+
+    The angles are float32 products, as in the implementation that the checkpoints were trained with:
+    a more exact angle would be another model, by 1e-4 radians at position 2,000.
+    """
+    angles = np.arange(length, dtype=np.float32)[:, None] * frequencies(config.rope, config.head_dim)[None, :]
+    angles = np.concatenate([angles, angles], axis=1)
+    return jnp.asarray(np.cos(angles), dtype), jnp.asarray(np.sin(angles), dtype)
+
+
+def rotate(
+    x: Float[jax.Array, "batch tokens heads head_dim"],
+    cosine: Float[jax.Array, "tokens head_dim"],
+    sine: Float[jax.Array, "tokens head_dim"],
+) -> Float[jax.Array, "batch tokens heads head_dim"]:
+    """Rotate each pair (x_i, x_{i+d/2}) by its position's angle."""
+    first, second = jnp.split(x, 2, axis=-1)
+    turned = jnp.concatenate([-second, first], axis=-1)
+    return x * cosine[None, :, None, :] + turned * sine[None, :, None, :]

@@ -1,0 +1,105 @@
+"""Texts to measure on, and disjoint windows of their tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from signmag_jax.evidence import MissingResource, invalid
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text and its identity."""
+
+    source: str
+    sha256: str
+    content: str
+
+
+def load(source: str | Path | None = None) -> Text:
+    """A text by name.
+
+    Args:
+      source: None for the prose of the standard library's `pydoc_data.topics` (it differs between Python
+        versions); "-" for standard input; "wikitext-2" for its test split (extra `hub`); else a file.
+
+    Raises:
+      MissingResource: if it cannot be read; InvalidInput: if it is empty or not UTF-8.
+    """
+    if source is None:
+        return _text(f"pydoc_data.topics of Python {platform.python_version()}", _topics())
+    if str(source) == "-":
+        return _decoded("standard input", sys.stdin.buffer.read())
+    if str(source) == "wikitext-2" and not Path(source).exists():
+        return _text("wikitext-2-v1, test split", _wikitext())
+    try:
+        return _decoded(str(source), Path(source).expanduser().read_bytes())
+    except OSError as error:
+        raise MissingResource(
+            f"cannot read text {str(source)!r} ({error.strerror or error}): check the path"
+        ) from None
+
+
+def windows(
+    tokens: Int[np.ndarray, " tokens"], window: int, count: int, skip: int = 0
+) -> Int[np.ndarray, "count window"]:
+    """`count` consecutive, disjoint windows of `window` tokens, after the first `skip` windows.
+
+    Raises:
+      InvalidInput: if the text has too few tokens, saying how many there are and how many it takes.
+    """
+    if window < 2 or count < 1 or skip < 0:
+        raise invalid(
+            "window >= 2, count >= 1, skip >= 0", (window, count, skip), "a window predicts window - 1 tokens"
+        )
+    needed = (skip + count) * window
+    if tokens.shape[0] < needed:
+        raise invalid(
+            f"text of at least {needed} tokens ({skip + count} windows of {window})",
+            tokens.shape[0],
+            "use a longer text, shorter windows or fewer of them",
+        )
+    return np.asarray(tokens[skip * window : needed], np.int32).reshape(count, window)
+
+
+def _decoded(source: str, data: bytes) -> Text:
+    try:
+        return _text(source, data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise invalid("text in UTF-8", f"{source} (byte {error.start})", "convert it first") from None
+
+
+def _text(source: str, content: str) -> Text:
+    if not content.strip():
+        raise invalid("text not empty", source, "give a text of at least one window")
+    return Text(source, hashlib.sha256(content.encode()).hexdigest(), content)
+
+
+def _topics() -> str:
+    from pydoc_data.topics import topics
+
+    return "\n\n".join(topics[name].strip() for name in sorted(topics))
+
+
+def _wikitext() -> str:
+    try:
+        from datasets import load_dataset  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise MissingResource(
+            "wikitext-2 comes through `datasets`: run `pip install 'signmag_jax[hub]'`"
+        ) from None
+    try:
+        rows = load_dataset("Salesforce/wikitext", "wikitext-2-v1", split="test")
+    except Exception as error:  # `datasets` raises many types; each means that the text is not to be had
+        reason = " ".join(str(error).split())[:200]
+        raise MissingResource(
+            f"cannot fetch wikitext-2 ({reason}): check the network, or pass a file"
+        ) from None
+    return "".join(row["text"] for row in rows)

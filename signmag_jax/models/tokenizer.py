@@ -1,0 +1,118 @@
+"""Tokenizers without PyTorch: the hub's own, or one built from GGUF metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signmag_jax.evidence import MissingResource, invalid
+
+CONTROL, USER_DEFINED = 3, 4
+
+
+class Tokenizer:
+    """Text to token ids and back; a beginning-of-sequence token only where the model's tokenizer adds it."""
+
+    def __init__(self, backend: Any, bos: int | None, kind: str):
+        self._backend = backend
+        self.bos = bos
+        self.kind = kind
+
+    @property
+    def size(self) -> int:
+        """One more than the largest id."""
+        return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    def encode(self, text: str) -> np.ndarray:
+        """Token ids as int32."""
+        ids = self._backend.encode(text, add_special_tokens=False).ids
+        lead = [] if self.bos is None else [self.bos]
+        return np.asarray([*lead, *ids], np.int32)
+
+    def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
+        """The text of token ids, special tokens included."""
+        return self._backend.decode([int(token) for token in tokens], skip_special_tokens=False)
+
+
+def tokenizer_from_hub(folder: Path) -> Tokenizer:
+    """The tokenizer of a model folder, through `transformers`, without remote code.
+
+    Raises:
+      MissingResource: if the folder has none that `tokenizers` can run.
+    """
+    from transformers import AutoTokenizer
+
+    remedy = "the folder needs tokenizer.json (or the files that transformers builds it from)"
+    try:
+        loaded: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # transformers raises many types for absent and broken tokenizers
+        raise MissingResource(f"{folder} has no usable tokenizer ({_short(error)}): {remedy}") from None
+    backend = getattr(loaded, "backend_tokenizer", None)
+    if backend is None:
+        raise MissingResource(
+            f"the tokenizer of {folder} is {type(loaded).__name__}, not a fast one: {remedy}"
+        )
+    if not loaded("a").input_ids:
+        raise MissingResource(f"the tokenizer of {folder} is empty: {remedy}")
+    adds_bos = loaded.bos_token_id is not None and loaded("a").input_ids[:1] == [loaded.bos_token_id]
+    return Tokenizer(backend, loaded.bos_token_id if adds_bos else None, type(loaded).__name__)
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer that GGUF metadata describes.
+
+    Raises:
+      InvalidInput: for a kind of tokenizer or of pre-tokenizer that the port does not know, by name.
+    """
+    kind = metadata.get("tokenizer.ggml.model")
+    if kind != "gpt2":
+        raise invalid(
+            "tokenizer.ggml.model = gpt2", kind, "no other tokenizer is read from GGUF; use the hub folder"
+        )
+    return _byte_level(metadata)
+
+
+def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
+    from tokenizers import AddedToken, decoders, models
+    from tokenizers import Tokenizer as Backend
+
+    tokens: list[str] = metadata["tokenizer.ggml.tokens"]
+    kinds = metadata.get("tokenizer.ggml.token_type", [1] * len(tokens))
+    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
+    backend = Backend(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
+    splitter = metadata.get("tokenizer.ggml.pre", "gpt-2")
+    backend.pre_tokenizer = _pre_tokenizer(splitter)
+    backend.decoder = decoders.ByteLevel()
+    whole = [
+        (token, kind) for token, kind in zip(tokens, kinds, strict=True) if kind in (CONTROL, USER_DEFINED)
+    ]
+    backend.add_special_tokens(
+        [AddedToken(t, normalized=False, special=True) for t, k in whole if k == CONTROL]
+    )
+    backend.add_tokens(
+        [AddedToken(t, normalized=False, special=False) for t, k in whole if k == USER_DEFINED]
+    )
+    adds_bos = bool(metadata.get("tokenizer.ggml.add_bos_token", False))
+    bos = metadata["tokenizer.ggml.bos_token_id"] if adds_bos else None
+    return Tokenizer(backend, bos, f"byte-level BPE, {splitter}")
+
+
+def _pre_tokenizer(name: str) -> Any:
+    """How text is cut before merging, by llama.cpp's names."""
+    from tokenizers import pre_tokenizers as cut
+
+    gpt2 = cut.ByteLevel(add_prefix_space=False, use_regex=True)
+    if name in ("gpt-2", "default"):
+        return gpt2
+    if name == "smollm":
+        return cut.Sequence([cut.Digits(individual_digits=True), gpt2])
+    raise invalid(
+        "tokenizer.ggml.pre in (gpt-2, smollm)", name, "the text would be cut differently; use the hub folder"
+    )
