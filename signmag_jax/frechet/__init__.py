@@ -1,1 +1,16 @@
+"""RMSNorm's exact derivatives, and the radial and transverse split that they make."""
 
+from .bounds import rmsnorm_operator_norm, rmsnorm_remainder_bound
+from .rmsnorm import rmsnorm, rmsnorm_adjoint, rmsnorm_hessian, rmsnorm_jvp
+from .split import Split, split
+
+__all__ = [
+    "Split",
+    "rmsnorm",
+    "rmsnorm_adjoint",
+    "rmsnorm_hessian",
+    "rmsnorm_jvp",
+    "rmsnorm_operator_norm",
+    "rmsnorm_remainder_bound",
+    "split",
+]
