@@ -1,1 +1,23 @@
+"""Simulated: Gaussian networks, perturbed, with a standard error for every number.
 
+Nothing here knows a closed form of the theory: weights are drawn, perturbed and multiplied.
+"""
+
+from .block import Arm, Block, block
+from .depth import Depth, depth
+from .engine import Options
+from .proposition_1 import Proposition1, proposition_1
+from .quantizer import Quantizer, quantizer
+
+__all__ = [
+    "Arm",
+    "Block",
+    "Depth",
+    "Options",
+    "Proposition1",
+    "Quantizer",
+    "block",
+    "depth",
+    "proposition_1",
+    "quantizer",
+]

@@ -1,0 +1,222 @@
+"""Chains of layers, each with a normalisation, perturbed in all layers or in the first."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence import Estimate, keys
+from signmag_jax.evidence.errors import invalid
+
+from . import pairs
+from .engine import Experiment, Options, Statistics, run
+from .gaussian import DTYPES, Activation, choose, sphere, unit, weights, whole
+from .gaussian import activation as named_activation
+from .result import MEAN_OF_RATIOS, Estimates, Result
+from .split import energies, turned
+
+LAYERS = ("all", "first")
+SCALES = ("unit", "paper")
+DEFAULT_INPUTS = 256
+
+
+@dataclass(frozen=True)
+class Depth(Result):
+    """The transverse ratio after each layer; estimates have shape (depth,) or (rates, depth).
+
+    Args:
+      transverse_ratio: C_l, flips over shift, mean of per-network ratios.
+      transverse_ratio_of_means: the same as a ratio of means. They differ by the bias of a quotient,
+        which grows with the spread of a network's denominator, hence with depth.
+      flip: what the ratio compares, of the flips: E sin² of the angle to the clean state (normalised
+        chains) or E‖P⊥(y) δy‖²/width (the unnormalised stream of a residual chain of single matrices).
+      shift: the same of the magnitude shift.
+      networks: how many were simulated.
+    """
+
+    transverse_ratio: Estimate
+    transverse_ratio_of_means: Estimate
+    flip: Estimate
+    shift: Estimate
+    networks: int
+
+
+def depth(
+    width: int,
+    rate: Any,
+    depth: int,
+    *,
+    residual: bool = False,
+    activation: str | Activation = "relu",
+    layers: str = "all",
+    hidden: int | None = None,
+    scale: str = "unit",
+    match: str = "realised",
+    inputs: int = DEFAULT_INPUTS,
+    dtype: str = "float32",
+    **options: Unpack[Options],
+) -> Depth:
+    """Simulate a chain, clean and perturbed, by brute force; weights have independent Gaussian entries.
+
+    Plain: h ← unit(φ(W h)). Residual: y ← y + φ(W y/‖y‖), differences of the unnormalised y. With
+    `hidden`, a layer is [W_up, φ, W_down, normalise] with W_up perturbed: h ← unit(W_down φ(W_up h)),
+    and with `residual` h ← unit(h + W_down φ(W_up h)).
+
+    Args:
+      width: length of the state, at least 2.
+      rate: flip rate in (0, 0.5], or a list; the shift has the Frobenius norm of the flips in each layer.
+      depth: number of layers, at least 1.
+      residual: with or without skips.
+      activation: name or function.
+      layers: which are perturbed, "all" or "first".
+      hidden: rows of W_up; None for chains of single matrices.
+      scale: standard deviation of the pre-activations, "unit" for 1, "paper" for 1/√width. Chains of
+        ReLU do not depend on it.
+      match: "realised" or "expected" equality of the Frobenius norms.
+      inputs: per network, uniform on the sphere. With depth the states of one network gather around a
+        common direction, so that networks help more than inputs.
+      dtype: "float32" or "float64".
+      options: targets, seed, resume and mesh, as in `Options`.
+
+    Returns:
+      Estimates of shape (depth,) or (rates, depth), without unit.
+
+    Raises:
+      InvalidInput: for an argument out of its range, or a folder of another run.
+      Incomplete: if the target is out of reach, or a network has no defined ratio.
+
+    Source: arXiv:2605.18933, section 9.4 and appendix D (plain, residual; with `hidden`: V2, V3).
+    """
+    label, function = named_activation(activation)
+    values = pairs.rates(rate)
+    sample = ChainSample(
+        width, depth, residual, function, layers, hidden, scale, inputs, dtype, pairs.Matched(match)
+    )
+    experiment = Experiment(
+        "depth",
+        sample,
+        np.atleast_1d(values),
+        {"rate": values.tolist(), "match": match, "activation": label, **sample.arguments()},
+        sample.work(values.size),
+        lambda tally: tally.mean("ratio"),
+    )
+    tally, provenance = run(experiment, **options)
+    found = Estimates(tally, provenance, values.shape)
+    return Depth(
+        found.mean("ratio", MEAN_OF_RATIOS),
+        found.ratio("flip", "shift"),
+        found.mean("flip"),
+        found.mean("shift"),
+        tally.count,
+    )
+
+
+State = Float[Array, "width inputs"]
+Layer = Callable[[Float[Array, "rows width"], State], State]
+
+
+@dataclass(frozen=True)
+class ChainSample:
+    """One network of `depth`; the fields are its arguments."""
+
+    width: int
+    depth: int
+    residual: bool
+    activation: Activation
+    layers: str
+    hidden: int | None
+    scale: str
+    inputs: int
+    dtype: str
+    pair: Any
+
+    def __post_init__(self) -> None:
+        for name, low in (("width", 2), ("depth", 1), ("inputs", 1)):
+            whole(name, getattr(self, name), low)
+        if self.hidden is not None:
+            whole("hidden", self.hidden, 2)
+        if not isinstance(self.residual, bool):
+            raise invalid("residual is True or False", self.residual, "pass residual=True for skips")
+        choose("layers", self.layers, LAYERS)
+        choose("scale", self.scale, SCALES)
+        choose("dtype", self.dtype, DTYPES)
+
+    def arguments(self) -> dict[str, Any]:
+        """Those that are plain values."""
+        names = ("width", "depth", "residual", "layers", "hidden", "scale", "inputs", "dtype")
+        return {name: getattr(self, name) for name in names}
+
+    def work(self, rates: int) -> float:
+        """Floating-point operations: the matrix products, and about 900 for a random weight."""
+        rows = self.width if self.hidden is None else 2 * self.hidden
+        return self.depth * rows * self.width * (2.0 * self.inputs * (1 + 2 * rates) + 900)
+
+    def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
+        """Statistics of one network, of shape (rates, depth)."""
+        x = sphere(keys.fold(key, "inputs"), self.width, self.inputs, self.dtype)
+        start = x if not self._stream() else x * self._tensor(self._deviation() * math.sqrt(self.width))
+        both = jnp.broadcast_to(start, (parameters.shape[0], 2, *start.shape))
+        step = functools.partial(self._step, parameters, key)
+        carry, first = step((start, both), jnp.int32(0), True)
+        if self.depth == 1:
+            found = jax.tree.map(lambda leaf: leaf[None], first)
+        else:
+            later = lambda carry, layer: step(carry, layer, self.layers == "all")  # noqa: E731
+            _, rest = lax.scan(later, carry, jnp.arange(1, self.depth, dtype=jnp.int32))
+            found = jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), first, rest)
+        return {name: leaf.T for name, leaf in found.items()}
+
+    def _step(self, parameters: Any, key: PRNGKeyArray, carry: Any, layer: Array, perturbed: bool) -> Any:
+        clean, both = carry
+        for_w, for_pair, for_down = jax.random.split(keys.fold(key, layer), 3)
+        rows = self.width if self.hidden is None else self.hidden
+        w = lax.optimization_barrier(weights(for_w, rows, self.width, self.dtype))
+        apply = functools.partial(self._layer, down=self._down(for_down))
+        clean = apply(w, clean)
+
+        def compare(parameter_and_states: Any) -> Any:
+            parameter, states = parameter_and_states
+            changed = self.pair.draw(parameter, for_pair, w) if perturbed else (w, w)
+            after = [apply(matrix, state) for matrix, state in zip(changed, states, strict=True)]
+            flip, shift = (self._transverse(clean, state) for state in after)
+            return jnp.stack(after), {"flip": flip, "shift": shift, "ratio": flip / shift}
+
+        # Not vmap over rates: one rate's arrays at a time stay in cache.
+        both, statistics = lax.map(compare, (parameters, both))
+        return (clean, both), statistics
+
+    def _layer(self, w: Float[Array, "rows width"], state: State, down: Any) -> State:
+        pre = w @ (unit(state) if self._stream() else state)
+        out = self.activation(pre * self._tensor(self._deviation()))
+        if self.hidden is not None:
+            # The skip has entries of variance 1/width; W_down keeps the mean square of φ.
+            out = down @ out
+            return unit(state + out if self.residual else out)
+        return state + out if self.residual else unit(out)
+
+    def _down(self, key: PRNGKeyArray) -> Any:
+        if self.hidden is None:
+            return None
+        gain = 1 / math.sqrt(self.hidden * self.width) / self._deviation()
+        return weights(key, self.width, self.hidden, self.dtype) * self._tensor(gain)
+
+    def _transverse(self, clean: State, state: State) -> Float[Array, ""]:
+        return energies(clean, state - clean).transverse if self._stream() else turned(clean, state)
+
+    def _stream(self) -> bool:
+        return self.residual and self.hidden is None
+
+    def _deviation(self) -> float:
+        return 1.0 if self.scale == "unit" else 1 / math.sqrt(self.width)
+
+    def _tensor(self, number: float) -> Array:
+        return jnp.asarray(number, self.dtype)

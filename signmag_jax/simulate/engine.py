@@ -1,0 +1,268 @@
+"""Independent networks over any number of devices, with the same bits.
+
+Each network is keyed by its index. A device computes one block of consecutive networks at a time by
+`lax.map`; how many make a block depends on the experiment alone, so a network's program, and with it
+every rounding, is the same for 1 and for 8 devices. (A vmap over networks would change the shapes of
+the matrix products, and with them their bits, with the number of devices.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, PRNGKeyArray
+
+from signmag_jax.evidence import Records, keys
+from signmag_jax.evidence.errors import invalid
+from signmag_jax.evidence.progress import progress
+from signmag_jax.evidence.provenance import threads, versions
+
+from .stop import DEFAULT_LIMIT, FEWEST, Stop
+from .tally import Pair, Tally
+
+AXIS = "networks"
+BLOCK_WORK = 4e9
+BLOCK_RANGE = (2, 64)
+
+Statistics = dict[str, Array]
+
+
+class Sample(Protocol):
+    """One network: hashable, because compiled programs are kept for it."""
+
+    def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
+        """The network's statistics; `parameters` is a pytree of arrays, traced."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """What the engine needs of an experiment.
+
+    Args:
+      name: its name, which also separates its random keys from those of others.
+      sample: one network.
+      parameters: arrays that `sample` reads; new values do not compile anew.
+      arguments: everything that determines the statistics besides the seed, as plain JSON.
+      work: floating-point operations of one network, roughly.
+      target: the primary estimate and its standard error, which the stopping rule watches.
+    """
+
+    name: str
+    sample: Sample
+    parameters: Any
+    arguments: Mapping[str, Any]
+    work: float
+    target: Callable[[Tally], Pair]
+
+    @property
+    def block(self) -> int:
+        """Networks in a block: at least 2, since a loop of one is compiled away."""
+        low, high = BLOCK_RANGE
+        return int(np.clip(BLOCK_WORK // self.work, low, high))
+
+
+class Options(TypedDict, total=False):
+    """What every experiment takes besides its own arguments.
+
+    Args:
+      networks: how many; 64 if no other target is given.
+      standard_error: stop when the primary estimate (its worst element) has this standard error.
+      max_networks: raise Incomplete rather than simulate more.
+      seconds: stop at this wall time (the result says that it is not reproducible).
+      seed: root of all random keys, 0 by default.
+      resume: folder that keeps finished networks; what it holds is not computed again.
+      mesh: devices, of any shape; all local ones by default. The numbers do not depend on it.
+    """
+
+    networks: int | None
+    standard_error: float | None
+    max_networks: int
+    seconds: float | None
+    seed: int
+    resume: str | Path | None
+    mesh: Mesh | None
+
+
+def run(
+    experiment: Experiment,
+    *,
+    networks: int | None = None,
+    standard_error: float | None = None,
+    max_networks: int = DEFAULT_LIMIT,
+    seconds: float | None = None,
+    seed: int = 0,
+    resume: str | Path | None = None,
+    mesh: Mesh | None = None,
+) -> tuple[Tally, dict[str, Any]]:
+    """Simulate until a target is met; returns the merged statistics and their provenance.
+
+    Args: as in `Options`.
+
+    Raises:
+      InvalidInput: if a target is impossible, or `resume` holds another run.
+      Incomplete: if the target is out of reach; the records are kept.
+    """
+    stop = Stop(networks, standard_error, max_networks, seconds)
+    mesh = _flat(mesh)
+    tally = Tally()
+    ended = "time (not reproducible)" if stop.seconds is not None else "target"
+    with _fixed_numerics(), progress(experiment.name, stop.total) as advance:
+        root = keys.fold(keys.root(seed), experiment.name)
+        records = None if resume is None else Records(resume, _identity(experiment, seed, mesh))
+        for network, statistics in _networks(experiment, root, mesh, stop, records):
+            tally.add(network, statistics)
+            if tally.count < 2:
+                continue
+            value, error = experiment.target(tally)
+            advance(1, _note(value, error))
+            if stop.reached(tally.count, error):
+                ended = "target"
+                break
+            stop.require_within_reach(tally.count, error)
+    return tally, _provenance(experiment, seed, mesh, tally.count, ended)
+
+
+def _networks(
+    experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, stop: Stop, records: Records | None
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Every network's statistics in order of its index, computed or read, up to the limit."""
+    size, deadline = experiment.block, time.monotonic() + (stop.seconds or np.inf)
+    blocks = -(-stop.limit // size)
+    done: dict[int, list[dict[str, Any]]] = {}
+    for block in range(blocks):
+        if block not in done:
+            wanted = range(block, min(block + mesh.size, blocks))
+            done.update(_read(records, wanted, size, stop.limit))
+            missing = [index for index in wanted if index not in done]
+            if missing:
+                done.update(_compute(experiment, root, mesh, missing, stop.limit))
+            for index in missing if records is not None else ():
+                records.write(index, done[index])  # pyright: ignore[reportOptionalMemberAccess]
+        yield from enumerate(done.pop(block), start=block * size)
+        if time.monotonic() > deadline and block * size >= FEWEST:
+            return
+
+
+def _read(records: Records | None, blocks: range, size: int, limit: int) -> dict[int, list[dict[str, Any]]]:
+    found = {}
+    for block in blocks if records is not None else ():
+        payload = records.read(block)  # pyright: ignore[reportOptionalMemberAccess]
+        # A record that an earlier, smaller target cut short is done again.
+        if payload is not None and len(payload) >= min(size, limit - block * size):
+            found[block] = payload[: limit - block * size]
+    return found
+
+
+def _compute(
+    experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], limit: int
+) -> dict[int, list[dict[str, Any]]]:
+    size = experiment.block
+    # A device without a block of its own gets networks beyond the limit, which cost nothing.
+    first = np.full(mesh.size, limit, dtype=np.int32)
+    first[: len(blocks)] = np.asarray(blocks, dtype=np.int32) * size
+    program = _program(experiment.sample, mesh, size)
+    result = jax.device_get(program(experiment.parameters, root, first, np.int32(limit)))
+    rows = {}
+    for position, block in enumerate(blocks):
+        inside = range(position * size, position * size + min(size, limit - block * size))
+        rows[block] = [{name: leaf[i].tolist() for name, leaf in result.items()} for i in inside]
+    return rows
+
+
+@functools.lru_cache(maxsize=256)
+def _program(sample: Sample, mesh: Mesh, size: int) -> Callable[..., dict[str, np.ndarray]]:
+    def one(parameters: Any, root: PRNGKeyArray, network: Array, limit: Array) -> Statistics:
+        shapes = jax.eval_shape(sample, parameters, root)
+        return lax.cond(
+            network < limit,
+            lambda: sample(parameters, keys.fold(root, network)),
+            lambda: {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()},
+        )
+
+    def device(parameters: Any, root: PRNGKeyArray, first: Array, limit: Array) -> Statistics:
+        return lax.map(
+            lambda network: one(parameters, root, network, limit),
+            first[0] + jnp.arange(size, dtype=first.dtype),
+        )
+
+    return jax.jit(
+        jax.shard_map(
+            device,
+            mesh=mesh,
+            in_specs=(P(), P(), P(AXIS), P()),
+            out_specs=P(AXIS),
+            check_vma=False,  # the two branches of the cond differ in what they vary over
+        )
+    )
+
+
+@contextlib.contextmanager
+def _fixed_numerics() -> Iterator[None]:
+    """What a result may not inherit from the caller's flags: widths, precision, generator.
+
+    Threefry, because its bits are the same on every platform and under any sharding; rbg's are neither,
+    and are no faster on a CPU.
+    """
+    with (
+        jax.enable_x64(True),
+        jax.default_matmul_precision("highest"),
+        jax.default_prng_impl("threefry2x32"),
+        jax.threefry_partitionable(True),
+    ):
+        yield
+
+
+def _flat(mesh: Mesh | None) -> Mesh:
+    if mesh is not None and not isinstance(mesh, Mesh):
+        raise invalid("mesh is a jax.sharding.Mesh or None", mesh, "use jax.make_mesh")
+    devices = np.asarray(jax.local_devices()) if mesh is None else mesh.devices.ravel()
+    return Mesh(devices, (AXIS,))
+
+
+def _identity(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]:
+    """What a record's numbers depend on: no number of devices, no target."""
+    device = mesh.devices.flat[0]
+    return {
+        "experiment": experiment.name,
+        "arguments": dict(experiment.arguments),
+        "seed": seed,
+        "block": experiment.block,
+        "device": f"{device.platform}: {device.device_kind}",
+        # Matrix products are split differently only between one thread and more than one.
+        "threads": "1" if threads() == 1 else "2 or more",
+        "versions": {name: versions()[name] for name in ("signmag_jax", "jax", "jaxlib")},
+    }
+
+
+def _provenance(experiment: Experiment, seed: int, mesh: Mesh, count: int, ended: str) -> dict[str, Any]:
+    device = mesh.devices.flat[0]
+    return {
+        "experiment": experiment.name,
+        **experiment.arguments,
+        "seed": seed,
+        "networks": count,
+        "stopped_by": ended,
+        "device": {"kind": device.device_kind, "platform": device.platform, "count": mesh.size},
+        "threads": threads(),
+        "versions": {name: versions()[name] for name in ("signmag_jax", "jax", "jaxlib", "numpy", "python")},
+    }
+
+
+def _note(value: np.ndarray, error: np.ndarray) -> str:
+    worst = int(np.argmax(error))
+    return f"{np.ravel(value)[worst]:.5g} ± {np.ravel(error)[worst]:.2g}"

@@ -1,0 +1,131 @@
+"""Two perturbations of one matrix, to be compared on the same weights and inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.errors import invalid
+from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, Perturbation, SignFlip
+
+from .gaussian import choose
+
+RATES = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 0.5]")
+MATCHES = ("realised", "expected")
+PARTNERS = {"shift": MagnitudeShift, "noise": MagnitudeNoise}
+
+Two = tuple[Float[Array, "rows columns"], Float[Array, "rows columns"]]
+
+
+class Pair(Protocol):
+    """Draws both perturbed matrices; hashable. `parameters` is one element of the vmapped ones."""
+
+    def draw(self, parameters: Any, key: PRNGKeyArray, w: Float[Array, "rows columns"]) -> Two:
+        """(W', W'') for one W."""
+        ...
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Sign flips, and an error of the magnitude of equal Frobenius norm.
+
+    Args:
+      match: "realised" takes the norm of the very flips that were drawn, size = ‖W'−W‖/‖W‖ in units of
+        the root mean square of W; "expected" takes 2√rate whatever was drawn.
+      partner: "shift" (coherent) or "noise" (incoherent).
+    """
+
+    match: str = "realised"
+    partner: str = "shift"
+
+    def __post_init__(self) -> None:
+        choose("match", self.match, MATCHES)
+        choose("partner", self.partner, tuple(PARTNERS))
+
+    def draw(self, parameters: Float[Array, ""], key: PRNGKeyArray, w: Float[Array, "rows columns"]) -> Two:
+        """With one key for several rates, the flips of a smaller rate are among those of a larger one."""
+        for_flips, for_partner = jax.random.split(key)
+        flipped = SignFlip(parameters).apply(for_flips, w)
+        size = 2 * jnp.sqrt(parameters) if self.match == "expected" else relative_norm(flipped - w, w)
+        return flipped, PARTNERS[self.partner](size).apply(for_partner, w)
+
+
+def relative_norm(error: Float[Array, "rows columns"], w: Float[Array, "rows columns"]) -> Float[Array, ""]:
+    """‖error‖/‖W‖ in the Frobenius norm, in float64 over rows: one float32 sum of n² terms loses digits."""
+    return jnp.sqrt(_square(error) / _square(w))
+
+
+def _square(a: Float[Array, "rows columns"]) -> Float[Array, ""]:
+    return jnp.sum(jnp.sum(a * a, axis=1).astype(jnp.float64))
+
+
+@dataclass(frozen=True)
+class Given:
+    """Perturbations as they are; `structure` and `fixed` rebuild them from their numbers.
+
+    The numbers are traced, so that other values do not compile anew; whatever else a perturbation of
+    your own holds stays as it is.
+    """
+
+    structure: Any
+    fixed: tuple[Any, ...]
+
+    def draw(
+        self, parameters: list[Float[Array, ""]], key: PRNGKeyArray, w: Float[Array, ...]
+    ) -> tuple[Float[Array, ...], ...]:
+        """Each with a key of its own."""
+        numbers = iter(parameters)
+        leaves = [next(numbers) if leaf is None else leaf for leaf in self.fixed]
+        perturbations = jax.tree.unflatten(self.structure, leaves)
+        each = zip(perturbations, jax.random.split(key, len(perturbations)), strict=True)
+        return tuple(perturbation.apply(own, w) for perturbation, own in each)
+
+
+def rates(rate: Any) -> np.ndarray:
+    """One rate or several, checked, as a float64 array of rank 0 or 1."""
+    RATES.require("rate", rate)
+    array = np.asarray(rate, dtype=np.float64)
+    if array.ndim > 1 or array.size == 0:
+        raise invalid("rate is a number or a list of numbers", rate, "pass one rate or a flat list")
+    return array
+
+
+def given(perturbations: Any, count: int) -> tuple[Given, list[np.ndarray], tuple[int, ...]]:
+    """So many perturbations as one object, their numbers, and the common shape of those.
+
+    Raises:
+      InvalidInput: unless there are so many and the shapes of their numbers agree.
+    """
+    if not isinstance(perturbations, (tuple, list)) or len(perturbations) != count:
+        raise invalid(f"{count} perturbations", perturbations, "pass (first, second)")
+    for perturbation in perturbations:
+        if not isinstance(perturbation, Perturbation):
+            raise invalid("a perturbation has moments() and apply(key, w)", perturbation, "see perturb")
+    leaves, structure = jax.tree.flatten(tuple(perturbations))
+    fixed = tuple(None if _is_number(leaf) else leaf for leaf in leaves)
+    numbers = [np.asarray(leaf, dtype=np.float64) for leaf in leaves if _is_number(leaf)]
+    shapes = {number.shape for number in numbers} - {()}
+    if len(shapes) > 1 or any(len(shape) > 1 for shape in shapes):
+        raise invalid(
+            "the numbers of the perturbations are scalars or flat lists of one length",
+            sorted(shapes),
+            "pass one number each, or as many of all",
+        )
+    try:
+        hash(fixed)
+    except TypeError:
+        raise invalid("a perturbation is hashable or a pytree", perturbations, "see perturb") from None
+    shape = next(iter(shapes), ())
+    # A number that nobody reads, so that pairs without any can be mapped over like the others.
+    numbers.append(np.zeros(()))
+    return Given(structure, fixed), [np.broadcast_to(number, shape) for number in numbers], shape
+
+
+def _is_number(leaf: Any) -> bool:
+    return isinstance(leaf, (int, float, np.ndarray, np.generic, jax.Array)) and not isinstance(leaf, bool)

@@ -1,0 +1,164 @@
+"""One matrix quantised: how parallel it stays, and where its error points before and after a ReLU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import jax
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.errors import invalid
+from signmag_jax.perturb import Perturbation, SignQuantize
+
+from . import pairs
+from .engine import Experiment, Options, Statistics, run
+from .gaussian import DTYPES, choose, sphere, weights, whole
+from .result import Estimates, Result
+from .split import energies, turned
+from .tally import Pair, Tally
+
+GRANULARITIES = ("row", "tensor")
+
+
+@dataclass(frozen=True)
+class Quantizer(Result):
+    """Estimates of shape ().
+
+    Args:
+      row_cosine: E cos²(w, w') over rows.
+      vector_cosine: E cos²(Wx, W'x) over inputs.
+      pre_radial_fraction: of the error W'x − Wx, along Wx; ratio of means.
+      post_radial_fraction: of relu(W'x) − relu(Wx), along relu(Wx); ratio of means.
+      networks: how many were simulated.
+    """
+
+    row_cosine: Estimate
+    vector_cosine: Estimate
+    pre_radial_fraction: Estimate
+    post_radial_fraction: Estimate
+    networks: int
+
+
+def quantizer(
+    width: int,
+    perturbation: Perturbation | None = None,
+    *,
+    rows: int | None = None,
+    granularity: str = "row",
+    inputs: int | None = None,
+    dtype: str = "float32",
+    **options: Unpack[Options],
+) -> Quantizer:
+    """Simulate Theorem 4: a Gaussian matrix and its quantised version on spherical inputs.
+
+    Args:
+      width: length of x, at least 2.
+      perturbation: `SignQuantize()` by default; `Ternarize(...)` or any other.
+      rows: of W; `width` by default.
+      granularity: "row" quantises each row with its own scale, "tensor" the matrix with one.
+      inputs: per network; `width` by default.
+      dtype: "float32" or "float64".
+      options: targets (on the worst of the four estimates), seed, resume and mesh, as in `Options`.
+
+    Returns:
+      Estimates of shape (), without unit.
+
+    Raises:
+      InvalidInput: for an argument out of its range, or a folder of another run.
+      Incomplete: if the target is out of reach.
+
+    Source: arXiv:2605.18933, Theorem 4 and section 9.6.
+    """
+    chosen = SignQuantize() if perturbation is None else perturbation
+    drawn, parameters, shape = pairs.given((chosen,), 1)
+    if shape != ():
+        raise invalid("the perturbation has scalar parameters", chosen, "simulate one quantiser at a time")
+    sample = QuantizerSample(
+        width,
+        width if rows is None else rows,
+        width if inputs is None else inputs,
+        granularity,
+        dtype,
+        drawn,
+    )
+    experiment = Experiment(
+        "quantizer",
+        sample,
+        parameters,
+        {"perturbation": repr(chosen), **sample.arguments()},
+        sample.work(),
+        _worst,
+    )
+    tally, provenance = run(experiment, **options)
+    found = Estimates(tally, provenance)
+    return Quantizer(
+        found.mean("row_cosine"),
+        found.mean("vector_cosine"),
+        found.ratio("pre_radial", "pre_energy"),
+        found.ratio("post_radial", "post_energy"),
+        tally.count,
+    )
+
+
+def _worst(tally: Tally) -> Pair:
+    parts = [tally.mean("row_cosine"), tally.mean("vector_cosine")]
+    parts += [tally.ratio(f"{side}_radial", f"{side}_energy") for side in ("pre", "post")]
+    values, errors = zip(*parts, strict=True)
+    return np.stack(values), np.stack(errors)
+
+
+@dataclass(frozen=True)
+class QuantizerSample:
+    """One network of `quantizer`; the fields are its arguments."""
+
+    width: int
+    rows: int
+    inputs: int
+    granularity: str
+    dtype: str
+    drawn: Any
+
+    def __post_init__(self) -> None:
+        for name, low in (("width", 2), ("rows", 2), ("inputs", 1)):
+            whole(name, getattr(self, name), low)
+        choose("granularity", self.granularity, GRANULARITIES)
+        choose("dtype", self.dtype, DTYPES)
+
+    def arguments(self) -> dict[str, Any]:
+        """Those that are plain values."""
+        return {name: getattr(self, name) for name in ("width", "rows", "inputs", "granularity", "dtype")}
+
+    def work(self) -> float:
+        """Floating-point operations: two products, and about 300 for a random number."""
+        return self.width * (4.0 * self.rows * self.inputs + 300 * (self.rows + self.inputs))
+
+    def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
+        """Statistics of one network, each a scalar."""
+        for_w, for_x, for_draw = jax.random.split(key, 3)
+        w = weights(for_w, self.rows, self.width, self.dtype)
+        x = sphere(for_x, self.width, self.inputs, self.dtype)
+        w, x = lax.optimization_barrier((w, x))
+        quantized = self._quantize(parameters, for_draw, w)
+        z, other = w @ x, quantized @ x
+        h = jax.nn.relu(z)
+        pre, post = energies(z, other - z), energies(h, jax.nn.relu(other) - h)
+        return {
+            "row_cosine": 1 - turned(w.T, quantized.T),
+            "vector_cosine": 1 - turned(z, other),
+            "pre_energy": pre.energy,
+            "pre_radial": pre.radial,
+            "post_energy": post.energy,
+            "post_radial": post.radial,
+        }
+
+    def _quantize(
+        self, parameters: Any, key: PRNGKeyArray, w: Float[Array, "rows width"]
+    ) -> Float[Array, "rows width"]:
+        if self.granularity == "tensor":
+            return self.drawn.draw(parameters, key, w)[0]
+        one = lambda own, row: self.drawn.draw(parameters, own, row)[0]  # noqa: E731
+        return jax.vmap(one)(jax.random.split(key, self.rows), w)

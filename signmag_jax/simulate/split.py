@@ -1,0 +1,57 @@
+"""Energies of a difference along and across the clean vector, one column per input."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Energies(NamedTuple):
+    """Mean over inputs of the squared norms, per coordinate (float64)."""
+
+    energy: Array
+    radial: Array
+    transverse: Array
+
+
+def energies(y: Float[Array, "coordinates inputs"], delta: Float[Array, "coordinates inputs"]) -> Energies:
+    """Split δ into its parts along and across y: ‖δ‖² = ⟨y, δ⟩²/‖y‖² + ‖P⊥(y) δ‖².
+
+    The transverse part is formed before it is squared: the difference of the two energies cancels
+    where δ is nearly parallel to y. An input with y = 0 has no radial direction; all of δ is transverse.
+    """
+    coordinates = y.shape[0]
+    square = _squares(y)
+    along = jnp.sum(y * delta, axis=0, keepdims=True) / _positive(square)
+    transverse = _mean(_squares(delta - y * along)) / coordinates
+    radial = _mean(along * along * square) / coordinates
+    return Energies(radial + transverse, radial, transverse)
+
+
+def turned(
+    y: Float[Array, "coordinates inputs"], other: Float[Array, "coordinates inputs"]
+) -> Float[Array, ""]:
+    """Mean over inputs of sin² of the angle from y to y': the finite change of the normalised output.
+
+    ‖P⊥(y) y'‖²/‖y'‖²; the norm of y' drops out. An input where either vector is 0 counts as unturned.
+    """
+    delta = other - y
+    square, norm = _squares(y), _squares(other)
+    along = jnp.sum(y * delta, axis=0, keepdims=True) / _positive(square)
+    sine = _squares(delta - y * along) / _positive(norm)
+    return _mean(jnp.where(square > 0, sine, jnp.zeros_like(sine)))
+
+
+def _squares(y: Float[Array, "coordinates inputs"]) -> Float[Array, "1 inputs"]:
+    return jnp.sum(y * y, axis=0, keepdims=True)
+
+
+def _positive(square: Float[Array, "1 inputs"]) -> Float[Array, "1 inputs"]:
+    return jnp.where(square > 0, square, jnp.ones_like(square))
+
+
+def _mean(per_input: Float[Array, "1 inputs"]) -> Float[Array, ""]:
+    # Float64: the sums over coordinates are short, the one over inputs and networks is not.
+    return jnp.mean(per_input.astype(jnp.float64))

@@ -1,0 +1,97 @@
+"""When a simulation has seen enough networks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from signmag_jax.evidence import Incomplete
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.errors import invalid
+
+FEWEST = 32
+DEFAULT_NETWORKS = 64
+DEFAULT_LIMIT = 100_000
+
+TARGET = Interval(0.0, open_low=True, fix="pass a positive standard error, in the unit of the estimate")
+SECONDS = Interval(0.0, open_low=True, fix="pass a positive number of seconds")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Stop at a count of networks, at a standard error, or at a time.
+
+    The rule on the standard error reads the ordered prefix of the networks, from the 32nd on, so that it
+    stops at the same network wherever and in whatever order they were computed. A stop at a time does
+    not have that property, and results say so.
+
+    Args:
+      networks: the count; 64 if nothing else is asked.
+      standard_error: the largest one allowed among the elements of the primary estimate.
+      max_networks: give up beyond this many.
+      seconds: wall time.
+
+    Raises:
+      InvalidInput: for a target that cannot be met by any run, or two targets.
+    """
+
+    networks: int | None = None
+    standard_error: float | None = None
+    max_networks: int = DEFAULT_LIMIT
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.networks is not None and self.standard_error is not None:
+            raise invalid(
+                "networks or standard_error, not both",
+                (self.networks, self.standard_error),
+                "give one target (max_networks bounds a standard error)",
+            )
+        if self.standard_error is not None:
+            TARGET.require("standard_error", self.standard_error)
+        if self.seconds is not None:
+            SECONDS.require("seconds", self.seconds)
+        for name, value in (("networks", self.networks), ("max_networks", self.max_networks)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 2):
+                raise invalid(f"{name} is an integer >= 2", value, "a standard error needs two networks")
+
+    @property
+    def limit(self) -> int:
+        """The network before which the run ends at the latest."""
+        if self.networks is not None:
+            return self.networks
+        if self.standard_error is None and self.seconds is None:
+            return DEFAULT_NETWORKS
+        return self.max_networks
+
+    @property
+    def total(self) -> int | None:
+        """The number of networks where it is known beforehand."""
+        return self.limit if self.standard_error is None and self.seconds is None else None
+
+    def reached(self, count: int, error: np.ndarray) -> bool:
+        """Whether the prefix of `count` networks meets the target, at the standard errors it has."""
+        if count >= self.limit and self.standard_error is None:
+            return True
+        if self.standard_error is None or count < FEWEST:
+            return False
+        return bool(np.max(error) <= self.standard_error)
+
+    def require_within_reach(self, count: int, error: np.ndarray) -> None:
+        """Give up as soon as it is certain that the target needs more than `max_networks`.
+
+        The needed count is N = count·(error/target)²; its own relative error is √(2/count), four times of
+        which are granted.
+        """
+        if self.standard_error is None or count < FEWEST:
+            return
+        needed = count * (float(np.max(error)) / self.standard_error) ** 2
+        certain = needed * max(0.0, 1 - 4 * math.sqrt(2 / count))
+        if certain > self.max_networks or count >= self.max_networks:
+            raise Incomplete(
+                f"standard error {self.standard_error:g} needs about {needed:.0f} networks, "
+                f"max_networks is {self.max_networks}; reached {np.max(error):.3g} with {count}: "
+                "raise max_networks or the standard error"
+            )

@@ -1,0 +1,84 @@
+"""Statistics of independent networks, by name, merged in network order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from signmag_jax.evidence import Incomplete, Moments
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+class Tally:
+    """Running centred moments (float64) of the named statistics that each network returns.
+
+    The independent unit is the network: inputs within one share its weights, so no error is ever
+    computed from them.
+    """
+
+    def __init__(self) -> None:
+        self.moments: Moments | None = None
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._starts: dict[str, int] = {}
+
+    @property
+    def count(self) -> int:
+        """Networks merged so far."""
+        return 0 if self.moments is None else self.moments.count
+
+    def add(self, network: int, statistics: Mapping[str, np.ndarray]) -> None:
+        """Merge the statistics of the next network in order.
+
+        Raises:
+          Incomplete: if one of them is undefined (0/0), as when a tiny network drew no flip at all.
+        """
+        names = sorted(statistics)
+        if not self._shapes:
+            self._shapes = {name: np.shape(statistics[name]) for name in names}
+            sizes = [math.prod(self._shapes[name]) for name in names]
+            self._starts = dict(zip(names, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
+        row = np.concatenate([np.asarray(statistics[name], dtype=np.float64).ravel() for name in names])
+        for name in names:
+            if not np.all(np.isfinite(statistics[name])):
+                raise Incomplete(
+                    f"network {network} has no finite {name.replace('_', ' ')} (nothing was perturbed, or no "
+                    "unit is active): raise the width, the rate or the inputs"
+                )
+        one = Moments.of(row[None])
+        self.moments = one if self.moments is None else self.moments.merge(one)
+
+    def _index(self, name: str) -> np.ndarray:
+        shape, start = self._shapes[name], self._starts[name]
+        return start + np.arange(math.prod(shape)).reshape(shape)
+
+    def _done(self) -> Moments:
+        if self.moments is None or self.moments.count < 2:
+            raise Incomplete("fewer than 2 networks have no standard error: ask for more networks")
+        return self.moments
+
+    def mean(self, name: str) -> Pair:
+        """Mean over networks and its standard error, each of the statistic's shape."""
+        moments, index = self._done(), self._index(name)
+        variance = moments.comoment.diagonal()[index] / (moments.count - 1)
+        return moments.mean[index], np.sqrt(variance / moments.count)
+
+    def ratio(self, numerator: str, denominator: str) -> Pair:
+        """Ratio of the two means, element by element, with its delta-method standard error."""
+        moments = self._done()
+        top, bottom = np.broadcast_arrays(self._index(numerator), self._index(denominator))
+        if np.any(moments.mean[bottom] == 0):
+            raise Incomplete(
+                f"the mean {denominator.replace('_', ' ')} is 0, so that its ratio is undefined: "
+                "raise the width, the rate or the number of networks"
+            )
+        ratio = moments.mean[top] / moments.mean[bottom]
+        square = (
+            moments.comoment[top, top]
+            - 2 * ratio * moments.comoment[top, bottom]
+            + ratio**2 * moments.comoment[bottom, bottom]
+        )
+        variance = np.maximum(square, 0) / ((moments.count - 1) * moments.count)
+        return ratio, np.sqrt(variance) / np.abs(moments.mean[bottom])
