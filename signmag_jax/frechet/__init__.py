@@ -1,8 +1,8 @@
 """RMSNorm's exact derivatives, and the radial and transverse split that they make."""
 
 from .bounds import rmsnorm_operator_norm, rmsnorm_remainder_bound
-from .rmsnorm import rmsnorm, rmsnorm_adjoint, rmsnorm_hessian, rmsnorm_jvp
-from .split import Split, split
+from .normalisation import rmsnorm, rmsnorm_adjoint, rmsnorm_hessian, rmsnorm_jvp
+from .projection import Split, split
 
 __all__ = [
     "Split",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from .rmsnorm import Gain, Rows, check, normalised, ones_or, wide_copies
+from .normalisation import Gain, Rows, check, normalised, ones_or, wide_copies
 
 BISECTIONS = 100
 

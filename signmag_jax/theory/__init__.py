@@ -1,1 +1,68 @@
+"""Predicted: every law exact at finite rate, in float64, differentiable, enclosed and proved."""
 
+import importlib
+from typing import Any
+
+from .depth import Depth, chain, chain_ratios, depth_ratios
+from .energies import Block, block, cosine_squared, radial_fraction, transverse_ratio
+from .outliers import flip_amplification, pool_leverage
+from .paper import paper_transverse_ratio, paper_transverse_ratio_as_printed, paper_transverse_ratio_error
+from .registry import LAWS, Law, estimate
+from .rows import finite_rows_radial_fraction, finite_rows_ratio
+from .theorems import (
+    depth_floor,
+    flip_matrix_radial_fraction,
+    flip_to_shift_ratio,
+    matched_noise,
+    matched_shift,
+    noise_matrix_radial_fraction,
+    noise_to_flip_ratio,
+    sign_cosine_squared,
+    transverse_ratio_limit,
+    transverse_ratio_root_coefficient,
+)
+from .width import finite_width_ratio, finite_width_saturation, finite_width_slope
+
+__all__ = [
+    "LAWS",
+    "Block",
+    "Depth",
+    "Law",
+    "block",
+    "chain",
+    "chain_ratios",
+    "cosine_squared",
+    "depth_floor",
+    "depth_ratios",
+    "estimate",
+    "finite_rows_radial_fraction",
+    "finite_rows_ratio",
+    "finite_width_ratio",
+    "finite_width_saturation",
+    "finite_width_slope",
+    "flip_amplification",
+    "flip_matrix_radial_fraction",
+    "flip_to_shift_ratio",
+    "matched_noise",
+    "matched_shift",
+    "noise_matrix_radial_fraction",
+    "noise_to_flip_ratio",
+    "paper_transverse_ratio",
+    "paper_transverse_ratio_as_printed",
+    "paper_transverse_ratio_error",
+    "pool_leverage",
+    "radial_fraction",
+    "sign_cosine_squared",
+    "transverse_ratio",
+    "transverse_ratio_limit",
+    "transverse_ratio_root_coefficient",
+]
+
+# Proving needs SymPy, which takes longer to import than most laws to compute.
+_LAZY = {"Proof": "proof", "ProofResult": "proof", "prove": "proof"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from .rmsnorm import Rows, check, mean, normalised, wide_copies
+from .normalisation import Rows, check, mean, normalised, wide_copies
 
 
 class Split(NamedTuple):

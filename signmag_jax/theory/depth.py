@@ -1,0 +1,221 @@
+"""Depth: how the clean and the perturbed state of a chain part, layer by layer.
+
+The state is kept as the energy and the alignment of the difference, never as a cosine near 1.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.precision import law
+from signmag_jax.perturb import MagnitudeShift, Moments, Perturbation, SignFlip
+
+from .energies import RATE, check_moments, relu_block
+
+CHAINS = ("plain", "residual", "renormalised")
+LAYERS = ("all", "first")
+
+
+class Depth(NamedTuple):
+    """The parting of clean state y and perturbed state y' after each layer (leading axis).
+
+    Args:
+      sine_squared: 1 − cos²(y, y').
+      transverse: E‖P⊥(y)(y' − y)‖² per entry, unnormalised; for normalised states E y² = 1.
+    """
+
+    sine_squared: Any
+    transverse: Any
+
+
+def correlated(moments: Moments, q: Array, defect: Array) -> Moments:
+    """Moments of a layer whose clean and perturbed unit inputs have cosine q and sine² `defect`."""
+    c = moments.c * q
+    # 1 − q without cancellation.
+    apart = defect / (1 + q)
+    return Moments(c, moments.v, moments.drift - moments.c * apart, moments.noise + moments.c**2 * defect)
+
+
+def _unperturbed(moments: Moments) -> Moments:
+    one = jnp.ones_like(moments.c)
+    return Moments(one, one, 0 * one, 0 * one)
+
+
+def _choose(first_only: bool, index: Array, moments: Moments) -> Moments:
+    if not first_only:
+        return moments
+    return jax.tree.map(lambda p, u: jnp.where(index == 0, p, u), moments, _unperturbed(moments))
+
+
+def plain_step(moments: Moments, defect: Array) -> tuple[Array, Array]:
+    """(sine², transverse) after y ← normalise(relu(W y)), from the sine² before."""
+    q = jnp.sqrt(1 - defect)
+    out = relu_block(correlated(moments, q, defect))
+    return out.sine_squared, 2 * out.transverse
+
+
+def renormalised_step(moments: Moments, defect: Array) -> tuple[Array, Array]:
+    """(sine², transverse) after y ← normalise(y + W_down relu(W_up y)): no mean terms, W_down is fresh."""
+    q = jnp.sqrt(1 - defect)
+    out = relu_block(correlated(moments, q, defect))
+    apart = defect / (1 + q)
+    along = -apart + out.alignment
+    energy = 2 * apart + out.energy
+    transverse = energy - along**2 / (1 + out.signal)
+    perturbed = 1 + out.signal + 2 * along + energy
+    return transverse / perturbed, transverse / (1 + out.signal)
+
+
+class Stream(NamedTuple):
+    """Second moments and means of an unnormalised residual stream and of its difference δ."""
+
+    power: Array
+    energy: Array
+    along: Array
+    mean: Array
+    mean_difference: Array
+
+
+def residual_step(moments: Moments, stream: Stream) -> Stream:
+    """y ← y + relu(W y/‖y‖): ReLU outputs have a positive mean, so cross terms with the stream remain."""
+    perturbed = stream.power + 2 * stream.along + stream.energy
+    transverse = stream.energy - stream.along**2 / stream.power
+    defect = transverse / perturbed
+    q = jnp.sqrt(1 - defect)
+    out = relu_block(correlated(moments, q, defect))
+    mean = 1 / jnp.sqrt(2 * jnp.pi)
+    growth = moments.drift * (2 + moments.drift) + moments.noise
+    shift = growth / (1 + jnp.sqrt(moments.v)) * mean
+    return Stream(
+        power=stream.power + 0.5 + 2 * stream.mean * mean,
+        energy=stream.energy + out.energy + 2 * stream.mean_difference * shift,
+        along=stream.along + out.alignment + stream.mean * shift + stream.mean_difference * mean,
+        mean=stream.mean + mean,
+        mean_difference=stream.mean_difference + shift,
+    )
+
+
+def _normalised_chain(step: Callable[..., Any], moments: Moments, depth: int, first_only: bool) -> Depth:
+    def layer(defect: Array, index: Array) -> tuple[Array, Depth]:
+        sine, transverse = step(_choose(first_only, index, moments), defect)
+        return sine, Depth(sine, transverse)
+
+    return jax.lax.scan(layer, jnp.zeros_like(moments.c), jnp.arange(depth))[1]
+
+
+def _residual_chain(moments: Moments, depth: int, first_only: bool) -> Depth:
+    def layer(stream: Stream, index: Array) -> tuple[Stream, Depth]:
+        stream = residual_step(_choose(first_only, index, moments), stream)
+        transverse = stream.energy - stream.along**2 / stream.power
+        return stream, Depth(transverse / (stream.power + 2 * stream.along + stream.energy), transverse)
+
+    zero = jnp.zeros_like(moments.c)
+    return jax.lax.scan(layer, Stream(zero + 1, zero, zero, zero, zero), jnp.arange(depth))[1]
+
+
+_CHAINS = {
+    "plain": functools.partial(_normalised_chain, plain_step),
+    "renormalised": functools.partial(_normalised_chain, renormalised_step),
+    "residual": _residual_chain,
+}
+
+
+@law(static=("depth", "chain", "layers"))
+def _chain(moments: Moments, depth: int, chain: str, layers: str) -> Depth:
+    broadcast = Moments(*jnp.broadcast_arrays(*moments))
+    return _CHAINS[chain](broadcast, depth, layers == "first")
+
+
+def chain(perturbation: Perturbation, depth: int, chain: str = "plain", layers: str = "all") -> Depth:
+    """The exact, infinitely wide recursion of one chain under one perturbation.
+
+    plain:        y ← normalise(relu(W y)): q ← J(cq/√v); also V2, [W_up, ReLU, W_down, norm];
+    residual:     y ← y + relu(W y/‖y‖), never normalised, E y² = 1 at the start;
+    renormalised: y ← normalise(y + W_down relu(W_up y)), V3: q ← (q + √v J(cq/√v)/2)/√((3/2)(1 + v/2)).
+
+    Args:
+      perturbation: of every perturbed matrix (W, or W_up).
+      depth: number of layers, at least 1.
+      chain: "plain", "residual" or "renormalised".
+      layers: perturb "all" layers or the "first".
+
+    Returns:
+      `Depth` with the layers along the first axis; float64 NumPy for concrete moments.
+
+    Raises:
+      InvalidInput: for an unknown chain or set of layers, or depth < 1.
+    """
+    check_chain(depth, chain, layers)
+    moments = perturbation.moments()
+    check_moments(moments)
+    return _chain(moments, depth, chain, layers)
+
+
+def check_chain(depth: int, chain: str, layers: str) -> None:
+    """Refuse what no chain is.
+
+    Raises:
+      InvalidInput: for depth < 1 or not an integer, an unknown chain or set of layers.
+    """
+    if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
+        raise invalid("depth is an integer >= 1", depth, "pass the number of layers")
+    if chain not in CHAINS:
+        raise invalid(f"chain in {CHAINS}", chain, "choose one of these")
+    if layers not in LAYERS:
+        raise invalid(f"layers in {LAYERS}", layers, "choose one of these")
+
+
+def depth_ratios(
+    rate: ArrayLike, depth: int, residual: bool = False, activation: str = "relu", layers: str = "all"
+) -> Float[Array, "layers ..."]:
+    """What sign flips cost over a magnitude shift of equal Frobenius norm, after each layer of a chain.
+
+    Plain: (1 − q²(flip))/(1 − q²(shift)) with q ← J(cq/√v); it falls with depth and is bounded.
+    Residual: the ratio of the transverse energies of the unnormalised stream; it rises and is bounded.
+
+    Args:
+      rate: flip rate in (0, 1/2]; the shift has size 2√rate.
+      depth: number of layers.
+      residual: y ← y + relu(W y/‖y‖) instead of y ← normalise(relu(W y)).
+      activation: "relu".
+      layers: perturb "all" layers or the "first".
+
+    Returns:
+      One ratio a layer: shape (depth, *rate.shape). Traced rates outside (0, 1/2] give NaN.
+
+    Raises:
+      InvalidInput: for concrete arguments outside their range.
+
+    Source: arXiv:2605.18933, section on depth, without its compounding.
+    """
+    if activation != "relu":
+        raise invalid("activation in ('relu',)", activation, "choose one of these")
+    return chain_ratios(rate, depth, "residual" if residual else "plain", layers)
+
+
+def chain_ratios(
+    rate: ArrayLike, depth: int, chain: str = "plain", layers: str = "all"
+) -> Float[Array, "layers ..."]:
+    """`depth_ratios` for any chain of `chain`: sine² for normalised ones, transverse for "residual".
+
+    V2 is "plain", V3 is "renormalised". Args, result and errors as in `depth_ratios`.
+    """
+    check_chain(depth, chain, layers)
+    return _ratios(rate, int(depth), chain, layers)
+
+
+@law(static=("depth", "chain", "layers"), domain={"rate": RATE})
+def _ratios(rate: ArrayLike, depth: int, chain: str, layers: str) -> Array:
+    p = jnp.asarray(rate)
+    pair = [SignFlip(p).moments(), MagnitudeShift(2 * jnp.sqrt(p)).moments()]
+    flip, shift = (_CHAINS[chain](m, depth, layers == "first") for m in pair)
+    if chain == "residual":
+        return flip.transverse / shift.transverse
+    return flip.sine_squared / shift.sine_squared

@@ -1,0 +1,172 @@
+"""One block: what the error of a layer costs before and after the normalisation that follows."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.precision import is_traced, law
+from signmag_jax.perturb import MagnitudeShift, Moments, Perturbation, SignFlip
+
+from .kernel import gap
+
+RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
+
+
+class Block(NamedTuple):
+    """Per-unit expectations of h = φ(z), h' = φ(z'), δ = h' − h in the infinitely wide block.
+
+    energy = radial + transverse; the sine is that of the angle between the vectors h and h'.
+
+    Args:
+      energy: E δ².
+      radial: (E hδ)²/E h², the energy along h.
+      transverse: E δ² − (E hδ)²/E h², what RMSNorm's derivative lets through.
+      radial_fraction: radial/energy, and 0 where there is no error.
+      sine_squared: 1 − (E hh')²/(E h² E h'²): the exact, finite change of the normalised output,
+        in which the scale of w' drops out. In `transverse` it does not.
+      signal: E h².
+      alignment: E hδ, signed.
+    """
+
+    energy: Any
+    radial: Any
+    transverse: Any
+    radial_fraction: Any
+    sine_squared: Any
+    signal: Any
+    alignment: Any
+
+
+def relu_block(moments: Moments) -> Block:
+    """The ReLU block without cancellation, for use inside a law.
+
+    With g the gap: energy (drift² + noise)/2 − g/π, radial (drift + g/π)²/2,
+    transverse noise/2 − c·g/π − g²/(2π²).
+    """
+    c, noise = moments.c, not_negative(moments.noise)
+    v = c**2 + noise
+    half = gap(c, noise) / jnp.pi
+    energy = (moments.drift**2 + noise) / 2 - half
+    transverse = noise / 2 - c * half - half**2 / 2
+    return assemble(energy, transverse, (moments.drift + half) / 2, jnp.full_like(v, 0.5), v / 2)
+
+
+def identity_block(moments: Moments) -> Block:
+    """The block without an activation: energy drift² + noise, radial drift², transverse noise."""
+    noise = not_negative(moments.noise)
+    energy = moments.drift**2 + noise
+    return assemble(energy, noise, moments.drift, jnp.ones_like(energy), moments.c**2 + noise)
+
+
+def not_negative(noise: Array) -> Array:
+    """`noise` without the −1e-17 that rounding leaves; unlike a maximum, with its full derivative at 0."""
+    return jnp.where(noise < 0, 0 * noise, noise)
+
+
+def assemble(energy: Array, transverse: Array, alignment: Array, signal: Array, perturbed: Array) -> Block:
+    """The derived quantities; `perturbed` is E h'²."""
+    radial = alignment**2 / signal
+    some, alive = energy > 0, perturbed > 0
+    fraction = jnp.where(some, radial / jnp.where(some, energy, jnp.ones_like(energy)), 0 * energy)
+    # A vanished h' has lost every direction: its sine is that of a right angle.
+    sine = jnp.where(
+        alive, transverse / jnp.where(alive, perturbed, jnp.ones_like(perturbed)), 1 + 0 * perturbed
+    )
+    return Block(energy, radial, transverse, fraction, sine, signal, alignment)
+
+
+_BLOCKS = {"relu": relu_block, "identity": identity_block}
+ACTIVATIONS = tuple(_BLOCKS)
+
+
+@law(static=("activation",))
+def _block(moments: Moments, activation: str) -> Block:
+    return _BLOCKS[activation](moments)
+
+
+def block(perturbation: Perturbation, activation: str = "relu") -> Block:
+    """Energies of one infinitely wide block under a perturbation of its first layer.
+
+    h = φ(z), h' = φ(z') with (z, z') centred Gaussian of covariance [[1, c], [c, v]]; a Gaussian layer
+    that follows keeps the split exactly.
+
+    Args:
+      perturbation: anything with `moments()`; array moments give arrays.
+      activation: "relu" or "identity".
+
+    Returns:
+      `Block`, in units of the clean pre-activation variance; float64 NumPy for concrete moments.
+
+    Raises:
+      InvalidInput: for an unknown activation or moments that no pair of variables can have.
+
+    Source: arXiv:2605.18933, section 4; degree-1 arc-cosine kernel.
+    """
+    moments = perturbation.moments()
+    if activation not in _BLOCKS:
+        raise invalid(f"activation in {sorted(_BLOCKS)}", activation, "choose one of these")
+    check_moments(moments)
+    return _block(moments, activation)
+
+
+def check_moments(moments: Moments) -> None:
+    """Refuse concrete moments that are not finite or break Cauchy–Schwarz (up to rounding).
+
+    Raises:
+      InvalidInput: naming the moment.
+    """
+    if is_traced(moments):
+        return
+    for name, value in zip(Moments._fields, moments, strict=True):
+        Interval(fix="return finite moments").require(name, value)
+    slack = np.asarray(moments.noise) + 1e-12 * np.asarray(moments.c) ** 2
+    if np.any(slack < 0):
+        raise invalid(
+            "noise = v - c**2 >= 0", float(np.min(moments.noise)), "check the perturbation's moments"
+        )
+
+
+def radial_fraction(perturbation: Perturbation, activation: str = "relu") -> Float[Array, "..."]:
+    """R = (E hδ)²/(E h² E δ²): the share of the error that points along the signal, and is normalised away.
+
+    Args and errors as in `block`.
+
+    Source: arXiv:2605.18933, Theorem 4.
+    """
+    return block(perturbation, activation).radial_fraction
+
+
+def cosine_squared(perturbation: Perturbation) -> Float[Array, "..."]:
+    """cos²(w, w') = c²/v, for rows of weights and for pre-activations alike.
+
+    Source: arXiv:2605.18933, Theorem 4 (2/π for the sign quantiser).
+    """
+    return 1 - block(perturbation, "identity").sine_squared
+
+
+@law(domain={"rate": RATE})
+def transverse_ratio(rate: ArrayLike) -> Float[Array, "..."]:
+    """A(p) = T(flips of rate p)/T(magnitude shift of equal Frobenius norm), exact at every p.
+
+    T = v/2 − 2κ², the energy that RMSNorm's derivative lets through; the shift has size 2√p. As p → 0,
+    A = π/(π−2)·[1 − (4/(3π))(1 − √(1−2/π))√p + O(p)].
+
+    Args:
+      rate: flip rate in (0, 1/2], scalar or array.
+
+    Returns:
+      Array of the shape of `rate`; NaN where a traced rate lies outside.
+
+    Raises:
+      InvalidInput: for a concrete rate outside (0, 1/2].
+
+    Source: arXiv:2605.18933, Theorem 3.
+    """
+    p = jnp.asarray(rate)
+    shift = MagnitudeShift(2 * jnp.sqrt(p)).moments()
+    return relu_block(SignFlip(p).moments()).transverse / relu_block(shift).transverse

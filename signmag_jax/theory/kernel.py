@@ -1,0 +1,83 @@
+"""The angle between clean and perturbed pre-activations, and the two functions of it that ReLU laws need.
+
+With (z, z') centred Gaussian of covariance [[1, c], [c, v]] and cos θ = c/√v, the textbook kernel
+κ = √v(sin θ + (π−θ)cos θ)/(2π) is c/2 + g/(2π) with the gap g = √v(sin θ − θ cos θ) >= 0, which is of third
+order in θ. Everything that cancels in κ − ½ or v/2 − 2κ² is kept in `drift`, `noise` and g.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Real = Float[Array, "..."]
+
+# Σ (−1)^(k+1) 2k/(2k+1)! x^(k−1), k = 1..11: the next term is below 1e-23 of the first for θ <= 1.
+TERMS = 11
+_COEFFICIENTS: list[float] = []
+_factorial = 1.0
+for _k in range(1, TERMS + 1):
+    _factorial *= (2 * _k) * (2 * _k + 1)
+    _COEFFICIENTS.append((-1) ** (_k + 1) * 2 * _k / _factorial)
+
+
+def sine_minus_angle_cosine(theta: Real) -> Real:
+    """sin θ − θ cos θ to full relative accuracy on [0, π]; θ³/3 for small θ."""
+    small = theta < 1
+    x = jnp.where(small, theta, jnp.zeros_like(theta)) ** 2
+    total = jnp.zeros_like(x)
+    for coefficient in reversed(_COEFFICIENTS):
+        total = total * x + coefficient
+    near = jnp.where(small, theta, jnp.zeros_like(theta)) * x * total
+    return jnp.where(small, near, jnp.sin(theta) - theta * jnp.cos(theta))
+
+
+def angle_minus_sine_cosine(theta: Real) -> Real:
+    """θ − sin θ cos θ to full relative accuracy on [0, π]; 2θ³/3 for small θ.
+
+    Formed as (θ − sin θ) + sin θ (1 − cos θ), two terms of one sign.
+    """
+    return _angle_minus_sine(theta) + 2 * jnp.sin(theta) * jnp.sin(theta / 2) ** 2
+
+
+def _angle_minus_sine(theta: Real) -> Real:
+    small = theta < 1
+    x = jnp.where(small, theta, jnp.zeros_like(theta)) ** 2
+    total = jnp.zeros_like(x)
+    # Σ (−1)^(k+1) x^(k−1)/(2k+1)!, whose coefficients are those above over 2k.
+    for k in range(TERMS, 0, -1):
+        total = total * x + _COEFFICIENTS[k - 1] / (2 * k)
+    near = jnp.where(small, theta, jnp.zeros_like(theta)) * x * total
+    return jnp.where(small, near, theta - jnp.sin(theta))
+
+
+def safe_sqrt(x: Real) -> Real:
+    """√x with derivative 0, not infinite, at 0."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), x * 0)
+
+
+def angle(c: Real, noise: Real) -> Real:
+    """θ = atan2(√noise, c), accurate at both ends of [0, π]; 0 where c = noise = 0."""
+    root = safe_sqrt(noise)
+    degenerate = (c == 0) & (noise == 0)
+    return jnp.arctan2(root, jnp.where(degenerate, jnp.ones_like(c), c))
+
+
+@jax.custom_jvp
+def gap(c: Real, noise: Real) -> Real:
+    """g = √v(sin θ − θ cos θ) = √noise − θc, with v = c² + noise.
+
+    Its derivatives exist everywhere: ∂g/∂c = −(θ − sin θ cos θ), ∂g/∂noise = sin θ/(2√v), which is 0 at
+    θ = 0 and π although θ itself has no derivative there.
+    """
+    return safe_sqrt(c**2 + noise) * sine_minus_angle_cosine(angle(c, noise))
+
+
+@gap.defjvp
+def _gap_jvp(primals: tuple[Real, Real], tangents: tuple[Real, Real]) -> tuple[Real, Real]:
+    c, noise = primals
+    v = c**2 + noise
+    safe = jnp.where(v > 0, v, jnp.ones_like(v))
+    along_c = -angle_minus_sine_cosine(angle(c, noise))
+    along_noise = safe_sqrt(noise) / (2 * safe)
+    return gap(c, noise), along_c * tangents[0] + along_noise * tangents[1]
