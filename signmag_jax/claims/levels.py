@@ -17,11 +17,12 @@ class Level:
       networks: independent networks for each width.
       paper_networks: networks for the experiments at the paper's own sizes.
       depth_networks: networks for each depth chain.
+      quantizer_sizes: how many of the paper's sizes of Theorem 4 are simulated, from the smallest.
       window: tokens of an evaluation window.
       windows: evaluation windows.
       calibration_windows: windows on which columns are chosen and activations described.
       leverage_rates: flips per sign of the outlier pool.
-      leverage_seeds: mask draws for each rate and arm.
+      leverage_seeds: mask draws of each arm, for each rate: more where single weights decide.
       column_seeds: draws for the comparison over all columns.
     """
 
@@ -30,11 +31,12 @@ class Level:
     networks: tuple[int, ...]
     paper_networks: int
     depth_networks: int
+    quantizer_sizes: int
     window: int
     windows: int
     calibration_windows: int
     leverage_rates: tuple[float, ...]
-    leverage_seeds: int
+    leverage_seeds: tuple[int, ...]
     column_seeds: int
 
     def to_json(self) -> dict[str, Any]:
@@ -45,10 +47,23 @@ class Level:
 _RATES = (0.001, 0.005, 0.05)
 
 LEVELS = {
-    "quick": Level("quick", (64, 128, 256), (64, 48, 32), 32, 32, 128, 8, 8, _RATES, 3, 2),
-    "default": Level("default", (64, 128, 256, 512), (256, 192, 128, 96), 64, 64, 512, 8, 8, _RATES, 7, 2),
+    "quick": Level("quick", (64, 128, 256), (64, 48, 32), 32, 32, 2, 128, 8, 8, _RATES, (3, 3, 3), 2),
+    "default": Level(
+        "default", (64, 128, 256, 512), (256, 192, 128, 96), 64, 64, 3, 512, 8, 8, _RATES, (10, 7, 4), 2
+    ),
     "full": Level(
-        "full", (64, 128, 256, 512, 1024), (1024, 768, 512, 384, 192), 256, 256, 1024, 16, 16, _RATES, 32, 8
+        "full",
+        (64, 128, 256, 512, 1024),
+        (1024, 768, 512, 384, 192),
+        256,
+        256,
+        4,
+        1024,
+        16,
+        16,
+        _RATES,
+        (48, 24, 12),
+        8,
     ),
 }
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-import click
 import typer
 
 from . import doctor, law, ledger, measure, prove, simulate
+
+# Typer carries click under a private name in some versions: its base error is found through a public one.
+UsageProblem: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,14 +55,14 @@ def run(arguments: list[str]) -> int:
     from signmag_jax.evidence.errors import SignmagError
 
     try:
-        code = app(arguments, standalone_mode=False)
-    except click.exceptions.Exit as finished:
+        code = app(arguments or ["--help"], standalone_mode=False)
+    except typer.Exit as finished:
         return finished.exit_code
-    except click.ClickException as error:
-        return _complain(error.format_message(), 2)
+    except UsageProblem as error:
+        return _complain(f"{error.format_message()} (see `signmag --help`)", 2)
     except SignmagError as error:
         return _complain(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted; finished records are kept", 130)
     except BrokenPipeError:
         # The reader of a pipe closed it: nothing more can be said, and nothing needs to be.

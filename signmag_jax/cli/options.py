@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,3 +79,16 @@ def remark(text: str, *, quiet: bool) -> None:
     """Write a line to standard error unless quiet."""
     if not quiet:
         sys.stderr.write(text + "\n")
+
+
+def numbers(option: str, raw: str | None, kind: Callable[[str], Any]) -> Any:
+    """The values of a comma-separated option, or None where it was not given."""
+    if raw is None:
+        return None
+    try:
+        values = tuple(kind(part.strip()) for part in raw.split(",") if part.strip())
+    except ValueError:
+        values = ()
+    if not values:
+        raise typer.BadParameter(f"{option} takes numbers separated by commas, not {raw!r}")
+    return values

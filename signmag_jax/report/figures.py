@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.files import write_atomic
 
 Series = Mapping[str, Any]
 COLORS = {"predicted": "#1f4e8c", "paper": "#b3401f", "simulated": "#2a7f3f", "measured": "#6b3fa0"}
@@ -141,3 +145,38 @@ def draw(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name, (drawing, title) in DRAWINGS.items()
         if figures.get(name)
     ]
+
+
+def curve(axis: str, places: Any, values: Any, title: str, *, log: bool = True) -> Figure:
+    """Values of a law along one of its arguments; one line per further component."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(places, values, marker="." if len(places) < 30 else None, color=COLORS["predicted"])
+    axes.set(xscale="log" if log else "linear", xlabel=axis, title=title)
+    return figure
+
+
+def estimates(axis: str, places: Any, values: Any, errors: Any, title: str) -> Figure:
+    """Estimates with their standard errors along one argument."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.errorbar(places, values, errors, fmt="o", capsize=3, color=COLORS["simulated"])
+    axes.set(xlabel=axis, title=title)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture in the format of the file's suffix, whole or not at all.
+
+    Raises:
+      InvalidInput: for a suffix that is no picture.
+    """
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in {"svg", "png", "pdf"}:
+        raise invalid("--plot ends in .svg, .png or .pdf", str(path), "choose one of these formats")
+    if kind == "svg":
+        write_atomic(path, svg(figure))
+        return
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=150)
+    write_atomic(path, buffer.getvalue())

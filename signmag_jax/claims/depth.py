@@ -1,0 +1,102 @@
+"""Rows on depth: the chains of section 9.4 and D.1, and why compounding cannot happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from signmag_jax import theory
+from signmag_jax.perturb import MagnitudeShift, SignFlip
+
+from .claim import Claim, Evidence
+from .published import row as published_row
+from .supply import Supply, component, exact, found, printed
+
+WIDTH = 512
+RATE = 0.01
+LAYERS = 6
+DECIMALS = 4
+SECTIONS = {"plain": "9.4, D.1", "residual": "D.2"}
+
+
+def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
+    """Plain and residual ReLU chains, the chain that is called SiLU, and the compounding conjecture."""
+    for chain in SECTIONS:
+        for layer in range(1, LAYERS + 1):
+            yield _chain(chain, "relu", layer, found(simulated, f"depth.{chain}.relu.{layer}"))
+    for layer in range(1, LAYERS + 1):
+        yield _chain("plain", "silu", layer, found(simulated, f"depth.plain.silu.{layer}"))
+    yield _compounding()
+
+
+def linear_ratio(rate: float, layer: int) -> float:
+    """C_L of a linear chain: the cosine is multiplied by c/√v at each layer."""
+    flip = (1 - 2 * rate) ** (2 * layer)
+    moments = MagnitudeShift.matching(SignFlip(rate)).moments()
+    return float((1 - flip) / (1 - (moments.c**2 / moments.v) ** layer))
+
+
+def _predicted(chain: str, activation: str, layer: int) -> Supply:
+    if activation == "silu":
+        return exact(linear_ratio, RATE, layer, name="linear chain")
+    return component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=chain == "residual")
+
+
+def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
+    table = published_row(f"depth_{chain}", activation=activation, width=WIDTH, p=RATE)
+    published = printed(
+        table["C_L"][layer - 1],
+        decimals=DECIMALS,
+        standard_error=table["se"][layer - 1],
+        section=SECTIONS[chain],
+        what="mean over seeds with the author's error",
+    )
+    what = f"{chain} chain, {activation}" + (
+        " at the paper's pre-activation scale" if activation == "silu" else ""
+    )
+    return Claim(
+        name=f"depth.{chain}.{activation}.L={layer}",
+        claimant="paper",
+        source=f"section {SECTIONS[chain]}",
+        statement=f"C_{layer} of the {what} at p = {RATE:g}, width {WIDTH}.",
+        routes={
+            "published": published,
+            "predicted": _predicted(chain, activation, layer),
+            "simulated": simulated,
+        },
+        compare=(("published", "simulated"),),
+        rival=lambda: _rival(chain, activation, layer)[0],
+        rival_is=_rival(chain, activation, layer)[1],
+        note=_note(activation),
+    )
+
+
+def _rival(chain: str, activation: str, layer: int) -> tuple[float, str]:
+    relu = theory.depth_ratios(RATE, LAYERS, residual=chain == "residual")
+    if activation == "silu":
+        return float(relu[layer - 1]), "a ReLU chain"
+    if layer > 1:
+        return float(relu[0]), "no dependence on depth"
+    if chain == "plain":
+        return float(theory.transverse_ratio(RATE)), "the block's ratio, without normalising"
+    return float(theory.depth_ratios(RATE, 1)[0]), "a plain chain"
+
+
+def _note(activation: str) -> str:
+    if activation == "silu":
+        return (
+            "Predicted: a linear network at infinite width. Pre-activations of deviation 1/√m make "
+            "SiLU z/2: these runs test no nonlinearity."
+        )
+    return "Predicted: the infinite-width recursion; the comparison is at the paper's own width."
+
+
+def _compounding() -> Claim:
+    return Claim(
+        name="depth.no_compounding",
+        claimant="ours",
+        source="abstract (conjecture not supported)",
+        statement="The ratio is bounded in depth, in plain and in residual chains: it cannot compound.",
+        routes={},
+        kind="proof",
+        proofs=("depth",),
+    )

@@ -1,0 +1,85 @@
+"""Rows that rest on a derivation alone, and rows that are true by construction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import sympy as sp
+
+from signmag_jax import theory
+from signmag_jax.theory.symbolic import outliers as symbolic
+
+from .claim import Claim
+from .published import figures
+from .supply import exact, printed
+
+
+def rows() -> Iterator[Claim]:
+    """Constants, kernel, derivative of RMSNorm, bounded depth, and the identity of Exp F."""
+    yield Claim(
+        name="constants.bussgang",
+        claimant="paper",
+        source="Theorem 4",
+        statement="cos²(w, sign w) of Gaussian weights is 2/π.",
+        routes={
+            "published": exact(lambda: 2 / math.pi, name="2/π"),
+            "predicted": exact(lambda: theory.sign_cosine_squared(), name="c²/v of SignQuantize()"),
+        },
+        compare=(("published", "predicted"),),
+        kind="proof",
+        proofs=("bussgang_constant",),
+    )
+    yield Claim(
+        name="kernel.arccos",
+        claimant="paper",
+        source="Theorem 3",
+        statement="E relu(z) relu(z') is the degree-1 arc-cosine kernel.",
+        routes={},
+        kind="proof",
+        proofs=("arccos_kernel",),
+    )
+    yield Claim(
+        name="rmsnorm.transverse_projection",
+        claimant="paper",
+        source="section 3",
+        statement="RMSNorm's derivative is the transverse projection exactly when ε = 0 and the gain is 1.",
+        routes={},
+        kind="proof",
+        proofs=("rmsnorm_derivative",),
+    )
+    yield _single_flip()
+    yield _identity()
+
+
+def _single_flip() -> Claim:
+    alpha, n = 0.26, 2048
+    paper = symbolic.paper_flip_amplification(sp.Float(alpha, 30), sp.Integer(n))
+    return Claim(
+        name="outliers.single_flip",
+        claimant="paper",
+        source="abstract, single-flip theorem",
+        statement=f"One flip at α = {alpha} costs nα²(1 − 4α/(3π)) flips at a delocalised entry (n = {n}).",
+        routes={
+            "published": exact(lambda: sp.N(paper, 17), name="nα²(1 − 4α/(3π))"),
+            "predicted": exact(theory.flip_amplification, alpha, n),
+        },
+        compare=(("published", "predicted"),),
+        proofs=("single_flip",),
+        note="The delocalised entry contracts as well: to first order 1 − (4/(3π))(α − 1/√n).",
+    )
+
+
+def _identity() -> Claim:
+    value = figures()["activation_energy"]["spearman_alpha2_wnorm2_energy"]
+    return Claim(
+        name="columns.energy_correlation",
+        claimant="paper",
+        source="section 9.5, Exp F",
+        statement="The energy of flips in a column correlates perfectly with α²‖w‖².",
+        routes={
+            "published": printed(value, decimals=None, section="9.5, Exp F", what="Spearman correlation")
+        },
+        kind="identity",
+        note="The published energy is computed from α²‖w‖² itself: no weight is flipped.",
+    )

@@ -1,0 +1,161 @@
+"""The measured column: what the ledger asks of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signmag_jax import measure, models, theory
+from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.ratio import Ratio
+
+from .claim import Evidence, Missing
+from .levels import Level
+from .parts import records, subseed
+
+NAMES = (
+    "quantization.row_cosine",
+    "quantization.vector_cosine",
+    "alpha.median",
+    "alpha.max",
+    "leverage.pool_law",
+    "all_columns.ratio",
+)
+STREAM_SITES = ("attention_in", "mlp_in")
+STREAM_READERS = {"attention_in": ("q_proj", "k_proj", "v_proj"), "mlp_in": ("gate_proj", "up_proj")}
+DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Results by the names that the rows ask for, and the series of the pictures.
+
+    Args:
+      model: name of the model.
+      results: evidence by name.
+      alpha: by site, median and largest α of each layer; None without a model.
+      columns: by site, log10 of α²‖w‖² over its mean, layers × columns; None without a model.
+    """
+
+    model: str
+    results: Mapping[str, Evidence]
+    alpha: dict[str, Any] | None = None
+    columns: dict[str, Any] | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Absent(dict[str, Evidence]):
+    """Every name answers with the same reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def get(self, name: str, default: Any = None) -> Evidence:
+        return Missing("NOT RUN", self.reason)
+
+
+def not_run(reason: str) -> Measured:
+    """No model: each row says why, and nothing stands in for it."""
+    return Measured("no model", _Absent(reason))
+
+
+def measure_all(
+    model: models.LanguageModel,
+    calibration: Any,
+    evaluation: Any,
+    level: Level,
+    seed: int,
+    resume: Path | None,
+    source: Mapping[str, Any],
+) -> Measured:
+    """Activations, quantisation error, leverage and the comparison over all columns."""
+    profile = measure.alpha(model, calibration, source=source)
+    results: dict[str, Evidence] = {
+        **_concentration(model, profile),
+        **_quantization(model, calibration, source),
+    }
+    energies = measure.column_energies(model, profile)
+    results["leverage.pool_law"] = _pool_law(energies)
+    found = measure.leverage(
+        model,
+        calibration,
+        evaluation,
+        rates=level.leverage_rates,
+        seeds=level.leverage_seeds,
+        root=subseed(seed, "leverage"),
+        profile=profile,
+        resume=records(resume, "leverage"),
+        source=source,
+    )
+    for rate in found.rates:
+        results[f"leverage.{rate.rate}"] = evidence_of(rate.leverage)
+    results["all_columns.ratio"] = _all_columns(model, evaluation, level, seed, resume, source)
+    return Measured(
+        model.report.source["name"],
+        results,
+        _alpha_series(profile),
+        _column_series(energies),
+        found.to_json(),
+    )
+
+
+def evidence_of(ratio: Ratio) -> Evidence:
+    """The estimate of a ratio, or the reason why there is none."""
+    return Missing("UNRESOLVED", ratio.reason) if ratio.interval is None else ratio.interval.estimate
+
+
+def _concentration(model: models.LanguageModel, profile: measure.Alpha) -> dict[str, Evidence]:
+    """Median and largest α over the outlier columns of the middle layer's attention input."""
+    layer, site = model.config.layers // 2, "attention_in"
+    columns = profile.outliers()[site][layer]
+    share = profile.token_share[site]
+    value, error = share.value[layer][columns], share.standard_error[layer][columns]
+    order = np.argsort(value)
+    places = {"median": order[len(order) // 2], "max": order[-1]}
+    return {f"alpha.{name}": _root(share, value[i], error[i], layer) for name, i in places.items()}
+
+
+def _root(share: Estimate, value: float, error: float, layer: int) -> Estimate:
+    """α from α², with the delta-method error."""
+    alpha = float(np.sqrt(value))
+    origin = {**share.provenance, "layer": layer, "site": "attention_in"}
+    return Estimate(alpha, error / (2 * alpha), share.n, "1", "√ of the mean of x_j²/‖x‖²", origin)
+
+
+def _pool_law(energies: Mapping[str, measure.ColumnEnergy]) -> Estimate:
+    """Theory's leverage on the model's own α² and ‖w‖²: every column of every matrix, one pool."""
+    flat = [
+        np.concatenate([np.ravel(getattr(energy, name)) for energy in energies.values()])
+        for name in ("alpha_squared", "column_norm_squared", "pool")
+    ]
+    value = float(theory.pool_leverage(*flat))
+    return Estimate.exact(value, estimator="α²‖w‖² law on measured columns")
+
+
+def _alpha_series(profile: measure.Alpha) -> dict[str, Any]:
+    return {
+        site: {
+            "median": _rounded(np.sqrt(np.median(share.value, axis=1))),
+            "max": _rounded(np.sqrt(share.value.max(axis=1))),
+        }
+        for site, share in profile.token_share.items()
+    }
+
+
+def _column_series(energies: Mapping[str, measure.ColumnEnergy]) -> dict[str, Any]:
+    series = {}
+    for site in STREAM_SITES:
+        readers = [energies[name] for name in STREAM_READERS[site]]
+        cost = sum(energy.alpha_squared * energy.column_norm_squared for energy in readers)
+        share = np.asarray(cost) / np.mean(cost, axis=1, keepdims=True)
+        series[site] = _rounded(np.log10(np.maximum(share, np.finfo(float).tiny)))
+    return series
+
+
+def _rounded(array: Any) -> Any:
+    return np.round(array, DIGITS).tolist()

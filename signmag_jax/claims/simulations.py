@@ -1,0 +1,115 @@
+"""The simulated column: which Gaussian experiments the ledger runs, at which sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from signmag_jax import simulate, theory
+from signmag_jax.evidence import Estimate, Incomplete
+from signmag_jax.evidence.progress import progress
+from signmag_jax.perturb import Ternarize
+
+from . import depth, proposition_1, theorem_3
+from .claim import Evidence, Missing
+from .levels import Level
+from .parts import records, subseed
+from .published import figures
+from .supply import pick, scaled
+
+Results = dict[str, Evidence]
+Pairs = Iterator[tuple[str, Estimate]]
+Part = tuple[str, Callable[[dict[str, Any]], Pairs]]
+QUANTIZER_WIDTH = 512
+# Rows need no inputs; the fewest that the experiment takes.
+FEW_INPUTS = 8
+
+
+def simulate_all(level: Level, seed: int, resume: Path | None) -> Results:
+    """Run every experiment of the ledger; results by the names that the rows ask for."""
+    results: Results = {}
+    parts = list(_parts(level))
+    with progress("simulation", len(parts)) as advance:
+        for name, run in parts:
+            common = {"seed": subseed(seed, name), "resume": records(resume, name)}
+            try:
+                results.update(run(common))
+            except Incomplete as reason:
+                results[name] = Missing("UNRESOLVED", str(reason))
+            advance(1, name)
+    return results
+
+
+def _parts(level: Level) -> Iterator[Part]:
+    for width, networks in zip(level.widths, level.networks, strict=True):
+        yield f"block.{width}", partial(_block, width, networks)
+    yield "paper_block", partial(_paper_block, level.paper_networks)
+    for row in figures()["theorem_4_synthetic"]["rows"][: level.quantizer_sizes]:
+        yield f"theorem_4.{row['n']}", partial(_row_cosine, row["n"], row["m"], level.paper_networks)
+    yield "theorem_4", partial(_quantizers, level.paper_networks)
+    yield "proposition_1", partial(_proposition_1, level.paper_networks)
+    for chain in depth.SECTIONS:
+        yield f"depth.{chain}.relu", partial(_depth, chain, "relu", level.depth_networks)
+    yield "depth.plain.silu", partial(_depth, "plain", "silu", level.depth_networks)
+
+
+def _block(width: int, networks: int, common: dict[str, Any]) -> Pairs:
+    rates = figures()["theorem_3_V1"]["p"]
+    found = simulate.block(width, rates, networks=networks, **common)
+    for index, rate in enumerate(rates):
+        yield f"block.{width}.{rate}", pick(found.transverse_ratio, index)
+
+
+def _paper_block(networks: int, common: dict[str, Any]) -> Pairs:
+    rates = figures()["theorem_3_V1"]["p"]
+    found = simulate.block(
+        theorem_3.SCRIPT_WIDTH, rates, second_layer="explicit", networks=networks, **common
+    )
+    for index, rate in enumerate(rates):
+        yield f"paper_block.{rate}", pick(found.transverse_ratio, index)
+
+
+def _row_cosine(n: int, m: int, networks: int, common: dict[str, Any]) -> Pairs:
+    found = simulate.quantizer(n, rows=m, inputs=FEW_INPUTS, networks=networks, **common)
+    yield f"theorem_4.row_cosine.{n}", found.row_cosine
+
+
+def _quantizers(networks: int, common: dict[str, Any]) -> Pairs:
+    sign = simulate.quantizer(QUANTIZER_WIDTH, networks=networks, **_under(common, "sign"))
+    yield "theorem_4.pre_relu_radial_fraction", sign.pre_radial_fraction
+    yield "theorem_4.post_relu_radial_fraction", sign.post_radial_fraction
+    ternary = simulate.quantizer(QUANTIZER_WIDTH, Ternarize(), networks=networks, **_under(common, "ternary"))
+    yield "theorem_4.ternary_cosine", ternary.row_cosine
+    yield "theorem_4.ternary_radial_fraction", ternary.post_radial_fraction
+
+
+def _proposition_1(networks: int, common: dict[str, Any]) -> Pairs:
+    rate, width = proposition_1.SIMULATED_RATE, proposition_1.SIMULATED_WIDTH
+    found = simulate.proposition_1(width, rate, networks=networks, **common)
+    yield "proposition_1.energy", found.energy_ratio
+    law = float(theory.flip_matrix_radial_fraction(rate, width))
+    yield "proposition_1.radial_flip", scaled(found.flip_radial_fraction, 1 / law)
+    yield "proposition_1.transverse_ratio", scaled(found.transverse_ratio, 1 - rate)
+
+
+def _depth(chain: str, activation: str, networks: int, common: dict[str, Any]) -> Pairs:
+    found = simulate.depth(
+        depth.WIDTH,
+        depth.RATE,
+        depth.LAYERS,
+        residual=chain == "residual",
+        activation=activation,
+        scale="paper",
+        networks=networks,
+        **common,
+    )
+    for layer in range(depth.LAYERS):
+        yield f"depth.{chain}.{activation}.{layer + 1}", pick(found.transverse_ratio, layer)
+
+
+def _under(common: dict[str, Any], name: str) -> dict[str, Any]:
+    """Seed and records of one of several runs of a part."""
+    resume = common["resume"]
+    return {"seed": subseed(common["seed"], name), "resume": None if resume is None else f"{resume}.{name}"}
