@@ -1,0 +1,213 @@
+"""How the energy of a linear layer's input is spread over its columns, and which columns are outliers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from signmag_jax.evidence import Estimate, invalid
+from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.progress import progress
+from signmag_jax.models import MATRICES, SITE_OF, SITES, LanguageModel, token_nll
+
+from .inputs import Windows, checked_windows, provenance_of, sha256_of_tokens
+
+OUTLIER_FRACTION = 0.05
+Columns = dict[str, Int[np.ndarray, "layers chosen"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Alpha:
+    """Energy shares α_j² of the input columns, by site; arrays of shape (layers, features).
+
+    Args:
+      token_share: E[x_j²/‖x‖²], the mean over tokens of the share in each token (the theory's α_j²).
+      energy_share: E[x_j²]/E‖x‖², a ratio of means (what the paper's script computes).
+      magnitude: E|x_j|, by which outlier columns are chosen.
+      provenance: model, text and versions.
+    """
+
+    token_share: dict[str, Estimate]
+    energy_share: dict[str, Estimate]
+    magnitude: dict[str, Estimate]
+    provenance: Mapping[str, Any]
+
+    def outliers(self, fraction: float = OUTLIER_FRACTION) -> Columns:
+        """The round(fraction · features) columns, at least one, of largest E|x_j| per layer, ascending.
+
+        Raises:
+          InvalidInput: unless 0 < fraction < 1 leaves columns on both sides.
+        """
+        return {site: _largest(found.value, fraction) for site, found in self.magnitude.items()}
+
+    def to_json(self, columns: bool = False) -> dict[str, Any]:
+        """A strict-JSON object: median and largest share per layer, all columns on request."""
+        plain: dict[str, Any] = {"provenance": dict(self.provenance), "sites": {}}
+        for site in self.token_share:
+            plain["sites"][site] = {
+                "token_share": _profile(self.token_share[site]),
+                "energy_share": _profile(self.energy_share[site]),
+            }
+            if columns:
+                for name in ("token_share", "energy_share", "magnitude"):
+                    found: Estimate = getattr(self, name)[site]
+                    plain["sites"][site].setdefault(name, {})["columns"] = found.to_json()
+        return plain
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnEnergy:
+    """What decides a column's cost in one matrix: α_j² ‖W_·j‖²; arrays of shape (layers, features).
+
+    Args:
+      alpha_squared: E[x_j²/‖x‖²] of the matrix's input.
+      column_norm_squared: ‖W_·j‖², squared norms of the columns.
+      pool: which columns are outliers.
+    """
+
+    alpha_squared: Float[np.ndarray, "layers features"]
+    column_norm_squared: Float[np.ndarray, "layers features"]
+    pool: Bool[np.ndarray, "layers features"]
+
+
+def alpha(
+    model: LanguageModel, tokens: Windows, *, batch: int = 1, source: Mapping[str, Any] | None = None
+) -> Alpha:
+    """Energy shares of every input column of every linear layer, streamed; no activation is kept.
+
+    Args:
+      model: from `models.load`.
+      tokens: at least two windows; every position of a window counts.
+      batch: windows that pass through a layer together.
+      source: added to the provenance.
+
+    Returns:
+      Both definitions of α_j² and E|x_j|, with standard errors over windows.
+
+    Raises:
+      InvalidInput: for fewer than two windows, or activations that are not finite.
+    """
+    tokens = checked_windows(model, tokens, "calibration", minimum=2)
+    pieces = []
+    with progress("activations", len(tokens)) as advance:
+        for start in range(0, len(tokens), batch):
+            rows = tokens[start : start + batch]
+            pieces.append(jax.device_get(_column_means(model.config, model.params, jnp.asarray(rows))))
+            advance(len(rows))
+    share, energy, magnitude = {}, {}, {}
+    for site in SITES:
+        # (layers, windows, features) in each batch -> (windows, layers, features)
+        found = [
+            np.concatenate([np.moveaxis(piece[site][i], 1, 0) for piece in pieces]).astype(np.float64)
+            for i in range(3)
+        ]
+        _check_finite(found, site)
+        share[site] = Estimate.of_samples(found[0], estimator="mean over tokens of x_j²/‖x‖²")
+        energy[site] = _ratio_of_means(found[1])
+        magnitude[site] = Estimate.of_samples(found[2], estimator="mean over tokens of |x_j|")
+    origin = provenance_of(
+        model, source, tokens_sha256=sha256_of_tokens(tokens), windows=len(tokens), window=tokens.shape[1]
+    )
+    return Alpha(share, energy, magnitude, origin)
+
+
+def column_energies(
+    model: LanguageModel, profile: Alpha, fraction: float = OUTLIER_FRACTION
+) -> dict[str, ColumnEnergy]:
+    """α_j², ‖W_·j‖² and the outlier pool of each of the seven matrices, for predictions of leverage."""
+    pools = {
+        site: membership(chosen, profile.magnitude[site].value.shape[1])
+        for site, chosen in profile.outliers(fraction).items()
+    }
+    return {
+        name: ColumnEnergy(
+            profile.token_share[SITE_OF[name]].value,
+            _squared_column_norms(model.params["blocks"][name]),
+            pools[SITE_OF[name]],
+        )
+        for name in MATRICES
+    }
+
+
+def membership(
+    columns: Int[np.ndarray, "layers chosen"], features: int
+) -> Bool[np.ndarray, "layers features"]:
+    """Column numbers as a mask."""
+    mask = np.zeros((len(columns), features), bool)
+    np.put_along_axis(mask, columns, True, axis=1)
+    return mask
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch window"]) -> Any:
+    def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
+        wide = x.astype(at_least_float32(x.dtype))
+        squares = wide * wide
+        total = squares.sum(axis=-1, keepdims=True)
+        share = jnp.where(total > 0, squares / jnp.where(total > 0, total, 1.0), 0.0)
+        return share.mean(axis=1), squares.mean(axis=1), jnp.abs(wide).mean(axis=1)
+
+    return token_nll(config, params, tokens, observe=look)[1]
+
+
+def _ratio_of_means(squares: Float[np.ndarray, "windows layers features"]) -> Estimate:
+    totals = squares.sum(axis=-1, keepdims=True)
+    ratio = squares.mean(axis=0) / totals.mean(axis=0)
+    residual = (squares - ratio * totals).std(axis=0, ddof=1) / totals.mean(axis=0)
+    count = len(squares)
+    return Estimate(ratio, residual / np.sqrt(count), count, "1", "ratio of means over tokens, E x_j²/E‖x‖²")
+
+
+def _check_finite(found: list[Float[np.ndarray, "windows layers features"]], site: str) -> None:
+    for values in found:
+        if not np.isfinite(values).all():
+            layer = int(np.argwhere(~np.isfinite(values))[0][1])
+            raise invalid(
+                "finite activations",
+                f"NaN or infinity at {site} of layer {layer}",
+                "check the weights or use a wider dtype",
+            )
+    if not (found[1].sum(axis=(0, 2)) > 0).all():
+        raise invalid(
+            "activations that are not all zero", f"zeros at {site}", "check the checkpoint's weights"
+        )
+
+
+def _largest(
+    magnitude: Float[np.ndarray, "layers features"], fraction: float
+) -> Int[np.ndarray, "layers chosen"]:
+    features = magnitude.shape[1]
+    count = max(1, round(fraction * features))
+    if not 0 < fraction < 1 or count >= features:
+        raise invalid("0 < outlier fraction < 1, with columns left over", fraction, "pass a part like 0.05")
+    order = np.argsort(-magnitude, axis=1, kind="stable")
+    return np.sort(order[:, :count], axis=1)
+
+
+def _profile(share: Estimate) -> dict[str, Any]:
+    """Per layer: median and largest amplitude α_j, and the largest nα_j²."""
+    features = share.value.shape[1]
+    top = share.value.argmax(axis=1)
+    return {
+        "features": features,
+        "median_amplitude": np.sqrt(np.median(share.value, axis=1)).tolist(),
+        "largest_amplitude": np.sqrt(share.value.max(axis=1)).tolist(),
+        "largest_column": top.tolist(),
+        "largest_n_alpha_squared": (features * share.value.max(axis=1)).tolist(),
+        "its_standard_error": (
+            features * np.take_along_axis(share.standard_error, top[:, None], axis=1)[:, 0]
+        ).tolist(),
+    }
+
+
+def _squared_column_norms(
+    stacked: Float[Any, "layers outputs inputs"],
+) -> Float[np.ndarray, "layers inputs"]:
+    return np.stack([(np.asarray(weight, np.float64) ** 2).sum(axis=0) for weight in stacked])

@@ -1,0 +1,119 @@
+"""What every measurement checks before it spends time, and the provenance that it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from signmag_jax.evidence import invalid, provenance
+from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows
+
+MINIMUM_WINDOWS = 8
+Windows = Int[np.ndarray, "_ _"]
+"""Token ids, windows in rows."""
+
+
+def checked_windows(model: LanguageModel, tokens: Windows, name: str, minimum: int = 1) -> Windows:
+    """`tokens` as int32, or an error that names the set: too few windows, too short, unknown ids."""
+    tokens = np.asarray(tokens, np.int32)
+    if len(tokens) < minimum:
+        raise invalid(
+            f"at least {minimum} {name} windows",
+            len(tokens),
+            "fewer give no standard error over windows; use shorter windows or a longer text",
+        )
+    if tokens.shape[1] < 2:
+        raise invalid("window >= 2 tokens", tokens.shape[1], "a window predicts window − 1 tokens")
+    check_windows(model, tokens)
+    return tokens
+
+
+def check_disjoint(calibration: Windows, evaluation: Windows) -> None:
+    """Refuse text that both chooses the outliers and scores them.
+
+    Shorter passages in common are the text's own repetitions (manuals and logs have many).
+
+    Raises:
+      InvalidInput: if half an evaluation window, in one piece, stands in a calibration window.
+    """
+    run = max(1, min(calibration.shape[1], evaluation.shape[1]) // 2)
+    chosen = {piece for row in calibration for piece in _runs(row, run)}
+    for index, row in enumerate(evaluation):
+        if not chosen.isdisjoint(_runs(row, run)):
+            raise invalid(
+                "calibration and evaluation windows disjoint",
+                f"{run} consecutive tokens of evaluation window {index} in the calibration windows",
+                "take the evaluation windows from another part of the text (`text.windows(..., skip=)`)",
+            )
+
+
+def _runs(row: Int[np.ndarray, " window"], run: int) -> list[bytes]:
+    return [row[start : start + run].tobytes() for start in range(len(row) - run + 1)]
+
+
+def check_finite(nll: Float[np.ndarray, "count ..."], what: str = "the clean model's loss") -> None:
+    """Refuse a baseline that is NaN or infinite: no difference to it means anything."""
+    broken = np.flatnonzero(~np.isfinite(nll.reshape(len(nll), -1)).all(axis=1))
+    if broken.size:
+        raise invalid(
+            f"{what} finite",
+            f"NaN or infinity in window {broken[0]} ({broken.size} of {len(nll)} windows)",
+            "check the checkpoint's weights, or load with a wider dtype (`dtype='float32'`)",
+        )
+
+
+def selected(
+    config: ModelConfig, layers: Sequence[int] | None, matrices: Sequence[str] | None
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The layers and matrices asked for (None: all), in the model's order.
+
+    Raises:
+      InvalidInput: for one that does not exist, with the valid ones.
+    """
+    asked = tuple(range(config.layers)) if layers is None else tuple(layers)
+    names = MATRICES if matrices is None else tuple(matrices)
+    unknown = [layer for layer in asked if layer not in range(config.layers)]
+    if unknown or not asked:
+        raise invalid(f"layers in 0..{config.layers - 1}", unknown or asked, "name layers of this model")
+    strange = [name for name in names if name not in MATRICES]
+    if strange or not names:
+        raise invalid(f"matrices in {MATRICES}", strange or names, "name matrices of this model")
+    return tuple(sorted(set(asked))), tuple(name for name in MATRICES if name in names)
+
+
+def check_rates(rates: Sequence[float]) -> tuple[float, ...]:
+    """Distinct rates in (0, 1], in the order given."""
+    values = tuple(float(rate) for rate in rates)
+    if not values or not all(0 < rate <= 1 for rate in values) or len(set(values)) < len(values):
+        raise invalid(
+            "distinct rates with 0 < rate <= 1", values, "pass parts of the outlier pool, like 0.005"
+        )
+    return values
+
+
+def sha256_of_tokens(tokens: Windows) -> str:
+    """Identity of a set of windows: SHA-256 of shape and ids."""
+    return hashlib.sha256(repr(tokens.shape).encode() + tokens.astype("<i4").tobytes()).hexdigest()
+
+
+def sha256_of_parameters(model: LanguageModel) -> str:
+    """SHA-256 of every weight in memory: edited weights are another model, whatever their files say."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
+        digest.update(jax.tree_util.keystr(path).encode() + repr((leaf.shape, str(leaf.dtype))).encode())
+        digest.update(np.ascontiguousarray(leaf).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def provenance_of(
+    model: LanguageModel, source: Mapping[str, Any] | None, **particular: Any
+) -> dict[str, Any]:
+    """Versions, device, threads, model report, dtype; then `source` (the text's sha256) and `particular`."""
+    return provenance.collect(
+        model=model.report.to_json(), dtype=model.report.dtype, **dict(source or {}), **particular
+    )

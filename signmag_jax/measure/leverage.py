@@ -1,0 +1,210 @@
+"""Count-matched leverage: what a sign flip costs in an outlier column, over what it costs elsewhere."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signmag_jax.evidence import invalid, keys
+from signmag_jax.models import LanguageModel, window_nll
+
+from . import inputs, sweep
+from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
+from .flips import Plan, flipped_nll, no_flips, plan
+from .inputs import Windows
+from .leverage_result import Leverage, judge
+from .pools import OUTLIER, REST, Pools, capacities, is_inverted
+
+RATES = (0.001, 0.005, 0.05)
+ARMS = (OUTLIER, REST)
+
+
+def default_draws(rate: float) -> int:
+    """Masks per arm: more at small rates, where few flips fall on the weights that decide."""
+    return 12 if rate < 0.003 else 7 if rate < 0.03 else 4
+
+
+def leverage_cost(
+    windows: int, window: int, rates: Sequence[float] = RATES, seeds: int | Sequence[int] | None = None
+) -> float:
+    """Cost of the evaluations of `leverage` in forward passes of 2,048 tokens, calibration not counted."""
+    return sweep.passes(2 + len(ARMS) * sum(draws_per_rate(rates, seeds)), windows, window)
+
+
+def leverage(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    *,
+    rates: Sequence[float] = RATES,
+    seeds: int | Sequence[int] | None = None,
+    fraction: float = OUTLIER_FRACTION,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    root: int = 0,
+    batch: int | None = None,
+    profile: Alpha | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Leverage:
+    """Flip exactly k signs in outlier columns or in the rest, and compare the mean damage per flip.
+
+    `leverage = mean ΔNLL(k flips in outlier columns) / mean ΔNLL(k flips elsewhere)`
+
+    k = round(rate × weights in outlier columns), shared over matrices and layers in proportion; each draw
+    is a uniform subset, independent between matrices, arms, rates and seeds. ΔNLL is paired with the clean
+    model on every evaluation window, in identical shapes.
+
+    Args:
+      model: from `models.load`.
+      calibration: windows that choose the outlier columns (at least 2).
+      evaluation: other windows that score the damage (at least 8).
+      rates: parts of the outlier pool, in (0, 1].
+      seeds: masks per arm, one number or one per rate; by default 12, 7 or 4, more at smaller rates.
+      fraction: part of the columns of each layer's input that are outliers.
+      layers, matrices: where flips may fall; by default everywhere.
+      root: root seed.
+      batch: evaluation windows that pass through a layer together; by default all.
+      profile: `alpha` of these calibration windows, if already computed.
+      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
+      source: added to the provenance.
+
+    Returns:
+      Damage per arm and leverage per rate. A leverage whose denominator is not separated from zero by 3
+      standard errors, or of which one draw carries more than half, is unresolved, with the reason.
+
+    Raises:
+      InvalidInput: for too few or overlapping windows, rates out of range or too small for one flip,
+        unknown layers or matrices, or a clean loss that is not finite.
+
+    Source: arXiv:2605.18933, experiment E.
+    """
+    rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
+    counts = draws_per_rate(rates, seeds)
+    calibration = inputs.checked_windows(model, calibration, "calibration", 2)
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
+    inputs.check_disjoint(calibration, evaluation)
+    batch = _checked_batch(batch, len(evaluation))
+    configuration = {
+        "experiment": "leverage",
+        "calibration_sha256": inputs.sha256_of_tokens(calibration),
+        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        "rates": list(rates),
+        "seeds": counts,
+        "fraction": fraction,
+        "layers": list(chosen[0]),
+        "matrices": list(chosen[1]),
+        "root": root,
+        "batch": batch,
+    }
+    _check_profile(profile, configuration["calibration_sha256"])
+    records = sweep.records_of(resume, model, configuration)
+    columns = _columns(model, calibration, fraction, profile, records)
+    pools = Pools.of(model, columns, *chosen)
+    flips = [_flips(rate, pools) for rate in rates]
+    tasks = _tasks(model, evaluation, pools, list(zip(flips, counts, strict=True)), root, batch)
+    rows = sweep.run("leverage", tasks, records, first=1)
+    inputs.check_finite(np.stack(rows[:2], axis=1))
+    origin = inputs.provenance_of(
+        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
+    )
+    floor = float(np.abs(rows[1] - rows[0]).max())
+    tables = iter(np.stack(rows[2:]) - rows[0])
+    results = [
+        judge(rate, k, {arm: np.stack([next(tables) for _ in range(draws)]) for arm in ARMS}, floor)
+        for rate, k, draws in zip(rates, flips, counts, strict=True)
+    ]
+    return Leverage(tuple(results), floor, {arm: pools.size(arm) for arm in ARMS}, columns, origin)
+
+
+def draws_per_rate(rates: Sequence[float], seeds: int | Sequence[int] | None) -> list[int]:
+    """Masks per arm at each rate.
+
+    Raises:
+      InvalidInput: for fewer than two, or not one number per rate.
+    """
+    if seeds is None:
+        return [default_draws(rate) for rate in rates]
+    counts = [seeds] * len(rates) if isinstance(seeds, int) else list(seeds)
+    if len(counts) != len(rates) or min(counts) < 2:
+        raise invalid(
+            f"seeds >= 2, one number or {len(rates)} (one per rate)", seeds, "one mask has no standard error"
+        )
+    return counts
+
+
+def _checked_batch(batch: int | None, windows: int) -> int:
+    if batch is not None and batch < 1:
+        raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory together")
+    return windows if batch is None else min(batch, windows)
+
+
+def _check_profile(profile: Alpha | None, calibration_sha256: str) -> None:
+    if profile is not None and profile.provenance["tokens_sha256"] != calibration_sha256:
+        raise invalid(
+            "profile measured on the calibration windows",
+            profile.provenance["tokens_sha256"],
+            "pass `alpha(model, calibration)`, or no profile",
+        )
+
+
+def _columns(
+    model: LanguageModel, calibration: Windows, fraction: float, profile: Alpha | None, records: Any
+) -> Columns:
+    """The outlier columns, kept as record 0: a near tie may not fall differently on resumption."""
+    stored = None if records is None else records.read(0)
+    if stored is not None:
+        return {site: np.asarray(chosen) for site, chosen in stored.items()}
+    columns = (alpha(model, calibration) if profile is None else profile).outliers(fraction)
+    if records is not None:
+        records.write(0, {site: chosen.tolist() for site, chosen in columns.items()})
+    return columns
+
+
+def _flips(rate: float, pools: Pools) -> int:
+    flips, rest = round(rate * pools.size(OUTLIER)), pools.size(REST)
+    if flips < 1:
+        raise invalid(
+            "rate × outlier pool >= 1 flip",
+            f"{rate} × {pools.size(OUTLIER)}",
+            "raise the rate or widen the pool",
+        )
+    if flips > rest:
+        raise invalid(
+            "as many weights outside the outlier pool as flips",
+            (flips, rest),
+            "lower the rate or the fraction",
+        )
+    return flips
+
+
+def _tasks(
+    model: LanguageModel,
+    evaluation: Windows,
+    pools: Pools,
+    sizes: Sequence[tuple[int, int]],
+    root: int,
+    batch: int,
+) -> list[Any]:
+    """Clean, A/A, then every draw: rates in order, arms within a rate, seeds within an arm."""
+
+    def flipped(k: int, arm: str, seed: int, nothing: bool = False) -> sweep.Row:
+        found: Plan = plan(pools, arm, k, seed, keys.fold(keys.root(root), "leverage", k))
+        invertible = any(is_inverted(pools, each, k) for each in ARMS)
+        found = no_flips(found) if nothing else found
+        return flipped_nll(model, evaluation, pools, found, capacities(pools, ARMS, k), invertible, batch)
+
+    def clean() -> sweep.Row:
+        return window_nll(model, evaluation, None, batch).mean(axis=1)
+
+    draws = [
+        functools.partial(flipped, k, arm, seed)
+        for k, count in sizes
+        for arm in ARMS
+        for seed in range(count)
+    ]
+    return [clean, functools.partial(flipped, sizes[0][0], OUTLIER, 0, nothing=True), *draws]

@@ -1,0 +1,80 @@
+"""The weights that may be flipped: outlier columns and the rest, over the matrices that take part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from signmag_jax.evidence import invalid
+from signmag_jax.models import SITE_OF, SITES, LanguageModel
+
+from .activations import Columns, membership
+from .draw import EMPTY
+
+OUTLIER, REST, ALL = "outlier", "rest", "all"
+Slots = tuple[tuple[str, int], ...]
+"""Matrix names with the static number of drawn weights that each can hold, in one layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pools:
+    """The outlier columns and the rest, in the matrices and layers that take part.
+
+    Args:
+      order: per site and layer, all columns, outliers first.
+      outliers: per site, how many are outliers.
+      outputs: rows of each matrix that takes part, by name.
+      layers: layers that take part.
+    """
+
+    order: dict[str, Int[np.ndarray, "layers features"]]
+    outliers: dict[str, int]
+    outputs: dict[str, int]
+    layers: tuple[int, ...]
+
+    @classmethod
+    def of(cls, model: LanguageModel, columns: Columns, layers: Sequence[int], names: Sequence[str]) -> Pools:
+        """Pools from the outlier columns of each site."""
+        order = {}
+        for site in SITES:
+            features = next(model.config.shapes()[name][1] for name in SITE_OF if SITE_OF[name] == site)
+            mask = membership(columns[site], features)
+            order[site] = np.argsort(~mask, axis=1, kind="stable").astype(np.int32)
+        outputs = {name: model.config.shapes()[name][0] for name in names}
+        return cls(order, {site: columns[site].shape[1] for site in SITES}, outputs, tuple(layers))
+
+    def span(self, site: str, arm: str) -> tuple[int, int]:
+        """Offset and width of an arm's columns in `order`."""
+        features, outliers = self.order[site].shape[1], self.outliers[site]
+        return {OUTLIER: (0, outliers), REST: (outliers, features - outliers), ALL: (0, features)}[arm]
+
+    def matrix_size(self, name: str, arm: str) -> int:
+        """Weights of one matrix in the arm's pool."""
+        size = self.outputs[name] * self.span(SITE_OF[name], arm)[1]
+        if size >= EMPTY:
+            raise invalid(f"fewer than {EMPTY} weights in a pool", size, "name fewer columns")
+        return size
+
+    def size(self, arm: str) -> int:
+        """Weights of the whole pool."""
+        return len(self.layers) * sum(self.matrix_size(name, arm) for name in self.outputs)
+
+
+def is_inverted(pools: Pools, arm: str, flips: int) -> bool:
+    """Whether drawing the weights that stay is cheaper than drawing those that flip."""
+    return 2 * flips > pools.size(arm)
+
+
+def capacities(pools: Pools, arms: Sequence[str], flips: int) -> Slots:
+    """Static slots per matrix that hold any draw of `flips` weights in any of the arms."""
+    found = {}
+    for name in pools.outputs:
+        sizes = {arm: (pools.matrix_size(name, arm), pools.size(arm)) for arm in arms}
+        found[name] = max(
+            size - flips * size // whole if is_inverted(pools, arm, flips) else flips * size // whole + 1
+            for arm, (size, whole) in sizes.items()
+        )
+    return tuple(found.items())

@@ -1,0 +1,68 @@
+"""A list of evaluations with progress, time left, and records to resume from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from signmag_jax.evidence import Records, provenance
+from signmag_jax.evidence.progress import progress
+from signmag_jax.models import LanguageModel
+
+from .inputs import sha256_of_parameters
+
+PASS_TOKENS = 2048
+"""Tokens of one forward pass, the unit in which costs are stated."""
+
+Row = Float[np.ndarray, " windows"]
+
+
+def passes(evaluations: int, windows: int, window: int) -> float:
+    """Cost of `evaluations` evaluations of `windows` windows, in forward passes of 2,048 tokens."""
+    return evaluations * windows * window / PASS_TOKENS
+
+
+def records_of(
+    folder: str | Path | None, model: LanguageModel, configuration: Mapping[str, Any]
+) -> Records | None:
+    """Records of this very computation: same weights, options, platform and jaxlib; None without a folder."""
+    if folder is None:
+        return None
+    platform = {
+        "platform": jax.devices()[0].platform,
+        "jaxlib": provenance.versions()["jaxlib"],
+        "x64": jnp.zeros(0, float).dtype == jnp.float64,
+    }
+    weights = {"parameters_sha256": sha256_of_parameters(model), "dtype": model.report.dtype}
+    return Records(folder, {**configuration, **weights, **platform})
+
+
+def run(
+    description: str, tasks: Sequence[Callable[[], Row]], records: Records | None, first: int = 0
+) -> list[Row]:
+    """Results of `tasks` in order; those already in `records` (numbered from `first`) are read, not redone.
+
+    A value that is not finite is kept as NaN in the returned rows, for the caller to name.
+    """
+    rows = []
+    with progress(description, len(tasks)) as advance:
+        for index, task in enumerate(tasks, start=first):
+            rows.append(_one(index, task, records))
+            advance(1)
+    return rows
+
+
+def _one(index: int, task: Callable[[], Row], records: Records | None) -> Row:
+    stored = None if records is None else records.read(index)
+    if stored is None:
+        # The same list for fresh and stored rows: an interruption cannot change a bit.
+        stored = [float(value) if np.isfinite(value) else None for value in task()]
+        if records is not None:
+            records.write(index, stored)
+    return np.asarray([np.nan if value is None else value for value in stored], np.float64)

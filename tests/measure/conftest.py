@@ -1,0 +1,61 @@
+"""A tiny random Llama with known outlier columns, and disjoint windows for it."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from signmag_jax.models import LanguageModel, LoadReport, ModelConfig, Rope, Tokenizer
+
+TINY = ModelConfig(
+    family="llama",
+    vocabulary=96,
+    hidden=40,
+    intermediate=60,
+    layers=3,
+    heads=4,
+    kv_heads=2,
+    head_dim=8,
+    eps=1e-5,
+    rope=Rope(),
+    positions=256,
+    tied=True,
+)
+LOUD = {"attention_norm": (7, 20), "mlp_norm": (3, 31)}
+"""Columns whose norm gain is large: the outliers of attention_in and mlp_in in every layer."""
+
+
+def build(seed=0, config=TINY, loud=12.0, dtype=np.float32, scale=1.0):
+    rng = np.random.default_rng(seed)
+    blocks = {}
+    for name, shape in config.shapes().items():
+        if name.endswith("_norm"):
+            blocks[name] = np.ones((config.layers, *shape))
+            blocks[name][:, LOUD.get(name, ())] = loud
+        else:
+            blocks[name] = rng.normal(0, scale / np.sqrt(shape[1]), (config.layers, *shape))
+    params = {
+        "blocks": {name: jnp.asarray(value, dtype) for name, value in blocks.items()},
+        "embed": jnp.asarray(rng.normal(0, 1, (config.vocabulary, config.hidden)), dtype),
+        "norm": jnp.ones(config.hidden, dtype),
+    }
+    if not config.tied:
+        params["head"] = jnp.asarray(rng.normal(0, 0.4, (config.vocabulary, config.hidden)), dtype)
+    report = LoadReport({"name": "tiny"}, {}, {}, np.dtype(dtype).name, 0)
+    return LanguageModel(config, params, Tokenizer(None, None, "none"), report)
+
+
+def with_block(model, name, value):
+    blocks = model.params["blocks"] | {name: jnp.asarray(value)}
+    return model.replace(params=model.params | {"blocks": blocks})
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    return build()
+
+
+@pytest.fixture(scope="session")
+def windows():
+    """(calibration, evaluation): 4 and 8 windows of 33 tokens."""
+    tokens = np.random.default_rng(99).integers(0, TINY.vocabulary, (12, 33)).astype(np.int32)
+    return tokens[:4], tokens[4:]

@@ -1,0 +1,247 @@
+"""Leverage on a model whose outlier columns, and whose text, are known exactly."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import LOUD, TINY, build, with_block
+
+from signmag_jax import measure
+from signmag_jax.evidence import Estimate, InvalidInput
+from signmag_jax.measure import inputs, sweep
+from signmag_jax.models import logits, window_nll
+
+READERS = ("gate_proj", "up_proj")
+
+
+@pytest.fixture(scope="module")
+def loud():
+    """Two of 40 columns of mlp_in carry 4 times the amplitude of the others, 16 times the energy."""
+    return build(seed=5, loud=4.0, config=dataclasses.replace(TINY, tied=False))
+
+
+@pytest.fixture(scope="module")
+def own_text(loud):
+    """Windows sampled from the model itself: its loss is minimal in the mean, so every error costs."""
+    forward = jax.jit(lambda tokens: logits(loud.config, loud.params, tokens))
+    rng = np.random.default_rng(1)
+    tokens = np.zeros((64, 40), np.int32)
+    tokens[:, 0] = rng.integers(0, TINY.vocabulary, 64)
+    for at in range(1, 40):
+        scores = np.asarray(forward(jnp.asarray(tokens)))[:, at - 1]
+        tokens[:, at] = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return tokens[:16], tokens[16:]
+
+
+def run(model, text, **options):
+    defaults = {"rates": (0.15,), "seeds": 10, "matrices": READERS}
+    return measure.leverage(model, *text, **(defaults | options))
+
+
+@pytest.fixture(scope="module")
+def found(loud, own_text):
+    return run(loud, own_text)
+
+
+def flipped_on_the_host(model, columns, k, rng):
+    """k flips among all weights of the readers in `columns` of every layer, by another route."""
+    other = model
+    pool = [(name, layer) for name in READERS for layer in range(TINY.layers)]
+    share = rng.multivariate_hypergeometric([TINY.intermediate * len(columns)] * len(pool), k)
+    for name in READERS:
+        edited = np.array(model.params["blocks"][name])
+        for layer in range(TINY.layers):
+            count = share[pool.index((name, layer))]
+            chosen = rng.choice(TINY.intermediate * len(columns), count, replace=False)
+            edited[layer, chosen // len(columns), np.asarray(columns)[chosen % len(columns)]] *= -1
+        other = with_block(other, name, edited)
+    return other
+
+
+def test_pools_are_the_known_columns(found):
+    assert found.pool_sizes == {"outlier": 2 * 3 * 60 * 2, "rest": 2 * 3 * 60 * 38}
+    assert (found.columns["mlp_in"] == np.array(LOUD["mlp_norm"])).all()
+    assert found.rates[0].flips == round(0.15 * 720)
+    assert found.noise_floor < 1e-6
+
+
+def test_damage_of_both_arms_equals_host_side_flips(loud, own_text, found):
+    clean = window_nll(loud, own_text[1], batch=48).mean(axis=1)
+    rng = np.random.default_rng(2)
+    for arm, columns in (
+        ("outlier", list(LOUD["mlp_norm"])),
+        ("rest", [j for j in range(TINY.hidden) if j not in LOUD["mlp_norm"]]),
+    ):
+        rows = [
+            window_nll(flipped_on_the_host(loud, columns, 108, rng), own_text[1], batch=48).mean(axis=1)
+            - clean
+            for _ in range(12)
+        ]
+        truth = Estimate.of_samples(np.mean(rows, axis=1), estimator="mean over masks")
+        measured = found.rates[0].damage[arm].estimate
+        assert abs(measured.distance(truth)) < 3.5
+        assert measured.standard_error < measured.value / 3
+
+
+def test_leverage_is_resolved_and_near_the_energy_ratio(found):
+    interval = found.rates[0].leverage.interval
+    assert found.rates[0].leverage.resolved
+    # 16 times the energy; at this rate the outlier arm already saturates, so only the order is known
+    assert 4 < interval.low < interval.estimate.value < interval.high < 40
+
+
+def test_permuted_outliers_have_no_leverage(loud, own_text, found):
+    profile = measure.alpha(loud, own_text[0], batch=16)
+    turned = {
+        site: Estimate(np.roll(each.value, 11, axis=1), each.standard_error, each.n)
+        for site, each in profile.magnitude.items()
+    }
+    control = run(loud, own_text, profile=dataclasses.replace(profile, magnitude=turned), seeds=6)
+    assert (control.columns["mlp_in"] != np.array(LOUD["mlp_norm"])).all()
+    assert control.rates[0].leverage.interval.high < found.rates[0].leverage.interval.low
+    assert control.rates[0].leverage.interval.low < 1
+
+
+def test_result_is_strict_json_with_provenance(found):
+    plain = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    origin = plain["provenance"]
+    assert {"model", "calibration_sha256", "evaluation_sha256", "dtype", "threads", "device"} <= origin.keys()
+    assert np.shape(plain["rates"][0]["samples"]["rest"]) == (10, 48)
+
+
+def test_interrupted_run_resumes_to_the_same_bits(loud, own_text, tmp_path, monkeypatch):
+    text = (own_text[0][:4], own_text[1][:8])
+    whole = run(loud, text, seeds=3, resume=tmp_path / "whole").to_json()
+    real, calls = sweep._one, []
+
+    def stops(index, task, records):
+        calls.append(index)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return real(index, task, records)
+
+    monkeypatch.setattr(sweep, "_one", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(loud, text, seeds=3, resume=tmp_path / "cut")
+    monkeypatch.setattr(sweep, "_one", real)
+    done = sorted(path.name for path in (tmp_path / "cut").glob("record-*"))
+    assert len(done) == 5  # the columns and four evaluations
+    (tmp_path / "cut" / done[2]).write_text("{")  # and one torn record
+    again = run(loud, text, seeds=3, resume=tmp_path / "cut").to_json()
+    assert json.dumps(again) == json.dumps(whole)
+
+
+def test_resume_refuses_other_options_and_edited_weights(loud, own_text, tmp_path):
+    text = (own_text[0][:4], own_text[1][:8])
+    run(loud, text, seeds=2, resume=tmp_path)
+    with pytest.raises(InvalidInput, match="different: seeds"):
+        run(loud, text, seeds=3, resume=tmp_path)
+    edited = with_block(loud, "up_proj", -loud.params["blocks"]["up_proj"])
+    with pytest.raises(InvalidInput, match="different: parameters_sha256"):
+        run(edited, text, seeds=2, resume=tmp_path)
+
+
+def test_unresolved_has_words_and_no_number(loud, own_text):
+    """On noise, which the model did not write, flips neither hurt nor help on average."""
+    noise = np.random.default_rng(8).integers(0, TINY.vocabulary, (8, 40)).astype(np.int32)
+    plain = run(loud, (own_text[0][:4], noise), seeds=3).to_json()["rates"][0]
+    reason = plain["leverage"]["reason"]
+    assert plain["leverage"] == {"interval": None, "resolved": False, "reason": reason}
+    assert "denominator" in reason or "draws" in reason
+
+
+def test_a_draw_without_finite_loss_is_unresolved(loud, own_text):
+    """A weight so large that its flip overflows the residual stream."""
+    text = (own_text[0][:4], own_text[1][:8])
+    real = sweep.run
+
+    def poisoned(*args, **options):
+        rows = real(*args, **options)
+        rows[3] = rows[3] * np.nan
+        return rows
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "run", poisoned)
+        found = run(loud, text, seeds=2).rates[0]
+    assert found.damage["outlier"] is None
+    assert found.damage["rest"] is not None
+    assert found.leverage.reason == "no finite loss in 1 of 2 draws (outlier)"
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_cost_counts_every_evaluation(loud, own_text, monkeypatch):
+    done = []
+
+    def pretend(index, task, records):
+        done.append(index)
+        return np.random.default_rng(index).normal(3, 1, 8)
+
+    monkeypatch.setattr(sweep, "_one", pretend)
+    run(loud, (own_text[0][:4], own_text[1][:8]), rates=(0.1, 0.2), seeds=(3, 2))
+    assert len(done) * 8 * 40 / 2048 == measure.leverage_cost(8, 40, (0.1, 0.2), (3, 2))
+
+
+def test_default_cost_fits_the_main_job():
+    assert measure.leverage_cost(8, 512) <= 96
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rates": (0.0,)}, "0 < rate <= 1"),
+        ({"rates": (1.5,)}, "0 < rate <= 1"),
+        ({"rates": (float("nan"),)}, "0 < rate <= 1"),
+        ({"rates": (0.1, 0.1)}, "distinct rates"),
+        ({"rates": (1e-5,)}, "rate × outlier pool >= 1 flip"),
+        ({"rates": (1.0,), "fraction": 0.9}, "as many weights outside"),
+        ({"seeds": 1}, "seeds >= 2"),
+        ({"seeds": (3, 3)}, "one number or 1"),
+        ({"layers": (0, 3)}, r"layers in 0..2.*\[3\]"),
+        ({"matrices": ("w_proj",)}, "q_proj.*down_proj.*w_proj"),
+        ({"fraction": 0.0}, "outlier fraction"),
+        ({"batch": 0}, "batch >= 1"),
+        ({"root": -1}, "seed"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(tiny, windows, change, message):
+    with pytest.raises(InvalidInput, match=message) as caught:
+        run(tiny, windows, **change)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_windows_are_refused(tiny, windows):
+    calibration, evaluation = windows
+    with pytest.raises(InvalidInput, match="at least 8 evaluation windows"):
+        run(tiny, (calibration, evaluation[:7]))
+    with pytest.raises(InvalidInput, match="at least 2 calibration windows"):
+        run(tiny, (calibration[:1], evaluation))
+    with pytest.raises(InvalidInput, match="calibration and evaluation windows disjoint"):
+        run(tiny, (np.concatenate([calibration, evaluation[3:4]]), evaluation))
+    with pytest.raises(InvalidInput, match="token ids"):
+        run(tiny, (calibration, evaluation + 90))
+    with pytest.raises(InvalidInput, match="window <= 256"):
+        run(tiny, (np.zeros((2, 300), np.int32), np.ones((8, 300), np.int32)))
+
+
+def test_partial_overlap_of_long_windows_is_seen(tiny):
+    tokens = np.random.default_rng(3).integers(0, 96, 100 * 12).astype(np.int32)
+    calibration = tokens[:400].reshape(4, 100)
+    with pytest.raises(InvalidInput, match="50 consecutive tokens of evaluation window 0"):
+        run(tiny, (calibration, tokens[350:1150].reshape(8, 100)))
+    inputs.check_disjoint(calibration, tokens[351:1151].reshape(8, 100))
+
+
+def test_profile_of_other_windows_is_refused(tiny, windows):
+    profile = measure.alpha(tiny, windows[1][:4])
+    with pytest.raises(InvalidInput, match="profile measured on the calibration windows"):
+        run(tiny, windows, profile=profile)
+
+
+def test_weights_that_give_nan_are_named(tiny, windows):
+    broken = np.array(tiny.params["blocks"]["down_proj"])
+    broken[1, 0, 0] = np.nan
+    with pytest.raises(InvalidInput, match="NaN or infinity"):
+        run(with_block(tiny, "down_proj", broken), windows)
