@@ -12,7 +12,7 @@ from signmag_jax import models
 from signmag_jax.evidence import MissingResource, provenance
 from signmag_jax.evidence.files import writable_folder
 from signmag_jax.evidence.progress import progress
-from signmag_jax.theory.proof import available, prove
+from signmag_jax.theory import proof as proofs
 
 from . import depth, foundations, pictures, proposition_1, theorem_3, theorem_4, trained
 from .claim import Claim, Evidence
@@ -94,12 +94,12 @@ def declare(level: Level, simulated: Mapping[str, Evidence], measured: Measured)
 
 def prove_all() -> dict[str, bool]:
     """Run every derivation; whether each holds."""
-    names = available()
+    names = proofs.names()
+    library = proofs.Library()
     proved = {}
     with progress("proofs", len(names)) as advance:
         for name in names:
-            (result,) = prove([name])
-            proved[name] = result.proved
+            proved[name] = library.result(name).proved
             advance(1, name)
     return proved
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,18 +28,44 @@ def prove(
     Example: signmag prove theorem_3
     """
     prepare(quiet=quiet)
-    from signmag_jax.theory.proof import available
-    from signmag_jax.theory.proof import prove as run
+    from signmag_jax.theory import proof as proofs
 
+    # Derivations cite each other: one library runs each of them once.
+    library = proofs.Library()
     results = []
-    for name in names or available():
-        (result,) = run([name])
+    for name in proofs.select(names or None):
+        result = library.result(name)
         results.append(result)
-        if not json:
-            say(result.to_latex() if latex else result.to_text())
+        if latex:
+            say(result.to_latex())
+        elif not json:
+            say(_lines(result))
     if json:
-        emit({"proofs": [result.to_json() for result in results], "proved": all(r.proved for r in results)})
+        emit({"proofs": [_plain(result) for result in results], "proved": all(r.proved for r in results)})
     elif not latex:
         proved = sum(result.proved for result in results)
-        say(f"{proved} of {len(results)} proved, {sum(len(result.steps) for result in results)} steps")
+        say(f"{proved} of {len(results)} proved, {sum(result.count() for result in results)} steps")
     return 0 if all(result.proved for result in results) else 1
+
+
+def _lines(result: Any) -> str:
+    """The statement, a line for each step, the failure if there is one, and the total."""
+    from signmag_jax.theory.proof import line
+
+    body = [f"{result.title}: {result.statement}", *(f"  {line(step)}" for step in result.steps)]
+    return "\n".join([*body, *([result.failure] if result.failure else []), result.summary, ""])
+
+
+def _plain(result: Any) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "title": result.title,
+        "statement": result.statement,
+        "proved": result.proved,
+        "failure": result.failure,
+        "seconds": result.seconds,
+        "steps": [
+            {"name": step.name, "kind": step.kind, "ok": step.ok, "seconds": step.seconds}
+            for step in result.steps
+        ],
+    }
