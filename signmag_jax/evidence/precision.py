@@ -18,6 +18,9 @@ from .errors import invalid
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Real = jax.Array | np.ndarray | np.floating[Any]
+"""What a law returns: float64 NumPy for concrete input, a JAX array for traced input."""
+
 
 def is_traced(*trees: Any) -> bool:
     """Whether any leaf is under a JAX transformation, so that its value cannot be known here."""

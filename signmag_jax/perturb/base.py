@@ -43,12 +43,17 @@ class Moments(NamedTuple):
 
 
 @runtime_checkable
-class Perturbation(Protocol):
-    """What every route needs of a perturbation; a class of your own with these two methods works too."""
+class HasMoments(Protocol):
+    """What theory needs of a perturbation."""
 
     def moments(self) -> Moments:
         """Moments under N(0, σ²) weights, in units of σ²."""
         ...
+
+
+@runtime_checkable
+class Perturbation(HasMoments, Protocol):
+    """What every route needs of a perturbation; a class of your own with these two methods works too."""
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
         """Draw w' for one tensor; σ is the root mean square of `w`. Jit-able."""

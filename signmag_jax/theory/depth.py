@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
-from signmag_jax.evidence.precision import law
-from signmag_jax.perturb import MagnitudeShift, Moments, Perturbation, SignFlip
+from signmag_jax.evidence.precision import Real, law
+from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
 
 from .energies import RATE, check_moments, relu_block
 
@@ -133,7 +133,7 @@ def _chain(moments: Moments, depth: int, chain: str, layers: str) -> Depth:
     return _CHAINS[chain](broadcast, depth, layers == "first")
 
 
-def chain(perturbation: Perturbation, depth: int, chain: str = "plain", layers: str = "all") -> Depth:
+def chain(perturbation: HasMoments, depth: int, chain: str = "plain", layers: str = "all") -> Depth:
     """The exact, infinitely wide recursion of one chain under one perturbation.
 
     plain:        y ← normalise(relu(W y)): q ← J(cq/√v); also V2, [W_up, ReLU, W_down, norm];
@@ -174,7 +174,7 @@ def check_chain(depth: int, chain: str, layers: str) -> None:
 
 def depth_ratios(
     rate: ArrayLike, depth: int, residual: bool = False, activation: str = "relu", layers: str = "all"
-) -> Float[Array, "layers ..."]:
+) -> Real:
     """What sign flips cost over a magnitude shift of equal Frobenius norm, after each layer of a chain.
 
     Plain: (1 − q²(flip))/(1 − q²(shift)) with q ← J(cq/√v); it falls with depth and is bounded.
@@ -200,9 +200,7 @@ def depth_ratios(
     return chain_ratios(rate, depth, "residual" if residual else "plain", layers)
 
 
-def chain_ratios(
-    rate: ArrayLike, depth: int, chain: str = "plain", layers: str = "all"
-) -> Float[Array, "layers ..."]:
+def chain_ratios(rate: ArrayLike, depth: int, chain: str = "plain", layers: str = "all") -> Real:
     """`depth_ratios` for any chain of `chain`: sine² for normalised ones, transverse for "residual".
 
     V2 is "plain", V3 is "renormalised". Args, result and errors as in `depth_ratios`.

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import is_traced, law
-from signmag_jax.perturb import MagnitudeShift, Moments, Perturbation, SignFlip
+from signmag_jax.evidence.precision import Real, is_traced, law
+from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
 
 from .kernel import gap
 
@@ -89,7 +89,7 @@ def _block(moments: Moments, activation: str) -> Block:
     return _BLOCKS[activation](moments)
 
 
-def block(perturbation: Perturbation, activation: str = "relu") -> Block:
+def block(perturbation: HasMoments, activation: str = "relu") -> Block:
     """Energies of one infinitely wide block under a perturbation of its first layer.
 
     h = φ(z), h' = φ(z') with (z, z') centred Gaussian of covariance [[1, c], [c, v]]; a Gaussian layer
@@ -131,7 +131,7 @@ def check_moments(moments: Moments) -> None:
         )
 
 
-def radial_fraction(perturbation: Perturbation, activation: str = "relu") -> Float[Array, "..."]:
+def radial_fraction(perturbation: HasMoments, activation: str = "relu") -> Real:
     """R = (E hδ)²/(E h² E δ²): the share of the error that points along the signal, and is normalised away.
 
     Args and errors as in `block`.
@@ -141,7 +141,7 @@ def radial_fraction(perturbation: Perturbation, activation: str = "relu") -> Flo
     return block(perturbation, activation).radial_fraction
 
 
-def cosine_squared(perturbation: Perturbation) -> Float[Array, "..."]:
+def cosine_squared(perturbation: HasMoments) -> Real:
     """cos²(w, w') = c²/v, for rows of weights and for pre-activations alike.
 
     Source: arXiv:2605.18933, Theorem 4 (2/π for the sign quantiser).

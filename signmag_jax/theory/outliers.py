@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import is_traced, law
+from signmag_jax.evidence.precision import Real, is_traced, law
 
 from .kernel import sine_minus_angle_cosine
 
@@ -49,7 +49,7 @@ def pool_leverage(
     alpha_squared: Float[Array | np.ndarray, " columns"],
     column_norm_squared: Float[Array | np.ndarray, " columns"],
     pool: Array | np.ndarray,
-) -> Float[Array, ""]:
+) -> Real:
     """Damage of one flip inside a pool of columns over one outside, if every output matters alike.
 
     leverage = mean over S of α_j²‖W_·j‖² / mean outside S.

@@ -10,8 +10,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import law
-from signmag_jax.perturb import MagnitudeShift, Moments, Perturbation, SignFlip
+from signmag_jax.evidence.precision import Real, law
+from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
 
 from .energies import RATE, check_moments, not_negative, relu_block
 from .kernel import angle, gap, safe_sqrt
@@ -52,8 +52,8 @@ def _hidden(moments: Moments, rows: ArrayLike, outputs: ArrayLike) -> Array:
 
 
 def finite_rows_radial_fraction(
-    perturbation: Perturbation, rows: ArrayLike, outputs: ArrayLike = 1e300
-) -> Float[Array, "..."]:
+    perturbation: HasMoments, rows: ArrayLike, outputs: ArrayLike = 1e300
+) -> Real:
     """Radial fraction of m ReLU rows, and of d Gaussian outputs behind them, to first order in 1/m.
 
     R_m = [μ²/ν + Var(hδ − (μ/ν)h²)/(νm)]/e, then R_m + (1 − R_m)/d, which is exact in d. For small errors the

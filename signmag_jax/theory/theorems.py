@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import law
+from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, SignFlip, SignQuantize
 
 from .energies import RATE, cosine_squared
@@ -28,7 +28,7 @@ def matched_noise(rate: ArrayLike) -> MagnitudeNoise:
     return MagnitudeNoise.matching(SignFlip(rate))
 
 
-def sign_cosine_squared() -> Float[Array, ""]:
+def sign_cosine_squared() -> Real:
     """cos²(w, sign w) → 2/π, for rows of weights and for pre-activations.
 
     Source: arXiv:2605.18933, Theorem 4.

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import law
+from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import MagnitudeShift, SignFlip
 
 from .energies import RATE, relu_block
@@ -34,7 +34,7 @@ ANGLE_NODES = 96
 # exp(−40) of the peak: what is cut away is below 1e-17 of the mean.
 CUT = 40.0
 LARGEST = 1_000_000
-WIDTH = Interval(2.0, LARGEST, fix="pass the number of inputs of the layer, an integer")
+WIDTH = Interval(2.0, float(LARGEST), fix="pass the number of inputs of the layer, an integer")
 ROWS_AT_ONCE = 8192
 
 
@@ -87,7 +87,7 @@ def check_width(n: int) -> int:
     return int(n)
 
 
-def finite_width_ratio(rate: ArrayLike, n: int) -> Float[Array, "..."]:
+def finite_width_ratio(rate: ArrayLike, n: int) -> Real:
     """A(p) at n inputs on the sphere and infinitely many rows: exact average over the flips of a row.
 
     T(flip) = v/2 − 2(E κ)² with κ averaged over K ~ Bin(n, p) and q | K ~ Beta(K/2, (n−K)/2).
@@ -105,7 +105,7 @@ def finite_width_ratio(rate: ArrayLike, n: int) -> Float[Array, "..."]:
     return _finite_width_ratio(rate, check_width(n), padded_table(n))
 
 
-def finite_width_gap(rate: ArrayLike, n: int) -> Float[Array, "..."]:
+def finite_width_gap(rate: ArrayLike, n: int) -> Real:
     """E[sin θ − θ cos θ] over the flips of a row: what the finite law has in place of the gap at rate p.
 
     Args and errors as in `finite_width_ratio`.
@@ -197,7 +197,7 @@ def finite_width_slope(rate: ArrayLike) -> Float[Array, "..."]:
     return -6 * kappa * jnp.sqrt(p * (1 - p)) / (jnp.pi * relu_block(flip).transverse)
 
 
-def finite_width_saturation(n: int) -> Float[np.ndarray, ""] | np.float64:
+def finite_width_saturation(n: int) -> Real:
     """lim_{p→0} A_n(p)/A(p) − 1 = −n·E[g | one flip]/(2π), which → −(4/(3π))√(8/π)/√n for large n.
 
     A row then holds at most one flip, q ~ Beta(½, (n−1)/2): the limits p → 0 and n → ∞ of the ratio are both
