@@ -1,0 +1,219 @@
+"""Running proofs: finding the `proofs` folder, checking each derivation, reporting it as text or LaTeX."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import sympy as sp
+
+from signmag_jax.evidence import MissingResource, invalid
+
+from .derivation import DEFINITION, INTEGRAL_CHECK, NUMERICAL, Chain, Proof, Step, StepFailed, Tamper
+from .rules import Fact
+
+__all__ = ["Chain", "Proof", "ProofResult", "Step", "StepFailed", "Tamper", "names", "prove", "run", "select"]
+
+
+@dataclass(frozen=True)
+class ProofResult:
+    """The outcome of one proof.
+
+    `proved` is true if every line was accepted and at least one law was concluded. Numerical checks are
+    remarks: no conclusion can rest on one, and they are counted apart.
+    """
+
+    name: str
+    title: str
+    statement: str
+    steps: tuple[Step, ...]
+    failure: str | None = None
+    conclusions: dict[str, Fact] = field(default_factory=dict, compare=False)
+
+    @property
+    def proved(self) -> bool:
+        """Whether the derivation stands."""
+        return self.failure is None and bool(self.conclusions)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the checks."""
+        return sum(step.seconds for step in self.steps)
+
+    def count(self, *kinds: str) -> int:
+        """Number of lines of the given kinds; of derivation steps, if no kind is given."""
+        return sum(step.kind in kinds if kinds else step.counts for step in self.steps)
+
+    @property
+    def summary(self) -> str:
+        """One line: the verdict and what it rests on."""
+        verdict = "PROVED" if self.proved else "FAILED"
+        return (
+            f"{verdict} {self.name}: {self.count()} steps, {self.count(INTEGRAL_CHECK)} integrals enclosed, "
+            f"{self.count(NUMERICAL)} numerical remarks, {self.seconds:.1f} s"
+        )
+
+    def to_text(self) -> str:
+        """The derivation, line by line."""
+        lines = [self.title, "=" * len(self.title), self.statement, ""]
+        for number, step in enumerate(self.steps):
+            mark = "" if step.ok else "  FAILED"
+            lines.append(f"{number:3d}. {step.name}  [{step.kind}]{mark}")
+            lines.append(f"       {sp.sstr(step.lhs)}")
+            lines.append(f"     {_RELATION.get(step.kind, '=')} {sp.sstr(step.rhs)}")
+        if self.failure:
+            lines.append(self.failure)
+        return "\n".join([*lines, "", self.summary, ""])
+
+    def to_latex(self) -> str:
+        """A LaTeX document of the derivation (for lualatex or xelatex)."""
+        lines = [
+            _PREAMBLE,
+            rf"\section*{{{_plain(self.title)}}}",
+            _plain(self.statement),
+            r"\begin{enumerate}",
+        ]
+        lines.append(r"\setcounter{enumi}{-1}")
+        for step in self.steps:
+            mark = "" if step.ok else r" \textbf{FAILED}"
+            relation = _LATEX_RELATION.get(step.kind, "=")
+            lines.append(rf"\item {_plain(step.name)} \emph{{({_plain(step.kind)})}}{mark}")
+            lines.append(
+                rf"\begin{{dmath*}} {sp.latex(step.lhs)} {relation} {sp.latex(step.rhs)} \end{{dmath*}}"
+            )
+        lines.append(r"\end{enumerate}")
+        if self.failure:
+            lines.append(_plain(self.failure))
+        return "\n".join([*lines, _plain(self.summary), r"\end{document}", ""])
+
+
+_RELATION = {DEFINITION: ":=", "sign": ">", "series": "=", NUMERICAL: "~"}
+_LATEX_RELATION = {DEFINITION: ":=", "sign": ">", NUMERICAL: r"\approx"}
+_PREAMBLE = "\n".join(
+    [
+        r"\documentclass{article}",
+        r"\usepackage{fontspec,amsmath,amssymb,breqn}",
+        r"\begin{document}",
+    ]
+)
+
+
+def _plain(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
+    for character in ("\\", "{", "}", "&", "%", "$", "#", "_", "^", "~"):
+        escaped = {"\\": r"\textbackslash ", "^": r"\^{}", "~": r"\~{}"}.get(character, "\\" + character)
+        text = text.replace(character, escaped) if character not in "{}" else text
+    return text
+
+
+def folder() -> Path:
+    """Where the proofs are: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).resolve().parents[1]
+    for candidate in (package / "proofs", package.parent / "proofs"):
+        if (candidate / "theorem_3.py").is_file():
+            return candidate
+    raise MissingResource(
+        f"no `proofs` folder in {package} or beside it: reinstall signmag_jax, or run from a full checkout"
+    )
+
+
+def names() -> list[str]:
+    """Names of all proofs."""
+    return sorted(path.stem for path in folder().glob("*.py") if not path.stem.startswith("_"))
+
+
+def prove(names: Iterable[str] | None = None) -> list[ProofResult]:
+    """Run the named proofs, or all of them.
+
+    Args:
+        names: names of files in `proofs/`, without `.py`.
+    Returns:
+        One result a proof, in the order asked for; a failed proof is a result that is not `proved`.
+    Raises:
+        InvalidInput: for an unknown name.
+    """
+    library = Library()
+    return [library.result(name) for name in select(names)]
+
+
+def select(wanted: Iterable[str] | None = None) -> list[str]:
+    """The names asked for, checked; all of them by default.
+
+    Raises:
+        InvalidInput: for an unknown name.
+    """
+    known = names()
+    chosen = known if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise invalid("name of a proof", ", ".join(map(str, unknown)), f"choose from {', '.join(known)}")
+    return chosen
+
+
+class Library:
+    """Runs proofs and keeps their results, so that a cited proof runs once."""
+
+    def __init__(self, remembered: set | None = None, on_step: Callable[[Step], None] | None = None) -> None:
+        self.remembered = remembered
+        self.on_step = on_step
+        self._results: dict[str, ProofResult] = {}
+
+    def result(self, name: str) -> ProofResult:
+        """The outcome of one proof."""
+        if name not in self._results:
+            self._results[name] = check(load(folder() / f"{name}.py"), self, on_step=self.on_step)
+        return self._results[name]
+
+    def conclusions(self, name: str) -> dict[str, Fact]:
+        """What a proof concludes, if it stands."""
+        result = self.result(name)
+        if not result.proved:
+            raise StepFailed(f"citation of {name}", 0, result.failure)
+        return result.conclusions
+
+
+def load(path: Path) -> ModuleType:
+    """Import a proof file by its path."""
+    spec = importlib.util.spec_from_file_location(f"signmag_proof_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise MissingResource(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.NAME = path.stem  # type: ignore[attr-defined]
+    return module
+
+
+def check(
+    module: ModuleType,
+    library: Library,
+    tamper: Tamper | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> ProofResult:
+    """Run a loaded proof, possibly with a deliberate error in one line; a failure is part of the result."""
+    proof = Proof(module.NAME, library.conclusions, tamper, remembered=library.remembered, on_step=on_step)
+    failure = None
+    try:
+        module.prove(proof)
+        proof.finish()
+    except StepFailed as error:
+        failure = f"FAILED: {error}"
+        proof.steps.append(Step(error.step, "failed", 0.0, False, sp.Symbol("lhs"), sp.Symbol("rhs")))
+    return ProofResult(
+        module.NAME, module.TITLE, module.STATEMENT, tuple(proof.steps), failure, dict(proof.conclusions)
+    )
+
+
+def run(file: str) -> int:
+    """Run one proof file as a script: a line per step, then the total. Returns the exit code."""
+    result = check(load(Path(file).resolve()), Library(), on_step=lambda step: print(line(step), flush=True))
+    if result.failure:
+        print(result.failure, file=sys.stderr)
+    print(result.summary)
+    return 0 if result.proved else 1
+
+
+def line(step: Step) -> str:
+    """One step in one line: kind, name, seconds."""
+    return f"{'ok' if step.ok else 'FAILED':6s} {step.kind:29s} {step.name} ({step.seconds:.2f} s)"

@@ -1,0 +1,38 @@
+"""Finite width: a row's flips carry the random share q = Σ M_j x_j² of the input's energy."""
+
+import sympy as sp
+
+from .symbols import rate, rows, width
+
+
+def share_mean(rate: sp.Expr = rate) -> sp.Expr:
+    """E q = p."""
+    return rate
+
+
+def share_variance(rate: sp.Expr = rate, n: sp.Expr = width) -> sp.Expr:
+    """Var q = 3p(1 − p)/(n + 2) for an input on the sphere and flips at rate p.
+
+    E q² = (3p + (n − 1)p²)/(n + 2), so Var q = 3p(1 − p)/(n + 2).
+    """
+    return 3 * rate * (1 - rate) / (n + 2)
+
+
+def width_coefficient(rate: sp.Expr = rate) -> sp.Expr:
+    """Relative change of the transverse ratio per 1/n for n p ≫ 1 and small p: −3/(2π√p)."""
+    return -3 / (2 * sp.pi * sp.sqrt(rate))
+
+
+def saturation_coefficient() -> sp.Expr:
+    """Relative change of the transverse ratio per 1/√n for n p ≪ 1: −(4/(3π))√(8/π)."""
+    return -4 / (3 * sp.pi) * sp.sqrt(8 / sp.pi)
+
+
+def flip_rows_coefficient(m: sp.Expr = rows) -> sp.Expr:
+    """Finite number of rows: 2/m is added to the flips' hidden radial fraction (ratio of means, small p)."""
+    return 2 / m
+
+
+def shift_rows_coefficient(m: sp.Expr = rows) -> sp.Expr:
+    """2(1 − 2/π)/m is added to the magnitude shift's hidden radial fraction (ratio of means, small p)."""
+    return 2 * (1 - 2 / sp.pi) / m
