@@ -6,7 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
-QUERY_CHUNK = 128
+from signmag_jax.evidence.precision import at_least_float32
+
+# Measured on a CPU at 2,048 tokens: scores of 64 queries stay in cache, and eight spans of queries, each
+# with the keys before its end, do 9/16 of the full square's work where ever more spans would do 1/2.
+QUERY_CHUNK = 64
+SPANS = 8
 
 
 def causal_attention(
@@ -15,37 +20,60 @@ def causal_attention(
     values: Float[jax.Array, "batch tokens kv_heads head_dim"],
     window: Int[jax.Array, ""] | None = None,
     chunk: int = QUERY_CHUNK,
+    spans: int = SPANS,
 ) -> Float[jax.Array, "batch tokens width"]:
-    """`softmax(q kᵀ/√d + mask) v`, grouped-query, one chunk of queries after another.
+    """`softmax(q kᵀ/√d + mask) v`, grouped-query, a span of queries after another, in chunks within each.
 
-    A chunk sees only the keys before its end, which halves the work; scores are softmaxed in at least
-    float32. `window` limits a query to that many keys, itself included (traced, so it may differ by layer).
+    A span sees only the keys before its end. Scores are softmaxed in at least float32. `window` limits a
+    query to that many keys, itself included (traced, so it may differ by layer).
     """
     batch, tokens, heads, head_dim = queries.shape
     kv_heads = keys.shape[2]
-    grouped = queries.reshape(batch, tokens, kv_heads, heads // kv_heads, head_dim) * head_dim**-0.5
+    chunk = min(chunk, tokens)
+    padded = jnp.pad(queries * head_dim**-0.5, ((0, 0), (0, -tokens % chunk), (0, 0), (0, 0)))
+    grouped = padded.reshape(batch, -1, chunk, kv_heads, heads // kv_heads, head_dim)
+    grouped = grouped.transpose(1, 0, 3, 4, 2, 5)
+    keys, values = keys.swapaxes(1, 2), values.swapaxes(1, 2)
+    chunks = grouped.shape[0]
+    span = -(-chunks // spans)
     pieces = []
-    for start in range(0, tokens, chunk):
-        end = min(start + chunk, tokens)
-        pieces.append(_attend(grouped[:, start:end], keys[:, :end], values[:, :end], start, window))
-    return jnp.concatenate(pieces, axis=1).reshape(batch, tokens, heads * head_dim)
+    for first in range(0, chunks, span):
+        last = min(first + span, chunks)
+        seen = min(last * chunk, tokens)
+        starts = chunk * jnp.arange(first, last, dtype=jnp.int32)
+        pieces.append(_attend(grouped[first:last], starts, keys[:, :, :seen], values[:, :, :seen], window))
+    mixed = jnp.concatenate(pieces).transpose(1, 0, 4, 2, 3, 5)
+    return mixed.reshape(batch, chunks * chunk, heads * head_dim)[:, :tokens]
 
 
 def _attend(
-    queries: Float[jax.Array, "batch chunk kv_heads group head_dim"],
-    keys: Float[jax.Array, "batch seen kv_heads head_dim"],
-    values: Float[jax.Array, "batch seen kv_heads head_dim"],
-    start: int,
+    queries: Float[jax.Array, "chunks batch kv_heads group chunk head_dim"],
+    starts: Int[jax.Array, " chunks"],
+    keys: Float[jax.Array, "batch kv_heads seen head_dim"],
+    values: Float[jax.Array, "batch kv_heads seen head_dim"],
     window: Int[jax.Array, ""] | None,
-) -> Float[jax.Array, "batch chunk kv_heads group head_dim"]:
+) -> Float[jax.Array, "chunks batch kv_heads group chunk head_dim"]:
     exact = jax.lax.Precision.HIGHEST
-    accumulate = jnp.promote_types(queries.dtype, jnp.float32)
-    scores = jnp.einsum(
-        "bqkgd,bskd->bkgqs", queries, keys, precision=exact, preferred_element_type=accumulate
-    )
-    position = start + jnp.arange(queries.shape[1], dtype=jnp.int32)[:, None]
-    behind = position - jnp.arange(keys.shape[1], dtype=jnp.int32)[None, :]
-    visible = behind >= 0 if window is None else (behind >= 0) & (behind < window)
-    scores = jnp.where(visible[None, None, None], scores, -jnp.inf)
-    weights = jax.nn.softmax(scores, axis=-1).astype(values.dtype)
-    return jnp.einsum("bkgqs,bskd->bqkgd", weights, values, precision=exact)
+    wide = at_least_float32(queries.dtype)
+    key_position = jnp.arange(keys.shape[2], dtype=jnp.int32)[None, :]
+
+    @jax.checkpoint
+    def one(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
+        some, start = piece
+        scores = jnp.einsum("bkgqd,bksd->bkgqs", some, keys, precision=exact, preferred_element_type=wide)
+        behind = start + jnp.arange(some.shape[3], dtype=jnp.int32)[:, None] - key_position
+        visible = behind >= 0 if window is None else (behind >= 0) & (behind < window)
+        scores = jnp.where(visible[None, None, None], scores, -jnp.inf)
+        weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+        # Dividing after the product touches head_dim numbers a query instead of one for each key.
+        total = weights.sum(axis=-1, keepdims=True)
+        mixed = jnp.einsum(
+            "bkgqs,bksd->bkgqd",
+            weights.astype(values.dtype),
+            values,
+            precision=exact,
+            preferred_element_type=wide,
+        )
+        return (mixed / total).astype(values.dtype)
+
+    return jax.lax.map(one, (queries, starts))

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from .attention import causal_attention
 from .config import ModelConfig
+from .layers import apply_linear, normalise
 from .rope import rotate
 
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -28,26 +29,6 @@ SITE_OF = {
 
 Transform = Callable[[jax.Array, jax.Array, str], jax.Array]
 Observe = Callable[[jax.Array, jax.Array, str], Any]
-
-
-def normalise(
-    x: Float[jax.Array, "*batch features"], gain: Float[jax.Array, " features"], eps: float
-) -> Float[jax.Array, "*batch features"]:
-    """RMSNorm in at least float32, cast back before the gain is applied, as the checkpoints expect."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    scale = jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + eps)
-    return (wide * scale).astype(x.dtype) * gain.reshape((1,) * (x.ndim - 1) + gain.shape)
-
-
-def apply_linear(
-    x: Float[jax.Array, "*batch inputs"],
-    weight: Float[jax.Array, "outputs inputs"],
-    bias: Float[jax.Array, " outputs"] | None = None,
-) -> Float[jax.Array, "*batch outputs"]:
-    """`x Wᵀ + b` in full precision on every platform."""
-    dimensions = (((x.ndim - 1,), (1,)), ((), ()))
-    y = jax.lax.dot_general(x, weight, dimensions, precision=jax.lax.Precision.HIGHEST)
-    return y if bias is None else y + bias.reshape((1,) * (x.ndim - 1) + bias.shape)
 
 
 class Block(nnx.Module):

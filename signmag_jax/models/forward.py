@@ -10,9 +10,11 @@ import optax
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.precision import at_least_float32
 
-from .block import Observe, Transform, apply_linear
+from .block import Observe, Transform
 from .config import ModelConfig
+from .layers import apply_linear
 from .llama import Llama
 
 LOGIT_CHUNK = 256
@@ -94,4 +96,4 @@ def next_token_nll(
 
 def _logits(states: jax.Array, head: jax.Array) -> jax.Array:
     raw = apply_linear(states, head)
-    return raw.astype(jnp.promote_types(raw.dtype, jnp.float32))
+    return raw.astype(at_least_float32(raw.dtype))

@@ -82,7 +82,7 @@ class GGUFFile:
         if tensor.tensor_type.name == "F32":
             values = np.array(tensor.data, np.float32)
         else:
-            values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
+            values = dequantize(np.asarray(tensor.data), tensor.tensor_type).astype(np.float32, copy=False)
         values = values.reshape(self.shapes[name])
         heads = self._interleaved_heads(name)
         return values if heads is None else unpermute(values, heads)

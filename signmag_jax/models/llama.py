@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float, Int
 
-from .block import Block, Observe, Transform, apply_linear, normalise
+from .block import Block, Observe, Transform
 from .config import ModelConfig
+from .layers import apply_linear, normalise
 from .rope import rotation
 
 

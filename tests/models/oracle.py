@@ -1,0 +1,119 @@
+"""The oracle: `transformers`' own PyTorch models, tiny and random, saved the way the hub stores them."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+import torch
+import transformers
+
+SIZES = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "rms_norm_eps": 1e-5,
+}
+LINEAR = {"rope_type": "linear", "rope_theta": 5000.0, "factor": 3.0}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 5000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+
+CASES = {
+    "llama-gqa": ("llama", {}),
+    "llama-mha": ("llama", {"num_key_value_heads": 4}),
+    "llama-mqa": ("llama", {"num_key_value_heads": 1}),
+    "llama-tied": ("llama", {"tie_word_embeddings": True}),
+    "llama-biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama-attention-bias": ("llama", {"attention_bias": True}),
+    "llama-head-dim": ("llama", {"head_dim": 12}),
+    "llama-linear": ("llama", {"rope_parameters": LINEAR}),
+    "llama-llama3": ("llama", {"rope_parameters": LLAMA3}),
+    "mistral": ("mistral", {"sliding_window": None}),
+    "mistral-sliding": ("mistral", {"sliding_window": 7}),
+    "qwen2": ("qwen2", {"tie_word_embeddings": True}),
+    "qwen2-sliding": ("qwen2", {"use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1}),
+    "qwen3": ("qwen3", {"head_dim": 16}),
+}
+_CLASSES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+
+
+def oracle(family: str, changes: dict, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+    """A tiny random model, every parameter (gains and biases too) drawn away from its initial value."""
+    name = _CLASSES[family]
+    config = getattr(transformers, f"{name}Config")(**(SIZES | changes))
+    config._attn_implementation = "eager"
+    torch.manual_seed(5)
+    model = getattr(transformers, f"{name}ForCausalLM")(config).eval()
+    with torch.no_grad():
+        for label, value in model.named_parameters():
+            spread = 0.3 if value.ndim == 1 else value.shape[-1] ** -0.5 * 1.5
+            value.copy_(torch.randn_like(value) * spread + (1.0 if label.endswith("norm.weight") else 0.0))
+    return model.to(dtype)
+
+
+def save(model: torch.nn.Module, folder: Path, **options: object) -> Path:
+    """The model as a folder in hub format, with a byte-level tokenizer of a few tokens."""
+    model.save_pretrained(folder, **options)
+    save_tokenizer(folder)
+    return folder
+
+
+def save_tokenizer(folder: Path) -> None:
+    """A byte-level BPE without merges, over printable ASCII."""
+    vocabulary = {chr(code): index for index, code in enumerate(range(33, 127))}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.save(str(folder / "tokenizer.json"))
+    plain = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(plain))
+
+
+@dataclasses.dataclass
+class Reading:
+    """What the oracle computes: streams[layer, batch, token, feature], final states, logits, NLL."""
+
+    streams: np.ndarray
+    final: np.ndarray
+    logits: np.ndarray
+    nll: np.ndarray
+
+
+def read(model: torch.nn.Module, tokens: np.ndarray) -> Reading:
+    """Run the oracle; the stream after each layer is caught by a hook, the last one before the final norm."""
+    streams: list[torch.Tensor] = []
+    hooks = [
+        layer.register_forward_hook(
+            lambda _, __, out: streams.append(out[0] if isinstance(out, tuple) else out)
+        )
+        for layer in model.model.layers
+    ]
+    with torch.inference_mode():
+        ids = torch.from_numpy(np.asarray(tokens, np.int64))
+        final = model.model(input_ids=ids, use_cache=False).last_hidden_state
+        logits = model.lm_head(final)
+        nll = torch.nn.functional.cross_entropy(
+            logits[:, :-1].reshape(-1, logits.shape[-1]), ids[:, 1:].reshape(-1), reduction="none"
+        )
+    for hook in hooks:
+        hook.remove()
+    return Reading(
+        torch.stack(streams).numpy(), final.numpy(), logits.numpy(), nll.numpy().reshape(ids.shape[0], -1)
+    )
+
+
+def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """‖ours − theirs‖ / ‖theirs‖."""
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))

@@ -1,0 +1,74 @@
+"""Chunked causal attention against the definition written out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from signmag_jax.models.attention import causal_attention
+
+
+def _definition(q, k, v, window):
+    """One query at a time, one head at a time, in float64."""
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    batch, tokens, heads, width = q.shape
+    group = heads // k.shape[2]
+    out = np.zeros_like(q)
+    for b, t, h in np.ndindex(batch, tokens, heads):
+        first = 0 if window is None else max(0, t + 1 - window)
+        scores = k[b, first : t + 1, h // group] @ q[b, t, h] / np.sqrt(width)
+        weights = np.exp(scores - scores.max())
+        out[b, t, h] = weights @ v[b, first : t + 1, h // group] / weights.sum()
+    return out.reshape(batch, tokens, heads * width)
+
+
+_attention = jax.jit(causal_attention, static_argnums=(4, 5))
+
+
+def _random(tokens, heads=6, kv_heads=2, width=4):
+    rng = np.random.default_rng(11)
+    shapes = ((2, tokens, heads, width), (2, tokens, kv_heads, width), (2, tokens, kv_heads, width))
+    return tuple(jnp.asarray(2 * rng.standard_normal(shape), jnp.float32) for shape in shapes)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "window"), [(1, None), (16, None), (37, None), (37, 1), (37, 6), (5, 100)]
+)
+@pytest.mark.parametrize(("chunk", "spans"), [(5, 3), (64, 8)])
+def test_every_chunking_gives_the_definition(tokens, window, chunk, spans):
+    q, k, v = _random(tokens)
+    limit = None if window is None else jnp.int32(window)
+    ours = _attention(q, k, v, limit, chunk, spans)
+    np.testing.assert_allclose(ours, _definition(q, k, v, window), atol=3e-6)
+
+
+def test_large_scores_do_not_overflow():
+    q, k, v = _random(9)
+    out = _attention(q * 1e4, k, v, None, 4, 8)
+    np.testing.assert_allclose(out, _definition(q * 1e4, k, v, None), atol=1e-5)
+
+
+def test_no_query_sees_a_later_token():
+    q, k, v = _random(12)
+    base = _attention(q, k, v, None, 4, 2)
+    changed = _attention(q, k.at[:, 7:].set(9.0), v.at[:, 7:].set(-9.0), None, 4, 2)
+    assert np.array_equal(base[:, :7], changed[:, :7])
+    assert not np.allclose(base[:, 7:], changed[:, 7:])
+
+
+def test_gradient_equals_that_of_plain_softmax():
+    q, k, v = _random(10)
+
+    def plain(q, k, v):
+        k, v = (jnp.repeat(x, 3, axis=2) for x in (k, v))
+        scores = jnp.einsum("bqhd,bshd->bhqs", q, k) * 0.5
+        scores = jnp.where(jnp.tril(jnp.ones((10, 10), bool))[None, None], scores, -jnp.inf)
+        mixed = jnp.einsum("bhqs,bshd->bqhd", jax.nn.softmax(scores, axis=-1), v)
+        return jnp.sum(jnp.sin(mixed))
+
+    def chunked(q, k, v):
+        return jnp.sum(jnp.sin(causal_attention(q, k, v, chunk=4, spans=2)))
+
+    ours, expected = (jax.jit(jax.grad(f, (0, 1, 2)))(q, k, v) for f in (chunked, plain))
+    for mine, theirs in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-5)
