@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from .depth import Depth, chain, chain_ratios, depth_ratios
+from .enclosure import Ball, enclose
 from .energies import Block, block, cosine_squared, radial_fraction, transverse_ratio
 from .outliers import flip_amplification, pool_leverage
 from .paper import paper_transverse_ratio, paper_transverse_ratio_as_printed, paper_transverse_ratio_error
@@ -25,6 +26,7 @@ from .width import finite_width_ratio, finite_width_saturation, finite_width_slo
 
 __all__ = [
     "LAWS",
+    "Ball",
     "Block",
     "Depth",
     "Law",
@@ -34,6 +36,7 @@ __all__ = [
     "cosine_squared",
     "depth_floor",
     "depth_ratios",
+    "enclose",
     "estimate",
     "finite_rows_radial_fraction",
     "finite_rows_ratio",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from signmag_jax.evidence import Estimate, invalid
+from signmag_jax.evidence import Estimate, SignmagError, invalid
 from signmag_jax.evidence.domain import Interval
 
 from . import depth, energies, outliers, paper, rows, theorems, width
@@ -50,12 +50,24 @@ class Law:
         Raises:
           InvalidInput: for a missing or unknown argument, or a value outside its domain.
         """
+        self.check(arguments)
+        return self.function(**arguments)
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse arguments whose names do not fit.
+
+        Raises:
+          InvalidInput: for a missing or unknown argument, or an option that is none of those allowed.
+        """
         unknown = sorted(set(arguments) - set(self.arguments))
         missing = [name for name in self.required if name not in arguments]
         if unknown or missing:
             wanted = f"arguments of {self.name} are ({', '.join(self.arguments)})"
             raise invalid(wanted, sorted(arguments), "pass these by name, each required one once")
-        return self.function(**arguments)
+        for name, value in arguments.items():
+            allowed = self.arguments[name]
+            if isinstance(allowed, tuple) and value not in allowed:
+                raise invalid(f"{name} in {allowed}", value, "choose one of these")
 
 
 COUNT = Interval(1.0, fix="pass a positive integer")
@@ -196,7 +208,24 @@ def estimate(law: str | Law, **arguments: Any) -> Estimate:
     found = find(law)
     value = found(**arguments)
     provenance = {"law": found.name, "source": found.source, "arguments": _plain(arguments)}
-    return Estimate.exact(value, unit=found.unit, estimator=found.estimator, provenance=provenance)
+    ball = _ball(found, arguments) if np.ndim(value) == 0 else None
+    return Estimate.exact(
+        value, unit=found.unit, estimator=found.estimator, provenance=provenance, enclosure=ball
+    )
+
+
+def _ball(law: Law, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    # Imported here, because enclosures look the laws up in this registry.
+    from .balls import BALLS
+    from .enclosure import enclose
+
+    if law.name not in BALLS:
+        return None
+    try:
+        ball = enclose(law, **arguments)
+    except SignmagError:
+        return None  # a perturbation of the user's own, or a value that is exactly 0
+    return None if isinstance(ball, list) else ball.pair
 
 
 def _plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
