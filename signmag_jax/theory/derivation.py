@@ -178,6 +178,7 @@ class Chain:
         self.proof, self.value, self.origin = proof, value, origin
         self.length = 0
         self.exact = True
+        self.at_limit = False
 
     @property
     def fact(self) -> Fact:
@@ -186,10 +187,16 @@ class Chain:
             raise StepFailed("use of a truncated series", len(self.proof.steps), "it is not an equality")
         return Fact(self.origin, self.value)
 
+    def limit(self, symbol: sp.Symbol) -> Fact:
+        """Let `symbol` be the limit of the chain's origin, after a step that took the constant term."""
+        if not self.at_limit:
+            raise StepFailed(str(symbol), len(self.proof.steps), "the last step did not take a limit")
+        return self.proof.call(symbol, Fact(sp.Symbol(f"lim {symbol}"), self.value))
+
     def branch(self) -> "Chain":
         """A second chain from the same origin that stands where this one does."""
         copy = Chain(self.proof, self.value, self.origin)
-        copy.length, copy.exact = self.length, self.exact
+        copy.length, copy.exact, copy.at_limit = self.length, self.exact, self.at_limit
         return copy
 
     def step(self, name: str, rhs: sp.Expr, rule: Rule) -> "Chain":
@@ -204,6 +211,7 @@ class Chain:
             self._check_integral(name, lhs, claimed)
         self.value, self.length = claimed, self.length + 1
         self.exact = self.exact and not isinstance(rule, Series)
+        self.at_limit = isinstance(rule, Series) and rule.order == 1
         return self
 
     def lemma(self, name: str) -> Fact:

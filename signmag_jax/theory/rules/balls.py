@@ -74,7 +74,8 @@ def _power(expr: sp.Pow, point: Mapping[sp.Symbol, Any]) -> Any:
 
 def integral(expr: sp.Integral, point: Mapping[sp.Symbol, Any]) -> flint.arb:
     """Enclosure of a one-dimensional definite integral of a function that is entire in its variable."""
-    variable, low, high = expr.limits[0].args
+    limits: Any = expr.limits[0]
+    variable, low, high = limits
     if low == -sp.oo and high == sp.oo:
         return integral(expr.func(expr.function, (variable, 0, sp.oo)), point) + integral(
             expr.func(expr.function, (variable, -sp.oo, 0)), point

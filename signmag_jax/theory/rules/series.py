@@ -17,7 +17,7 @@ from .normal import canonical
 
 
 class Jet(NamedTuple):
-    """Σ_k terms[k] x^{shift + k}, known up to the last term; a negative shift is a pole."""
+    """Σ_k terms[k] x^{shift + k} + O(x^{shift + len(terms)}); a negative shift is a pole."""
 
     shift: int
     terms: list[sp.Expr]
@@ -50,12 +50,19 @@ def jet(expr: sp.Expr, x: sp.Symbol, order: int) -> list[sp.Expr]:
     Quotients and roots lose orders to their valuation; the working order is raised until enough are left.
     """
     for extra in range(9):
-        shift, terms = _trim(_Composer(x, order + extra).compose(expr))
+        try:
+            shift, terms = _trim(_Composer(x, order + extra).compose(expr))
+        except _OrdersLost:
+            continue
         if terms and shift < 0:
             raise Refused("the expression has a pole at 0")
         if shift + len(terms) >= order:
             return ([sp.Integer(0)] * shift + terms)[:order]
     raise Refused("too many orders are lost to cancellation")
+
+
+class _OrdersLost(ArithmeticError):
+    """A divisor vanishes to the working order."""
 
 
 @no_type_check
@@ -148,7 +155,9 @@ def _power(a: Jet, exponent: sp.Rational) -> Jet:
     """a^r by k a_0 y_k = Σ_i (i r − (k − i)) a_i y_{k−i}, after the leading power of x is taken out."""
     a = _trim(a)
     if not a.terms:
-        return Jet(a.shift * (1 if exponent > 0 else -1), [])
+        if exponent < 0:
+            raise _OrdersLost
+        return Jet(int(sp.floor(a.shift * exponent)), [])
     shift = a.shift * exponent
     if shift.q != 1:
         raise Refused("a root of an odd power of the variable is not analytic")

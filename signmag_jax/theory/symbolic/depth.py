@@ -46,6 +46,11 @@ def residual_transverse(energy: sp.Expr, perturbed_energy: sp.Expr, overlap: sp.
     return perturbed_energy - overlap**2 / energy
 
 
+def residual_bound(c_shift: sp.Expr, v_shift: sp.Expr) -> sp.Expr:
+    """Upper bound of the residual chain's C_L at every depth L: 2/(1 − J(c_shift/√v_shift))."""
+    return 2 / (1 - cosine_map(c_shift / sp.sqrt(v_shift)))
+
+
 def residual_limit(c_flip: sp.Expr, c_shift: sp.Expr, v_shift: sp.Expr) -> sp.Expr:
     """C_L of the residual chain as L → ∞: (1 − J(c_flip))/(v (1 − J(c_shift/√v)))."""
     return (1 - cosine_map(c_flip)) / (v_shift * (1 - cosine_map(c_shift / sp.sqrt(v_shift))))
