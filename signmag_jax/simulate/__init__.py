@@ -21,3 +21,10 @@ __all__ = [
     "proposition_1",
     "quantizer",
 ]
+
+EXPERIMENTS = {
+    "block": block,
+    "depth": depth,
+    "proposition_1": proposition_1,
+    "quantizer": quantizer,
+}

@@ -185,6 +185,7 @@ class BlockSample:
     dtype: str
     antipodal: bool
     pair: Any
+    second_over_first: bool = False
 
     def __post_init__(self) -> None:
         for name, low in (("hidden", 2), ("outputs", 2), ("inputs", 1)):
@@ -232,8 +233,8 @@ class BlockSample:
             for arm, changed in zip(ARMS, self.pair.draw(parameter, for_pair, w), strict=True):
                 statistics = self._arm(z, changed @ x, second)
                 found |= {f"{arm}_{name}": value for name, value in statistics.items()}
-            first, second_ = (found[f"{arm}_transverse"] for arm in ARMS)
-            return {**found, "ratio": first / second_, "inverse_ratio": second_ / first}
+            top, bottom = ARMS[::-1] if self.second_over_first else ARMS
+            return {**found, "ratio": found[f"{top}_transverse"] / found[f"{bottom}_transverse"]}
 
         # Not vmap: one rate's arrays at a time stay in cache, which is 1.1 to 1.4 times faster on a CPU
         # at widths 512 and 1024, and memory does not grow with the number of rates.

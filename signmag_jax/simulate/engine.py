@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -37,16 +37,12 @@ BLOCK_WORK = 4e9
 BLOCK_RANGE = (2, 64)
 
 Statistics = dict[str, Array]
+# The same on the host, as JSON holds it.
+Row = dict[str, Any]
 
 
-class Sample(Protocol):
-    """One network: hashable, because compiled programs are kept for it."""
-
-    def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
-        """The network's statistics; `parameters` is a pytree of arrays, traced."""
-        ...
-
-    def __hash__(self) -> int: ...
+# One network's statistics from a pytree of traced arrays and a key. Hashable: compiled programs are kept.
+Sample = Callable[[Any, PRNGKeyArray], Statistics]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +103,7 @@ def run(
     seconds: float | None = None,
     seed: int = 0,
     resume: str | Path | None = None,
-    mesh: Mesh | None = None,
+    mesh: Any = None,
 ) -> tuple[Tally, dict[str, Any]]:
     """Simulate until a target is met; returns the merged statistics and their provenance.
 
@@ -124,26 +120,35 @@ def run(
     with _fixed_numerics(), progress(experiment.name, stop.total) as advance:
         root = keys.fold(keys.root(seed), experiment.name)
         records = None if resume is None else Records(resume, _identity(experiment, seed, mesh))
-        for network, statistics in _networks(experiment, root, mesh, stop, records):
-            tally.add(network, statistics)
-            if tally.count < 2:
-                continue
-            value, error = experiment.target(tally)
-            advance(1, _note(value, error))
-            if stop.reached(tally.count, error):
+        for first, rows in _blocks(experiment, root, mesh, stop, records):
+            before = tally.count
+            finished = _merge(experiment, tally, stop, first, rows)
+            advance(tally.count - before, _note(experiment, tally))
+            if finished:
                 ended = "target"
                 break
-            stop.require_within_reach(tally.count, error)
     return tally, _provenance(experiment, seed, mesh, tally.count, ended)
 
 
-def _networks(
+def _merge(experiment: Experiment, tally: Tally, stop: Stop, first: int, rows: list[Row]) -> bool:
+    """Merge a block network by network until the target is met; says whether it is."""
+    for network, row in enumerate(rows, start=first):
+        tally.add(network, row)
+        if stop.standard_error is not None and tally.count >= FEWEST:
+            _, error = experiment.target(tally)
+            if stop.reached(error):
+                return True
+            stop.require_within_reach(tally.count, error)
+    return tally.count >= stop.limit
+
+
+def _blocks(
     experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, stop: Stop, records: Records | None
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Every network's statistics in order of its index, computed or read, up to the limit."""
+) -> Iterator[tuple[int, list[Row]]]:
+    """Every block in order, computed or read: the index of its first network and their statistics."""
     size, deadline = experiment.block, time.monotonic() + (stop.seconds or np.inf)
     blocks = -(-stop.limit // size)
-    done: dict[int, list[dict[str, Any]]] = {}
+    done: dict[int, list[Row]] = {}
     for block in range(blocks):
         if block not in done:
             wanted = range(block, min(block + mesh.size, blocks))
@@ -153,12 +158,12 @@ def _networks(
                 done.update(_compute(experiment, root, mesh, missing, stop.limit))
             for index in missing if records is not None else ():
                 records.write(index, done[index])  # pyright: ignore[reportOptionalMemberAccess]
-        yield from enumerate(done.pop(block), start=block * size)
+        yield block * size, done.pop(block)
         if time.monotonic() > deadline and block * size >= FEWEST:
             return
 
 
-def _read(records: Records | None, blocks: range, size: int, limit: int) -> dict[int, list[dict[str, Any]]]:
+def _read(records: Records | None, blocks: range, size: int, limit: int) -> dict[int, list[Row]]:
     found = {}
     for block in blocks if records is not None else ():
         payload = records.read(block)  # pyright: ignore[reportOptionalMemberAccess]
@@ -170,7 +175,7 @@ def _read(records: Records | None, blocks: range, size: int, limit: int) -> dict
 
 def _compute(
     experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], limit: int
-) -> dict[int, list[dict[str, Any]]]:
+) -> dict[int, list[Row]]:
     size = experiment.block
     # A device without a block of its own gets networks beyond the limit, which cost nothing.
     first = np.full(mesh.size, limit, dtype=np.int32)
@@ -185,7 +190,7 @@ def _compute(
 
 
 @functools.lru_cache(maxsize=256)
-def _program(sample: Sample, mesh: Mesh, size: int) -> Callable[..., dict[str, np.ndarray]]:
+def _program(sample: Sample, mesh: Mesh, size: int) -> Callable[..., dict[str, Any]]:
     def one(parameters: Any, root: PRNGKeyArray, network: Array, limit: Array) -> Statistics:
         shapes = jax.eval_shape(sample, parameters, root)
         return lax.cond(
@@ -227,7 +232,7 @@ def _fixed_numerics() -> Iterator[None]:
         yield
 
 
-def _flat(mesh: Mesh | None) -> Mesh:
+def _flat(mesh: Any) -> Mesh:
     if mesh is not None and not isinstance(mesh, Mesh):
         raise invalid("mesh is a jax.sharding.Mesh or None", mesh, "use jax.make_mesh")
     devices = np.asarray(jax.local_devices()) if mesh is None else mesh.devices.ravel()
@@ -245,7 +250,7 @@ def _identity(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]:
         "device": f"{device.platform}: {device.device_kind}",
         # Matrix products are split differently only between one thread and more than one.
         "threads": "1" if threads() == 1 else "2 or more",
-        "versions": {name: versions()[name] for name in ("signmag_jax", "jax", "jaxlib")},
+        "versions": _versions("signmag_jax", "jax", "jaxlib"),
     }
 
 
@@ -259,10 +264,19 @@ def _provenance(experiment: Experiment, seed: int, mesh: Mesh, count: int, ended
         "stopped_by": ended,
         "device": {"kind": device.device_kind, "platform": device.platform, "count": mesh.size},
         "threads": threads(),
-        "versions": {name: versions()[name] for name in ("signmag_jax", "jax", "jaxlib", "numpy", "python")},
+        "versions": _versions("signmag_jax", "jax", "jaxlib", "numpy", "python"),
     }
 
 
-def _note(value: np.ndarray, error: np.ndarray) -> str:
+def _note(experiment: Experiment, tally: Tally) -> str:
+    if tally.count < 2:
+        return ""
+    value, error = experiment.target(tally)
     worst = int(np.argmax(error))
     return f"{np.ravel(value)[worst]:.5g} ± {np.ravel(error)[worst]:.2g}"
+
+
+@functools.cache
+def _versions(*names: str) -> dict[str, str]:
+    found = versions()
+    return {name: found[name] for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +21,6 @@ MATCHES = ("realised", "expected")
 PARTNERS = {"shift": MagnitudeShift, "noise": MagnitudeNoise}
 
 Two = tuple[Float[Array, "rows columns"], Float[Array, "rows columns"]]
-
-
-class Pair(Protocol):
-    """Draws both perturbed matrices; hashable. `parameters` is one element of the vmapped ones."""
-
-    def draw(self, parameters: Any, key: PRNGKeyArray, w: Float[Array, "rows columns"]) -> Two:
-        """(W', W'') for one W."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -107,7 +99,7 @@ def given(perturbations: Any, count: int) -> tuple[Given, list[np.ndarray], tupl
     for perturbation in perturbations:
         if not isinstance(perturbation, Perturbation):
             raise invalid("a perturbation has moments() and apply(key, w)", perturbation, "see perturb")
-    leaves, structure = jax.tree.flatten(tuple(perturbations))
+    leaves, structure = jax.tree.flatten(tuple(perturbations), is_leaf=_is_list)
     fixed = tuple(None if _is_number(leaf) else leaf for leaf in leaves)
     numbers = [np.asarray(leaf, dtype=np.float64) for leaf in leaves if _is_number(leaf)]
     shapes = {number.shape for number in numbers} - {()}
@@ -127,5 +119,11 @@ def given(perturbations: Any, count: int) -> tuple[Given, list[np.ndarray], tupl
     return Given(structure, fixed), [np.broadcast_to(number, shape) for number in numbers], shape
 
 
+def _is_list(leaf: Any) -> bool:
+    return isinstance(leaf, list)
+
+
 def _is_number(leaf: Any) -> bool:
+    if _is_list(leaf):
+        return all(_is_number(item) for item in leaf)
     return isinstance(leaf, (int, float, np.ndarray, np.generic, jax.Array)) and not isinstance(leaf, bool)

@@ -89,6 +89,7 @@ def proposition_1(
         dtype=dtype,
         antipodal=False,  # x and −x have the same energies here
         pair=pairs.Matched(match, magnitude),
+        second_over_first=True,
     )
     experiment = Experiment(
         "proposition_1",
@@ -104,7 +105,7 @@ def proposition_1(
     return Proposition1(
         energy_ratio=found.ratio("first_energy", "second_energy"),
         transverse_ratio=found.ratio("second_transverse", "first_transverse"),
-        transverse_ratio_per_network=found.mean("inverse_ratio", MEAN_OF_RATIOS),
+        transverse_ratio_per_network=found.mean("ratio", MEAN_OF_RATIOS),
         flip_radial_fraction=found.ratio("first_radial", "first_energy"),
         magnitude_radial_fraction=found.ratio("second_radial", "second_energy"),
         flip_energy=found.mean("first_energy"),

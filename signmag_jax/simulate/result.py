@@ -11,7 +11,7 @@ import numpy as np
 
 from signmag_jax.evidence import Estimate
 
-from .tally import Tally
+from .tally import Pair, Tally
 
 MEAN_OF_RATIOS = "mean of per-network ratios"
 RATIO_OF_MEANS = "ratio of means over networks (delta method)"
@@ -59,8 +59,8 @@ class Estimates:
         """Of the means of two statistics."""
         return self._of(self._tally.ratio(numerator, denominator), RATIO_OF_MEANS)
 
-    def _of(self, pair: tuple[np.ndarray, np.ndarray], estimator: str) -> Estimate:
-        value, error = pair
+    def _of(self, pair: Pair, estimator: str) -> Estimate:
+        value, error = (np.asarray(part) for part in pair)
         if self._shape is not None:
             trailing = value.shape[1:]
             value, error = value.reshape(self._shape + trailing), error.reshape(self._shape + trailing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,21 +72,17 @@ class Stop:
         """The number of networks where it is known beforehand."""
         return self.limit if self.standard_error is None and self.seconds is None else None
 
-    def reached(self, count: int, error: np.ndarray) -> bool:
-        """Whether the prefix of `count` networks meets the target, at the standard errors it has."""
-        if count >= self.limit and self.standard_error is None:
-            return True
-        if self.standard_error is None or count < FEWEST:
-            return False
-        return bool(np.max(error) <= self.standard_error)
+    def reached(self, error: Any) -> bool:
+        """Whether the standard errors of a prefix meet the target."""
+        return self.standard_error is not None and bool(np.max(error) <= self.standard_error)
 
-    def require_within_reach(self, count: int, error: np.ndarray) -> None:
+    def require_within_reach(self, count: int, error: Any) -> None:
         """Give up as soon as it is certain that the target needs more than `max_networks`.
 
         The needed count is N = count·(error/target)²; its own relative error is √(2/count), four times of
         which are granted.
         """
-        if self.standard_error is None or count < FEWEST:
+        if self.standard_error is None:
             return
         needed = count * (float(np.max(error)) / self.standard_error) ** 2
         certain = needed * max(0.0, 1 - 4 * math.sqrt(2 / count))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from signmag_jax.evidence import Incomplete, Moments
 
-Pair = tuple[np.ndarray, np.ndarray]
+# A value and its standard error: arrays of one shape, or scalars.
+Pair = tuple[Any, Any]
 
 
 class Tally:
@@ -29,7 +31,7 @@ class Tally:
         """Networks merged so far."""
         return 0 if self.moments is None else self.moments.count
 
-    def add(self, network: int, statistics: Mapping[str, np.ndarray]) -> None:
+    def add(self, network: int, statistics: Mapping[str, Any]) -> None:
         """Merge the statistics of the next network in order.
 
         Raises:
@@ -41,18 +43,18 @@ class Tally:
             sizes = [math.prod(self._shapes[name]) for name in names]
             self._starts = dict(zip(names, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
         row = np.concatenate([np.asarray(statistics[name], dtype=np.float64).ravel() for name in names])
-        for name in names:
-            if not np.all(np.isfinite(statistics[name])):
-                raise Incomplete(
-                    f"network {network} has no finite {name.replace('_', ' ')} (nothing was perturbed, or no "
-                    "unit is active): raise the width, the rate or the inputs"
-                )
-        one = Moments.of(row[None])
+        if not np.all(np.isfinite(row)):
+            broken = next(name for name in names if not np.all(np.isfinite(statistics[name])))
+            raise Incomplete(
+                f"network {network} has no finite {broken.replace('_', ' ')} (nothing was perturbed, or no "
+                "unit is active): raise the width, the rate or the inputs"
+            )
+        one = Moments(1, row, np.zeros((row.size, row.size)))
         self.moments = one if self.moments is None else self.moments.merge(one)
 
     def _index(self, name: str) -> np.ndarray:
         shape, start = self._shapes[name], self._starts[name]
-        return start + np.arange(math.prod(shape)).reshape(shape)
+        return np.asarray(start + np.arange(math.prod(shape)).reshape(shape))
 
     def _done(self) -> Moments:
         if self.moments is None or self.moments.count < 2:

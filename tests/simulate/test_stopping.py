@@ -1,0 +1,186 @@
+"""Targets, resumed folders, honest errors, and bad input."""
+
+import jax
+import numpy as np
+import pytest
+
+from signmag_jax import perturb, simulate
+from signmag_jax.evidence import Incomplete, InvalidInput, keys
+from signmag_jax.simulate.engine import Experiment, run
+from signmag_jax.simulate.quantizer import QuantizerSample
+
+SMALL = {"width": 16, "inputs": 32}
+ROW_COSINE = 2 / np.pi + (1 - 2 / np.pi) / 16
+
+
+def test_stops_at_the_first_network_that_meets_the_target():
+    asked = 0.02
+    found = simulate.block(32, 0.1, inputs=64, standard_error=asked, seed=1)
+    count = found.networks
+    assert count > 32
+    assert found.transverse_ratio.standard_error <= asked
+    same = simulate.block(32, 0.1, inputs=64, networks=count, seed=1)
+    assert same.transverse_ratio.value == found.transverse_ratio.value
+    before = simulate.block(32, 0.1, inputs=64, networks=count - 1, seed=1)
+    assert before.transverse_ratio.standard_error > asked
+
+
+def test_at_least_32_networks():
+    assert simulate.block(32, 0.1, inputs=64, standard_error=1e3).networks == 32
+
+
+def test_an_unreachable_target_is_incomplete_and_keeps_its_records(tmp_path):
+    with pytest.raises(
+        Incomplete, match=r"needs about \d+ networks, max_networks is 100; reached .* with \d+"
+    ):
+        simulate.block(32, 0.1, inputs=64, standard_error=1e-5, max_networks=100, resume=tmp_path)
+    records = sorted(tmp_path.glob("record-*.json"))
+    assert records
+    before = records[0].read_bytes()
+    simulate.block(32, 0.1, inputs=64, networks=40, resume=tmp_path)
+    assert records[0].read_bytes() == before
+
+
+def test_a_run_goes_on_to_more_networks(tmp_path):
+    simulate.block(32, 0.1, inputs=64, networks=10, seed=2, resume=tmp_path)
+    more = simulate.block(32, 0.1, inputs=64, networks=90, seed=2, resume=tmp_path)
+    whole = simulate.block(32, 0.1, inputs=64, networks=90, seed=2)
+    assert more.transverse_ratio.value == whole.transverse_ratio.value
+    assert more.transverse_ratio.standard_error == whole.transverse_ratio.standard_error
+
+
+@pytest.mark.parametrize(
+    "changed", [{"seed": 3}, {"rate": 0.2}, {"inputs": 128}, {"dtype": "float64"}, {"match": "expected"}]
+)
+def test_the_folder_of_another_run_is_refused(tmp_path, changed):
+    arguments = {"width": 32, "rate": 0.1, "inputs": 64, "networks": 4, "seed": 2}
+    simulate.block(**arguments, resume=tmp_path)
+    with pytest.raises(InvalidInput, match="holds the records of another run"):
+        simulate.block(**(arguments | changed), resume=tmp_path)
+
+
+def test_a_stop_at_a_time_says_so():
+    found = simulate.block(32, 0.1, inputs=64, seconds=0.01)
+    assert found.networks >= 32
+    assert "not reproducible" in found.transverse_ratio.provenance["stopped_by"]
+
+
+def quantize(**options):
+    return simulate.quantizer(**SMALL, rows=8, **options)
+
+
+def test_errors_fall_as_the_root_of_the_count():
+    counts = np.array([64, 256, 1024, 4096])
+    errors = [quantize(networks=int(count), seed=4).row_cosine.standard_error for count in counts]
+    slope = np.polyfit(np.log(counts), np.log(errors), 1)[0]
+    assert abs(slope + 0.5) < 0.05
+    deviations = [
+        np.sqrt(
+            np.mean([(quantize(networks=c, seed=s).row_cosine.value - ROW_COSINE) ** 2 for s in range(40)])
+        )
+        for c in (8, 32, 128)
+    ]
+    slope = np.polyfit(np.log([8, 32, 128]), np.log(deviations), 1)[0]
+    assert abs(slope + 0.5) < 0.25
+
+
+def test_the_interval_covers_the_exact_row_cosine():
+    """E cos²(w, sign w) = 2/π + (1 − 2/π)/n for a Gaussian row, by the independence of norm and direction."""
+    fixed = [quantize(networks=32, seed=1000 + seed).row_cosine for seed in range(400)]
+    covered = np.mean([abs(one.value - ROW_COSINE) <= 1.96 * one.standard_error for one in fixed])
+    assert 0.92 <= covered <= 0.98
+    infinite = np.mean([abs(one.value - 2 / np.pi) <= 1.96 * one.standard_error for one in fixed])
+    assert infinite < 0.5
+
+
+def test_the_interval_covers_proposition_1s_energy():
+    """E‖δWx‖² per row is 4p for flips, exactly, at every width."""
+    found = [
+        simulate.proposition_1(16, 0.2, inputs=32, networks=32, seed=seed).flip_energy for seed in range(400)
+    ]
+    covered = np.mean([abs(one.value - 0.8) <= 1.96 * one.standard_error for one in found])
+    assert 0.92 <= covered <= 0.98
+
+
+class OneMask:
+    """Control: a sample whose networks all share the perturbation's key."""
+
+    def __call__(self, parameters, key):
+        weights, x = (jax.random.normal(k, (32, 32)) for k in jax.random.split(key))
+        flipped = perturb.SignFlip(parameters).apply(self.mask_key(key), weights)
+        x = x / jax.numpy.linalg.norm(x, axis=0, keepdims=True)
+        return {"energy": jax.numpy.mean(jax.numpy.sum(((flipped - weights) @ x) ** 2, axis=0)) / 32}
+
+    def mask_key(self, key):
+        return jax.random.key(5)
+
+
+class OwnMasks(OneMask):
+    def mask_key(self, key):
+        return keys.fold(key, "mask")
+
+
+@pytest.mark.parametrize(("sample", "honest"), [(OwnMasks(), True), (OneMask(), False)])
+def test_a_mask_shared_by_all_networks_breaks_the_error(sample, honest):
+    experiment = Experiment("masks", sample, 0.01, {}, 1e6, lambda tally: tally.mean("energy"))
+    tally, _ = run(experiment, networks=1000)
+    value, error = tally.mean("energy")
+    assert (abs(value - 0.04) < 4 * error) == honest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"width": 1, "rate": 0.1}, "`width is an integer >= 2` is required, received 1"),
+        ({"width": True, "rate": 0.1}, "`width is an integer >= 2` is required, received True"),
+        ({"width": 8, "rate": 0.0}, "`0 < rate <= 0.5` is required, received 0.0"),
+        ({"width": 8, "rate": 0.6}, "`0 < rate <= 0.5` is required, received 0.6"),
+        ({"width": 8, "rate": float("nan")}, "`0 < rate <= 0.5` is required, received nan"),
+        ({"width": 8, "rate": []}, "a list of numbers"),
+        ({"width": 8}, "`rate or perturbations, one of them`"),
+        (
+            {"width": 8, "rate": 0.1, "activation": "tanhh"},
+            "`activation in .*received 'tanhh': choose one of relu",
+        ),
+        ({"width": 8, "rate": 0.1, "second_layer": "V7"}, "`second_layer in .*received 'V7'"),
+        ({"width": 8, "rate": 0.1, "difference": "finite"}, "`second_layer is 'explicit' or 'none'"),
+        ({"width": 8, "rate": 0.1, "dtype": "float16"}, "`dtype in "),
+        ({"width": 8, "rate": 0.1, "inputs": 3}, "`inputs is even"),
+        ({"width": 8, "rate": 0.1, "networks": 1}, "`networks is an integer >= 2`"),
+        ({"width": 8, "rate": 0.1, "standard_error": 0.0}, "`0 < standard_error`"),
+        (
+            {"width": 8, "rate": 0.1, "standard_error": 0.1, "networks": 9},
+            "`networks or standard_error, not both`",
+        ),
+        ({"width": 8, "rate": 0.1, "seed": -1}, "0 <= seed"),
+        ({"width": 8, "rate": 0.1, "mesh": "cpu"}, "`mesh is a jax.sharding.Mesh or None`"),
+        ({"width": 8, "perturbations": (1, 2)}, "a perturbation has moments"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments, message):
+    with pytest.raises(InvalidInput, match=message) as caught:
+        simulate.block(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_depth():
+    with pytest.raises(InvalidInput, match="`depth is an integer >= 1` is required, received 0"):
+        simulate.depth(8, 0.1, 0)
+    with pytest.raises(InvalidInput, match="`layers in"):
+        simulate.depth(8, 0.1, 2, layers="last")
+
+
+def test_a_network_without_flips_is_no_nan():
+    with pytest.raises(Incomplete, match="network 0 has no finite ratio"):
+        simulate.block(2, 0.001, inputs=2, networks=4)
+
+
+def test_one_program_for_all_rates_and_seeds():
+    sample = QuantizerSample(8, 8, 8, "row", "float32", None)
+    assert sample == QuantizerSample(8, 8, 8, "row", "float32", None)
+    from signmag_jax.simulate.engine import _program
+
+    simulate.block(24, 0.1, inputs=8, networks=4)
+    compiled = _program.cache_info().misses
+    simulate.block(24, 0.2, inputs=8, networks=6, seed=5)
+    assert _program.cache_info().misses == compiled
