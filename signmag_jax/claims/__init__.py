@@ -1,7 +1,18 @@
 """The ledger: every claim, its routes side by side, its verdict."""
 
+from typing import Any
+
 from .diff import diff
 from .ledger import read, schema
-from .levels import Level, level
+from .levels import Level, cost, level
 
-__all__ = ["Level", "diff", "level", "read", "schema"]
+__all__ = ["Level", "cost", "diff", "level", "read", "reproduce", "schema"]
+
+
+def __getattr__(name: str) -> Any:
+    # Reading a saved ledger needs neither the model nor the theory.
+    if name == "reproduce":
+        from .reproduce import reproduce
+
+        return reproduce
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

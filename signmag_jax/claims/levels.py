@@ -17,7 +17,6 @@ class Level:
       networks: independent networks for each width.
       paper_networks: networks for the experiments at the paper's own sizes.
       depth_networks: networks for each depth chain.
-      quantizer_sizes: how many of the paper's sizes of Theorem 4 are simulated, from the smallest.
       window: tokens of an evaluation window.
       windows: evaluation windows.
       calibration_windows: windows on which columns are chosen and activations described.
@@ -31,7 +30,6 @@ class Level:
     networks: tuple[int, ...]
     paper_networks: int
     depth_networks: int
-    quantizer_sizes: int
     window: int
     windows: int
     calibration_windows: int
@@ -44,12 +42,13 @@ class Level:
         return asdict(self)
 
 
+TOKENS_OF_A_PASS = 2048
 _RATES = (0.001, 0.005, 0.05)
 
 LEVELS = {
-    "quick": Level("quick", (64, 128, 256), (64, 48, 32), 32, 32, 2, 128, 8, 8, _RATES, (3, 3, 3), 2),
+    "quick": Level("quick", (64, 128, 256), (64, 48, 32), 32, 32, 128, 8, 8, _RATES, (3, 3, 3), 2),
     "default": Level(
-        "default", (64, 128, 256, 512), (256, 192, 128, 96), 64, 64, 3, 512, 8, 8, _RATES, (10, 7, 4), 2
+        "default", (64, 128, 256, 512), (256, 192, 128, 96), 64, 64, 512, 8, 8, _RATES, (10, 7, 4), 2
     ),
     "full": Level(
         "full",
@@ -57,7 +56,6 @@ LEVELS = {
         (1024, 768, 512, 384, 192),
         256,
         256,
-        4,
         1024,
         16,
         16,
@@ -73,3 +71,17 @@ def level(name: str) -> Level:
     if name not in LEVELS:
         raise invalid(f"level in {sorted(LEVELS)}", name, "choose one of them")
     return LEVELS[name]
+
+
+def cost(chosen: Level) -> dict[str, Any]:
+    """What a run of this level costs beside its synthetic part: forward passes and memory."""
+    tokens = chosen.window * chosen.windows
+    arms = 2 * (sum(chosen.leverage_seeds) + chosen.column_seeds)
+    # Clean and A/A for leverage, clean for the comparison over all columns.
+    passes = ((arms + 3) * tokens + 2 * chosen.calibration_windows * chosen.window) / TOKENS_OF_A_PASS
+    return {
+        "level": chosen.name,
+        "forward_passes_of_2048_tokens": round(passes, 1),
+        "simulated_networks": sum(chosen.networks) + 6 * chosen.paper_networks + 3 * chosen.depth_networks,
+        "peak_memory_gib": "below 4 for the embedded model",
+    }

@@ -17,17 +17,10 @@ from .claim import Evidence, Missing
 from .levels import Level
 from .parts import records, subseed
 
-NAMES = (
-    "quantization.row_cosine",
-    "quantization.vector_cosine",
-    "alpha.median",
-    "alpha.max",
-    "leverage.pool_law",
-    "all_columns.ratio",
-)
 STREAM_SITES = ("attention_in", "mlp_in")
 STREAM_READERS = {"attention_in": ("q_proj", "k_proj", "v_proj"), "mlp_in": ("gate_proj", "up_proj")}
 DIGITS = 3
+ALL_COLUMNS_RATE = 0.01
 
 
 @dataclass(frozen=True)
@@ -118,6 +111,36 @@ def _concentration(model: models.LanguageModel, profile: measure.Alpha) -> dict[
     order = np.argsort(value)
     places = {"median": order[len(order) // 2], "max": order[-1]}
     return {f"alpha.{name}": _root(share, value[i], error[i], layer) for name, i in places.items()}
+
+
+def _quantization(
+    model: models.LanguageModel, calibration: Any, source: Mapping[str, Any]
+) -> dict[str, Evidence]:
+    found = measure.quantization(model, calibration, source=source)
+    return {
+        "quantization.row_cosine": found.overall("sign", "rows"),
+        "quantization.vector_cosine": found.overall("sign", "real"),
+    }
+
+
+def _all_columns(
+    model: models.LanguageModel,
+    evaluation: Any,
+    level: Level,
+    seed: int,
+    resume: Path | None,
+    source: Mapping[str, Any],
+) -> Evidence:
+    found = measure.all_columns(
+        model,
+        evaluation,
+        rates=(ALL_COLUMNS_RATE,),
+        seeds=level.column_seeds,
+        root=subseed(seed, "all_columns"),
+        resume=records(resume, "all_columns"),
+        source=source,
+    )
+    return evidence_of(found.rates[0].ratio)
 
 
 def _root(share: Estimate, value: float, error: float, layer: int) -> Estimate:

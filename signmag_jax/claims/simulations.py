@@ -10,9 +10,9 @@ from typing import Any
 from signmag_jax import simulate, theory
 from signmag_jax.evidence import Estimate, Incomplete
 from signmag_jax.evidence.progress import progress
-from signmag_jax.perturb import Ternarize
+from signmag_jax.perturb import SignQuantize, Ternarize
 
-from . import depth, proposition_1, theorem_3
+from . import depth, proposition_1, theorem_3, theorem_4
 from .claim import Evidence, Missing
 from .levels import Level
 from .parts import records, subseed
@@ -22,8 +22,8 @@ from .supply import pick, scaled
 Results = dict[str, Evidence]
 Pairs = Iterator[tuple[str, Estimate]]
 Part = tuple[str, Callable[[dict[str, Any]], Pairs]]
-QUANTIZER_WIDTH = 512
-# Rows need no inputs; the fewest that the experiment takes.
+# A matrix of thousands of rows is its own average: few networks and inputs suffice for its rows' cosine.
+ROW_NETWORKS = 8
 FEW_INPUTS = 8
 
 
@@ -46,9 +46,10 @@ def _parts(level: Level) -> Iterator[Part]:
     for width, networks in zip(level.widths, level.networks, strict=True):
         yield f"block.{width}", partial(_block, width, networks)
     yield "paper_block", partial(_paper_block, level.paper_networks)
-    for row in figures()["theorem_4_synthetic"]["rows"][: level.quantizer_sizes]:
-        yield f"theorem_4.{row['n']}", partial(_row_cosine, row["n"], row["m"], level.paper_networks)
-    yield "theorem_4", partial(_quantizers, level.paper_networks)
+    for row in figures()["theorem_4_synthetic"]["rows"]:
+        yield f"theorem_4.row_cosine.{row['n']}", partial(_row_cosine, row["n"], row["m"])
+    for width in theorem_4.WIDTHS:
+        yield f"theorem_4.{width}", partial(_quantizers, width, level.paper_networks)
     yield "proposition_1", partial(_proposition_1, level.paper_networks)
     for chain in depth.SECTIONS:
         yield f"depth.{chain}.relu", partial(_depth, chain, "relu", level.depth_networks)
@@ -71,18 +72,17 @@ def _paper_block(networks: int, common: dict[str, Any]) -> Pairs:
         yield f"paper_block.{rate}", pick(found.transverse_ratio, index)
 
 
-def _row_cosine(n: int, m: int, networks: int, common: dict[str, Any]) -> Pairs:
-    found = simulate.quantizer(n, rows=m, inputs=FEW_INPUTS, networks=networks, **common)
+def _row_cosine(n: int, m: int, common: dict[str, Any]) -> Pairs:
+    found = simulate.quantizer(n, rows=m, inputs=FEW_INPUTS, networks=ROW_NETWORKS, **common)
     yield f"theorem_4.row_cosine.{n}", found.row_cosine
 
 
-def _quantizers(networks: int, common: dict[str, Any]) -> Pairs:
-    sign = simulate.quantizer(QUANTIZER_WIDTH, networks=networks, **_under(common, "sign"))
-    yield "theorem_4.pre_relu_radial_fraction", sign.pre_radial_fraction
-    yield "theorem_4.post_relu_radial_fraction", sign.post_radial_fraction
-    ternary = simulate.quantizer(QUANTIZER_WIDTH, Ternarize(), networks=networks, **_under(common, "ternary"))
-    yield "theorem_4.ternary_cosine", ternary.row_cosine
-    yield "theorem_4.ternary_radial_fraction", ternary.post_radial_fraction
+def _quantizers(width: int, networks: int, common: dict[str, Any]) -> Pairs:
+    for kind, quantizer in (("sign", SignQuantize()), ("ternary", Ternarize())):
+        found = simulate.quantizer(width, quantizer, networks=networks, **_under(common, kind))
+        yield f"{kind}.cosine.{width}", found.row_cosine
+        yield f"{kind}.pre_relu.{width}", found.pre_radial_fraction
+        yield f"{kind}.post_relu.{width}", found.post_radial_fraction
 
 
 def _proposition_1(networks: int, common: dict[str, Any]) -> Pairs:

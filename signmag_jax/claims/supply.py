@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from signmag_jax.evidence import Estimate, Incomplete
+from signmag_jax.evidence import Estimate
 
 from .claim import Evidence, Missing
 from .published import figure
@@ -63,12 +63,11 @@ def combine(first: Supply, second: Supply, weights: tuple[float, float], estimat
     return supply
 
 
-def attempt(work: Callable[[], Evidence]) -> Evidence:
-    """Evidence, or why it is incomplete."""
-    try:
-        return work()
-    except Incomplete as reason:
-        return Missing("UNRESOLVED", str(reason))
+def extrapolated(narrow: tuple[int, Supply], wide: tuple[int, Supply]) -> Supply:
+    """The linear extrapolation in 1/width of independent simulations at two widths."""
+    ratio = wide[0] / narrow[0]
+    weights = (ratio / (ratio - 1), -1 / (ratio - 1))
+    return combine(wide[1], narrow[1], weights, f"widths {narrow[0]} and {wide[0]} extrapolated in 1/width")
 
 
 def pick(estimate: Estimate, index: int | tuple[int, ...]) -> Estimate:

@@ -14,7 +14,7 @@ from signmag_jax.theory.symbolic import block as symbolic
 from .claim import Claim, Evidence
 from .levels import Level
 from .published import figures
-from .supply import Supply, combine, exact, found, printed
+from .supply import Supply, exact, extrapolated, found, printed
 
 SECTION = "9.3"
 PAPER_SEEDS = 20
@@ -99,13 +99,7 @@ def _coefficient() -> Claim:
 
 def _extrapolated(level: Level, simulated: Mapping[str, Evidence], rate: float) -> Supply:
     narrow, wide = level.widths[-2:]
-    ratio = wide / narrow
-    return combine(
-        found(simulated, f"block.{wide}.{rate}"),
-        found(simulated, f"block.{narrow}.{rate}"),
-        (ratio / (ratio - 1), -1 / (ratio - 1)),
-        f"extrapolation of widths {narrow} and {wide} in 1/width",
-    )
+    return extrapolated(*((width, found(simulated, f"block.{width}.{rate}")) for width in (narrow, wide)))
 
 
 def _formula(rate: float, formula: float, infinite: Supply) -> Claim:

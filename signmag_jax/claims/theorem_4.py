@@ -10,9 +10,10 @@ from signmag_jax.perturb import SignQuantize, Ternarize
 
 from .claim import Claim, Evidence
 from .published import figures
-from .supply import Supply, exact, found, printed
+from .supply import Supply, exact, extrapolated, found, printed
 
 SECTION = "9.6"
+WIDTHS = (256, 512)
 LAPLACE_COSINE = 0.5  # (E|w|)²/E w² of Laplace weights
 
 
@@ -20,16 +21,17 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
     """All rows of Theorem 4 that need no trained model."""
     for row in figures()["theorem_4_synthetic"]["rows"]:
         yield _row_cosine(row, simulated)
-    yield _pre_relu(found(simulated, "theorem_4.pre_relu_radial_fraction"))
-    yield _post_relu(found(simulated, "theorem_4.post_relu_radial_fraction"))
-    yield _ternary("cosine", lambda: _cosine(Ternarize()), found(simulated, "theorem_4.ternary_cosine"))
-    ternary = exact(theory.radial_fraction, Ternarize(), name="radial_fraction of Ternarize()")
-    yield _ternary("radial_fraction", ternary, found(simulated, "theorem_4.ternary_radial_fraction"))
+    yield _pre_relu(_infinite(simulated, "sign.pre_relu"))
+    yield _post_relu(_infinite(simulated, "sign.post_relu"))
+    cosine = exact(theory.cosine_squared, Ternarize(), name="c²/v of Ternarize()")
+    yield _ternary("cosine", cosine, _infinite(simulated, "ternary.cosine"))
+    fraction = exact(theory.radial_fraction, Ternarize(), name="radial_fraction of Ternarize()")
+    yield _ternary("radial_fraction", fraction, _infinite(simulated, "ternary.post_relu"))
 
 
-def _cosine(quantizer: SignQuantize | Ternarize) -> Evidence:
-    moments = quantizer.moments()
-    return exact(lambda: moments.c**2 / moments.v, name="c²/v")()
+def _infinite(simulated: Mapping[str, Evidence], name: str) -> Supply:
+    """Simulated at two widths and extrapolated in 1/width: the laws are those of infinite width."""
+    return extrapolated(*((width, found(simulated, f"{name}.{width}")) for width in WIDTHS))
 
 
 def row_cosine(n: int) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from .measurements import VERBS, Request
 from .options import (
     Device,
     DryRun,
@@ -26,24 +25,7 @@ from .options import (
 )
 
 LIST = "Comma-separated"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for, after parsing."""
-
-    model: str | None
-    text: str | None
-    window: int
-    windows: int
-    calibration: int
-    rates: tuple[float, ...] | None
-    seeds: tuple[int, ...] | None
-    layers: tuple[int, ...] | None
-    matrices: tuple[str, ...] | None
-    dtype: str
-    seed: int
-    resume: Path | None
+PARTICULAR = ("calibration", "rates", "seeds", "layers", "matrices", "resume")
 
 
 def register(app: typer.Typer) -> None:
@@ -58,11 +40,8 @@ def measure(
     window: Annotated[int, typer.Option("--window", help="Tokens of a window.")] = 512,
     windows: Annotated[int, typer.Option("--windows", help="Windows that are scored.")] = 8,
     calibration: Annotated[
-        int,
-        typer.Option(
-            "--calibration", help="Windows before them that choose columns (leverage, all-columns)."
-        ),
-    ] = 8,
+        int | None, typer.Option("--calibration", help="Windows before them that choose columns; 8.")
+    ] = None,
     rates: Annotated[str | None, typer.Option("--rates", help=f"{LIST}: 0.001,0.005,0.05.")] = None,
     seeds: Annotated[str | None, typer.Option("--seeds", help="Draws: one number, or one per rate.")] = None,
     layers: Annotated[str | None, typer.Option("--layers", help=f"{LIST}: 0,1,29. Default: all.")] = None,
@@ -82,12 +61,13 @@ def measure(
     """
     if name not in VERBS:
         raise typer.BadParameter(f"no measurement {name!r}: choose from {', '.join(VERBS)}")
+    _refuse(name, locals())
     request = Request(
         model,
         text,
         window,
         windows,
-        calibration,
+        8 if calibration is None else calibration,
         numbers("--rates", rates, float),
         numbers("--seeds", seeds, int),
         numbers("--layers", layers, int),
@@ -99,7 +79,7 @@ def measure(
     verb = VERBS[name]
     prepare(quiet=quiet, device=device)
     if dry_run:
-        return _print(verb.cost(request), json)
+        return _print(_cost(verb.cost(request)), json)
     if plot is not None and verb.plot is None:
         raise typer.BadParameter(f"{name} has no picture: leave --plot out")
     found = verb.run(request)
@@ -109,6 +89,25 @@ def measure(
     return _print(found.to_json() if json else verb.summary(found), json)
 
 
+def _refuse(name: str, given: dict[str, Any]) -> None:
+    strange = [
+        option for option in PARTICULAR if given[option] is not None and option not in VERBS[name].options
+    ]
+    if strange:
+        flags = ", ".join(f"--{option}" for option in strange)
+        raise typer.BadParameter(f"{name} does not take {flags}: leave it out")
+
+
+def _cost(passes: float) -> dict[str, Any]:
+    from signmag_jax.evidence.provenance import threads
+
+    return {
+        "forward_passes_of_2048_tokens": round(passes, 2),
+        "memory": "the weights in their dtype, plus about 1 GiB for activations of 8 windows of 512 tokens",
+        "threads": threads(),
+    }
+
+
 def _print(plain: Any, json: bool) -> int:
     if json:
         emit(plain)
@@ -116,20 +115,3 @@ def _print(plain: Any, json: bool) -> int:
     for key, value in plain.items():
         say(f"{key}: {value}")
     return 0
-
-
-def _load(request: Request, count: int) -> tuple[Any, Any, dict[str, str]]:
-    """Model, `count` windows from the start of the text, and the text's identity."""
-    from signmag_jax import models
-
-    chosen = models.text.load(request.text)
-    model = models.load(request.model, dtype=request.dtype)
-    tokens = models.text.windows(model.tokenizer.encode(chosen.content), request.window, count)
-    return model, tokens, {"text": chosen.source, "text_sha256": chosen.sha256}
-
-
-def _written(estimate: Any) -> str:
-    from signmag_jax.report.numbers import with_error
-
-    number = with_error(estimate.value, estimate.standard_error)
-    return f"{number} {estimate.unit} (n = {estimate.n}; {estimate.estimator})"
