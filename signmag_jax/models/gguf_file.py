@@ -45,16 +45,16 @@ class GGUFFile:
         self.files = (path,)
         try:
             with path.open("rb") as file:
-                if file.read(4) != b"GGUF":
-                    raise invalid("file starts with GGUF", path.name, "this is no GGUF file; check the path")
-            reader = GGUFReader(path)
-            # A truncated file shows as a tensor whose bytes end before their place in the map.
-            self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+                magic = file.read(4)
         except OSError as error:
-            raise MissingResource(f"cannot read {path} ({error.strerror or error})") from None
-        except (ValueError, IndexError, KeyError, OverflowError, TypeError, UnicodeDecodeError) as error:
-            if type(error).__name__ == "InvalidInput":
-                raise
+            raise MissingResource(f"cannot read {path} ({error.strerror or error}): check the path") from None
+        if magic != b"GGUF":
+            raise invalid("file starts with GGUF", magic, f"{path.name} is no GGUF file; check the path")
+        try:
+            reader = GGUFReader(path)
+            # A truncated file shows here as a tensor whose bytes end before their place in the map.
+            self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+        except Exception as error:  # the reader raises whatever the damaged bytes lead it to
             raise damaged(path, error) from None
         self._fields = reader.fields
         self.shapes = {n: tuple(int(d) for d in reversed(t.shape)) for n, t in self._tensors.items()}
@@ -71,7 +71,7 @@ class GGUFFile:
         """All key-value pairs as plain Python values, the library's own `GGUF.*` counters left out."""
         try:
             return {key: f.contents() for key, f in self._fields.items() if not key.startswith("GGUF.")}
-        except (ValueError, IndexError, UnicodeDecodeError) as error:
+        except Exception as error:  # the reader raises whatever the damaged bytes lead it to
             raise damaged(self.path, error) from None
 
     def read(self, name: str) -> np.ndarray:

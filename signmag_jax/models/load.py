@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from signmag_jax.evidence import invalid
@@ -60,6 +61,8 @@ def load(
     """
     if jnp.dtype(dtype).name not in DTYPES:
         raise invalid(f"dtype in {DTYPES}", jnp.dtype(dtype).name, "weights are floating-point numbers")
+    if jax.dtypes.canonicalize_dtype(dtype) != jnp.dtype(dtype):
+        raise invalid("jax_enable_x64 for float64", False, "set JAX_ENABLE_X64=1, or load in float32")
     found = resolve(name_or_path, revision)
     if found.path.is_file():
         file = GGUFFile(found.path)

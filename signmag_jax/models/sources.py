@@ -93,8 +93,8 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
     if pickles:
         raise MissingResource(
-            f"{folder} holds its weights as pickle ({', '.join(pickles)}), which can run code when read "
-            "and is never opened: convert them with `save_pretrained(..., safe_serialization=True)` or take a "
+            f"{folder} holds its weights as pickle ({', '.join(pickles)}), which can run code when read and "
+            "is never opened: convert them with `save_pretrained(..., safe_serialization=True)` or take a "
             "revision with model.safetensors"
         )
     raise MissingResource(

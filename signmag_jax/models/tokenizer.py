@@ -17,6 +17,9 @@ class Tokenizer:
     """Text to token ids and back; a beginning-of-sequence token only where the model's tokenizer adds it."""
 
     def __init__(self, backend: Any, bos: int | None, kind: str):
+        # A stored truncation or padding would silently shorten or lengthen the text.
+        backend.no_truncation()
+        backend.no_padding()
         self._backend = backend
         self.bos = bos
         self.kind = kind
@@ -104,15 +107,33 @@ def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
     return Tokenizer(backend, bos, f"byte-level BPE, {splitter}")
 
 
+# How the words of a vocabulary were cut before its merges were learned, by llama.cpp's names.
+_LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_SPLITS = {
+    "llama-bpe": _LLAMA3,
+    "llama3": _LLAMA3,
+    "llama-v3": _LLAMA3,
+    "qwen2": _LLAMA3.replace("{1,3}", ""),
+}
+
+
 def _pre_tokenizer(name: str) -> Any:
-    """How text is cut before merging, by llama.cpp's names."""
+    from tokenizers import Regex
     from tokenizers import pre_tokenizers as cut
 
     gpt2 = cut.ByteLevel(add_prefix_space=False, use_regex=True)
     if name in ("gpt-2", "default"):
         return gpt2
     if name == "smollm":
+        # Every numeral stands alone before the rest is cut, so a run of spaces before it stays whole.
         return cut.Sequence([cut.Digits(individual_digits=True), gpt2])
+    if name in _SPLITS:
+        split = cut.Split(Regex(_SPLITS[name]), behavior="isolated")
+        return cut.Sequence([split, cut.ByteLevel(add_prefix_space=False, use_regex=False)])
+    known = ("gpt-2", "smollm", *_SPLITS)
     raise invalid(
-        "tokenizer.ggml.pre in (gpt-2, smollm)", name, "the text would be cut differently; use the hub folder"
+        f"tokenizer.ggml.pre in {known}", name, "the text would be cut differently; use the hub folder"
     )

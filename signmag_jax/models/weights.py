@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from signmag_jax.evidence import invalid
+from signmag_jax.evidence import MissingResource, invalid
 from signmag_jax.evidence.files import sha256_of
 from signmag_jax.evidence.progress import progress
 
@@ -62,6 +64,7 @@ def load_parameters(
     """
     ignored = check_names(config, source)
     dtype = np.dtype(dtype)
+    check_memory(config, dtype)
     broken: list[str] = []
     with progress("loading weights", len(expected(config, source.style))) as advance:
 
@@ -115,6 +118,27 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
             "the checkpoint and its config do not belong together, or the architecture is not supported",
         )
     return tuple(sorted(derived))
+
+
+def check_memory(config: ModelConfig, dtype: np.dtype) -> None:
+    """Refuse a model whose weights exceed the memory that the system has available, where it says."""
+    numbers = sum(math.prod(shape) for shape in config.outer_shapes().values())
+    numbers += config.layers * sum(math.prod(shape) for shape in config.shapes().values())
+    available = available_memory()
+    if available is not None and numbers * dtype.itemsize > available:
+        raise MissingResource(
+            f"{numbers:,} weights in {dtype} take {numbers * dtype.itemsize / 2**30:.1f} GiB and "
+            f"{available / 2**30:.1f} GiB of memory are available: choose a smaller model or dtype bfloat16"
+        )
+
+
+def available_memory() -> int | None:
+    """Bytes that can be allocated without swapping, where /proc/meminfo tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
 
 
 def check_tied(source: TensorSource, head: str) -> None:

@@ -1,0 +1,75 @@
+"""Texts and windows."""
+
+import hashlib
+import io
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from signmag_jax.evidence import InvalidInput, MissingResource
+from signmag_jax.models import text
+
+
+def test_default_text_is_the_standard_librarys_prose_and_its_hash_says_which():
+    first = text.load()
+    assert len(first.content) > 300_000
+    assert "conditional expression" in first.content
+    assert first.sha256 == hashlib.sha256(first.content.encode()).hexdigest()
+    assert f"Python {sys.version_info.major}.{sys.version_info.minor}" in first.source
+    assert text.load() == first
+
+
+def test_file_and_standard_input_give_the_same_text(tmp_path, monkeypatch):
+    path = tmp_path / "t.txt"
+    path.write_bytes("naïve — text\r\n".encode())
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(path.read_bytes())))
+    by_path, by_stream = text.load(path), text.load("-")
+    assert by_path.content == by_stream.content == "naïve — text\r\n"
+    assert by_path.sha256 == by_stream.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_windows_are_consecutive_and_disjoint():
+    tokens = np.arange(100, dtype=np.int32)
+    calibration = text.windows(tokens, 7, 3)
+    evaluation = text.windows(tokens, 7, 4, skip=3)
+    assert calibration.shape == (3, 7)
+    assert np.array_equal(np.concatenate([calibration.ravel(), evaluation.ravel()]), np.arange(49))
+    assert text.windows(tokens, 50, 2).shape == (2, 50)
+
+
+def test_too_short_a_text_says_how_many_tokens_it_has_and_needs():
+    with pytest.raises(InvalidInput, match=r"at least 60 tokens \(6 windows of 10\).*received 59"):
+        text.windows(np.zeros(59, np.int32), 10, 4, skip=2)
+    for window, count, skip in ((1, 1, 0), (4, 0, 0), (4, 1, -1)):
+        with pytest.raises(InvalidInput, match="window >= 2, count >= 1, skip >= 0"):
+            text.windows(np.zeros(59, np.int32), window, count, skip)
+
+
+def test_unreadable_texts_are_named(tmp_path, monkeypatch):
+    with pytest.raises(MissingResource, match=r"cannot read text.*absent\.txt.*No such file"):
+        text.load(tmp_path / "absent.txt")
+    with pytest.raises(MissingResource, match="cannot read text"):
+        text.load(tmp_path)
+    (tmp_path / "empty").write_text(" \n")
+    with pytest.raises(InvalidInput, match="text not empty"):
+        text.load(tmp_path / "empty")
+    (tmp_path / "latin").write_bytes(b"caf\xe9")
+    with pytest.raises(InvalidInput, match=r"UTF-8.*byte 3"):
+        text.load(tmp_path / "latin")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingResource, match=r"pip install 'signmag_jax\[hub\]'"):
+        text.load("wikitext-2")
+
+
+def test_wikitext_joins_the_rows_of_the_test_split(monkeypatch):
+    asked = []
+
+    def load_dataset(*names, split):
+        asked.append((*names, split))
+        return [{"text": " = Title = \n"}, {"text": ""}, {"text": " Body . \n"}]
+
+    monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
+    assert text.load("wikitext-2").content == " = Title = \n Body . \n"
+    assert asked == [("Salesforce/wikitext", "wikitext-2-v1", "test")]
