@@ -1,11 +1,15 @@
 """Depth: the recursion of a plain chain, its bound at every depth, and its floor as p → 0."""
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false
+
 import sympy as sp
 
 from signmag_jax.theory.proof import Chain, Proof, run
 from signmag_jax.theory.rules import Algebra, Derivative, Differentiate, Fact, Series, Using
 from signmag_jax.theory.symbolic import (
     cosine_map,
+    fixed_point_coefficient,
     kappa,
     magnitude_shift,
     plain_bound,
@@ -19,9 +23,9 @@ from signmag_jax.theory.symbolic.symbols import cosine, growth, overlap, root_ra
 
 TITLE = "Depth: plain chains"
 STATEMENT = (
-    "h ← normalise(relu(W h)) sends the cosine between clean and perturbed states to J(c q/√v). For all depths "
-    "L and rates p ≤ 1/2, C_L = (1 − q_flip²)/(1 − q_shift²) ≤ (1 − c_flip)/(1 − c_shift/√v_shift): bounded in "
-    "L, so nothing compounds. The limit L → ∞ tends to (π/(π − 2))^{2/3} as p → 0."
+    "h ← normalise(relu(W h)) sends the cosine between clean and perturbed states to J(c q/√v). For all "
+    "depths L and rates p ≤ 1/2, C_L = (1 − q_flip²)/(1 − q_shift²) ≤ (1 − c_flip)/(1 − c_shift/√v_shift): "
+    "bounded in L, so nothing compounds. The limit L → ∞ tends to (π/(π − 2))^{2/3} as p → 0."
 )
 
 c, v, q, rho, s = overlap, growth, state_cosine, cosine, root_rate
@@ -31,7 +35,14 @@ J = cosine_map
 
 def prove(proof: Proof) -> None:
     half = sp.Rational(1, 2)
-    proof.domain |= {c: (half, sp.Rational(9, 10)), v: (1, 2), q: (half, 1), rho: (0, 1), x: (0, 1), y: (0, 3)}
+    proof.domain |= {
+        c: (half, sp.Rational(9, 10)),
+        v: (1, 2),
+        q: (half, 1),
+        rho: (0, 1),
+        x: (0, 1),
+        y: (0, 3),
+    }
     _recursion(proof)
     _concavity(proof)
     _induction(proof)
@@ -79,7 +90,8 @@ def _induction(proof: Proof) -> None:
     r = 1 + excess
     u_flip = r * u - slack
     margin = proof.start(
-        "r x_shift − x_flip", r * argument.value - argument.value.subs({eta: r * eta, u: u_flip}, simultaneous=True)
+        "r x_shift − x_flip",
+        r * argument.value - argument.value.subs({eta: r * eta, u: u_flip}, simultaneous=True),
     )
     margin.step("collect", r * u * eta * excess + slack * (1 - r * eta), Algebra())
     rest = proof.let(eta, (1 - left) / r, "c_flip = 1 − r η = a_f ≥ 0")
@@ -89,12 +101,9 @@ def _induction(proof: Proof) -> None:
     margin.lemma("the induction step")
     proof.positive("x_flip ≤ r x_shift", margin.value)
 
-    u_f, u_s, c_f, c_s = sp.symbols("u_flip u_shift c_flip c_shift", positive=True)
     largest = proof.start("r − C_L at the largest u_flip = r u_shift", r - plain_ratio(1 - r * u, 1 - u))
     largest.step("collect", r * excess * u / (2 - u), Algebra())
-    largest.step(
-        "u = 2y/(1 + y)", r * excess * y, Using(proof.let(u, 2 * y / (1 + y), "0 < u_shift < 2"))
-    )
+    largest.step("u = 2y/(1 + y)", r * excess * y, Using(proof.let(u, 2 * y / (1 + y), "0 < u_shift < 2")))
     largest.lemma("C_L ≤ r")
     proof.positive("C_L < r", largest.value)
     c_f, c_s, eta_f, eta_s = sp.symbols("c_flip c_shift eta_flip eta_shift", positive=True)
@@ -136,8 +145,11 @@ def _floor(proof: Proof) -> None:
     power = proof.start("u³/η²", (1 - fixed) ** 3 / (1 - (1 - 2 * t**2) / fixed) ** 2)
     power.step("insert J", (1 - analytic) ** 3 / (1 - (1 - 2 * t**2) / analytic) ** 2, Using(named))
     power.step("u, η → 0", 9 * sp.pi**2 / 8, Series(t, 1))
+    power.conclude("fixed point of small turns", fixed_point_coefficient())
     ratio = _turn_ratio(proof)
-    k_flip, k_shift = (power.branch().limit(sp.Symbol(f"K_{name}", positive=True)) for name in ("flip", "shift"))
+    k_flip, k_shift = (
+        power.branch().limit(sp.Symbol(f"K_{name}", positive=True)) for name in ("flip", "shift")
+    )
     floor = proof.start("u_flip/u_shift", sp.cbrt(k_flip.lhs / k_shift.lhs * ratio.lhs**2))
     floor.step("insert the limits", sp.cbrt((sp.pi / (sp.pi - 2)) ** 2), Using(k_flip, k_shift, ratio))
     floor.conclude("floor", plain_floor())

@@ -1,17 +1,28 @@
 """Finite width: the flips of one row, their share of the input's energy, and what its fluctuation does."""
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportOperatorIssue=false
+
 import sympy as sp
 
 from signmag_jax.theory.proof import Chain, Proof, run
-from signmag_jax.theory.rules import Antiderivatives, Derivative, Differentiate, Linearity, Series, SplitLine, Using
+from signmag_jax.theory.rules import (
+    Antiderivatives,
+    Derivative,
+    Differentiate,
+    Linearity,
+    Series,
+    SplitLine,
+    Using,
+)
 from signmag_jax.theory.symbolic import saturation_coefficient, share_mean, share_variance, width_coefficient
 from signmag_jax.theory.symbolic.gaussian import expectation, normal_density
 from signmag_jax.theory.symbolic.symbols import rate, root_rate, width
 
 TITLE = "Finite width: flips per row"
 STATEMENT = (
-    "Given the mask M and a unit input x, (z, z') is Gaussian with correlation 1 − 2q, q = Σ_j M_j x_j². For x "
-    "uniform on the sphere and flips at rate p: E q = p, Var q = 3p(1 − p)/(n + 2). The transverse ratio "
+    "Given the mask M and a unit input x, (z, z') is Gaussian with correlation 1 − 2q, q = Σ_j M_j x_j². For "
+    "x uniform on the sphere and flips at rate p: E q = p, Var q = 3p(1 − p)/(n + 2). The transverse ratio "
     "changes by −3/(2π√p n) (n p ≫ 1, p small) and by −(4/(3π))√(8/π)/√n (n p ≪ 1)."
 )
 
@@ -133,7 +144,10 @@ def _single_flips(proof: Proof) -> None:
     cube.step("fold", 2 * sp.Integral(w**3 * density, (w, 0, sp.oo)), SplitLine(w))
     cube.step("integrate", 2 * sp.sqrt(2 / sp.pi), Antiderivatives(w, (-(w**2 + 2) * density,)))
     third, square = sp.symbols("G3 G2", positive=True)
-    named = [proof.call(third, cube.fact), proof.call(square, proof.cite("bussgang_constant", "second moment"))]
+    named = [
+        proof.call(third, cube.fact),
+        proof.call(square, proof.cite("bussgang_constant", "second moment")),
+    ]
     low, high = (sp.Poly(cost.value, s).coeff_monomial(s**k) for k in (2, 3))
     chain = proof.start("√n (E cost/(2 E x²) − 1)", high * third / (low * square))
     chain.step("insert the moments", -8 * sp.sqrt(2 / sp.pi) / (3 * sp.pi), Using(*named))

@@ -1,9 +1,12 @@
 """Depth with skip connections: the recursions of the residual chain and of V3, and their bound in L."""
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false
+
 import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
-from signmag_jax.theory.rules import Algebra, Antiderivatives, Fact, SplitLine, Using
+from signmag_jax.theory.rules import Antiderivatives, Fact, SplitLine, Using
 from signmag_jax.theory.symbolic import (
     cosine_map,
     kappa,
@@ -60,7 +63,9 @@ def _energies(proof: Proof, moments: dict[str, Fact]) -> None:
     After L layers the means are E y = L μ and E y' = L √v μ, as relu(√v z) = √v relu(z).
     """
     mean, square = moments["mean"], moments["perturbed"]
-    grown = proof.start("gain of E y'²", 2 * (layers * sp.sqrt(v) * mean.lhs) * (sp.sqrt(v) * mean.lhs) + square.lhs)
+    grown = proof.start(
+        "gain of E y'²", 2 * (layers * sp.sqrt(v) * mean.lhs) * (sp.sqrt(v) * mean.lhs) + square.lhs
+    )
     grown.step("insert the moments", v * layers / sp.pi + v / 2, Using(mean, square))
     grown.conclude("energy of the stream", residual_energy(layers + 1, v) - residual_energy(layers, v))
     first = proof.start("E y_0'²", residual_energy(layers, v))

@@ -22,8 +22,8 @@ from signmag_jax.theory.rules import (
     SplitArc,
     SplitLine,
     Using,
+    balls,
 )
-from signmag_jax.theory.rules import balls
 from signmag_jax.theory.rules.normal import canonical
 from signmag_jax.theory.rules.series import jet
 from signmag_jax.theory.symbolic.gaussian import expectation, normal_density

@@ -102,6 +102,9 @@ class _Composer:
             raise Refused(f"{expr.func.__name__} is not analytic at {inner.terms[0]}")
         if expr.func is sp.exp:
             return Jet(0, _exponential(inner.terms))
+        if expr.func in (sp.sin, sp.cos):
+            sine, cosine = _circular(inner.terms)
+            return Jet(0, sine if expr.func is sp.sin else cosine)
         rate = _product(_slope(expr.func, inner), Jet(0, [k * g for k, g in enumerate(inner.terms)][1:]))
         rate = _padded(rate)
         return Jet(0, [start] + [canonical(a / (k + 1)) for k, a in enumerate(rate.terms)])
@@ -174,3 +177,14 @@ def _exponential(g: list[sp.Expr]) -> list[sp.Expr]:
     for k in range(1, len(g)):
         y.append(canonical(sp.Add(*(i * g[i] * y[k - i] for i in range(1, k + 1))) / k))
     return y
+
+
+def _circular(g: list[sp.Expr]) -> tuple[list[sp.Expr], list[sp.Expr]]:
+    """S' = g' C, C' = −g' S."""
+    sine, cosine = [canonical(sp.sin(g[0]))], [canonical(sp.cos(g[0]))]
+    for k in range(1, len(g)):
+        gain = canonical(sp.Add(*(i * g[i] * cosine[k - i] for i in range(1, k + 1))) / k)
+        loss = canonical(sp.Add(*(i * g[i] * sine[k - i] for i in range(1, k + 1))) / k)
+        sine.append(gain)
+        cosine.append(-loss)
+    return sine, cosine

@@ -21,6 +21,7 @@ from .block import (
 )
 from .depth import (
     cosine_map,
+    fixed_point_coefficient,
     plain_bound,
     plain_floor,
     plain_ratio,
@@ -34,6 +35,7 @@ from .depth import (
 )
 from .finite_width import (
     flip_rows_coefficient,
+    realignment,
     saturation_coefficient,
     share_mean,
     share_variance,
@@ -78,6 +80,7 @@ __all__ = [
     "energy",
     "error_energy",
     "expectation",
+    "fixed_point_coefficient",
     "flip_amplification",
     "flip_amplification_expansion",
     "flip_energy",
@@ -108,6 +111,7 @@ __all__ = [
     "radial",
     "radial_fraction",
     "rate_coefficient",
+    "realignment",
     "relu",
     "residual_bound",
     "residual_energy",

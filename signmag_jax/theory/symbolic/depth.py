@@ -26,6 +26,11 @@ def plain_bound(c_flip: sp.Expr, c_shift: sp.Expr, v_shift: sp.Expr) -> sp.Expr:
     return (1 - c_flip) / (1 - c_shift / sp.sqrt(v_shift))
 
 
+def fixed_point_coefficient() -> sp.Expr:
+    """lim u³/η² = 9π²/8 for the fixed point 1 − u of a plain chain whose layers turn by 1 − c/√v = η → 0."""
+    return 9 * sp.pi**2 / 8
+
+
 def plain_floor() -> sp.Expr:
     """C_∞ as p → 0: (π/(π − 2))^{2/3}."""
     return transverse_ratio_limit() ** sp.Rational(2, 3)
