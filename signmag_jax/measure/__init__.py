@@ -1,19 +1,28 @@
 """Measured on trained models: losses, activations, quantisation errors, and what sign flips cost."""
 
 from .activations import Alpha, ColumnEnergy, alpha, column_energies
-from .leverage import leverage, leverage_cost
-from .leverage_result import Leverage, RateLeverage
+from .all_columns import AllColumns, all_columns, all_columns_cost
+from .comparison import Comparison, RateLeverage
+from .leverage import Leverage, leverage, leverage_cost
 from .loss import nll, perplexity
+from .quantization import Alignment, Quantization, quantization
 
 __all__ = [
+    "Alignment",
+    "AllColumns",
     "Alpha",
     "ColumnEnergy",
+    "Comparison",
     "Leverage",
+    "Quantization",
     "RateLeverage",
+    "all_columns",
+    "all_columns_cost",
     "alpha",
     "column_energies",
     "leverage",
     "leverage_cost",
     "nll",
     "perplexity",
+    "quantization",
 ]

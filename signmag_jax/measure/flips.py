@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -151,21 +151,21 @@ def flipped_nll(
     slots: Slots,
     invertible: bool,
     batch: int,
+    build: Callable[..., Transform] = flip_transform,
 ) -> Float[np.ndarray, " count"]:
-    """Mean NLL of each window with the plan's signs flipped, in nats per token."""
-    rows = [
-        np.asarray(
-            _token_nll(model.config, slots, invertible, model.params, jnp.asarray(piece), pools.order, plan),
-            np.float64,
-        ).mean(axis=1)
-        for piece in (windows[start : start + batch] for start in range(0, len(windows), batch))
-    ]
+    """Mean NLL of each window under the plan (its signs flipped, or what else `build` makes of it)."""
+    rows = []
+    for start in range(0, len(windows), batch):
+        piece = jnp.asarray(windows[start : start + batch])
+        found = _token_nll(model.config, build, slots, invertible, model.params, piece, pools.order, plan)
+        rows.append(np.asarray(found, np.float64).mean(axis=1))
     return np.concatenate(rows)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _token_nll(
     config: ModelConfig,
+    build: Callable[..., Transform],
     slots: Slots,
     invertible: bool,
     params: dict[str, Any],
@@ -173,9 +173,8 @@ def _token_nll(
     order: dict[str, Any],
     plan: Plan,
 ) -> Float[Array, "batch predicted"]:
-    return token_nll(
-        config, params, tokens, flip_transform(order, plan, slots, invertible, _rows(config, slots))
-    )
+    transform = build(order, plan, slots, invertible, _rows(config, slots))
+    return token_nll(config, params, tokens, transform)
 
 
 def _rows(config: ModelConfig, slots: Slots) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,43 @@ from signmag_jax.models import LanguageModel, window_nll
 
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
+from .comparison import RateLeverage
 from .flips import Plan, flipped_nll, no_flips, plan
 from .inputs import Windows
-from .leverage_result import Leverage, judge
 from .pools import OUTLIER, REST, Pools, capacities, is_inverted
 
 RATES = (0.001, 0.005, 0.05)
 ARMS = (OUTLIER, REST)
+
+
+@dataclass(frozen=True, eq=False)
+class Leverage:
+    """Result of `leverage`.
+
+    Args:
+      rates: one entry per rate.
+      noise_floor: largest |ΔNLL| of a window between the clean model and the flipping program with
+        nothing flipped (A/A), in nats per token.
+      pool_sizes: weights in the outlier pool and in the rest.
+      columns: the outlier columns, by site, shape (layers, chosen).
+      provenance: model, texts, seeds, versions, device.
+    """
+
+    rates: tuple[RateLeverage, ...]
+    noise_floor: float
+    pool_sizes: dict[str, int]
+    columns: Columns
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "rates": [found.to_json() for found in self.rates],
+            "noise_floor": self.noise_floor,
+            "pool_sizes": self.pool_sizes,
+            "columns": {site: chosen.tolist() for site, chosen in self.columns.items()},
+            "provenance": dict(self.provenance),
+        }
 
 
 def default_draws(rate: float) -> int:
@@ -88,7 +119,7 @@ def leverage(
     calibration = inputs.checked_windows(model, calibration, "calibration", 2)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
     inputs.check_disjoint(calibration, evaluation)
-    batch = _checked_batch(batch, len(evaluation))
+    batch = checked_batch(batch, len(evaluation))
     configuration = {
         "experiment": "leverage",
         "calibration_sha256": inputs.sha256_of_tokens(calibration),
@@ -115,7 +146,9 @@ def leverage(
     floor = float(np.abs(rows[1] - rows[0]).max())
     tables = iter(np.stack(rows[2:]) - rows[0])
     results = [
-        judge(rate, k, {arm: np.stack([next(tables) for _ in range(draws)]) for arm in ARMS}, floor)
+        RateLeverage.of(
+            rate, k, {arm: np.stack([next(tables) for _ in range(draws)]) for arm in ARMS}, floor=floor
+        )
         for rate, k, draws in zip(rates, flips, counts, strict=True)
     ]
     return Leverage(tuple(results), floor, {arm: pools.size(arm) for arm in ARMS}, columns, origin)
@@ -137,7 +170,8 @@ def draws_per_rate(rates: Sequence[float], seeds: int | Sequence[int] | None) ->
     return counts
 
 
-def _checked_batch(batch: int | None, windows: int) -> int:
+def checked_batch(batch: int | None, windows: int) -> int:
+    """Windows that pass through a layer together: all, unless fewer are asked for."""
     if batch is not None and batch < 1:
         raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory together")
     return windows if batch is None else min(batch, windows)

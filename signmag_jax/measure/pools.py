@@ -46,6 +46,12 @@ class Pools:
         outputs = {name: model.config.shapes()[name][0] for name in names}
         return cls(order, {site: columns[site].shape[1] for site in SITES}, outputs, tuple(layers))
 
+    @classmethod
+    def everything(cls, model: LanguageModel, layers: Sequence[int], names: Sequence[str]) -> Pools:
+        """All columns of the chosen matrices and layers, none of them an outlier."""
+        none = {site: np.zeros((model.config.layers, 0), np.int64) for site in SITES}
+        return cls.of(model, none, layers, names)
+
     def span(self, site: str, arm: str) -> tuple[int, int]:
         """Offset and width of an arm's columns in `order`."""
         features, outliers = self.order[site].shape[1], self.outliers[site]

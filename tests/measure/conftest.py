@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tokenizers
 
 from signmag_jax.models import LanguageModel, LoadReport, ModelConfig, Rope, Tokenizer
 
@@ -41,7 +42,9 @@ def build(seed=0, config=TINY, loud=12.0, dtype=np.float32, scale=1.0):
     if not config.tied:
         params["head"] = jnp.asarray(rng.normal(0, 0.4, (config.vocabulary, config.hidden)), dtype)
     report = LoadReport({"name": "tiny"}, {}, {}, np.dtype(dtype).name, 0)
-    return LanguageModel(config, params, Tokenizer(None, None, "none"), report)
+    return LanguageModel(
+        config, params, Tokenizer(tokenizers.Tokenizer(tokenizers.models.BPE()), None, "none"), report
+    )
 
 
 def with_block(model, name, value):

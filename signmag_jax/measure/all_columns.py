@@ -1,0 +1,173 @@
+"""Sign flips against magnitude shifts of equal Frobenius norm, over all columns of a trained model."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from signmag_jax.evidence import invalid, keys
+from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.models import LanguageModel, Transform, window_nll
+from signmag_jax.perturb import MagnitudeShift
+
+from . import inputs, sweep
+from .comparison import Comparison
+from .flips import Plan, draw, flip_transform, flipped_nll, plan
+from .inputs import Windows
+from .leverage import checked_batch, draws_per_rate
+from .pools import ALL, Pools, Slots, capacities, is_inverted
+
+FLIP, SHIFT = "flip", "shift"
+
+
+@dataclass(frozen=True, eq=False)
+class AllColumns:
+    """Result of `all_columns`: one comparison per rate (arms "flip" and "shift"), and where it came from."""
+
+    rates: tuple[Comparison, ...]
+    pool_size: int
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "rates": [found.to_json() for found in self.rates],
+            "pool_size": self.pool_size,
+            "provenance": dict(self.provenance),
+        }
+
+
+def all_columns_cost(windows: int, window: int, rates: int = 1, seeds: int = 3) -> float:
+    """Cost of `all_columns` in forward passes of 2,048 tokens."""
+    return sweep.passes(1 + 2 * rates * seeds, windows, window)
+
+
+def all_columns(
+    model: LanguageModel,
+    evaluation: Windows,
+    *,
+    rates: Sequence[float] = (0.01,),
+    seeds: int | Sequence[int] = 3,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    root: int = 0,
+    batch: int | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> AllColumns:
+    """Ratio of mean ΔNLL: flipped signs over a magnitude shift with the same error norm in every matrix.
+
+    Flips: exactly round(rate × weights), drawn without replacement. Shift: w + sδ·sign(w), with δ such that
+    each matrix's squared error is that of the very mask it is paired with, `4 Σ_flipped w²`.
+
+    Args:
+      model: from `models.load`.
+      evaluation: at least 8 windows.
+      rates: parts of all weights, in (0, 1].
+      seeds: masks, one number or one per rate.
+      layers, matrices: where errors fall; by default everywhere.
+      root: root seed.
+      batch: windows that pass through a layer together; by default all.
+      resume: folder of records to go on from.
+      source: added to the provenance.
+
+    Returns:
+      Per rate, the damage of both and their ratio (masks and windows paired), or why it is unresolved.
+
+    Raises:
+      InvalidInput: as in `leverage`.
+    """
+    rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
+    counts = draws_per_rate(rates, seeds)
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
+    batch = checked_batch(batch, len(evaluation))
+    pools = Pools.everything(model, *chosen)
+    configuration = {
+        "experiment": "all columns",
+        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        "rates": list(rates),
+        "seeds": counts,
+        "layers": list(chosen[0]),
+        "matrices": list(chosen[1]),
+        "root": root,
+        "batch": batch,
+    }
+    flips = [_flips(rate, pools) for rate in rates]
+    run = functools.partial(_evaluate, model, evaluation, pools, root, batch)
+    tasks = [
+        functools.partial(run, k, build, seed)
+        for k, count in zip(flips, counts, strict=True)
+        for build in (flip_transform, shift_transform)
+        for seed in range(count)
+    ]
+    records = sweep.records_of(resume, model, configuration)
+    clean = functools.partial(_clean, model, evaluation, batch)
+    rows = sweep.run("flips against shifts", [clean, *tasks], records)
+    inputs.check_finite(rows[0])
+    tables = iter(np.stack(rows[1:]) - rows[0])
+    results = []
+    for rate, k, draws in zip(rates, flips, counts, strict=True):
+        samples = {arm: np.stack([next(tables) for _ in range(draws)]) for arm in (FLIP, SHIFT)}
+        results.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
+    origin = inputs.provenance_of(
+        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
+    )
+    return AllColumns(tuple(results), pools.size(ALL), origin)
+
+
+def shift_transform(
+    order: dict[str, Int[Array, "layers features"]],
+    plan: Plan,
+    slots: Slots,
+    invertible: bool,
+    outputs: Mapping[str, int],
+) -> Transform:
+    """The magnitude shift whose error has the Frobenius norm of the plan's flips, matrix by matrix."""
+    places = draw(order, plan, slots, outputs)
+
+    def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        if name not in places:
+            return weight
+        rows, columns = (place[layer] for place in places[name])
+        wide = weight.astype(at_least_float32(weight.dtype))
+        total = jnp.sum(wide**2)
+        flipped = jnp.sum(wide.at[rows, columns].get(mode="fill", fill_value=0.0) ** 2)
+        if invertible:
+            flipped = jnp.where(plan.inverted[layer], total - flipped, flipped)
+        size = 2 * jnp.sqrt(flipped / jnp.where(total > 0, total, jnp.ones_like(total)))
+        return MagnitudeShift(size).apply(plan.key, weight)
+
+    return transform
+
+
+def _evaluate(
+    model: LanguageModel,
+    evaluation: Windows,
+    pools: Pools,
+    root: int,
+    batch: int,
+    k: int,
+    build: Any,
+    seed: int,
+) -> sweep.Row:
+    found = plan(pools, ALL, k, seed, keys.fold(keys.root(root), "all columns", k))
+    slots, inverted = capacities(pools, (ALL,), k), is_inverted(pools, ALL, k)
+    return flipped_nll(model, evaluation, pools, found, slots, inverted, batch, build)
+
+
+def _clean(model: LanguageModel, evaluation: Windows, batch: int) -> sweep.Row:
+    return window_nll(model, evaluation, None, batch).mean(axis=1)
+
+
+def _flips(rate: float, pools: Pools) -> int:
+    flips = round(rate * pools.size(ALL))
+    if flips < 1:
+        raise invalid("rate × weights >= 1 flip", f"{rate} × {pools.size(ALL)}", "raise the rate")
+    return flips

@@ -1,0 +1,253 @@
+"""How well one-bit and ternary weights keep the direction of a trained matrix and of its outputs (Fact 1)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.progress import progress
+from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig, token_nll
+from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
+
+from . import inputs
+from .inputs import Windows
+
+QUANTIZERS: dict[str, Perturbation] = {"sign": SignQuantize(), "ternary": Ternarize()}
+"""Per tensor; "ternary" has BitNet b1.58's threshold and the least-squares scale (cos² ignores the scale)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """cos² between a matrix and its quantised version; estimates of shape (layers,).
+
+    Args:
+      rows: mean over rows of cos²(w_i, q_i), error over rows.
+      spherical: mean over inputs of cos²(Wx, Qx), x uniform on the sphere, error over inputs.
+      real: the same for activations of the model, error over windows; None without text.
+    """
+
+    rows: Estimate
+    spherical: Estimate
+    real: Estimate | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "rows": self.rows.to_json(),
+            "spherical": self.spherical.to_json(),
+            "real": None if self.real is None else self.real.to_json(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Quantization:
+    """Result of `quantization`.
+
+    Args:
+      alignments: by quantiser ("sign", "ternary") and matrix.
+      layers: the layers that the arrays stand for.
+      provenance: model, text and versions.
+    """
+
+    alignments: dict[str, dict[str, Alignment]]
+    layers: tuple[int, ...]
+    provenance: Mapping[str, Any]
+
+    def overall(self, quantizer: str = "sign", which: str = "rows") -> Estimate:
+        """Mean over all matrices of all layers, with the standard error over matrices.
+
+        Args:
+          quantizer: "sign" or "ternary".
+          which: "rows", "spherical" or "real".
+
+        Raises:
+          InvalidInput: for an unknown name, or "real" without text.
+        """
+        if quantizer not in self.alignments or which not in ("rows", "spherical", "real"):
+            raise invalid(
+                f"quantizer in {tuple(self.alignments)} and which in ('rows', 'spherical', 'real')",
+                (quantizer, which),
+                "name one of them",
+            )
+        found = [getattr(each, which) for each in self.alignments[quantizer].values()]
+        if any(each is None for each in found):
+            raise invalid("text for real inputs", None, "pass calibration windows to `quantization`")
+        values = np.concatenate([each.value for each in found])
+        if len(values) == 1:
+            return Estimate(values[0], found[0].standard_error[0], found[0].n, "1", found[0].estimator)
+        name = f"mean over matrices of the {found[0].estimator}"
+        return Estimate.of_samples(values, estimator=name, provenance=self.provenance)
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "alignments": {
+                quantizer: {name: each.to_json() for name, each in table.items()}
+                for quantizer, table in self.alignments.items()
+            },
+            "layers": list(self.layers),
+            "provenance": dict(self.provenance),
+        }
+
+
+def quantization(
+    model: LanguageModel,
+    tokens: Windows | None = None,
+    *,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    positions: int = 32,
+    spherical: int = 64,
+    seed: int = 0,
+    batch: int = 1,
+    source: Mapping[str, Any] | None = None,
+) -> Quantization:
+    """cos² of sign and ternary quantisation, for every matrix: per row, and of outputs.
+
+    `cos²(w, q) = (w·q)²/(‖w‖²‖q‖²)`; a zero row or output counts as 0. Independent Gaussian weights have 2/π.
+
+    Args:
+      model: from `models.load`.
+      tokens: windows (at least 2) whose activations are the real inputs; None leaves them out.
+      layers, matrices: which; by default all.
+      positions: evenly spaced positions of each window that serve as inputs.
+      spherical: number of random inputs.
+      seed: of the random inputs.
+      batch: windows that pass through a layer together.
+      source: added to the provenance.
+
+    Raises:
+      InvalidInput: for unknown layers or matrices, fewer than 2 windows, inputs or positions.
+
+    Source: arXiv:2605.18933, Fact 1.
+    """
+    chosen = inputs.selected(model.config, layers, matrices)
+    if spherical < 2 or positions < 1:
+        raise invalid("spherical >= 2 and positions >= 1", (spherical, positions), "use the defaults")
+    depth = list(chosen[0])
+    real = None if tokens is None else _real(model, tokens, chosen[1], positions, batch)
+    table: dict[str, dict[str, Alignment]] = {quantizer: {} for quantizer in QUANTIZERS}
+    with progress("quantisation", len(chosen[1])) as advance:
+        for name in chosen[1]:
+            key = keys.fold(keys.root(seed), "quantization", name)
+            found = _weights(model.params["blocks"][name], key, spherical)
+            _check_weights(name, found["sign"][0])
+            for quantizer, (rows, outputs) in found.items():
+                table[quantizer][name] = Alignment(
+                    _mean(rows, depth, "mean over rows of cos²"),
+                    _mean(outputs, depth, "mean over spherical inputs of cos²"),
+                    None
+                    if real is None
+                    else _mean(real[quantizer][name], depth, "mean over windows of cos² of outputs"),
+                )
+            advance(1)
+    seen = {} if tokens is None else {"tokens_sha256": inputs.sha256_of_tokens(np.asarray(tokens, np.int32))}
+    origin = inputs.provenance_of(
+        model, source, seed=seed, spherical=spherical, positions=positions, scale="per tensor", **seen
+    )
+    return Quantization(table, chosen[0], origin)
+
+
+def cosine_squared(a: Float[Array, "... n"], b: Float[Array, "... n"]) -> Float[Array, ...]:
+    """(a·b)²/(‖a‖²‖b‖²) along the last axis, in at least float32; 0 where a vector is zero."""
+    wide = at_least_float32(a.dtype)
+    a, b = a.astype(wide), b.astype(wide)
+    size = jnp.sum(a * a, axis=-1) * jnp.sum(b * b, axis=-1)
+    inner = jnp.sum(a * b, axis=-1)
+    # NaN is not zero: it must stay visible.
+    safe = jnp.where(size == 0, jnp.ones_like(size), size)
+    return jnp.where(size == 0, jnp.zeros_like(size), inner**2 / safe)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _weights(
+    stacked: Float[Array, "layers outputs inputs"], key: PRNGKeyArray, count: int
+) -> dict[str, tuple[Float[Array, "layers outputs"], Float[Array, "layers count"]]]:
+    """Per quantiser: cos² of every row, and of the outputs for `count` Gaussian inputs."""
+
+    def one(piece: tuple[Array, Array]) -> Any:
+        layer, weight = piece
+        x = jax.random.normal(keys.fold(key, layer), (count, weight.shape[1]), weight.dtype)
+        clean, found = _apply(x, weight), {}
+        for name, quantizer in QUANTIZERS.items():
+            coarse = quantizer.apply(key, weight)
+            found[name] = cosine_squared(weight, coarse), cosine_squared(clean, _apply(x, coarse))
+        return found
+
+    return jax.lax.map(one, (jnp.arange(stacked.shape[0], dtype=jnp.int32), stacked))
+
+
+def _real(
+    model: LanguageModel, tokens: Windows, names: Sequence[str], positions: int, batch: int
+) -> dict[str, dict[str, Float[np.ndarray, "layers windows"]]]:
+    tokens = inputs.checked_windows(model, tokens, "calibration", 2)
+    stride = max(1, tokens.shape[1] // positions)
+    pieces = []
+    with progress("quantised outputs", len(tokens)) as advance:
+        for start in range(0, len(tokens), batch):
+            rows = jnp.asarray(tokens[start : start + batch])
+            pieces.append(jax.device_get(_outputs(model.config, tuple(names), stride, model.params, rows)))
+            advance(len(rows))
+    found = {
+        quantizer: {
+            name: np.concatenate([piece[SITE_OF[name]][name][quantizer] for piece in pieces], axis=1)
+            for name in names
+        }
+        for quantizer in QUANTIZERS
+    }
+    for table in found.values():
+        for name, values in table.items():
+            inputs.check_finite(np.moveaxis(values, 1, 0), f"outputs of {name}")
+    return found
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _outputs(
+    config: ModelConfig,
+    names: tuple[str, ...],
+    stride: int,
+    params: dict[str, Any],
+    tokens: Int[Array, "batch window"],
+) -> Any:
+    """Mean over positions of cos²(Wx, Qx), by site, matrix and quantiser: (layers, windows)."""
+
+    def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
+        x, found = x[:, stride // 2 :: stride], {}
+        for name in names:
+            if SITE_OF[name] != site:
+                continue
+            weight = params["blocks"][name][layer]
+            clean, found[name] = _apply(x, weight), {}
+            for label, quantizer in QUANTIZERS.items():
+                coarse = _apply(x, quantizer.apply(jax.random.key(0), weight))
+                found[name][label] = cosine_squared(clean, coarse).mean(axis=1)
+        return found
+
+    return token_nll(config, params, tokens, observe=look)[1]
+
+
+def _apply(x: Float[Array, "*batch inputs"], weight: Float[Array, "outputs inputs"]) -> Float[Array, ...]:
+    return jnp.einsum("...i,oi->...o", x, weight, precision=jax.lax.Precision.HIGHEST)
+
+
+def _check_weights(name: str, rows: Float[Array, "layers outputs"]) -> None:
+    broken = np.flatnonzero(~np.isfinite(np.asarray(rows)).all(axis=1))
+    if broken.size:
+        raise invalid(
+            f"finite weights in {name}",
+            f"NaN or infinity in layer {broken[0]}",
+            "check the checkpoint's weights",
+        )
+
+
+def _mean(values: Float[Any, "layers samples"], depth: list[int], estimator: str) -> Estimate:
+    return Estimate.of_samples(np.asarray(values, np.float64)[depth].T, estimator=estimator)

@@ -1,0 +1,86 @@
+"""Flips against shifts of equal Frobenius norm, matrix by matrix."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from signmag_jax import measure
+from signmag_jax.evidence import InvalidInput, keys
+from signmag_jax.measure import flips, sweep
+from signmag_jax.measure import pools as pool_room
+from signmag_jax.measure.all_columns import shift_transform
+from signmag_jax.models import MATRICES
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def applied(build, slots, invertible, blocks, order, plan):
+    transform = build(order, plan, slots, invertible, {n: w.shape[1] for n, w in blocks.items()})
+    depth = jnp.arange(3, dtype=jnp.int32)
+    return jax.lax.scan(
+        lambda _, piece: (None, {n: transform(w, piece[0], n) for n, w in piece[1].items()}),
+        None,
+        (depth, blocks),
+    )[1]
+
+
+@pytest.mark.parametrize("rate", [0.03, 0.8])
+def test_the_shift_has_the_norm_of_the_very_mask(tiny, rate):
+    pools = pool_room.Pools.everything(tiny, range(3), MATRICES)
+    k = round(rate * pools.size("all"))
+    slots, inverted = pool_room.capacities(pools, ("all",), k), pool_room.is_inverted(pools, "all", k)
+    plan = flips.plan(pools, "all", k, 1, keys.root(3))
+    blocks = {name: tiny.params["blocks"][name] for name in MATRICES}
+    by_flip = applied(flips.flip_transform, slots, inverted, blocks, pools.order, plan)
+    by_shift = applied(shift_transform, slots, inverted, blocks, pools.order, plan)
+    total = 0
+    for name, before in blocks.items():
+        w, flipped, shifted = (np.asarray(a, np.float64) for a in (before, by_flip[name], by_shift[name]))
+        total += (flipped != w).sum()
+        energy = ((flipped - w) ** 2).sum(axis=(1, 2))
+        np.testing.assert_allclose(((shifted - w) ** 2).sum(axis=(1, 2)), energy, rtol=1e-4)
+        step = (shifted - w) * np.sign(w)
+        assert (step.std(axis=(1, 2)) < 1e-5 * step.mean(axis=(1, 2))).all()
+        # the expected norm, 4·rate·Σw², is the nearest wrong answer: it misses the mask's own sum
+        expected = 4 * rate * (w**2).sum(axis=(1, 2))
+        assert np.abs(energy / expected - 1).max() > 1e-3
+    assert total == k
+
+
+def test_result_cost_and_resumption(tiny, windows, tmp_path, monkeypatch):
+    count = []
+    real = sweep._one
+    monkeypatch.setattr(sweep, "_one", lambda *a: count.append(0) or real(*a))
+    first = measure.all_columns(tiny, windows[1], rates=(0.1,), seeds=2, resume=tmp_path)
+    assert len(count) * 8 * 33 / 2048 == measure.all_columns_cost(8, 33, 1, 2)
+    again = measure.all_columns(tiny, windows[1], rates=(0.1,), seeds=2, resume=tmp_path)
+    plain = json.dumps(first.to_json(), allow_nan=False)
+    assert plain == json.dumps(again.to_json(), allow_nan=False)
+    found = first.rates[0]
+    assert found.flips == round(0.1 * first.pool_size)
+    assert set(found.samples) == {"flip", "shift"}
+    # a mask changes the shift by its own norm only, so the two shifted draws nearly coincide
+    spread = {arm: np.abs(np.diff(table, axis=0)).max() for arm, table in found.samples.items()}
+    assert spread["shift"] < 0.2 * spread["flip"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rates": (1e-9,)}, "rate × weights >= 1 flip"),
+        ({"rates": (2.0,)}, "0 < rate <= 1"),
+        ({"seeds": 1}, "seeds >= 2"),
+        ({"matrices": ("x",)}, "matrices in"),
+    ],
+)
+def test_bad_options_are_refused(tiny, windows, change, message):
+    with pytest.raises(InvalidInput, match=message):
+        measure.all_columns(tiny, windows[1], **change)
+
+
+def test_too_few_windows_are_refused(tiny, windows):
+    with pytest.raises(InvalidInput, match="at least 8 evaluation windows"):
+        measure.all_columns(tiny, windows[1][:5])
