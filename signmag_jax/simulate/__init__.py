@@ -6,18 +6,22 @@ Nothing here knows a closed form of the theory: weights are drawn, perturbed and
 from .block import Arm, Block, block
 from .depth import Depth, depth
 from .engine import Options
+from .experiments import EXPERIMENTS, Named, experiment
 from .proposition_1 import Proposition1, proposition_1
 from .quantizer import Quantizer, quantizer
 
 __all__ = [
+    "EXPERIMENTS",
     "Arm",
     "Block",
     "Depth",
+    "Named",
     "Options",
     "Proposition1",
     "Quantizer",
     "block",
     "depth",
+    "experiment",
     "proposition_1",
     "quantizer",
 ]
