@@ -82,13 +82,30 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     return _byte_level(metadata)
 
 
+def _vocabulary(metadata: Mapping[str, Any]) -> tuple[list[str], list[int], list[tuple[str, str]]]:
+    tokens = metadata.get("tokenizer.ggml.tokens", [])
+    kinds = metadata.get("tokenizer.ggml.token_type", [1] * len(tokens))
+    stored = metadata.get("tokenizer.ggml.merges")
+    if not tokens or stored is None or len(kinds) != len(tokens):
+        raise invalid(
+            "tokens, their types and merges in the metadata",
+            (len(tokens), len(kinds), None if stored is None else len(stored)),
+            "the GGUF file is incomplete",
+        )
+    known, merges = set(tokens), []
+    for merge in stored:
+        left, _, right = merge.partition(" ")
+        if not {left, right, left + right} <= known:
+            raise invalid("every merge joins two tokens into a third", merge, "the GGUF file is damaged")
+        merges.append((left, right))
+    return tokens, kinds, merges
+
+
 def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
     from tokenizers import AddedToken, decoders, models
     from tokenizers import Tokenizer as Backend
 
-    tokens: list[str] = metadata["tokenizer.ggml.tokens"]
-    kinds = metadata.get("tokenizer.ggml.token_type", [1] * len(tokens))
-    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
+    tokens, kinds, merges = _vocabulary(metadata)
     backend = Backend(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
     splitter = metadata.get("tokenizer.ggml.pre", "gpt-2")
     backend.pre_tokenizer = _pre_tokenizer(splitter)
@@ -103,7 +120,9 @@ def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
         [AddedToken(t, normalized=False, special=False) for t, k in whole if k == USER_DEFINED]
     )
     adds_bos = bool(metadata.get("tokenizer.ggml.add_bos_token", False))
-    bos = metadata["tokenizer.ggml.bos_token_id"] if adds_bos else None
+    bos = metadata.get("tokenizer.ggml.bos_token_id") if adds_bos else None
+    if adds_bos and not (isinstance(bos, int) and bos < len(tokens)):
+        raise invalid("bos_token_id a token where add_bos_token is set", bos, "the GGUF file is incomplete")
     return Tokenizer(backend, bos, f"byte-level BPE, {splitter}")
 
 

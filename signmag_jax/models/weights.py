@@ -72,7 +72,8 @@ def load_parameters(
             values = source.read(name)
             if not np.isfinite(values.sum(dtype=np.float64)) and not np.isfinite(values).all():
                 broken.append(name)
-            target[...] = values.reshape(target.shape)
+            with np.errstate(over="ignore"):  # named below instead
+                target[...] = values.reshape(target.shape)
             if not np.isfinite(target.astype(np.float32).sum(dtype=np.float64)) and name not in broken:
                 broken.append(f"{name} (overflows {dtype})")
             advance()

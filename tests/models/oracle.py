@@ -20,9 +20,10 @@ SIZES = {
     "rms_norm_eps": 1e-5,
 }
 LINEAR = {"rope_type": "linear", "rope_theta": 5000.0, "factor": 3.0}
+# With four frequencies, one falls on each side of the smooth step and one into it.
 LLAMA3 = {
     "rope_type": "llama3",
-    "rope_theta": 5000.0,
+    "rope_theta": 50.0,
     "factor": 8.0,
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,

@@ -1,0 +1,211 @@
+"""GGUF files written here by llama.cpp's conventions, against the PyTorch model they were made from."""
+
+import gguf
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+import torch
+
+from signmag_jax import models
+from signmag_jax.evidence import InvalidInput, MissingResource
+from signmag_jax.models.gguf_file import unpermute
+from signmag_jax.models.tokenizer import tokenizer_from_gguf
+
+WIDE = {"hidden_size": 64, "intermediate_size": 96}
+TOKENS = np.random.default_rng(2).integers(0, 90, (2, 19)).astype(np.int32)
+PARTS = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+OUTER = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+
+
+def _name(label):
+    stem, kind = label.rsplit(".", 1)
+    if stem in OUTER:
+        return f"{OUTER[stem]}.{kind}"
+    _, _, layer, part = stem.split(".", 3)
+    return f"blk.{layer}.{PARTS[part]}.{kind}"
+
+
+def write(path, model, stored="F32", **changes):
+    """A GGUF file of `model`; returns its weights as stored, so that the oracle can take them over."""
+    c = model.config
+    architecture = changes.pop("architecture", c.model_type)
+    writer = gguf.GGUFWriter(path, architecture)
+    numbers = {
+        "context_length": c.max_position_embeddings,
+        "embedding_length": c.hidden_size,
+        "block_count": c.num_hidden_layers,
+        "feed_forward_length": c.intermediate_size,
+        "attention.head_count": c.num_attention_heads,
+        "attention.head_count_kv": c.num_key_value_heads,
+        "rope.dimension_count": c.hidden_size // c.num_attention_heads,
+        "vocab_size": c.vocab_size,
+    }
+    for key, value in (numbers | {k: v for k, v in changes.items() if isinstance(v, int)}).items():
+        writer.add_uint32(f"{architecture}.{key}", value)
+    for key, value in changes.items():
+        if isinstance(value, str):
+            writer.add_string(f"{architecture}.{key}", value)
+        elif isinstance(value, float):
+            writer.add_float32(f"{architecture}.{key}", value)
+    writer.add_float32(f"{architecture}.attention.layer_norm_rms_epsilon", c.rms_norm_eps)
+    writer.add_float32(f"{architecture}.rope.freq_base", c.rope_parameters["rope_theta"])
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([*(chr(code) for code in range(33, 127)), "ab"])
+    writer.add_token_merges(["a b"])
+    quantisation = gguf.GGMLQuantizationType[stored]
+    kept = {}
+    for label, value in model.state_dict().items():
+        values = value.numpy().astype(np.float32)
+        if value.ndim == 1:
+            writer.add_tensor(_name(label), values)
+            continue
+        packed = gguf.quants.quantize(values, quantisation)
+        kept[label] = torch.from_numpy(gguf.quants.dequantize(packed, quantisation).copy())
+        if architecture == "llama" and ("q_proj" in label or "k_proj" in label):
+            heads = c.num_attention_heads if "q_proj" in label else c.num_key_value_heads
+            half = values.shape[0] // heads // 2
+            order = [h * 2 * half + j * half + i for h in range(heads) for i in range(half) for j in range(2)]
+            packed = gguf.quants.quantize(values[order], quantisation)
+        writer.add_tensor(_name(label), packed, raw_dtype=quantisation)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("family", "stored"),
+    [
+        ("llama", "F32"),
+        ("llama", "F16"),
+        ("llama", "BF16"),
+        ("llama", "Q8_0"),
+        ("llama", "Q4_0"),
+        ("qwen2", "F32"),
+    ],
+)
+def test_logits_equal_the_model_that_was_written(tmp_path, family, stored):
+    theirs = oracle.oracle(family, WIDE)
+    kept = write(tmp_path / "m.gguf", theirs, stored)
+    theirs.load_state_dict(theirs.state_dict() | kept)
+    ours = models.load(tmp_path / "m.gguf")
+    logits = jax.jit(models.logits, static_argnums=0)(ours.config, ours.params, jnp.asarray(TOKENS))
+    assert oracle.relative(logits, oracle.read(theirs, TOKENS).logits) < 1e-5
+    assert ours.report.dtypes[stored] >= 23
+    assert ours.config.qkv_bias == (family == "qwen2")
+
+
+def test_unpermute_inverts_the_interleaving_head_by_head():
+    rows = np.arange(16.0)[:, None]
+    stored = np.asarray([0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15.0])[:, None]
+    np.testing.assert_array_equal(unpermute(stored, 2), rows)
+    assert not np.array_equal(unpermute(stored, 4), rows)
+
+
+def test_linear_rope_and_a_key_length_are_read(tmp_path):
+    model = oracle.oracle("llama", WIDE)
+    write(tmp_path / "m.gguf", model, **{"rope.scaling.type": "linear", "rope.scaling.factor": 4.0})
+    rope = models.load(tmp_path / "m.gguf").config.rope
+    assert (rope.kind, rope.factor) == ("linear", 4.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pattern"),
+    [
+        ({"architecture": "falcon"}, "GGUF architecture in .*falcon"),
+        ({"expert_count": 8}, r"llama\.expert_count = 0.*8"),
+        ({"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0}, "RoPE scaling.*yarn"),
+        ({"rope.dimension_count": 8}, r"llama\.rope\.dimension_count = 16.*8"),
+        ({"attention.sliding_window": 16}, r"llama\.attention\.sliding_window = 16"),
+        ({"logit_scale": 0.5}, r"llama\.logit_scale = 0\.5"),
+        ({"block_count": 4}, r"missing blk\.3\.attn_norm\.weight"),
+        ({"vocab_size": 100}, r"token_embd\.weight has shape"),
+        ({"attention.head_count": 3}, "multiple|missing|shape|dimension_count"),
+    ],
+)
+def test_what_the_port_does_not_compute_is_refused_by_name(tmp_path, changes, pattern):
+    write(tmp_path / "m.gguf", oracle.oracle("llama", WIDE), **changes)
+    with pytest.raises(InvalidInput, match=pattern):
+        models.load(tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize("keep", [3, 30, 700, 4000, -100])
+def test_a_truncated_file_is_named(tmp_path, keep):
+    path = tmp_path / "m.gguf"
+    write(path, oracle.oracle("llama", WIDE))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(
+        (MissingResource, InvalidInput), match=r"m\.gguf is (damaged or truncated|no GGUF file)"
+    ):
+        models.load(path)
+
+
+def test_corrupted_headers_end_in_one_line_never_in_a_traceback(tmp_path):
+    path = tmp_path / "m.gguf"
+    write(path, oracle.oracle("llama", WIDE))
+    whole = path.read_bytes()
+    rng = np.random.default_rng(6)
+    failed = 0
+    for _ in range(25):
+        damaged = bytearray(whole)
+        for place in rng.integers(4, 1500, 6):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        line = _load_or_line(path)
+        failed += line != ""
+        assert "\n" not in line
+    assert failed > 12
+
+
+def _load_or_line(path):
+    try:
+        models.load(path)
+    except (MissingResource, InvalidInput) as error:
+        return str(error)
+    return ""
+
+
+def test_a_merge_of_unknown_tokens_is_named():
+    metadata = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": ["a", "b"]}
+    with pytest.raises(InvalidInput, match=r"every merge joins two tokens into a third.*'a b'"):
+        tokenizer_from_gguf(metadata | {"tokenizer.ggml.merges": ["a b"]})
+
+
+@pytest.mark.parametrize(
+    ("model", "pre", "pattern"), [("llama", "default", "model = gpt2"), ("gpt2", "tekken", "tekken")]
+)
+def test_other_tokenizers_are_refused_by_name(model, pre, pattern):
+    metadata = {"tokenizer.ggml.model": model, "tokenizer.ggml.pre": pre}
+    metadata |= {"tokenizer.ggml.tokens": ["a", "b"], "tokenizer.ggml.merges": []}
+    with pytest.raises(InvalidInput, match=pattern):
+        tokenizer_from_gguf(metadata)
+
+
+def test_a_beginning_of_sequence_token_only_where_the_file_adds_one():
+    metadata = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.tokens": ["a", "b", "<s>"],
+        "tokenizer.ggml.token_type": [1, 1, 3],
+        "tokenizer.ggml.merges": [],
+        "tokenizer.ggml.bos_token_id": 2,
+    }
+    assert tokenizer_from_gguf(metadata).encode("ab").tolist() == [0, 1]
+    assert tokenizer_from_gguf(metadata | {"tokenizer.ggml.add_bos_token": True}).encode("ab").tolist() == [
+        2,
+        0,
+        1,
+    ]

@@ -1,0 +1,58 @@
+"""Names to files, with the hub replaced by folders."""
+
+import huggingface_hub
+import oracle
+import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+from signmag_jax import models
+from signmag_jax.evidence import MissingResource
+from signmag_jax.models.resolve import resolve
+
+
+def test_a_hub_name_pins_its_revision_in_the_report(tmp_path, monkeypatch):
+    snapshot = tmp_path / "snapshots" / "0123abc"
+    snapshot.mkdir(parents=True)
+    oracle.save(oracle.oracle("llama", {}), snapshot)
+    asked = []
+
+    def download(name, *, revision, allow_patterns):
+        asked.append((name, revision, allow_patterns))
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    report = models.load("someone/model", revision="main").report
+    assert report.source == {"name": "someone/model", "kind": "hub", "revision": "0123abc"}
+    assert asked[0][:2] == ("someone/model", "main")
+    assert not any(
+        pattern.endswith((".bin", ".py", "*")) and pattern != "tokenizer*" for pattern in asked[0][2]
+    )
+
+
+@pytest.mark.parametrize("error", [RepositoryNotFoundError, LocalEntryNotFoundError, ConnectionError])
+def test_an_unknown_name_or_no_network_is_one_line(monkeypatch, error):
+    def download(*_, **__):
+        failure = error.__new__(error)
+        Exception.__init__(failure, "cannot\nreach it")
+        raise failure
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(
+        MissingResource, match=rf"no model 'someone/else'.*{error.__name__}.*check the name"
+    ) as caught:
+        resolve("someone/else")
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_paths_that_do_not_exist_never_reach_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
+    for path in (tmp_path / "absent", tmp_path / "absent.gguf", "./absent", "absent.gguf"):
+        with pytest.raises(MissingResource, match="does not exist"):
+            resolve(path)
+    (tmp_path / "weights.bin").write_bytes(b"x")
+    with pytest.raises(MissingResource, match=r"neither a \.gguf file nor a folder"):
+        resolve(tmp_path / "weights.bin")
+    (tmp_path / "no.gguf").write_bytes(b"not one")
+    with pytest.raises(ValueError, match=r"no\.gguf is no GGUF file"):
+        models.load(tmp_path / "no.gguf")
