@@ -25,10 +25,3 @@ __all__ = [
     "proposition_1",
     "quantizer",
 ]
-
-EXPERIMENTS = {
-    "block": block,
-    "depth": depth,
-    "proposition_1": proposition_1,
-    "quantizer": quantizer,
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from signmag_jax.perturb import Ternarize
 
 from .block import block
 from .depth import depth
+from .engine import Options
 from .proposition_1 import proposition_1
 from .quantizer import quantizer
 from .result import Result
@@ -18,14 +20,13 @@ from .result import Result
 
 @dataclass(frozen=True)
 class Named:
-    """An experiment: a function and the arguments that make it this one.
+    """An experiment: a function with the arguments that make it this one. Called like that function.
 
     Args:
       summary: one line.
       function: `block`, `depth`, `proposition_1` or `quantizer`.
-      fixed: arguments that define the experiment.
-      defaults: arguments that may be overridden; the paper's or a small, quick size.
-      takes: names of further arguments that a user may set.
+      fixed: arguments that define the experiment and cannot be changed.
+      defaults: arguments that can, of a size that takes seconds, or the paper's.
       primary: the field of the result that a standard error refers to.
     """
 
@@ -33,10 +34,9 @@ class Named:
     function: Callable[..., Result]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    takes: tuple[str, ...] = ()
     primary: str = "transverse_ratio"
 
-    def run(self, **arguments: Any) -> Result:
+    def __call__(self, **arguments: Any) -> Result:
         """Run with the defaults, overridden by `arguments`.
 
         Raises:
@@ -45,81 +45,74 @@ class Named:
         unknown = sorted(set(arguments) - set(self.arguments))
         if unknown:
             raise invalid(
-                "arguments of the experiment", unknown[0], f"it takes {', '.join(sorted(self.arguments))}"
+                "an argument of the experiment", unknown[0], f"it takes {', '.join(sorted(self.arguments))}"
             )
         return self.function(**{**self.defaults, **arguments, **self.fixed})
 
     @property
+    def __signature__(self) -> inspect.Signature:
+        """The function's, without what is fixed and with the defaults of this experiment."""
+        signature = inspect.signature(self.function)
+        free = [one for one in signature.parameters.values() if one.name not in self.fixed]
+        keyword = [
+            one
+            if one.kind is one.VAR_KEYWORD
+            else one.replace(kind=one.KEYWORD_ONLY, default=self.defaults.get(one.name, one.default))
+            for one in free
+        ]
+        return signature.replace(parameters=keyword)
+
+    @property
     def arguments(self) -> tuple[str, ...]:
-        """Every argument that may be set."""
-        return tuple(dict.fromkeys((*self.defaults, *self.takes, "inputs", "dtype", *TARGETS)))
+        """Every argument that may be set, the targets of `Options` included."""
+        own = (one.name for one in self.__signature__.parameters.values() if one.kind is one.KEYWORD_ONLY)
+        return (*own, *Options.__annotations__)
 
 
-TARGETS = ("networks", "standard_error", "max_networks", "seconds", "seed", "resume", "mesh")
 ONE = {"width": 256, "rate": 0.01}
 CHAIN = {"width": 512, "rate": 0.01, "depth": 6}
 MLP = {**CHAIN, "hidden": 2048}
-BLOCK = ("hidden", "outputs", "activation", "match", "antipodal")
-LAYERS = ("activation", "layers", "match", "scale")
+V0 = {"second_layer": "none", "difference": "finite"}
+COSINE = "row_cosine"
 
 EXPERIMENTS: dict[str, Named] = {
-    "block": Named(
-        "V1, flips over shift across the normalised output, W2 integrated out exactly", block, {}, ONE, BLOCK
+    "block": Named("V1: flips over shift across the normalised output, W2 integrated out", block, {}, ONE),
+    "block_explicit": Named("V1 with W2 drawn, as in the paper", block, {"second_layer": "explicit"}, ONE),
+    "v0": Named("V0: the block without W2, finite change of its normalised output", block, V0, ONE),
+    "proposition_1": Named(
+        "one matrix without ReLU: flips against Gaussian noise of the magnitudes", proposition_1, {}, ONE
     ),
-    "block-explicit": Named(
-        "V1 with W2 drawn, as the paper runs it", block, {"second_layer": "explicit"}, ONE, BLOCK
-    ),
-    "block-v0": Named(
-        "V0, the block without W2: finite change of its normalised output",
-        block,
-        {"second_layer": "none", "difference": "finite"},
-        ONE,
-        BLOCK,
-    ),
-    "proposition-1": Named(
-        "one matrix without ReLU: flips against Gaussian noise of the magnitudes",
-        proposition_1,
-        {"magnitude": "noise"},
-        ONE,
-        ("rows", "match"),
-    ),
-    "proposition-1-shift": Named(
+    "proposition_1_shift": Named(
         "one matrix without ReLU: flips against the coherent shift",
         proposition_1,
         {"magnitude": "shift"},
         ONE,
-        ("rows", "match"),
     ),
-    "theorem-4": Named(
-        "the sign quantiser: cosines of rows and outputs, radial fractions before and after a ReLU",
+    "quantizer": Named(
+        "Theorem 4: the sign quantiser's cosines, and radial fractions before and after a ReLU",
         quantizer,
         {},
         {"width": 1024},
-        ("rows", "granularity"),
-        "row_cosine",
+        COSINE,
     ),
     "ternary": Named(
-        "the ternary quantiser with BitNet's threshold and the least-squares scale",
+        "the ternary quantiser, BitNet's threshold at the least-squares scale",
         quantizer,
         {"perturbation": Ternarize()},
         {"width": 1024, "granularity": "tensor"},
-        ("rows",),
-        "row_cosine",
+        COSINE,
     ),
-    "ternary-bitnet": Named(
-        "the ternary quantiser with BitNet's threshold and BitNet's scale",
+    "ternary_bitnet": Named(
+        "the ternary quantiser, BitNet's threshold at BitNet's scale",
         quantizer,
         {"perturbation": Ternarize(scale="mean_abs")},
         {"width": 1024, "granularity": "tensor"},
-        ("rows",),
-        "row_cosine",
+        COSINE,
     ),
-    "depth": Named("plain chain of normalised layers", depth, {"residual": False}, CHAIN, LAYERS),
-    "depth-residual": Named(
-        "residual chain, its stream unnormalised", depth, {"residual": True}, CHAIN, LAYERS
-    ),
-    "depth-v2": Named("V2: [W_up, act, W_down, norm] without skips", depth, {"residual": False}, MLP, LAYERS),
-    "depth-v3": Named("V3: [W_up, act, W_down, norm] with skips", depth, {"residual": True}, MLP, LAYERS),
+    "depth": Named("a chain of layers, plain unless `residual` is set", depth, {}, CHAIN),
+    "depth_residual": Named("a residual chain, its stream unnormalised", depth, {"residual": True}, CHAIN),
+    "v2": Named("V2: [W_up, act, W_down, norm] without skips", depth, {"residual": False}, MLP),
+    "v3": Named("V3: [W_up, act, W_down, norm] with skips", depth, {"residual": True}, MLP),
 }
 
 

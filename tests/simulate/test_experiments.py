@@ -1,5 +1,7 @@
 """The registry of experiments."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -12,11 +14,9 @@ SMALL = {"width": 16, "inputs": 8, "networks": 3}
 @pytest.mark.parametrize("name", simulate.EXPERIMENTS)
 def test_every_experiment_runs_small(name):
     entry = simulate.experiment(name)
-    arguments = dict(SMALL)
-    for argument, value in (("rate", 0.2), ("depth", 2), ("hidden", 24)):
-        if argument in entry.defaults:
-            arguments[argument] = value
-    found = entry.run(**arguments)
+    smaller = {"rate": 0.2, "depth": 2, "hidden": 24}
+    arguments = SMALL | {key: value for key, value in smaller.items() if key in entry.defaults}
+    found = entry(**arguments)
     primary = getattr(found, entry.primary)
     assert isinstance(primary, Estimate)
     assert np.all(np.asarray(primary.standard_error) > 0)
@@ -26,9 +26,17 @@ def test_every_experiment_runs_small(name):
 
 
 def test_unknown_names_and_arguments():
-    with pytest.raises(InvalidInput, match="received 'blok': choose one of block, block-explicit"):
+    with pytest.raises(InvalidInput, match="received 'blok': choose one of block, block_explicit"):
         simulate.experiment("blok")
     with pytest.raises(InvalidInput, match="received 'depth': it takes"):
-        simulate.experiment("block").run(depth=3)
+        simulate.experiment("block")(depth=3)
     with pytest.raises(InvalidInput, match="received 'residual'"):
-        simulate.experiment("depth-v3").run(residual=False)
+        simulate.experiment("v3")(residual=False)
+
+
+def test_signatures_show_what_may_be_set():
+    parameters = inspect.signature(simulate.experiment("v3")).parameters
+    assert "residual" not in parameters
+    assert parameters["hidden"].default == 2048
+    assert parameters["rate"].default == 0.01
+    assert "standard_error" in simulate.experiment("v3").arguments
