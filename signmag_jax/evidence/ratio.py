@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from .bootstrap import (
     ConfidenceInterval,
     Table,
     checked,
+    components,
     main_effect,
     percentiles,
     resample,
@@ -87,23 +89,25 @@ def ratio_of_means(
     windows = resample(rng, numerator.shape[1], replicates)
     above = resample(rng, numerator.shape[0], replicates)
     below = above if paired else resample(rng, denominator.shape[0], replicates)
-    top, bottom = weighted(numerator, above, windows), weighted(denominator, below, windows)
-    error = float(np.hypot(bottom.std(), floor))
+    error = math.hypot(math.sqrt(components(denominator).total), floor)
     reason = _why_unresolved(numerator, denominator, error, separation)
     if reason:
         return Ratio(None, reason)
-    ratio = float(numerator.mean() / denominator.mean())
+    centre = float(numerator.mean()), float(denominator.mean())
+    ratio = centre[0] / centre[1]
+    top, bottom = weighted(numerator, above, windows), weighted(denominator, below, windows)
+    spread = math.sqrt(_variance(numerator, denominator, ratio, paired))
+    raw = float((top - ratio * bottom).std())
+    shrink = spread / raw if raw > spread else 1.0
+    top, bottom = (c + shrink * (found - c) for c, found in zip(centre, (top, bottom), strict=True))
     low, high = percentiles(
-        _one_sided(top, bottom, float(denominator.mean())),
-        _ratio_effects(numerator, denominator, ratio, paired),
-        level,
+        _one_sided(top, bottom, centre[1]), _ratio_effects(numerator, denominator, ratio, paired), level
     )
     if not np.isfinite([low, high]).all():
         return Ratio(None, f"resamples of the denominator change sign within the {level:.0%} interval")
-    standard_error = float((top - ratio * bottom).std() / abs(denominator.mean()))
     count = min(units(numerator), units(denominator))
     estimate = Estimate(
-        ratio, standard_error, count, "1", "ratio of means, crossed bootstrap", provenance or {}
+        ratio, spread / abs(centre[1]), count, "1", "ratio of means, crossed bootstrap", provenance or {}
     )
     return Ratio(ConfidenceInterval(estimate, low, high, level))
 
@@ -147,6 +151,16 @@ def _ratio_effects(
     if paired:
         return [windows, main_effect(numerator.mean(axis=1) - ratio * denominator.mean(axis=1))]
     return [windows, main_effect(numerator.mean(axis=1)), main_effect(ratio * denominator.mean(axis=1))]
+
+
+def _variance(numerator: Table, denominator: Table, ratio: float, paired: bool) -> float:
+    """Variance of mean(numerator) − ratio · mean(denominator)."""
+    if paired:
+        return components(numerator - ratio * denominator).total
+    above, below = components(numerator), components(ratio * denominator)
+    cells = above.cells + below.cells
+    windows = main_effect(numerator.mean(axis=0) - ratio * denominator.mean(axis=0))[0]
+    return above.draws + below.draws + max(windows - cells, 0.0) + cells
 
 
 def _one_sided(
