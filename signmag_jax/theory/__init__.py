@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
 from .depth import Depth, chain, chain_ratios, depth_ratios
 from .enclosure import Ball, enclose
 from .energies import Block, block, cosine_squared, radial_fraction, transverse_ratio
@@ -19,13 +20,17 @@ from .theorems import (
     noise_matrix_radial_fraction,
     noise_to_flip_ratio,
     sign_cosine_squared,
+    transverse_ratio_expansion,
     transverse_ratio_limit,
+    transverse_ratio_rate_coefficient,
     transverse_ratio_root_coefficient,
 )
 from .width import finite_width_ratio, finite_width_saturation, finite_width_slope
 
 __all__ = [
+    "ACTIVATIONS",
     "LAWS",
+    "Activation",
     "Ball",
     "Block",
     "Depth",
@@ -46,6 +51,7 @@ __all__ = [
     "flip_amplification",
     "flip_matrix_radial_fraction",
     "flip_to_shift_ratio",
+    "leaky_relu",
     "matched_noise",
     "matched_shift",
     "noise_matrix_radial_fraction",
@@ -56,8 +62,11 @@ __all__ = [
     "pool_leverage",
     "radial_fraction",
     "sign_cosine_squared",
+    "smooth",
     "transverse_ratio",
+    "transverse_ratio_expansion",
     "transverse_ratio_limit",
+    "transverse_ratio_rate_coefficient",
     "transverse_ratio_root_coefficient",
 ]
 

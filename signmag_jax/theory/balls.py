@@ -9,6 +9,8 @@ from typing import Any
 
 from flint import arb, fmpq
 
+from signmag_jax.evidence import invalid
+
 
 def kappa(c: arb, v: arb) -> arb:
     """κ = √v(sin θ + (π−θ)cos θ)/(2π), cos θ = c/√v."""
@@ -81,12 +83,26 @@ def paper_transverse_ratio_as_printed(rate: fmpq) -> arb:
     return (1 - rate + rate * contraction) / (1 - 2 / arb.pi()) * (1 - contraction)
 
 
-def radial_fraction(perturbation: tuple[arb, arb], activation: str = "relu") -> arb:
-    """R = (E hδ)²/(E h² E δ²)."""
+def radial_fraction(
+    perturbation: tuple[arb, arb], activation: str = "relu", scale: fmpq | None = None
+) -> arb:
+    """R = (E hδ)²/(E h² E δ²); the scale drops out."""
+    del scale
+    only(activation, "relu", "identity")
     c, v = perturbation
     if activation == "identity":
         return (c - 1) ** 2 / (v + 1 - 2 * c)
     return 2 * (kappa(c, v) - arb(fmpq(1, 2))) ** 2 / energy(perturbation)
+
+
+def only(activation: str, *known: str) -> None:
+    """Refuse an activation that has no ball.
+
+    Raises:
+      InvalidInput: naming those that have one.
+    """
+    if activation not in known:
+        raise invalid(f"activation in {known} for an enclosure", activation, "choose one of these")
 
 
 def cosine_squared(perturbation: tuple[arb, arb]) -> arb:
@@ -136,8 +152,18 @@ _STEPS: dict[str, Callable[..., tuple[Any, arb]]] = {
 }
 
 
-def chain_ratios(rate: fmpq, depth: fmpq, chain: str = "plain", layers: str = "all") -> list[arb]:
-    """One ratio a layer."""
+def chain_ratios(
+    rate: fmpq,
+    depth: fmpq,
+    chain: str = "plain",
+    layers: str = "all",
+    activation: str = "relu",
+    scale: fmpq | None = None,
+) -> list[arb]:
+    """One ratio a layer, at unit scale."""
+    only(activation, "relu")
+    if scale is not None and scale != 1:
+        raise invalid("scale = 1 for an enclosure", str(scale), "leave it out")
     columns = []
     for pair in (flip(rate), matched(rate)):
         state, column = None, []
@@ -150,11 +176,15 @@ def chain_ratios(rate: fmpq, depth: fmpq, chain: str = "plain", layers: str = "a
 
 
 def depth_ratios(
-    rate: fmpq, depth: fmpq, residual: bool = False, activation: str = "relu", layers: str = "all"
+    rate: fmpq,
+    depth: fmpq,
+    residual: bool = False,
+    activation: str = "relu",
+    layers: str = "all",
+    scale: fmpq | None = None,
 ) -> list[arb]:
     """One ratio a layer."""
-    del activation
-    return chain_ratios(rate, depth, "residual" if residual else "plain", layers)
+    return chain_ratios(rate, depth, "residual" if residual else "plain", layers, activation, scale)
 
 
 def finite_width_slope(rate: fmpq) -> arb:

@@ -17,7 +17,8 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
 
-from .energies import RATE, check_moments, relu_block
+from .activations import Activation, find_activation
+from .energies import RATE, activated_block, check_moments, check_scale
 
 CHAINS = ("plain", "residual", "renormalised")
 LAYERS = ("all", "first")
@@ -54,19 +55,22 @@ def _choose(first_only: bool, index: Array, moments: Moments) -> Moments:
     return jax.tree.map(lambda p, u: jnp.where(index == 0, p, u), moments, _unperturbed(moments))
 
 
-def plain_step(moments: Moments, defect: Array) -> tuple[Array, Array]:
-    """(sine², transverse) after y ← normalise(relu(W y)), from the sine² before."""
-    q = jnp.sqrt(1 - defect)
-    out = relu_block(correlated(moments, q, defect))
-    return out.sine_squared, 2 * out.transverse
+def plain_step(
+    moments: Moments, defect: Array, activation: Activation, scale: ArrayLike
+) -> tuple[Array, Array]:
+    """(sine², transverse) after y ← normalise(φ(W y)), from the sine² before."""
+    out = activated_block(correlated(moments, jnp.sqrt(1 - defect), defect), activation, scale)
+    return out.sine_squared, out.transverse / out.signal
 
 
-def renormalised_step(moments: Moments, defect: Array) -> tuple[Array, Array]:
-    """(sine², transverse) after y ← normalise(y + W_down relu(W_up y)): no mean terms, W_down is fresh."""
+def renormalised_step(
+    moments: Moments, defect: Array, activation: Activation, scale: ArrayLike
+) -> tuple[Array, Array]:
+    """(sine², transverse) after y ← normalise(y + W_down φ(W_up y)): no mean terms, W_down is fresh."""
     q = jnp.sqrt(1 - defect)
-    out = relu_block(correlated(moments, q, defect))
+    out = activated_block(correlated(moments, q, defect), activation, scale)
     apart = defect / (1 + q)
-    along = -apart + out.alignment
+    along = out.alignment - apart
     energy = 2 * apart + out.energy
     transverse = energy - along**2 / (1 + out.signal)
     perturbed = 1 + out.signal + 2 * along + energy
@@ -83,38 +87,50 @@ class Stream(NamedTuple):
     mean_difference: Array
 
 
-def residual_step(moments: Moments, stream: Stream) -> Stream:
-    """y ← y + relu(W y/‖y‖): ReLU outputs have a positive mean, so cross terms with the stream remain."""
-    perturbed = stream.power + 2 * stream.along + stream.energy
-    transverse = stream.energy - stream.along**2 / stream.power
-    defect = transverse / perturbed
-    q = jnp.sqrt(1 - defect)
-    out = relu_block(correlated(moments, q, defect))
-    mean = 1 / jnp.sqrt(2 * jnp.pi)
-    growth = moments.drift * (2 + moments.drift) + moments.noise
-    shift = growth / (1 + jnp.sqrt(moments.v)) * mean
+def residual_step(moments: Moments, stream: Stream, activation: Activation, scale: ArrayLike) -> Stream:
+    """y ← y + φ(W y/‖y‖): outputs with a mean, as ReLU's, leave cross terms with the stream."""
+    defect = sine_of(stream)
+    out = activated_block(correlated(moments, jnp.sqrt(1 - defect), defect), activation, scale)
     return Stream(
-        power=stream.power + 0.5 + 2 * stream.mean * mean,
-        energy=stream.energy + out.energy + 2 * stream.mean_difference * shift,
-        along=stream.along + out.alignment + stream.mean * shift + stream.mean_difference * mean,
-        mean=stream.mean + mean,
-        mean_difference=stream.mean_difference + shift,
+        power=stream.power + out.signal + 2 * stream.mean * out.mean,
+        energy=stream.energy + out.energy + 2 * stream.mean_difference * out.mean_shift,
+        along=stream.along + out.alignment + stream.mean * out.mean_shift + stream.mean_difference * out.mean,
+        mean=stream.mean + out.mean,
+        mean_difference=stream.mean_difference + out.mean_shift,
     )
 
 
-def _normalised_chain(step: Callable[..., Any], moments: Moments, depth: int, first_only: bool) -> Depth:
+def transverse_of(stream: Stream) -> Array:
+    """E δ² − (E yδ)²/E y²."""
+    return stream.energy - stream.along**2 / stream.power
+
+
+def sine_of(stream: Stream) -> Array:
+    """1 − cos²(y, y')."""
+    return transverse_of(stream) / (stream.power + 2 * stream.along + stream.energy)
+
+
+def _normalised_chain(
+    step: Callable[..., Any],
+    moments: Moments,
+    depth: int,
+    first_only: bool,
+    activation: Activation,
+    scale: ArrayLike,
+) -> Depth:
     def layer(defect: Array, index: Array) -> tuple[Array, Depth]:
-        sine, transverse = step(_choose(first_only, index, moments), defect)
+        sine, transverse = step(_choose(first_only, index, moments), defect, activation, scale)
         return sine, Depth(sine, transverse)
 
     return jax.lax.scan(layer, jnp.zeros_like(moments.c), jnp.arange(depth))[1]
 
 
-def _residual_chain(moments: Moments, depth: int, first_only: bool) -> Depth:
+def _residual_chain(
+    moments: Moments, depth: int, first_only: bool, activation: Activation, scale: ArrayLike
+) -> Depth:
     def layer(stream: Stream, index: Array) -> tuple[Stream, Depth]:
-        stream = residual_step(_choose(first_only, index, moments), stream)
-        transverse = stream.energy - stream.along**2 / stream.power
-        return stream, Depth(transverse / (stream.power + 2 * stream.along + stream.energy), transverse)
+        stream = residual_step(_choose(first_only, index, moments), stream, activation, scale)
+        return stream, Depth(sine_of(stream), transverse_of(stream))
 
     zero = jnp.zeros_like(moments.c)
     return jax.lax.scan(layer, Stream(zero + 1, zero, zero, zero, zero), jnp.arange(depth))[1]
@@ -127,42 +143,54 @@ _CHAINS = {
 }
 
 
-@law(static=("depth", "chain", "layers"))
-def _chain(moments: Moments, depth: int, chain: str, layers: str) -> Depth:
+@law(static=("depth", "chain", "layers", "activation"))
+def _chain(
+    moments: Moments, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
+) -> Depth:
     broadcast = Moments(*jnp.broadcast_arrays(*moments))
-    return _CHAINS[chain](broadcast, depth, layers == "first")
+    return _CHAINS[chain](broadcast, depth, layers == "first", activation, jnp.asarray(scale))
 
 
-def chain(perturbation: HasMoments, depth: int, chain: str = "plain", layers: str = "all") -> Depth:
+def chain(
+    perturbation: HasMoments,
+    depth: int,
+    chain: str = "plain",
+    layers: str = "all",
+    activation: str | Activation = "relu",
+    scale: ArrayLike = 1.0,
+) -> Depth:
     """The exact, infinitely wide recursion of one chain under one perturbation.
 
-    plain:        y ← normalise(relu(W y)): q ← J(cq/√v); also V2, [W_up, ReLU, W_down, norm];
-    residual:     y ← y + relu(W y/‖y‖), never normalised, E y² = 1 at the start;
-    renormalised: y ← normalise(y + W_down relu(W_up y)), V3: q ← (q + √v J(cq/√v)/2)/√((3/2)(1 + v/2)).
+    plain:        y ← normalise(φ(W y)): for ReLU q ← J(cq/√v); also V2, [W_up, φ, W_down, norm];
+    residual:     y ← y + φ(W y/‖y‖), never normalised, E y² = 1 at the start;
+    renormalised: y ← normalise(y + W_down φ(W_up y)), V3: for ReLU
+                  q ← (q + √v J(cq/√v)/2)/√((3/2)(1 + v/2)).
 
     Args:
       perturbation: of every perturbed matrix (W, or W_up).
       depth: number of layers, at least 1.
       chain: "plain", "residual" or "renormalised".
       layers: perturb "all" layers or the "first".
+      activation: a name in `ACTIVATIONS` or an `Activation`.
+      scale: standard deviation of the clean pre-activations.
 
     Returns:
       `Depth` with the layers along the first axis; float64 NumPy for concrete moments.
 
     Raises:
-      InvalidInput: for an unknown chain or set of layers, or depth < 1.
+      InvalidInput: for an unknown chain, activation or set of layers, depth < 1, or scale <= 0.
     """
-    check_chain(depth, chain, layers)
-    moments = perturbation.moments()
+    check_chain(depth, chain, layers, scale)
+    chosen, moments = find_activation(activation), perturbation.moments()
     check_moments(moments)
-    return _chain(moments, depth, chain, layers)
+    return _chain(moments, int(depth), chain, layers, chosen.resolved(scale), scale)
 
 
-def check_chain(depth: int, chain: str, layers: str) -> None:
+def check_chain(depth: int, chain: str, layers: str, scale: ArrayLike) -> None:
     """Refuse what no chain is.
 
     Raises:
-      InvalidInput: for depth < 1 or not an integer, an unknown chain or set of layers.
+      InvalidInput: for depth < 1 or not an integer, an unknown chain or set of layers, scale <= 0.
     """
     if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
         raise invalid("depth is an integer >= 1", depth, "pass the number of layers")
@@ -170,22 +198,29 @@ def check_chain(depth: int, chain: str, layers: str) -> None:
         raise invalid(f"chain in {CHAINS}", chain, "choose one of these")
     if layers not in LAYERS:
         raise invalid(f"layers in {LAYERS}", layers, "choose one of these")
+    check_scale(scale)
 
 
 def depth_ratios(
-    rate: ArrayLike, depth: int, residual: bool = False, activation: str = "relu", layers: str = "all"
+    rate: ArrayLike,
+    depth: int,
+    residual: bool = False,
+    activation: str | Activation = "relu",
+    layers: str = "all",
+    scale: ArrayLike = 1.0,
 ) -> Real:
     """What sign flips cost over a magnitude shift of equal Frobenius norm, after each layer of a chain.
 
-    Plain: (1 − q²(flip))/(1 − q²(shift)) with q ← J(cq/√v); it falls with depth and is bounded.
+    Plain: (1 − q²(flip))/(1 − q²(shift)), for ReLU with q ← J(cq/√v); it falls with depth and is bounded.
     Residual: the ratio of the transverse energies of the unnormalised stream; it rises and is bounded.
 
     Args:
       rate: flip rate in (0, 1/2]; the shift has size 2√rate.
       depth: number of layers.
-      residual: y ← y + relu(W y/‖y‖) instead of y ← normalise(relu(W y)).
-      activation: "relu".
+      residual: y ← y + φ(W y/‖y‖) instead of y ← normalise(φ(W y)).
+      activation: a name in `ACTIVATIONS` or an `Activation`.
       layers: perturb "all" layers or the "first".
+      scale: standard deviation of the clean pre-activations; without effect for plain ReLU.
 
     Returns:
       One ratio a layer: shape (depth, *rate.shape). Traced rates outside (0, 1/2] give NaN.
@@ -195,25 +230,33 @@ def depth_ratios(
 
     Source: arXiv:2605.18933, section on depth, without its compounding.
     """
-    if activation != "relu":
-        raise invalid("activation in ('relu',)", activation, "choose one of these")
-    return chain_ratios(rate, depth, "residual" if residual else "plain", layers)
+    return chain_ratios(rate, depth, "residual" if residual else "plain", layers, activation, scale)
 
 
-def chain_ratios(rate: ArrayLike, depth: int, chain: str = "plain", layers: str = "all") -> Real:
+def chain_ratios(
+    rate: ArrayLike,
+    depth: int,
+    chain: str = "plain",
+    layers: str = "all",
+    activation: str | Activation = "relu",
+    scale: ArrayLike = 1.0,
+) -> Real:
     """`depth_ratios` for any chain of `chain`: sine² for normalised ones, transverse for "residual".
 
     V2 is "plain", V3 is "renormalised". Args, result and errors as in `depth_ratios`.
     """
-    check_chain(depth, chain, layers)
-    return _ratios(rate, int(depth), chain, layers)
+    check_chain(depth, chain, layers, scale)
+    return _ratios(rate, int(depth), chain, layers, find_activation(activation).resolved(scale), scale)
 
 
-@law(static=("depth", "chain", "layers"), domain={"rate": RATE})
-def _ratios(rate: ArrayLike, depth: int, chain: str, layers: str) -> Array:
+@law(static=("depth", "chain", "layers", "activation"), domain={"rate": RATE})
+def _ratios(
+    rate: ArrayLike, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
+) -> Array:
     p = jnp.asarray(rate)
     pair = [SignFlip(p).moments(), MagnitudeShift(2 * jnp.sqrt(p)).moments()]
-    flip, shift = (_CHAINS[chain](m, depth, layers == "first") for m in pair)
+    size = jnp.asarray(scale)
+    flip, shift = (_CHAINS[chain](m, depth, layers == "first", activation, size) for m in pair)
     if chain == "residual":
         return flip.transverse / shift.transverse
     return flip.sine_squared / shift.sine_squared

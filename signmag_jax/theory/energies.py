@@ -12,8 +12,9 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
 
-from .kernel import gap
+from .activations import ACTIVATIONS, Activation, Pair, find_activation
 
+SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
 RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
 
 
@@ -31,6 +32,8 @@ class Block(NamedTuple):
         in which the scale of w' drops out. In `transverse` it does not.
       signal: E h².
       alignment: E hδ, signed.
+      mean: E h.
+      mean_shift: E δ.
     """
 
     energy: Any
@@ -40,27 +43,23 @@ class Block(NamedTuple):
     sine_squared: Any
     signal: Any
     alignment: Any
+    mean: Any
+    mean_shift: Any
 
 
 def relu_block(moments: Moments) -> Block:
-    """The ReLU block without cancellation, for use inside a law.
+    """The ReLU block at unit scale, for use inside a law.
 
     With g the gap: energy (drift² + noise)/2 − g/π, radial (drift + g/π)²/2,
     transverse noise/2 − c·g/π − g²/(2π²).
     """
-    c, noise = moments.c, not_negative(moments.noise)
-    v = c**2 + noise
-    half = gap(c, noise) / jnp.pi
-    energy = (moments.drift**2 + noise) / 2 - half
-    transverse = noise / 2 - c * half - half**2 / 2
-    return assemble(energy, transverse, (moments.drift + half) / 2, jnp.full_like(v, 0.5), v / 2)
+    return activated_block(moments, ACTIVATIONS["relu"], 1.0)
 
 
-def identity_block(moments: Moments) -> Block:
-    """The block without an activation: energy drift² + noise, radial drift², transverse noise."""
-    noise = not_negative(moments.noise)
-    energy = moments.drift**2 + noise
-    return assemble(energy, noise, moments.drift, jnp.ones_like(energy), moments.c**2 + noise)
+def activated_block(moments: Moments, activation: Activation, scale: Any) -> Block:
+    """The block of any activation at any pre-activation standard deviation, for use inside a law."""
+    pair = activation.pair(moments._replace(noise=not_negative(moments.noise)), scale)
+    return assemble(pair)
 
 
 def not_negative(noise: Array) -> Array:
@@ -68,50 +67,70 @@ def not_negative(noise: Array) -> Array:
     return jnp.where(noise < 0, 0 * noise, noise)
 
 
-def assemble(energy: Array, transverse: Array, alignment: Array, signal: Array, perturbed: Array) -> Block:
-    """The derived quantities; `perturbed` is E h'²."""
-    radial = alignment**2 / signal
+def assemble(pair: Pair) -> Block:
+    """The quantities that follow from a pair's moments."""
+    energy, perturbed = pair.energy, pair.perturbed
+    radial = pair.alignment**2 / pair.signal
     some, alive = energy > 0, perturbed > 0
     fraction = jnp.where(some, radial / jnp.where(some, energy, jnp.ones_like(energy)), 0 * energy)
     # A vanished h' has lost every direction: its sine is that of a right angle.
-    sine = jnp.where(
-        alive, transverse / jnp.where(alive, perturbed, jnp.ones_like(perturbed)), 1 + 0 * perturbed
+    safe = jnp.where(alive, perturbed, jnp.ones_like(perturbed))
+    sine = jnp.where(alive, pair.transverse / safe, 1 + 0 * perturbed)
+    return Block(
+        energy,
+        radial,
+        pair.transverse,
+        fraction,
+        sine,
+        pair.signal,
+        pair.alignment,
+        pair.mean,
+        pair.mean_shift,
     )
-    return Block(energy, radial, transverse, fraction, sine, signal, alignment)
-
-
-_BLOCKS = {"relu": relu_block, "identity": identity_block}
-ACTIVATIONS = tuple(_BLOCKS)
 
 
 @law(static=("activation",))
-def _block(moments: Moments, activation: str) -> Block:
-    return _BLOCKS[activation](moments)
+def _block(moments: Moments, activation: Activation, scale: ArrayLike) -> Block:
+    return activated_block(Moments(*jnp.broadcast_arrays(*moments)), activation, jnp.asarray(scale))
 
 
-def block(perturbation: HasMoments, activation: str = "relu") -> Block:
+def block(perturbation: HasMoments, activation: str | Activation = "relu", scale: ArrayLike = 1.0) -> Block:
     """Energies of one infinitely wide block under a perturbation of its first layer.
 
-    h = φ(z), h' = φ(z') with (z, z') centred Gaussian of covariance [[1, c], [c, v]]; a Gaussian layer
-    that follows keeps the split exactly.
+    h = φ(z), h' = φ(z') with (z, z') centred Gaussian of covariance scale²·[[1, c], [c, v]]; a Gaussian
+    layer that follows keeps the split exactly.
 
     Args:
       perturbation: anything with `moments()`; array moments give arrays.
-      activation: "relu" or "identity".
+      activation: a name in `ACTIVATIONS` or an `Activation` of your own.
+      scale: standard deviation of the clean pre-activations. For the ReLU family only a factor.
 
     Returns:
-      `Block`, in units of the clean pre-activation variance; float64 NumPy for concrete moments.
+      `Block`; float64 NumPy for concrete moments.
 
     Raises:
-      InvalidInput: for an unknown activation or moments that no pair of variables can have.
+      InvalidInput: for an unknown activation, a scale that is not positive, or moments that no pair of
+        variables can have.
 
-    Source: arXiv:2605.18933, section 4; degree-1 arc-cosine kernel.
+    Source: arXiv:2605.18933, section 4; arc-cosine kernels of degree 1 and 2.
     """
     moments = perturbation.moments()
-    if activation not in _BLOCKS:
-        raise invalid(f"activation in {sorted(_BLOCKS)}", activation, "choose one of these")
+    chosen = find_activation(activation)
+    check_scale(scale)
     check_moments(moments)
-    return _block(moments, activation)
+    return _block(moments, chosen.resolved(scale), scale)
+
+
+def check_scale(scale: ArrayLike) -> None:
+    """Refuse a concrete scale that is not one positive number.
+
+    Raises:
+      InvalidInput: naming it.
+    """
+    if not is_traced(scale):
+        if np.ndim(scale) != 0:
+            raise invalid("scale is one number", np.shape(scale), "call once for each scale")
+        SCALE.require("scale", scale)
 
 
 def check_moments(moments: Moments) -> None:
@@ -131,14 +150,16 @@ def check_moments(moments: Moments) -> None:
         )
 
 
-def radial_fraction(perturbation: HasMoments, activation: str = "relu") -> Real:
+def radial_fraction(
+    perturbation: HasMoments, activation: str | Activation = "relu", scale: ArrayLike = 1.0
+) -> Real:
     """R = (E hδ)²/(E h² E δ²): the share of the error that points along the signal, and is normalised away.
 
     Args and errors as in `block`.
 
     Source: arXiv:2605.18933, Theorem 4.
     """
-    return block(perturbation, activation).radial_fraction
+    return block(perturbation, activation, scale).radial_fraction
 
 
 def cosine_squared(perturbation: HasMoments) -> Real:
@@ -146,7 +167,16 @@ def cosine_squared(perturbation: HasMoments) -> Real:
 
     Source: arXiv:2605.18933, Theorem 4 (2/π for the sign quantiser).
     """
-    return 1 - block(perturbation, "identity").sine_squared
+    moments = perturbation.moments()
+    check_moments(moments)
+    return _cosine_squared(moments)
+
+
+@law()
+def _cosine_squared(moments: Moments) -> Array:
+    # Not 1 − sin²: near half of the signs flipped, c² is all that is left.
+    v = moments.c**2 + not_negative(moments.noise)
+    return moments.c**2 / jnp.where(v > 0, v, jnp.ones_like(v))
 
 
 @law(domain={"rate": RATE})

@@ -5,6 +5,8 @@ With (z, z') centred Gaussian of covariance [[1, c], [c, v]] and cos θ = c/√v
 order in θ. Everything that cancels in κ − ½ or v/2 − 2κ² is kept in `drift`, `noise` and g.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -81,3 +83,40 @@ def _gap_jvp(primals: tuple[Real, Real], tangents: tuple[Real, Real]) -> tuple[R
     along_c = -angle_minus_sine_cosine(angle(c, noise))
     along_noise = safe_sqrt(noise) / (2 * safe)
     return gap(c, noise), along_c * tangents[0] + along_noise * tangents[1]
+
+
+def second_angle_function(theta: Real) -> Real:
+    """3 sin θ cos θ − θ(1 + 2cos²θ) to full relative accuracy on [0, π]; −4θ⁵/15 for small θ.
+
+    Its derivative is −4 sin θ (sin θ − θ cos θ), and its power series in x = 2θ is
+    Σ (−1)^k x^(2k+1)/2·(3/(2k+1)! − 1/(2k)!), k >= 2.
+    """
+    small = theta < 0.6
+    x = jnp.where(small, 2 * theta, jnp.zeros_like(theta))
+    total = jnp.zeros_like(x)
+    for k in range(TERMS + 1, 1, -1):
+        term = (-1) ** k * (3 / math.factorial(2 * k + 1) - 1 / math.factorial(2 * k)) / 2
+        total = total * x**2 + term
+    direct = 3 * jnp.sin(theta) * jnp.cos(theta) - theta * (1 + 2 * jnp.cos(theta) ** 2)
+    return jnp.where(small, x**5 * total, direct)
+
+
+@jax.custom_jvp
+def second_gap(c: Real, noise: Real) -> Real:
+    """g₂ = v(3 sin θ cos θ − θ(1 + 2cos²θ)) <= 0: the degree-2 arc-cosine kernel's own gap.
+
+    Derivatives exist everywhere: ∂g₂/∂noise = f − 2cos θ·(sin θ − θ cos θ) and
+    ∂g₂/∂c = 2c·f + 4√v sin²θ·(sin θ − θ cos θ), with f = g₂/v.
+    """
+    return (c**2 + noise) * second_angle_function(angle(c, noise))
+
+
+@second_gap.defjvp
+def _second_gap_jvp(primals: tuple[Real, Real], tangents: tuple[Real, Real]) -> tuple[Real, Real]:
+    c, noise = primals
+    v = c**2 + noise
+    theta = angle(c, noise)
+    f, first = second_angle_function(theta), sine_minus_angle_cosine(theta)
+    along_c = 2 * c * f + 4 * safe_sqrt(v) * jnp.sin(theta) ** 2 * first
+    along_noise = f - 2 * jnp.cos(theta) * first
+    return v * f, along_c * tangents[0] + along_noise * tangents[1]

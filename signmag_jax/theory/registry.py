@@ -11,6 +11,7 @@ from signmag_jax.evidence import Estimate, SignmagError, invalid
 from signmag_jax.evidence.domain import Interval
 
 from . import depth, energies, outliers, paper, rows, theorems, width
+from .activations import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Law:
 
 COUNT = Interval(1.0, fix="pass a positive integer")
 FLAG = (False, True)
+ACTIVATED = {"activation": tuple(ACTIVATIONS), "scale": energies.SCALE}
 CHAIN = {"rate": energies.RATE, "depth": COUNT}
 
 _ALL = [
@@ -96,10 +98,17 @@ _ALL = [
     ),
     Law("transverse_ratio_limit", theorems.transverse_ratio_limit, {}, "Theorem 3"),
     Law("transverse_ratio_root_coefficient", theorems.transverse_ratio_root_coefficient, {}, "Theorem 3"),
+    Law("transverse_ratio_rate_coefficient", theorems.transverse_ratio_rate_coefficient, {}, "Theorem 3"),
+    Law(
+        "transverse_ratio_expansion",
+        theorems.transverse_ratio_expansion,
+        {"rate": energies.RATE},
+        "Theorem 3",
+    ),
     Law(
         "radial_fraction",
         energies.radial_fraction,
-        {"perturbation": None, "activation": energies.ACTIVATIONS},
+        {"perturbation": None, **ACTIVATED},
         "Theorem 4",
     ),
     Law("cosine_squared", energies.cosine_squared, {"perturbation": None}, "Theorem 4"),
@@ -126,14 +135,24 @@ _ALL = [
     Law(
         "depth_ratios",
         depth.depth_ratios,
-        {**CHAIN, "residual": FLAG, "activation": ("relu",), "layers": depth.LAYERS},
+        {
+            **CHAIN,
+            "residual": FLAG,
+            "layers": depth.LAYERS,
+            **ACTIVATED,
+        },
         "depth recursion",
         "recursion",
     ),
     Law(
         "chain_ratios",
         depth.chain_ratios,
-        {**CHAIN, "chain": depth.CHAINS, "layers": depth.LAYERS},
+        {
+            **CHAIN,
+            "chain": depth.CHAINS,
+            "layers": depth.LAYERS,
+            **ACTIVATED,
+        },
         "depth recursion, V2 and V3",
         "recursion",
     ),

@@ -54,6 +54,32 @@ def transverse_ratio_root_coefficient() -> np.float64:
     return np.float64(-4 / (3 * math.pi) * (1 - math.sqrt(1 - 2 / math.pi)))
 
 
+def transverse_ratio_rate_coefficient() -> np.float64:
+    """The coefficient of p in A(p)/A(0⁺): −1 − k²s(1 − s) − 2kbs, k = 4/(3π), b = √(2/π), s = √(1 − b²).
+
+    From T_flip = 2p[1 − k√p − p + …] and T_shift = 2ps²[1 − ks√p + 2kbs·p + …].
+
+    Source: Theorem 3, continued.
+    """
+    k, b = 4 / (3 * math.pi), math.sqrt(2 / math.pi)
+    s = math.sqrt(1 - b**2)
+    return np.float64(-1 - k**2 * s * (1 - s) - 2 * k * b * s)
+
+
+@law(domain={"rate": RATE})
+def transverse_ratio_expansion(rate: ArrayLike) -> Float[Array, "..."]:
+    """π/(π−2)·[1 + a√p + b·p], the expansion of A(p) that leaves O(p^{3/2}).
+
+    Args:
+      rate: flip rate in (0, 1/2].
+
+    Source: Theorem 3, corrected and continued.
+    """
+    p = jnp.asarray(rate)
+    first, second = transverse_ratio_root_coefficient(), transverse_ratio_rate_coefficient()
+    return jnp.pi / (jnp.pi - 2) * (1 + float(first) * jnp.sqrt(p) + float(second) * p)
+
+
 def depth_floor() -> np.float64:
     """Limit of the plain chain's ratio for p → 0 after L → ∞: (π/(π − 2))^(2/3)."""
     return np.float64((math.pi / (math.pi - 2)) ** (2 / 3))

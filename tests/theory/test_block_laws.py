@@ -120,6 +120,13 @@ def test_limit_and_root_coefficient_as_rates():
     assert np.polyfit(np.log(rates), np.log(wrong), 1)[0] == pytest.approx(0.5, abs=0.02)
 
 
+def test_expansion_leaves_the_power_three_halves():
+    assert theory.transverse_ratio_rate_coefficient() == pytest.approx(-1.4514, abs=5e-5)
+    rates = np.logspace(-7, -4, 13)
+    remainder = np.abs(theory.transverse_ratio(rates) - theory.transverse_ratio_expansion(rates))
+    assert np.polyfit(np.log(rates), np.log(remainder), 1)[0] == pytest.approx(1.5, abs=0.05)
+
+
 def test_finite_change_ignores_the_scale_that_the_linear_one_keeps():
     base = Ternarize(0.6, 1.0).moments()
     for scale in (0.5, 3.0):

@@ -23,11 +23,11 @@ def digits_of(ball):
     return -math.log10(Decimal(ball.radius) / abs(Decimal(ball.midpoint)))
 
 
-def check(name, relative=1e-12, **arguments):
+def check(name, relative=1e-12, absolute=0.0, **arguments):
     value, balls = theory.LAWS[name](**arguments), theory.enclose(name, **arguments)
     for number, ball in zip(np.atleast_1d(value), balls if isinstance(balls, list) else [balls], strict=True):
         assert digits_of(ball) >= 30
-        assert float(number) == pytest.approx(float(ball), rel=relative, abs=0)
+        assert float(number) == pytest.approx(float(ball), rel=relative, abs=absolute)
 
 
 @given(rates)
@@ -37,7 +37,8 @@ def test_laws_of_the_rate(rate):
     check("flip_to_shift_ratio", rate=rate)
     check("finite_width_slope", rate=rate)
     for perturbation in (SignFlip(rate), MagnitudeShift(rate), MagnitudeNoise(rate), Ternarize(rate, 0.5)):
-        check("radial_fraction", perturbation=perturbation)
+        # Where the alignment of an error passes through 0, only its absolute accuracy is left.
+        check("radial_fraction", absolute=1e-15, perturbation=perturbation)
         check("cosine_squared", perturbation=perturbation)
 
 
