@@ -9,9 +9,10 @@ from signmag_jax.perturb import MagnitudeShift, SignFlip
 
 from .claim import Claim, Evidence
 from .published import row as published_row
-from .supply import Supply, component, exact, found, printed
+from .supply import Supply, component, exact, extrapolated, found, printed
 
 WIDTH = 512
+NARROW_WIDTH = 256
 RATE = 0.01
 LAYERS = 6
 DECIMALS = 4
@@ -22,9 +23,11 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
     """Plain and residual ReLU chains, the chain that is called SiLU, and the compounding conjecture."""
     for chain in SECTIONS:
         for layer in range(1, LAYERS + 1):
-            yield _chain(chain, "relu", layer, found(simulated, f"depth.{chain}.relu.{layer}"))
+            yield _chain(chain, "relu", layer, found(simulated, f"depth.{chain}.relu.{WIDTH}.{layer}"))
+        for layer in range(1, LAYERS + 1):
+            yield _recursion(chain, layer, _infinite(simulated, chain, layer))
     for layer in range(1, LAYERS + 1):
-        yield _chain("plain", "silu", layer, found(simulated, f"depth.plain.silu.{layer}"))
+        yield _chain("plain", "silu", layer, found(simulated, f"depth.plain.silu.{WIDTH}.{layer}"))
     yield _compounding()
 
 
@@ -70,6 +73,26 @@ def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
     )
 
 
+def _infinite(simulated: Mapping[str, Evidence], chain: str, layer: int) -> Supply:
+    widths = (NARROW_WIDTH, WIDTH)
+    return extrapolated(*((n, found(simulated, f"depth.{chain}.relu.{n}.{layer}")) for n in widths))
+
+
+def _recursion(chain: str, layer: int, simulated: Supply) -> Claim:
+    rival, meaning = _rival(chain, "relu", layer)
+    return Claim(
+        name=f"depth.{chain}.exact.L={layer}",
+        claimant="ours",
+        source="depth recursion, infinite width",
+        statement=f"C_{layer} of the {chain} ReLU chain at p = {RATE:g} is that of the exact recursion.",
+        routes={"predicted": _predicted(chain, "relu", layer), "simulated": simulated},
+        compare=(("predicted", "simulated"),),
+        rival=lambda: rival,
+        rival_is=meaning,
+        proofs=("depth",) if chain == "plain" else ("residual_depth",),
+    )
+
+
 def _rival(chain: str, activation: str, layer: int) -> tuple[float, str]:
     relu = theory.depth_ratios(RATE, LAYERS, residual=chain == "residual")
     if activation == "silu":
@@ -87,7 +110,7 @@ def _note(activation: str) -> str:
             "Predicted: a linear network at infinite width. Pre-activations of deviation 1/√m make "
             "SiLU z/2: these runs test no nonlinearity."
         )
-    return "Predicted: the infinite-width recursion; the comparison is at the paper's own width."
+    return "Predicted: infinite width. Compared at the paper's own width; see the rows on the recursion."
 
 
 def _compounding() -> Claim:
@@ -98,5 +121,5 @@ def _compounding() -> Claim:
         statement="The ratio is bounded in depth, in plain and in residual chains: it cannot compound.",
         routes={},
         kind="proof",
-        proofs=("depth",),
+        proofs=("depth", "residual_depth"),
     )

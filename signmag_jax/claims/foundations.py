@@ -8,11 +8,16 @@ from collections.abc import Iterator
 import sympy as sp
 
 from signmag_jax import theory
+from signmag_jax.perturb import SignFlip
+from signmag_jax.theory.symbolic import block
 from signmag_jax.theory.symbolic import outliers as symbolic
 
 from .claim import Claim
 from .published import figures
 from .supply import exact, printed
+
+# A correlation away from the ends, where the kernel is neither 0 nor ½.
+KERNEL_RATE = 0.2
 
 
 def rows() -> Iterator[Claim]:
@@ -35,7 +40,11 @@ def rows() -> Iterator[Claim]:
         claimant="paper",
         source="Theorem 3",
         statement="E relu(z) relu(z') is the degree-1 arc-cosine kernel.",
-        routes={},
+        routes={
+            "published": exact(_textbook_kernel, name="√v (sin θ + (π − θ) cos θ)/(2π)"),
+            "predicted": exact(_numeric_kernel, name="½ + E h(h' − h) of the numeric block"),
+        },
+        compare=(("published", "predicted"),),
         kind="proof",
         proofs=("arccos_kernel",),
     )
@@ -50,6 +59,14 @@ def rows() -> Iterator[Claim]:
     )
     yield _single_flip()
     yield _identity()
+
+
+def _textbook_kernel() -> float:
+    return float(block.kappa(1 - 2 * sp.Rational(str(KERNEL_RATE)), sp.Integer(1)).evalf(20))
+
+
+def _numeric_kernel() -> float:
+    return 0.5 + float(theory.block(SignFlip(KERNEL_RATE)).alignment)
 
 
 def _single_flip() -> Claim:

@@ -162,7 +162,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) that every ledger satisfies."""
-    return json.loads(resources.files(__package__).joinpath("ledger.schema.json").read_text())
+    return json.loads(resources.files("signmag_jax.claims").joinpath("ledger.schema.json").read_text())
 
 
 __all__ = ["Verdict", "assemble", "failed", "fill", "read", "save", "schema", "summary"]

@@ -72,7 +72,7 @@ def _depth(chain: str, simulated: Mapping[str, Evidence]) -> dict[str, Any]:
         "predicted": np.asarray(predicted).tolist(),
         "published": {"depth": layers, "value": table["C_L"], "standard_error": table["se"]},
         "simulated": _points(
-            ("depth", layer, simulated.get(f"depth.{chain}.relu.{layer}")) for layer in layers
+            ("depth", layer, simulated.get(f"depth.{chain}.relu.{depth.WIDTH}.{layer}")) for layer in layers
         ),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def _claim(
     )
 
 
-def _published(column: str, law: Callable[[float, int], float]) -> Callable[[], Evidence]:
+def _published(column: str, law: Callable[[Any, Any], Any]) -> Callable[[], Evidence]:
     def supply() -> Estimate:
         table = figures()["proposition_1"]["rows"]
         ratios = np.array([row[column] / float(law(row["p"], row["m"])) for row in table])

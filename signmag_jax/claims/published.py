@@ -16,7 +16,7 @@ PAPER = "arXiv:2605.18933"
 @cache
 def figures() -> dict[str, Any]:
     """The content of `published.json`."""
-    return json.loads(resources.files(__package__).joinpath("published.json").read_text())
+    return json.loads(resources.files("signmag_jax.claims").joinpath("published.json").read_text())
 
 
 def figure(

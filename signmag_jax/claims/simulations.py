@@ -23,7 +23,7 @@ Results = dict[str, Evidence]
 Pairs = Iterator[tuple[str, Estimate]]
 Part = tuple[str, Callable[[dict[str, Any]], Pairs]]
 # A matrix of thousands of rows is its own average: few networks and inputs suffice for its rows' cosine.
-ROW_NETWORKS = 8
+ROW_NETWORKS = 4
 FEW_INPUTS = 8
 
 
@@ -52,8 +52,12 @@ def _parts(level: Level) -> Iterator[Part]:
         yield f"theorem_4.{width}", partial(_quantizers, width, level.paper_networks)
     yield "proposition_1", partial(_proposition_1, level.paper_networks)
     for chain in depth.SECTIONS:
-        yield f"depth.{chain}.relu", partial(_depth, chain, "relu", level.depth_networks)
-    yield "depth.plain.silu", partial(_depth, "plain", "silu", level.depth_networks)
+        for width in (depth.NARROW_WIDTH, depth.WIDTH):
+            yield f"depth.{chain}.relu.{width}", partial(_depth, chain, "relu", width, level.depth_networks)
+    yield (
+        f"depth.plain.silu.{depth.WIDTH}",
+        partial(_depth, "plain", "silu", depth.WIDTH, level.depth_networks),
+    )
 
 
 def _block(width: int, networks: int, common: dict[str, Any]) -> Pairs:
@@ -94,9 +98,9 @@ def _proposition_1(networks: int, common: dict[str, Any]) -> Pairs:
     yield "proposition_1.transverse_ratio", scaled(found.transverse_ratio, 1 - rate)
 
 
-def _depth(chain: str, activation: str, networks: int, common: dict[str, Any]) -> Pairs:
+def _depth(chain: str, activation: str, width: int, networks: int, common: dict[str, Any]) -> Pairs:
     found = simulate.depth(
-        depth.WIDTH,
+        width,
         depth.RATE,
         depth.LAYERS,
         residual=chain == "residual",
@@ -106,7 +110,7 @@ def _depth(chain: str, activation: str, networks: int, common: dict[str, Any]) -
         **common,
     )
     for layer in range(depth.LAYERS):
-        yield f"depth.{chain}.{activation}.{layer + 1}", pick(found.transverse_ratio, layer)
+        yield f"depth.{chain}.{activation}.{width}.{layer + 1}", pick(found.transverse_ratio, layer)
 
 
 def _under(common: dict[str, Any], name: str) -> dict[str, Any]:

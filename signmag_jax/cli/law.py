@@ -61,7 +61,8 @@ def law(
     estimate = theory.estimate(found, **arguments)
     result = {"law": found.name, "formula": found.doc, "source": found.source, **estimate.to_json()}
     if digits is not None:
-        result["enclosure"] = theory.enclose(found.name, digits=digits, **_exact(given)).to_json()
+        balls = theory.enclose(found.name, digits=digits, **_exact(given, arguments))
+        result["enclosure"] = [_ball(ball) for ball in balls] if isinstance(balls, list) else _ball(balls)
     if plot is not None:
         _plot(found, arguments, estimate, plot)
         remark(f"Written: {plot}", quiet=quiet)
@@ -135,7 +136,11 @@ def _number_or_name(text: str) -> float | str:
         return text
 
 
-def _exact(given: dict[str, Any]) -> dict[str, Any]:
+def _ball(ball: Any) -> dict[str, str]:
+    return {"midpoint": ball.midpoint, "radius": ball.radius}
+
+
+def _exact(given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as the exact decimals that were typed: 0.01 is one hundredth, not its nearest float."""
     from fractions import Fraction
 
@@ -146,9 +151,8 @@ def _exact(given: dict[str, Any]) -> dict[str, Any]:
             if more:
                 raise typer.BadParameter(f"--digits encloses one value: give one --{key}")
             exact[key] = value
-    return exact | {
-        key: given[key] for key in ("depth", "residual", "chain", "layers", "activation") if key in given
-    }
+    typed = ("perturbation", "depth", "residual", "chain", "layers", "activation")
+    return exact | {key: arguments[key] for key in typed if key in arguments}
 
 
 def _print(result: dict[str, Any], arguments: dict[str, Any]) -> None:
@@ -162,8 +166,9 @@ def _print(result: dict[str, Any], arguments: dict[str, Any]) -> None:
             say(f"{axis} = {place:.6g}: {_written(value)}")
     else:
         say(_written(values))
-    if "enclosure" in result and result["enclosure"] is not None:
-        say(f"enclosed: {result['enclosure']['midpoint']} ± {result['enclosure']['radius']}")
+    balls = result.get("enclosure") or []
+    for ball in balls if isinstance(balls, list) else [balls]:
+        say(f"enclosed: {ball['midpoint']} ± {ball['radius']}")
 
 
 def _written(value: Any) -> str:

