@@ -41,7 +41,8 @@ theta, t = sp.symbols("theta phi", real=True)
 r = sp.Symbol("r", positive=True)
 gauss = sp.exp(-(r**2) / 2)
 start = -sp.pi / 2
-turn = (r, 0, sp.oo), (t, start, start + 2 * sp.pi)
+whole = (t, start, start + 2 * sp.pi)
+turn = (r, 0, sp.oo), whole
 fifth = sp.Integral(r**5 * gauss, (r, 0, sp.oo))
 
 
@@ -114,7 +115,7 @@ def _kernel(proof: Proof, radial: Fact, powers: tuple[int, int], primitive: sp.E
         sp.Integral(size * r**5 * gauss * bars / (2 * sp.pi), *turn),
         Polar(z, u, r, t, start),
     )
-    chain.step("separate", size * fifth * sp.Integral(bars, turn[1]) / (2 * sp.pi), Product())
+    chain.step("separate", size * fifth * sp.Integral(bars, whole) / (2 * sp.pi), Product())
     arc = (theta - sp.pi / 2, sp.pi / 2) if right else (start, sp.pi / 2)
     cuts = (start, *arc, theta + sp.pi / 2, 3 * sp.pi / 2) if right else (*arc, 3 * sp.pi / 2)
     chain.step(

@@ -97,6 +97,7 @@ def _many_flips(proof: Proof, variance: sp.Expr) -> None:
     kappa, bend, shift = sp.symbols("kappa bend delta", real=True)
     slope = proof.start("κ'(q)", sp.Derivative(_kernel(share, sp.acos(1 - 2 * share)), share))
     slope.step("differentiate", -(sp.pi - sp.acos(1 - 2 * share)) / sp.pi, Differentiate())
+    slope.lemma("slope of κ")
     second = proof.start("κ''(q)", sp.Derivative(slope.value, share))
     second.step("differentiate", 1 / (sp.pi * sp.sqrt(share * (1 - share))), Differentiate())
     at_rate = second.branch()

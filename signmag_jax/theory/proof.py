@@ -61,8 +61,8 @@ class ProofResult:
         for number, step in enumerate(self.steps):
             mark = "" if step.ok else "  FAILED"
             lines.append(f"{number:3d}. {step.name}  [{step.kind}]{mark}")
-            lines.append(f"       {sp.sstr(step.lhs)}")
-            lines.append(f"     {_RELATION.get(step.kind, '=')} {sp.sstr(step.rhs)}")
+            lines.append(f"       {_text(step.lhs)}")
+            lines.append(f"     {_RELATION.get(step.kind, '=')} {_text(step.rhs)}")
         if self.failure:
             lines.append(self.failure)
         return "\n".join([*lines, "", self.summary, ""])
@@ -80,9 +80,7 @@ class ProofResult:
             mark = "" if step.ok else r" \textbf{FAILED}"
             relation = _LATEX_RELATION.get(step.kind, "=")
             lines.append(rf"\item {_plain(step.name)} \emph{{({_plain(step.kind)})}}{mark}")
-            lines.append(
-                rf"\begin{{dmath*}} {sp.latex(step.lhs)} {relation} {sp.latex(step.rhs)} \end{{dmath*}}"
-            )
+            lines.append(rf"\begin{{dmath*}} {_latex(step.lhs)} {relation} {_latex(step.rhs)} \end{{dmath*}}")
         lines.append(r"\end{enumerate}")
         if self.failure:
             lines.append(_plain(self.failure))
@@ -98,6 +96,15 @@ _PREAMBLE = "\n".join(
         r"\begin{document}",
     ]
 )
+
+
+# Sorting terms makes SymPy try to evaluate the integrals in them, which takes seconds a line.
+def _text(expr: sp.Basic) -> str:
+    return sp.sstr(expr, order="none")
+
+
+def _latex(expr: sp.Basic) -> str:
+    return sp.latex(expr, order="none")
 
 
 def _plain(text: str) -> str:
