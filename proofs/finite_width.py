@@ -15,7 +15,13 @@ from signmag_jax.theory.rules import (
     SplitLine,
     Using,
 )
-from signmag_jax.theory.symbolic import saturation_coefficient, share_mean, share_variance, width_coefficient
+from signmag_jax.theory.symbolic import (
+    flip_energy_expansion,
+    saturation_coefficient,
+    share_mean,
+    share_variance,
+    width_coefficient,
+)
 from signmag_jax.theory.symbolic.gaussian import expectation, normal_density
 from signmag_jax.theory.symbolic.symbols import rate, root_rate, width
 
@@ -139,6 +145,7 @@ def _single_flips(proof: Proof) -> None:
     cost = proof.start("1 − J(1 − 2s²)", 1 - 2 * _kernel(s**2, angle.origin))
     cost.step("double angle", 1 - 2 * _kernel(s**2, angle.value), Using(angle.fact))
     cost.step("small amplitudes", 2 * s**2 - 8 * s**3 / (3 * sp.pi), Series(s, 4))
+    cost.conclude("cost of a small flip", flip_energy_expansion(s))
 
     density = normal_density(w)
     cube = proof.start("E|g|³", expectation(sp.Abs(w) ** 3, w))

@@ -47,6 +47,7 @@ from .outliers import (
     flip_amplification,
     flip_amplification_expansion,
     flip_energy,
+    flip_energy_expansion,
     paper_flip_amplification,
 )
 from .perturbations import (
@@ -84,6 +85,7 @@ __all__ = [
     "flip_amplification",
     "flip_amplification_expansion",
     "flip_energy",
+    "flip_energy_expansion",
     "flip_radial_fraction",
     "flip_rows_coefficient",
     "flip_to_shift",

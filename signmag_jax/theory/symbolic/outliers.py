@@ -11,6 +11,11 @@ def flip_energy(alpha: sp.Expr = amplitude) -> sp.Expr:
     return 1 - cosine_map(1 - 2 * alpha**2)
 
 
+def flip_energy_expansion(alpha: sp.Expr = amplitude) -> sp.Expr:
+    """2α² − 8α³/(3π), which the energy of one flip equals up to O(α⁴)."""
+    return 2 * alpha**2 - 8 * alpha**3 / (3 * sp.pi)
+
+
 def flip_amplification(alpha: sp.Expr = amplitude, n: sp.Expr = width) -> sp.Expr:
     """R(α, n) = (1 − J(1 − 2α²))/(1 − J(1 − 2/n)): against an entry of a delocalised input, α² = 1/n."""
     return flip_energy(alpha) / flip_energy(1 / sp.sqrt(n))
