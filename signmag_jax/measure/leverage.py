@@ -56,7 +56,7 @@ class Leverage:
 
 def default_draws(rate: float) -> int:
     """Masks per arm: more at small rates, where few flips fall on the weights that decide."""
-    return 12 if rate < 0.003 else 7 if rate < 0.03 else 4
+    return 15 if rate < 0.003 else 5 if rate < 0.03 else 3
 
 
 def leverage_cost(
@@ -95,7 +95,7 @@ def leverage(
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rates: parts of the outlier pool, in (0, 1].
-      seeds: masks per arm, one number or one per rate; by default 12, 7 or 4, more at smaller rates.
+      seeds: masks per arm, one number or one per rate; by default 15, 5 or 3, more at smaller rates.
       fraction: part of the columns of each layer's input that are outliers.
       layers, matrices: where flips may fall; by default everywhere.
       root: root seed.
