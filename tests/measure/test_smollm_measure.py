@@ -35,8 +35,10 @@ def test_a_few_columns_carry_the_stream(profile):
         features = share.shape[1]
         largest = features * share.max(axis=1)
         assert np.median(largest) > 30  # flat inputs have 1, Gaussian ones about 2
-        assert features * np.median(share) < 0.5  # flat inputs have 1
-        assert np.take_along_axis(share, profile.outliers()[site], axis=1).sum(axis=1).min() > 0.05
+        assert features * np.median(share) < 0.8  # flat inputs have 1
+        assert (
+            np.take_along_axis(share, profile.outliers()[site], axis=1).sum(axis=1).min() > 0.15
+        )  # flat: 0.05
 
 
 def test_rows_are_less_aligned_than_gaussian_ones(model):
