@@ -20,11 +20,19 @@ from .engine import Experiment, Options, Statistics, run
 from .gaussian import DTYPES, Activation, choose, sphere, weights, whole
 from .gaussian import activation as named_activation
 from .result import MEAN_OF_RATIOS, Estimates, Result
-from .split import Energies, energies, turned
+from .split import Energies, energies, excess, turned, weight_controls
+from .tally import Pair, Tally
 
 SECOND_LAYERS = ("integrated", "explicit", "none")
 DIFFERENCES = ("linear", "finite")
 ARMS = ("first", "second")
+CONTROLS = (
+    "square_control",
+    "absolute_control",
+    "clean_control",
+    *(f"{arm}_{kind}_control" for arm in ARMS for kind in ("error", "along")),
+)
+CONTROLLED = "mean of per-network ratios, regressed on control variates of mean zero"
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Block(Result):
       first: the first perturbation (the sign flips).
       second: the second (the magnitude shift).
       networks: how many were simulated.
+      controlled_ratio: the same expectation as `transverse_ratio` with a smaller error, where asked for.
     """
 
     transverse_ratio: Estimate
@@ -62,6 +71,7 @@ class Block(Result):
     first: Arm
     second: Arm
     networks: int
+    controlled_ratio: Estimate | None = None
 
 
 def block(
@@ -77,6 +87,7 @@ def block(
     match: str = "realised",
     inputs: int | None = None,
     antipodal: bool = True,
+    controlled: bool = False,
     dtype: str = "float32",
     **options: Unpack[Options],
 ) -> Block:
@@ -99,6 +110,12 @@ def block(
         ‖P⊥(y) δy‖²; or "finite", the change of the normalised output itself, sin² of the angle.
       match: "realised" or "expected" equality of the Frobenius norms.
       inputs: per network; `default_inputs(width)` by default.
+      antipodal: draw the inputs in pairs x, −x, whose products with W are each other's negatives; each
+        is uniform on the sphere, so nothing is biased, and half of the products are saved.
+      controlled: also regress each network's ratio on ‖Wx‖², ‖ΔWx‖² and ⟨Wx, ΔWx⟩ minus their means over
+        the sphere, ‖W‖²/n, ‖ΔW‖²/n and tr(WᵀΔW)/n, exact whatever W and ΔW are, and on the means of w²
+        and |w| minus 1 and √(2/π): about 13 times less variance at p = 0.01, 5 times at
+        0.2. Targets then refer to this estimate.
       dtype: "float32" or "float64".
       options: targets, seed, resume and mesh, as in `Options`.
 
@@ -132,6 +149,7 @@ def block(
         dtype,
         antipodal,
         pair,
+        controlled=controlled,
     )
     experiment = Experiment(
         "block",
@@ -139,7 +157,7 @@ def block(
         jax.tree.map(lambda leaf: np.atleast_1d(leaf), parameters),
         {**named, "activation": label, **sample.arguments()},
         sample.work(math.prod(shape)),
-        lambda tally: tally.mean("ratio"),
+        _controlled_ratio if controlled else _ratio,
     )
     tally, provenance = run(experiment, **options)
     found = Estimates(tally, provenance, shape)
@@ -149,7 +167,16 @@ def block(
         _arm(found, "first"),
         _arm(found, "second"),
         tally.count,
+        found.controlled("ratio", CONTROLS, CONTROLLED) if controlled else None,
     )
+
+
+def _ratio(tally: Tally) -> Pair:
+    return tally.mean("ratio")
+
+
+def _controlled_ratio(tally: Tally) -> Pair:
+    return tally.controlled("ratio", CONTROLS)
 
 
 def default_inputs(width: int) -> int:
@@ -186,6 +213,7 @@ class BlockSample:
     antipodal: bool
     pair: Any
     second_over_first: bool = False
+    controlled: bool = False
 
     def __post_init__(self) -> None:
         for name, low in (("hidden", 2), ("outputs", 2), ("inputs", 1)):
@@ -193,6 +221,9 @@ class BlockSample:
         choose("second_layer", self.second_layer, SECOND_LAYERS)
         choose("difference", self.difference, DIFFERENCES)
         choose("dtype", self.dtype, DTYPES)
+        for name in ("antipodal", "controlled"):
+            if not isinstance(getattr(self, name), bool):
+                raise invalid(f"{name} is True or False", getattr(self, name), f"pass {name}=True")
         if self.antipodal and self.inputs % 2:
             raise invalid("inputs is even for antipodal inputs", self.inputs, "pass an even number")
         if self.difference == "finite" and self.second_layer == "integrated":
@@ -204,7 +235,17 @@ class BlockSample:
 
     def arguments(self) -> dict[str, Any]:
         """Those that are plain values."""
-        names = ("width", "hidden", "outputs", "inputs", "second_layer", "difference", "dtype", "antipodal")
+        names = (
+            "width",
+            "hidden",
+            "outputs",
+            "inputs",
+            "second_layer",
+            "difference",
+            "dtype",
+            "antipodal",
+            "controlled",
+        )
         return {name: getattr(self, name) for name in names}
 
     def work(self, parameters: int) -> float:
@@ -231,8 +272,14 @@ class BlockSample:
         def compare(parameter: Any) -> Statistics:
             found: Statistics = {}
             for arm, changed in zip(ARMS, self.pair.draw(parameter, for_pair, w), strict=True):
-                statistics = self._arm(z, changed @ x, second)
+                after = changed @ x
+                statistics = self._arm(z, after, second)
+                if self.controlled:
+                    statistics["error_control"] = excess(after - z, after - z, changed - w, changed - w)
+                    statistics["along_control"] = excess(z, after - z, w, changed - w)
                 found |= {f"{arm}_{name}": value for name, value in statistics.items()}
+            if self.controlled:
+                found |= {"clean_control": excess(z, z, w, w), **weight_controls(w)}
             top, bottom = ARMS[::-1] if self.second_over_first else ARMS
             return {**found, "ratio": found[f"{top}_transverse"] / found[f"{bottom}_transverse"]}
 

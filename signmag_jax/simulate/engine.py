@@ -24,7 +24,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray
 
-from signmag_jax.evidence import Records, keys
+from signmag_jax.evidence import Incomplete, Records, keys
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.provenance import threads, versions
@@ -269,9 +269,10 @@ def _provenance(experiment: Experiment, seed: int, mesh: Mesh, count: int, ended
 
 
 def _note(experiment: Experiment, tally: Tally) -> str:
-    if tally.count < 2:
-        return ""
-    value, error = experiment.target(tally)
+    try:
+        value, error = experiment.target(tally)
+    except Incomplete:
+        return ""  # too few networks so far for a standard error
     worst = int(np.argmax(error))
     return f"{np.ravel(value)[worst]:.5g} ± {np.ravel(error)[worst]:.2g}"
 

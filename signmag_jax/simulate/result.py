@@ -55,6 +55,10 @@ class Estimates:
         """Of one statistic."""
         return self._of(self._tally.mean(name), estimator)
 
+    def controlled(self, name: str, controls: tuple[str, ...], estimator: str) -> Estimate:
+        """Of one statistic, with control variates."""
+        return self._of(self._tally.controlled(name, controls), estimator)
+
     def ratio(self, numerator: str, denominator: str) -> Estimate:
         """Of the means of two statistics."""
         return self._of(self._tally.ratio(numerator, denominator), RATIO_OF_MEANS)

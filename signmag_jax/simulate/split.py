@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -42,6 +43,27 @@ def turned(
     along = jnp.sum(y * delta, axis=0, keepdims=True) / _positive(square)
     sine = _squares(delta - y * along) / _positive(norm)
     return _mean(jnp.where(square > 0, sine, jnp.zeros_like(sine)))
+
+
+def excess(
+    left: Float[Array, "rows inputs"],
+    right: Float[Array, "rows inputs"],
+    a: Float[Array, "rows width"],
+    b: Float[Array, "rows width"],
+) -> Float[Array, ""]:
+    """Mean over inputs of ⟨Ax, Bx⟩ minus its mean over the sphere, tr(AᵀB)/n; per row.
+
+    E x xᵀ = I/n, so that its expectation is 0 given A and B: a control variate for the choice of inputs.
+    """
+    rows, width = a.shape
+    mean = jnp.sum(jnp.sum(a * b, axis=1).astype(jnp.float64)) / width
+    return (_mean(jnp.sum(left * right, axis=0, keepdims=True)) - mean) / rows
+
+
+def weight_controls(w: Float[Array, "rows width"]) -> dict[str, Array]:
+    """Means of w² and |w| over all weights, minus 1 and √(2/π): the network's own scale."""
+    square, absolute = (jnp.mean(jnp.mean(a, axis=1).astype(jnp.float64)) for a in (w * w, jnp.abs(w)))
+    return {"square_control": square - 1, "absolute_control": absolute - math.sqrt(2 / math.pi)}
 
 
 def _squares(y: Float[Array, "coordinates inputs"]) -> Float[Array, "1 inputs"]:

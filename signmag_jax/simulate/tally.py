@@ -10,6 +10,8 @@ import numpy as np
 
 from signmag_jax.evidence import Incomplete, Moments
 
+FEWEST_PER_CONTROL = 4
+
 # A value and its standard error: arrays of one shape, or scalars.
 Pair = tuple[Any, Any]
 
@@ -84,3 +86,27 @@ class Tally:
         )
         variance = np.maximum(square, 0) / ((moments.count - 1) * moments.count)
         return ratio, np.sqrt(variance) / np.abs(moments.mean[bottom])
+
+    def controlled(self, name: str, controls: tuple[str, ...]) -> Pair:
+        """Mean of one statistic, element by element, regressed on control variates of mean zero.
+
+        ȳ − βᵀc̄ with β = Cov(c)⁻¹ Cov(c, y) from the same networks, whose bias is O(1/count); the
+        standard error carries the factor (K−2)/(K−k−2) for k estimated coefficients.
+        """
+        moments, index = self._done(), self._index(name)
+        count, used = moments.count, len(controls)
+        if count < FEWEST_PER_CONTROL * used:
+            raise Incomplete(
+                f"{count} networks are too few for {used} control variates: ask for at least "
+                f"{FEWEST_PER_CONTROL * used}"
+            )
+        columns = np.stack([self._index(control) for control in controls], axis=-1)
+        values, errors = np.empty(index.shape), np.empty(index.shape)
+        for place in np.ndindex(index.shape):
+            y, c = index[place], columns[place]
+            cross = moments.comoment[c, y]
+            slope = np.linalg.lstsq(moments.comoment[np.ix_(c, c)], cross, rcond=None)[0]
+            residual = max(float(moments.comoment[y, y] - slope @ cross), 0.0) / (count - 1 - used)
+            values[place] = moments.mean[y] - slope @ moments.mean[c]
+            errors[place] = math.sqrt(residual / count * (count - 2) / (count - used - 2))
+        return values, errors
