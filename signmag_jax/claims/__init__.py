@@ -1,10 +1,13 @@
 """The ledger: every claim, its routes side by side, its verdict."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .diff import diff
 from .ledger import read, schema
 from .levels import Level, cost, level
+
+if TYPE_CHECKING:
+    from .run import reproduce as reproduce
 
 __all__ = ["Level", "cost", "diff", "level", "read", "reproduce", "schema"]
 
@@ -12,7 +15,7 @@ __all__ = ["Level", "cost", "diff", "level", "read", "reproduce", "schema"]
 def __getattr__(name: str) -> Any:
     # Reading a saved ledger needs neither the model nor the theory.
     if name == "reproduce":
-        from .reproduce import reproduce
+        from .run import reproduce
 
         return reproduce
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

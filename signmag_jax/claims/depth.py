@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
 from signmag_jax import theory
 from signmag_jax.perturb import MagnitudeShift, SignFlip
 
@@ -94,14 +96,14 @@ def _recursion(chain: str, layer: int, simulated: Supply) -> Claim:
 
 
 def _rival(chain: str, activation: str, layer: int) -> tuple[float, str]:
-    relu = theory.depth_ratios(RATE, LAYERS, residual=chain == "residual")
+    relu = np.asarray(theory.depth_ratios(RATE, LAYERS, residual=chain == "residual"))
     if activation == "silu":
         return float(relu[layer - 1]), "a ReLU chain"
     if layer > 1:
         return float(relu[0]), "no dependence on depth"
     if chain == "plain":
         return float(theory.transverse_ratio(RATE)), "the block's ratio, without normalising"
-    return float(theory.depth_ratios(RATE, 1)[0]), "a plain chain"
+    return float(np.ravel(theory.depth_ratios(RATE, 1))[0]), "a plain chain"
 
 
 def _note(activation: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from signmag_jax import theory
 from signmag_jax.perturb import SignQuantize, Ternarize
@@ -43,7 +44,7 @@ def row_cosine(n: int) -> float:
     return limit + (1 - limit) / n
 
 
-def _row_cosine(row: Mapping[str, float], simulated: Mapping[str, Evidence]) -> Claim:
+def _row_cosine(row: Mapping[str, Any], simulated: Mapping[str, Evidence]) -> Claim:
     n = int(row["n"])
     return Claim(
         name=f"theorem_4.row_cosine.n={n}",

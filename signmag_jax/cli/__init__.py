@@ -9,6 +9,8 @@ import typer
 
 from . import doctor, law, ledger, measure, prove, simulate
 
+INTERRUPTED = "interrupted; nothing half-written is left, and finished records are kept"
+
 # Typer carries click under a private name in some versions: its base error is found through a public one.
 UsageProblem: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
@@ -21,7 +23,7 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool | None) -> None:
     if asked:
         from importlib.metadata import version
 
@@ -31,8 +33,8 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    version: bool | None = typer.Option(
+        None, "--version", callback=_version, is_eager=True, help="Print the version."
     ),
 ) -> None:
     """What does a weight error cost, when its sign is wrong and when only its size is?
@@ -52,23 +54,27 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
-    from signmag_jax.evidence.errors import SignmagError
-
     try:
         code = app(arguments or ["--help"], standalone_mode=False)
     except typer.Exit as finished:
-        return finished.exit_code
+        code = finished.exit_code
     except UsageProblem as error:
         return _complain(f"{error.format_message()} (see `signmag --help`)", 2)
-    except SignmagError as error:
-        return _complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted; finished records are kept", 130)
+        return _complain(INTERRUPTED, 130)
     except BrokenPipeError:
         # The reader of a pipe closed it: nothing more can be said, and nothing needs to be.
         sys.stderr.close()
         return 0
-    return code if isinstance(code, int) else 0
+    except Exception as error:
+        # Imported here, so that --help does not wait for NumPy.
+        from signmag_jax.evidence.errors import SignmagError
+
+        if not isinstance(error, SignmagError):
+            raise
+        return _complain(str(error), error.exit_code)
+    # Typer turns Ctrl-C into this code without a word.
+    return _complain(INTERRUPTED, 130) if code == 130 else code or 0
 
 
 def _complain(message: str, code: int) -> int:

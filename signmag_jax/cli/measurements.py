@@ -42,7 +42,7 @@ class Request:
         model, tokens, source = self.load(self.calibration + self.windows)
         return model, tokens[: self.calibration], tokens[self.calibration :], source
 
-    def passes(self, evaluations: float, calibration: bool) -> float:
+    def passes(self, evaluations: int, calibration: bool) -> float:
         """Forward passes of 2,048 tokens."""
         windows = evaluations * self.windows + (self.calibration if calibration else 0)
         return windows * self.window / 2048

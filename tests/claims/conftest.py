@@ -1,0 +1,26 @@
+"""One small run of every simulation of the ledger, shared by the tests of its rows."""
+
+import pytest
+
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.measurements import not_run
+from signmag_jax.claims.run import declare
+from signmag_jax.claims.simulations import simulate_all
+from signmag_jax.theory import proof
+
+TINY = Level("tiny", (64, 128), (96, 64), 8, 16, 64, 8, 8, (0.005,), (2,), 2)
+
+
+@pytest.fixture(scope="session")
+def tiny_simulation():
+    return simulate_all(TINY, seed=11, resume=None)
+
+
+@pytest.fixture
+def tiny_claims(tiny_simulation):
+    return declare(TINY, tiny_simulation, not_run("no model in this test"))
+
+
+@pytest.fixture(scope="session")
+def all_proved():
+    return dict.fromkeys(proof.names(), True)

@@ -1,0 +1,136 @@
+"""The rows of the ledger: declared well, decided by evidence, and not by the theory's own word."""
+
+import importlib
+import pkgutil
+
+import jax
+import pytest
+
+from signmag_jax import theory
+from signmag_jax.claims.claim import ROUTES
+from signmag_jax.claims.ledger import fill
+from signmag_jax.theory import kernel, proof
+
+
+def by_name(rows):
+    return {row["name"]: row for row in rows}
+
+
+def test_rows_are_declared_completely(tiny_claims):
+    assert len(tiny_claims) > 60
+    names = set(proof.names())
+    for claim in tiny_claims:
+        assert claim.statement.endswith("."), claim.name
+        assert set(claim.proofs) <= names, claim.name
+        assert {route for pair in claim.compare for route in pair} <= set(claim.routes), claim.name
+        if claim.kind == "equality" and claim.compare and "simulated" in claim.routes:
+            assert claim.rival is not None, claim.name
+            assert claim.rival_is, claim.name
+        if claim.kind == "proof":
+            assert claim.proofs, claim.name
+
+
+def test_verdicts_of_a_small_run(tiny_claims, all_proved):
+    rows = by_name(fill(tiny_claims, all_proved))
+    failing = [
+        name for name, row in rows.items() if row["claimant"] == "ours" and row["verdict"] == "DISAGREES"
+    ]
+    assert failing == []
+    expected = {
+        "theorem_3.limit": "PROVED",
+        "theorem_3.sqrt_p_coefficient": "DISAGREES",
+        "theorem_3.measured.width=2048.p=0.01": "DISAGREES",
+        "theorem_3.measured.width=512.p=0.1": "DISAGREES",
+        "theorem_4.post_relu_radial_fraction": "REPRODUCED",
+        "outliers.single_flip": "DISAGREES",
+        "columns.energy_correlation": "IDENTITY",
+        "abstract.leverage_10.rate=0.0001": "UNRESOLVED",
+        "leverage.rate=0.005": "NOT RUN",
+        "fact_1.row_cosine": "NOT RUN",
+        "depth.no_compounding": "PROVED",
+    }
+    assert {name: rows[name]["verdict"] for name in expected} == expected
+
+
+def test_a_failed_proof_takes_its_rows_with_it(tiny_claims, all_proved):
+    rows = by_name(fill(tiny_claims, {**all_proved, "theorem_3": False}))
+    assert rows["theorem_3.limit"]["verdict"] == "DISAGREES"
+    assert rows["theorem_3.exact.p=0.05"]["verdict"] == "DISAGREES"
+    assert rows["theorem_4.pre_relu_radial_fraction"]["verdict"] == "PROVED"
+
+
+@pytest.fixture
+def wrong_kernel(monkeypatch):
+    """The theory with a kernel whose gap to the linear part is five times too large."""
+    originals = {kernel.gap: "gap", kernel.sine_minus_angle_cosine: "sine_minus_angle_cosine"}
+    modules = [
+        importlib.import_module(f"signmag_jax.theory.{found.name}")
+        for found in pkgutil.iter_modules(theory.__path__)
+    ]
+    patched = 0
+    for module in modules:
+        for original, name in originals.items():
+            if getattr(module, name, None) is original:
+                monkeypatch.setattr(module, name, lambda *args, f=original: 5 * f(*args))
+                patched += 1
+    width = importlib.import_module("signmag_jax.theory.width")
+    original = width._gap_of_angle
+    monkeypatch.setattr(width, "_gap_of_angle", lambda theta: 5 * original(theta))
+    assert patched >= 3
+    _forget(width)
+    yield
+    monkeypatch.undo()
+    _forget(width)
+
+
+def _forget(width):
+    jax.clear_caches()
+    for value in vars(width).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+
+
+def test_a_wrong_kernel_turns_every_row_that_it_touches(tiny_claims, all_proved, request):
+    before = by_name(fill(tiny_claims, all_proved))
+    request.getfixturevalue("wrong_kernel")
+    after = by_name(fill(tiny_claims, all_proved))
+
+    def moved(name):
+        old, new = before[name]["predicted"], after[name]["predicted"]
+        return old is not None and "value" in old and abs(new["value"] / old["value"] - 1) > 1e-6
+
+    compared = {claim.name for claim in tiny_claims if any("predicted" in pair for pair in claim.compare)}
+    touched = sorted(name for name in compared if moved(name))
+    for family in (
+        "theorem_3.exact",
+        "theorem_3.limit",
+        "theorem_3.measured",
+        "finite_width",
+        "theorem_4.post",
+        "ternary.radial",
+        "depth.plain.exact",
+        "depth.residual.exact",
+        "kernel.arccos",
+    ):
+        assert any(name.startswith(family) for name in touched) or family == "theorem_3.limit", family
+    assert {name: after[name]["verdict"] for name in touched} == dict.fromkeys(touched, "DISAGREES")
+    untouched = [name for name in before if name not in touched and not moved(name)]
+    assert all(before[name]["verdict"] == after[name]["verdict"] for name in untouched)
+
+
+def test_simulation_is_independent_between_parts(tiny_simulation):
+    seeds = {
+        estimate.provenance["seed"]
+        for name, estimate in tiny_simulation.items()
+        if name.startswith(("block.", "paper_block")) and hasattr(estimate, "provenance")
+    }
+    assert len(seeds) == 3
+
+
+def test_every_estimate_says_where_it_comes_from(tiny_claims, all_proved):
+    for row in fill(tiny_claims, all_proved):
+        for route in ROUTES:
+            cell = row[route]
+            if cell is not None and "value" in cell:
+                assert cell["estimator"] != "unnamed", row["name"]
+                assert cell["provenance"], row["name"]

@@ -1,0 +1,155 @@
+"""The command line: JSON alone on standard output, one line for a mistake, exit codes, no side effects."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from signmag_jax.cli import run
+
+VERBS = ("reproduce", "prove", "law", "simulate", "measure", "report", "diff", "doctor")
+
+
+def call(capsys, *arguments):
+    code = run(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_an_example_and_the_common_options(capsys, verb):
+    code, out, _ = call(capsys, verb, "--help")
+    assert code == 0
+    assert f"Example: signmag {verb}" in " ".join(out.split())
+    for option in ("--json", "--seed", "--quiet"):
+        assert option in out
+
+
+@pytest.mark.parametrize("verb", ["reproduce", "simulate", "measure"])
+def test_heavy_verbs_state_their_cost(capsys, verb):
+    _, out, _ = call(capsys, verb, "--help")
+    for option in ("--device", "--dtype", "--dry-run", "--resume"):
+        assert option in out
+    arguments = {"simulate": ["block"], "measure": ["leverage"]}.get(verb, [])
+    code, out, _ = call(capsys, verb, *arguments, "--dry-run", "--json")
+    assert code == 0
+    assert any("memory" in name for name in json.loads(out))
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        "import sys; from signmag_jax.cli import run; run(['--help']); run(['reproduce', '--help']);"
+        "print([m for m in ('jax', 'numpy', 'sympy', 'matplotlib', 'flax') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_law_prints_json_and_nothing_else(capsys):
+    code, out, err = call(capsys, "law", "transverse_ratio", "--rate", "0.01", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert abs(found["value"] - 2.66829030845228) < 1e-12
+    assert found["standard_error"] == 0
+    assert found["unit"] == "1"
+
+
+def test_law_over_a_range_and_as_a_picture(capsys, tmp_path):
+    picture = tmp_path / "law.svg"
+    code, out, err = call(
+        capsys, "law", "transverse_ratio", "--range", "1e-4:0.5:5", "--plot", str(picture), "--json"
+    )
+    assert code == 0
+    assert len(json.loads(out)["value"]) == 5
+    assert picture.read_text().startswith("<svg")
+    assert str(picture) in err
+
+
+def test_simulate_stops_at_its_standard_error(capsys):
+    code, out, _ = call(
+        capsys, "simulate", "block", "--width", "32", "--rate", "0.05", "--standard-error", "0.05", "--json"
+    )
+    found = json.loads(out)
+    assert code == 0
+    assert 0 < found["standard_error"] <= 0.05
+    assert found["n"] >= 32
+
+
+MISTAKES = {
+    "unknown verb": (["reprduce"], "No such command"),
+    "unknown option": (["law", "transverse_ratio", "--rte", "0.1"], "No such option"),
+    "unknown law": (["law", "transverse"], "transverse_ratio"),
+    "rate out of range": (["law", "transverse_ratio", "--rate", "0.6"], "0 < rate <= 0.5"),
+    "no number": (["law", "transverse_ratio", "--rate", "a"], "numbers separated by commas"),
+    "missing argument": (["law", "transverse_ratio"], "rate"),
+    "unknown proof": (["prove", "theorem_33"], "theorem_3"),
+    "unknown experiment": (["simulate", "blck"], "block"),
+    "foreign option": (["simulate", "block", "--depth", "3"], "--depth"),
+    "tiny width": (["simulate", "block", "--width", "1"], "width"),
+    "zero depth": (["simulate", "depth", "--depth", "0"], "depth"),
+    "simulated rate": (["simulate", "block", "--rate", "0"], "rate"),
+    "unknown device": (["simulate", "block", "--device", "abacus"], "abacus"),
+    "picture format": (["simulate", "block", "--width", "8", "--plot", "x.gif"], ".svg"),
+    "unknown measurement": (["measure", "weight"], "leverage"),
+    "two levels": (["reproduce", "--quick", "--full"], "--full"),
+    "no run folder": (["report", "no-such-folder"], "signmag reproduce"),
+    "no ledgers": (["diff", "a", "b"], "signmag reproduce"),
+    "missing text": (["measure", "nll", "--text", "no-such-file.txt"], "no-such-file.txt"),
+    "missing model": (["measure", "nll", "--model", "./no-such-folder"], "no-such-folder"),
+    "option of another measurement": (["measure", "nll", "--rates", "0.1"], "--rates"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_with_exit_code_2(capsys, monkeypatch, tmp_path, mistake):
+    monkeypatch.chdir(tmp_path)
+    arguments, hint = MISTAKES[mistake]
+    code, out, err = call(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("signmag: ")
+    assert hint in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_out_of_reach_is_incomplete(capsys):
+    arguments = ["--width", "16", "--standard-error", "1e-5", "--max-networks", "40"]
+    code, out, err = call(capsys, "simulate", "block", *arguments)
+    assert (code, out) == (3, "")
+    assert "max_networks" in err
+
+
+def test_nothing_is_written_when_the_folder_is_a_file(capsys, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    code, out, err = call(capsys, "reproduce", "--model", "none", "--out", str(tmp_path / "taken" / "run"))
+    assert (code, out) == (2, "")
+    assert "--out" in err
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_short_text_is_refused_before_any_work(capsys, tmp_path):
+    text = tmp_path / "short.txt"
+    text.write_text("Too short to cut windows from.")
+    code, out, err = call(capsys, "reproduce", "--quick", "--text", str(text), "--out", str(tmp_path / "run"))
+    assert (code, out) == (2, "")
+    assert "tokens" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupt_leaves_no_half_written_run(tmp_path):
+    script = "from signmag_jax.cli import main; main()"
+    command = [sys.executable, "-c", script, "reproduce", "--model", "none", "--out", str(tmp_path / "run")]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Long enough to be inside the work, far less than the work takes.
+    time.sleep(8)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 130
+    assert out == ""
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "run" / "ledger.json").exists()
