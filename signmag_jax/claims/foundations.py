@@ -95,7 +95,9 @@ def _identity() -> Claim:
         source="section 9.5, Exp F",
         statement="The energy of flips in a column correlates perfectly with α²‖w‖².",
         routes={
-            "published": printed(value, decimals=None, section="9.5, Exp F", what="Spearman correlation")
+            "published": printed(
+                float(value), decimals=None, section="9.5, Exp F", what="Spearman correlation"
+            )
         },
         kind="identity",
         note="The published energy is computed from α²‖w‖² itself: no weight is flipped.",

@@ -129,7 +129,7 @@ def _plateau(row: dict[str, Any]) -> Claim:
     claim = "is about 10" if inside else "leaves the plateau of about 10"
     routes: dict[Route, Supply] = {
         "published": printed(
-            abstract["leverage_at_linear_response"], decimals=0, section="abstract", what="about 10x"
+            float(abstract["leverage_at_linear_response"]), decimals=0, section="abstract", what="about 10x"
         ),
         "measured": lambda: published_leverage(rate),
     }
