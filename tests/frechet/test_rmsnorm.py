@@ -21,13 +21,19 @@ from signmag_jax.frechet import (
 )
 
 WIDTH = 7
-pytestmark = pytest.mark.skipif(not jax.config.jax_enable_x64, reason="tolerances are those of float64")
 
 numbers = st.floats(-3, 3, allow_subnormal=False)
 vectors = arrays(np.float64, WIDTH, elements=numbers)
 directions = vectors.filter(lambda x: np.abs(x).max() > 0.1)
 gains = arrays(np.float64, WIDTH, elements=st.floats(-2, 2))
 epsilons = st.sampled_from([0.0, 1e-6, 0.3])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def float64():
+    """The tolerances here are those of float64; narrower inputs are tested as such below."""
+    with jax.enable_x64(True):
+        yield
 
 
 def reference(y, gain, eps):
@@ -40,6 +46,7 @@ def central(f, x, direction, step):
     return (f(x + step * direction) - f(x - step * direction)) / (2 * np.longdouble(step))
 
 
+@settings(max_examples=40)
 @given(directions, vectors, gains, epsilons)
 def test_derivative_five_ways(y, delta, gain, eps):
     closed = rmsnorm_jvp(y, delta, gain, eps)
@@ -158,6 +165,22 @@ def test_half_precisions_round_once(dtype):
         spacing = float(jnp.finfo(dtype).eps) * (1 if dtype != jnp.float32 else 16)
         floor = 4 * float(jnp.finfo(jnp.float32).eps) * np.abs(exact).max()
         np.testing.assert_allclose(half.astype(jnp.float64), exact, rtol=spacing, atol=floor)
+
+
+def test_without_x64_the_caller_gets_float32():
+    rng = np.random.default_rng(6)
+    y, a, b, gain = rng.normal(size=(4, 64))
+    exact = [rmsnorm(y, gain), rmsnorm_jvp(y, a, gain), rmsnorm_hessian(y, a, b, gain)]
+    with jax.enable_x64(False):
+        single = [jnp.asarray(x) for x in (y, a, b, gain)]
+        found = [
+            rmsnorm(single[0], single[3]),
+            rmsnorm_jvp(single[0], single[1], single[3]),
+            rmsnorm_hessian(*single),
+        ]
+    for value, expected in zip(found, exact, strict=True):
+        assert value.dtype == jnp.float32
+        np.testing.assert_allclose(value, expected, atol=2e-6 * np.abs(expected).max())
 
 
 def test_jit_vmap_and_rows_agree():
