@@ -46,23 +46,48 @@ TOKENS_OF_A_PASS = 2048
 _RATES = (0.001, 0.005, 0.05)
 
 LEVELS = {
-    "quick": Level("quick", (64, 128, 256), (64, 48, 32), 32, 32, 128, 8, 8, _RATES, (3, 3, 3), 2),
-    "default": Level(
-        "default", (64, 128, 256, 512), (256, 192, 128, 96), 64, 64, 512, 8, 8, _RATES, (10, 7, 4), 2
-    ),
-    "full": Level(
-        "full",
-        (64, 128, 256, 512, 1024),
-        (1024, 768, 512, 384, 192),
-        256,
-        256,
-        1024,
-        16,
-        16,
-        _RATES,
-        (48, 24, 12),
-        8,
-    ),
+    chosen.name: chosen
+    for chosen in (
+        Level(
+            name="quick",
+            widths=(64, 128, 256),
+            networks=(64, 48, 32),
+            paper_networks=32,
+            depth_networks=32,
+            window=96,
+            windows=8,
+            calibration_windows=8,
+            leverage_rates=_RATES,
+            leverage_seeds=(3, 3, 3),
+            column_seeds=2,
+        ),
+        Level(
+            name="default",
+            widths=(64, 128, 256, 512),
+            networks=(256, 192, 128, 96),
+            paper_networks=64,
+            depth_networks=64,
+            window=256,
+            windows=8,
+            calibration_windows=8,
+            leverage_rates=_RATES,
+            leverage_seeds=(14, 6, 4),
+            column_seeds=3,
+        ),
+        Level(
+            name="full",
+            widths=(64, 128, 256, 512, 1024),
+            networks=(1024, 768, 512, 384, 192),
+            paper_networks=256,
+            depth_networks=256,
+            window=1024,
+            windows=16,
+            calibration_windows=16,
+            leverage_rates=_RATES,
+            leverage_seeds=(48, 24, 12),
+            column_seeds=8,
+        ),
+    )
 }
 
 
