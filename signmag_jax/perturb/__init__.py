@@ -1,17 +1,29 @@
 """The vocabulary of weight errors: each perturbation once, as moments and as a draw."""
 
 from .base import HasMoments, Moments, Perturbation
+from .compose import Compose
+from .empirical import OnWeights, empirical_moments
 from .flip import SignFlip
+from .linear import Prune, Scale
+from .lloyd_max import LloydMax
 from .magnitude import MagnitudeNoise, MagnitudeShift
 from .quantize import SignQuantize, Ternarize
+from .uniform import UniformQuantize
 
 __all__ = [
+    "Compose",
     "HasMoments",
+    "LloydMax",
     "MagnitudeNoise",
     "MagnitudeShift",
     "Moments",
+    "OnWeights",
     "Perturbation",
+    "Prune",
+    "Scale",
     "SignFlip",
     "SignQuantize",
     "Ternarize",
+    "UniformQuantize",
+    "empirical_moments",
 ]

@@ -1,11 +1,13 @@
 """One-bit and ternary quantisers."""
 
+import functools
 import math
 
 import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
+from scipy.optimize import brentq
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
@@ -13,9 +15,19 @@ from signmag_jax.evidence.precision import at_least_float32, is_traced, law
 
 from .base import Moments, mean_absolute, perturbation, root_mean_square, signs
 
-THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ, or 'half_mean_abs'")
+THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ, or a name")
 SCALE = Interval(0.0, open_low=True, fix="pass a finite scale > 0 in units of σ, or a name")
 SCALES = ("least_squares", "mean_abs")
+MULTIPLES = {"half_mean_abs": 0.5, "twn": 0.7}
+THRESHOLDS = (*MULTIPLES, "optimal")
+
+
+@functools.cache
+def optimal_threshold() -> float:
+    """The t that maximises cos² = 2φ(t)²/Q(t) of a ternary Gaussian, where φ(t) = 2t·Q(t)."""
+    density = lambda t: math.exp(-(t**2) / 2) / math.sqrt(2 * math.pi)  # noqa: E731
+    tail = lambda t: math.erfc(t / math.sqrt(2)) / 2  # noqa: E731
+    return float(brentq(lambda t: density(t) - 2 * t * tail(t), 0.1, 2.0, xtol=1e-15))  # pyright: ignore[reportArgumentType]
 
 
 @perturbation
@@ -44,7 +56,8 @@ class Ternarize:
     With φ, Q the normal density and upper tail at t: c = 2sφ, v = 2s²Q, noise = 2s²·(Q − 2φ²).
 
     Args:
-      threshold: t in units of σ, or "half_mean_abs", BitNet b1.58's ½E|w| (t = 1/√(2π) for Gaussians).
+      threshold: t in units of σ, or "half_mean_abs", BitNet b1.58's ½E|w| (t = 1/√(2π) for Gaussians),
+        "twn", the ternary-weight networks' 0.7E|w|, or "optimal", the best t for Gaussians.
       scale: s in units of σ, or "least_squares", E[|w| | |w| > tσ], or "mean_abs", BitNet's E|w|.
 
     Raises:
@@ -56,8 +69,8 @@ class Ternarize:
 
     def __post_init__(self) -> None:
         if isinstance(self.threshold, str):
-            if self.threshold != "half_mean_abs":
-                raise invalid("threshold is a number or 'half_mean_abs'", self.threshold, THRESHOLD.fix)
+            if self.threshold not in THRESHOLDS:
+                raise invalid(f"threshold is a number or one of {THRESHOLDS}", self.threshold, THRESHOLD.fix)
         elif not is_traced(self.threshold):
             THRESHOLD.require("threshold", self.threshold)
         if isinstance(self.scale, str):
@@ -65,6 +78,21 @@ class Ternarize:
                 raise invalid(f"scale is a number or one of {SCALES}", self.scale, SCALE.fix)
         elif not is_traced(self.scale):
             SCALE.require("scale", self.scale)
+
+    @classmethod
+    def bitnet(cls) -> "Ternarize":
+        """BitNet b1.58's own quantiser: threshold ½E|w|, scale E|w|."""
+        return cls("half_mean_abs", "mean_abs")
+
+    @classmethod
+    def twn(cls) -> "Ternarize":
+        """The ternary-weight networks' rule of thumb: threshold 0.7E|w|, least-squares scale."""
+        return cls("twn", "least_squares")
+
+    @classmethod
+    def optimal(cls) -> "Ternarize":
+        """The best threshold for Gaussian weights, at its least-squares scale."""
+        return cls("optimal", "least_squares")
 
     @law()
     def moments(self) -> Moments:
@@ -78,7 +106,11 @@ class Ternarize:
         return Moments(c, 2 * s**2 * tail, c - 1, 2 * s**2 * (tail - 2 * density**2))
 
     def _gaussian_threshold(self) -> ArrayLike:
-        return 1 / math.sqrt(2 * math.pi) if isinstance(self.threshold, str) else self.threshold
+        if not isinstance(self.threshold, str):
+            return self.threshold
+        if self.threshold == "optimal":
+            return optimal_threshold()
+        return MULTIPLES[self.threshold] * math.sqrt(2 / math.pi)
 
     def _gaussian_scale(self, density: Array, tail: Array) -> ArrayLike:
         if not isinstance(self.scale, str):
@@ -88,10 +120,10 @@ class Ternarize:
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
         """Quantise with the tensor's own σ and means; `key` is not used."""
         del key
-        if isinstance(self.threshold, str):
-            cut = mean_absolute(w) / 2
+        if isinstance(self.threshold, str) and self.threshold in MULTIPLES:
+            cut = mean_absolute(w) * MULTIPLES[self.threshold]
         else:
-            cut = jnp.asarray(self.threshold, dtype=w.dtype) * root_mean_square(w)
+            cut = jnp.asarray(self._gaussian_threshold(), dtype=w.dtype) * root_mean_square(w)
         kept = jnp.abs(w) > cut
         return jnp.where(kept, self._own_scale(w, kept) * signs(w), jnp.zeros_like(w))
 

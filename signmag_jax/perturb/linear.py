@@ -1,0 +1,80 @@
+"""Pruning and scaling."""
+
+import jax.numpy as jnp
+from jax.scipy.special import gammainc
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.precision import is_traced, law
+
+from .base import Moments, perturbation, root_mean_square
+
+THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ")
+FACTOR = Interval(fix="pass a finite factor")
+
+
+@perturbation
+class Prune:
+    """w' = w where |w| > t·σ, else 0.
+
+    c = v = 1 − D with D = E[w²; |w| <= tσ]/σ² = erf(t/√2) − 2tφ(t); drift = −D, noise = D(1 − D).
+
+    Args:
+      threshold: t >= 0 in units of σ. An array for moments, a scalar for `apply`.
+
+    Raises:
+      InvalidInput: for a concrete threshold that is negative or not finite. A traced one gives NaN moments.
+    """
+
+    threshold: ArrayLike
+
+    def __post_init__(self) -> None:
+        if not is_traced(self.threshold):
+            THRESHOLD.require("threshold", self.threshold)
+
+    @law()
+    def moments(self) -> Moments:
+        """(1 − D, 1 − D, −D, D(1 − D)), of the shape of `threshold`."""
+        t = jnp.asarray(self.threshold)
+        t = jnp.where(THRESHOLD.contains(t), t, jnp.nan)
+        # The incomplete gamma function keeps the digits that erf(t/√2) − 2tφ(t) loses at small t.
+        lost = gammainc(jnp.full_like(t, 1.5), t**2 / 2)
+        kept = 1 - lost
+        return Moments(kept, kept, -lost, lost * kept)
+
+    def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Zero what lies within t·σ; `key` is not used."""
+        del key
+        cut = jnp.asarray(self.threshold, dtype=w.dtype) * root_mean_square(w)
+        return jnp.where(jnp.abs(w) > cut, w, jnp.zeros_like(w))
+
+
+@perturbation
+class Scale:
+    """w' = a·w: c = a, v = a², drift = a − 1, noise = 0.
+
+    Args:
+      factor: a. An array for moments, a scalar for `apply`.
+
+    Raises:
+      InvalidInput: for a concrete factor that is not finite. A traced one gives NaN moments.
+    """
+
+    factor: ArrayLike
+
+    def __post_init__(self) -> None:
+        if not is_traced(self.factor):
+            FACTOR.require("factor", self.factor)
+
+    @law()
+    def moments(self) -> Moments:
+        """(a, a², a − 1, 0), of the shape of `factor`."""
+        a = jnp.asarray(self.factor)
+        a = jnp.where(FACTOR.contains(a), a, jnp.nan)
+        return Moments(a, a**2, a - 1, 0 * a)
+
+    def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Multiply by the factor; `key` is not used."""
+        del key
+        return jnp.asarray(self.factor, dtype=w.dtype) * w

@@ -1,0 +1,115 @@
+"""Uniform quantisers of k bits."""
+
+import math
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtri
+from jax.scipy.stats import norm
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.precision import is_traced, law
+
+from .base import Moments, mean_absolute, perturbation, root_mean_square
+from .cells import cell_errors, moments_of_errors
+
+MOST_BITS = 16
+SCALES = ("absmax", "mean_abs")
+STEP = Interval(0.0, open_low=True, fix="pass a step > 0 in units of σ, or a name")
+# The maximum in Gumbel's coordinate: the density beyond is below 1e-16, the trapezoidal rule errs by 1e-12.
+GUMBEL = np.arange(-4.0, 38.0, 0.35)
+
+
+@perturbation
+class UniformQuantize:
+    """w' = Δ·clip(round(w/Δ), −m, m) with m = 2^(bits−1) − 1: symmetric, 2m + 1 levels, 0 among them.
+
+    Args:
+      bits: 2 to 16.
+      scale: "absmax", Δ = max|w|/m; "mean_abs", Δ = E|w|, BitNet b1.58's quantiser at 2 bits; or Δ itself in
+        units of σ.
+      entries: number of weights of the tensor, on which the moments with "absmax" depend: the largest of
+        more Gaussians is larger. They are averaged over its law. Not used otherwise.
+
+    Raises:
+      InvalidInput: for other bits, an unknown name, a concrete step <= 0, or fewer than 2 entries.
+    """
+
+    bits: int
+    scale: ArrayLike | str = "absmax"
+    entries: int = 1 << 20
+
+    STATIC: ClassVar[tuple[str, ...]] = ("bits", "entries")
+
+    def __post_init__(self) -> None:
+        check_bits(self.bits, 2, MOST_BITS)
+        if isinstance(self.entries, bool) or not isinstance(self.entries, int) or self.entries < 2:
+            raise invalid("entries is an integer >= 2", self.entries, "pass the number of weights")
+        if isinstance(self.scale, str):
+            if self.scale not in SCALES:
+                raise invalid(f"scale is a number or one of {SCALES}", self.scale, STEP.fix)
+        elif not is_traced(self.scale):
+            STEP.require("scale", self.scale)
+
+    @property
+    def steps(self) -> int:
+        """m, the number of positive levels."""
+        return 2 ** (self.bits - 1) - 1
+
+    @law()
+    def moments(self) -> Moments:
+        """E e·w and E e² cell by cell, of the shape of `scale` (scalar for a name)."""
+        if isinstance(self.scale, str) and self.scale == "absmax":
+            return self._absmax_moments()
+        step = jnp.asarray(math.sqrt(2 / math.pi) if isinstance(self.scale, str) else self.scale)
+        step = jnp.where(STEP.contains(step), step, jnp.nan)
+        along, square = jax.lax.map(lambda one: self._errors(one, jnp.inf), jnp.ravel(step))
+        return moments_of_errors(along.reshape(step.shape), square.reshape(step.shape))
+
+    def _errors(self, step: Array, end: Array | float) -> tuple[Array, Array]:
+        level = jnp.arange(self.steps + 1, dtype=step.dtype) * step
+        low = jnp.maximum(level - step / 2, 0 * step)
+        high = (level + step / 2).at[-1].set(end)
+        along, square = cell_errors(low, high, level)
+        return 2 * jnp.sum(along), 2 * jnp.sum(square)
+
+    def _absmax_moments(self) -> Moments:
+        s = jnp.asarray(GUMBEL)
+        weight = jnp.exp(-s - jnp.exp(-s))
+        # P(all below a) = exp(−e^(−s)) fixes the tail mass beyond a.
+        tail = -jnp.expm1(-jnp.exp(-s) / self.entries) / 2
+        largest = -ndtri(tail)
+
+        def given_largest(a: Array) -> tuple[Array, Array]:
+            along, square = self._errors(a / self.steps, a)
+            others = (1 - 1 / self.entries) / (1 - 2 * norm.sf(a))
+            return others * along, others * square
+
+        along, square = jax.lax.map(given_largest, largest)
+        total = jnp.sum(weight)
+        return moments_of_errors(jnp.sum(weight * along) / total, jnp.sum(weight * square) / total)
+
+    def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Quantise with the tensor's own maximum, mean or σ; `key` is not used."""
+        del key
+        if not isinstance(self.scale, str):
+            step = jnp.asarray(self.scale, dtype=w.dtype) * root_mean_square(w)
+        else:
+            step = mean_absolute(w) if self.scale == "mean_abs" else jnp.max(jnp.abs(w)) / self.steps
+        safe = jnp.where(step > 0, step, jnp.ones_like(step))
+        return step * jnp.clip(jnp.round(w / safe), -self.steps, self.steps)
+
+
+def check_bits(bits: int, least: int, most: int) -> None:
+    """Refuse anything but an integer of that range.
+
+    Raises:
+      InvalidInput: naming the range.
+    """
+    if isinstance(bits, bool) or not isinstance(bits, int) or not least <= bits <= most:
+        raise invalid(f"bits is an integer from {least} to {most}", bits, "choose a number of bits")

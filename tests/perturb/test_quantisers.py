@@ -1,0 +1,265 @@
+"""Pruning, scaling, uniform and Lloyd–Max quantisers, compositions: draws, mpmath, identities, bad input."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from signmag_jax.evidence import InvalidInput
+from signmag_jax.perturb import (
+    Compose,
+    LloydMax,
+    MagnitudeNoise,
+    MagnitudeShift,
+    OnWeights,
+    Perturbation,
+    Prune,
+    Scale,
+    SignFlip,
+    SignQuantize,
+    Ternarize,
+    UniformQuantize,
+    empirical_moments,
+)
+
+TENSORS, ENTRIES = 48, 32768
+
+# (perturbation, the nearest wrong (c, v) that someone could write down)
+CASES = {
+    "prune": (Prune(0.5), (0.8, 0.8)),
+    "scale": (Scale(-0.7), (0.7, 0.49)),
+    "absmax": (UniformQuantize(4, entries=ENTRIES), (0.98, 0.98)),
+    "mean_abs": (UniformQuantize(3, "mean_abs"), (0.97, 0.97)),
+    "given step": (UniformQuantize(3, 0.6), (0.98, 0.98)),
+    "Lloyd–Max": (LloydMax(2), (2 / math.pi, 2 / math.pi)),
+    "TWN": (Ternarize.twn(), (0.787, 0.787)),
+    "optimal": (Ternarize.optimal(), (0.787, 0.787)),
+    "flips, then ternary": (Compose(SignFlip(0.1), Ternarize()), (0.787, 0.787)),
+    "noise, then ternary": (Compose(MagnitudeNoise(0.8), Ternarize()), (0.787, 0.787)),
+    "ternary, then noise": (Compose(Ternarize(), MagnitudeNoise(0.5)), (0.787, 0.787 + 0.25)),
+    "prune, then ternary": (Compose(Prune(0.5), Ternarize(0.7, "mean_abs")), (0.562, 0.562)),
+    "shift, then shift": (Compose(MagnitudeShift(0.5), MagnitudeShift(0.5)), (1 + 0.798, 1 + 2 * 0.798 + 1)),
+    "three": (Compose(Compose(Scale(2.0), LloydMax(1)), SignFlip(0.2)), (2 * 2 / math.pi, 8 / math.pi)),
+}
+
+
+def realised(perturbation: Perturbation, seed: int) -> np.ndarray:
+    def one(key: jax.Array) -> jax.Array:
+        weights, noise = jax.random.split(key)
+        w = 0.02 * jax.random.normal(weights, (128, ENTRIES // 128), dtype=jnp.float32)
+        changed = perturbation.apply(noise, w)
+        return jnp.stack([jnp.mean(w * changed), jnp.mean(changed**2)]) / jnp.mean(w**2)
+
+    pairs = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(seed), TENSORS))
+    return np.asarray(pairs, dtype=np.float64).T
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_moments_match_draws_and_wrong_ones_do_not(name):
+    perturbation, wrong = CASES[name]
+    draws = realised(perturbation, seed=23)
+    moments = perturbation.moments()
+    error = np.maximum(draws.std(axis=1, ddof=1) / math.sqrt(TENSORS), 1e-6)
+    assert np.all(np.abs(draws.mean(axis=1) - [moments.c, moments.v]) < 4 * error)
+    assert np.any(np.abs(draws.mean(axis=1) - wrong) > 8 * error)
+    assert moments.noise == pytest.approx(moments.v - moments.c**2, abs=4e-15 * max(1, moments.v))
+    assert moments.drift == pytest.approx(moments.c - 1, abs=2e-15)
+    assert moments.noise >= -1e-16  # Cauchy–Schwarz
+
+
+@pytest.mark.parametrize("perturbation", [case[0] for case in CASES.values()], ids=CASES)
+def test_is_a_tree_that_jits_and_keeps_the_dtype(perturbation):
+    assert jax.tree.structure(perturbation) == jax.tree.structure(jax.tree.map(lambda x: x, perturbation))
+    w = jax.random.normal(jax.random.key(0), (4, 5), dtype=jnp.float32)
+    drawn = jax.jit(lambda p, key: p.apply(key, w))(perturbation, jax.random.key(1))
+    np.testing.assert_allclose(drawn, perturbation.apply(jax.random.key(1), w), rtol=2e-6, atol=1e-6)
+    assert perturbation.apply(jax.random.key(1), w.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    assert isinstance(perturbation, Perturbation)
+
+
+def cells(levels, edges):
+    """(c, v) of an odd quantiser from its cells, by mpmath's quadrature of the definition."""
+    c = v = mp.mpf(0)
+    for level, low, high in zip(levels, edges, edges[1:], strict=False):
+        c += 2 * mp.quad(lambda x, a=level: a * x * mp.npdf(x), [low, high])
+        v += 2 * mp.quad(lambda x, a=level: a**2 * mp.npdf(x), [low, high])
+    return float(c), float(v)
+
+
+@pytest.mark.parametrize(("bits", "step"), [(2, 0.8), (3, 0.5), (4, 2.5), (5, 0.3)])
+def test_given_step_against_the_definition(bits, step):
+    most = 2 ** (bits - 1) - 1
+    levels = [step * i for i in range(most + 1)]
+    edges = [0.0] + [step * (i + 0.5) for i in range(most)] + [mp.inf]
+    moments = UniformQuantize(bits, step).moments()
+    np.testing.assert_allclose((moments.c, moments.v), cells(levels, edges), rtol=1e-13)
+
+
+def test_fine_quantisers_keep_the_digits_of_their_error():
+    for step in (0.05, 0.01):
+        energy = UniformQuantize(12, step).moments().energy
+        # Bennett: Δ²/12, with an error beyond all orders in Δ for Gaussians.
+        assert energy == pytest.approx(step**2 / 12, rel=1e-11)
+    with mp.workdps(40):
+        t = mp.mpf("1e-4")
+        lost = mp.erf(t / mp.sqrt(2)) - 2 * t * mp.npdf(t)
+    assert -Prune(1e-4).moments().drift == pytest.approx(float(lost), rel=1e-12)
+
+
+def test_absmax_against_the_law_of_the_largest():
+    bits, entries = 3, 50
+
+    def conditional(a):
+        step, inside = a / 3, math.erf(a / math.sqrt(2))
+        edges = [0, step / 2, 3 * step / 2, 5 * step / 2, a]
+        error = sum(
+            2 * integrate.quad(lambda x, i=i: (i * step - x) ** 2 * stats.norm.pdf(x), *edges[i : i + 2])[0]
+            for i in range(4)
+        )
+        density = entries * inside ** (entries - 1) * 2 * stats.norm.pdf(a)
+        return density * error / inside * (entries - 1) / entries
+
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    expected = sum(w * 3.5 * conditional(4 + 3.5 * x) for x, w in zip(nodes, weights, strict=True))
+    assert UniformQuantize(bits, entries=entries).moments().energy == pytest.approx(expected, rel=1e-8)
+    few, many = (UniformQuantize(4, entries=n).moments().energy for n in (10**3, 10**6))
+    assert many > 1.3 * few
+
+
+# Max (1960), table I: mean squared errors and outermost levels of the best Gaussian quantisers.
+@pytest.mark.parametrize(
+    ("bits", "error", "outermost"), [(2, 0.1175, 1.510), (3, 0.03454, 2.152), (4, 0.009497, 2.733)]
+)
+def test_lloyd_max_against_its_table(bits, error, outermost):
+    assert -LloydMax(bits).moments().drift == pytest.approx(error, rel=6e-4)
+    w = jnp.linspace(-1, 1, 1001) * 5.0
+    levels = np.unique(np.abs(LloydMax(bits).apply(jax.random.key(0), w)))
+    assert len(levels) <= 2**bits
+    sigma = float(jnp.sqrt(jnp.mean(w**2)))
+    assert levels[-1] / sigma == pytest.approx(outermost, rel=1e-3) or levels[-1] / sigma < outermost
+
+
+def test_lloyd_max_limits_and_stationarity():
+    one = LloydMax(1).moments()
+    np.testing.assert_allclose(one, SignQuantize().moments(), rtol=1e-14)
+    errors = np.array([-LloydMax(bits).moments().drift for bits in range(1, 9)])
+    assert np.all(np.diff(errors) < 0)
+    # Panter and Dite: π√3/2 · 4^(−bits).
+    scaled = errors * 4.0 ** np.arange(1, 9)
+    gaps = math.pi * math.sqrt(3) / 2 - scaled
+    assert np.all(gaps > 0)
+    assert gaps[-1] < 0.03
+    # No uniform quantiser with as many levels (it has one less) does better.
+    steps = np.linspace(0.3, 2.0, 40)
+    assert UniformQuantize(3, steps).moments().energy.min() > errors[2]
+
+
+def test_named_ternary_quantisers():
+    best, rule = Ternarize.optimal(), Ternarize.twn()
+    thresholds = np.linspace(0.2, 1.2, 2001)
+    assert best.moments().c >= Ternarize(thresholds).moments().c.max()
+    assert best.moments().c == pytest.approx(0.809825960752099, rel=1e-14)
+    assert rule.moments().c == pytest.approx(Ternarize(0.7 * math.sqrt(2 / math.pi)).moments().c, rel=1e-15)
+    bitnet, uniform = Ternarize.bitnet(), UniformQuantize(2, "mean_abs")
+    np.testing.assert_allclose(bitnet.moments(), uniform.moments(), rtol=1e-13)
+    w = jax.random.normal(jax.random.key(3), (64, 64), dtype=jnp.float32)
+    key = jax.random.key(0)
+    np.testing.assert_allclose(bitnet.apply(key, w), uniform.apply(key, w), rtol=1e-6)
+
+
+@settings(max_examples=30)
+@given(st.floats(0, 1), st.floats(-3, 3), st.floats(0, 2))
+def test_compositions_in_closed_form(rate, factor, size):
+    twice = Compose(SignFlip(rate), SignFlip(rate)).moments()
+    assert twice.c == pytest.approx((1 - 2 * rate) ** 2, abs=1e-15)
+    np.testing.assert_allclose(twice, SignFlip(2 * rate * (1 - rate)).moments(), atol=2e-15)
+    scaled = Compose(Scale(factor), Ternarize()).moments()
+    other = Compose(Ternarize(), Scale(factor)).moments()
+    np.testing.assert_allclose(scaled, other, atol=1e-15)
+    assert scaled.c == pytest.approx(factor * Ternarize().moments().c, abs=1e-15)
+    noisy = Compose(MagnitudeNoise(size), MagnitudeNoise(size)).moments()
+    assert noisy.v == pytest.approx((1 + size**2) ** 2, rel=1e-14)
+    assert Compose(SignFlip(rate), MagnitudeNoise(size)).quadrature_bound() == 0
+
+
+def test_compositions_by_quadrature_lie_within_their_bound():
+    first, second = Prune(0.5), MagnitudeShift(0.3)
+    composed = Compose(first, second)
+    with mp.workdps(20):
+        tail = mp.erfc(0.5 / mp.sqrt(2)) / 2
+        v = 2 * (0.5 * mp.npdf(0.5) + tail)
+        move = 0.3 * mp.sqrt(v)
+        # Zeros count as positive: they move by +move and cost move² without alignment.
+        c = v + move * 2 * mp.npdf(0.5)
+        square = v + 2 * move * 2 * mp.npdf(0.5) + move**2
+    moments, bound = composed.moments(), composed.quadrature_bound()
+    assert abs(moments.c - c) < bound
+    assert abs(moments.v - square) < bound
+    assert bound < 2e-3
+    flipped = Compose(SignFlip(0.25), composed)
+    assert flipped.moments().c == pytest.approx(moments.c / 2, rel=1e-12)
+    assert flipped.quadrature_bound() == pytest.approx(bound)
+
+
+class Jitter:
+    """A perturbation of one's own that draws."""
+
+    def moments(self):
+        raise NotImplementedError
+
+    def apply(self, key, w):
+        return w + 0.3 * jnp.sqrt(jnp.mean(w**2)) * jax.random.normal(key, w.shape, dtype=w.dtype)
+
+
+def test_a_random_middle_is_refused():
+    with pytest.raises(InvalidInput, match="perturbations between others draw nothing"):
+        Compose(Jitter(), SignQuantize()).moments()
+    with pytest.raises(InvalidInput, match="draw nothing"):
+        Compose(Compose(Prune(0.1), MagnitudeNoise(0.1)), SignQuantize()).moments()
+
+
+def test_empirical_moments():
+    rng = np.random.default_rng(5)
+    normal = rng.normal(size=(512, 512))
+    for one in (Ternarize(), Prune(0.3), MagnitudeShift(0.2), LloydMax(3)):
+        found, expected = empirical_moments(one, normal), one.moments()
+        np.testing.assert_allclose(found, expected, atol=6 / 512)
+    uniform = rng.uniform(-1, 1, size=200_000)
+    # For a uniform law cos²(w, sign w) = 3/4, not 2/π.
+    assert empirical_moments(SignQuantize(), uniform).c == pytest.approx(0.75, abs=3e-3)
+    np.testing.assert_array_equal(empirical_moments(SignFlip(0.1), uniform), SignFlip(0.1).moments())
+    drawn = empirical_moments(Jitter(), uniform, key=jax.random.key(2))
+    assert drawn.v == pytest.approx(1.09, abs=0.01)
+    seen = OnWeights(SignQuantize(), uniform)
+    assert isinstance(seen, Perturbation)
+    assert seen.moments().noise == pytest.approx(seen.moments().v - seen.moments().c ** 2, abs=1e-14)
+    with pytest.raises(InvalidInput, match="key for a perturbation that draws"):
+        empirical_moments(Jitter(), uniform)
+    with pytest.raises(InvalidInput, match="not all 0"):
+        empirical_moments(SignQuantize(), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Prune(-0.1),
+        lambda: Scale(float("nan")),
+        lambda: UniformQuantize(1),
+        lambda: UniformQuantize(17),
+        lambda: UniformQuantize(4, "rms"),
+        lambda: UniformQuantize(4, 0.0),
+        lambda: UniformQuantize(4, entries=1),
+        lambda: LloydMax(9),
+        lambda: LloydMax(True),
+        lambda: Ternarize("median"),
+    ],
+)
+def test_bad_values_are_refused_with_invariant_and_remedy(make):
+    with pytest.raises(InvalidInput, match=r"^`.*` is required, received .*: "):
+        make()
