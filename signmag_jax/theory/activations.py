@@ -7,35 +7,18 @@ functions that are analytic around the real axis converges faster than any power
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import erf
 from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
-from signmag_jax.evidence.precision import is_traced
 from signmag_jax.perturb import Moments
 
 from .kernel import gap, second_gap
-
-
-class Pair(NamedTuple):
-    """Second moments of h = φ(z), h' = φ(z'), δ = h' − h, none of them a difference of near equals.
-
-    energy = E δ², alignment = E hδ, transverse = E δ² − (E hδ)²/E h², signal = E h², perturbed = E h'²,
-    mean = E h, mean_shift = E δ.
-    """
-
-    energy: Array
-    alignment: Array
-    transverse: Array
-    signal: Array
-    perturbed: Array
-    mean: Array
-    mean_shift: Array
+from .quadrature import Pair, Smooth, derivative_of
 
 
 def stretch(moments: Moments) -> Array:
@@ -56,9 +39,14 @@ class Activation:
     name: str
     pair: Callable[[Moments, Any], Pair]
 
+    @property
+    def by_quadrature(self) -> bool:
+        """Whether its moments are integrals on the plane and not closed forms."""
+        return isinstance(self.pair, Smooth)
+
     def resolved(self, scale: Any) -> "Activation":
         """The activation with a quadrature that is fine enough for this scale; closed forms as they are."""
-        if not isinstance(self.pair, _Smooth):
+        if not isinstance(self.pair, Smooth):
             return self
         return replace(self, pair=self.pair.resolved(scale))
 
@@ -117,12 +105,6 @@ class _SquaredReLU:
         )
 
 
-REACH = 9.0
-COARSEST = 1 / 8
-STRIP = 36.0
-LEGENDRE = 10
-
-
 def smooth(
     name: str,
     function: Callable[[Array], Array],
@@ -135,8 +117,8 @@ def smooth(
     1e-18; the discretisation errs by about 2exp(−2π·d/s + d²/2) relative to the integrand's size on the lines
     |Im| = d, and s is halved until this is below 1e-14 at d = min(1.5, analytic/scale). Differences
     φ(z') − φ(z) are integrals of φ' where z' is near z, so that small errors keep their digits. The bound
-    stated for each energy is 1e-10, relative. Derivatives are those of the rule; with respect to the
-    moments at exactly noise = 0, where it samples √noise, they are NaN and not a wrong number.
+    stated for each energy is 1e-10, relative. First derivatives with respect to moments and scale are
+    expectations of their own, by the same rule (Price's theorem), and exist at noise = 0 too.
 
     Args:
       name: how it is called.
@@ -149,68 +131,7 @@ def smooth(
     """
     if not analytic > 0:
         raise invalid("analytic > 0", analytic, "pass the half-width of the strip; kinks are not smooth")
-    return Activation(name, _Smooth(function, derivative or _derivative(function), analytic))
-
-
-def _derivative(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return lambda z: jax.jvp(function, (z,), (jnp.ones_like(z),))[1]
-
-
-@dataclass(frozen=True)
-class _Smooth:
-    function: Callable[[Array], Array]
-    derivative: Callable[[Array], Array]
-    analytic: float
-    halvings: int = 0
-
-    def resolved(self, scale: Any) -> "_Smooth":
-        """With the step halved until it fits the strip at this scale; a traced scale gets three halvings."""
-        if is_traced(scale):
-            return replace(self, halvings=3)
-        strip = min(1.5, 0.9 * self.analytic / float(scale))
-        needed = 2 * math.pi * strip / STRIP
-        return replace(self, halvings=max(0, math.ceil(math.log2(COARSEST / needed))))
-
-    def __call__(self, moments: Moments, scale: Any) -> Pair:
-        step = COARSEST / 2**self.halvings
-        count = math.ceil(REACH / step)
-        grid = step * np.arange(-count, count + 1)
-        weight = np.exp(-(grid**2) / 2)
-        weight = jnp.asarray(weight / weight.sum(), dtype=moments.c.dtype)
-        nodes = jnp.asarray(grid, dtype=moments.c.dtype)
-        flat = Moments(*(jnp.ravel(m) for m in moments))
-        one = lambda m: self._integrate(m, scale, nodes, weight)  # noqa: E731
-        result = jax.lax.map(one, flat)
-        return Pair(*(jnp.reshape(r, jnp.shape(moments.c)) for r in result))
-
-    def _integrate(self, m: Moments, scale: Any, nodes: Array, weight: Array) -> Pair:
-        root = jnp.sqrt(m.noise)
-        z = jnp.broadcast_to(scale * nodes[:, None], (nodes.size, nodes.size))
-        move = scale * (m.drift * nodes[:, None] + root * nodes[None, :])
-        h = self.function(z)
-        delta = self._difference(z, move, h)
-        mean = lambda f: jnp.einsum("i,j,ij->", weight, weight, f, precision="highest")  # noqa: E731
-        signal, alignment = mean(h * h), mean(h * delta)
-        # The transverse energy is that of the residual, which no difference of energies has to produce.
-        residual = delta - alignment / signal * h
-        return Pair(
-            energy=mean(delta**2),
-            alignment=alignment,
-            transverse=mean(residual**2),
-            signal=signal,
-            perturbed=mean((h + delta) ** 2),
-            mean=mean(h),
-            mean_shift=mean(delta),
-        )
-
-    def _difference(self, z: Array, move: Array, h: Array) -> Array:
-        points, weights = np.polynomial.legendre.leggauss(LEGENDRE)
-        near = jnp.abs(move) < 0.5
-        short = jnp.where(near, move, jnp.zeros_like(move))
-        slope = jnp.zeros_like(z)
-        for point, weight in zip(points, weights, strict=True):
-            slope = slope + weight / 2 * self.derivative(z + (1 + point) / 2 * short)
-        return jnp.where(near, short * slope, self.function(z + move) - h)
+    return Activation(name, Smooth(function, derivative or derivative_of(function), analytic))
 
 
 def _silu_slope(z: Array) -> Array:

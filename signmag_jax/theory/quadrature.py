@@ -1,0 +1,163 @@
+"""Smooth activations: expectations over a pair of correlated Gaussians by quadrature on the plane."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from signmag_jax.evidence.precision import is_traced
+from signmag_jax.perturb import Moments
+
+
+class Pair(NamedTuple):
+    """Second moments of h = φ(z), h' = φ(z'), δ = h' − h, none of them a difference of near equals.
+
+    energy = E δ², alignment = E hδ, transverse = E δ² − (E hδ)²/E h², signal = E h², perturbed = E h'²,
+    mean = E h, mean_shift = E δ.
+    """
+
+    energy: Array
+    alignment: Array
+    transverse: Array
+    signal: Array
+    perturbed: Array
+    mean: Array
+    mean_shift: Array
+
+
+REACH = 9.0
+COARSEST = 1 / 8
+STRIP = 36.0
+LEGENDRE = 10
+
+
+def derivative_of(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """The elementwise derivative of an elementwise function."""
+    return lambda z: jax.jvp(function, (z,), (jnp.ones_like(z),))[1]
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """An activation that is analytic in the strip |Im z| < `analytic`, with its derivative."""
+
+    function: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+    analytic: float
+    halvings: int = 0
+
+    def resolved(self, scale: Any) -> "Smooth":
+        """With the step halved until it fits the strip at this scale; a traced scale gets three halvings."""
+        if is_traced(scale):
+            return replace(self, halvings=3)
+        strip = min(1.5, 0.9 * self.analytic / float(scale))
+        needed = 2 * math.pi * strip / STRIP
+        return replace(self, halvings=max(0, math.ceil(math.log2(COARSEST / needed))))
+
+    def grid(self, dtype: Any) -> tuple[Array, Array]:
+        """Nodes and normalised weights of the trapezoidal rule along one axis."""
+        step = COARSEST / 2**self.halvings
+        count = math.ceil(REACH / step)
+        nodes = step * np.arange(-count, count + 1)
+        weights = np.exp(-(nodes**2) / 2)
+        return jnp.asarray(nodes, dtype=dtype), jnp.asarray(weights / weights.sum(), dtype=dtype)
+
+    def __call__(self, moments: Moments, scale: Any) -> Pair:
+        size = jnp.asarray(scale, dtype=moments.c.dtype)
+        flat = [jnp.ravel(m) for m in (moments.drift, moments.noise)]
+        one = lambda m: _average(self, m[0], m[1], size)  # noqa: E731
+        result = jax.lax.map(one, flat)
+        return Pair(*(jnp.reshape(r, jnp.shape(moments.c)) for r in result))
+
+
+class _Plane(NamedTuple):
+    """z, the move z' − z, h, δ, and the mean over the plane."""
+
+    x: Array
+    z: Array
+    move: Array
+    h: Array
+    delta: Array
+    mean: Callable[[Array], Array]
+
+
+def _plane(smooth: Smooth, drift: Array, noise: Array, scale: Array) -> _Plane:
+    nodes, weight = smooth.grid(drift.dtype)
+    x = jnp.broadcast_to(nodes[:, None], (nodes.size, nodes.size))
+    z = scale * x
+    move = scale * (drift * x + jnp.sqrt(noise) * nodes[None, :])
+    h = smooth.function(z)
+    mean = lambda f: jnp.einsum("i,j,ij->", weight, weight, f, precision="highest")  # noqa: E731
+    return _Plane(x, z, move, h, _difference(smooth, z, move, h), mean)
+
+
+def _difference(smooth: Smooth, z: Array, move: Array, h: Array) -> Array:
+    """φ(z + move) − φ(z), as an integral of φ' where the move is small."""
+    points, weights = np.polynomial.legendre.leggauss(LEGENDRE)
+    near = jnp.abs(move) < 0.5
+    short = jnp.where(near, move, jnp.zeros_like(move))
+    slope = jnp.zeros_like(z)
+    for point, weight in zip(points, weights, strict=True):
+        slope = slope + float(weight / 2) * smooth.derivative(z + float((1 + point) / 2) * short)
+    return jnp.where(near, short * slope, smooth.function(z + move) - h)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _average(smooth: Smooth, drift: Array, noise: Array, scale: Array) -> Pair:
+    plane = _plane(smooth, drift, noise, scale)
+    h, delta, mean = plane.h, plane.delta, plane.mean
+    signal, alignment = mean(h * h), mean(h * delta)
+    # The transverse energy is that of the residual, which no difference of energies has to produce.
+    residual = delta - alignment / signal * h
+    return Pair(
+        energy=mean(delta**2),
+        alignment=alignment,
+        transverse=mean(residual**2),
+        signal=signal,
+        perturbed=mean((h + delta) ** 2),
+        mean=mean(h),
+        mean_shift=mean(delta),
+    )
+
+
+@_average.defjvp
+def _average_jvp(smooth: Smooth, primals: Any, tangents: Any) -> tuple[Pair, Pair]:
+    """Price's theorem: ∂E F/∂noise = ½ scale² E ∂²F/∂z'², also at noise = 0, where √noise has no slope."""
+    drift, noise, scale = primals
+    value = _average(smooth, drift, noise, scale)
+    plane = _plane(smooth, drift, noise, scale)
+    x, z, move, h, delta, mean = plane
+    residual = delta - value.alignment / value.signal * h
+    zero = jnp.zeros_like(drift)
+    first, second = smooth.derivative(z + move), derivative_of(smooth.derivative)(z + move)
+    own = smooth.derivative(z)
+
+    def of_moving(d: Array, dd: Array) -> Pair:
+        """d = φ'·z'-velocity and dd its companion that multiplies the factor besides φ'²."""
+        return Pair(
+            mean(2 * delta * d + dd), mean(h * d), mean(2 * residual * d + dd), zero,
+            mean(2 * (h + delta) * d + dd), zero, mean(d),
+        )  # fmt: skip
+
+    along_drift = of_moving(scale * x * first, jnp.zeros_like(x))
+    along_noise = of_moving(scale**2 / 2 * second, scale**2 * first**2)
+    # z and z' both grow with the scale: d = dδ/dscale, at fixed drift and noise.
+    dh = x * own
+    dd = (x + move / scale) * first - dh
+    k = value.alignment / value.signal
+    along_scale = Pair(
+        energy=mean(2 * delta * dd),
+        alignment=mean(h * dd + dh * delta),
+        transverse=mean(2 * residual * (dd - k * dh)),
+        signal=mean(2 * h * dh),
+        perturbed=mean(2 * (h + delta) * (dh + dd)),
+        mean=mean(dh),
+        mean_shift=mean(dd),
+    )
+    parts = zip(along_drift, along_noise, along_scale, strict=True)
+    return value, Pair(*(a * tangents[0] + b * tangents[1] + c * tangents[2] for a, b, c in parts))
