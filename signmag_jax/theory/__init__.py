@@ -5,11 +5,14 @@ from typing import Any
 
 from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
 from .depth import Depth, chain, chain_ratios, depth_ratios
+from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
 from .energies import Block, block, cosine_squared, radial_fraction, transverse_ratio
+from .estimates import estimate
 from .outliers import flip_amplification, pool_leverage
 from .paper import paper_transverse_ratio, paper_transverse_ratio_as_printed, paper_transverse_ratio_error
-from .registry import LAWS, Law, estimate
+from .profile import infinite_width_holds, profile_width_gap, profile_width_ratio, profile_width_slope
+from .registry import LAWS, Law
 from .rows import finite_rows_radial_fraction, finite_rows_ratio
 from .theorems import (
     depth_floor,
@@ -45,12 +48,14 @@ __all__ = [
     "estimate",
     "finite_rows_radial_fraction",
     "finite_rows_ratio",
+    "finite_width_depth_ratios",
     "finite_width_ratio",
     "finite_width_saturation",
     "finite_width_slope",
     "flip_amplification",
     "flip_matrix_radial_fraction",
     "flip_to_shift_ratio",
+    "infinite_width_holds",
     "leaky_relu",
     "matched_noise",
     "matched_shift",
@@ -60,6 +65,9 @@ __all__ = [
     "paper_transverse_ratio_as_printed",
     "paper_transverse_ratio_error",
     "pool_leverage",
+    "profile_width_gap",
+    "profile_width_ratio",
+    "profile_width_slope",
     "radial_fraction",
     "sign_cosine_squared",
     "smooth",

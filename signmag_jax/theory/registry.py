@@ -1,75 +1,11 @@
 """The laws by name: what the command line and the ledger ask for."""
 
-import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-
-from signmag_jax.evidence import Estimate, SignmagError, invalid
+from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 
-from . import depth, energies, outliers, paper, rows, theorems, width
+from . import depth, depth_width, energies, outliers, paper, profile, rows, theorems, width
 from .activations import ACTIVATIONS
-
-
-@dataclass(frozen=True)
-class Law:
-    """One law of the theory.
-
-    Args:
-      name: its name in `LAWS`.
-      function: the float64 array function.
-      arguments: its arguments in order, each with where it may lie, or the values it may take, or None.
-      source: where the law comes from.
-      estimator: "closed form", "recursion" or "quadrature".
-      unit: of the value.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    arguments: Mapping[str, Interval | tuple[Any, ...] | None] = field(default_factory=dict)
-    source: str = ""
-    estimator: str = "closed form"
-    unit: str = "1"
-
-    @property
-    def doc(self) -> str:
-        """The first line of the function's documentation: the formula in words."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """The arguments without a default."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return tuple(p.name for p in parameters if p.default is inspect.Parameter.empty)
-
-    def __call__(self, **arguments: Any) -> Any:
-        """The value, after a check that the names of the arguments fit.
-
-        Raises:
-          InvalidInput: for a missing or unknown argument, or a value outside its domain.
-        """
-        self.check(arguments)
-        return self.function(**arguments)
-
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Refuse arguments whose names do not fit.
-
-        Raises:
-          InvalidInput: for a missing or unknown argument, or an option that is none of those allowed.
-        """
-        unknown = sorted(set(arguments) - set(self.arguments))
-        missing = [name for name in self.required if name not in arguments]
-        if unknown or missing:
-            wanted = f"arguments of {self.name} are ({', '.join(self.arguments)})"
-            raise invalid(wanted, sorted(arguments), "pass these by name, each required one once")
-        for name, value in arguments.items():
-            allowed = self.arguments[name]
-            if isinstance(allowed, tuple) and value not in allowed:
-                raise invalid(f"{name} in {allowed}", value, "choose one of these")
-
+from .law import Law
 
 COUNT = Interval(1.0, fix="pass a positive integer")
 FLAG = (False, True)
@@ -173,6 +109,26 @@ _ALL = [
         "quadrature",
     ),
     Law(
+        "finite_width_depth_ratios",
+        depth_width.finite_width_depth_ratios,
+        {"rate": energies.RATE, "depth": COUNT, "n": width.WIDTH},
+        "flips per row, layer by layer",
+        "recursion, quadrature",
+    ),
+    Law(
+        "profile_width_ratio",
+        profile.profile_width_ratio,
+        {"rate": energies.RATE, "x": profile.INPUT},
+        "flips per row, one input",
+        "quadrature",
+    ),
+    Law(
+        "profile_width_slope",
+        profile.profile_width_slope,
+        {"rate": energies.RATE, "x": profile.INPUT},
+        "flips per row, one input",
+    ),
+    Law(
         "finite_rows_ratio",
         rows.finite_rows_ratio,
         {"rate": energies.RATE, "rows": rows.ROWS},
@@ -212,47 +168,3 @@ def find(law: str | Law) -> Law:
     if law not in LAWS:
         raise invalid("law is a name in theory.LAWS", law, f"choose one of {', '.join(sorted(LAWS))}")
     return LAWS[law]
-
-
-def estimate(law: str | Law, **arguments: Any) -> Estimate:
-    """An exact `Estimate` of a law: standard error 0, with the law and its arguments as provenance.
-
-    Args:
-      law: a name in `LAWS`.
-      **arguments: the law's own, concrete.
-
-    Raises:
-      InvalidInput: for an unknown law, or arguments that do not fit it.
-    """
-    found = find(law)
-    value = found(**arguments)
-    provenance = {"law": found.name, "source": found.source, "arguments": _plain(arguments)}
-    ball = _ball(found, arguments) if np.ndim(value) == 0 else None
-    return Estimate.exact(
-        value, unit=found.unit, estimator=found.estimator, provenance=provenance, enclosure=ball
-    )
-
-
-def _ball(law: Law, arguments: Mapping[str, Any]) -> tuple[str, str] | None:
-    # Imported here, because enclosures look the laws up in this registry.
-    from .balls import BALLS
-    from .enclosure import enclose
-
-    if law.name not in BALLS:
-        return None
-    try:
-        ball = enclose(law, **arguments)
-    except SignmagError:
-        return None  # a perturbation of the user's own, or a value that is exactly 0
-    return None if isinstance(ball, list) else ball.pair
-
-
-def _plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    def plain(value: Any) -> Any:
-        if isinstance(value, str | bool | int | float):
-            return value
-        if isinstance(value, np.generic | np.ndarray):
-            return value.tolist()
-        return repr(value)
-
-    return {name: plain(value) for name, value in arguments.items()}

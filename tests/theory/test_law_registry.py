@@ -5,7 +5,7 @@ import pytest
 
 from signmag_jax import theory
 from signmag_jax.evidence import Estimate, InvalidInput
-from signmag_jax.perturb import SignFlip
+from signmag_jax.perturb import Compose, Prune, SignFlip, Ternarize
 
 EXAMPLES = {
     "rate": 0.02,
@@ -17,6 +17,7 @@ EXAMPLES = {
     "alpha_squared": np.array([0.5, 0.25, 0.25]),
     "column_norm_squared": np.array([1.0, 2.0, 3.0]),
     "pool": np.array([True, False, False]),
+    "x": np.array([1.0, -2.0, 0.5]),
 }
 
 
@@ -33,6 +34,18 @@ def test_every_law_gives_an_exact_estimate(name):
     assert law.source
     np.testing.assert_array_equal(estimate.value, law.function(**arguments))
     assert Estimate.from_json(estimate.to_json()).estimator == estimate.estimator
+
+
+def test_the_estimator_says_when_an_integral_was_computed():
+    composed = Compose(Prune(0.4), Ternarize())
+    for name, arguments, expected in (
+        ("radial_fraction", {"perturbation": SignFlip(0.1)}, "closed form"),
+        ("radial_fraction", {"perturbation": SignFlip(0.1), "activation": "silu"}, "quadrature"),
+        ("radial_fraction", {"perturbation": composed}, "quadrature"),
+        ("radial_fraction", {"perturbation": Compose(SignFlip(0.1), Ternarize())}, "closed form"),
+        ("chain_ratios", {"rate": 0.1, "depth": 1, "activation": "silu"}, "recursion, quadrature"),
+    ):
+        assert theory.estimate(name, **arguments).estimator == expected
 
 
 def test_what_does_not_fit_is_refused():

@@ -1,0 +1,125 @@
+"""Depth at finite width: every layer of a plain ReLU chain averages over the flips of its rows."""
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import beta, binom
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.precision import Real
+from signmag_jax.perturb import Moments
+
+from . import width as finite_width
+from .depth import check_chain
+from .energies import RATE
+from .theorems import matched_shift
+
+NODES = 64
+# Numbers of flips beyond this many standard deviations, or 40 for rare flips, weigh below 1e-15.
+SPREAD = 9.0
+LEAST_WIDTH = 8
+
+
+def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
+    """(1 − q²(flip))/(1 − q²(shift)) after each layer of the plain ReLU chain of width n, to leading order.
+
+    q_l = E J(q_{l−1}(1 − 2Q)), Q = Σ M_j x_j² the share of the input's energy that a row's flips carry: for
+    an input on the sphere Q | K flips ~ Beta(K/2, (n−K)/2), K ~ Bin(n, p). A hidden state is a rectified
+    Gaussian: half of its entries are 0 and the others are half-Gaussian, so that its Q follows the law of the
+    sphere in n/2 dimensions, with twice the variance. The realised cosine of n rows then adds its own term to
+    both errors, `realised`. Neglected are other terms of order 1/n without the 1/√p of Q's: that x and x'
+    differ in shape, that n/2 fluctuates, and what else the shift contributes after layer 1.
+
+    Args:
+      rate: one flip rate in (0, 1/2]; the shift has size 2√rate.
+      depth: number of layers, at least 1.
+      n: width of every layer, 8 to 1,000,000.
+
+    Returns:
+      One ratio a layer, shape (depth,).
+
+    Raises:
+      InvalidInput: for arguments outside.
+    """
+    check_chain(depth, "plain", "all", 1.0)
+    if np.ndim(rate) != 0:
+        raise invalid("rate is one number", np.shape(rate), "call once for each rate")
+    RATE.require("rate", rate)
+    if finite_width.check_width(n) < LEAST_WIDTH:
+        raise invalid(f"{LEAST_WIDTH} <= n", n, "a hidden state needs some active entries")
+    p, width = float(rate), int(n)
+    shift = matched_shift(p).moments()
+    flip_apart, shift_apart, ratios = 0.0, 0.0, []
+    for layer in range(depth):
+        shares, weights = share_law(p, width if layer == 0 else width // 2)
+        flip_apart = realised(_flipped(p, flip_apart, shares, weights), width)
+        shift_apart = realised(_shifted(shift, shift_apart), width)
+        ratios.append(flip_apart * (2 - flip_apart) / (shift_apart * (2 - shift_apart)))
+    return np.asarray(ratios)
+
+
+def _flipped(p: float, apart: float, shares: np.ndarray, weights: np.ndarray) -> float:
+    """1 − E J(cos θ) with 1 − cos θ = apart + 2(1 − apart)Q: E(1 − cos θ), which is exact, less E g/π."""
+    distance = apart + 2 * (1 - apart) * shares
+    theta = 2 * np.arcsin(np.sqrt(np.minimum(distance / 2, 1.0)))
+    return apart + 2 * (1 - apart) * p - float(np.sum(weights * finite_width._gap_of_angle(theta))) / math.pi
+
+
+def _shifted(moments: Moments, apart: float) -> float:
+    """1 − J(cos θ) with cos θ = c(1 − apart)/√v."""
+    defect = apart * (2 - apart)
+    theta = np.arctan2(np.sqrt(moments.noise + moments.c**2 * defect), moments.c * (1 - apart))
+    return float(2 * np.sin(theta / 2) ** 2 - finite_width._gap_of_angle(np.asarray(theta)) / math.pi)
+
+
+def realised(apart: float, m: int) -> float:
+    """1 − q as n rows realise it in the mean: the second-order delta method for sin² = 1 − (Σhh')²/(Σh²Σh'²).
+
+    E sin² = 1 − J² − [4K₂₂(1 + J²) + 12J² − 16JK₃₁]/m, K₂₂ = E h²h'² and K₃₁ = E h³h' at equal variances.
+    """
+    theta = _angle_of(apart)
+    sine, cosine, left = math.sin(theta), math.cos(theta), math.pi - theta
+    j = 1 - apart
+    k22 = (3 * sine * cosine + left * (1 + 2 * cosine**2)) / (2 * math.pi)
+    k31 = (3 * sine - sine**3 + 3 * left * cosine) / (2 * math.pi)
+    square = apart * (2 - apart) - (4 * k22 * (1 + j**2) + 12 * j**2 - 16 * j * k31) / m
+    return square / (1 + math.sqrt(1 - square))
+
+
+def _angle_of(apart: float) -> float:
+    """θ with 1 − J(cos θ) = apart."""
+
+    def excess(theta: float) -> float:
+        return (
+            2 * math.sin(theta / 2) ** 2
+            - float(finite_width._gap_of_angle(np.asarray(theta))) / math.pi
+            - apart
+        )
+
+    root: Any = brentq(excess, 0.0, math.pi, xtol=1e-300)
+    return float(root)
+
+
+def share_law(p: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of the law of Q for an input on the sphere in n dimensions.
+
+    For each number of flips K the quantiles of Beta(K/2, (n−K)/2) at Gauss–Legendre nodes in an angle, as in
+    `width.mean_gaps`; no flip and all flips are atoms.
+    """
+    mean, deviation = n * p, math.sqrt(n * p * (1 - p))
+    low = max(1, math.floor(mean - SPREAD * deviation - 1))
+    high = min(n - 1, math.ceil(mean + SPREAD * deviation + 40))
+    k = np.arange(low, high + 1, dtype=np.float64)[:, None]
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    law: Any = beta(k / 2, (n - k) / 2)
+    # √Q in place of Q: one flip alone has a density with a pole at 0.
+    first, last = (np.sqrt(law.ppf(tail)) for tail in (0.0, 1.0))
+    inner, outer = np.sqrt(law.ppf(1e-17)), np.sqrt(law.isf(1e-17))
+    first, last = np.maximum(first, inner), np.minimum(last, outer)
+    s = (first + last) / 2 + (last - first) / 2 * nodes
+    mass = weights * np.exp(law.logpdf(s**2)) * s
+    mass = mass / mass.sum(axis=1, keepdims=True) * binom.pmf(k, n, p)
+    atoms = np.array([binom.pmf(0, n, p), binom.pmf(n, n, p)])
+    return np.concatenate([[0.0, 1.0], (s**2).ravel()]), np.concatenate([atoms, mass.ravel()])

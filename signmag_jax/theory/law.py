@@ -1,0 +1,66 @@
+"""What a law of the theory is: a function, its arguments and where it comes from."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.domain import Interval
+
+
+@dataclass(frozen=True)
+class Law:
+    """One law of the theory.
+
+    Args:
+      name: its name in `LAWS`.
+      function: the float64 array function.
+      arguments: its arguments in order, each with where it may lie, or the values it may take, or None.
+      source: where the law comes from.
+      estimator: "closed form", "recursion" or "quadrature".
+      unit: of the value.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    arguments: Mapping[str, Interval | tuple[Any, ...] | None] = field(default_factory=dict)
+    source: str = ""
+    estimator: str = "closed form"
+    unit: str = "1"
+
+    @property
+    def doc(self) -> str:
+        """The first line of the function's documentation: the formula in words."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The arguments without a default."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return tuple(p.name for p in parameters if p.default is inspect.Parameter.empty)
+
+    def __call__(self, **arguments: Any) -> Any:
+        """The value, after a check that the names of the arguments fit.
+
+        Raises:
+          InvalidInput: for a missing or unknown argument, or a value outside its domain.
+        """
+        self.check(arguments)
+        return self.function(**arguments)
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse arguments whose names do not fit.
+
+        Raises:
+          InvalidInput: for a missing or unknown argument, or an option that is none of those allowed.
+        """
+        unknown = sorted(set(arguments) - set(self.arguments))
+        missing = [name for name in self.required if name not in arguments]
+        if unknown or missing:
+            wanted = f"arguments of {self.name} are ({', '.join(self.arguments)})"
+            raise invalid(wanted, sorted(arguments), "pass these by name, each required one once")
+        for name, value in arguments.items():
+            allowed = self.arguments[name]
+            if isinstance(allowed, tuple) and value not in allowed:
+                raise invalid(f"{name} in {allowed}", value, "choose one of these")
