@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .options import Json, Plot, Quiet, UnusedSeed, emit, numbers, prepare, remark, say
-
-PERTURBATIONS = "flip:0.01, shift:0.2, noise:0.2, sign, ternary, ternary:0.5, ternary:0.5:1.2"
+from .perturbations import PERTURBATIONS, parse
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +27,10 @@ def law(
     outputs: Annotated[str | None, typer.Option("--outputs", help="Outputs behind them, or several.")] = None,
     depth: Annotated[int | None, typer.Option("--depth", help="Layers.")] = None,
     residual: Annotated[bool | None, typer.Option("--residual", help="Chains with skips.")] = None,
+    x: Annotated[str | None, typer.Option("--input", help="Entries of one input: 1,0.5,2.")] = None,
+    scale: Annotated[
+        float | None, typer.Option("--scale", help="Standard deviation of pre-activations.")
+    ] = None,
     chain: Annotated[str | None, typer.Option("--chain", help="Kind of chain.")] = None,
     layers: Annotated[str | None, typer.Option("--layers", help="Perturbed layers: all or first.")] = None,
     activation: Annotated[str | None, typer.Option("--activation", help="relu, ...")] = None,
@@ -60,6 +63,8 @@ def law(
         arguments["rate"] = _range(over)
     estimate = theory.estimate(found, **arguments)
     result = {"law": found.name, "formula": found.doc, "source": found.source, **estimate.to_json()}
+    if found.expansion is not None:
+        result["expansion"] = _expansion(found.expansion, arguments)
     if digits is not None:
         balls = theory.enclose(found.name, digits=digits, **_exact(given, arguments))
         result["enclosure"] = [_ball(ball) for ball in balls] if isinstance(balls, list) else _ball(balls)
@@ -71,6 +76,16 @@ def law(
     else:
         _print(result, arguments)
     return 0
+
+
+def _expansion(law: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The law's expansion at the same arguments, where it has one."""
+    import numpy as np
+
+    from signmag_jax import theory
+
+    found = theory.LAWS[law]
+    return {"law": law, "formula": found.doc, "value": np.asarray(found(**arguments)).tolist()}
 
 
 def _list(laws: Any, json: bool) -> int:
@@ -91,14 +106,18 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     arguments = {
-        key: given[key] for key in ("depth", "residual", "chain", "layers", "activation") if key in given
+        key: given[key]
+        for key in ("depth", "residual", "chain", "layers", "activation", "scale")
+        if key in given
     }
+    if "x" in given:
+        arguments["x"] = np.asarray(numbers("--input", given["x"], float))
     for key in ("rate", "n", "alpha", "rows", "outputs"):
         if key in given:
             values = numbers(f"--{key}", given[key], int if key == "n" else float)
             arguments[key] = values[0] if len(values) == 1 else np.asarray(values)
     if "perturbation" in given:
-        arguments["perturbation"] = _perturbation(given["perturbation"])
+        arguments["perturbation"] = parse(given["perturbation"])
     return arguments
 
 
@@ -111,29 +130,6 @@ def _range(text: str) -> Any:
     except ValueError:
         raise typer.BadParameter(f"--range takes START:STOP:COUNT, like 1e-4:0.5:20, not {text!r}") from None
     return values
-
-
-def _perturbation(text: str) -> Any:
-    from signmag_jax import perturb
-
-    kind, *rest = text.split(":")
-    kinds = {
-        "flip": (perturb.SignFlip, 1, 1),
-        "shift": (perturb.MagnitudeShift, 1, 1),
-        "noise": (perturb.MagnitudeNoise, 1, 1),
-        "sign": (perturb.SignQuantize, 0, 0),
-        "ternary": (perturb.Ternarize, 0, 2),
-    }
-    if kind not in kinds or not kinds[kind][1] <= len(rest) <= kinds[kind][2]:
-        raise typer.BadParameter(f"--perturbation is like {PERTURBATIONS}, not {text!r}")
-    return kinds[kind][0](*(_number_or_name(part) for part in rest))
-
-
-def _number_or_name(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _ball(ball: Any) -> dict[str, str]:
@@ -151,7 +147,7 @@ def _exact(given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
             if more:
                 raise typer.BadParameter(f"--digits encloses one value: give one --{key}")
             exact[key] = value
-    typed = ("perturbation", "depth", "residual", "chain", "layers", "activation")
+    typed = ("perturbation", "depth", "residual", "chain", "layers", "activation", "scale", "x")
     return exact | {key: arguments[key] for key in typed if key in arguments}
 
 
@@ -159,13 +155,15 @@ def _print(result: dict[str, Any], arguments: dict[str, Any]) -> None:
     import numpy as np
 
     say(f"{result['law']}: {result['formula']}")
-    axis = next((key for key, value in arguments.items() if np.ndim(value)), None)
+    axis = next((key for key, value in arguments.items() if key != "x" and np.ndim(value)), None)
     values = np.asarray(result["value"])
     if axis is not None and values.shape[:1] == np.shape(arguments[axis]):
         for place, value in zip(arguments[axis], values, strict=True):
             say(f"{axis} = {place:.6g}: {_written(value)}")
     else:
         say(_written(values))
+    if "expansion" in result:
+        say(f"expansion: {_written(np.asarray(result['expansion']['value']))}")
     balls = result.get("enclosure") or []
     for ball in balls if isinstance(balls, list) else [balls]:
         say(f"enclosed: {ball['midpoint']} ± {ball['radius']}")
@@ -182,7 +180,7 @@ def _plot(found: Any, arguments: dict[str, Any], estimate: Any, path: Path) -> N
 
     from signmag_jax.report import figures
 
-    axis = next((key for key, value in arguments.items() if np.ndim(value)), None)
+    axis = next((key for key, value in arguments.items() if key != "x" and np.ndim(value)), None)
     values = np.asarray(estimate.value)
     if axis is None:
         axis, places = "layer", np.arange(1, values.size + 1)

@@ -20,6 +20,7 @@ class Law:
       source: where the law comes from.
       estimator: "closed form", "recursion" or "quadrature".
       unit: of the value.
+      expansion: name of the law, of the same arguments, that approximates it for small errors.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Law:
     source: str = ""
     estimator: str = "closed form"
     unit: str = "1"
+    expansion: str | None = None
 
     @property
     def doc(self) -> str:

@@ -13,7 +13,13 @@ ACTIVATED = {"activation": tuple(ACTIVATIONS), "scale": energies.SCALE}
 CHAIN = {"rate": energies.RATE, "depth": COUNT}
 
 _ALL = [
-    Law("transverse_ratio", energies.transverse_ratio, {"rate": energies.RATE}, "Theorem 3, exact"),
+    Law(
+        "transverse_ratio",
+        energies.transverse_ratio,
+        {"rate": energies.RATE},
+        "Theorem 3, exact",
+        expansion="transverse_ratio_expansion",
+    ),
     Law(
         "paper_transverse_ratio",
         paper.paper_transverse_ratio,
