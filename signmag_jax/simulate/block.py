@@ -271,7 +271,9 @@ class BlockSample:
 
         def compare(parameter: Any) -> Statistics:
             found: Statistics = {}
-            for arm, changed in zip(ARMS, self.pair.draw(parameter, for_pair, w), strict=True):
+            pair = self.pair.draw(parameter, for_pair, w)
+            moved = [pairs.differ(changed, w) for changed in pair]
+            for arm, changed in zip(ARMS, pair, strict=True):
                 after = changed @ x
                 statistics = self._arm(z, after, second)
                 if self.controlled:
@@ -281,7 +283,9 @@ class BlockSample:
             if self.controlled:
                 found |= {"clean_control": excess(z, z, w, w), **weight_controls(w)}
             top, bottom = ARMS[::-1] if self.second_over_first else ARMS
-            return {**found, "ratio": found[f"{top}_transverse"] / found[f"{bottom}_transverse"]}
+            ratio = found[f"{top}_transverse"] / found[f"{bottom}_transverse"]
+            # Equal matrices may differ in the last bit of their products: a ratio to that is no number.
+            return {**found, "ratio": jnp.where(moved[ARMS.index(bottom)], ratio, jnp.nan)}
 
         # Not vmap: one rate's arrays at a time stay in cache, which is 1.1 to 1.4 times faster on a CPU
         # at widths 512 and 1024, and memory does not grow with the number of rates.

@@ -166,7 +166,8 @@ class ChainSample:
         start = x if not self._stream() else x * self._tensor(self._deviation() * math.sqrt(self.width))
         both = jnp.broadcast_to(start, (parameters.shape[0], 2, *start.shape))
         step = functools.partial(self._step, parameters, key)
-        carry, first = step((start, both), jnp.int32(0), True)
+        still = jnp.zeros(parameters.shape[0], bool)
+        carry, first = step((start, both, still), jnp.int32(0), True)
         if self.depth == 1:
             found = jax.tree.map(lambda leaf: leaf[None], first)
         else:
@@ -176,23 +177,26 @@ class ChainSample:
         return {name: leaf.T for name, leaf in found.items()}
 
     def _step(self, parameters: Any, key: PRNGKeyArray, carry: Any, layer: Array, perturbed: bool) -> Any:
-        clean, both = carry
+        clean, both, moved = carry
         for_w, for_pair, for_down = jax.random.split(keys.fold(key, layer), 3)
         rows = self.width if self.hidden is None else self.hidden
         w = lax.optimization_barrier(weights(for_w, rows, self.width, self.dtype))
         apply = functools.partial(self._layer, down=self._down(for_down))
         clean = apply(w, clean)
 
-        def compare(parameter_and_states: Any) -> Any:
-            parameter, states = parameter_and_states
+        def compare(piece: Any) -> Any:
+            parameter, states, before = piece
             changed = self.pair.draw(parameter, for_pair, w) if perturbed else (w, w)
             after = [apply(matrix, state) for matrix, state in zip(changed, states, strict=True)]
             flip, shift = (self._transverse(clean, state) for state in after)
-            return jnp.stack(after), {"flip": flip, "shift": shift, "ratio": flip / shift}
+            moved = before | pairs.differ(changed[1], w)
+            # Equal chains may differ in the last bit of their products: a ratio to that is no number.
+            ratio = jnp.where(moved, flip / shift, jnp.nan)
+            return jnp.stack(after), moved, {"flip": flip, "shift": shift, "ratio": ratio}
 
         # Not vmap over rates: one rate's arrays at a time stay in cache.
-        both, statistics = lax.map(compare, (parameters, both))
-        return (clean, both), statistics
+        both, moved, statistics = lax.map(compare, (parameters, both, moved))
+        return (clean, both, moved), statistics
 
     def _layer(self, w: Float[Array, "rows width"], state: State, down: Any) -> State:
         pre = w @ (unit(state) if self._stream() else state)

@@ -24,7 +24,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray
 
-from signmag_jax.evidence import Incomplete, Records, keys
+from signmag_jax.evidence import Incomplete, MissingResource, Records, keys
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.provenance import threads, versions
@@ -181,7 +181,14 @@ def _compute(
     first = np.full(mesh.size, limit, dtype=np.int32)
     first[: len(blocks)] = np.asarray(blocks, dtype=np.int32) * size
     program = _program(experiment.sample, mesh, size)
-    result = jax.device_get(program(experiment.parameters, root, first, np.int32(limit)))
+    try:
+        result = jax.device_get(program(experiment.parameters, root, first, np.int32(limit)))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise MissingResource(
+            f"one network of {experiment.name!r} does not fit in memory: lower the width, rows or inputs"
+        ) from None
     rows = {}
     for position, block in enumerate(blocks):
         inside = range(position * size, position * size + min(size, limit - block * size))

@@ -53,6 +53,15 @@ def relative_norm(error: Float[Array, "rows columns"], w: Float[Array, "rows col
     return jnp.sqrt(_square(error) / _square(w))
 
 
+def differ(changed: Float[Array, "rows columns"], w: Float[Array, "rows columns"]) -> Array:
+    """Whether W' is W with an error, and not W drawn again.
+
+    XLA may compute W once for each of its consumers, and not to the same last bit: below 8 units of
+    rounding there is no error. One flip among 10^8 weights is 10^2 times as large.
+    """
+    return relative_norm(changed - w, w) > 8 * float(jnp.finfo(w.dtype).eps)
+
+
 def _square(a: Float[Array, "rows columns"]) -> Float[Array, ""]:
     return jnp.sum(jnp.sum(a * a, axis=1).astype(jnp.float64))
 

@@ -15,6 +15,8 @@ from signmag_jax.evidence.errors import invalid
 FEWEST = 32
 DEFAULT_NETWORKS = 64
 DEFAULT_LIMIT = 100_000
+# Their numbers, and those of the block after the last, are int32 keys.
+MOST = 2**31 - 2**16
 
 TARGET = Interval(0.0, open_low=True, fix="pass a positive standard error, in the unit of the estimate")
 SECONDS = Interval(0.0, open_low=True, fix="pass a positive number of seconds")
@@ -57,6 +59,8 @@ class Stop:
         for name, value in (("networks", self.networks), ("max_networks", self.max_networks)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 2):
                 raise invalid(f"{name} is an integer >= 2", value, "a standard error needs two networks")
+            if value is not None and value > MOST:
+                raise invalid(f"{name} <= {MOST}", value, "networks are numbered in 32 bits; ask for fewer")
 
     @property
     def limit(self) -> int:

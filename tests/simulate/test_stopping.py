@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from signmag_jax import perturb, simulate
-from signmag_jax.evidence import Incomplete, InvalidInput, keys
+from signmag_jax.evidence import Incomplete, InvalidInput, MissingResource, keys
 from signmag_jax.simulate.engine import Experiment, run
 from signmag_jax.simulate.quantizer import QuantizerSample
 
@@ -184,3 +184,36 @@ def test_one_program_for_all_rates_and_seeds():
     compiled = _program.cache_info().misses
     simulate.block(24, 0.2, inputs=8, networks=6, seed=5)
     assert _program.cache_info().misses == compiled
+
+
+@pytest.mark.parametrize("draw", ["block", "proposition_1", "depth", "depth_residual"])
+def test_a_network_without_a_flip_has_no_ratio(draw):
+    """The rounding of equal products is not a denominator."""
+    for seed in range(3):
+        with pytest.raises(Incomplete, match="no finite ratio"):
+            # 64 to 128 weights at rate 1e-4: some of 8 networks holds no flip.
+            _few_flips(draw, seed)
+
+
+def _few_flips(draw, seed):
+    common = {"rate": 1e-4, "inputs": 8, "networks": 8, "seed": seed}
+    if draw.startswith("depth"):
+        return simulate.depth(8, depth=2, residual=draw.endswith("residual"), **common)
+    return getattr(simulate, draw)(8, **common)
+
+
+def test_an_error_that_is_nothing_is_no_denominator():
+    pair = (perturb.SignFlip(0.2), perturb.MagnitudeShift(0.0))
+    with pytest.raises(Incomplete, match="no finite ratio"):
+        simulate.block(16, perturbations=pair, inputs=8, networks=4)
+
+
+@pytest.mark.parametrize("target", [{"networks": 2**31}, {"standard_error": 1.0, "max_networks": 2**40}])
+def test_more_networks_than_can_be_numbered_are_refused(target):
+    with pytest.raises(InvalidInput, match="numbered in 32 bits"):
+        simulate.block(16, 0.1, inputs=8, **target)
+
+
+def test_a_network_beyond_the_memory_is_one_line():
+    with pytest.raises(MissingResource, match="does not fit in memory: lower the width"):
+        simulate.block(10_000_000, 0.01, networks=2)
