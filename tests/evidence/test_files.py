@@ -87,3 +87,13 @@ def test_strict_json_and_identities(tmp_path):
     write_atomic(tmp_path / "empty", "")
     # SHA-256 of nothing, from FIPS 180-4's test vectors
     assert sha256_of(tmp_path / "empty").startswith("e3b0c44298fc1c149afbf4c8996fb924")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MissingResource, match=r"cannot write .*picture.svg"):
+        write_atomic(tmp_path / "file" / "picture.svg", "text")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MissingResource, match="cannot write"):
+        write_atomic(tmp_path / "folder", "text")
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["file", "folder"]
