@@ -32,14 +32,14 @@ def config_from_gguf(metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int
         )
     keys = _Keys(metadata, architecture)
     heads, hidden = keys.take("attention.head_count"), keys.take("embedding_length")
-    head_dim = keys.take("attention.key_length", hidden // heads)
     layers = keys.take("block_count")
     kv_heads = keys.take("attention.head_count_kv", heads)
     for name, value in (("attention.head_count", heads), ("attention.head_count_kv", kv_heads)):
-        if not isinstance(value, int):
+        if not isinstance(value, int) or value < 1:
             raise invalid(
-                f"{name} one number", value, "layers with different numbers of heads are not supported"
+                f"{name} one number >= 1", value, "layers with different numbers of heads are not supported"
             )
+    head_dim = keys.take("attention.key_length", hidden // heads)
     keys.require("attention.value_length", head_dim)
     keys.require("rope.dimension_count", head_dim)
     for absent in ("expert_count", "expert_used_count"):

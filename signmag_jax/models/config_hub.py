@@ -82,8 +82,8 @@ def _refuse_other_models(raw: dict[str, Any], family: Any) -> None:
         raise invalid(
             f"model_type in {FAMILIES}", family, "this port reads the Llama family; use another model"
         )
-    if raw.get("quantization_config"):
-        method = dict(raw["quantization_config"]).get("quant_method", "unknown")
+    if quantised := raw.get("quantization_config"):
+        method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else quantised
         raise invalid(
             "weights as trained",
             f"a checkpoint pre-quantised with {method}",
@@ -139,7 +139,7 @@ def _rope(parameters: dict[str, Any]) -> Rope:
     if unknown:
         shown = ", ".join(f"{key} = {parameters[key]}" for key in sorted(unknown))
         raise invalid(f"known parameters of RoPE type {kind}", shown, "they may change the model")
-    missing = _ROPE_USED[kind] - set(parameters)
+    missing = {name for name in _ROPE_USED[kind] if parameters.get(name) is None}
     if missing:
         raise invalid(f"all parameters of RoPE type {kind}", f"without {sorted(missing)}", "mend config.json")
     return Rope(

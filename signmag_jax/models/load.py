@@ -59,8 +59,12 @@ def load(
       MissingResource: if files are absent, damaged or cannot be fetched.
       InvalidInput: if the model is not one that the port computes exactly.
     """
-    if jnp.dtype(dtype).name not in DTYPES:
-        raise invalid(f"dtype in {DTYPES}", jnp.dtype(dtype).name, "weights are floating-point numbers")
+    try:
+        known = jnp.dtype(dtype).name in DTYPES
+    except TypeError:
+        known = False
+    if not known:
+        raise invalid(f"dtype in {DTYPES}", str(dtype), "weights are floating-point numbers")
     if jax.dtypes.canonicalize_dtype(dtype) != jnp.dtype(dtype):
         raise invalid("jax_enable_x64 for float64", False, "set JAX_ENABLE_X64=1, or load in float32")
     found = resolve(name_or_path, revision)

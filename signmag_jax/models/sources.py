@@ -79,7 +79,7 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     if index.is_file():
         try:
             weight_map = json.loads(index.read_text())["weight_map"]
-            shards = sorted(set(weight_map.values()))
+            shards = sorted({str(shard) for shard in weight_map.values()})
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise damaged(index, error) from None
         absent = [shard for shard in shards if not (folder / shard).is_file()]

@@ -99,6 +99,12 @@ def load_parameters(
 
 def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
     """Compare the file with the architecture in both directions; return the derived tensors to leave out."""
+    if config.layers > len(source.shapes):
+        raise invalid(
+            f"a tensor at least for each of {config.layers} layers",
+            f"{len(source.shapes)} tensors",
+            "the checkpoint and its config do not belong together",
+        )
     wanted = expected(config, source.style)
     derived = {name for name in source.shapes if name.endswith(DERIVED_SUFFIXES)}
     head = outer_tensor("head", source.style)

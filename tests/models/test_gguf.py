@@ -135,6 +135,7 @@ def test_linear_rope_and_a_key_length_are_read(tmp_path):
         ({"block_count": 4}, r"missing blk\.3\.attn_norm\.weight"),
         ({"vocab_size": 100}, r"token_embd\.weight has shape"),
         ({"attention.head_count": 3}, "multiple|missing|shape|dimension_count"),
+        ({"attention.head_count": 0}, "attention.head_count one number >= 1.*received 0"),
     ],
 )
 def test_what_the_port_does_not_compute_is_refused_by_name(tmp_path, changes, pattern):

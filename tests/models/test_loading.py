@@ -61,6 +61,8 @@ def test_sharded_and_single_files_load_the_same(checkpoint, tmp_path):
     assert single.report.parameters == sum(p.numel() for p in model.parameters())
     next(tmp_path.glob("model-*.safetensors")).unlink()
     assert "lacks model-0000" in _refused(tmp_path, MissingResource)
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"model.norm.weight": 1}}')
+    assert "lacks 1, named in" in _refused(tmp_path, MissingResource)
 
 
 @pytest.mark.parametrize("stored", ["float16", "bfloat16"])
@@ -188,6 +190,9 @@ REFUSED = {
     "attention_bias": ({"attention_bias": True}, "missing model.layers.0.self_attn.q_proj.bias"),
     "mlp_bias": ({"mlp_bias": True}, "missing model.layers.0.mlp.gate_proj.bias"),
     "tied": ({"tie_word_embeddings": True}, "where the config ties them"),
+    "a billion layers": ({"num_hidden_layers": 10**9}, "a tensor at least for each of 1000000000 layers"),
+    "quantisation by name": ({"quantization_config": "gptq"}, "pre-quantised with gptq"),
+    "no rope_theta": ({"rope_parameters": {"rope_type": "default", "rope_theta": None}}, "rope_theta"),
 }
 
 
@@ -258,9 +263,10 @@ def test_a_model_larger_than_memory_is_refused_before_loading(checkpoint, monkey
     check_memory(models.load(checkpoint).config, np.dtype(np.float32))
 
 
-def test_unknown_dtypes_are_refused(checkpoint):
+@pytest.mark.parametrize("dtype", ["int8", "no such type", "", 7])
+def test_unknown_dtypes_are_refused(checkpoint, dtype):
     with pytest.raises(InvalidInput, match="dtype in"):
-        models.load(checkpoint, dtype="int8")
+        models.load(checkpoint, dtype=dtype)
 
 
 def test_the_nnx_module_holds_the_same_parameters_and_logits(checkpoint):
