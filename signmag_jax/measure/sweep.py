@@ -31,12 +31,15 @@ def passes(evaluations: int, windows: int, window: int) -> float:
 def records_of(
     folder: str | Path | None, model: LanguageModel, configuration: Mapping[str, Any]
 ) -> Records | None:
-    """Records of this very computation: same weights, options, platform and jaxlib; None without a folder."""
+    """Records of this very computation: same weights, options, platform, versions; None without a folder."""
     if folder is None:
         return None
+    versions = provenance.versions()
     platform = {
         "platform": jax.devices()[0].platform,
-        "jaxlib": provenance.versions()["jaxlib"],
+        "versions": {name: versions[name] for name in ("signmag_jax", "jax", "jaxlib")},
+        # Matrix products are split differently only between one thread and more than one.
+        "threads": "1" if provenance.threads() == 1 else "2 or more",
         "x64": jnp.zeros(0, float).dtype == jnp.float64,
     }
     weights = {"parameters_sha256": sha256_of_parameters(model), "dtype": model.report.dtype}

@@ -10,7 +10,7 @@ import pytest
 from conftest import LOUD, TINY, build, with_block
 
 from signmag_jax import measure
-from signmag_jax.evidence import Estimate, InvalidInput
+from signmag_jax.evidence import Estimate, InvalidInput, provenance
 from signmag_jax.measure import inputs, sweep
 from signmag_jax.models import logits, window_nll
 
@@ -134,7 +134,7 @@ def test_interrupted_run_resumes_to_the_same_bits(loud, own_text, tmp_path, monk
     assert json.dumps(again) == json.dumps(whole)
 
 
-def test_resume_refuses_other_options_and_edited_weights(loud, own_text, tmp_path):
+def test_resume_refuses_other_options_weights_and_versions(loud, own_text, tmp_path, monkeypatch):
     text = (own_text[0][:4], own_text[1][:8])
     run(loud, text, seeds=2, resume=tmp_path)
     with pytest.raises(InvalidInput, match="different: seeds"):
@@ -142,6 +142,11 @@ def test_resume_refuses_other_options_and_edited_weights(loud, own_text, tmp_pat
     edited = with_block(loud, "up_proj", -loud.params["blocks"]["up_proj"])
     with pytest.raises(InvalidInput, match="different: parameters_sha256"):
         run(edited, text, seeds=2, resume=tmp_path)
+    monkeypatch.setattr(
+        "signmag_jax.evidence.provenance.versions", lambda: dict.fromkeys(provenance.PACKAGES, "0.0.0")
+    )
+    with pytest.raises(InvalidInput, match="different: versions"):
+        run(loud, text, seeds=2, resume=tmp_path)
 
 
 def test_unresolved_has_words_and_no_number(loud, own_text):
