@@ -9,7 +9,7 @@ import numpy as np
 from signmag_jax import theory
 from signmag_jax.perturb import MagnitudeShift, SignFlip
 
-from .claim import Claim, Evidence
+from .claim import Claim, Evidence, Route
 from .published import row as published_row
 from .supply import Supply, component, exact, extrapolated, found, printed
 
@@ -18,6 +18,12 @@ NARROW_WIDTH = 256
 RATE = 0.01
 LAYERS = 6
 DECIMALS = 4
+SAME_WIDTH: tuple[tuple[Route, Route], ...] = (("published", "simulated"),)
+FINITE: tuple[tuple[Route, Route], ...] = (
+    ("published", "predicted"),
+    ("published", "simulated"),
+    ("predicted", "simulated"),
+)
 SECTIONS = {"plain": "9.4, D.1", "residual": "D.2"}
 
 
@@ -43,7 +49,9 @@ def linear_ratio(rate: float, layer: int) -> float:
 def _predicted(chain: str, activation: str, layer: int) -> Supply:
     if activation == "silu":
         return exact(linear_ratio, RATE, layer, name="linear chain")
-    return component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=chain == "residual")
+    if chain == "plain":
+        return component(theory.finite_width_depth_ratios, layer - 1, RATE, LAYERS, WIDTH)
+    return component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=True)
 
 
 def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
@@ -68,10 +76,10 @@ def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
             "predicted": _predicted(chain, activation, layer),
             "simulated": simulated,
         },
-        compare=(("published", "simulated"),),
+        compare=FINITE if (chain, activation) == ("plain", "relu") else SAME_WIDTH,
         rival=lambda: _rival(chain, activation, layer)[0],
         rival_is=_rival(chain, activation, layer)[1],
-        note=_note(activation),
+        note=_note(chain, activation),
     )
 
 
@@ -87,7 +95,12 @@ def _recursion(chain: str, layer: int, simulated: Supply) -> Claim:
         claimant="ours",
         source="depth recursion, infinite width",
         statement=f"C_{layer} of the {chain} ReLU chain at p = {RATE:g} is that of the exact recursion.",
-        routes={"predicted": _predicted(chain, "relu", layer), "simulated": simulated},
+        routes={
+            "predicted": component(
+                theory.depth_ratios, layer - 1, RATE, LAYERS, residual=chain == "residual"
+            ),
+            "simulated": simulated,
+        },
         compare=(("predicted", "simulated"),),
         rival=lambda: rival,
         rival_is=meaning,
@@ -106,12 +119,14 @@ def _rival(chain: str, activation: str, layer: int) -> tuple[float, str]:
     return float(np.ravel(theory.depth_ratios(RATE, 1))[0]), "a plain chain"
 
 
-def _note(activation: str) -> str:
+def _note(chain: str, activation: str) -> str:
     if activation == "silu":
         return (
             "Predicted: a linear network at infinite width. Pre-activations of deviation 1/√m make "
             "SiLU z/2: these runs test no nonlinearity."
         )
+    if chain == "plain":
+        return "Predicted: the recursion at the paper's own width, averaged over the flips of a row."
     return "Predicted: infinite width. Compared at the paper's own width; see the rows on the recursion."
 
 

@@ -76,6 +76,9 @@ def wrong_kernel(monkeypatch):
     width = importlib.import_module("signmag_jax.theory.width")
     original = width._gap_of_angle
     monkeypatch.setattr(width, "_gap_of_angle", lambda theta: 5 * original(theta))
+    # The 1/m term of the finite-width chain inverts the kernel, which a wrong one does not allow.
+    chain = importlib.import_module("signmag_jax.theory.depth_width")
+    monkeypatch.setattr(chain, "realised", lambda apart, m: apart)
     assert patched >= 3
     _forget(width)
     yield
@@ -109,6 +112,7 @@ def test_a_wrong_kernel_turns_every_row_that_it_touches(tiny_claims, all_proved,
         "theorem_4.post",
         "ternary.radial",
         "depth.plain.exact",
+        "depth.plain.relu",
         "depth.residual.exact",
         "kernel.arccos",
     ):

@@ -32,7 +32,7 @@ def test_commands_print_what_the_readme_shows(capsys, command, output):
     assert capsys.readouterr().out.strip() == output
 
 
-@pytest.mark.parametrize("command", re.findall(r"^\| `signmag (\S+)", README, flags=re.MULTILINE))
+@pytest.mark.parametrize("command", re.findall(r"^\| `signmag (\w+)", README, flags=re.MULTILINE))
 def test_verbs_of_the_readme_exist(capsys, command):
     assert run([command, "--help"]) == 0
     capsys.readouterr()
