@@ -39,8 +39,11 @@ def load(source: str | Path | None = None) -> Text:
         return _decoded("standard input", sys.stdin.buffer.read())
     if str(source) == "wikitext-2" and not Path(source).exists():
         return _text("wikitext-2-v1, test split", _wikitext())
+    path = Path(source).expanduser()
+    if path.is_char_device():  # /dev/zero never ends
+        raise MissingResource(f"text {str(source)!r} is a device: pass a file, or - for standard input")
     try:
-        return _decoded(str(source), Path(source).expanduser().read_bytes())
+        return _decoded(str(source), path.read_bytes())
     except OSError as error:
         raise MissingResource(
             f"cannot read text {str(source)!r} ({error.strerror or error}): check the path"

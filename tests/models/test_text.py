@@ -73,3 +73,8 @@ def test_wikitext_joins_the_rows_of_the_test_split(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
     assert text.load("wikitext-2").content == " = Title = \n Body . \n"
     assert asked == [("Salesforce/wikitext", "wikitext-2-v1", "test")]
+
+
+def test_a_device_is_no_text():
+    with pytest.raises(MissingResource, match="is a device"):
+        text.load("/dev/zero")
