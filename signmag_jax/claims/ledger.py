@@ -52,7 +52,7 @@ def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str,
         "unit": claim.unit,
         **{route: _evidence_json(evidence.get(route)) for route in ROUTES},
         "rival": None if rival is None else {"value": rival, "meaning": claim.rival_is},
-        "resolving_standard_error": _resolution(evidence, rival, critical),
+        "resolving_standard_error": _resolution(claim, evidence, rival, critical),
         "proofs": list(claim.proofs),
         "verdict": verdict.word,
         "reason": verdict.reason,
@@ -61,10 +61,13 @@ def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str,
     }
 
 
-def _resolution(evidence: Mapping[Any, Evidence], rival: float | None, critical: float) -> float | None:
+def _resolution(
+    claim: Claim, evidence: Mapping[Any, Evidence], rival: float | None, critical: float
+) -> float | None:
     """The standard error that could tell the rival from the best value known without sampling."""
+    compared = {route for pair in claim.compare for route in pair}
     for route in ("predicted", "published"):
-        known = evidence.get(route)
+        known = evidence.get(route) if route in compared else None
         if rival is not None and isinstance(known, Estimate):
             return resolving_standard_error(float(known.value), rival, critical)
     return None
@@ -152,7 +155,8 @@ def read(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise InvalidInput(f"{str(path)!r} is not a readable ledger ({error}): run it again") from None
-    if not isinstance(ledger, dict) or ledger.get("schema") != SCHEMA_VERSION:
+    complete = isinstance(ledger, dict) and all(name in ledger for name in schema()["required"])
+    if not complete or ledger["schema"] != SCHEMA_VERSION:
         raise InvalidInput(
             f"{str(path)!r} is not a ledger of schema {SCHEMA_VERSION}: "
             "use the version of signmag_jax that wrote it, or run it again"

@@ -73,7 +73,7 @@ def measure_all(
         **_quantization(model, calibration, source),
     }
     energies = measure.column_energies(model, profile)
-    results["leverage.pool_law"] = _pool_law(energies)
+    results["leverage.pool_law"] = _pool_law(energies, len(calibration), profile.provenance)
     found = measure.leverage(
         model,
         calibration,
@@ -150,14 +150,22 @@ def _root(share: Estimate, value: float, error: float, layer: int) -> Estimate:
     return Estimate(alpha, error / (2 * alpha), share.n, "1", "√ of the mean of x_j²/‖x‖²", origin)
 
 
-def _pool_law(energies: Mapping[str, measure.ColumnEnergy]) -> Estimate:
+def _pool_law(
+    energies: Mapping[str, measure.ColumnEnergy], windows: int, origin: Mapping[str, Any]
+) -> Estimate:
     """Theory's leverage on the model's own α² and ‖w‖²: every column of every matrix, one pool."""
     flat = [
         np.concatenate([np.ravel(getattr(energy, name)) for energy in energies.values()])
         for name in ("alpha_squared", "column_norm_squared", "pool")
     ]
     value = float(theory.pool_leverage(*flat))
-    return Estimate.exact(value, estimator="α²‖w‖² law on measured columns")
+    alpha, norm, pool = flat
+    error = np.concatenate([np.ravel(energy.alpha_error) for energy in energies.values()]) * norm
+    cost = alpha * norm
+    inside = np.sum(error[pool] ** 2) / np.sum(cost[pool]) ** 2
+    outside = np.sum(error[~pool] ** 2) / np.sum(cost[~pool]) ** 2
+    name = "α²‖w‖² law on measured α², whose errors are propagated as independent"
+    return Estimate(value, value * float(np.sqrt(inside + outside)), windows, "1", name, origin)
 
 
 def _alpha_series(profile: measure.Alpha) -> dict[str, Any]:

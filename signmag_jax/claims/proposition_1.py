@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,6 +40,7 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
         (("predicted", "simulated"),),
         "The law is a ratio of means; a mean of per-input cos² has other terms of order 1/m. Which of the "
         "two the table prints is not said, so it is not compared.",
+        "ours",
     )
     yield _claim(
         "transverse_ratio",
@@ -60,10 +61,11 @@ def _claim(
     rival: tuple[Callable[[], float], str],
     compare: tuple[tuple[Route, Route], ...] = (("published", "predicted"), ("predicted", "simulated")),
     note: str = "",
+    claimant: Literal["paper", "ours"] = "paper",
 ) -> Claim:
     return Claim(
         name=f"proposition_1.{name}",
-        claimant="paper",
+        claimant=claimant,
         source="Proposition 1, section 9.7",
         statement=statement,
         unit="1 (over the law)",

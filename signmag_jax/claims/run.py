@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,11 +120,15 @@ def _check_folder(out: Path) -> None:
     existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     if not existing.is_dir():
         raise MissingResource(f"--out {str(out)!r} lies on a file, {str(existing)!r}: choose another folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
+    try:
+        # The permission bits do not tell: only writing does.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError:
         raise MissingResource(
             f"--out {str(out)!r} cannot be written: choose another folder or change the permissions of "
             f"{str(existing)!r}"
-        )
+        ) from None
 
 
 def _origin(text: models.text.Text) -> dict[str, str]:

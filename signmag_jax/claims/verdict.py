@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from signmag_jax.evidence import Estimate
 
@@ -57,6 +57,22 @@ def threshold(comparisons: int) -> float:
     return float(norm.isf(FAMILY_LEVEL / (2 * max(comparisons, 1))))
 
 
+def student(critical: float, first: Estimate, second: Estimate) -> float:
+    """The threshold widened to Student's tails at Welch and Satterthwaite's degrees of freedom.
+
+    An estimate of n independent samples has n − 1 of them; n < 2 means that they are not known, as for
+    published figures, or that the value is exact.
+    """
+    parts = [
+        (float(estimate.standard_error) ** 2, estimate.n - 1)
+        for estimate in (first, second)
+        if estimate.n >= 2 and float(estimate.standard_error) > 0
+    ]
+    total = float(first.standard_error) ** 2 + float(second.standard_error) ** 2
+    spread = sum(variance**2 / freedom for variance, freedom in parts)
+    return critical if spread == 0 else float(t.isf(norm.sf(critical), total**2 / spread))
+
+
 def resolving_standard_error(value: float, rival: float, critical: float) -> float:
     """The largest standard error at which `value` can be told from `rival`."""
     return abs(value - rival) / (critical + POWER_MARGIN)
@@ -72,6 +88,7 @@ def compare(
         scale = max(abs(float(first.value)), abs(float(second.value)), 1e-300)
         return Comparison(pair, difference, 0.0, None, abs(difference) <= EXACT_TOLERANCE * scale, True)
     distance = difference / error
+    critical = student(critical, first, second)
     resolved = rival is None or _separates(first, second, rival, error, critical)
     return Comparison(pair, difference, error, distance, abs(distance) <= critical, resolved)
 

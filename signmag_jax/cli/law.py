@@ -126,7 +126,9 @@ def _range(text: str) -> Any:
 
     try:
         start, stop, count = text.split(":")
-        values = np.geomspace(float(start), float(stop), int(count))
+        values = np.geomspace(float(start), float(stop), max(int(count), 2))
+        if int(count) < 2:
+            raise ValueError(count)
     except ValueError:
         raise typer.BadParameter(f"--range takes START:STOP:COUNT, like 1e-4:0.5:20, not {text!r}") from None
     return values

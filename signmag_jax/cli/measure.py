@@ -77,11 +77,17 @@ def measure(
         resume,
     )
     verb = VERBS[name]
+    if window < 2 or windows < 1 or (calibration is not None and calibration < 1):
+        raise typer.BadParameter("--window is at least 2, --windows and --calibration at least 1")
+    if plot is not None and verb.plot is None:
+        raise typer.BadParameter(f"{name} has no picture: leave --plot out")
+    if plot is not None:
+        from signmag_jax.report.figures import check_format
+
+        check_format(plot)
     prepare(quiet=quiet, device=device)
     if dry_run:
         return _print(_cost(verb.cost(request)), json)
-    if plot is not None and verb.plot is None:
-        raise typer.BadParameter(f"{name} has no picture: leave --plot out")
     found = verb.run(request)
     if plot is not None and verb.plot is not None:
         verb.plot(found, plot)

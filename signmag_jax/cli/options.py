@@ -57,7 +57,8 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
         jax.config.update("jax_platforms", _PLATFORMS[device])
     try:
         jax.devices()
-    except RuntimeError:
+    # What JAX raises for a platform that is not there differs between versions and platforms.
+    except (RuntimeError, AssertionError, ValueError):
         raise MissingResource(
             f"no {device} is visible to JAX: run `signmag doctor`, or use --device auto"
         ) from None

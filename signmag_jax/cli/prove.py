@@ -28,6 +28,8 @@ def prove(
     Example: signmag prove theorem_3
     """
     prepare(quiet=quiet)
+    if latex and json:
+        raise typer.BadParameter("--latex and --json exclude each other: give one of them")
     from signmag_jax.theory import proof as proofs
 
     # Derivations cite each other: one library runs each of them once.

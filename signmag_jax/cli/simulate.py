@@ -100,8 +100,10 @@ def _cost(chosen: Any, given: dict[str, Any]) -> dict[str, Any]:
     """Matrix products and memory of the run, from its sizes; random numbers come on top."""
     sizes = {**chosen.defaults, **given}
     width, layers = sizes["width"], sizes.get("depth", 1)
+    if width < 2 or layers < 1:
+        raise typer.BadParameter("--width is at least 2, --depth at least 1")
     rows = sizes.get("hidden") or sizes.get("rows") or width
-    inputs = sizes.get("inputs") or max(256, 2 * width)
+    inputs = sizes.get("inputs") or (256 if layers > 1 else min(max(256, 4 * width), 8192))
     rates = len(sizes["rate"]) if isinstance(sizes.get("rate"), list) else 1
     products = 2 * rows * width * inputs * layers * (1 + 2 * rates)
     networks = sizes.get("networks")

@@ -70,11 +70,13 @@ class ColumnEnergy:
       alpha_squared: E[x_j²/‖x‖²] of the matrix's input.
       column_norm_squared: ‖W_·j‖², squared norms of the columns.
       pool: which columns are outliers.
+      alpha_error: standard error of `alpha_squared` over windows.
     """
 
     alpha_squared: Float[np.ndarray, "layers features"]
     column_norm_squared: Float[np.ndarray, "layers features"]
     pool: Bool[np.ndarray, "layers features"]
+    alpha_error: Float[np.ndarray, "layers features"]
 
 
 def alpha(
@@ -131,6 +133,7 @@ def column_energies(
             profile.token_share[SITE_OF[name]].value,
             _squared_column_norms(model.params["blocks"][name]),
             pools[SITE_OF[name]],
+            profile.token_share[SITE_OF[name]].standard_error,
         )
         for name in MATRICES
     }

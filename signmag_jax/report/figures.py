@@ -35,8 +35,10 @@ def transverse_ratio(data: Series) -> Figure:
     axes.plot(data["rate"], data["exact"], color=COLORS["predicted"], label="exact law, infinite width")
     axes.plot(data["rate"], data["paper_formula"], "--", color=COLORS["paper"], label="the paper's formula")
     _points(axes, data["published"], "s", COLORS["paper"], "the paper's measurements")
-    for name, series in data["simulated"].items():
-        _points(axes, series, "o", COLORS["simulated"], name)
+    for color, (name, series) in zip(
+        ("#7fbf8f", COLORS["simulated"]), data["simulated"].items(), strict=False
+    ):
+        _points(axes, series, "o", color, name)
     axes.axhline(data["limit"], color="grey", linewidth=0.8, linestyle=":", label="limit π/(π−2)")
     axes.set(
         xscale="log", xlabel="flip rate p", ylabel="transverse ratio A(p)", title="Theorem 3 at finite rate"
@@ -66,7 +68,9 @@ def depth(data: Series) -> Figure:
         color = ("#1f4e8c", "#2a7f3f", "#6b3fa0", "#b3401f")[index % 4]
         axes.plot(chain["depth"], chain["predicted"], color=color, label=f"{name}: recursion, infinite width")
         _points(axes, chain["simulated"], "o", color, f"{name}: simulated, width {chain['width']}", x="depth")
-        _points(axes, chain["published"], "s", color, f"{name}: the paper, width {chain['width']}", x="depth")
+        _points(
+            axes, chain["published"], "x", "black", f"{name}: the paper, width {chain['width']}", x="depth"
+        )
     axes.set(xlabel="layers L", ylabel="transverse ratio C_L", title="Depth does not compound")
     axes.legend(fontsize=7)
     return figure

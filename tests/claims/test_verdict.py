@@ -116,3 +116,11 @@ def test_another_models_figure_is_never_reproduced():
 
 def test_an_identity_is_called_one():
     assert judge({"published": number(1.0)}, kind="identity", compare=()).word == rule.IDENTITY
+
+
+def test_few_samples_have_students_tails():
+    # 4.2 standard errors from 4 networks are no disagreement; from 4,000 they are.
+    few = Estimate(2.0 + 4.2 * 0.01, 0.01, 4, "1", "test")
+    many = Estimate(2.0 + 4.2 * 0.01, 0.01, 4000, "1", "test")
+    assert judge({"predicted": number(2.0), "simulated": few}, rival=1.0).word != rule.DISAGREES
+    assert judge({"predicted": number(2.0), "simulated": many}, rival=1.0).word == rule.DISAGREES
