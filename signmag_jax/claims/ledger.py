@@ -18,7 +18,6 @@ from .verdict import (
     FAMILY_LEVEL,
     POWER_MARGIN,
     Comparison,
-    Verdict,
     decide,
     resolving_standard_error,
     threshold,
@@ -167,6 +166,3 @@ def read(folder: Path) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) that every ledger satisfies."""
     return json.loads(resources.files("signmag_jax.claims").joinpath("ledger.schema.json").read_text())
-
-
-__all__ = ["Verdict", "assemble", "failed", "fill", "read", "save", "schema", "summary"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ class Measured:
     results: Mapping[str, Evidence]
     alpha: dict[str, Any] | None = None
     columns: dict[str, Any] | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Absent(dict[str, Evidence]):
@@ -93,7 +92,6 @@ def measure_all(
         results,
         _alpha_series(profile),
         _column_series(energies),
-        found.to_json(),
     )
 
 

@@ -143,13 +143,18 @@ def _leverage(request: Request) -> Any:
 
 
 def _leverage_summary(found: Any) -> dict[str, str]:
-    lines = {"noise floor": f"{found.noise_floor:.2g} nat/token"}
-    for rate in found.rates:
-        ratio = rate.leverage
+    return {"noise floor": f"{found.noise_floor:.2g} nat/token", **_comparisons(found.rates, "leverage")}
+
+
+def _comparisons(rates: Any, what: str) -> dict[str, str]:
+    """For each rate the ratio, or why there is none, and the damage of both arms."""
+    lines = {}
+    for rate in rates:
+        name, ratio = f"rate {rate.rate:g}, {rate.flips} flips", rate.ratio
         value = written(ratio.interval.estimate) if ratio.resolved else f"UNRESOLVED: {ratio.reason}"
-        lines[f"rate {rate.rate:g}, {rate.flips} flips"] = value
+        lines[f"{name}: {what}"] = value
         for arm, damage in rate.damage.items():
-            lines[f"  ΔNLL {arm}"] = "not finite" if damage is None else written(damage.estimate)
+            lines[f"{name}: ΔNLL {arm}"] = "not finite" if damage is None else written(damage.estimate)
     return lines
 
 
@@ -198,17 +203,7 @@ def _all_columns(request: Request) -> Any:
 
 
 def _all_columns_summary(found: Any) -> dict[str, str]:
-    lines = {}
-    for rate in found.rates:
-        value = (
-            written(rate.ratio.interval.estimate)
-            if rate.ratio.resolved
-            else f"UNRESOLVED: {rate.ratio.reason}"
-        )
-        lines[f"flips over shifts at rate {rate.rate:g}"] = value
-        for arm, damage in rate.damage.items():
-            lines[f"  ΔNLL {arm}"] = "not finite" if damage is None else written(damage.estimate)
-    return lines
+    return _comparisons(found.rates, "flips over shifts")
 
 
 def _all_columns_cost(request: Request) -> float:
