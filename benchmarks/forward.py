@@ -3,12 +3,17 @@
 Both read the same SmolLM2-135M weights in float32 and the same 2,048 tokens; they run in two processes
 that take turns, so that what else the machine does hits both, and each reports its own peak memory.
 
+Each worker also times its library's bare products of the model's own shapes. The faster of the two is
+the machine's ceiling; the products of one pass at that rate are a floor under the time of any float32
+implementation, and `speedup_at_the_ceiling` is what a port that did nothing else could reach.
+
     python benchmarks/forward.py --rounds 7
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import resource
@@ -38,9 +43,12 @@ def compare(rounds: int, tokens: int) -> dict:
     """Medians over `rounds` alternating runs, after one that warms up."""
     workers = {name: Worker(name, tokens) for name in ("ours", "theirs")}
     runs: dict[str, list[dict]] = {name: [] for name in workers}
+    rates: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(rounds):
         for name, worker in workers.items():
             runs[name].append(worker.run())
+        for name, worker in workers.items():
+            rates[name].append(worker.products(shape_of_model()["matrices"]))
     memory = {name: worker.stop() for name, worker in workers.items()}
     table = {
         name: {
@@ -49,9 +57,12 @@ def compare(rounds: int, tokens: int) -> dict:
             "cpu_seconds": statistics.median(run["cpu"] for run in found),
             "nll": found[-1]["nll"],
             "peak_resident_mib": memory[name],
+            "products_gflops": statistics.median(rates[name]),
         }
         for name, found in runs.items()
     }
+    ceiling = max(statistics.median(found) for found in rates.values())
+    floor = sum(flops(tokens).values()) / 1e9 / ceiling
     paired = [b["wall"] / a["wall"] for a, b in zip(runs["ours"], runs["theirs"], strict=True)]
     return {
         "tokens": tokens,
@@ -61,6 +72,10 @@ def compare(rounds: int, tokens: int) -> dict:
         **table,
         "speedup_median_of_pairs": statistics.median(paired),
         "speedup_in_cpu_seconds": table["theirs"]["cpu_seconds"] / table["ours"]["cpu_seconds"],
+        "gflop_in_products": {name: number / 1e9 for name, number in flops(tokens).items()},
+        "ceiling_gflops": ceiling,
+        "share_of_ceiling": floor / table["ours"]["wall_seconds"],
+        "speedup_at_the_ceiling": table["theirs"]["wall_seconds"] / floor,
     }
 
 
@@ -75,6 +90,10 @@ class Worker:
     def run(self) -> dict:
         """One timed pass."""
         return json.loads(self._ask("run"))
+
+    def products(self, matrices: list[tuple[int, int]]) -> float:
+        """GFLOP/s of the products with matrices of these (outputs, inputs) alone."""
+        return float(self._ask(f"products {json.dumps(matrices)}"))
 
     def stop(self) -> float:
         """End the process; its peak resident memory in MiB."""
@@ -94,16 +113,94 @@ class Worker:
 
 
 def serve(name: str, tokens: int) -> None:
-    """Answer "run" with wall and CPU seconds and the mean NLL, "stop" with the peak memory."""
+    """Answer each line: "run" with seconds and mean NLL, "products" with GFLOP/s, "stop" with peak memory."""
     forward = {"ours": ours, "theirs": theirs}[name](tokens)
+    multiply = {"ours": our_product, "theirs": their_product}[name]
+    peaks: list[float] = []
+    multiplied = False
     for line in sys.stdin:
         if line.strip() == "stop":
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+            print(max(peaks), flush=True)
             return
+        if line.startswith("products"):
+            multiplied = True
+            print(rate_of_products(multiply, tokens, json.loads(line.split(" ", 1)[1])), flush=True)
+            continue
         wall, cpu = time.perf_counter(), time.process_time()
         nll = forward()
         passed = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "nll": nll}
+        if not multiplied:  # the bare products would count towards the peak
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         print(json.dumps(passed), flush=True)
+
+
+def flops(tokens: int) -> dict[str, float]:
+    """Floating-point operations of one pass: linear layers, head, and the lower triangle of attention."""
+    config = shape_of_model()
+    layer = sum(outputs * inputs for outputs, inputs in config["matrices"])
+    return {
+        "linear": 2.0 * tokens * config["layers"] * layer,
+        "head": 2.0 * (tokens - 1) * config["vocabulary"] * config["hidden"],
+        "attention": 2.0 * tokens * (tokens + 1) * config["layers"] * config["width"],
+    }
+
+
+@functools.cache
+def shape_of_model() -> dict:
+    """Layers, vocabulary, and the (outputs, inputs) of the seven matrices, of the embedded model."""
+    from signmag_jax import models
+
+    c = models.load().config
+    return {
+        "layers": c.layers,
+        "vocabulary": c.vocabulary,
+        "hidden": c.hidden,
+        "width": c.heads * c.head_dim,
+        "matrices": [shape for name, shape in c.shapes().items() if name.endswith("_proj")],
+    }
+
+
+def rate_of_products(
+    multiply: Callable[..., Callable[[], object]], tokens: int, matrices: list[tuple[int, int]]
+) -> float:
+    """GFLOP/s over the products of one layer, each timed five times after one that warms up."""
+    work = seconds = 0.0
+    for outputs, inputs in matrices:
+        run = multiply(tokens, outputs, inputs)
+        run()
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+        seconds += statistics.median(times)
+        work += 2.0 * tokens * outputs * inputs
+    return work / 1e9 / seconds
+
+
+def our_product(tokens: int, outputs: int, inputs: int) -> Callable[[], object]:
+    """`x Wᵀ` in XLA."""
+    import jax
+    import jax.numpy as jnp
+
+    from signmag_jax.models.layers import apply_linear
+
+    x, weight = (jax.random.normal(jax.random.key(0), (rows, inputs)) for rows in (tokens, outputs))
+    run = jax.jit(apply_linear)
+    return lambda: jnp.asarray(run(x, weight)).block_until_ready()
+
+
+def their_product(tokens: int, outputs: int, inputs: int) -> Callable[[], object]:
+    """`x Wᵀ` in PyTorch."""
+    import torch
+
+    x, weight = torch.randn(tokens, inputs), torch.randn(outputs, inputs)
+
+    def run() -> object:
+        with torch.inference_mode():
+            return torch.nn.functional.linear(x, weight)
+
+    return run
 
 
 def ours(tokens: int) -> Callable[[], float]:
