@@ -18,7 +18,7 @@ from .measurements import Measured
 from .published import figures, row
 
 RATES = np.geomspace(1e-4, 0.5, 80)
-CURVE_WIDTHS = np.unique(np.geomspace(32, 4096, 25).astype(int))
+CURVE_WIDTHS = np.unique(np.geomspace(32, 4096, 15).astype(int))
 
 
 def series(level: Level, simulated: Mapping[str, Evidence], measured: Measured) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from signmag_jax import simulate, theory
 from signmag_jax.evidence import Estimate, Incomplete
-from signmag_jax.evidence.progress import progress
 from signmag_jax.perturb import SignQuantize, Ternarize
 
 from . import depth, proposition_1, theorem_3, theorem_4
@@ -28,19 +27,17 @@ ROWS = 64
 FEW_INPUTS = 8
 
 
-def simulate_all(level: Level, seed: int, resume: Path | None) -> Results:
-    """Run every experiment of the ledger; results by the names that the rows ask for."""
-    results: Results = {}
-    parts = list(_parts(level))
-    with progress("simulation", len(parts)) as advance:
-        for name, run in parts:
-            common = {"seed": subseed(seed, name), "resume": records(resume, name)}
-            try:
-                results.update(run(common))
-            except Incomplete as reason:
-                results[name] = Missing("UNRESOLVED", str(reason))
-            advance(1, name)
-    return results
+def simulations(level: Level, seed: int, resume: Path | None) -> list[tuple[str, Callable[[], Results]]]:
+    """Every experiment of the ledger, by name: each is keyed by it, so they may run in any order."""
+    return [(name, partial(_results, name, run, seed, resume)) for name, run in _parts(level)]
+
+
+def _results(name: str, run: Callable[[dict[str, Any]], Pairs], seed: int, resume: Path | None) -> Results:
+    """The numbers of one experiment by the names that the rows ask for, or why there are none."""
+    try:
+        return dict(run({"seed": subseed(seed, name), "resume": records(resume, name)}))
+    except Incomplete as reason:
+        return {name: Missing("UNRESOLVED", str(reason))}
 
 
 def _parts(level: Level) -> Iterator[Part]:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from .together import check_abandoned
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -25,15 +27,21 @@ def progress(description: str, total: int | None) -> Iterator[Callable[..., None
     """A bar with time left on standard error; yields `advance(steps=1, note="")`.
 
     Bars nest: an inner one is shown below the outer one while it lasts. Nothing is printed where standard
-    error is not a terminal, or after `set_quiet(True)`.
+    error is not a terminal, or after `set_quiet(True)`. Each step is also where work in a thread that
+    nobody waits for any more comes to its end.
     """
     if _quiet or not sys.stderr.isatty():
-        yield lambda steps=1, note="": None
+        yield lambda steps=1, note="": check_abandoned()
         return
     with _display() as bars:
         task = bars.add_task(description, total=total, note="")
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            check_abandoned()
+            bars.update(task, advance=steps, note=note)
+
         try:
-            yield lambda steps=1, note="": bars.update(task, advance=steps, note=note)
+            yield advance
         finally:
             bars.remove_task(task)
 

@@ -5,7 +5,7 @@ import pytest
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measurements import not_run
 from signmag_jax.claims.run import declare
-from signmag_jax.claims.simulations import simulate_all
+from signmag_jax.claims.simulations import simulations
 from signmag_jax.theory import proof
 
 TINY = Level("tiny", (64, 128), (96, 64), 8, 16, 64, 8, 8, (0.005,), (2,), 2)
@@ -13,7 +13,9 @@ TINY = Level("tiny", (64, 128), (96, 64), 8, 16, 64, 8, 8, (0.005,), (2,), 2)
 
 @pytest.fixture(scope="session")
 def tiny_simulation():
-    return simulate_all(TINY, seed=11, resume=None)
+    return {
+        name: value for _, run in simulations(TINY, seed=11, resume=None) for name, value in run().items()
+    }
 
 
 @pytest.fixture
