@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Json, Plot, Quiet, UnusedSeed, emit, numbers, prepare, remark, say
-from .perturbations import PERTURBATIONS, parse
+from . import law_arguments
+from .options import Json, Plot, Quiet, UnusedSeed, emit, prepare, remark, say
+from .perturbations import PERTURBATIONS
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +36,17 @@ def law(
     layers: Annotated[str | None, typer.Option("--layers", help="Perturbed layers: all or first.")] = None,
     activation: Annotated[str | None, typer.Option("--activation", help="relu, ...")] = None,
     perturbation: Annotated[str | None, typer.Option("--perturbation", help=f"{PERTURBATIONS}.")] = None,
+    alpha_squared: Annotated[
+        str | None, typer.Option("--alpha-squared", help="α² of each column: 0.5,0.25,0.25.")
+    ] = None,
+    column_norm_squared: Annotated[
+        str | None, typer.Option("--norms-squared", help="‖W_·j‖² of each column, or one number for all.")
+    ] = None,
+    pool: Annotated[str | None, typer.Option("--pool", help="Columns in the pool, from 0: 0,2.")] = None,
+    matching: Annotated[
+        str | None, typer.Option("--matching", help="What the arms share: rate, count or energy.")
+    ] = None,
+    measure: Annotated[str | None, typer.Option("--measure", help="Damage: energy or transverse.")] = None,
     over: Annotated[
         str | None, typer.Option("--range", help="START:STOP:COUNT for the rate, in equal factors.")
     ] = None,
@@ -58,15 +70,15 @@ def law(
     if name is None:
         return _list(theory.LAWS, json)
     found = find(name)
-    arguments = _arguments(given)
+    arguments = law_arguments.values(given)
     if over is not None:
-        arguments["rate"] = _range(over)
+        arguments["rate"] = law_arguments.over(over)
     estimate = theory.estimate(found, **arguments)
     result = {"law": found.name, "formula": found.doc, "source": found.source, **estimate.to_json()}
     if found.expansion is not None:
         result["expansion"] = _expansion(found.expansion, arguments)
     if digits is not None:
-        balls = theory.enclose(found.name, digits=digits, **_exact(given, arguments))
+        balls = theory.enclose(found.name, digits=digits, **law_arguments.exact(given, arguments))
         result["enclosure"] = [_ball(ball) for ball in balls] if isinstance(balls, list) else _ball(balls)
     if plot is not None:
         _plot(found, arguments, estimate, plot)
@@ -101,63 +113,15 @@ def _list(laws: Any, json: bool) -> int:
     return 0
 
 
-def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """The law's arguments as numbers; one value stays a scalar, several become an array."""
-    import numpy as np
-
-    arguments = {
-        key: given[key]
-        for key in ("depth", "residual", "chain", "layers", "activation", "scale")
-        if key in given
-    }
-    if "x" in given:
-        arguments["x"] = np.asarray(numbers("--input", given["x"], float))
-    for key in ("rate", "n", "alpha", "rows", "outputs"):
-        if key in given:
-            values = numbers(f"--{key}", given[key], int if key == "n" else float)
-            arguments[key] = values[0] if len(values) == 1 else np.asarray(values)
-    if "perturbation" in given:
-        arguments["perturbation"] = parse(given["perturbation"])
-    return arguments
-
-
-def _range(text: str) -> Any:
-    import numpy as np
-
-    try:
-        start, stop, count = text.split(":")
-        values = np.geomspace(float(start), float(stop), max(int(count), 2))
-        if int(count) < 2:
-            raise ValueError(count)
-    except ValueError:
-        raise typer.BadParameter(f"--range takes START:STOP:COUNT, like 1e-4:0.5:20, not {text!r}") from None
-    return values
-
-
 def _ball(ball: Any) -> dict[str, str]:
     return {"midpoint": ball.midpoint, "radius": ball.radius}
-
-
-def _exact(given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments as the exact decimals that were typed: 0.01 is one hundredth, not its nearest float."""
-    from fractions import Fraction
-
-    exact: dict[str, Any] = {}
-    for key in ("rate", "n", "alpha", "rows", "outputs"):
-        if key in given:
-            (value, *more) = numbers(f"--{key}", given[key], Fraction)
-            if more:
-                raise typer.BadParameter(f"--digits encloses one value: give one --{key}")
-            exact[key] = value
-    typed = ("perturbation", "depth", "residual", "chain", "layers", "activation", "scale", "x")
-    return exact | {key: arguments[key] for key in typed if key in arguments}
 
 
 def _print(result: dict[str, Any], arguments: dict[str, Any]) -> None:
     import numpy as np
 
     say(f"{result['law']}: {result['formula']}")
-    axis = next((key for key, value in arguments.items() if key != "x" and np.ndim(value)), None)
+    axis = _axis(arguments)
     values = np.asarray(result["value"])
     if axis is not None and values.shape[:1] == np.shape(arguments[axis]):
         for place, value in zip(arguments[axis], values, strict=True):
@@ -171,6 +135,13 @@ def _print(result: dict[str, Any], arguments: dict[str, Any]) -> None:
         say(f"enclosed: {ball['midpoint']} ± {ball['radius']}")
 
 
+def _axis(arguments: dict[str, Any]) -> str | None:
+    """The argument that takes several values, if one does."""
+    import numpy as np
+
+    return next((key for key in law_arguments.NUMBERS if np.ndim(arguments.get(key, 0))), None)
+
+
 def _written(value: Any) -> str:
     import numpy as np
 
@@ -182,7 +153,7 @@ def _plot(found: Any, arguments: dict[str, Any], estimate: Any, path: Path) -> N
 
     from signmag_jax.report import figures
 
-    axis = next((key for key, value in arguments.items() if key != "x" and np.ndim(value)), None)
+    axis = _axis(arguments)
     values = np.asarray(estimate.value)
     if axis is None:
         axis, places = "layer", np.arange(1, values.size + 1)

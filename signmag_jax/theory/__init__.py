@@ -9,8 +9,9 @@ from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
 from .energies import Block, block, cosine_squared, radial_fraction, transverse_ratio
 from .estimates import estimate
-from .outliers import flip_amplification, pool_leverage
+from .outliers import flip_amplification
 from .paper import paper_transverse_ratio, paper_transverse_ratio_as_printed, paper_transverse_ratio_error
+from .pools import pool_leverage, profile_pool_leverage
 from .profile import infinite_width_holds, profile_width_gap, profile_width_ratio, profile_width_slope
 from .registry import LAWS, Law
 from .rows import finite_rows_radial_fraction, finite_rows_ratio
@@ -65,6 +66,7 @@ __all__ = [
     "paper_transverse_ratio_as_printed",
     "paper_transverse_ratio_error",
     "pool_leverage",
+    "profile_pool_leverage",
     "profile_width_gap",
     "profile_width_ratio",
     "profile_width_slope",

@@ -1,15 +1,12 @@
 """Outlier inputs: what one flipped sign costs where the input is large."""
 
-from typing import Any
-
+import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import Real, is_traced, law
+from signmag_jax.evidence.precision import law
 
 from .kernel import sine_minus_angle_cosine
 
@@ -39,46 +36,19 @@ def flip_amplification(alpha: ArrayLike, n: ArrayLike) -> Float[Array, "..."]:
     return flip_energy(alpha) / flip_energy(1 / jnp.sqrt(n))
 
 
+@jax.custom_jvp
 def flip_energy(alpha: Float[Array, "..."]) -> Float[Array, "..."]:
-    """1 − J(1 − 2α²): ReLU energy of one flipped sign at an entry of amplitude α, in units of E h²·2."""
+    """1 − J(1 − 2α²): ReLU energy of one flipped sign at an entry of amplitude α, in units of E h²·2.
+
+    Its derivative is 4α(1 − θ/π), 0 at α = 1, where θ = π has none; the second is −∞ there.
+    """
     theta = 2 * jnp.arctan2(alpha, jnp.sqrt((1 - alpha) * (1 + alpha)))
     return 2 * alpha**2 - sine_minus_angle_cosine(theta) / jnp.pi
 
 
-def pool_leverage(
-    alpha_squared: Float[Array | np.ndarray, " columns"],
-    column_norm_squared: Float[Array | np.ndarray, " columns"],
-    pool: Array | np.ndarray,
-) -> Real:
-    """Damage of one flip inside a pool of columns over one outside, if every output matters alike.
-
-    leverage = mean over S of α_j²‖W_·j‖² / mean outside S.
-
-    Args:
-      alpha_squared: share of each input in the squared input norm.
-      column_norm_squared: ‖W_·j‖² of each column.
-      pool: mask of the columns in S.
-
-    Raises:
-      InvalidInput: for a negative or all-zero profile, or a pool that is empty or everything.
-
-    Source: arXiv:2605.18933, section 5, with the weight norms that it leaves out.
-    """
-    if not is_traced(alpha_squared, column_norm_squared, pool):
-        mask = np.asarray(pool)
-        if mask.dtype != np.bool_ or mask.shape != np.shape(alpha_squared):
-            raise invalid("pool is a boolean mask of the columns", (mask.dtype, mask.shape), "pass a mask")
-        if mask.all() or not mask.any():
-            raise invalid("0 < columns in pool < columns", int(mask.sum()), "leave columns on both sides")
-    return _pool_leverage(alpha_squared, column_norm_squared, pool)
-
-
-NOT_NEGATIVE = Interval(0.0, fix="pass squares")
-
-
-@law(domain={"alpha_squared": NOT_NEGATIVE, "column_norm_squared": NOT_NEGATIVE})
-def _pool_leverage(alpha_squared: Any, column_norm_squared: Any, pool: Any) -> Array:
-    damage = alpha_squared * column_norm_squared
-    inside = jnp.sum(damage * pool) / jnp.sum(pool)
-    outside = jnp.sum(damage * (1 - pool)) / jnp.sum(1 - pool)
-    return inside / outside
+@flip_energy.defjvp
+def _flip_energy_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (alpha,) = primals
+    # 1 − θ/π without cancellation.
+    left = 2 / jnp.pi * jnp.arctan2(jnp.sqrt((1 - alpha) * (1 + alpha)), alpha)
+    return flip_energy(alpha), 4 * alpha * left * tangents[0]

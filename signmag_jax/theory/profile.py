@@ -98,28 +98,31 @@ def mean_gap(p: Float[Array, "..."], x: Float[Array, " n"]) -> Float[Array, "...
     size = jnp.max(jnp.abs(x))
     square = (x / size) ** 2
     share = square / jnp.sum(square)
-    one = lambda rate: _mean_gap(rate, share)  # noqa: E731
+    one = lambda rate: gap_of_shares(rate, share)  # noqa: E731
     return jax.lax.map(one, jnp.ravel(p)).reshape(p.shape)
 
 
-def _mean_gap(p: Float[Array, ""], share: Float[Array, " n"]) -> Float[Array, ""]:
+def gap_of_shares(p: Array, share: Float[Array, " n"]) -> Float[Array, ""]:
+    """E G(q), q = Σ M_j share_j, for shares that sum to 1 and one rate, or one for each column."""
     t, weight = (jnp.asarray(a, dtype=share.dtype) for a in _nodes())
 
     def node(t: Array) -> Array:
         below = _second_difference(-t * share, p)
         near = jnp.minimum(t, MIRROR)
         above = jnp.exp(-near) * _second_difference(near * share, p)
-        mirrored = jnp.exp(jnp.sum(jnp.log(p + (1 - p) * jnp.exp(-t * share))))
+        # Columns that are never flipped bring the factor e^(−t·share), which underflows.
+        factor = jnp.maximum(p + (1 - p) * jnp.exp(-t * share), jnp.finfo(share.dtype).tiny)
+        mirrored = jnp.exp(jnp.sum(jnp.log(factor)))
         return below + jnp.where(t < MIRROR, above, mirrored)
 
     return jnp.sum(weight * jax.lax.map(node, t, batch_size=32))
 
 
-def _second_difference(a: Float[Array, " n"], p: Float[Array, ""]) -> Float[Array, ""]:
+def _second_difference(a: Float[Array, " n"], p: Array) -> Float[Array, ""]:
     """E e^s − 1 − E s for s = Σ M_j a_j, from terms of second order only."""
     grown = p * jnp.expm1(a)
     total = jnp.sum(jnp.log1p(grown))
-    return _expm1_rest(total) + jnp.sum(_log1p_rest(grown)) + p * jnp.sum(_expm1_rest(a))
+    return _expm1_rest(total) + jnp.sum(_log1p_rest(grown)) + jnp.sum(p * _expm1_rest(a))
 
 
 def _expm1_rest(x: Array) -> Array:

@@ -3,7 +3,7 @@
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 
-from . import depth, depth_width, energies, outliers, paper, profile, rows, theorems, width
+from . import depth, depth_width, energies, outliers, paper, pools, profile, rows, theorems, width
 from .activations import ACTIVATIONS
 from .law import Law
 
@@ -154,9 +154,23 @@ _ALL = [
     ),
     Law(
         "pool_leverage",
-        outliers.pool_leverage,
-        {"alpha_squared": outliers.NOT_NEGATIVE, "column_norm_squared": outliers.NOT_NEGATIVE, "pool": None},
+        pools.pool_leverage,
+        {
+            "alpha_squared": pools.NOT_NEGATIVE,
+            "column_norm_squared": pools.NOT_NEGATIVE,
+            "pool": None,
+            "perturbation": None,
+            "matching": pools.MATCHINGS,
+            "measure": pools.MEASURES,
+        },
         "outliers",
+    ),
+    Law(
+        "profile_pool_leverage",
+        pools.profile_pool_leverage,
+        {"rate": energies.RATE, "x": profile.INPUT, "pool": None, "matching": pools.MATCHINGS[:2]},
+        "outliers, one input",
+        "quadrature",
     ),
 ]
 

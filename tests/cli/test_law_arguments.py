@@ -44,3 +44,31 @@ def test_inputs_and_expansions(capsys):
     found = run(capsys, "transverse_ratio", "--rate", "0.001")
     assert found["expansion"]["value"] == pytest.approx(found["value"], rel=1e-3)
     assert found["expansion"]["value"] != found["value"]
+
+
+def test_pools(capsys):
+    columns = ("--alpha-squared", ".5,.1,.2,.2", "--norms-squared", "1,4,2,1", "--pool", "0,2")
+    found = run(capsys, "pool_leverage", *columns)
+    assert found["value"] == pytest.approx(1.5)
+    found = run(capsys, "pool_leverage", *columns, "--perturbation", "flip:0.1", "--matching", "energy")
+    squares, norms = np.array([0.5, 0.1, 0.2, 0.2]), np.array([1.0, 4.0, 2.0, 1.0])
+    pool = np.array([True, False, True, False])
+    expected = theory.pool_leverage(squares, norms, pool, perturb.SignFlip(0.1), "energy")
+    assert found["value"] == pytest.approx(float(expected))
+    found = run(capsys, "profile_pool_leverage", "--input", "3,1,1", "--pool", "0", "--rate", "0.1")
+    expected = theory.profile_pool_leverage(0.1, np.array([3.0, 1.0, 1.0]), np.array([True, False, False]))
+    assert found["value"] == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--alpha-squared", "1,2", "--pool", "2"), "columns from 0 to 1, not 2"),
+        (("--pool", "0"), "give these too"),
+        (("--alpha-squared", "1,a", "--pool", "0"), "--alpha-squared takes numbers"),
+        (("--alpha-squared", "1,2", "--pool", "0", "--norms-squared", "1,2,3"), "one entry a column"),
+    ],
+)
+def test_what_no_pool_is(capsys, arguments, message):
+    assert cli.run(["law", "pool_leverage", *arguments]) == 2
+    assert message in capsys.readouterr().err
