@@ -19,12 +19,14 @@ from signmag_jax.perturb import MagnitudeShift
 
 from . import inputs, sweep
 from .comparison import Comparison
-from .flips import Plan, draw, flip_transform, flipped_nll, plan
+from .flips import Places, Plan, flip_transform, flipped_nll, plan
 from .inputs import Windows
 from .leverage import checked_batch, draws_per_rate
-from .pools import ALL, Pools, Slots, capacities, is_inverted
+from .pools import ALL, Pools, capacities, is_inverted
 
 FLIP, SHIFT = "flip", "shift"
+RATES = (0.01,)
+DRAWS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +46,19 @@ class AllColumns:
         }
 
 
-def all_columns_cost(windows: int, window: int, rates: int = 1, seeds: int = 3) -> float:
+def all_columns_cost(
+    windows: int, window: int, rates: Sequence[float] = RATES, seeds: int | Sequence[int] | None = None
+) -> float:
     """Cost of `all_columns` in forward passes of 2,048 tokens."""
-    return sweep.passes(1 + 2 * rates * seeds, windows, window)
+    return sweep.passes(1 + 2 * sum(_draws(rates, seeds)), windows, window)
 
 
 def all_columns(
     model: LanguageModel,
     evaluation: Windows,
     *,
-    rates: Sequence[float] = (0.01,),
-    seeds: int | Sequence[int] = 3,
+    rates: Sequence[float] = RATES,
+    seeds: int | Sequence[int] | None = None,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
     root: int = 0,
@@ -71,7 +75,7 @@ def all_columns(
       model: from `models.load`.
       evaluation: at least 8 windows.
       rates: parts of all weights, in (0, 1].
-      seeds: masks, one number or one per rate.
+      seeds: masks, one number or one per rate; by default 3.
       layers, matrices: where errors fall; by default everywhere.
       root: root seed.
       batch: windows that pass through a layer together; by default all.
@@ -85,7 +89,7 @@ def all_columns(
       InvalidInput: as in `leverage`.
     """
     rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
-    counts = draws_per_rate(rates, seeds)
+    counts = _draws(rates, seeds)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
     batch = checked_batch(batch, len(evaluation))
     pools = Pools.everything(model, *chosen)
@@ -123,14 +127,9 @@ def all_columns(
 
 
 def shift_transform(
-    order: dict[str, Int[Array, "layers features"]],
-    plan: Plan,
-    slots: Slots,
-    invertible: bool,
-    outputs: Mapping[str, int],
+    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Places, invertible: bool
 ) -> Transform:
     """The magnitude shift whose error has the Frobenius norm of the plan's flips, matrix by matrix."""
-    places = draw(order, plan, slots, outputs)
 
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         if name not in places:
@@ -145,6 +144,10 @@ def shift_transform(
         return MagnitudeShift(size).apply(plan.key, weight)
 
     return transform
+
+
+def _draws(rates: Sequence[float], seeds: int | Sequence[int] | None) -> list[int]:
+    return draws_per_rate(rates, DRAWS if seeds is None else seeds)
 
 
 def _evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,9 @@ from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig, Transform, t
 from .draw import EMPTY, apportion, subset
 from .inputs import Windows
 from .pools import Pools, Slots, is_inverted
+
+Places = dict[str, tuple[Int[Array, "layers capacity"], Int[Array, "layers capacity"]]]
+"""Per matrix and layer, rows and columns of the drawn weights."""
 
 
 class Plan(NamedTuple):
@@ -72,15 +75,23 @@ def no_flips(like: Plan) -> Plan:
     return like._replace(drawn=nothing, inverted=jnp.zeros_like(like.inverted))
 
 
-def draw(
-    order: dict[str, Int[Array, "layers features"]], plan: Plan, slots: Slots, outputs: Mapping[str, int]
-) -> dict[str, tuple[Int[Array, "layers capacity"], Int[Array, "layers capacity"]]]:
+def draw(pools: Pools, plan: Plan, slots: Slots) -> Places:
     """Rows and columns of the drawn weights of every matrix; unused slots point past the last row.
 
-    One loop over all matrices and layers, so that the sampler is compiled once and not once a matrix.
+    One loop over all matrices and layers, so that the sampler is compiled once and not once a matrix, and
+    apart from the forward pass, so that it is not compiled again with each of those.
     """
-    if not slots:
-        return {}
+    return _draw(pools.order, plan, slots, tuple(pools.outputs.items())) if slots else {}
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _draw(
+    order: dict[str, Int[Array, "layers features"]],
+    plan: Plan,
+    slots: Slots,
+    rows_of: tuple[tuple[str, int], ...],
+) -> Places:
+    outputs = dict(rows_of)
     capacity = max(1, *(size for _, size in slots))
     depth = plan.inverted.shape[0]
     layers = jnp.arange(depth, dtype=jnp.int32)
@@ -109,14 +120,9 @@ def _matrix_key(plan: Plan, name: str, layer: Int[Array, ""]) -> PRNGKeyArray:
 
 
 def flip_transform(
-    order: dict[str, Int[Array, "layers features"]],
-    plan: Plan,
-    slots: Slots,
-    invertible: bool,
-    outputs: Mapping[str, int],
+    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Places, invertible: bool
 ) -> Transform:
     """The weight transform of a plan, for `models.token_nll`; to be built inside the jitted function."""
-    places = draw(order, plan, slots, outputs)
 
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         if name not in places:
@@ -154,28 +160,24 @@ def flipped_nll(
     build: Callable[..., Transform] = flip_transform,
 ) -> Float[np.ndarray, " count"]:
     """Mean NLL of each window under the plan (its signs flipped, or what else `build` makes of it)."""
+    places = draw(pools, plan, slots)
     rows = []
     for start in range(0, len(windows), batch):
         piece = jnp.asarray(windows[start : start + batch])
-        found = _token_nll(model.config, build, slots, invertible, model.params, piece, pools.order, plan)
+        found = _token_nll(model.config, build, invertible, model.params, piece, pools.order, plan, places)
         rows.append(np.asarray(found, np.float64).mean(axis=1))
     return np.concatenate(rows)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _token_nll(
     config: ModelConfig,
     build: Callable[..., Transform],
-    slots: Slots,
     invertible: bool,
     params: dict[str, Any],
     tokens: Int[Array, "batch window"],
     order: dict[str, Any],
     plan: Plan,
+    places: Places,
 ) -> Float[Array, "batch predicted"]:
-    transform = build(order, plan, slots, invertible, _rows(config, slots))
-    return token_nll(config, params, tokens, transform)
-
-
-def _rows(config: ModelConfig, slots: Slots) -> dict[str, int]:
-    return {name: config.shapes()[name][0] for name, _ in slots}
+    return token_nll(config, params, tokens, build(order, plan, places, invertible))

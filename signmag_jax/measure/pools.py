@@ -18,6 +18,9 @@ OUTLIER, REST, ALL = "outlier", "rest", "all"
 Slots = tuple[tuple[str, int], ...]
 """Matrix names with the static number of drawn weights that each can hold, in one layer."""
 
+FEWEST_SLOTS = 512
+"""Low rates share one program: to compile another would take longer than to look at empty slots."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pools:
@@ -75,12 +78,18 @@ def is_inverted(pools: Pools, arm: str, flips: int) -> bool:
 
 
 def capacities(pools: Pools, arms: Sequence[str], flips: int) -> Slots:
-    """Static slots per matrix that hold any draw of `flips` weights in any of the arms."""
+    """Static slots per matrix that hold any draw of `flips` weights in any of the arms, and some more.
+
+    A draw does not depend on how many slots stay empty.
+    """
     found = {}
     for name in pools.outputs:
         sizes = {arm: (pools.matrix_size(name, arm), pools.size(arm)) for arm in arms}
         found[name] = max(
-            size - flips * size // whole if is_inverted(pools, arm, flips) else flips * size // whole + 1
-            for arm, (size, whole) in sizes.items()
+            FEWEST_SLOTS,
+            *(
+                size - flips * size // whole if is_inverted(pools, arm, flips) else flips * size // whole + 1
+                for arm, (size, whole) in sizes.items()
+            ),
         )
     return tuple(found.items())

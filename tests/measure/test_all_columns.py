@@ -16,9 +16,9 @@ from signmag_jax.measure.all_columns import shift_transform
 from signmag_jax.models import MATRICES
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def applied(build, slots, invertible, blocks, order, plan):
-    transform = build(order, plan, slots, invertible, {n: w.shape[1] for n, w in blocks.items()})
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def applied(build, invertible, blocks, order, plan, places):
+    transform = build(order, plan, places, invertible)
     depth = jnp.arange(3, dtype=jnp.int32)
     return jax.lax.scan(
         lambda _, piece: (None, {n: transform(w, piece[0], n) for n, w in piece[1].items()}),
@@ -34,8 +34,9 @@ def test_the_shift_has_the_norm_of_the_very_mask(tiny, rate):
     slots, inverted = pool_room.capacities(pools, ("all",), k), pool_room.is_inverted(pools, "all", k)
     plan = flips.plan(pools, "all", k, 1, keys.root(3))
     blocks = {name: tiny.params["blocks"][name] for name in MATRICES}
-    by_flip = applied(flips.flip_transform, slots, inverted, blocks, pools.order, plan)
-    by_shift = applied(shift_transform, slots, inverted, blocks, pools.order, plan)
+    places = flips.draw(pools, plan, slots)
+    by_flip = applied(flips.flip_transform, inverted, blocks, pools.order, plan, places)
+    by_shift = applied(shift_transform, inverted, blocks, pools.order, plan, places)
     total = 0
     for name, before in blocks.items():
         w, flipped, shifted = (np.asarray(a, np.float64) for a in (before, by_flip[name], by_shift[name]))
@@ -55,7 +56,7 @@ def test_result_cost_and_resumption(tiny, windows, tmp_path, monkeypatch):
     real = sweep._one
     monkeypatch.setattr(sweep, "_one", lambda *a: count.append(0) or real(*a))
     first = measure.all_columns(tiny, windows[1], rates=(0.1,), seeds=2, resume=tmp_path)
-    assert len(count) * 8 * 33 / 2048 == measure.all_columns_cost(8, 33, 1, 2)
+    assert len(count) * 8 * 33 / 2048 == measure.all_columns_cost(8, 33, (0.1,), 2)
     again = measure.all_columns(tiny, windows[1], rates=(0.1,), seeds=2, resume=tmp_path)
     plain = json.dumps(first.to_json(), allow_nan=False)
     assert plain == json.dumps(again.to_json(), allow_nan=False)

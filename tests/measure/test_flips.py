@@ -17,10 +17,9 @@ from signmag_jax.models import MATRICES, SITE_OF, window_nll
 ARMS = ("outlier", "rest")
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _applied(slots, invertible, blocks, order, plan):
-    outputs = {name: weight.shape[1] for name, weight in blocks.items()}
-    transform = flips.flip_transform(order, plan, slots, invertible, outputs)
+@functools.partial(jax.jit, static_argnums=0)
+def _applied(invertible, blocks, order, plan, places):
+    transform = flips.flip_transform(order, plan, places, invertible)
 
     def body(_, piece):
         layer, weights = piece
@@ -35,7 +34,8 @@ def flipped_masks(model, pools, arm, k, seed, root=0):
     blocks = {name: jnp.asarray(model.params["blocks"][name]) for name in MATRICES}
     invertible = any(pool_room.is_inverted(pools, each, k) for each in ARMS)
     plan = flips.plan(pools, arm, k, seed, keys.root(root))
-    after = _applied(pool_room.capacities(pools, ARMS, k), invertible, blocks, pools.order, plan)
+    places = flips.draw(pools, plan, pool_room.capacities(pools, ARMS, k))
+    after = _applied(invertible, blocks, pools.order, plan, places)
     masks = {}
     for name, before in blocks.items():
         before, now = np.asarray(before), np.asarray(after[name])
@@ -77,7 +77,8 @@ def test_rest_arm_inverted(tiny, pools):
     k = round(0.8 * pools.size("rest"))
     blocks = {name: jnp.asarray(tiny.params["blocks"][name]) for name in MATRICES}
     plan = flips.plan(pools, "rest", k, 0, keys.root(0))
-    after = _applied(pool_room.capacities(pools, ("rest",), k), True, blocks, pools.order, plan)
+    places = flips.draw(pools, plan, pool_room.capacities(pools, ("rest",), k))
+    after = _applied(True, blocks, pools.order, plan, places)
     assert sum(int((np.asarray(after[name]) == -np.asarray(blocks[name])).sum()) for name in MATRICES) == k
 
 
@@ -195,12 +196,27 @@ def test_an_identity_transform_changes_nothing_at_all(tiny, windows):
     assert (clean == same).all()
 
 
-def test_one_compilation_serves_both_arms_and_all_seeds(tiny, windows, pools):
+def test_one_compilation_serves_both_arms_all_seeds_and_low_rates(tiny, windows, pools):
     flips._token_nll.clear_cache()
-    k = 11
-    slots = pool_room.capacities(pools, ARMS, k)
-    for arm in ARMS:
-        for seed in range(3):
-            plan = flips.plan(pools, arm, k, seed, keys.root(0))
-            flips.flipped_nll(tiny, windows[1], pools, plan, slots, False, 8)
+    flips._draw.clear_cache()
+    for k in (11, 40):
+        slots = pool_room.capacities(pools, ARMS, k)
+        for arm in ARMS:
+            for seed in range(3):
+                plan = flips.plan(pools, arm, k, seed, keys.root(0))
+                flips.flipped_nll(tiny, windows[1], pools, plan, slots, False, 8)
     assert flips._token_nll._cache_size() == 1
+    assert flips._draw._cache_size() == 1
+
+
+def test_a_draw_does_not_depend_on_the_number_of_slots(pools):
+    k = pools.size("outlier") // 3
+    plan = flips.plan(pools, "outlier", k, 0, keys.root(0))
+    few = pool_room.capacities(pools, ARMS, k)
+    many = tuple((name, 2 * size + 7) for name, size in few)
+    short, long = (flips.draw(pools, plan, slots) for slots in (few, many))
+    for name, size in few:
+        for one, other in zip(short[name], long[name], strict=True):
+            # rows past the last one and any column: nothing is flipped there
+            np.testing.assert_array_equal(one, np.asarray(other)[:, :size])
+        assert (np.asarray(long[name][0])[:, size:] == pools.outputs[name]).all()
