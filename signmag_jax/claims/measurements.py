@@ -152,12 +152,11 @@ def _pool_law(
     energies: Mapping[str, measure.ColumnEnergy], windows: int, origin: Mapping[str, Any]
 ) -> Estimate:
     """Theory's leverage on the model's own α² and ‖w‖²: every column of every matrix, one pool."""
-    flat = [
+    alpha, norm, pool = (
         np.concatenate([np.ravel(getattr(energy, name)) for energy in energies.values()])
         for name in ("alpha_squared", "column_norm_squared", "pool")
-    ]
-    value = float(theory.pool_leverage(*flat))
-    alpha, norm, pool = flat
+    )
+    value = float(theory.pool_leverage(alpha, norm, pool))
     error = np.concatenate([np.ravel(energy.alpha_error) for energy in energies.values()]) * norm
     cost = alpha * norm
     inside = np.sum(error[pool] ** 2) / np.sum(cost[pool]) ** 2
