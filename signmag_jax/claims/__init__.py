@@ -7,15 +7,16 @@ from .ledger import read, schema
 from .levels import Level, cost, level
 
 if TYPE_CHECKING:
+    from .run import check as check
     from .run import reproduce as reproduce
 
-__all__ = ["Level", "cost", "diff", "level", "read", "reproduce", "schema"]
+__all__ = ["Level", "check", "cost", "diff", "level", "read", "reproduce", "schema"]
 
 
 def __getattr__(name: str) -> Any:
     # Reading a saved ledger needs neither the model nor the theory.
-    if name == "reproduce":
-        from .run import reproduce
+    if name in ("check", "reproduce"):
+        from . import run
 
-        return reproduce
+        return getattr(run, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

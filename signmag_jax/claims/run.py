@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from signmag_jax import models
-from signmag_jax.evidence import MissingResource, provenance
-from signmag_jax.evidence.files import writable_folder
+from signmag_jax.evidence import MissingResource, invalid, provenance
+from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
+from signmag_jax.evidence.together import together
 from signmag_jax.theory import proof as proofs
 
 from . import depth, foundations, pictures, proposition_1, theorem_3, theorem_4, trained
 from .claim import Claim, Evidence
-from .ledger import assemble, fill, save
+from .ledger import FILE_NAME, assemble, fill, save
 from .levels import Level
 from .measurements import Measured, measure_all, not_run
-from .simulations import simulate_all
+from .simulations import simulations
 
 NO_MODEL = "none"
+# The measurement is one piece and computes throughout; the rest mostly compiles, in one thread.
+AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,9 @@ def reproduce(
     Raises:
       InvalidInput, MissingResource: before anything is computed or written.
     """
-    _check_folder(out)
-    subject = None if model == NO_MODEL else prepare(level, model, text, dtype)
-    proved = prove_all()
-    simulated = simulate_all(level, seed, resume)
-    if subject is None:
-        measured = not_run(f"--model {NO_MODEL}: no model was asked for")
-    else:
-        measured = measure_all(
-            subject.model, subject.calibration, subject.evaluation, level, seed, resume, _origin(subject.text)
-        )
+    reading = check(level, out=out, model=model, text=text, dtype=dtype, resume=resume)
+    subject = None if reading is None else _subject(level, reading, dtype)
+    proved, simulated, measured = _all_routes(level, subject, seed, resume)
     claims = declare(level, simulated, measured)
     ledger = assemble(
         fill(claims, proved),
@@ -78,6 +74,28 @@ def reproduce(
     )
     save(ledger, writable_folder(out))
     return ledger
+
+
+def _all_routes(
+    level: Level, subject: Subject | None, seed: int, resume: Path | None
+) -> tuple[dict[str, bool], dict[str, Evidence], Measured]:
+    """Proofs, simulations and measurements, two at a time: while one is compiled, another is computed."""
+    experiments = simulations(level, seed, resume)
+    pieces: list[Callable[[], Any]] = [
+        partial(_measure, level, subject, seed, resume),
+        prove_all,
+        *(run for _, run in experiments),
+    ]
+    with progress("proofs, simulation, measurement", len(pieces)) as advance:
+        measured, proved, *simulated = together(pieces, AT_ONCE, advance)
+    return proved, {name: value for found in simulated for name, value in found.items()}, measured
+
+
+def _measure(level: Level, subject: Subject | None, seed: int, resume: Path | None) -> Measured:
+    if subject is None:
+        return not_run(f"--model {NO_MODEL}: no model was asked for")
+    origin = _origin(subject.text)
+    return measure_all(subject.model, subject.calibration, subject.evaluation, level, seed, resume, origin)
 
 
 def declare(level: Level, simulated: Mapping[str, Evidence], measured: Measured) -> list[Claim]:
@@ -104,31 +122,40 @@ def prove_all() -> dict[str, bool]:
     return proved
 
 
-def prepare(level: Level, model: str | None, text: str | None, dtype: str) -> Subject:
-    """Load text and model and cut disjoint windows, so that bad input is found before any work."""
-    chosen = models.text.load(text)
-    loaded = models.load(model, dtype=dtype)
-    tokens = loaded.tokenizer.encode(chosen.content)
-    count = level.calibration_windows + level.windows
-    windows = models.text.windows(tokens, level.window, count)
-    models.check_windows(loaded, windows)
-    return Subject(loaded, chosen, windows[: level.calibration_windows], windows[level.calibration_windows :])
+def check(
+    level: Level,
+    *,
+    out: Path,
+    model: str | None = None,
+    text: str | None = None,
+    dtype: str = "float32",
+    resume: Path | None = None,
+    fetch: bool = True,
+) -> models.Reading | None:
+    """Find bad input before any work: folders, dtype, model, text; `fetch` as in `models.open_reading`.
+
+    Returns:
+      What the measurements will read; None without a model, or where it was not fetched.
+    """
+    check_folder(out, "--out")
+    if (out / FILE_NAME).is_dir():
+        raise MissingResource(f"--out {str(out)!r} holds a folder named {FILE_NAME}: choose another folder")
+    if resume is not None:
+        check_folder(resume, "--resume")
+    models.check_dtype(dtype)
+    if model != NO_MODEL:
+        count = level.calibration_windows + level.windows
+        return models.open_reading(model, text, level.window, count, fetch=fetch)
+    if text is not None:
+        raise invalid(f"no --text with --model {NO_MODEL}", text, "nothing reads it: leave one of them out")
+    return None
 
 
-def _check_folder(out: Path) -> None:
-    """Refuse a folder that cannot be written, without creating it yet."""
-    existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not existing.is_dir():
-        raise MissingResource(f"--out {str(out)!r} lies on a file, {str(existing)!r}: choose another folder")
-    try:
-        # The permission bits do not tell: only writing does.
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError:
-        raise MissingResource(
-            f"--out {str(out)!r} cannot be written: choose another folder or change the permissions of "
-            f"{str(existing)!r}"
-        ) from None
+def _subject(level: Level, reading: models.Reading, dtype: str) -> Subject:
+    """Read the weights and divide the windows."""
+    cut = level.calibration_windows
+    model = reading.checkpoint.load(dtype)
+    return Subject(model, reading.text, reading.windows[:cut], reading.windows[cut:])
 
 
 def _origin(text: models.text.Text) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,13 +18,21 @@ from .options import (
     Text,
     UnusedSeed,
     emit,
+    place,
     prepare,
     remark,
     say,
+    show,
 )
 
 Folder = Annotated[
-    Path, typer.Argument(help="A folder that `signmag reproduce --out` wrote.", show_default=False)
+    Path,
+    typer.Argument(
+        parser=place,
+        metavar="FOLDER",
+        help="A folder that `signmag reproduce --out` wrote.",
+        show_default=False,
+    ),
 ]
 
 
@@ -40,7 +48,9 @@ def reproduce(
     full: Annotated[bool, typer.Option("--full", help="More samples: for publication.")] = False,
     model: Model = None,
     text: Text = None,
-    out: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("signmag-run"),
+    out: Annotated[Path, typer.Option("--out", parser=place, metavar="FOLDER", help="Run folder.")] = Path(
+        "signmag-run"
+    ),
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Annotated[str, typer.Option("--dtype", help="Precision of the model's weights.")] = "float32",
@@ -59,9 +69,11 @@ def reproduce(
     if quick and full:
         raise typer.BadParameter("--quick and --full exclude each other: give one of them")
     level = claims.level("quick" if quick else "full" if full else "default")
+    given = {"out": out, "model": model, "text": text, "dtype": dtype, "resume": resume}
     if dry_run:
-        return _dry_run(claims.cost(level), json)
-    ledger = claims.reproduce(level, out=out, model=model, text=text, seed=seed, dtype=dtype, resume=resume)
+        claims.check(level, **given, fetch=False)
+        return show(claims.cost(level), json)
+    ledger = claims.reproduce(level, seed=seed, **given)
     from signmag_jax import report as reports
 
     page = reports.write(out)
@@ -71,15 +83,6 @@ def reproduce(
         reports.print_ledger(ledger)
         remark(f"Written: {out / 'ledger.json'} and {page}", quiet=quiet)
     return 1 if ledger["summary"]["claims of ours that fail"] else 0
-
-
-def _dry_run(cost: dict[str, Any], json: bool) -> int:
-    if json:
-        emit(cost)
-    else:
-        for name, value in cost.items():
-            say(f"{name}: {value}")
-    return 0
 
 
 def report(folder: Folder, json: Json = False, seed: UnusedSeed = 0, quiet: Quiet = False) -> int:

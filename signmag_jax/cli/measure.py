@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .measurements import VERBS, Request
+from .measurements import Verb, verbs
 from .options import (
     Device,
     DryRun,
@@ -17,14 +17,17 @@ from .options import (
     Resume,
     Seed,
     Text,
-    emit,
-    numbers,
+    check_plot,
+    flags,
     prepare,
     remark,
-    say,
+    several,
+    show,
 )
+from .request import Request
 
 LIST = "Comma-separated"
+DEFAULT_CALIBRATION = 8
 PARTICULAR = ("calibration", "rates", "seeds", "layers", "matrices", "resume")
 
 
@@ -40,7 +43,10 @@ def measure(
     window: Annotated[int, typer.Option("--window", help="Tokens of a window.")] = 512,
     windows: Annotated[int, typer.Option("--windows", help="Windows that are scored.")] = 8,
     calibration: Annotated[
-        int | None, typer.Option("--calibration", help="Windows before them that choose columns; 8.")
+        int | None,
+        typer.Option(
+            "--calibration", help=f"Windows before them that choose columns; {DEFAULT_CALIBRATION}."
+        ),
     ] = None,
     rates: Annotated[str | None, typer.Option("--rates", help=f"{LIST}: 0.001,0.005,0.05.")] = None,
     seeds: Annotated[str | None, typer.Option("--seeds", help="Draws: one number, or one per rate.")] = None,
@@ -59,49 +65,53 @@ def measure(
 
     Example: signmag measure nll --text FILE --window 1024 --windows 1
     """
-    if name not in VERBS:
-        raise typer.BadParameter(f"no measurement {name!r}: choose from {', '.join(VERBS)}")
-    _refuse(name, locals())
+    given = locals()
+    prepare(quiet=quiet, device=device)
+    verb = _verb(name, given)
+    if calibration is None and "calibration" in verb.options:
+        calibration = DEFAULT_CALIBRATION
     request = Request(
         model,
         text,
         window,
         windows,
-        8 if calibration is None else calibration,
-        numbers("--rates", rates, float),
-        numbers("--seeds", seeds, int),
-        numbers("--layers", layers, int),
-        numbers("--matrices", matrices, str),
+        calibration,
+        verb.rates if rates is None else several("--rates", rates, float),
+        _draws(several("--seeds", seeds, int)),
+        several("--layers", layers, int),
+        several("--matrices", matrices),
         dtype,
         seed,
         resume,
     )
-    verb = VERBS[name]
-    if window < 2 or windows < 1 or (calibration is not None and calibration < 1):
-        raise typer.BadParameter("--window is at least 2, --windows and --calibration at least 1")
+    request.check(verb.fewest)
     if plot is not None and verb.plot is None:
         raise typer.BadParameter(f"{name} has no picture: leave --plot out")
-    if plot is not None:
-        from signmag_jax.report.figures import check_format
-
-        check_format(plot)
-    prepare(quiet=quiet, device=device)
+    check_plot(plot)
     if dry_run:
-        return _print(_cost(verb.cost(request)), json)
+        request.open(fetch=False)
+        return show(_cost(verb.cost(request)), json)
     found = verb.run(request)
     if plot is not None and verb.plot is not None:
         verb.plot(found, plot)
         remark(f"Written: {plot}", quiet=quiet)
-    return _print(found.to_json() if json else verb.summary(found), json)
+    return show(found.to_json() if json else verb.summary(found), json)
 
 
-def _refuse(name: str, given: dict[str, Any]) -> None:
-    strange = [
-        option for option in PARTICULAR if given[option] is not None and option not in VERBS[name].options
-    ]
+def _verb(name: str, given: dict[str, Any]) -> Verb:
+    """The measurement of that name, unless an option was given that it does not take."""
+    known = verbs()
+    if name not in known:
+        raise typer.BadParameter(f"no measurement {name!r}: choose from {', '.join(known)}")
+    strange = [one for one in PARTICULAR if given[one] is not None and one not in known[name].options]
     if strange:
-        flags = ", ".join(f"--{option}" for option in strange)
-        raise typer.BadParameter(f"{name} does not take {flags}: leave it out")
+        raise typer.BadParameter(f"{name} does not take {flags(strange)}: leave it out")
+    return known[name]
+
+
+def _draws(seeds: tuple[int, ...] | None) -> int | tuple[int, ...] | None:
+    """`--seeds` as the measurements take it: one number for all rates, or one for each."""
+    return seeds[0] if seeds is not None and len(seeds) == 1 else seeds
 
 
 def _cost(passes: float) -> dict[str, Any]:
@@ -112,12 +122,3 @@ def _cost(passes: float) -> dict[str, Any]:
         "memory": "the weights in their dtype, plus about 1 GiB for activations of 8 windows of 512 tokens",
         "threads": threads(),
     }
-
-
-def _print(plain: Any, json: bool) -> int:
-    if json:
-        emit(plain)
-        return 0
-    for key, value in plain.items():
-        say(f"{key}: {value}")
-    return 0

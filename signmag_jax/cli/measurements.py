@@ -2,54 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ALL_COLUMNS_RATES = (0.01,)
-ALL_COLUMNS_SEEDS = 3
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for, after parsing."""
-
-    model: str | None
-    text: str | None
-    window: int
-    windows: int
-    calibration: int
-    rates: tuple[float, ...] | None
-    seeds: tuple[int, ...] | None
-    layers: tuple[int, ...] | None
-    matrices: tuple[str, ...] | None
-    dtype: str
-    seed: int
-    resume: Path | None
-
-    def load(self, count: int) -> tuple[Any, Any, dict[str, str]]:
-        """Model, the first `count` windows of the text, and the text's identity."""
-        from signmag_jax import models
-
-        chosen = models.text.load(self.text)
-        model = models.load(self.model, dtype=self.dtype)
-        tokens = models.text.windows(model.tokenizer.encode(chosen.content), self.window, count)
-        return model, tokens, {"text": chosen.source, "text_sha256": chosen.sha256}
-
-    def split(self) -> tuple[Any, Any, Any, dict[str, str]]:
-        """Model, calibration windows, the evaluation windows after them, and the text's identity."""
-        model, tokens, source = self.load(self.calibration + self.windows)
-        return model, tokens[: self.calibration], tokens[self.calibration :], source
-
-    def passes(self, evaluations: int, calibration: bool) -> float:
-        """Forward passes of 2,048 tokens."""
-        windows = evaluations * self.windows + (self.calibration if calibration else 0)
-        return windows * self.window / 2048
-
-    def draws(self, rates: tuple[float, ...]) -> Any:
-        """`--seeds` as the measurement takes it: one number for all rates, or one for each."""
-        return self.seeds[0] if self.seeds is not None and len(self.seeds) == 1 else self.seeds
+from .request import Request
 
 
 @dataclass(frozen=True)
@@ -61,6 +20,8 @@ class Verb:
       summary: lines for a terminal, by name.
       cost: forward passes of 2,048 tokens.
       options: options besides model, text and windows that it takes.
+      fewest: windows that it takes at least.
+      rates: its flip rates where none are asked for; nothing where it has none.
       plot: draws the result, where there is a picture.
     """
 
@@ -68,6 +29,8 @@ class Verb:
     summary: Callable[[Any], dict[str, str]]
     cost: Callable[[Request], float]
     options: tuple[str, ...] = ()
+    fewest: int = 1
+    rates: tuple[float, ...] = ()
     plot: Callable[[Any, Path], None] | None = None
 
 
@@ -82,7 +45,7 @@ def written(estimate: Any) -> str:
 def _nll(request: Request) -> Any:
     from signmag_jax import measure
 
-    model, tokens, source = request.load(request.windows)
+    model, tokens, source = request.load()
     return measure.nll(model, tokens, source=source)
 
 
@@ -95,7 +58,7 @@ def _nll_summary(found: Any) -> dict[str, str]:
 def _alpha(request: Request) -> Any:
     from signmag_jax import measure
 
-    model, tokens, source = request.load(request.windows)
+    model, tokens, source = request.load()
     return measure.alpha(model, tokens, source=source)
 
 
@@ -124,16 +87,14 @@ def _alpha_plot(found: Any, path: Path) -> None:
 
 def _leverage(request: Request) -> Any:
     from signmag_jax import measure
-    from signmag_jax.measure.leverage import RATES
 
-    model, calibration, evaluation, source = request.split()
-    rates = request.rates or RATES
+    model, tokens, source = request.load()
     return measure.leverage(
         model,
-        calibration,
-        evaluation,
-        rates=rates,
-        seeds=request.draws(rates),
+        tokens[: request.calibration],
+        tokens[request.calibration :],
+        rates=request.rates,
+        seeds=request.seeds,
         layers=request.layers,
         matrices=request.matrices,
         root=request.seed,
@@ -160,17 +121,15 @@ def _comparisons(rates: Any, what: str) -> dict[str, str]:
 
 def _leverage_cost(request: Request) -> float:
     from signmag_jax import measure
-    from signmag_jax.measure.leverage import RATES
 
-    rates = request.rates or RATES
-    seeds = request.draws(rates)
-    return measure.leverage_cost(request.windows, request.window, rates, seeds) + request.passes(0, True)
+    scored = measure.leverage_cost(request.windows, request.window, request.rates, request.seeds)
+    return scored + (request.calibration or 0) * request.window / 2048
 
 
 def _quantization(request: Request) -> Any:
     from signmag_jax import measure
 
-    model, tokens, source = request.load(request.windows)
+    model, tokens, source = request.load()
     return measure.quantization(
         model, tokens, layers=request.layers, matrices=request.matrices, seed=request.seed, source=source
     )
@@ -187,13 +146,12 @@ def _quantization_summary(found: Any) -> dict[str, str]:
 def _all_columns(request: Request) -> Any:
     from signmag_jax import measure
 
-    model, tokens, source = request.load(request.windows)
-    rates = request.rates or ALL_COLUMNS_RATES
+    model, tokens, source = request.load()
     return measure.all_columns(
         model,
         tokens,
-        rates=rates,
-        seeds=request.draws(rates) or ALL_COLUMNS_SEEDS,
+        rates=request.rates,
+        seeds=request.seeds,
         layers=request.layers,
         matrices=request.matrices,
         root=request.seed,
@@ -209,28 +167,28 @@ def _all_columns_summary(found: Any) -> dict[str, str]:
 def _all_columns_cost(request: Request) -> float:
     from signmag_jax import measure
 
-    rates = request.rates or ALL_COLUMNS_RATES
-    seeds = request.draws(rates) or ALL_COLUMNS_SEEDS
-    counts = [seeds] * len(rates) if isinstance(seeds, int) else seeds
-    return sum(measure.all_columns_cost(request.windows, request.window, 1, count) for count in counts)
+    return measure.all_columns_cost(request.windows, request.window, request.rates, request.seeds)
 
 
-VERBS: dict[str, Verb] = {
-    "nll": Verb(_nll, _nll_summary, lambda request: request.passes(1, False)),
-    "alpha": Verb(_alpha, _alpha_summary, lambda request: request.passes(1, False), plot=_alpha_plot),
-    "leverage": Verb(
-        _leverage,
-        _leverage_summary,
-        _leverage_cost,
-        ("calibration", "rates", "seeds", "layers", "matrices", "resume"),
-    ),
-    "quantization": Verb(
-        _quantization, _quantization_summary, lambda request: request.passes(1, False), ("layers", "matrices")
-    ),
-    "all-columns": Verb(
-        _all_columns,
-        _all_columns_summary,
-        _all_columns_cost,
-        ("rates", "seeds", "layers", "matrices", "resume"),
-    ),
-}
+@functools.cache
+def verbs() -> dict[str, Verb]:
+    """Every measurement by name; what they are made of is imported only now."""
+    from signmag_jax.measure import inputs
+    from signmag_jax.measure.all_columns import RATES as ALL_COLUMNS_RATES
+    from signmag_jax.measure.leverage import RATES
+
+    spread, ratios = inputs.FEWEST_CALIBRATION, inputs.MINIMUM_WINDOWS
+    draws = ("rates", "seeds", "layers", "matrices", "resume")
+    return {
+        "nll": Verb(_nll, _nll_summary, Request.passes),
+        "alpha": Verb(_alpha, _alpha_summary, Request.passes, fewest=spread, plot=_alpha_plot),
+        "leverage": Verb(
+            _leverage, _leverage_summary, _leverage_cost, ("calibration", *draws), ratios, RATES
+        ),
+        "quantization": Verb(
+            _quantization, _quantization_summary, Request.passes, ("layers", "matrices"), spread
+        ),
+        "all-columns": Verb(
+            _all_columns, _all_columns_summary, _all_columns_cost, draws, ratios, ALL_COLUMNS_RATES
+        ),
+    }

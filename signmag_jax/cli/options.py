@@ -4,35 +4,69 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+LARGEST_SEED = 2**63 - 1
+
+
+def filled(text: str) -> str:
+    """The text of an option, which a shell's empty variable must not pass for."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty: give a value")
+    return text
+
+
+def place(path: str | Path) -> Path:
+    """A path (a default is one already); an empty one would mean the current folder."""
+    return path if isinstance(path, Path) else Path(filled(path))
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars and no remarks.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Root seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Root seed of everything random.")]
 UnusedSeed = Annotated[
-    int, typer.Option("--seed", min=0, help="Accepted for uniformity: nothing here is random.")
+    int,
+    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Accepted for uniformity: nothing here is random."),
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, gpu, tpu or auto (the best there is).")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check what was asked for, say what it would cost, and stop.")
+]
 Resume = Annotated[
     Path | None,
-    typer.Option("--resume", help="Folder of records: finished pieces are read, new ones are added."),
+    typer.Option(
+        "--resume",
+        parser=place,
+        metavar="FOLDER",
+        help="Folder of records: finished pieces are read, new ones are added.",
+    ),
 ]
 Plot = Annotated[
-    Path | None, typer.Option("--plot", help="Write a picture to this file (.svg, .png or .pdf).")
+    Path | None,
+    typer.Option(
+        "--plot", parser=place, metavar="FILE", help="Write a picture to this file (.svg, .png or .pdf)."
+    ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="Hub name, folder or .gguf file; default: the embedded SmolLM2-135M."),
+    typer.Option(
+        "--model",
+        parser=filled,
+        metavar="NAME",
+        help="Hub name, folder or .gguf file; default: the embedded SmolLM2-135M.",
+    ),
 ]
 Text = Annotated[
     str | None,
     typer.Option(
-        "--text", help="File, - for standard input, or wikitext-2; default: Python's own documentation."
+        "--text",
+        parser=filled,
+        metavar="NAME",
+        help="File, - for standard input, or wikitext-2; default: Python's own documentation.",
     ),
 ]
 
@@ -82,14 +116,49 @@ def remark(text: str, *, quiet: bool) -> None:
         sys.stderr.write(text + "\n")
 
 
-def numbers(option: str, raw: str | None, kind: Callable[[str], Any]) -> Any:
+def show(plain: Mapping[str, Any], json: bool) -> int:
+    """Print a flat object as JSON or as one line for each name; the exit code 0."""
+    if json:
+        emit(plain)
+    else:
+        for name, value in plain.items():
+            say(f"{name}: {value}")
+    return 0
+
+
+def check_plot(path: Path | None) -> None:
+    """Refuse a picture that could not be written, before anything is computed for it."""
+    if path is None:
+        return
+    from signmag_jax.evidence.files import check_folder
+    from signmag_jax.report.figures import check_format
+
+    check_format(path)
+    if path.is_dir():
+        raise typer.BadParameter(f"--plot {str(path)!r} is a folder: give a file")
+    check_folder(path.parent, "--plot")
+
+
+def check_resume(folder: Path | None) -> None:
+    """Refuse a folder of records that could not be written, before anything is computed for it."""
+    if folder is not None:
+        from signmag_jax.evidence.files import check_folder
+
+        check_folder(folder, "--resume")
+
+
+def flags(names: Iterable[str]) -> str:
+    """Options as they are typed, from the names of their parameters."""
+    return ", ".join("--" + name.replace("_", "-") for name in names)
+
+
+def several(option: str, raw: str | None, kind: Callable[[str], Any] = str) -> Any:
     """The values of a comma-separated option, or None where it was not given."""
     if raw is None:
         return None
+    what = {str: "names", int: "whole numbers"}.get(kind, "numbers")  # pyright: ignore[reportArgumentType]
     try:
-        values = tuple(kind(part.strip()) for part in raw.split(",") if part.strip())
-    except ValueError:
-        values = ()
-    if not values:
-        raise typer.BadParameter(f"{option} takes numbers separated by commas, not {raw!r}")
-    return values
+        values = [kind(part) for part in map(str.strip, raw.split(",")) if filled(part)]
+    except (ValueError, ZeroDivisionError, typer.BadParameter):
+        raise typer.BadParameter(f"{option} takes {what} separated by commas, not {raw!r}") from None
+    return tuple(values)

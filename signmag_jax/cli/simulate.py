@@ -7,7 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Device, DryRun, Json, Plot, Quiet, Resume, Seed, emit, numbers, prepare, remark, say
+from .options import (
+    Device,
+    DryRun,
+    Json,
+    Plot,
+    Quiet,
+    Resume,
+    Seed,
+    check_plot,
+    check_resume,
+    emit,
+    flags,
+    prepare,
+    remark,
+    say,
+    several,
+    show,
+)
 
 OURS = ("name", "device", "dry_run", "plot", "json", "quiet")
 
@@ -61,22 +78,20 @@ def simulate(
     prepare(quiet=quiet, device=device)
     from signmag_jax import simulate as room
 
-    if name is None:
-        return _list(room.EXPERIMENTS, json)
-    chosen = room.experiment(name)
-    if "rate" in given:
-        values = numbers("--rate", given["rate"], float)
-        given["rate"] = values[0] if len(values) == 1 else list(values)
-    strange = [key for key in given if key not in chosen.arguments]
+    chosen = None if name is None else room.experiment(name)
+    strange = [key for key in given if key not in (("seed",) if chosen is None else chosen.arguments)]
     if strange:
-        flags = ", ".join("--" + key.replace("_", "-") for key in strange)
-        raise typer.BadParameter(f"{name} does not take {flags}: leave it out")
+        whose = f"{name} does not take" if chosen is not None else "without an experiment there is no use for"
+        raise typer.BadParameter(f"{whose} {flags(strange)}: leave it out")
+    if name is None or chosen is None:
+        return _list(room.EXPERIMENTS, json)
+    if rate is not None:
+        values = several("--rate", rate, float)
+        given["rate"] = values[0] if len(values) == 1 else list(values)
+    check_plot(plot)
+    check_resume(resume)
     if dry_run:
-        return _show(_cost(chosen, given), json)
-    if plot is not None:
-        from signmag_jax.report.figures import check_format
-
-        check_format(plot)
+        return show(_cost(chosen, given), json)
     found = chosen(**given)
     if plot is not None:
         _plot(found, chosen, name, given, plot)
@@ -97,31 +112,19 @@ def _list(experiments: Any, json: bool) -> int:
 
 
 def _cost(chosen: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Matrix products and memory of the run, from its sizes; random numbers come on top."""
-    sizes = {**chosen.defaults, **given}
-    width, layers = sizes["width"], sizes.get("depth", 1)
-    if width < 2 or layers < 1:
-        raise typer.BadParameter("--width is at least 2, --depth at least 1")
+    """Operations and memory of the run, from its sizes, which are checked."""
+    experiment, stop = chosen.plan(**given)
+    sizes = experiment.arguments
+    width, inputs = sizes["width"], sizes["inputs"]
     rows = sizes.get("hidden") or sizes.get("rows") or width
-    inputs = sizes.get("inputs") or (256 if layers > 1 else min(max(256, 4 * width), 8192))
-    rates = len(sizes["rate"]) if isinstance(sizes.get("rate"), list) else 1
-    products = 2 * rows * width * inputs * layers * (1 + 2 * rates)
-    networks = sizes.get("networks")
+    rates = len(given["rate"]) if isinstance(given.get("rate"), list) else 1
+    work = round(experiment.work)
     return {
-        "networks": networks if networks is not None else "until the target is met",
-        "floating_point_operations_per_network": products,
-        "floating_point_operations": products * networks if networks is not None else "depends on the target",
+        "networks": "until the target is met" if stop.total is None else stop.total,
+        "floating_point_operations_per_network": work,
+        "floating_point_operations": "depends on the target" if stop.total is None else work * stop.total,
         "memory_mib": round(4 * (4 * rows * width + (2 + 4 * rates) * rows * inputs) / 2**20, 1),
     }
-
-
-def _show(plain: dict[str, Any], json: bool) -> int:
-    if json:
-        emit(plain)
-    else:
-        for key, value in plain.items():
-            say(f"{key}: {value}")
-    return 0
 
 
 def _print(found: Any, chosen: Any, name: str, json: bool) -> int:

@@ -32,6 +32,30 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
+def check_folder(folder: Path, option: str) -> None:
+    """Refuse a folder in which no file could be written, without creating it.
+
+    Args:
+      folder: where files are to be written later.
+      option: what the user calls it, for instance "--out".
+
+    Raises:
+      MissingResource: if it lies on a file, or neither it nor its nearest existing parent can be written.
+    """
+    try:
+        existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        # The permission bits do not tell: only writing does.
+        if existing.is_dir():
+            with tempfile.TemporaryFile(dir=existing):
+                return
+    except (OSError, ValueError) as error:
+        raise MissingResource(
+            f"{option} {str(folder)!r} cannot be written ({getattr(error, 'strerror', None) or error}): "
+            "choose another place or change its permissions"
+        ) from None
+    raise MissingResource(f"{option} {str(folder)!r} lies on a file, {str(existing)!r}: choose another place")
+
+
 @contextlib.contextmanager
 def staged(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it on success and vanishes on any failure.

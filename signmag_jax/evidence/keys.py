@@ -12,9 +12,14 @@ from .errors import invalid
 
 def root(seed: int) -> jax.Array:
     """The root key of a run. Every other key is folded from it by name."""
+    check_seed(seed)
+    return jax.random.key(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is negative or too large."""
     if not 0 <= seed < 2**63:
         raise invalid("0 <= seed < 2**63", seed, "pass a non-negative integer seed")
-    return jax.random.key(seed)
 
 
 def fold(key: jax.Array, *purpose: Any) -> jax.Array:

@@ -17,7 +17,7 @@ from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import MATRICES, SITE_OF, SITES, LanguageModel, token_nll
 
-from .inputs import Windows, checked_windows, provenance_of, sha256_of_tokens
+from .inputs import FEWEST_CALIBRATION, Windows, checked_windows, provenance_of, sha256_of_tokens
 
 OUTLIER_FRACTION = 0.05
 Columns = dict[str, Int[np.ndarray, "layers chosen"]]
@@ -96,7 +96,7 @@ def alpha(
     Raises:
       InvalidInput: for fewer than two windows, or activations that are not finite.
     """
-    tokens = checked_windows(model, tokens, "calibration", minimum=2)
+    tokens = checked_windows(model, tokens, "calibration", FEWEST_CALIBRATION)
     pieces = []
     with progress("activations", len(tokens)) as advance:
         for start in range(0, len(tokens), batch):

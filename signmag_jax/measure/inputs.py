@@ -14,6 +14,7 @@ from signmag_jax.evidence import invalid, provenance
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows
 
 MINIMUM_WINDOWS = 8
+FEWEST_CALIBRATION = 2
 Windows = Int[np.ndarray, "_ _"]
 """Token ids, windows in rows."""
 
@@ -29,7 +30,7 @@ def checked_windows(model: LanguageModel, tokens: Windows, name: str, minimum: i
         )
     if tokens.shape[1] < 2:
         raise invalid("window >= 2 tokens", tokens.shape[1], "a window predicts window − 1 tokens")
-    check_windows(model, tokens)
+    check_windows(model.config, tokens)
     return tokens
 
 
@@ -73,17 +74,27 @@ def selected(
     """The layers and matrices asked for (None: all), in the model's order.
 
     Raises:
-      InvalidInput: for one that does not exist, with the valid ones.
+      InvalidInput: for one that does not exist, with the valid ones, or one named twice.
     """
-    asked = tuple(range(config.layers)) if layers is None else tuple(layers)
+    return check_layers(layers, config.layers), check_matrices(matrices)
+
+
+def check_layers(layers: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    """Distinct layers of a model of `count` layers, ascending; None is all."""
+    asked = tuple(range(count)) if layers is None else tuple(layers)
+    unknown = [layer for layer in asked if layer not in range(count)]
+    if unknown or not asked or len(set(asked)) < len(asked):
+        raise invalid(f"distinct layers in 0..{count - 1}", unknown or asked, "name layers of this model")
+    return tuple(sorted(asked))
+
+
+def check_matrices(matrices: Sequence[str] | None) -> tuple[str, ...]:
+    """Distinct names of matrices, in the model's order; None is all."""
     names = MATRICES if matrices is None else tuple(matrices)
-    unknown = [layer for layer in asked if layer not in range(config.layers)]
-    if unknown or not asked:
-        raise invalid(f"layers in 0..{config.layers - 1}", unknown or asked, "name layers of this model")
     strange = [name for name in names if name not in MATRICES]
-    if strange or not names:
-        raise invalid(f"matrices in {MATRICES}", strange or names, "name matrices of this model")
-    return tuple(sorted(set(asked))), tuple(name for name in MATRICES if name in names)
+    if strange or not names or len(set(names)) < len(names):
+        raise invalid(f"distinct matrices in {MATRICES}", strange or names, "name matrices of this model")
+    return tuple(name for name in MATRICES if name in names)
 
 
 def check_rates(rates: Sequence[float]) -> tuple[float, ...]:

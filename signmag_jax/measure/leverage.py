@@ -116,7 +116,7 @@ def leverage(
     """
     rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
     counts = draws_per_rate(rates, seeds)
-    calibration = inputs.checked_windows(model, calibration, "calibration", 2)
+    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
     inputs.check_disjoint(calibration, evaluation)
     batch = checked_batch(batch, len(evaluation))

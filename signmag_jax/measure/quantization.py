@@ -189,7 +189,7 @@ def _weights(
 def _real(
     model: LanguageModel, tokens: Windows, names: Sequence[str], positions: int, batch: int
 ) -> dict[str, dict[str, Float[np.ndarray, "layers windows"]]]:
-    tokens = inputs.checked_windows(model, tokens, "calibration", 2)
+    tokens = inputs.checked_windows(model, tokens, "calibration", inputs.FEWEST_CALIBRATION)
     stride = max(1, tokens.shape[1] // positions)
     pieces = []
     with progress("quantised outputs", len(tokens)) as advance:

@@ -5,8 +5,9 @@ from .block import MATRICES, SITE_OF, SITES, Block, Observe, Transform
 from .config import ModelConfig, Rope
 from .forward import hidden, logits, next_token_nll, token_nll
 from .llama import Llama
-from .load import LanguageModel, load
-from .nll import check_windows, window_nll
+from .load import Checkpoint, LanguageModel, check_dtype, load, open_checkpoint
+from .nll import check_window, check_windows, window_nll
+from .reading import Reading, open_reading
 from .tokenizer import Tokenizer
 from .weights import LoadReport
 
@@ -15,19 +16,25 @@ __all__ = [
     "SITES",
     "SITE_OF",
     "Block",
+    "Checkpoint",
     "LanguageModel",
     "Llama",
     "LoadReport",
     "ModelConfig",
     "Observe",
+    "Reading",
     "Rope",
     "Tokenizer",
     "Transform",
+    "check_dtype",
+    "check_window",
     "check_windows",
     "hidden",
     "load",
     "logits",
     "next_token_nll",
+    "open_checkpoint",
+    "open_reading",
     "text",
     "token_nll",
     "window_nll",

@@ -1,4 +1,4 @@
-"""`load`: name or path to a language model ready to be measured."""
+"""Name or path to a language model: `open_checkpoint` describes it, `load` reads its weights as well."""
 
 from __future__ import annotations
 
@@ -44,6 +44,28 @@ class LanguageModel:
         return dataclasses.replace(self, **changes)
 
 
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model that was found and described, its weights not read yet: what options can be judged by."""
+
+    config: ModelConfig
+    tokenizer: Tokenizer
+    source: TensorSource
+    origin: dict[str, Any]
+
+    def load(self, dtype: Any = jnp.float32) -> LanguageModel:
+        """Read the weights.
+
+        Raises:
+          InvalidInput: for an unknown dtype, or tensors that are not those of the architecture.
+          MissingResource: if they do not fit in memory.
+        """
+        check_dtype(dtype)
+        params, ignored = load_parameters(self.config, self.source, dtype)
+        report = report_of(self.source, params, ignored, self.origin)
+        return LanguageModel(self.config, params, self.tokenizer, report)
+
+
 def load(
     name_or_path: str | Path | None = None, *, dtype: Any = jnp.float32, revision: str | None = None
 ) -> LanguageModel:
@@ -59,6 +81,16 @@ def load(
       MissingResource: if files are absent, damaged or cannot be fetched.
       InvalidInput: if the model is not one that the port computes exactly.
     """
+    check_dtype(dtype)
+    return open_checkpoint(name_or_path, revision).load(dtype)
+
+
+def check_dtype(dtype: Any) -> None:
+    """Refuse what weights cannot be loaded in.
+
+    Raises:
+      InvalidInput: for an unknown dtype, or float64 without `jax_enable_x64`.
+    """
     try:
         known = jnp.dtype(dtype).name in DTYPES
     except TypeError:
@@ -67,6 +99,10 @@ def load(
         raise invalid(f"dtype in {DTYPES}", str(dtype), "weights are floating-point numbers")
     if jax.dtypes.canonicalize_dtype(dtype) != jnp.dtype(dtype):
         raise invalid("jax_enable_x64 for float64", False, "set JAX_ENABLE_X64=1, or load in float32")
+
+
+def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None = None) -> Checkpoint:
+    """Find a model and read everything about it except its weights; arguments and errors as in `load`."""
     found = resolve(name_or_path, revision)
     if found.path.is_file():
         file = GGUFFile(found.path)
@@ -82,5 +118,4 @@ def load(
             (tokenizer.size, config.vocabulary),
             "the tokenizer belongs to another model",
         )
-    params, ignored = load_parameters(config, source, dtype)
-    return LanguageModel(config, params, tokenizer, report_of(source, params, ignored, found.origin))
+    return Checkpoint(config, tokenizer, source, found.origin)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from signmag_jax.evidence import invalid
 
 from .block import Transform
+from .config import ModelConfig
 from .forward import token_nll
 from .load import LanguageModel
 
@@ -34,7 +35,7 @@ def window_nll(
     Raises:
       InvalidInput: for ids outside the vocabulary or windows longer than the model's context.
     """
-    check_windows(model, windows)
+    check_windows(model.config, windows)
     rows = [
         np.asarray(
             _nll(
@@ -46,19 +47,22 @@ def window_nll(
     return np.concatenate(rows).astype(np.float64)
 
 
-def check_windows(model: LanguageModel, windows: Int[np.ndarray, "count window"]) -> None:
+def check_windows(config: ModelConfig, windows: Int[np.ndarray, "count window"]) -> None:
     """Refuse ids outside the vocabulary (a gather would clamp them) and windows beyond the context."""
-    if windows.size == 0 or windows.min() < 0 or windows.max() >= model.config.vocabulary:
+    if windows.size == 0 or windows.min() < 0 or windows.max() >= config.vocabulary:
         raise invalid(
-            f"token ids in 0..{model.config.vocabulary - 1}",
+            f"token ids in 0..{config.vocabulary - 1}",
             (windows.min(), windows.max()) if windows.size else "none",
             "encode the text with this model's tokenizer",
         )
-    if windows.shape[1] > model.config.positions:
+    check_window(config, windows.shape[1])
+
+
+def check_window(config: ModelConfig, window: int) -> None:
+    """Refuse windows longer than the context that the model was made for."""
+    if window > config.positions:
         raise invalid(
-            f"window <= {model.config.positions} tokens",
-            windows.shape[1],
-            "the model's context is no longer than that",
+            f"window <= {config.positions} tokens", window, "the model's context is no longer than that"
         )
 
 

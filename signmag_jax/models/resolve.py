@@ -47,9 +47,19 @@ def resolve(name: str | Path | None = None, revision: str | None = None) -> Reso
         raise MissingResource(
             f"{path} is neither a .gguf file nor a folder: give the folder that holds config.json"
         )
-    if str(name).lower().endswith(".gguf") or path.is_absolute() or str(name).startswith((".", "~")):
+    if _is_path(name):
         raise MissingResource(f"{path} does not exist: check the path")
     return _from_hub(str(name), revision)
+
+
+def is_local(name: str | Path | None) -> bool:
+    """Whether this names a file or folder of the user's, which `resolve` finds or refuses without a network."""
+    return name is not None and (Path(name).expanduser().exists() or _is_path(name))
+
+
+def _is_path(name: str | Path) -> bool:
+    """Whether this can only be meant as a path, never as the name of a repository."""
+    return str(name).lower().endswith(".gguf") or str(name).startswith((".", "~")) or Path(name).is_absolute()
 
 
 def _from_hub(name: str, revision: str | None) -> Resolved:

@@ -37,7 +37,7 @@ def load(source: str | Path | None = None) -> Text:
         return _text(f"pydoc_data.topics of Python {platform.python_version()}", _topics())
     if str(source) == "-":
         return _decoded("standard input", sys.stdin.buffer.read())
-    if str(source) == "wikitext-2" and not Path(source).exists():
+    if _is_wikitext(source):
         return _text("wikitext-2-v1, test split", _wikitext())
     path = Path(source).expanduser()
     if path.is_char_device():  # /dev/zero never ends
@@ -48,6 +48,15 @@ def load(source: str | Path | None = None) -> Text:
         raise MissingResource(
             f"cannot read text {str(source)!r} ({error.strerror or error}): check the path"
         ) from None
+
+
+def is_local(source: str | Path | None = None) -> bool:
+    """Whether `load` would read (or refuse) this text without a network and without standard input."""
+    return source is None or not (str(source) == "-" or _is_wikitext(source))
+
+
+def _is_wikitext(source: str | Path) -> bool:
+    return str(source) == "wikitext-2" and not Path(source).exists()
 
 
 def windows(

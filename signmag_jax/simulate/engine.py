@@ -12,6 +12,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -115,6 +116,9 @@ def run(
     """
     stop = Stop(networks, standard_error, max_networks, seconds)
     mesh = _flat(mesh)
+    keys.check_seed(seed)
+    if _planning.get():
+        raise _Planned(experiment, stop)
     tally = Tally()
     ended = "time (not reproducible)" if stop.seconds is not None else "target"
     with _fixed_numerics(), progress(experiment.name, stop.total) as advance:
@@ -128,6 +132,33 @@ def run(
                 ended = "target"
                 break
     return tally, _provenance(experiment, seed, mesh, tally.count, ended)
+
+
+class _Planned(Exception):
+    """Not an error: how `run` hands over what it would simulate."""
+
+    def __init__(self, experiment: Experiment, stop: Stop) -> None:
+        super().__init__()
+        self.experiment, self.stop = experiment, stop
+
+
+_planning: ContextVar[bool] = ContextVar("planning", default=False)
+
+
+def plan(call: Callable[[], Any]) -> tuple[Experiment, Stop]:
+    """What `call` would simulate and when it would stop, all arguments checked and nothing computed.
+
+    Raises:
+      InvalidInput: as `call` does.
+    """
+    token = _planning.set(True)
+    try:
+        call()
+    except _Planned as planned:
+        return planned.experiment, planned.stop
+    finally:
+        _planning.reset(token)
+    raise AssertionError("a call that simulates nothing has no plan")
 
 
 def _merge(experiment: Experiment, tally: Tally, stop: Stop, first: int, rows: list[Row]) -> bool:
@@ -157,7 +188,9 @@ def _blocks(
             if missing:
                 done.update(_compute(experiment, root, mesh, missing, stop.limit))
             for index in missing if records is not None else ():
-                records.write(index, done[index])  # pyright: ignore[reportOptionalMemberAccess]
+                # A network without a ratio ends the run below, by name; JSON could not hold it.
+                if all(np.isfinite(value).all() for row in done[index] for value in row.values()):
+                    records.write(index, done[index])  # pyright: ignore[reportOptionalMemberAccess]
         yield block * size, done.pop(block)
         if time.monotonic() > deadline and block * size >= FEWEST:
             return

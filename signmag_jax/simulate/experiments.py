@@ -12,10 +12,11 @@ from signmag_jax.perturb import Ternarize
 
 from .block import block
 from .depth import depth
-from .engine import Options
+from .engine import Experiment, Options, plan
 from .proposition_1 import proposition_1
 from .quantizer import quantizer
 from .result import Result
+from .stop import Stop
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Named:
                 "an argument of the experiment", unknown[0], f"it takes {', '.join(sorted(self.arguments))}"
             )
         return self.function(**{**self.defaults, **arguments, **self.fixed})
+
+    def plan(self, **arguments: Any) -> tuple[Experiment, Stop]:
+        """What a call with these arguments would simulate and when it would stop; nothing is computed.
+
+        Raises:
+          InvalidInput: as the call does.
+        """
+        return plan(lambda: self(**arguments))
 
     @property
     def __signature__(self) -> inspect.Signature:

@@ -36,6 +36,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "identity": _identity,
 }
 DTYPES = ("float32", "float64")
+# No size is larger: the square of this many numbers exceeds every memory, but no counter of bytes.
+LARGEST = 2**24
 
 
 def weights(key: PRNGKeyArray, rows: int, columns: int, dtype: DTypeLike) -> Float[Array, "rows columns"]:
@@ -75,6 +77,8 @@ def choose(argument: str, received: Any, valid: tuple[str, ...]) -> None:
 
 
 def whole(argument: str, received: Any, low: int) -> None:
-    """Raise `InvalidInput` unless `received` is an integer of at least `low`."""
+    """Raise `InvalidInput` unless `received` is an integer of at least `low`, and no absurd one."""
     if isinstance(received, bool) or not isinstance(received, int) or received < low:
         raise invalid(f"{argument} is an integer >= {low}", received, f"pass a whole number from {low} up")
+    if received > LARGEST:
+        raise invalid(f"{argument} <= {LARGEST}", received, "nothing of this size fits in memory")

@@ -1,0 +1,95 @@
+"""What `signmag measure` was asked for: checked first, then opened, then loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .options import check_resume
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for, after parsing, with the defaults of the measurement.
+
+    Args:
+      model, text: names.
+      window: tokens of a window.
+      windows: windows that are scored.
+      calibration: windows before them that choose columns; None where the measurement has none.
+      rates: flip rates; empty where it has none.
+      seeds: draws, one number or one per rate; None for the measurement's own.
+      layers, matrices: where errors fall; None for everywhere.
+      dtype: of the weights.
+      seed: root seed.
+      resume: folder of records.
+    """
+
+    model: str | None
+    text: str | None
+    window: int
+    windows: int
+    calibration: int | None
+    rates: tuple[float, ...]
+    seeds: int | tuple[int, ...] | None
+    layers: tuple[int, ...] | None
+    matrices: tuple[str, ...] | None
+    dtype: str
+    seed: int
+    resume: Path | None
+
+    def check(self, fewest: int) -> None:
+        """Refuse whatever can be judged without model and text; at least `fewest` windows are scored.
+
+        Raises:
+          InvalidInput, MissingResource: with what must hold and what was given.
+        """
+        from signmag_jax import models
+        from signmag_jax.evidence import invalid
+        from signmag_jax.measure import inputs
+        from signmag_jax.measure.leverage import draws_per_rate
+
+        if self.window < 2:
+            raise invalid("--window >= 2", self.window, "a window predicts window − 1 tokens")
+        for option, value, least in (
+            ("--windows", self.windows, fewest),
+            ("--calibration", self.calibration, inputs.FEWEST_CALIBRATION),
+        ):
+            if value is not None and value < least:
+                raise invalid(f"{option} >= {least}", value, "fewer give no standard error over windows")
+        if self.rates:
+            draws_per_rate(inputs.check_rates(self.rates), self.seeds)
+        layers = self.layers or ()
+        if len(set(layers)) < len(layers) or any(layer < 0 for layer in layers):
+            # Which layers the model has is known only when its config is read.
+            raise invalid("distinct layers >= 0", layers, "name layers of the model, from 0")
+        inputs.check_matrices(self.matrices)
+        models.check_dtype(self.dtype)
+        check_resume(self.resume)
+
+    def open(self, *, fetch: bool = True) -> Any:
+        """The text's windows and the model without its weights, as `models.open_reading` has them.
+
+        Raises:
+          InvalidInput: if they do not suit each other, or the model has no such layer.
+        """
+        from signmag_jax import models
+        from signmag_jax.measure import inputs
+
+        count = self.windows + (self.calibration or 0)
+        reading = models.open_reading(self.model, self.text, self.window, count, fetch=fetch)
+        if reading is not None:
+            inputs.selected(reading.checkpoint.config, self.layers, self.matrices)
+        return reading
+
+    def load(self) -> tuple[Any, Any, dict[str, str]]:
+        """Model, windows of the text (those of the calibration first), and the text's identity."""
+        reading = self.open()
+        text = reading.text
+        model = reading.checkpoint.load(self.dtype)
+        return model, reading.windows, {"text": text.source, "text_sha256": text.sha256}
+
+    def passes(self) -> float:
+        """Forward passes of 2,048 tokens, each window read once."""
+        return (self.windows + (self.calibration or 0)) * self.window / 2048

@@ -1,0 +1,51 @@
+"""A model about to read a text: everything that can be refused before the weights are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from . import text as texts
+from .load import Checkpoint, open_checkpoint
+from .nll import check_window, check_windows
+from .resolve import is_local
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A checkpoint whose weights are not read yet, a text, and windows of the text's tokens."""
+
+    checkpoint: Checkpoint
+    text: texts.Text
+    windows: Int[np.ndarray, "count window"]
+
+
+def open_reading(
+    model: str | None, text: str | None, window: int, count: int, *, fetch: bool = True
+) -> Reading | None:
+    """Open a model and the first `count` windows of a text.
+
+    Args:
+      model, text: see `load` and `text.load`.
+      window: tokens of a window.
+      count: windows.
+      fetch: False opens only files and folders that were named, and leaves standard input alone.
+
+    Returns:
+      The reading; None where a part of it was not opened, for `fetch=False`.
+
+    Raises:
+      InvalidInput: if the text is too short, or the windows do not suit the model.
+      MissingResource: if model or text cannot be read.
+    """
+    chosen = texts.load(text) if fetch or texts.is_local(text) else None
+    checkpoint = open_checkpoint(model) if fetch or is_local(model) else None
+    if checkpoint is not None:
+        check_window(checkpoint.config, window)
+    if chosen is None or checkpoint is None:
+        return None
+    windows = texts.windows(checkpoint.tokenizer.encode(chosen.content), window, count)
+    check_windows(checkpoint.config, windows)
+    return Reading(checkpoint, chosen, windows)
