@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
 import typer
 
-from .options import several
+from .options import flags, several
 from .perturbations import parse
 
 NUMBERS = {
@@ -19,16 +20,19 @@ NUMBERS = {
     "share": "--share",
     "fraction": "--fraction",
 }
-"""One number or several; several make an array."""
+"""One number or several; of one law, one of these may have several."""
 
 COLUMNS = {"x": "--input", "alpha_squared": "--alpha-squared", "column_norm_squared": "--norms-squared"}
 """One number a column."""
+
+OTHERS = {"over": "--range"}
+MOST_POINTS = 10_000
 
 AS_TYPED = ("depth", "residual", "chain", "layers", "activation", "scale", "matching", "measure")
 
 
 def values(given: dict[str, Any]) -> dict[str, Any]:
-    """The law's arguments as numbers; one value stays a scalar, several become an array."""
+    """The law's arguments as numbers; one value stays a scalar, several are a tuple."""
     import numpy as np
 
     arguments = {key: given[key] for key in AS_TYPED if key in given}
@@ -38,7 +42,11 @@ def values(given: dict[str, Any]) -> dict[str, Any]:
     for key, option in NUMBERS.items():
         if key in given:
             found = several(option, given[key], int if key == "n" else float)
-            arguments[key] = found[0] if len(found) == 1 else np.asarray(found)
+            arguments[key] = found[0] if len(found) == 1 else found
+    if "over" in given:
+        if "rate" in given:
+            raise typer.BadParameter("--rate and --range exclude each other: give one of them")
+        arguments["rate"] = _over(given["over"])
     if "perturbation" in given:
         arguments["perturbation"] = parse(given["perturbation"])
     if "pool" in given:
@@ -46,33 +54,46 @@ def values(given: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+def axis(arguments: dict[str, Any]) -> str | None:
+    """The argument that has several values."""
+    found = [key for key in NUMBERS if isinstance(arguments.get(key), tuple)]
+    if len(found) > 1:
+        raise typer.BadParameter(f"{typed(found)} have several values each: give several to one of them")
+    return found[0] if found else None
+
+
+def typed(names: Iterable[str]) -> str:
+    """Arguments as the options that they are typed as."""
+    options = {**NUMBERS, **COLUMNS, **OTHERS}
+    return ", ".join(options.get(name, flags([name])) for name in names)
+
+
 def exact(given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as the exact decimals that were typed: 0.01 is one hundredth, not its nearest float."""
     found: dict[str, Any] = {}
     for key, option in NUMBERS.items():
         if key in given:
-            (value, *more) = several(option, given[key], Fraction)
-            if more:
-                raise typer.BadParameter(f"--digits encloses one value: give one {option}")
-            found[key] = value
+            (found[key],) = several(option, given[key], Fraction)
     for key, option in COLUMNS.items():
         if key in given:
             found[key] = _column(given, key, option, Fraction)
     return found | {key: value for key, value in arguments.items() if key not in found}
 
 
-def over(text: str) -> Any:
-    """The values of `--range`."""
+def _over(text: str) -> tuple[float, ...]:
+    """The values of `--range`, in equal factors."""
     import numpy as np
 
     try:
         start, stop, count = text.split(":")
-        places = np.geomspace(float(start), float(stop), max(int(count), 2))
-        if int(count) < 2:
+        if not 2 <= int(count) <= MOST_POINTS:
             raise ValueError(count)
-    except ValueError:
-        raise typer.BadParameter(f"--range takes START:STOP:COUNT, like 1e-4:0.5:20, not {text!r}") from None
-    return places
+        with np.errstate(all="raise"):
+            return tuple(np.geomspace(float(start), float(stop), int(count)).tolist())
+    except (ValueError, FloatingPointError):
+        raise typer.BadParameter(
+            f"--range takes START:STOP:COUNT with 2 to {MOST_POINTS} points, like 1e-4:0.5:20, not {text!r}"
+        ) from None
 
 
 def _column(given: dict[str, Any], key: str, option: str, kind: Any) -> Any:

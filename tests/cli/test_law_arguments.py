@@ -72,3 +72,60 @@ def test_pools(capsys):
 def test_what_no_pool_is(capsys, arguments, message):
     assert cli.run(["law", "pool_leverage", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+SEVERAL = {
+    "finite_width_ratio": (("--rate", "0.01"), "n", (64, 128)),
+    "finite_width_saturation": ((), "n", (64, 128, 256)),
+    "finite_width_depth_ratios": (("--rate", "0.01", "--depth", "3"), "n", (64, 128, 256)),
+    "depth_ratios": (("--depth", "2"), "rate", (0.01, 0.02)),
+    "chain_ratios": (("--depth", "2", "--chain", "renormalised"), "rate", (0.01, 0.02, 0.05)),
+    "finite_rows_ratio": (("--rate", "0.01"), "rows", (64, 128)),
+    "finite_rows_radial_fraction": (("--perturbation", "sign", "--rows", "64"), "outputs", (64, 128)),
+    "flip_amplification": (("--alpha", "0.1"), "n", (64, 128)),
+    "flip_matrix_radial_fraction": (("--rows", "64"), "rate", (0.1, 0.9)),
+    "transverse_ratio": ((), "rate", (0.01, 0.02)),
+}
+
+
+@pytest.mark.parametrize("law", SEVERAL)
+def test_every_number_may_be_several_and_comes_first_in_the_result(capsys, law):
+    others, key, places = SEVERAL[law]
+    found = run(capsys, law, *others, f"--{key}", ",".join(map(str, places)))
+    one_by_one = [run(capsys, law, *others, f"--{key}", str(place))["value"] for place in places]
+    assert np.array_equal(found["value"], one_by_one)
+    assert found["along"] == {key: list(places)}
+    assert found["provenance"]["arguments"][key] == list(places)
+    assert cli.run(["law", law, *others, f"--{key}", ",".join(map(str, places))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    labels = [line.split(":")[0] for line in lines if line.startswith(f"{key} = ")]
+    assert labels == [f"{key} = {place}" for place in places]
+
+
+REFUSED = {
+    "two axes": (("flip_amplification", "--alpha", "0.1,0.2", "--n", "64,128,256"), "--n, --alpha have"),
+    "two axes of one length": (("finite_rows_ratio", "--rate", "0.1,0.2", "--rows", "8,9"), "--rate, --rows"),
+    "rate and range": (("transverse_ratio", "--rate", "0.1", "--range", "0.1:0.2:3"), "--rate and --range"),
+    "range too long": (("transverse_ratio", "--range", "0.1:0.5:999999999999"), "2 to 10000 points"),
+    "range of one": (("transverse_ratio", "--range", "0.1:0.5:1"), "2 to 10000 points"),
+    "range from 0": (("transverse_ratio", "--range", "0:0.5:4"), "START:STOP:COUNT"),
+    "half a width": (("finite_width_ratio", "--rate", "0.1", "--n", "64.5"), "--n takes whole numbers"),
+    "absurd depth": (("depth_ratios", "--rate", "0.1", "--depth", "99999999999"), "--depth"),
+    "no depth": (("depth_ratios", "--rate", "0.1", "--depth", "0"), "--depth"),
+    "digits of several": (("transverse_ratio", "--rate", "0.1,0.2", "--digits", "9"), "encloses one value"),
+    "picture of a number": (("sign_cosine_squared", "--plot", "one.svg"), "--plot draws several"),
+    "picture below a file": (("transverse_ratio", "--rate", "2", "--plot", "taken/x.svg"), "lies on a file"),
+    "no law": (("--rate", "0.1"), "no use for --rate"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_evaluated_is_one_line(capsys, tmp_path, monkeypatch, case):
+    (tmp_path / "taken").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    arguments, hint = REFUSED[case]
+    assert cli.run(["law", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert hint in err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
