@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,15 @@ FINITE: tuple[tuple[Route, Route], ...] = (
     ("published", "simulated"),
     ("predicted", "simulated"),
 )
+UNIT_SILU = "plain.silu_at_unit_scale"
+# Simulated chains by name: what `simulate.depth` is told, and at which widths if not at both.
+CHAINS: dict[str, dict[str, Any]] = {
+    "plain.relu": {"scale": "paper"},
+    "residual.relu": {"scale": "paper", "residual": True},
+    "plain.silu": {"scale": "paper", "activation": "silu"},
+    UNIT_SILU: {"scale": "unit", "activation": "silu"},
+}
+WIDTHS_OF = {"plain.silu": (WIDTH,)}
 SECTIONS = {"plain": "9.4, D.1", "residual": "D.2"}
 
 
@@ -33,9 +43,11 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
         for layer in range(1, LAYERS + 1):
             yield _chain(chain, "relu", layer, found(simulated, f"depth.{chain}.relu.{WIDTH}.{layer}"))
         for layer in range(1, LAYERS + 1):
-            yield _recursion(chain, layer, _infinite(simulated, chain, layer))
+            yield _recursion(chain, layer, _infinite(simulated, f"{chain}.relu", layer))
     for layer in range(1, LAYERS + 1):
         yield _chain("plain", "silu", layer, found(simulated, f"depth.plain.silu.{WIDTH}.{layer}"))
+    for layer in range(1, LAYERS + 1):
+        yield _unit_scale(layer, _infinite(simulated, UNIT_SILU, layer))
     yield _compounding()
 
 
@@ -85,7 +97,7 @@ def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
 
 def _infinite(simulated: Mapping[str, Evidence], chain: str, layer: int) -> Supply:
     widths = (NARROW_WIDTH, WIDTH)
-    return extrapolated(*((n, found(simulated, f"depth.{chain}.relu.{n}.{layer}")) for n in widths))
+    return extrapolated(*((n, found(simulated, f"depth.{chain}.{n}.{layer}")) for n in widths))
 
 
 def _recursion(chain: str, layer: int, simulated: Supply) -> Claim:
@@ -105,6 +117,23 @@ def _recursion(chain: str, layer: int, simulated: Supply) -> Claim:
         rival=lambda: rival,
         rival_is=meaning,
         proofs=("depth",) if chain == "plain" else ("residual_depth",),
+    )
+
+
+def _unit_scale(layer: int, simulated: Supply) -> Claim:
+    return Claim(
+        name=f"depth.{UNIT_SILU}.L={layer}",
+        claimant="ours",
+        source="depth recursion, infinite width",
+        statement=f"C_{layer} of the plain chain, SiLU with pre-activations of deviation 1, at p = {RATE:g}.",
+        routes={
+            "predicted": component(theory.depth_ratios, layer - 1, RATE, LAYERS, activation="silu"),
+            "simulated": simulated,
+        },
+        compare=(("predicted", "simulated"),),
+        rival=lambda: linear_ratio(RATE, layer),
+        rival_is="a linear chain, which is what SiLU at the paper's pre-activation scale makes",
+        note="What a SiLU chain gives where SiLU bends; the rows above are at the paper's scale.",
     )
 
 

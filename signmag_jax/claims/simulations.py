@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,10 @@ def _parts(level: Level) -> Iterator[Part]:
     for width in theorem_4.WIDTHS:
         yield f"theorem_4.{width}", partial(_quantizers, width, level.paper_networks)
     yield "proposition_1", partial(_proposition_1, level.paper_networks)
-    for chain in depth.SECTIONS:
-        for width in (depth.NARROW_WIDTH, depth.WIDTH):
-            yield f"depth.{chain}.relu.{width}", partial(_depth, chain, "relu", width, level.depth_networks)
-    yield (
-        f"depth.plain.silu.{depth.WIDTH}",
-        partial(_depth, "plain", "silu", depth.WIDTH, level.depth_networks),
-    )
+    for name, options in depth.CHAINS.items():
+        for width in depth.WIDTHS_OF.get(name, (depth.NARROW_WIDTH, depth.WIDTH)):
+            label = f"depth.{name}.{width}"
+            yield label, partial(_depth, label, width, level.depth_networks, options)
 
 
 def _block(width: int, networks: int, common: dict[str, Any]) -> Pairs:
@@ -96,19 +93,12 @@ def _proposition_1(networks: int, common: dict[str, Any]) -> Pairs:
     yield "proposition_1.transverse_ratio", scaled(found.transverse_ratio, 1 - rate)
 
 
-def _depth(chain: str, activation: str, width: int, networks: int, common: dict[str, Any]) -> Pairs:
-    found = simulate.depth(
-        width,
-        depth.RATE,
-        depth.LAYERS,
-        residual=chain == "residual",
-        activation=activation,
-        scale="paper",
-        networks=networks,
-        **common,
-    )
+def _depth(
+    label: str, width: int, networks: int, options: Mapping[str, Any], common: dict[str, Any]
+) -> Pairs:
+    found = simulate.depth(width, depth.RATE, depth.LAYERS, networks=networks, **options, **common)
     for layer in range(depth.LAYERS):
-        yield f"depth.{chain}.{activation}.{width}.{layer + 1}", pick(found.transverse_ratio, layer)
+        yield f"{label}.{layer + 1}", pick(found.transverse_ratio, layer)
 
 
 def _under(common: dict[str, Any], name: str) -> dict[str, Any]:
