@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
+from .columns import column_ratio, column_ratio_bound, column_ratio_expansion
 from .depth import Depth, chain, chain_ratios, depth_ratios
 from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
@@ -42,6 +43,9 @@ __all__ = [
     "block",
     "chain",
     "chain_ratios",
+    "column_ratio",
+    "column_ratio_bound",
+    "column_ratio_expansion",
     "cosine_squared",
     "depth_floor",
     "depth_ratios",

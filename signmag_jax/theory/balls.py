@@ -120,6 +120,22 @@ def flip_amplification(alpha: fmpq, n: fmpq) -> arb:
     return lost(alpha * alpha) / lost(1 / n)
 
 
+def column_ratio(rate: fmpq, share: fmpq, fraction: fmpq) -> arb:
+    """((1−f)/f)·D(2pσ)/D(2p(1−σ))."""
+    return (1 - fraction) / fraction * lost(rate * share) / lost(rate * (1 - share))
+
+
+def column_ratio_bound(fraction: fmpq, share: fmpq = fmpq(1, 2)) -> arb:
+    """((1−f)/f)·max(1, σ/(1−σ))."""
+    return arb((1 - fraction) / fraction * max(fmpq(1), share / (1 - share)))
+
+
+def column_ratio_expansion(rate: fmpq, share: fmpq, fraction: fmpq) -> arb:
+    """Its first two terms in √p."""
+    bend = 4 / (3 * arb.pi()) * (arb(share).sqrt() - arb(1 - share).sqrt())
+    return (1 - fraction) / fraction * share / (1 - share) * (1 - bend * arb(rate).sqrt())
+
+
 def _plain(pair: tuple[arb, arb], state: Any) -> tuple[Any, arb]:
     c, v = pair
     q = 2 * kappa(c * (arb(1) if state is None else state), v) / v.sqrt()
@@ -212,6 +228,9 @@ BALLS: dict[str, Callable[..., Any]] = {
     "depth_floor": lambda: ((arb.pi() / (arb.pi() - 2)).log() * fmpq(2, 3)).exp(),
     "finite_width_slope": finite_width_slope,
     "flip_amplification": flip_amplification,
+    "column_ratio": column_ratio,
+    "column_ratio_bound": column_ratio_bound,
+    "column_ratio_expansion": column_ratio_expansion,
 }
 """The laws that have a closed form or a finite recursion, by name."""
 

@@ -233,15 +233,14 @@ def _damage(moments: Moments, arm: Arm, measure: str) -> Array:
 def _flip_damages(rate: ArrayLike, squares: Any, pool: Any, matching: str) -> tuple[Array, Array]:
     p = jnp.asarray(rate)
     share = squares / jnp.sum(squares)
-    masks = (pool, 1 - pool)
-    counts = [jnp.sum(mask) for mask in masks]
-    least = jnp.minimum(counts[0], counts[1])
-
-    def damage(mask: Array, count: Array) -> Array:
-        rates = p if matching == "rate" else p * (least / count)
-        one = lambda r: gap_of_shares(r * mask, share)  # noqa: E731
-        gaps = jax.lax.map(one, jnp.ravel(rates)).reshape(p.shape)
-        cost = 2 * rates * jnp.sum(share * mask) - gaps / jnp.pi
-        return cost / count if matching == "rate" else cost
-
-    return damage(masks[0], counts[0]), damage(masks[1], counts[1])
+    masks = jnp.stack([pool, 1 - pool])
+    counts = jnp.sum(masks, axis=1)
+    thinned = jnp.min(counts) / counts if matching == "count" else jnp.ones_like(counts)
+    rates = thinned[:, None] * jnp.ravel(p)[None, :]
+    # One loop over both sides and all rates: the integrand is compiled once.
+    flat = (rates.ravel(), jnp.repeat(masks, p.size, axis=0))
+    gaps = jax.lax.map(lambda one: gap_of_shares(one[0] * one[1], share), flat).reshape(rates.shape)
+    cost = 2 * rates * jnp.sum(share[None, :] * masks, axis=1)[:, None] - gaps / jnp.pi
+    if matching == "rate":
+        cost = cost / counts[:, None]
+    return cost[0].reshape(p.shape), cost[1].reshape(p.shape)

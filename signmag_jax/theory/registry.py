@@ -3,7 +3,7 @@
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 
-from . import depth, depth_width, energies, outliers, paper, pools, profile, rows, theorems, width
+from . import columns, depth, depth_width, energies, outliers, paper, pools, profile, rows, theorems, width
 from .activations import ACTIVATIONS
 from .law import Law
 
@@ -171,6 +171,25 @@ _ALL = [
         {"rate": energies.RATE, "x": profile.INPUT, "pool": None, "matching": pools.MATCHINGS[:2]},
         "outliers, one input",
         "quadrature",
+    ),
+    Law(
+        "column_ratio",
+        columns.column_ratio,
+        {"rate": energies.RATE, "share": columns.SHARE, "fraction": columns.FRACTION},
+        "outliers, R_col",
+        expansion="column_ratio_expansion",
+    ),
+    Law(
+        "column_ratio_bound",
+        columns.column_ratio_bound,
+        {"fraction": columns.FRACTION, "share": columns.SHARE},
+        "outliers, R_col; assumes a minority pool",
+    ),
+    Law(
+        "column_ratio_expansion",
+        columns.column_ratio_expansion,
+        {"rate": energies.RATE, "share": columns.SHARE, "fraction": columns.FRACTION},
+        "outliers, R_col",
     ),
 ]
 

@@ -24,6 +24,10 @@ HEADLINES = [
     ("theorem_4", "root = sp.sqrt(b_squared * (1 - b_squared))", "root = sp.sqrt(1 - b_squared)"),
     ("proposition_1", '"insert and cancel", 1 / (1 - p)', '"insert and cancel", 1 - p'),
     ("single_flip", "4 / (3 * sp.pi) * (a - b) * h", "4 / (3 * sp.pi) * a * h"),
+    ("pool_leverage", 'half, "half of the variance"', 'half / 2, "half of the variance"'),
+    ("pool_leverage", "1 + 2 * t) / (2 + 2 * t)", "1 + t) / (2 + 2 * t)"),
+    ("pool_leverage", "(u - w) * s", "u * s"),
+    ("pool_leverage", "inside + excess, ", "inside - excess, "),
 ]
 
 

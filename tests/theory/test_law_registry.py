@@ -13,6 +13,8 @@ EXAMPLES = {
     "n": 100,
     "rows": 64,
     "depth": 3,
+    "share": 0.3,
+    "fraction": 0.05,
     "perturbation": SignFlip(0.1),
     "alpha_squared": np.array([0.5, 0.25, 0.25]),
     "column_norm_squared": np.array([1.0, 2.0, 3.0]),

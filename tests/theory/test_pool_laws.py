@@ -278,6 +278,47 @@ def test_traced_arguments():
     assert math.isnan(float(given_input(jnp.asarray(0.7), jnp.asarray(x))[0]))
 
 
+def test_shares_and_sizes_are_all_that_is_left_of_a_pool():
+    share, fraction = 0.9 / 1.65, 2 / 6
+    for rate in (1e-12, 0.01, 0.5):
+        whole = theory.pool_leverage(ALPHA, NORMS, POOL, SignFlip(rate))
+        assert theory.column_ratio(rate, share, fraction) == pytest.approx(whole, rel=1e-13)
+    assert theory.column_ratio(0.1, 0.0, 0.3) == 0
+
+
+@given(
+    st.floats(-12, math.log10(0.5)).map(lambda x: 10.0**x), st.floats(0, 0.999999), st.floats(0.001, 0.999)
+)
+def test_the_bound_of_a_pool_holds_at_every_rate(rate, share, fraction):
+    ratio = theory.column_ratio(rate, share, fraction)
+    assert ratio <= theory.column_ratio_bound(fraction, share) * (1 + 1e-12)
+    if share <= 0.5:
+        assert ratio <= theory.column_ratio_bound(fraction) * (1 + 1e-12)
+    # Against flips anywhere at the same rate nothing has to be assumed.
+    anywhere = theory.flip_amplification(math.sqrt(rate * share) or 1e-300, 1 / rate) / fraction
+    assert anywhere <= (1 + 1e-12) / fraction
+
+
+def test_the_published_bound_needs_a_minority_pool():
+    assert theory.column_ratio_bound(0.05) == pytest.approx(19, rel=1e-15)
+    for rate in (1e-10, 0.05, 0.5):
+        assert theory.column_ratio(rate, 0.5, 0.05) == pytest.approx(19, rel=1e-13)
+        assert theory.column_ratio(rate, 0.51, 0.05) > 19
+    assert theory.column_ratio(1e-14, 0.75, 0.05) == pytest.approx(57, rel=1e-6)
+    # A counterexample made of columns: one entry of amplitude √3/2 among 20 columns, flips in that column.
+    x = np.array([math.sqrt(0.75), *[math.sqrt(0.25 / 19)] * 19])
+    for rate in (1e-9, 0.05, 0.5):
+        assert theory.profile_pool_leverage(rate, x, np.arange(20) < 1) > 30
+    # No bound is left as the pool takes everything.
+    assert theory.column_ratio(0.01, 1 - 1e-9, 0.05) > 1e9
+
+
+def test_expansion_of_the_ratio():
+    rates = np.logspace(-8, -4, 9)
+    off = np.abs(theory.column_ratio(rates, 0.3, 0.05) / theory.column_ratio_expansion(rates, 0.3, 0.05) - 1)
+    assert np.polyfit(np.log(rates), np.log(off), 1)[0] == pytest.approx(1, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -63,6 +63,16 @@ from .perturbations import (
     sign_quantize,
     ternarize,
 )
+from .pools import (
+    column_ratio,
+    column_ratio_bound,
+    column_ratio_expansion,
+    column_ratio_limit,
+    pool_flip_energy,
+    pool_growth,
+    pool_noise,
+    pool_overlap,
+)
 from .proposition_1 import (
     flip_radial_fraction,
     flip_to_shift,
@@ -76,6 +86,10 @@ from .proposition_1 import (
 __all__ = [
     "Pair",
     "analytic_transverse_ratio",
+    "column_ratio",
+    "column_ratio_bound",
+    "column_ratio_expansion",
+    "column_ratio_limit",
     "cosine_map",
     "cosine_squared",
     "energy",
@@ -110,6 +124,10 @@ __all__ = [
     "plain_floor",
     "plain_ratio",
     "plain_step",
+    "pool_flip_energy",
+    "pool_growth",
+    "pool_noise",
+    "pool_overlap",
     "radial",
     "radial_fraction",
     "rate_coefficient",

@@ -43,3 +43,9 @@ dimension = sp.Symbol("d", positive=True, integer=True)
 
 depth = sp.Symbol("L", positive=True, integer=True)
 """Number of layers."""
+
+pool_share = sp.Symbol("sigma", positive=True)
+"""Share of the pre-activation's variance that a pool of columns carries, Σ_S α_j²‖W_·j‖²/Σ α_j²‖W_·j‖²."""
+
+fraction = sp.Symbol("f", positive=True)
+"""Fraction of the columns that are in the pool."""

@@ -1,0 +1,75 @@
+"""Flips in a pool of columns over flips outside it, by the pool's share and size, and what bounds it."""
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.precision import law
+
+from .energies import RATE
+from .outliers import flip_energy
+
+SHARE = Interval(0.0, 1.0, open_high=True, fix="pass the pool's share of the variance, in [0, 1)")
+FRACTION = Interval(
+    0.0, 1.0, open_low=True, open_high=True, fix="pass the pool's part of the columns, in (0, 1)"
+)
+
+
+@law(domain={"rate": RATE, "share": SHARE, "fraction": FRACTION})
+def column_ratio(rate: ArrayLike, share: ArrayLike, fraction: ArrayLike) -> Float[Array, "..."]:
+    """((1−f)/f)·D(2pσ)/D(2p(1−σ)), D(x) = 1 − J(1−x): energy per flip in a pool over that outside.
+
+    Exact at every rate for delocalised pools, as `pool_leverage` of flips matched by rate, of which only the
+    pool's share σ of the variance and its part f of the columns are left. Its bounds at every rate:
+    ((1−f)/f)·max(1, σ/(1−σ)), `column_ratio_bound`; and, of flips in the pool against flips anywhere, 1/f.
+
+    Args:
+      rate: flip rate in (0, 1/2].
+      share: σ = Σ_S α_j²‖W_·j‖²/Σ α_j²‖W_·j‖², in [0, 1).
+      fraction: f, the pool's part of the columns, in (0, 1).
+
+    Returns:
+      Array of the broadcast shape.
+
+    Raises:
+      InvalidInput: for concrete arguments outside; traced ones give NaN.
+
+    Source: arXiv:2605.18933, section 5 and abstract (R_col).
+    """
+    p, share, fraction = jnp.broadcast_arrays(rate, share, fraction)
+    # The amplitudes √(pσ): a product of p and σ could underflow.
+    inside = flip_energy(jnp.sqrt(p) * jnp.sqrt(share))
+    return (1 - fraction) / fraction * inside / flip_energy(jnp.sqrt(p) * jnp.sqrt(1 - share))
+
+
+@law(domain={"share": SHARE, "fraction": FRACTION})
+def column_ratio_bound(fraction: ArrayLike, share: ArrayLike = 0.5) -> Float[Array, "..."]:
+    """((1−f)/f)·max(1, σ/(1−σ)), the least bound of `column_ratio` that holds at every rate.
+
+    The paper's 19 is (1−f)/f for a pool of 5% of the columns. It assumes a minority pool: that at most half
+    of the variance is the pool's, σ <= 1/2, as the default says. A pool with three quarters of it breaks the
+    assumption and the bound: the ratio is then 57 as p → 0, and it has no bound as σ → 1.
+
+    Args:
+      fraction: f, the pool's part of the columns, in (0, 1).
+      share: the largest share σ of the variance that the pool may have.
+
+    Raises:
+      InvalidInput: for concrete arguments outside.
+
+    Source: arXiv:2605.18933, abstract (R_col <= 19), with its assumption.
+    """
+    share, fraction = jnp.broadcast_arrays(share, fraction)
+    return (1 - fraction) / fraction * jnp.maximum(share / (1 - share), jnp.ones_like(share))
+
+
+@law(domain={"rate": RATE, "share": SHARE, "fraction": FRACTION})
+def column_ratio_expansion(rate: ArrayLike, share: ArrayLike, fraction: ArrayLike) -> Float[Array, "..."]:
+    """((1−f)/f)·σ/(1−σ)·[1 − (4/(3π))(√σ − √(1−σ))√p], which leaves O(p).
+
+    Args and errors as in `column_ratio`.
+    """
+    p, share, fraction = jnp.broadcast_arrays(rate, share, fraction)
+    bend = 4 / (3 * jnp.pi) * (jnp.sqrt(share) - jnp.sqrt(1 - share))
+    return (1 - fraction) / fraction * share / (1 - share) * (1 - bend * jnp.sqrt(p))
