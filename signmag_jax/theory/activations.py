@@ -17,14 +17,14 @@ from jaxtyping import Array
 from signmag_jax.evidence import invalid
 from signmag_jax.perturb import Moments
 
-from .kernel import gap, second_gap
+from .kernel import gap, safe_sqrt, second_gap
 from .quadrature import Pair, Smooth, derivative_of
 
 
 def stretch(moments: Moments) -> Array:
     """√v − 1 without cancellation."""
     growth = moments.drift * (2 + moments.drift) + moments.noise
-    return growth / (1 + jnp.sqrt(moments.c**2 + moments.noise))
+    return growth / (1 + safe_sqrt(moments.c**2 + moments.noise))
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class _Leaky:
             transverse=square * (nu * noise - 2 * c * w - w**2 / nu),
             signal=square * nu + 0 * c,
             perturbed=square * nu * (c**2 + noise),
+            overlap=square * (nu * c + w),
             mean=mean + 0 * c,
             mean_shift=mean * stretch(moments),
         )
@@ -100,6 +101,7 @@ class _SquaredReLU:
             transverse=fourth * (2 * c**2 * noise + 1.5 * noise**2 - c**2 * g - 2 / 3 * w**2),
             signal=1.5 * fourth + 0 * c,
             perturbed=1.5 * fourth * (c**2 + noise) ** 2,
+            overlap=fourth * (1.5 * c**2 + w),
             mean=scale**2 / 2 + 0 * c,
             mean_shift=scale**2 / 2 * (growth + noise),
         )

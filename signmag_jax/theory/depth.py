@@ -18,7 +18,7 @@ from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
 
 from .activations import Activation, find_activation
-from .energies import RATE, activated_block, check_moments, check_scale
+from .energies import RATE, activated_block, check_moments, check_scale, resolved_rate
 
 CHAINS = ("plain", "residual", "renormalised")
 LAYERS = ("all", "first")
@@ -36,12 +36,32 @@ class Depth(NamedTuple):
     transverse: Any
 
 
-def correlated(moments: Moments, q: Array, defect: Array) -> Moments:
-    """Moments of a layer whose clean and perturbed unit inputs have cosine q and sine² `defect`."""
-    c = moments.c * q
-    # 1 − q without cancellation.
-    apart = defect / (1 + q)
-    return Moments(c, moments.v, moments.drift - moments.c * apart, moments.noise + moments.c**2 * defect)
+class Angle(NamedTuple):
+    """The angle between clean and perturbed state: its cosine, with its sign, and sine².
+
+    Both are kept, because one of them loses its digits, and its derivative, at either end.
+    """
+
+    cosine: Array
+    sine_squared: Array
+
+    @property
+    def apart(self) -> Array:
+        """1 − cosine, without cancellation."""
+        ahead = self.cosine > 0
+        return jnp.where(
+            ahead, self.sine_squared / jnp.where(ahead, 1 + self.cosine, 2 + 0 * self.cosine), 1 - self.cosine
+        )
+
+
+def correlated(moments: Moments, angle: Angle) -> Moments:
+    """Moments of a layer whose clean and perturbed unit inputs are that angle apart."""
+    return Moments(
+        moments.c * angle.cosine,
+        moments.v,
+        moments.drift - moments.c * angle.apart,
+        moments.noise + moments.c**2 * angle.sine_squared,
+    )
 
 
 def _unperturbed(moments: Moments) -> Moments:
@@ -56,25 +76,25 @@ def _choose(first_only: bool, index: Array, moments: Moments) -> Moments:
 
 
 def plain_step(
-    moments: Moments, defect: Array, activation: Activation, scale: ArrayLike
-) -> tuple[Array, Array]:
-    """(sine², transverse) after y ← normalise(φ(W y)), from the sine² before."""
-    out = activated_block(correlated(moments, jnp.sqrt(1 - defect), defect), activation, scale)
-    return out.sine_squared, out.transverse / out.signal
+    moments: Moments, angle: Angle, activation: Activation, scale: ArrayLike
+) -> tuple[Angle, Array]:
+    """(angle, transverse) after y ← normalise(φ(W y)), from the angle before."""
+    out = activated_block(correlated(moments, angle), activation, scale)
+    return Angle(out.cosine, out.sine_squared), out.transverse / out.signal
 
 
 def renormalised_step(
-    moments: Moments, defect: Array, activation: Activation, scale: ArrayLike
-) -> tuple[Array, Array]:
-    """(sine², transverse) after y ← normalise(y + W_down φ(W_up y)): no mean terms, W_down is fresh."""
-    q = jnp.sqrt(1 - defect)
-    out = activated_block(correlated(moments, q, defect), activation, scale)
-    apart = defect / (1 + q)
-    along = out.alignment - apart
-    energy = 2 * apart + out.energy
-    transverse = energy - along**2 / (1 + out.signal)
-    perturbed = 1 + out.signal + 2 * along + energy
-    return transverse / perturbed, transverse / (1 + out.signal)
+    moments: Moments, angle: Angle, activation: Activation, scale: ArrayLike
+) -> tuple[Angle, Array]:
+    """(angle, transverse) after y ← normalise(y + W_down φ(W_up y)): no mean terms, W_down is fresh."""
+    out = activated_block(correlated(moments, angle), activation, scale)
+    along = out.alignment - angle.apart
+    energy = 2 * angle.apart + out.energy
+    power = 1 + out.signal
+    transverse = energy - along**2 / power
+    perturbed = power + 2 * along + energy
+    after = Angle((power + along) / jnp.sqrt(power * perturbed), transverse / perturbed)
+    return after, transverse / power
 
 
 class Stream(NamedTuple):
@@ -89,8 +109,7 @@ class Stream(NamedTuple):
 
 def residual_step(moments: Moments, stream: Stream, activation: Activation, scale: ArrayLike) -> Stream:
     """y ← y + φ(W y/‖y‖): outputs with a mean, as ReLU's, leave cross terms with the stream."""
-    defect = sine_of(stream)
-    out = activated_block(correlated(moments, jnp.sqrt(1 - defect), defect), activation, scale)
+    out = activated_block(correlated(moments, angle_of(stream)), activation, scale)
     return Stream(
         power=stream.power + out.signal + 2 * stream.mean * out.mean,
         energy=stream.energy + out.energy + 2 * stream.mean_difference * out.mean_shift,
@@ -105,9 +124,11 @@ def transverse_of(stream: Stream) -> Array:
     return stream.energy - stream.along**2 / stream.power
 
 
-def sine_of(stream: Stream) -> Array:
-    """1 − cos²(y, y')."""
-    return transverse_of(stream) / (stream.power + 2 * stream.along + stream.energy)
+def angle_of(stream: Stream) -> Angle:
+    """The angle between y and y'."""
+    perturbed = stream.power + 2 * stream.along + stream.energy
+    cosine = (stream.power + stream.along) / jnp.sqrt(stream.power * perturbed)
+    return Angle(cosine, transverse_of(stream) / perturbed)
 
 
 def _normalised_chain(
@@ -118,11 +139,12 @@ def _normalised_chain(
     activation: Activation,
     scale: ArrayLike,
 ) -> Depth:
-    def layer(defect: Array, index: Array) -> tuple[Array, Depth]:
-        sine, transverse = step(_choose(first_only, index, moments), defect, activation, scale)
-        return sine, Depth(sine, transverse)
+    def layer(angle: Angle, index: Array) -> tuple[Angle, Depth]:
+        angle, transverse = step(_choose(first_only, index, moments), angle, activation, scale)
+        return angle, Depth(angle.sine_squared, transverse)
 
-    return jax.lax.scan(layer, jnp.zeros_like(moments.c), jnp.arange(depth))[1]
+    start = Angle(jnp.ones_like(moments.c), jnp.zeros_like(moments.c))
+    return jax.lax.scan(layer, start, jnp.arange(depth))[1]
 
 
 def _residual_chain(
@@ -130,7 +152,7 @@ def _residual_chain(
 ) -> Depth:
     def layer(stream: Stream, index: Array) -> tuple[Stream, Depth]:
         stream = residual_step(_choose(first_only, index, moments), stream, activation, scale)
-        return stream, Depth(sine_of(stream), transverse_of(stream))
+        return stream, Depth(angle_of(stream).sine_squared, transverse_of(stream))
 
     zero = jnp.zeros_like(moments.c)
     return jax.lax.scan(layer, Stream(zero + 1, zero, zero, zero, zero), jnp.arange(depth))[1]
@@ -253,7 +275,7 @@ def chain_ratios(
 def _ratios(
     rate: ArrayLike, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
 ) -> Array:
-    p = jnp.asarray(rate)
+    p = resolved_rate(rate)
     pair = [SignFlip(p).moments(), MagnitudeShift(2 * jnp.sqrt(p)).moments()]
     size = jnp.asarray(scale)
     flip, shift = (_CHAINS[chain](m, depth, layers == "first", activation, size) for m in pair)

@@ -1,6 +1,7 @@
 """Depth at finite width: every layer of a plain ReLU chain averages over the flips of its rows."""
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
     RATE.require("rate", rate)
     if finite_width.check_width(n) < LEAST_WIDTH:
         raise invalid(f"{LEAST_WIDTH} <= n", n, "a hidden state needs some active entries")
-    p, width = float(rate), int(n)
+    # As `energies.resolved_rate`: the limit to rounding.
+    p, width = max(float(rate), sys.float_info.epsilon**2), int(n)
     shift = matched_shift(p).moments()
     flip_apart, shift_apart, ratios = 0.0, 0.0, []
     for layer in range(depth):
@@ -77,14 +79,19 @@ def _shifted(moments: Moments, apart: float) -> float:
 def realised(apart: float, m: int) -> float:
     """1 − q as n rows realise it in the mean: the second-order delta method for sin² = 1 − (Σhh')²/(Σh²Σh'²).
 
-    E sin² = 1 − J² − [4K₂₂(1 + J²) + 12J² − 16JK₃₁]/m, K₂₂ = E h²h'² and K₃₁ = E h³h' at equal variances.
+    E sin² = 1 − J² − B/m, B = 4K₂₂(1 + J²) + 12J² − 16JK₃₁, with K₂₂ = E h²h'² and K₃₁ = E h³h' at equal
+    variances. For small θ the three terms cancel to −2θ²: B is written in e = J − cos θ and in what
+    K₂₂ = ½ + cos²θ + a and K₃₁ = (3/2)cos θ + b have besides polynomials of cos θ, of third and fifth order.
     """
     theta = _angle_of(apart)
-    sine, cosine, left = math.sin(theta), math.cos(theta), math.pi - theta
-    j = 1 - apart
-    k22 = (3 * sine * cosine + left * (1 + 2 * cosine**2)) / (2 * math.pi)
-    k31 = (3 * sine - sine**3 + 3 * left * cosine) / (2 * math.pi)
-    square = apart * (2 - apart) - (4 * k22 * (1 + j**2) + 12 * j**2 - 16 * j * k31) / m
+    sine, cosine, j = math.sin(theta), math.cos(theta), 1 - apart
+    gap = float(finite_width._gap_of_angle(np.asarray(theta)))
+    a = (3 * sine * cosine - theta * (1 + 2 * cosine**2)) / (2 * math.pi)
+    b = (3 * gap - sine**3) / (2 * math.pi)
+    e = gap / math.pi
+    bend = 2 * sine**2 * (2 * sine**2 - 1) + 4 * cosine * e * (1 + 2 * cosine**2)
+    bend += e**2 * (14 + 4 * cosine**2) + 4 * a * (1 + j**2) - 16 * j * b
+    square = apart * (2 - apart) - bend / m
     return square / (1 + math.sqrt(1 - square))
 
 
@@ -98,7 +105,7 @@ def _angle_of(apart: float) -> float:
             - apart
         )
 
-    root: Any = brentq(excess, 0.0, math.pi, xtol=1e-300)
+    root: Any = brentq(excess, 0.0, math.pi, xtol=1e-300, maxiter=2000)
     return float(root)
 
 

@@ -1,7 +1,9 @@
 """One block: what the error of a layer costs before and after the normalisation that follows."""
 
+import math
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -13,6 +15,7 @@ from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
 
 from .activations import ACTIVATIONS, Activation, Pair, find_activation
+from .kernel import cubic_factor
 
 SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
 RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
@@ -30,6 +33,7 @@ class Block(NamedTuple):
       radial_fraction: radial/energy, and 0 where there is no error.
       sine_squared: 1 − (E hh')²/(E h² E h'²): the exact, finite change of the normalised output,
         in which the scale of w' drops out. In `transverse` it does not.
+      cosine: E hh'/√(E h² E h'²), with its sign; 0 where nothing is left of h'.
       signal: E h².
       alignment: E hδ, signed.
       mean: E h.
@@ -41,6 +45,7 @@ class Block(NamedTuple):
     transverse: Any
     radial_fraction: Any
     sine_squared: Any
+    cosine: Any
     signal: Any
     alignment: Any
     mean: Any
@@ -76,12 +81,14 @@ def assemble(pair: Pair) -> Block:
     # A vanished h' has lost every direction: its sine is that of a right angle.
     safe = jnp.where(alive, perturbed, jnp.ones_like(perturbed))
     sine = jnp.where(alive, pair.transverse / safe, 1 + 0 * perturbed)
+    cosine = jnp.where(alive, pair.overlap / jnp.sqrt(pair.signal * safe), 0 * perturbed)
     return Block(
         energy,
         radial,
         pair.transverse,
         fraction,
         sine,
+        cosine,
         pair.signal,
         pair.alignment,
         pair.mean,
@@ -179,6 +186,17 @@ def _cosine_squared(moments: Moments) -> Array:
     return moments.c**2 / jnp.where(v > 0, v, jnp.ones_like(v))
 
 
+def resolved_rate(rate: ArrayLike) -> Array:
+    """The rate, or the square of the unit of rounding where it is smaller, for use inside a law.
+
+    A ratio of energies nears its limit as √rate, so that it is there to rounding, and no product
+    underflows. The derivative below is the one at that rate.
+    """
+    p = jnp.asarray(rate)
+    least = float(jnp.finfo(p.dtype).eps) ** 2
+    return jnp.where(p < least, least + (p - jax.lax.stop_gradient(p)), p)
+
+
 @law(domain={"rate": RATE})
 def transverse_ratio(rate: ArrayLike) -> Float[Array, "..."]:
     """A(p) = T(flips of rate p)/T(magnitude shift of equal Frobenius norm), exact at every p.
@@ -190,13 +208,33 @@ def transverse_ratio(rate: ArrayLike) -> Float[Array, "..."]:
       rate: flip rate in (0, 1/2], scalar or array.
 
     Returns:
-      Array of the shape of `rate`; NaN where a traced rate lies outside.
+      Array of the shape of `rate`; NaN where a traced rate lies outside. The value and its first derivative
+      keep all but a few units of rounding at every rate, in float32 too. At subnormal rates, which XLA may
+      count as 0, the value is the limit π/(π−2), which is A to rounding.
 
     Raises:
       InvalidInput: for a concrete rate outside (0, 1/2].
 
     Source: arXiv:2605.18933, Theorem 3.
     """
-    p = jnp.asarray(rate)
-    shift = MagnitudeShift(2 * jnp.sqrt(p)).moments()
-    return relu_block(SignFlip(p).moments()).transverse / relu_block(shift).transverse
+    s = jnp.sqrt(jnp.asarray(rate))
+    b, k = math.sqrt(2 / math.pi), math.sqrt(1 - 2 / math.pi)
+    along = 1 + 2 * b * s
+    # XLA may count a subnormal rate as 0: there the angles over √p are their limits, 2 and 2k.
+    some = s > 0
+    root = jnp.where(some, s, 0.5 + 0 * s)
+    flip_angle = jnp.where(some, 2 * jnp.arcsin(root) / root, 2 + 0 * s)
+    shift_angle = jnp.where(some, jnp.arctan2(2 * k * root, along) / root, 2 * k + 0 * s)
+    flip = _transverse_per_rate(s, 1 - 2 * s**2, 4 * (1 - s**2), flip_angle)
+    return flip / _transverse_per_rate(s, along, 4 * k**2 + 0 * s, shift_angle)
+
+
+def _transverse_per_rate(s: Array, c: Array, noise: Array, angle: Array) -> Array:
+    """T/p at p = s², from c, and noise/p and θ/√p, which do not vanish with p.
+
+    With γ = g/p = √v (θ/√p)³ √p·(sin θ − θ cos θ)/θ³ it is noise/2 − cγ/π − pγ²/(2π²). No part of it, nor
+    of its derivative, is a difference of near equals at small rates.
+    """
+    v = c**2 + s**2 * noise
+    ratio = jnp.sqrt(v) * angle**3 * s * cubic_factor(s * angle) / jnp.pi
+    return noise / 2 - c * ratio - (s * ratio) ** 2 / 2

@@ -25,12 +25,24 @@ for _k in range(1, TERMS + 1):
 def sine_minus_angle_cosine(theta: Real) -> Real:
     """sin θ − θ cos θ to full relative accuracy on [0, π]; θ³/3 for small θ."""
     small = theta < 1
-    x = jnp.where(small, theta, jnp.zeros_like(theta)) ** 2
+    short = jnp.where(small, theta, jnp.zeros_like(theta))
+    return jnp.where(small, short**3 * _series(short), jnp.sin(theta) - theta * jnp.cos(theta))
+
+
+def cubic_factor(theta: Real) -> Real:
+    """(sin θ − θ cos θ)/θ³ to full relative accuracy on [0, π], with its derivatives; 1/3 at 0."""
+    small = theta < 1
+    short = jnp.where(small, theta, jnp.zeros_like(theta))
+    long = jnp.where(small, jnp.ones_like(theta), theta)
+    return jnp.where(small, _series(short), (jnp.sin(long) - long * jnp.cos(long)) / long**3)
+
+
+def _series(theta: Real) -> Real:
+    x = theta**2
     total = jnp.zeros_like(x)
     for coefficient in reversed(_COEFFICIENTS):
         total = total * x + coefficient
-    near = jnp.where(small, theta, jnp.zeros_like(theta)) * x * total
-    return jnp.where(small, near, jnp.sin(theta) - theta * jnp.cos(theta))
+    return total
 
 
 def angle_minus_sine_cosine(theta: Real) -> Real:

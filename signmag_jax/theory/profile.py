@@ -22,7 +22,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import MagnitudeShift
 
-from .energies import RATE, relu_block
+from .energies import RATE, relu_block, resolved_rate
 from .kernel import gap
 from .width import transverse_of_gap
 
@@ -83,7 +83,7 @@ def _check_input(x: ArrayLike) -> None:
 
 @law(domain={"rate": RATE})
 def _ratio(rate: ArrayLike, x: Any) -> Array:
-    p = jnp.asarray(rate)
+    p = resolved_rate(rate)
     shift = relu_block(MagnitudeShift(2 * jnp.sqrt(p)).moments())
     return transverse_of_gap(p, mean_gap(p, jnp.asarray(x))) / shift.transverse
 

@@ -19,7 +19,7 @@ class Pair(NamedTuple):
     """Second moments of h = φ(z), h' = φ(z'), δ = h' − h, none of them a difference of near equals.
 
     energy = E δ², alignment = E hδ, transverse = E δ² − (E hδ)²/E h², signal = E h², perturbed = E h'²,
-    mean = E h, mean_shift = E δ.
+    overlap = E hh', mean = E h, mean_shift = E δ.
     """
 
     energy: Array
@@ -27,6 +27,7 @@ class Pair(NamedTuple):
     transverse: Array
     signal: Array
     perturbed: Array
+    overlap: Array
     mean: Array
     mean_shift: Array
 
@@ -120,6 +121,7 @@ def _average(smooth: Smooth, drift: Array, noise: Array, scale: Array) -> Pair:
         transverse=mean(residual**2),
         signal=signal,
         perturbed=mean((h + delta) ** 2),
+        overlap=mean(h * (h + delta)),
         mean=mean(h),
         mean_shift=mean(delta),
     )
@@ -139,9 +141,10 @@ def _average_jvp(smooth: Smooth, primals: Any, tangents: Any) -> tuple[Pair, Pai
 
     def of_moving(d: Array, dd: Array) -> Pair:
         """d = φ'·z'-velocity and dd its companion that multiplies the factor besides φ'²."""
+        along = mean(h * d)
         return Pair(
-            mean(2 * delta * d + dd), mean(h * d), mean(2 * residual * d + dd), zero,
-            mean(2 * (h + delta) * d + dd), zero, mean(d),
+            mean(2 * delta * d + dd), along, mean(2 * residual * d + dd), zero,
+            mean(2 * (h + delta) * d + dd), along, zero, mean(d),
         )  # fmt: skip
 
     along_drift = of_moving(scale * x * first, jnp.zeros_like(x))
@@ -156,6 +159,7 @@ def _average_jvp(smooth: Smooth, primals: Any, tangents: Any) -> tuple[Pair, Pai
         transverse=mean(2 * residual * (dd - k * dh)),
         signal=mean(2 * h * dh),
         perturbed=mean(2 * (h + delta) * (dh + dd)),
+        overlap=mean(h * (dh + dd) + dh * (h + delta)),
         mean=mean(dh),
         mean_shift=mean(dd),
     )

@@ -13,7 +13,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
 
-from .energies import RATE, check_moments, not_negative, relu_block
+from .energies import RATE, check_moments, not_negative, relu_block, resolved_rate
 from .kernel import angle, gap, safe_sqrt
 
 ROWS = Interval(1.0, fix="pass the number of rows, at least 1")
@@ -82,7 +82,7 @@ def finite_rows_ratio(rate: ArrayLike, rows: ArrayLike) -> Float[Array, "..."]:
       rate: flip rate in (0, 1/2].
       rows: number m of hidden rows.
     """
-    p, m = jnp.asarray(rate), jnp.asarray(rows)
+    p, m = resolved_rate(rate), jnp.asarray(rows)
     flip, shift = SignFlip(p).moments(), MagnitudeShift(2 * jnp.sqrt(p)).moments()
     numerator = relu_block(flip).transverse - realignment(flip) / m
     return numerator / (relu_block(shift).transverse - realignment(shift) / m)

@@ -27,7 +27,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import MagnitudeShift, SignFlip
 
-from .energies import RATE, relu_block
+from .energies import RATE, relu_block, resolved_rate
 from .kernel import gap
 
 ANGLE_NODES = 96
@@ -122,7 +122,7 @@ def padded_table(n: int) -> Float[np.ndarray, " padded"]:
 
 @law(domain={"rate": RATE})
 def _finite_width_ratio(rate: ArrayLike, n: ArrayLike, table: Any) -> Array:
-    p = jnp.asarray(rate)
+    p = resolved_rate(rate)
     shift = relu_block(MagnitudeShift(2 * jnp.sqrt(p)).moments())
     return transverse_of_gap(p, mixture(p, jnp.asarray(n), table)) / shift.transverse
 
