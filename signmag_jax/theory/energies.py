@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
-from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
+from signmag_jax.perturb import HasMoments, Moments
 
 from .activations import ACTIVATIONS, Activation, Pair, find_activation
 from .kernel import cubic_factor

@@ -1,6 +1,7 @@
-"""The ends of every domain: angles of 0 and π, rates down to the smallest number, float32, signs of cosines."""
+"""The ends of every domain: angles of 0 and π, the smallest rates, float32, cosines below 0."""
 
 import math
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +100,7 @@ def leaky_kernel(cosine, slope):
     kinks = [-mp.pi, -mp.pi / 2, theta - mp.pi / 2, mp.pi / 2, theta + mp.pi / 2, mp.pi]
     ends = sorted({((k + mp.pi) % (2 * mp.pi)) - mp.pi for k in kinks[1:-1]} | {-mp.pi, mp.pi})
     # E r² = 2 and the angle is uniform.
-    return sum(mp.quad(product, [a, b]) for a, b in zip(ends, ends[1:], strict=False)) / mp.pi
+    return sum(mp.quad(product, [a, b]) for a, b in pairwise(ends)) / mp.pi
 
 
 @pytest.mark.parametrize("rate", [1.5e-36, 1e-30, 1e-20, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3, 0.02, 0.1, 0.3, 0.5])
