@@ -62,7 +62,8 @@ def test_a_failed_proof_takes_its_rows_with_it(tiny_claims, all_proved):
 @pytest.fixture
 def wrong_kernel(monkeypatch):
     """The theory with a kernel whose gap to the linear part is five times too large."""
-    originals = {kernel.gap: "gap", kernel.sine_minus_angle_cosine: "sine_minus_angle_cosine"}
+    names = ("gap", "sine_minus_angle_cosine", "cubic_factor")
+    originals = {getattr(kernel, name): name for name in names}
     modules = [
         importlib.import_module(f"signmag_jax.theory.{found.name}")
         for found in pkgutil.iter_modules(theory.__path__)
