@@ -97,8 +97,8 @@ def _column_bound() -> Claim:
         name="outliers.column_bound",
         claimant="paper",
         source="abstract (R_col)",
-        statement=f"A flip in a pool of {fraction:.0%} of the columns costs at most 19 flips outside it, if the "
-        "pool has at most half of the variance.",
+        statement=f"A flip in a pool of {fraction:.0%} of the columns costs at most 19 flips outside it, "
+        "if the pool has at most half of the variance.",
         routes={
             "published": exact(lambda: figures()["abstract"]["R_col_bound"], name="the bound as stated"),
             "predicted": exact(theory.column_ratio_bound, fraction),
