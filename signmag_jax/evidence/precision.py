@@ -98,5 +98,22 @@ def at_least_float32(dtype: Any) -> Any:
     return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
 
 
+def floating(name: str, value: Any) -> jax.Array:
+    """A value as a JAX array of real floating-point numbers; lists and integers take the default precision.
+
+    Raises:
+      InvalidInput: for anything else, such as booleans, text, complex numbers or lists of unequal length.
+    """
+    try:
+        array = jnp.asarray(value) if is_traced(value) or isinstance(value, jax.Array) else np.asarray(value)
+    except (TypeError, ValueError):
+        raise invalid(f"{name} is an array of real numbers", value, "pass lists of equal length") from None
+    if jnp.issubdtype(array.dtype, jnp.integer):
+        return jnp.asarray(array, dtype=jnp.result_type(float))
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise invalid(f"{name} is an array of real numbers", str(array.dtype), "pass floating-point numbers")
+    return jnp.asarray(array)
+
+
 def _cpu() -> Any:
     return jax.local_devices(backend="cpu")[0]

@@ -1,5 +1,6 @@
 """How large the derivative of RMSNorm is, and how far the linear response can be off."""
 
+import functools
 import math
 
 import jax
@@ -7,7 +8,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from .normalisation import Gain, Rows, check, normalised, ones_or, wide_copies
+from .inputs import Gain, Rows, accept
+from .normalisation import defined, normalised, wide_copies
 
 BISECTIONS = 100
 
@@ -23,10 +25,9 @@ def rmsnorm_operator_norm(y: Rows, gain: Gain = None, eps: ArrayLike = 0.0) -> F
     Args and errors as in `rmsnorm`.
 
     Returns:
-      One norm a row.
+      One norm a row. Where the two largest gains coincide it has no derivative in them; that of one is taken.
     """
-    check(y, eps)
-    return _operator_norm(y, ones_or(gain, y), eps)
+    return _operator_norm(*accept(y, gain, eps), eps)
 
 
 def rmsnorm_remainder_bound(
@@ -42,8 +43,7 @@ def rmsnorm_remainder_bound(
     Returns:
       One bound a row; infinite where the segment passes through a zero of ρ.
     """
-    check(y, eps, delta)
-    return _remainder_bound(y, delta, ones_or(gain, y), eps)
+    return _remainder_bound(*accept(y, gain, eps, delta), eps)
 
 
 @jax.jit
@@ -51,40 +51,55 @@ def _operator_norm(y: Array, gain: Array, eps: ArrayLike) -> Array:
     wide, g = wide_copies(y, gain)
     n, rho = normalised(wide, eps)
     beta = jnp.mean(n**2, axis=-1, keepdims=True)
-    weights = (
-        beta
-        * (2 - beta)
-        * (g * n) ** 2
-        / jnp.maximum(jnp.sum(n**2, -1, keepdims=True), jnp.finfo(n.dtype).tiny)
-    )
-    squares = g**2
+    # β/‖n‖² = 1/d, also at y = 0.
+    weights = (2 - beta) * (g * n) ** 2 / y.shape[-1]
     if y.shape[-1] == 1:
         return (jnp.abs(g[..., 0]) * (1 - beta[..., 0]) / rho[..., 0]).astype(y.dtype)
+    return (jnp.sqrt(_largest_eigenvalue(g**2, weights)) / rho)[..., 0].astype(y.dtype)
+
+
+def _largest_eigenvalue(squares: Array, weights: Array) -> Array:
+    """The largest root λ of Σ weights/(squares − λ) = 1, or the largest square that has no weight."""
     order = jnp.sort(squares, axis=-1)
-    low, high = order[..., -2:-1], order[..., -1:]
+    second, first = order[..., -2:-1], order[..., -1:]
+    low, high = jax.lax.stop_gradient((second, first))
+    low, high = jax.lax.fori_loop(
+        0, BISECTIONS, functools.partial(_halve, *jax.lax.stop_gradient((squares, weights))), (low, high)
+    )
+    root = (low + high) / 2
+    value = _secular(squares, weights, root)
+    # ∂λ = −∂(Σ …)/slope: the derivative of the root, which bisection itself does not have.
+    slope = jax.lax.stop_gradient(_secular(squares, weights, root, power=2))
+    safe = jnp.where(slope > 0, slope, jnp.ones_like(slope))
+    root = root - (value - jax.lax.stop_gradient(value)) / safe
+    # An end that never moved is itself the eigenvalue: its weight is 0, or it is a double square.
+    return jnp.where(high == first, first, jnp.where(low == second, second, root))
 
-    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        gap = squares - middle
-        safe = jnp.where(gap == 0, jnp.ones_like(gap), gap)
-        secular = jnp.sum(jnp.where(gap == 0, jnp.zeros_like(gap), weights / safe), axis=-1, keepdims=True)
-        below = secular < 1
-        return jnp.where(below, middle, low), jnp.where(below, high, middle)
 
-    low, high = jax.lax.fori_loop(0, BISECTIONS, halve, (low, high))
-    return (jnp.sqrt((low + high) / 2) / rho)[..., 0].astype(y.dtype)
+def _halve(squares: Array, weights: Array, _: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    low, high = ends
+    middle = (low + high) / 2
+    below = _secular(squares, weights, middle) < 1
+    return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+
+def _secular(squares: Array, weights: Array, value: Array, power: int = 1) -> Array:
+    gap = squares - value
+    safe = jnp.where(gap == 0, jnp.ones_like(gap), gap)
+    terms = jnp.where(gap == 0, jnp.zeros_like(gap), weights / safe**power)
+    return jnp.sum(terms, axis=-1, keepdims=True)
 
 
 @jax.jit
-def _remainder_bound(y: Array, delta: Array, gain: Array, eps: ArrayLike) -> Array:
+def _remainder_bound(y: Array, gain: Array, delta: Array, eps: ArrayLike) -> Array:
     wide, d, g = wide_copies(y, delta, gain)
-    size = jnp.sqrt(jnp.sum(d**2, axis=-1, keepdims=True))
-    least = jnp.clip(
-        -jnp.sum(wide * d, -1, keepdims=True) / jnp.maximum(size**2, jnp.finfo(d.dtype).tiny), 0, 1
-    )
-    nearest = wide + least * d
-    square = jnp.mean(nearest**2, axis=-1) + jnp.asarray(eps, dtype=d.dtype)
+    size = jnp.sum(d**2, axis=-1, keepdims=True)
+    along = -jnp.sum(wide * d, -1, keepdims=True)
+    # Where the segment is nearest to 0: a minimum, which to first order does not move.
+    least = jax.lax.stop_gradient(jnp.clip(along / jnp.maximum(size, jnp.finfo(d.dtype).tiny), 0, 1))
+    square = jnp.mean((wide + least * d) ** 2, axis=-1) + defined(eps, d.dtype)
+    some = size[..., 0] > 0
+    size = jnp.where(some, size[..., 0], jnp.zeros_like(square))
     largest = jnp.max(jnp.abs(g), axis=-1)
-    bound = largest * size[..., 0] ** 2 / (math.sqrt(3 * y.shape[-1]) * square)
-    return jnp.where(size[..., 0] > 0, bound, jnp.zeros_like(bound)).astype(y.dtype)
+    bound = largest * size / (math.sqrt(3 * y.shape[-1]) * jnp.where(some, square, jnp.ones_like(square)))
+    return bound.astype(y.dtype)

@@ -13,41 +13,37 @@ Half precisions are computed in float32 and returned in their own dtype, with on
 ρ is formed relative to the largest |y|, so no square over- or underflows.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from signmag_jax.evidence import invalid
-from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import at_least_float32, is_traced
+from signmag_jax.evidence.precision import at_least_float32
 
-EPS = Interval(0.0, fix="pass the finite eps >= 0 of the normalisation")
-
-Rows = Float[Array, "*batch features"] | Float[np.ndarray, "*batch features"]
-Gain = Float[Array, " features"] | Float[np.ndarray, " features"] | None
+from .inputs import EPS, Gain, Rows, accept
 
 
 def rmsnorm(y: Rows, gain: Gain = None, eps: ArrayLike = 0.0) -> Float[Array, "*batch features"]:
     """N(y) = gain ∘ y/√(mean y² + eps), along the last axis.
 
     Args:
-      y: at least one row of features.
+      y: at least one row of features. Lists and integers take JAX's default precision.
       gain: one factor a feature; None is 1.
-      eps: at least 0.
+      eps: one number, at least 0.
 
     Returns:
       Array of the shape and dtype of `y`.
 
     Raises:
-      InvalidInput: for concrete eps < 0, or a row of zeros with eps = 0, where N is undefined.
-        Traced input gives NaN there.
+      InvalidInput: for anything but real numbers, a gain of another shape, and concrete eps < 0 or a row of
+        zeros with eps = 0, where N is undefined. Traced input gives NaN there. With eps > 0 the value and
+        all derivatives exist at y = 0 too.
 
     Source: arXiv:2605.18933, section 3.
     """
-    check(y, eps)
-    return _rmsnorm(y, ones_or(gain, y), eps)
+    return _rmsnorm(*accept(y, gain, eps), eps)
 
 
 def rmsnorm_jvp(
@@ -59,8 +55,7 @@ def rmsnorm_jvp(
 
     Source: arXiv:2605.18933, Theorem 2.
     """
-    check(y, eps, delta)
-    return _jvp(y, delta, ones_or(gain, y), eps)
+    return _jvp(*accept(y, gain, eps, delta), eps)
 
 
 def rmsnorm_adjoint(
@@ -70,8 +65,7 @@ def rmsnorm_adjoint(
 
     Args, dtype and errors as in `rmsnorm`. With gain = 1 the derivative is its own adjoint.
     """
-    check(y, eps, cotangent)
-    return _adjoint(y, cotangent, ones_or(gain, y), eps)
+    return _adjoint(*accept(y, gain, eps, cotangent), eps)
 
 
 def rmsnorm_hessian(
@@ -81,28 +75,7 @@ def rmsnorm_hessian(
 
     Args, dtype and errors as in `rmsnorm`; `a` and `b` have the shape of `y`.
     """
-    check(y, eps, a, b)
-    return _hessian(y, a, b, ones_or(gain, y), eps)
-
-
-def check(y: Rows, eps: ArrayLike, *directions: Rows) -> None:
-    """Refuse concrete input at which RMSNorm or its derivatives are undefined.
-
-    Raises:
-      InvalidInput: for eps < 0, a direction of another shape, or a row of zeros with eps = 0.
-    """
-    for direction in directions:
-        if direction.shape != y.shape:
-            raise invalid("direction.shape == y.shape", (direction.shape, y.shape), "give one for each row")
-    if is_traced(eps):
-        return
-    EPS.require("eps", eps)
-    if np.any(np.asarray(eps) > 0) or is_traced(y):
-        return
-    # XLA flushes subnormal numbers to zero, so a row of them counts as one of zeros.
-    tiny = float(jnp.finfo(y.dtype).tiny)
-    if np.any(np.max(np.abs(np.asarray(y)), axis=-1) < tiny):
-        raise invalid("y != 0 where eps == 0", "a row of zeros", "drop the row, or pass the model's eps > 0")
+    return _hessian(*accept(y, gain, eps, a, b), eps)
 
 
 def mean(x: Array) -> Array:
@@ -110,24 +83,34 @@ def mean(x: Array) -> Array:
     return jnp.mean(x, axis=-1, keepdims=True)
 
 
+def defined(eps: ArrayLike, dtype: Any) -> Array:
+    """eps in that precision, NaN where it is negative or not finite."""
+    eps = jnp.asarray(eps, dtype=dtype)
+    return jnp.where(EPS.contains(eps), eps, jnp.nan)
+
+
 def normalised(y: Array, eps: ArrayLike) -> tuple[Array, Array]:
     """(n, ρ) with n = y/ρ, computed relative to the scale max(max|y|, √eps)."""
-    eps = jnp.asarray(eps, dtype=y.dtype)
-    eps = jnp.where(EPS.contains(eps), eps, jnp.nan)
+    eps = defined(eps, y.dtype)
     largest = jnp.max(jnp.abs(y), axis=-1, keepdims=True)
+    # n and ρ do not depend on the scale, which is therefore a constant to their derivatives.
     scale = jax.lax.stop_gradient(jnp.maximum(largest, jnp.sqrt(eps)))
-    # Squared after dividing: XLA would turn eps/scale/scale into eps/(scale·scale), which underflows.
-    floor = jax.lax.stop_gradient((jnp.sqrt(eps) / scale) ** 2)
     relative = y / scale
-    root = jnp.sqrt(mean(relative**2) + floor)
+    root = jnp.sqrt(mean(relative**2) + _over_square(eps, scale))
     return relative / root, scale * root
 
 
-def ones_or(gain: Gain, y: Rows) -> Array:
-    """The gain as an array, 1 where there is none."""
-    if gain is None:
-        return jnp.ones(y.shape[-1], dtype=y.dtype)
-    return jnp.asarray(gain)
+@jax.custom_jvp
+def _over_square(eps: Array, scale: Array) -> Array:
+    """eps/scale², squared after dividing: XLA would turn eps/scale/scale into eps/(scale·scale)."""
+    return (jnp.sqrt(eps) / scale) ** 2
+
+
+@_over_square.defjvp
+def _over_square_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    eps, scale = primals
+    inverse = 1 / scale
+    return _over_square(eps, scale), tangents[0] * inverse * inverse
 
 
 def wide_copies(y: Array, *others: Array) -> tuple[Array, ...]:
@@ -143,21 +126,21 @@ def _rmsnorm(y: Array, gain: Array, eps: ArrayLike) -> Array:
 
 
 @jax.jit
-def _jvp(y: Array, delta: Array, gain: Array, eps: ArrayLike) -> Array:
+def _jvp(y: Array, gain: Array, delta: Array, eps: ArrayLike) -> Array:
     wide, d, g = wide_copies(y, delta, gain)
     n, rho = normalised(wide, eps)
     return (g * (d - n * mean(n * d)) / rho).astype(y.dtype)
 
 
 @jax.jit
-def _adjoint(y: Array, u: Array, gain: Array, eps: ArrayLike) -> Array:
+def _adjoint(y: Array, gain: Array, u: Array, eps: ArrayLike) -> Array:
     wide, u, g = wide_copies(y, u, gain)
     n, rho = normalised(wide, eps)
     return ((g * u - n * mean(n * g * u)) / rho).astype(y.dtype)
 
 
 @jax.jit
-def _hessian(y: Array, a: Array, b: Array, gain: Array, eps: ArrayLike) -> Array:
+def _hessian(y: Array, gain: Array, a: Array, b: Array, eps: ArrayLike) -> Array:
     wide, a, b, g = wide_copies(y, a, b, gain)
     n, rho = normalised(wide, eps)
     # Scaling the directions first keeps 1/ρ² from overflowing where the result does not.

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
-from .normalisation import Rows, check, mean, normalised, wide_copies
+from .inputs import Rows, accept
+from .normalisation import mean, normalised, wide_copies
 
 
 class Split(NamedTuple):
@@ -28,8 +29,8 @@ def split(y: Rows, delta: Rows) -> Split:
     Raises:
       InvalidInput: for a concrete row of zeros in `y`, which has no direction. Traced input gives NaN.
     """
-    check(y, 0.0, delta)
-    return _split(y, delta)
+    rows, _, along = accept(y, None, 0.0, delta)
+    return _split(rows, along)
 
 
 @jax.jit

@@ -1,0 +1,57 @@
+"""What the functions of RMSNorm take: arrays, or lists and integers that become arrays, checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Num
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.precision import floating, is_traced
+
+EPS = Interval(0.0, fix="pass the finite eps >= 0 of the normalisation")
+
+Rows = Num[Array, "*batch features"] | Num[np.ndarray, "*batch features"] | Sequence[Any]
+Gain = Num[Array, "..."] | Num[np.ndarray, "..."] | Sequence[Any] | None
+
+
+def accept(y: Rows, gain: Gain, eps: ArrayLike, *directions: Rows) -> tuple[Array, ...]:
+    """(y, gain, *directions) as floating-point arrays, the gain 1 where there is none.
+
+    Lists and integers take JAX's default precision.
+
+    Raises:
+      InvalidInput: for anything but real numbers, rows without features, a direction or gain of another
+        shape, eps that is not one number, and, where it is concrete, eps < 0 or a row of zeros with eps = 0.
+    """
+    rows = floating("y", y)
+    if rows.ndim == 0 or rows.shape[-1] == 0:
+        raise invalid("y has rows of at least 1 feature", rows.shape, "pass the input of the normalisation")
+    along = tuple(floating("direction", direction) for direction in directions)
+    for direction in along:
+        if direction.shape != rows.shape:
+            raise invalid(
+                "direction.shape == y.shape", (direction.shape, rows.shape), "give one for each row"
+            )
+    factor = jnp.ones(rows.shape[-1], dtype=rows.dtype) if gain is None else floating("gain", gain)
+    if factor.shape != rows.shape[-1:]:
+        raise invalid("gain.shape == (features,)", (factor.shape, rows.shape), "pass one factor a feature")
+    _check_defined(rows, eps)
+    return rows, factor, *along
+
+
+def _check_defined(rows: Array, eps: ArrayLike) -> None:
+    if np.ndim(eps) != 0:
+        raise invalid("eps is one number", np.shape(eps), EPS.fix)
+    if is_traced(eps):
+        return
+    EPS.require("eps", eps)
+    if np.any(np.asarray(eps) > 0) or is_traced(rows):
+        return
+    # XLA flushes subnormal numbers to zero, so a row of them counts as one of zeros.
+    tiny = float(jnp.finfo(rows.dtype).tiny)
+    if np.any(np.max(np.abs(np.asarray(rows)), axis=-1) < tiny):
+        raise invalid("y != 0 where eps == 0", "a row of zeros", "drop the row, or pass the model's eps > 0")
