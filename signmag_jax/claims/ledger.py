@@ -13,6 +13,7 @@ from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.evidence.files import strict_json, write_atomic
 
 from .claim import ROUTES, Claim, Evidence, Missing
+from .shape import fault
 from .verdict import (
     DISAGREES,
     FAMILY_LEVEL,
@@ -143,24 +144,59 @@ def read(folder: Path) -> dict[str, Any]:
     """Read a saved ledger from a run folder, or from the file itself.
 
     Raises:
-      InvalidInput: if it is absent, not JSON, or of another schema version.
+      InvalidInput: if it is absent, not JSON, of another schema version, or damaged.
     """
     path = folder / FILE_NAME if folder.is_dir() else folder
+    if path.is_char_device():  # /dev/zero never ends
+        raise InvalidInput(f"{str(path)!r} is a device: give a folder that `signmag reproduce --out` wrote")
     try:
-        ledger = json.loads(path.read_text())
+        ledger = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise InvalidInput(
             f"no ledger at {str(path)!r}: give a folder that `signmag reproduce --out` wrote"
         ) from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{str(path)!r} is not a readable ledger ({error}): run it again") from None
-    complete = isinstance(ledger, dict) and all(name in ledger for name in schema()["required"])
-    if not complete or ledger["schema"] != SCHEMA_VERSION:
+    if not isinstance(ledger, dict) or not _is_current(ledger.get("schema")):
         raise InvalidInput(
             f"{str(path)!r} is not a ledger of schema {SCHEMA_VERSION}: "
             "use the version of signmag_jax that wrote it, or run it again"
         )
+    damage = fault(ledger, schema()) or _inconsistency(ledger)
+    if damage:
+        raise InvalidInput(f"{str(path)!r} is a damaged ledger ({damage}): run it again")
     return ledger
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _is_current(version: Any) -> bool:
+    return version == SCHEMA_VERSION and not isinstance(version, bool)
+
+
+def _inconsistency(ledger: Mapping[str, Any]) -> str | None:
+    """What a schema cannot say: names that recur, estimates and series whose parts do not fit together."""
+    names = [row["name"] for row in ledger["rows"]]
+    if len(set(names)) < len(names):
+        return "a row stands in it twice"
+    for row in ledger["rows"]:
+        for route in ROUTES:
+            cell = row[route]
+            inner = cell["estimate"] if cell is not None and "status" in cell else cell
+            try:
+                _ = None if inner is None else Estimate.from_json(inner)
+            except (InvalidInput, ValueError) as error:
+                return f"row {row['name']}, {route}: {error}"
+    return None if _is_rectangular(ledger["figures"]) else "series of a figure differ in length"
+
+
+def _is_rectangular(figure: Any) -> bool:
+    """Whether all series side by side, in an object or in an array, have the same length, at every depth."""
+    inner = list(figure.values()) if isinstance(figure, dict) else figure if isinstance(figure, list) else []
+    lengths = {len(series) for series in inner if isinstance(series, list)}
+    return len(lengths) <= 1 and all(map(_is_rectangular, inner))
 
 
 def schema() -> dict[str, Any]:

@@ -98,9 +98,9 @@ def _leverage(level: Level, measured: Measured) -> dict[str, Any] | None:
     }
 
 
-def _points(items: Iterable[tuple[str, float, Evidence | None]]) -> dict[str, list[float]]:
+def _points(items: Iterable[tuple[str, float, Evidence | None]]) -> dict[str, list[int | float]]:
     """Columns of a scatter plot: the abscissa by its name, value and standard error."""
-    columns: dict[str, list[float]] = {
+    columns: dict[str, list[int | float]] = {
         "rate": [],
         "width": [],
         "depth": [],

@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+# Beyond it a float64 has no digits at the place of the error.
+LARGEST_RATIO = 1e15
+
 
 def with_error(value: float, error: float) -> str:
     """Value with its standard error on the last digits: 2.6448(13); an exact value with six digits.
@@ -18,6 +21,8 @@ def with_error(value: float, error: float) -> str:
     if error == 0:
         return f"{value:.7g}"
     decimals = 1 - math.floor(math.log10(error))
+    if not -6 <= decimals <= 10 or abs(value) > LARGEST_RATIO * error:
+        return f"{value:.4g} ± {error:.1e}"
     digits = round(error * 10**decimals)
     if digits == 100:
         decimals, digits = decimals - 1, 10

@@ -26,3 +26,8 @@ def tiny_claims(tiny_simulation):
 @pytest.fixture(scope="session")
 def all_proved():
     return dict.fromkeys(proof.names(), True)
+
+
+@pytest.fixture(scope="session")
+def tiny_level():
+    return TINY

@@ -30,6 +30,11 @@ def test_known_cases():
     assert with_error(0.995, 0.0996) == "0.99(10)"
 
 
+@given(st.floats(-1e300, 1e300), st.floats(0, 1e300))
+def test_every_error_can_be_written(value, error):
+    assert len(with_error(value, error)) < 40
+
+
 def test_cells_say_why_there_is_no_number():
     assert evidence(None) == "–"
     assert evidence({"status": "NOT RUN", "reason": "x", "estimate": None}) == "NOT RUN"
