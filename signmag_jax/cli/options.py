@@ -22,7 +22,9 @@ def filled(text: str) -> str:
 
 def place(path: str | Path) -> Path:
     """A path (a default is one already); an empty one would mean the current folder."""
-    return path if isinstance(path, Path) else Path(filled(path))
+    from signmag_jax.evidence.files import user_path
+
+    return path if isinstance(path, Path) else user_path(filled(path))
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]

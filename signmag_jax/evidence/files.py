@@ -32,6 +32,21 @@ def writable_folder(folder: Path) -> Path:
     return folder
 
 
+def user_path(name: str | Path) -> Path:
+    """A path as a user names it, `~` expanded, whether it exists or not.
+
+    Raises:
+      MissingResource: if no file system can say whether it exists (too long, no such home, no permission).
+    """
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise MissingResource(f"cannot look at {str(name)[:100]!r} ({why}): check the path") from None
+    return path
+
+
 def check_folder(folder: Path, option: str) -> None:
     """Refuse a folder in which no file could be written, without creating it.
 

@@ -22,6 +22,11 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
+def shown() -> bool:
+    """Whether bars are shown: on a terminal, unless silenced."""
+    return not _quiet and sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextlib.contextmanager
 def progress(description: str, total: int | None) -> Iterator[Callable[..., None]]:
     """A bar with time left on standard error; yields `advance(steps=1, note="")`.
@@ -30,7 +35,7 @@ def progress(description: str, total: int | None) -> Iterator[Callable[..., None
     error is not a terminal, or after `set_quiet(True)`. Each step is also where work in a thread that
     nobody waits for any more comes to its end.
     """
-    if _quiet or not sys.stderr.isatty():
+    if not shown():
         yield lambda steps=1, note="": check_abandoned()
         return
     with _display() as bars:

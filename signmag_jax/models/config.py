@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from signmag_jax.evidence import invalid
@@ -33,12 +34,15 @@ class Rope:
             raise invalid(
                 f"RoPE type in {ROPE_KINDS}", self.kind, "this port knows no other; use another model"
             )
-        if not self.theta > 1 or not self.factor > 0:
+        if not 1 < self.theta < math.inf or not 0 < self.factor < math.inf:
             raise invalid(
-                "RoPE theta > 1 and factor > 0", (self.theta, self.factor), "check the model's config"
+                "RoPE theta > 1 and factor > 0, both finite",
+                (self.theta, self.factor),
+                "check the model's config",
             )
         if self.kind == "llama3" and not (
-            0 < self.low_frequency_factor < self.high_frequency_factor and self.original_positions > 0
+            0 < self.low_frequency_factor < self.high_frequency_factor < math.inf
+            and self.original_positions > 0
         ):
             raise invalid(
                 "0 < low_freq_factor < high_freq_factor and original_max_position_embeddings > 0",
@@ -100,8 +104,8 @@ class ModelConfig:
             )
         if self.head_dim % 2:
             raise invalid("head_dim even", self.head_dim, "RoPE rotates pairs; check the model's config")
-        if not self.eps >= 0:
-            raise invalid("eps >= 0", self.eps, "check the model's config")
+        if not 0 <= self.eps < math.inf:
+            raise invalid("0 <= eps < infinity", self.eps, "check the model's config")
         if self.sliding is not None and (
             len(self.sliding) != self.layers
             or any(window is not None and window < 1 for window in self.sliding)

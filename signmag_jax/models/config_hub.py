@@ -9,6 +9,7 @@ from typing import Any
 from signmag_jax.evidence import MissingResource, invalid
 
 from .config import ROPE_KINDS, ModelConfig, Rope
+from .foreign import reason, silenced
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 
@@ -63,13 +64,13 @@ def config_from_hub(folder: Path) -> ModelConfig:
     except (ValueError, AttributeError) as error:
         raise MissingResource(f"{path} is no JSON object ({error}): download it again") from None
     _refuse_other_models(raw, family)
-    from transformers import AutoConfig
-
     try:
-        parsed = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        with silenced():
+            from transformers import AutoConfig
+
+            parsed = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # transformers raises many types for a bad config; all mean the same here
-        reason = " ".join(str(error).split())[:300]
-        raise invalid("config.json valid for transformers", reason, f"mend {path}") from None
+        raise invalid("config.json valid for transformers", reason(error, 300), f"mend {path}") from None
     return _config(family, parsed.to_dict())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from signmag_jax.evidence import MissingResource, invalid
 
+from .foreign import silenced
 from .sources import damaged
 
 GGUF_TYPES = (
@@ -39,8 +40,6 @@ class GGUFFile:
     style = "gguf"
 
     def __init__(self, path: Path):
-        from gguf import GGUFReader
-
         self.path = path
         self.files = (path,)
         try:
@@ -51,9 +50,12 @@ class GGUFFile:
         if magic != b"GGUF":
             raise invalid("file starts with GGUF", magic, f"{path.name} is no GGUF file; check the path")
         try:
-            reader = GGUFReader(path)
-            # A truncated file shows here as a tensor whose bytes end before their place in the map.
-            self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+            with silenced():
+                from gguf import GGUFReader
+
+                reader = GGUFReader(path)
+                # A truncated file shows here as a tensor whose bytes end before their place in the map.
+                self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         except Exception as error:  # the reader raises whatever the damaged bytes lead it to
             raise damaged(path, error) from None
         self._fields = reader.fields
@@ -70,7 +72,8 @@ class GGUFFile:
     def metadata(self) -> dict[str, Any]:
         """All key-value pairs as plain Python values, the library's own `GGUF.*` counters left out."""
         try:
-            return {key: f.contents() for key, f in self._fields.items() if not key.startswith("GGUF.")}
+            with silenced():
+                return {key: f.contents() for key, f in self._fields.items() if not key.startswith("GGUF.")}
         except Exception as error:  # the reader raises whatever the damaged bytes lead it to
             raise damaged(self.path, error) from None
 

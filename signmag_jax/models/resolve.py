@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from signmag_jax.evidence import MissingResource
+from signmag_jax.evidence.files import user_path
 
 from .embedded import WHEEL, embedded
+from .foreign import downloading, reason
 
 PATTERNS = ("*.json", "*.safetensors", "tokenizer*", "*.model", "merges.txt", "vocab.txt")
 DEFAULT_NAME = "SmolLM2-135M-Instruct"
@@ -38,7 +40,7 @@ def resolve(name: str | Path | None = None, revision: str | None = None) -> Reso
         return Resolved(
             found.path, {"name": DEFAULT_NAME, "kind": "embedded", "wheel": WHEEL, "from": found.origin}
         )
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         return Resolved(path, {"name": str(name), "kind": "folder"})
     if path.is_file():
@@ -53,8 +55,8 @@ def resolve(name: str | Path | None = None, revision: str | None = None) -> Reso
 
 
 def is_local(name: str | Path | None) -> bool:
-    """Whether this names a file or folder of the user's, which `resolve` finds or refuses without a network."""
-    return name is not None and (Path(name).expanduser().exists() or _is_path(name))
+    """Whether this names a file or folder, which `resolve` finds or refuses without a network."""
+    return name is not None and (user_path(name).exists() or _is_path(name))
 
 
 def _is_path(name: str | Path) -> bool:
@@ -63,15 +65,15 @@ def _is_path(name: str | Path) -> bool:
 
 
 def _from_hub(name: str, revision: str | None) -> Resolved:
-    from huggingface_hub import snapshot_download
-
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
+        with downloading():
+            from huggingface_hub import snapshot_download
+
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
     # The hub's client raises many types; each means that the model is not to be had.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise MissingResource(
-            f"no model {name!r} here or on the hub ({type(error).__name__}: {reason}): check the name "
+            f"no model {name!r} here or on the hub ({type(error).__name__}: {reason(error)}): check the name "
             "and the network, log in for a gated model, or pass a local folder or .gguf file"
         ) from None
     # A snapshot's folder is named by the commit it holds.

@@ -11,6 +11,8 @@ import numpy as np
 
 from signmag_jax.evidence import MissingResource, invalid
 
+from .foreign import reason
+
 FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
 
 
@@ -102,7 +104,6 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     )
 
 
-def damaged(path: Path, error: Exception | str) -> MissingResource:
+def damaged(path: Path, error: Exception) -> MissingResource:
     """The error for a file that cannot be read as what it should be."""
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return MissingResource(f"{path} is damaged or truncated ({reason}): download or export it again")
+    return MissingResource(f"{path} is damaged or truncated ({reason(error)}): download or export it again")

@@ -12,6 +12,9 @@ import numpy as np
 from jaxtyping import Int
 
 from signmag_jax.evidence import MissingResource, invalid
+from signmag_jax.evidence.files import user_path
+
+from .foreign import downloading, reason
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def load(source: str | Path | None = None) -> Text:
         return _decoded("standard input", sys.stdin.buffer.read())
     if _is_wikitext(source):
         return _text("wikitext-2-v1, test split", _wikitext())
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.is_char_device():  # /dev/zero never ends
         raise MissingResource(f"text {str(source)!r} is a device: pass a file, or - for standard input")
     try:
@@ -102,16 +105,17 @@ def _topics() -> str:
 
 def _wikitext() -> str:
     try:
-        from datasets import load_dataset  # pyright: ignore[reportMissingImports]
+        with downloading():
+            from datasets import load_dataset  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise MissingResource(
             "wikitext-2 comes through `datasets`: run `pip install 'signmag_jax[hub]'`"
         ) from None
     try:
-        rows = load_dataset("Salesforce/wikitext", "wikitext-2-v1", split="test")
+        with downloading():
+            rows = load_dataset("Salesforce/wikitext", "wikitext-2-v1", split="test")
     except Exception as error:  # `datasets` raises many types; each means that the text is not to be had
-        reason = " ".join(str(error).split())[:200]
         raise MissingResource(
-            f"cannot fetch wikitext-2 ({reason}): check the network, or pass a file"
+            f"cannot fetch wikitext-2 ({reason(error)}): check the network, or pass a file"
         ) from None
     return "".join(row["text"] for row in rows)

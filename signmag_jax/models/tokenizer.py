@@ -10,6 +10,8 @@ import numpy as np
 
 from signmag_jax.evidence import MissingResource, invalid
 
+from .foreign import reason, silenced
+
 CONTROL, USER_DEFINED = 3, 4
 
 
@@ -27,11 +29,21 @@ class Tokenizer:
     @property
     def size(self) -> int:
         """One more than the largest id."""
-        return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
+        return max(self._backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
     def encode(self, text: str) -> np.ndarray:
-        """Token ids as int32."""
-        ids = self._backend.encode(text, add_special_tokens=False).ids
+        """Token ids as int32.
+
+        Raises:
+          MissingResource: if the tokenizer fails, as a damaged one does on some text only.
+        """
+        try:
+            with silenced():
+                ids = self._backend.encode(text, add_special_tokens=False).ids
+        except Exception as error:  # `tokenizers` raises plain exceptions, and panics
+            raise MissingResource(
+                f"the tokenizer cannot encode this text ({reason(error)}): it is damaged, or of another model"
+            ) from None
         lead = [] if self.bos is None else [self.bos]
         return np.asarray([*lead, *ids], np.int32)
 
@@ -46,26 +58,26 @@ def tokenizer_from_hub(folder: Path) -> Tokenizer:
     Raises:
       MissingResource: if the folder has none that `tokenizers` can run.
     """
-    from transformers import AutoTokenizer
-
     remedy = "the folder needs tokenizer.json (or the files that transformers builds it from)"
     try:
-        loaded: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        with silenced():
+            from transformers import AutoTokenizer
+
+            loaded: Any = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True
+            )
+            first = loaded("a").input_ids[:1]
     except Exception as error:  # transformers raises many types for absent and broken tokenizers
-        raise MissingResource(f"{folder} has no usable tokenizer ({_short(error)}): {remedy}") from None
+        raise MissingResource(f"{folder} has no usable tokenizer ({reason(error)}): {remedy}") from None
     backend = getattr(loaded, "backend_tokenizer", None)
     if backend is None:
         raise MissingResource(
             f"the tokenizer of {folder} is {type(loaded).__name__}, not a fast one: {remedy}"
         )
-    if not loaded("a").input_ids:
+    if not first:
         raise MissingResource(f"the tokenizer of {folder} is empty: {remedy}")
-    adds_bos = loaded.bos_token_id is not None and loaded("a").input_ids[:1] == [loaded.bos_token_id]
+    adds_bos = loaded.bos_token_id is not None and first == [loaded.bos_token_id]
     return Tokenizer(backend, loaded.bos_token_id if adds_bos else None, type(loaded).__name__)
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:

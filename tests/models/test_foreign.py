@@ -1,0 +1,166 @@
+"""What foreign libraries remark on a user's files stays unsaid; what stops them is said once, in one line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import gguf
+import pytest
+
+from signmag_jax import models
+from signmag_jax.cli import run
+from signmag_jax.evidence import InvalidInput, MissingResource
+from signmag_jax.models.foreign import reason, silenced
+
+
+class PanicException(BaseException):
+    """As pyo3 names what it raises for a panic in Rust: no Exception."""
+
+
+NOISY = """
+import logging, os, sys, warnings
+from signmag_jax.models.foreign import silenced
+print("before")
+with silenced():
+    print("printed")
+    print("printed", file=sys.stderr)
+    os.write(1, b"native")
+    os.write(2, b"native")
+    logging.getLogger("transformers").error("logged")
+    warnings.warn("warned")
+print("after")
+os.write(2, b"native\\n")
+logging.getLogger("anything").error("logged")
+"""
+
+
+def test_nothing_is_heard_inside_and_everything_after():
+    done = subprocess.run([sys.executable, "-c", NOISY], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["before", "after"]
+    assert done.stderr.split() == ["native", "logged"]
+
+
+@pytest.mark.parametrize("raised", [ValueError, KeyboardInterrupt, SystemExit])
+def test_errors_pass_and_leave_nothing_changed(capfd, raised):
+    with pytest.raises(raised), silenced():
+        raise raised
+    os.write(1, b"heard")
+    assert capfd.readouterr().out == "heard"
+
+
+def test_a_panic_becomes_an_error():
+    with pytest.raises(RuntimeError, match="chunk size"), silenced():
+        raise PanicException("chunk size must be non-zero")
+
+
+def test_reasons_are_one_line():
+    assert reason(ValueError("two\nlines  here")) == "two lines here"
+    assert reason(ValueError()) == "ValueError"
+    assert len(reason(ValueError("x" * 999))) == 200
+
+
+@pytest.fixture
+def folder(hub_folder, tmp_path, monkeypatch):
+    """A copy that a test may damage, and a text beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("abc" * 500)
+    return shutil.copytree(hub_folder, tmp_path / "model")
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def measured(capfd):
+    code = run(["measure", "nll", "--model", "model", "--text", "text.txt", "--window", "16"])
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+TOKENIZERS = {
+    # These three panic: as the file is read, as a first word is tried, as the text is encoded.
+    "charsmap": {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
+    "chunks of nothing": {"pre_tokenizer": {"type": "FixedLength", "length": 0}},
+    "template": {
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [
+                {"SpecialToken": {"id": "<s>", "type_id": 0}},
+                {"Sequence": {"id": "A", "type_id": 0}},
+            ],
+            "pair": [],
+            "special_tokens": {},
+        }
+    },
+    "no unknown token": {"model": {"type": "BPE", "vocab": {"a": 0}, "unk_token": "<?>", "merges": []}},
+    "no words": {"model": {"type": "WordLevel", "vocab": {}, "unk_token": "<?>"}},
+    "empty": {
+        "model": {"type": "BPE", "vocab": {}, "merges": []},
+        "post_processor": {
+            "type": "RobertaProcessing",
+            "sep": ["x", 5],
+            "cls": ["y", 7],
+            "trim_offsets": True,
+            "add_prefix_space": True,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("damage", TOKENIZERS)
+def test_a_damaged_tokenizer_is_one_line(folder, capfd, damage):
+    edit(folder / "tokenizer.json", **TOKENIZERS[damage])
+    code, out, err = measured(capfd)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert err.startswith("signmag: ")
+
+
+def test_a_strange_config_is_one_line_or_none(folder, capfd):
+    edit(folder / "config.json", pad_token_id=12345)
+    code, out, err = measured(capfd)
+    assert (code, err) == (0, "")
+    assert "perplexity" in out
+    edit(folder / "config.json", vocab_size=-1)
+    code, out, err = measured(capfd)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rope_parameters": {"rope_type": "default", "rope_theta": float("inf")}},
+        {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": float("inf")}},
+        {"rms_norm_eps": float("inf")},
+    ],
+)
+def test_an_infinite_config_is_refused(folder, changes):
+    edit(folder / "config.json", **changes)
+    with pytest.raises(InvalidInput, match=r"infin|finite"):
+        models.load(folder)
+
+
+def test_a_damaged_gguf_file_is_one_line(tmp_path, capfd):
+    path = tmp_path / "m.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_string("llama.twice", "first")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    # A key that recurs is logged as a warning by the reader.
+    path.write_bytes(path.read_bytes().replace(b"general.architecture", b"llama.twice_________"))
+    with pytest.raises((MissingResource, InvalidInput)):
+        models.load(path)
+    assert capfd.readouterr() == ("", "")
+    assert run(["measure", "nll", "--model", str(path)]) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("name", ["~no-such-user/model", "a" * 5000, "./" + "a" * 5000])
+def test_impossible_paths_are_one_line(capfd, name):
+    for option in ("--model", "--text"):
+        assert run(["measure", "nll", option, name]) == 2
+        out, err = capfd.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
