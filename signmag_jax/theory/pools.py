@@ -84,9 +84,9 @@ def pool_leverage(
     _check_names(matching, measure)
     alpha_squared = _numbers("alpha_squared", alpha_squared)
     column_norm_squared = _numbers("column_norm_squared", column_norm_squared)
-    _check_columns(alpha_squared, column_norm_squared, pool)
+    check_columns(alpha_squared, column_norm_squared, pool)
     if matching == "energy" and not is_traced(column_norm_squared, pool):
-        _check_weights(column_norm_squared, pool)
+        check_weights(column_norm_squared, pool)
     if perturbation is None:
         return _checked_ratio(_small(alpha_squared, column_norm_squared, pool, matching))
     if not isinstance(perturbation, HasMoments):
@@ -123,7 +123,7 @@ def profile_pool_leverage(rate: ArrayLike, x: Any, pool: Any, matching: str = "r
         largest = np.max(np.abs(x), initial=0.0)
         x = x / (largest if largest > 0 else 1.0)
     squares = x**2
-    _check_columns(squares, 1.0, pool)
+    check_columns(squares, 1.0, pool)
     return _checked_ratio(_flip_damages(rate, squares, pool, matching))
 
 
@@ -142,7 +142,7 @@ def _numbers(name: str, value: Any, domain: Interval = NOT_NEGATIVE) -> Any:
     return np.asarray(value, dtype=np.float64)
 
 
-def _check_columns(alpha_squared: Any, norms: Any, pool: Any) -> None:
+def check_columns(alpha_squared: Any, norms: Any, pool: Any) -> None:
     """Refuse columns that no comparison can be made of; of traced ones only the shapes are known."""
     shape = np.shape(alpha_squared)
     if len(shape) != 1 or shape[0] < 2:
@@ -169,7 +169,7 @@ def _checked_ratio(damages: Any) -> Any:
     return inside / outside
 
 
-def _check_weights(norms: Any, pool: Any) -> None:
+def check_weights(norms: Any, pool: Any) -> None:
     if not np.any((norms > 0) & np.asarray(pool)):
         raise invalid("weights in the pool are not all 0", 0.0, "there is no error to rescale")
 

@@ -103,13 +103,12 @@ def test_estimates_carry_their_ball():
     estimate = theory.estimate("transverse_ratio", rate=0.01)
     assert estimate.enclosure is not None
     assert float(estimate.enclosure[0]) == pytest.approx(estimate.value, rel=1e-14)
-    assert theory.estimate("finite_width_ratio", rate=0.01, n=64).enclosure is None
+    assert theory.estimate("finite_width_depth_ratios", rate=0.01, depth=1, n=64).enclosure is None
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"law": "finite_width_ratio", "rate": 0.1, "n": 64}, "law has a closed form"),
         ({"law": "transverse_ratio", "rate": "0.6"}, r"0 < rate <= 0.5"),
         ({"law": "transverse_ratio", "rate": "a tenth"}, "rate is an exact number"),
         ({"law": "transverse_ratio", "rate": "1/0"}, "rate is an exact number"),

@@ -1,0 +1,175 @@
+"""Finite width in ball arithmetic: the average of κ over the flips of a row, in closed form.
+
+For an input on the sphere q | K ~ Beta(K/2, (n−K)/2), and with q = sin²t the kernel is
+κ = sin t cos t/π + (½ − t/π)(1 − 2sin²t). Integration by parts gives, for 0 < K < n,
+E[t cos 2t | K] = (1 − 2K/n)A_K − (2/n)M_K with A_K = E[t | K] and M_K = E[sin t cos t | K], and
+A_{K+2} − A_K = B((K+1)/2, (n−K−1)/2)/(K B(K/2, (n−K)/2)), A_2 = B(½, (n−1)/2)/2 and A_K + A_{n−K} = π/2.
+Nothing here is an integral.
+"""
+
+from collections.abc import Sequence
+
+from flint import arb, fmpq
+
+from signmag_jax.evidence import invalid
+
+from .activations import kappa
+from .block import transverse, transverse_ratio
+from .pairs import flip, matched
+
+MOST_INPUTS = 65_536
+MOST_SUMS = 4096
+
+
+def _check_inputs(n: int) -> None:
+    if n > MOST_INPUTS:
+        raise invalid(f"n <= {MOST_INPUTS} for an enclosure", n, "the sum has n terms")
+
+
+def mean_angles(n: int) -> list[arb]:
+    """A_K = E[asin √q | K], K = 0..n."""
+    rises = [_first_rise(n)]
+    # B((K+1)/2, (n−K−1)/2)/(K B(K/2, (n−K)/2)) for K = 1..n−3, each from the one before the last.
+    for k in range(1, n - 2):
+        rises.append(_rise(k, n) if k < 3 else rises[k - 2] * _growth(k - 2, n))
+    result = [arb(0)] * (n + 1)
+    result[n] = arb.pi() / 2
+    for k in range(2, n, 2):
+        result[k] = result[k - 2] + rises[k - 2]
+    if n % 2:
+        for k in range(1, n, 2):
+            result[k] = arb.pi() / 2 - result[n - k]
+    elif n > 1:
+        # A_1 + A_{n−1} = π/2, and A_{n−1} − A_1 is the sum of the rises between them.
+        result[1] = (arb.pi() / 2 - sum(rises[1 : n - 2 : 2], arb(0))) / 2
+        for k in range(3, n, 2):
+            result[k] = result[k - 2] + rises[k - 2]
+    return result
+
+
+def _first_rise(n: int) -> arb:
+    """A_2 − A_0."""
+    return _beta(fmpq(1, 2), fmpq(n - 1, 2)) / 2
+
+
+def _rise(k: int, n: int) -> arb:
+    return _beta(fmpq(k + 1, 2), fmpq(n - k - 1, 2)) / (k * _beta(fmpq(k, 2), fmpq(n - k, 2)))
+
+
+def _growth(k: int, n: int) -> fmpq:
+    """The rise after k+2 over that after k."""
+    return fmpq((k + 1) * (n - k - 2), (n - k - 3) * (k + 2))
+
+
+def _beta(a: fmpq, b: fmpq) -> arb:
+    return arb.gamma_fmpq(a) * arb.gamma_fmpq(b) / arb.gamma_fmpq(a + b)
+
+
+def mean_kernels(n: int) -> list[arb]:
+    """E[κ | K], K = 0..n: ½ without a flip and 0 where all are flipped."""
+    angles = mean_angles(n)
+    result = [arb(fmpq(1, 2))]
+    products: list[arb] = [arb(0)]
+    for k in range(1, n):
+        # M_K = B((K+1)/2, (n−K+1)/2)/B(K/2, (n−K)/2), each from the one before the last.
+        if k < 3:
+            product = _beta(fmpq(k + 1, 2), fmpq(n - k + 1, 2)) / _beta(fmpq(k, 2), fmpq(n - k, 2))
+        else:
+            product = products[k - 2] * fmpq((k - 1) * (n - k), (n - k + 1) * (k - 2))
+        products.append(product)
+        tilt = fmpq(n - 2 * k, n)
+        turned = tilt * angles[k] - fmpq(2, n) * product
+        result.append(product / arb.pi() + tilt / 2 - turned / arb.pi())
+    result.append(arb(0))
+    return result
+
+
+def mean_kernel(rate: fmpq, n: int) -> arb:
+    """E κ over K ~ Bin(n, p)."""
+    _check_inputs(n)
+    weight = arb(1 - rate) ** n
+    odds, total = arb(rate / (1 - rate)), arb(0)
+    for k, kernel in enumerate(mean_kernels(n)):
+        total += weight * kernel
+        if k < n:
+            weight = weight * odds * fmpq(n - k, k + 1)
+    return total
+
+
+def finite_width_ratio(rate: fmpq, n: fmpq) -> arb:
+    """(½ − 2(E κ)²)/T(shift)."""
+    return (arb(fmpq(1, 2)) - 2 * mean_kernel(rate, int(n)) ** 2) / transverse(matched(rate))
+
+
+def finite_width_saturation(n: fmpq) -> arb:
+    """n(½ − E[κ | one flip]) − 1."""
+    _check_inputs(int(n))
+    return n * (fmpq(1, 2) - mean_kernels(int(n))[1]) - 1
+
+
+def finite_width_slope(rate: fmpq) -> arb:
+    """−6κ√(p(1−p))/(πT)."""
+    return 3 * _bend(rate)
+
+
+def finite_width_expansion(rate: fmpq, n: fmpq) -> arb:
+    """A(p)(1 + slope/n)."""
+    return transverse_ratio(rate) * (1 + finite_width_slope(rate) / n)
+
+
+def _bend(rate: fmpq) -> arb:
+    """−2κ√(p(1−p))/(πT): the relative change of T for each unit of Σx_j⁴."""
+    pair = flip(rate)
+    return -2 * kappa(*pair) * arb(rate * (1 - rate)).sqrt() / (arb.pi() * transverse(pair))
+
+
+def profile_width_slope(rate: fmpq, x: Sequence[fmpq]) -> arb:
+    """−2κ√(p(1−p))/(πT)·Σx⁴/(Σx²)²."""
+    return _bend(rate) * sum((s * s for s in _shares(x)), fmpq(0))
+
+
+def profile_width_expansion(rate: fmpq, x: Sequence[fmpq]) -> arb:
+    """A(p)(1 + slope)."""
+    return transverse_ratio(rate) * (1 + profile_width_slope(rate, x))
+
+
+def profile_width_ratio(rate: fmpq, x: Sequence[fmpq]) -> arb:
+    """(½ − 2(E κ)²)/T(shift), summed over all masks."""
+    kernel = _mean_over_masks([rate] * len(x), _shares(x))
+    return (fmpq(1, 2) - 2 * kernel**2) / transverse(matched(rate))
+
+
+def profile_pool_leverage(rate: fmpq, x: Sequence[fmpq], pool: Sequence[bool], matching: str = "rate") -> arb:
+    """E(1 − 2κ) over the masks of the pool, over that of the masks outside."""
+    shares, costs = _shares(x), []
+    counts = [sum(bool(inside) == side for inside in pool) for side in (True, False)]
+    for side, count in zip((True, False), counts, strict=True):
+        thinned = rate * fmpq(min(counts), count) if matching == "count" else rate
+        rates = [thinned if bool(inside) == side else fmpq(0) for inside in pool]
+        cost = 1 - 2 * _mean_over_masks(rates, shares)
+        costs.append(cost if matching == "count" else cost / count)
+    return costs[0] / costs[1]
+
+
+def _shares(x: Sequence[fmpq]) -> list[fmpq]:
+    squares = [entry * entry for entry in x]
+    total = sum(squares, fmpq(0))
+    return [square / total for square in squares]
+
+
+def _mean_over_masks(rates: Sequence[fmpq], shares: Sequence[fmpq]) -> arb:
+    """E κ at correlation 1 − 2q, q = Σ M_j share_j, sum by sum: equal entries share their sums."""
+    law = {fmpq(0): arb(1)}
+    for rate, share in zip(rates, shares, strict=True):
+        if rate == 0 or share == 0:
+            continue
+        following: dict[fmpq, arb] = {}
+        for q, weight in law.items():
+            for place, part in ((q, 1 - rate), (q + share, rate)):
+                following[place] = following.get(place, arb(0)) + weight * part
+        if len(following) > MOST_SUMS:
+            raise invalid(
+                f"at most {MOST_SUMS} sums of x_j² for an enclosure", len(shares), "pass fewer columns"
+            )
+        law = following
+    return sum((weight * kappa(arb(1 - 2 * q), arb(1)) for q, weight in law.items()), arb(0))

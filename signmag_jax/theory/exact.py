@@ -1,0 +1,160 @@
+"""Exact arguments of an enclosure: rationals, columns, and perturbations by object or text."""
+
+import re
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from flint import fmpq
+
+from signmag_jax import perturb
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.domain import Interval
+
+from . import balls, pools
+from .law import Law
+from .theorems import matched_shift
+
+_CALL = re.compile(r"^\s*(\w+)\s*(?:\((.*)\))?\s*$")
+COUNTS = ("depth", "n", "rows")
+VECTORS = ("x", "alpha_squared", "column_norm_squared")
+NAMES = ("half_mean_abs", "twn", "optimal", "least_squares", "mean_abs", "absmax")
+CLASSES: dict[str, Callable[..., Any]] = {
+    name: matched_shift if name == "matched_shift" else getattr(perturb, name) for name in balls.PAIRS
+}
+
+
+def arguments(law: Law, given: dict[str, Any]) -> dict[str, Any]:
+    """The law's arguments as rationals, lists of them, masks, options, and functions that give (c, v).
+
+    Raises:
+      InvalidInput: for what is not exact, lies outside the law's domain, or does not fit together.
+    """
+    exact = {name: _argument(law, name, value) for name, value in given.items()}
+    if "x" in exact:
+        _check_input(exact["x"])
+    if "pool" in exact:
+        _check_pool(exact)
+    return exact
+
+
+def number(name: str, value: Any) -> fmpq:
+    """The rational that a number or its text stands for exactly.
+
+    Raises:
+      InvalidInput: where there is none.
+    """
+    try:
+        if isinstance(value, np.generic | np.ndarray):
+            value = value.item()
+        fraction = Fraction(value.strip()) if isinstance(value, str) else Fraction(value)
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError, AttributeError):
+        raise invalid(
+            f"{name} is an exact number", value, 'pass an integer, a Fraction or text like "1/100"'
+        ) from None
+    return fmpq(fraction.numerator, fraction.denominator)
+
+
+def _argument(law: Law, name: str, value: Any) -> Any:
+    allowed = law.arguments[name]
+    if name == "perturbation":
+        return None if value is None else perturbation(value)
+    if name == "pool":
+        return np.asarray(value)  # checked below with the columns, and then a list
+    if isinstance(allowed, tuple):
+        return value
+    if name in VECTORS and not isinstance(value, str) and np.ndim(value) == 1:
+        return [_inside(allowed, name, entry) for entry in value]
+    found = _inside(allowed, name, value)
+    if name in COUNTS and found.q != 1:
+        raise invalid(f"{name} is an integer", value, "pass a count")
+    return found
+
+
+def _inside(allowed: Any, name: str, value: Any) -> fmpq:
+    found = number(name, value)
+    if isinstance(allowed, Interval):
+        allowed.require(name, _float(found))
+    return found
+
+
+def _float(found: fmpq) -> float:
+    return float(Fraction(int(found.p), int(found.q)))
+
+
+def _check_input(x: Any) -> None:
+    if not isinstance(x, list) or len(x) < 2 or not any(entry != 0 for entry in x):
+        raise invalid("x is a vector of at least 2 entries, not all 0", x, "pass one input of the layer")
+
+
+def _check_pool(exact: dict[str, Any]) -> None:
+    """Refuse columns that do not fit each other, as the float64 laws do."""
+    columns = exact["alpha_squared"] if "alpha_squared" in exact else exact["x"]
+    squares = [columns] if isinstance(columns, fmpq) else columns
+    norms = exact.get("column_norm_squared", fmpq(1))
+    norms = np.asarray([_float(one) for one in norms] if isinstance(norms, list) else _float(norms))
+    # Only which of them are 0 matters here, and a square could underflow.
+    pools.check_columns(np.asarray([float(one != 0) for one in squares]), norms, exact["pool"])
+    if exact.get("matching") == "energy":
+        pools.check_weights(norms, exact["pool"])
+    exact["pool"] = [bool(inside) for inside in exact["pool"]]
+
+
+def perturbation(value: Any) -> Callable[[], Any]:
+    """A function that gives (c, v) at the precision of the moment.
+
+    Raises:
+      InvalidInput: for a perturbation without a ball, or arguments that its class refuses.
+    """
+    stages = [_stage(one) for one in _stages(value)]
+    balls.check_composition(stages)
+    return lambda: balls.composed(stages)
+
+
+def _stages(value: Any) -> list[Any]:
+    """One perturbation after another: of a composition, or of text joined by +."""
+    if isinstance(value, str):
+        return value.split("+")
+    if isinstance(value, perturb.Compose):
+        return [*_stages(value.first), *_stages(value.second)]
+    return [value]
+
+
+def _stage(value: Any) -> tuple[str, list[Any]]:
+    """Class name and exact arguments, which the class itself has seen."""
+    if isinstance(value, str):
+        name, given = _parse(value)
+    else:
+        name = type(value).__name__
+        given = [getattr(value, field.name) for field in fields(value)] if is_dataclass(value) else []
+    if name not in balls.PAIRS:
+        raise invalid(f"perturbation is one of {', '.join(sorted(balls.PAIRS))}", value, "pass one of these")
+    exact = [_option(item) for item in given]
+    try:
+        CLASSES[name](*map(_plain, exact))
+    except TypeError:
+        raise invalid(f"arguments of {name}", value, "pass its numbers in order, by position") from None
+    if name == "UniformQuantize" and (len(exact) < 2 or exact[1] == "absmax"):
+        raise invalid("a step for an enclosure", "absmax", 'pass "mean_abs" or a number of σ')
+    return name, exact
+
+
+def _plain(item: Any) -> Any:
+    """What the class takes; a number of bits is an integer."""
+    return item if isinstance(item, str) else int(item.p) if item.q == 1 else _float(item)
+
+
+def _parse(text: str) -> tuple[str, list[str]]:
+    match = _CALL.match(text)
+    if match is None:
+        raise invalid("perturbation reads Name(number, ...)", text, 'pass text like "SignFlip(1/100)"')
+    inside = (match[2] or "").strip()
+    parts = [part.strip() for part in inside.split(",")] if inside else []
+    return match[1], [part.rpartition("=")[2].strip() for part in parts]
+
+
+def _option(item: Any) -> Any:
+    word = item.strip("'\"") if isinstance(item, str) else item
+    return word if word in NAMES else number("perturbation argument", word)
