@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
+from . import perturbations
 from .options import flags, several
-from .perturbations import parse
 
 NUMBERS = {
     "rate": "--rate",
@@ -48,7 +48,7 @@ def values(given: dict[str, Any]) -> dict[str, Any]:
             raise typer.BadParameter("--rate and --range exclude each other: give one of them")
         arguments["rate"] = _over(given["over"])
     if "perturbation" in given:
-        arguments["perturbation"] = parse(given["perturbation"])
+        arguments["perturbation"] = perturbations.parse(given["perturbation"])
     if "pool" in given:
         arguments["pool"] = _mask(given["pool"], arguments)
     return arguments
@@ -77,6 +77,10 @@ def exact(given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     for key, option in COLUMNS.items():
         if key in given:
             found[key] = _column(given, key, option, Fraction)
+    if "perturbation" in given:
+        found["perturbation"] = perturbations.exact(given["perturbation"])
+    if "scale" in given:
+        found["scale"] = repr(given["scale"])
     return found | {key: value for key, value in arguments.items() if key not in found}
 
 

@@ -12,33 +12,44 @@ PERTURBATIONS = (
 )
 
 
+# What is typed: the class, and how many numbers at least and at most.
+KINDS = {
+    "flip": ("SignFlip", 1, 1),
+    "shift": ("MagnitudeShift", 1, 1),
+    "noise": ("MagnitudeNoise", 1, 1),
+    "sign": ("SignQuantize", 0, 0),
+    "ternary": ("Ternarize", 0, 2),
+    "prune": ("Prune", 1, 1),
+    "scale": ("Scale", 1, 1),
+    "uniform": ("UniformQuantize", 1, 3),
+    "lloyd-max": ("LloydMax", 1, 1),
+}
+
+
 def parse(text: str) -> Any:
     """One perturbation, or several joined by "+", the first applied first."""
     import functools
 
     from signmag_jax import perturb
 
-    return functools.reduce(perturb.Compose, map(_one, text.split("+")))
+    stages = (getattr(perturb, name)(*map(_number_or_name, rest)) for name, rest in _stages(text))
+    return functools.reduce(perturb.Compose, stages)
 
 
-def _one(text: str) -> Any:
-    from signmag_jax import perturb
+def exact(text: str) -> str:
+    """The same as `theory.enclose` reads it: numbers are the decimals that were typed."""
+    return "+".join(f"{name}({', '.join(rest)})" for name, rest in _stages(text))
 
-    kind, *rest = text.split(":")
-    kinds = {
-        "flip": (perturb.SignFlip, 1, 1),
-        "shift": (perturb.MagnitudeShift, 1, 1),
-        "noise": (perturb.MagnitudeNoise, 1, 1),
-        "sign": (perturb.SignQuantize, 0, 0),
-        "ternary": (perturb.Ternarize, 0, 2),
-        "prune": (perturb.Prune, 1, 1),
-        "scale": (perturb.Scale, 1, 1),
-        "uniform": (perturb.UniformQuantize, 1, 3),
-        "lloyd-max": (perturb.LloydMax, 1, 1),
-    }
-    if kind not in kinds or not kinds[kind][1] <= len(rest) <= kinds[kind][2]:
-        raise typer.BadParameter(f"--perturbation is like {PERTURBATIONS}, not {text!r}")
-    return kinds[kind][0](*(_number_or_name(part) for part in rest))
+
+def _stages(text: str) -> list[tuple[str, list[str]]]:
+    stages = []
+    for part in text.split("+"):
+        kind, *rest = part.split(":")
+        name, least, most = KINDS.get(kind, ("", 0, -1))
+        if not least <= len(rest) <= most:
+            raise typer.BadParameter(f"--perturbation is like {PERTURBATIONS}, not {text!r}")
+        stages.append((name, rest))
+    return stages
 
 
 def _number_or_name(text: str) -> int | float | str:

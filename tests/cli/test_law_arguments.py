@@ -46,6 +46,22 @@ def test_inputs_and_expansions(capsys):
     assert found["expansion"]["value"] != found["value"]
 
 
+@pytest.mark.parametrize("text", ["flip:0.1", "uniform:3:0.6", "lloyd-max:2", "flip:0.1+ternary:twn+scale:2"])
+def test_a_perturbation_is_enclosed_as_typed(capsys, text):
+    given = ("radial_fraction", "--perturbation", text, "--activation", "gelu", "--scale", "0.1")
+    found = run(capsys, *given, "--digits", "25")
+    assert float(found["enclosure"]["midpoint"]) == pytest.approx(found["value"], rel=1e-11)
+    assert float(found["enclosure"]["radius"]) < 1e-25
+
+
+def test_the_decimals_count_and_not_their_floats(capsys):
+    found = run(
+        capsys, "radial_fraction", "--perturbation", "flip:0.1", "--activation", "identity", "--digits", "40"
+    )
+    # For one matrix the radial fraction of flips is their rate.
+    assert found["enclosure"]["midpoint"].rstrip("0") == "0.1"
+
+
 def test_pools(capsys):
     columns = ("--alpha-squared", ".5,.1,.2,.2", "--norms-squared", "1,4,2,1", "--pool", "0,2")
     found = run(capsys, "pool_leverage", *columns)
