@@ -1,6 +1,8 @@
 """What a perturbation is: two moments and a way to draw it."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform, runtime_checkable
 
 import jax
@@ -8,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.precision import at_least_float32, floating
 
 C = TypeVar("C", bound=type)
 
@@ -56,18 +58,23 @@ class Perturbation(HasMoments, Protocol):
     """What every route needs of a perturbation; a class of your own with these two methods works too."""
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Draw w' for one tensor; σ is the root mean square of `w`. Jit-able."""
+        """Draw w' for one tensor; σ is the root mean square of `w`. Jit-able.
+
+        Weights that are NaN or infinite leave NaN or infinite ones, never zeros.
+        """
         ...
 
 
 @dataclass_transform(frozen_default=True)
 def perturbation(cls: C) -> C:
-    """Make a class a frozen dataclass and a pytree whose array fields are leaves.
+    """Make a class a frozen dataclass and a pytree whose array fields are leaves; `apply` takes lists too.
 
     Strings, and the fields that the class lists in `STATIC`, belong to the tree's structure. Rebuilding
     a tree skips `__init__`, because JAX also builds trees of placeholders, which no check could pass.
     """
     cls = dataclasses.dataclass(frozen=True)(cls)
+    if "apply" in vars(cls):
+        cls.apply = on_arrays(cls.apply)
     names = tuple(field.name for field in dataclasses.fields(cls))
     static = getattr(cls, "STATIC", ())
 
@@ -90,6 +97,20 @@ def perturbation(cls: C) -> C:
     return cls
 
 
+def on_arrays(apply: Callable[..., Array]) -> Callable[..., Array]:
+    """`apply` for weights of any kind: lists and integers take JAX's default precision.
+
+    Raises:
+      InvalidInput: from the result, for weights that are not real numbers.
+    """
+
+    @functools.wraps(apply)
+    def call(self: Any, key: PRNGKeyArray, w: Any) -> Array:
+        return apply(self, key, floating("w", w))
+
+    return call
+
+
 def signs(w: Float[Array, "..."]) -> Float[Array, "..."]:
     """The sign of each entry, with sign(0) = +1."""
     return jnp.where(w < 0, -jnp.ones_like(w), jnp.ones_like(w))
@@ -99,6 +120,11 @@ def root_mean_square(w: Float[Array, "..."]) -> Float[Array, ""]:
     """σ of one tensor, accumulated in at least float32 and returned in the tensor's dtype."""
     wide = w.astype(at_least_float32(w.dtype))
     return jnp.sqrt(jnp.mean(wide**2)).astype(w.dtype)
+
+
+def visible(changed: Float[Array, "..."], statistic: Float[Array, ""]) -> Float[Array, "..."]:
+    """NaN all over where a statistic of the weights is not finite: NaN must not pass for pruned weights."""
+    return jnp.where(jnp.isfinite(statistic), changed, jnp.full_like(changed, jnp.nan))
 
 
 def mean_absolute(w: Float[Array, "..."]) -> Float[Array, ""]:

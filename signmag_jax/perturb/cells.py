@@ -40,6 +40,18 @@ def _closed(low: Array, high: Array, level: Array) -> tuple[Array, Array]:
     return level * first - second, level**2 * mass - 2 * level * first + second
 
 
+def cell_levels(
+    low: Float[Array, " cells"], high: Float[Array, " cells"], level: Float[Array, " cells"]
+) -> tuple[Float[Array, " cells"], Float[Array, " cells"]]:
+    """(∫ level·x φ dx, ∫ level² φ dx) over each cell [low, high] of the half-line."""
+    return level * (norm.pdf(low) - norm.pdf(high)), level**2 * (norm.sf(low) - norm.sf(high))
+
+
+def moments_of_levels(along: Array, square: Array) -> Moments:
+    """From E w'·w and E w'², in units of σ²."""
+    return Moments.of(along, square)
+
+
 def moments_of_errors(along: Array, square: Array) -> Moments:
     """From E e·w and E e², in units of σ²: drift is the first, noise what it leaves of the second."""
     noise = square - along**2

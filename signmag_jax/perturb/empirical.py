@@ -1,15 +1,17 @@
 """Moments of a perturbation on weights that need not be Gaussian."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.precision import floating
 
-from .base import Moments, Perturbation
+from .base import Moments, Perturbation, on_arrays
 from .flip import SignFlip
 from .linear import Scale
 from .magnitude import MagnitudeNoise
@@ -17,7 +19,7 @@ from .magnitude import MagnitudeNoise
 
 def empirical_moments(
     perturbation: Perturbation,
-    weights: Float[Array, "..."] | Float[np.ndarray, "..."],
+    weights: Num[Array, "..."] | Num[np.ndarray, "..."] | Sequence[Any],
     key: PRNGKeyArray | None = None,
 ) -> Moments:
     """c = Σ w w'/Σ w², v = Σ w'²/Σ w², drift and noise without cancellation, for one tensor of weights.
@@ -53,7 +55,8 @@ def empirical_moments(
 
 
 def _checked(weights: Any) -> np.ndarray:
-    w = np.asarray(weights, dtype=np.float64)
+    with jax.enable_x64(True):
+        w = np.asarray(floating("weights", weights), dtype=np.float64)
     if not w.size or not np.all(np.isfinite(w)) or not np.any(w):
         raise invalid("weights are finite and not all 0", w.shape, "pass one tensor of weights")
     return w
@@ -79,6 +82,7 @@ class OnWeights:
         """The empirical moments."""
         return self._moments
 
+    @on_arrays
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
         """As the perturbation does."""
         return self.perturbation.apply(key, w)

@@ -1,14 +1,14 @@
 """Pruning and scaling."""
 
 import jax.numpy as jnp
-from jax.scipy.special import gammainc
+from jax.scipy.special import gammainc, gammaincc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import is_traced, law
 
-from .base import Moments, perturbation, root_mean_square
+from .base import Moments, perturbation, root_mean_square, visible
 
 THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ")
 FACTOR = Interval(fix="pass a finite factor")
@@ -39,15 +39,16 @@ class Prune:
         t = jnp.asarray(self.threshold)
         t = jnp.where(THRESHOLD.contains(t), t, jnp.nan)
         # The incomplete gamma function keeps the digits that erf(t/√2) − 2tφ(t) loses at small t.
-        lost = gammainc(jnp.full_like(t, 1.5), t**2 / 2)
-        kept = 1 - lost
+        shape = jnp.full_like(t, 1.5)
+        lost, kept = gammainc(shape, t**2 / 2), gammaincc(shape, t**2 / 2)
         return Moments(kept, kept, -lost, lost * kept)
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
         """Zero what lies within t·σ; `key` is not used."""
         del key
-        cut = jnp.asarray(self.threshold, dtype=w.dtype) * root_mean_square(w)
-        return jnp.where(jnp.abs(w) > cut, w, jnp.zeros_like(w))
+        sigma = root_mean_square(w)
+        cut = jnp.asarray(self.threshold, dtype=w.dtype) * sigma
+        return visible(jnp.where(jnp.abs(w) > cut, w, jnp.zeros_like(w)), sigma)
 
 
 @perturbation

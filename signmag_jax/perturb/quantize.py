@@ -13,7 +13,7 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import at_least_float32, is_traced, law
 
-from .base import Moments, mean_absolute, perturbation, root_mean_square, signs
+from .base import Moments, mean_absolute, perturbation, root_mean_square, signs, visible
 
 THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ, or a name")
 SCALE = Interval(0.0, open_low=True, fix="pass a finite scale > 0 in units of σ, or a name")
@@ -28,6 +28,15 @@ def optimal_threshold() -> float:
     density = lambda t: math.exp(-(t**2) / 2) / math.sqrt(2 * math.pi)  # noqa: E731
     tail = lambda t: math.erfc(t / math.sqrt(2)) / 2  # noqa: E731
     return float(brentq(lambda t: density(t) - 2 * t * tail(t), 0.1, 2.0, xtol=1e-15))  # pyright: ignore[reportArgumentType]
+
+
+def _mean_beyond(t: Array, density: Array, tail: Array) -> Array:
+    """E[w | w > t] = φ/Q; where Q underflows, above t = 37, from its continued fraction."""
+    some = tail > 0
+    far = jnp.where(some, jnp.full_like(t, 40.0), t)
+    return jnp.where(
+        some, density / jnp.where(some, tail, jnp.ones_like(tail)), far + 1 / (far + 2 / (far + 3 / far))
+    )
 
 
 @perturbation
@@ -53,7 +62,8 @@ class SignQuantize:
 class Ternarize:
     """w' = s·sign(w) where |w| > t·σ, else 0.
 
-    With φ, Q the normal density and upper tail at t: c = 2sφ, v = 2s²Q, noise = 2s²·(Q − 2φ²).
+    With φ, Q the normal density and upper tail at t: c = 2sφ, v = 2s²Q, noise = 2s²·(Q − 2φ²). At thresholds
+    above 38 these underflow and the moments are those of pruning everything: c = v = 0.
 
     Args:
       threshold: t in units of σ, or "half_mean_abs", BitNet b1.58's ½E|w| (t = 1/√(2π) for Gaussians),
@@ -100,10 +110,14 @@ class Ternarize:
         t = jnp.asarray(self._gaussian_threshold())
         t = jnp.where(THRESHOLD.contains(t), t, jnp.nan)
         density, tail = norm.pdf(t), norm.sf(t)
-        s = jnp.asarray(self._gaussian_scale(density, tail))
+        if isinstance(self.scale, str) and self.scale == "least_squares":
+            c = 2 * density * _mean_beyond(t, density, tail)
+            return Moments(c, c, c - 1, c * (1 - c))
+        s = jnp.asarray(math.sqrt(2 / math.pi) if isinstance(self.scale, str) else self.scale)
         s = jnp.where(SCALE.contains(s), s, jnp.nan)
         c = 2 * s * density
-        return Moments(c, 2 * s**2 * tail, c - 1, 2 * s**2 * (tail - 2 * density**2))
+        # The scale is not squared alone: a large one would overflow where hardly anything is kept.
+        return Moments(c, 2 * s * (s * tail), c - 1, 2 * s * (s * (tail - 2 * density**2)))
 
     def _gaussian_threshold(self) -> ArrayLike:
         if not isinstance(self.threshold, str):
@@ -112,20 +126,15 @@ class Ternarize:
             return optimal_threshold()
         return MULTIPLES[self.threshold] * math.sqrt(2 / math.pi)
 
-    def _gaussian_scale(self, density: Array, tail: Array) -> ArrayLike:
-        if not isinstance(self.scale, str):
-            return self.scale
-        return density / tail if self.scale == "least_squares" else math.sqrt(2 / math.pi)
-
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
         """Quantise with the tensor's own σ and means; `key` is not used."""
         del key
         if isinstance(self.threshold, str) and self.threshold in MULTIPLES:
-            cut = mean_absolute(w) * MULTIPLES[self.threshold]
+            unit, multiple = mean_absolute(w), MULTIPLES[self.threshold]
         else:
-            cut = jnp.asarray(self._gaussian_threshold(), dtype=w.dtype) * root_mean_square(w)
-        kept = jnp.abs(w) > cut
-        return jnp.where(kept, self._own_scale(w, kept) * signs(w), jnp.zeros_like(w))
+            unit, multiple = root_mean_square(w), jnp.asarray(self._gaussian_threshold(), dtype=w.dtype)
+        kept = jnp.abs(w) > multiple * unit
+        return visible(jnp.where(kept, self._own_scale(w, kept) * signs(w), jnp.zeros_like(w)), unit)
 
     def _own_scale(self, w: Float[Array, "..."], kept: Array) -> Float[Array, ""]:
         if not isinstance(self.scale, str):

@@ -16,11 +16,14 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import is_traced, law
 
 from .base import Moments, mean_absolute, perturbation, root_mean_square
-from .cells import cell_errors, moments_of_errors
+from .cells import cell_errors, cell_levels, moments_of_errors, moments_of_levels
 
 MOST_BITS = 16
+MOST_ENTRIES = 10**18
 SCALES = ("absmax", "mean_abs")
 STEP = Interval(0.0, open_low=True, fix="pass a step > 0 in units of σ, or a name")
+# A step whose half is beyond every normal number in units of σ rounds all weights to 0.
+ALL_TO_ZERO = 80.0
 # The maximum in Gumbel's coordinate: the density beyond is below 1e-16, the trapezoidal rule errs by 1e-12.
 GUMBEL = np.arange(-4.0, 38.0, 0.35)
 
@@ -48,8 +51,11 @@ class UniformQuantize:
 
     def __post_init__(self) -> None:
         check_bits(self.bits, 2, MOST_BITS)
-        if isinstance(self.entries, bool) or not isinstance(self.entries, int) or self.entries < 2:
-            raise invalid("entries is an integer >= 2", self.entries, "pass the number of weights")
+        whole = isinstance(self.entries, int) and not isinstance(self.entries, bool)
+        if not whole or not 2 <= self.entries <= MOST_ENTRIES:
+            raise invalid(
+                f"entries is an integer from 2 to {MOST_ENTRIES}", self.entries, "pass the number of weights"
+            )
         if isinstance(self.scale, str):
             if self.scale not in SCALES:
                 raise invalid(f"scale is a number or one of {SCALES}", self.scale, STEP.fix)
@@ -67,16 +73,20 @@ class UniformQuantize:
         if isinstance(self.scale, str) and self.scale == "absmax":
             return self._absmax_moments()
         step = jnp.asarray(math.sqrt(2 / math.pi) if isinstance(self.scale, str) else self.scale)
-        step = jnp.where(STEP.contains(step), step, jnp.nan)
-        along, square = jax.lax.map(lambda one: self._errors(one, jnp.inf), jnp.ravel(step))
-        return moments_of_errors(along.reshape(step.shape), square.reshape(step.shape))
+        step = jnp.minimum(jnp.where(STEP.contains(step), step, jnp.nan), ALL_TO_ZERO)
+        every = jax.lax.map(self._given_step, jnp.ravel(step))
+        return jax.tree.map(lambda moment: moment.reshape(step.shape), every)
 
-    def _errors(self, step: Array, end: Array | float) -> tuple[Array, Array]:
+    def _given_step(self, step: Array) -> Moments:
+        cells = self._cells(step, jnp.inf)
+        fine = moments_of_errors(*_both_signs(cell_errors(*cells)))
+        # Where most of w is lost, its error is close to −w, and what is left of c and v is summed itself.
+        coarse = moments_of_levels(*_both_signs(cell_levels(*cells)))
+        return jax.tree.map(lambda f, c: jnp.where(fine.drift > -0.5, f, c), fine, coarse)
+
+    def _cells(self, step: Array, end: Array | float) -> tuple[Array, Array, Array]:
         level = jnp.arange(self.steps + 1, dtype=step.dtype) * step
-        low = jnp.maximum(level - step / 2, 0 * step)
-        high = (level + step / 2).at[-1].set(end)
-        along, square = cell_errors(low, high, level)
-        return 2 * jnp.sum(along), 2 * jnp.sum(square)
+        return jnp.maximum(level - step / 2, 0 * step), (level + step / 2).at[-1].set(end), level
 
     def _absmax_moments(self) -> Moments:
         s = jnp.asarray(GUMBEL)
@@ -86,7 +96,7 @@ class UniformQuantize:
         largest = -ndtri(tail)
 
         def given_largest(a: Array) -> tuple[Array, Array]:
-            along, square = self._errors(a / self.steps, a)
+            along, square = _both_signs(cell_errors(*self._cells(a / self.steps, a)))
             others = (1 - 1 / self.entries) / (1 - 2 * norm.sf(a))
             return others * along, others * square
 
@@ -100,9 +110,15 @@ class UniformQuantize:
         if not isinstance(self.scale, str):
             step = jnp.asarray(self.scale, dtype=w.dtype) * root_mean_square(w)
         else:
-            step = mean_absolute(w) if self.scale == "mean_abs" else jnp.max(jnp.abs(w)) / self.steps
+            step = (
+                mean_absolute(w) if self.scale == "mean_abs" else jnp.max(jnp.abs(w), initial=0) / self.steps
+            )
         safe = jnp.where(step > 0, step, jnp.ones_like(step))
         return step * jnp.clip(jnp.round(w / safe), -self.steps, self.steps)
+
+
+def _both_signs(sums: tuple[Array, Array]) -> tuple[Array, Array]:
+    return 2 * jnp.sum(sums[0]), 2 * jnp.sum(sums[1])
 
 
 def check_bits(bits: int, least: int, most: int) -> None:

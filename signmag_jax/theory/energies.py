@@ -15,7 +15,7 @@ from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import HasMoments, Moments
 
 from .activations import ACTIVATIONS, Activation, Pair, find_activation
-from .kernel import cubic_factor
+from .kernel import cubic_factor, safe_sqrt
 
 SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
 RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
@@ -181,9 +181,14 @@ def cosine_squared(perturbation: HasMoments) -> Real:
 
 @law()
 def _cosine_squared(moments: Moments) -> Array:
-    # Not 1 − sin²: near half of the signs flipped, c² is all that is left.
-    v = moments.c**2 + not_negative(moments.noise)
-    return moments.c**2 / jnp.where(v > 0, v, jnp.ones_like(v))
+    # Not 1 − sin²: near half of the signs flipped, c² is all that is left. Relative to the larger of c and
+    # √noise, no square over- or underflows.
+    root = safe_sqrt(not_negative(moments.noise))
+    largest = jax.lax.stop_gradient(jnp.maximum(jnp.abs(moments.c), root))
+    size = jnp.where(largest > 0, largest, jnp.ones_like(largest))
+    c, noise = moments.c / size, not_negative(moments.noise) / size / size
+    v = c**2 + noise
+    return c**2 / jnp.where(v > 0, v, jnp.ones_like(v))
 
 
 def resolved_rate(rate: ArrayLike) -> Array:
