@@ -13,7 +13,7 @@ class Level:
     """Sample sizes of one run of the ledger.
 
     Args:
-      widths: widths of the simulated block, ascending; the last two are extrapolated in 1/width.
+      widths: widths of the simulated block, ascending; the last three are extrapolated in 1/width.
       networks: independent networks for each width.
       paper_networks: networks for the experiments at the paper's own sizes.
       depth_networks: networks for each depth chain.
@@ -51,7 +51,7 @@ LEVELS = {
         Level(
             name="quick",
             widths=(64, 128, 256),
-            networks=(64, 48, 32),
+            networks=(192, 192, 96),
             paper_networks=32,
             depth_networks=32,
             window=64,
@@ -64,7 +64,7 @@ LEVELS = {
         Level(
             name="default",
             widths=(64, 128, 256, 512),
-            networks=(256, 192, 128, 96),
+            networks=(256, 256, 256, 96),
             paper_networks=64,
             depth_networks=80,
             window=256,

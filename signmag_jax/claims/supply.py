@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from signmag_jax.evidence import Estimate
@@ -39,35 +40,41 @@ def found(results: Mapping[str, Evidence], name: str) -> Supply:
     return lambda: results.get(name) or Missing("NOT RUN", f"{name} is not part of this run")
 
 
-def combine(first: Supply, second: Supply, weights: tuple[float, float], estimator: str) -> Supply:
-    """A linear combination of two independent estimates."""
+def combine(parts: Sequence[Supply], weights: Sequence[float], estimator: str) -> Supply:
+    """A linear combination of independent estimates."""
 
     def supply() -> Evidence:
-        left, right = first(), second()
-        for part in (left, right):
-            if isinstance(part, Missing):
-                return part
-        assert isinstance(left, Estimate)
-        assert isinstance(right, Estimate)
-        a, b = weights
-        error = ((a * left.standard_error) ** 2 + (b * right.standard_error) ** 2) ** 0.5
+        found = []
+        for part in parts:
+            evidence = part()
+            if isinstance(evidence, Missing):
+                return evidence
+            found.append(evidence)
         return Estimate(
-            a * left.value + b * right.value,
-            error,
-            min(left.n, right.n),
-            left.unit,
+            math.fsum(w * float(one.value) for w, one in zip(weights, found, strict=True)),
+            math.hypot(*(w * float(one.standard_error) for w, one in zip(weights, found, strict=True))),
+            min(one.n for one in found),
+            found[0].unit,
             estimator,
-            {"parts": [dict(left.provenance), dict(right.provenance)]},
+            {"weights": list(weights), "parts": [dict(one.provenance) for one in found]},
         )
 
     return supply
 
 
-def extrapolated(narrow: tuple[int, Supply], wide: tuple[int, Supply]) -> Supply:
-    """The linear extrapolation in 1/width of independent simulations at two widths."""
-    ratio = wide[0] / narrow[0]
-    weights = (ratio / (ratio - 1), -1 / (ratio - 1))
-    return combine(wide[1], narrow[1], weights, f"widths {narrow[0]} and {wide[0]} extrapolated in 1/width")
+def extrapolated(*points: tuple[int, Supply]) -> Supply:
+    """Independent simulations at k widths, extrapolated by the polynomial of degree k − 1 in 1/width.
+
+    Two widths leave an error of order 1/width², three one of 1/width³ and a larger standard error.
+    """
+    widths = [width for width, _ in points]
+    name = f"widths {', '.join(map(str, widths))} extrapolated in 1/width, degree {len(widths) - 1}"
+    return combine([supply for _, supply in points], weights_at_infinity(widths), name)
+
+
+def weights_at_infinity(widths: Sequence[int]) -> list[float]:
+    """Lagrange's weights at 1/n = 0 for values at these widths: Π_{j≠i} n_i/(n_i − n_j)."""
+    return [math.prod(n / (n - other) for other in widths if other != n) for n in widths]
 
 
 def pick(estimate: Estimate, index: int | tuple[int, ...]) -> Estimate:
