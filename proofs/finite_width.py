@@ -7,6 +7,7 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Chain, Proof, run
 from signmag_jax.theory.rules import (
+    Algebra,
     Antiderivatives,
     Derivative,
     Differentiate,
@@ -17,10 +18,13 @@ from signmag_jax.theory.rules import (
 )
 from signmag_jax.theory.symbolic import (
     flip_energy_expansion,
+    profile_slope,
+    profile_variance,
     saturation_coefficient,
     share_mean,
     share_variance,
     width_coefficient,
+    width_slope,
 )
 from signmag_jax.theory.symbolic.gaussian import expectation, normal_density
 from signmag_jax.theory.symbolic.symbols import rate, root_rate, width
@@ -29,7 +33,8 @@ TITLE = "Finite width: flips per row"
 STATEMENT = (
     "Given the mask M and a unit input x, (z, z') is Gaussian with correlation 1 − 2q, q = Σ_j M_j x_j². For "
     "x uniform on the sphere and flips at rate p: E q = p, Var q = 3p(1 − p)/(n + 2). The transverse ratio "
-    "changes by −3/(2π√p n) (n p ≫ 1, p small) and by −(4/(3π))√(8/π)/√n (n p ≪ 1)."
+    "changes by −6κ√(p(1 − p))/(πT n), for small p −3/(2π√p n), where n p ≫ 1, and by −(4/(3π))√(8/π)/√n "
+    "where n p ≪ 1. For one given input Σ x_j⁴ stands for 3/n."
 )
 
 p, s, n = rate, root_rate, width
@@ -38,13 +43,15 @@ w = sp.Symbol("w", real=True)
 j = sp.Symbol("j", positive=True, integer=True)
 x, mask = sp.IndexedBase("x", real=True), sp.IndexedBase("M", real=True)
 share = sp.Symbol("q", positive=True)
+fourth = sp.Symbol("Q4", positive=True)
+"""Σ_j x_j⁴ of a unit input."""
 
 
 def prove(proof: Proof) -> None:
     proof.domain |= {n: (2, 90)}
     _correlation(proof)
     variance = _share(proof)
-    _many_flips(proof, variance)
+    _many_flips(proof, variance, _given_input(proof))
     _single_flips(proof)
 
 
@@ -88,6 +95,17 @@ def _share(proof: Proof) -> sp.Expr:
     return variance.value
 
 
+def _given_input(proof: Proof) -> sp.Expr:
+    """Moments of q for one unit input: E M_j² = p and, for j ≠ k, E M_j M_k = p²."""
+    square = sp.Symbol("X2", positive=True)
+    chain = proof.start(
+        "E q² − (E q)², given x", p * fourth + p**2 * (square**2 - fourth) - (p * square) ** 2
+    )
+    chain.step("collect", p * (1 - p) * fourth, Algebra())
+    chain.conclude("variance of the share of a given input", profile_variance(p, fourth))
+    return chain.value
+
+
 def _kernel(q: sp.Expr, angle: sp.Expr) -> sp.Expr:
     """κ at correlation 1 − 2q."""
     return (2 * sp.sqrt(q * (1 - q)) + (sp.pi - angle) * (1 - 2 * q)) / (2 * sp.pi)
@@ -98,7 +116,7 @@ def _angle(proof: Proof) -> Chain:
     return chain.step("double angle", 2 * sp.asin(s), Derivative(s, sp.Integer(0)))
 
 
-def _many_flips(proof: Proof, variance: sp.Expr) -> None:
+def _many_flips(proof: Proof, variance: sp.Expr, given: sp.Expr) -> None:
     """T = ½ − 2(E κ)², and E κ(q) = κ(p) + ½ κ''(p) Var q + O(1/n²)."""
     kappa, bend, shift = sp.symbols("kappa bend delta", real=True)
     slope = proof.start("κ'(q)", sp.Derivative(_kernel(share, sp.acos(1 - 2 * share)), share))
@@ -133,6 +151,12 @@ def _many_flips(proof: Proof, variance: sp.Expr) -> None:
     of_rate = proof.let(kappa, analytic, "κ at rate p = s²")
     whole = -6 * analytic * s**2 * sp.sqrt(1 - s**2) / (sp.pi * (half - 2 * analytic**2))
     chain.step("κ of the flips", whole, Using(of_rate))
+    chain.branch().conclude("coefficient of 1/n at every rate", width_slope(s**2) * s)
+    single = proof.start("ΔT/T, given x", pull * bend * given.subs(p, s**2) / 2 / (half - 2 * kappa**2))
+    tilt = -2 * kappa * s * sp.sqrt(1 - s**2) * fourth / (sp.pi * (half - 2 * kappa**2))
+    single.step("insert its variance", tilt, Using(*named[:2]))
+    single.step("κ of the flips, given x", tilt.subs(kappa, analytic), Using(of_rate))
+    single.conclude("slope of a given input", profile_slope(s**2) * fourth)
     angle = _angle(proof)
     chain.step("double angle", whole.subs(angle.origin, angle.value), Using(angle.fact))
     chain.step("p → 0", -3 / (2 * sp.pi), Series(s, 1))

@@ -98,7 +98,8 @@ def law(
     result = {"law": found.name, "formula": found.doc, "source": found.source, **estimate.to_json()}
     if axis is not None:
         result["along"] = {axis: list(arguments[axis])}
-    if found.expansion is not None:
+    # An option that the expansion does not know, as an activation, leaves none.
+    if found.expansion is not None and set(arguments) <= set(theory.LAWS[found.expansion].arguments):
         result["expansion"] = _expansion(theory.LAWS[found.expansion], arguments, axis)
     if digits is not None:
         balls = theory.enclose(found.name, digits=digits, **law_arguments.exact(given, arguments))

@@ -10,6 +10,13 @@ from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
 from .energies import Block, block, cosine_squared, radial_fraction, transverse_ratio
 from .estimates import estimate
+from .expansions import (
+    finite_width_expansion,
+    finite_width_saturation_expansion,
+    flip_amplification_expansion,
+    profile_width_expansion,
+    radial_fraction_expansion,
+)
 from .outliers import flip_amplification
 from .paper import paper_transverse_ratio, paper_transverse_ratio_as_printed, paper_transverse_ratio_error
 from .pools import pool_leverage, profile_pool_leverage
@@ -54,10 +61,13 @@ __all__ = [
     "finite_rows_radial_fraction",
     "finite_rows_ratio",
     "finite_width_depth_ratios",
+    "finite_width_expansion",
     "finite_width_ratio",
     "finite_width_saturation",
+    "finite_width_saturation_expansion",
     "finite_width_slope",
     "flip_amplification",
+    "flip_amplification_expansion",
     "flip_matrix_radial_fraction",
     "flip_to_shift_ratio",
     "infinite_width_holds",
@@ -71,10 +81,12 @@ __all__ = [
     "paper_transverse_ratio_error",
     "pool_leverage",
     "profile_pool_leverage",
+    "profile_width_expansion",
     "profile_width_gap",
     "profile_width_ratio",
     "profile_width_slope",
     "radial_fraction",
+    "radial_fraction_expansion",
     "sign_cosine_squared",
     "smooth",
     "transverse_ratio",

@@ -20,7 +20,8 @@ class Law:
       source: where the law comes from.
       estimator: "closed form", "recursion" or "quadrature".
       unit: of the value.
-      expansion: name of the law, of the same arguments, that approximates it for small errors.
+      expansion: name of the law that approximates it for small errors, or wide layers. It may lack options:
+        where one is given that it does not take, there is no expansion.
     """
 
     name: str

@@ -3,7 +3,20 @@
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 
-from . import columns, depth, depth_width, energies, outliers, paper, pools, profile, rows, theorems, width
+from . import (
+    columns,
+    depth,
+    depth_width,
+    energies,
+    expansions,
+    outliers,
+    paper,
+    pools,
+    profile,
+    rows,
+    theorems,
+    width,
+)
 from .activations import ACTIVATIONS
 from .law import Law
 
@@ -52,6 +65,7 @@ _ALL = [
         energies.radial_fraction,
         {"perturbation": None, **ACTIVATED},
         "Theorem 4",
+        expansion="radial_fraction_expansion",
     ),
     Law("cosine_squared", energies.cosine_squared, {"perturbation": None}, "Theorem 4"),
     Law("sign_cosine_squared", theorems.sign_cosine_squared, {}, "Theorem 4"),
@@ -105,14 +119,46 @@ _ALL = [
         {"rate": energies.RATE, "n": width.WIDTH},
         "flips per row",
         "quadrature",
+        expansion="finite_width_expansion",
     ),
     Law("finite_width_slope", width.finite_width_slope, {"rate": energies.RATE}, "flips per row"),
+    Law(
+        "finite_width_expansion",
+        expansions.finite_width_expansion,
+        {"rate": energies.RATE, "n": width.WIDTH},
+        "flips per row",
+    ),
+    Law(
+        "finite_width_saturation_expansion",
+        expansions.finite_width_saturation_expansion,
+        {"n": width.WIDTH},
+        "flips per row",
+    ),
+    Law(
+        "profile_width_expansion",
+        expansions.profile_width_expansion,
+        {"rate": energies.RATE, "x": profile.INPUT},
+        "flips per row, one input",
+    ),
+    Law(
+        "radial_fraction_expansion",
+        expansions.radial_fraction_expansion,
+        {"perturbation": None},
+        "small errors",
+    ),
+    Law(
+        "flip_amplification_expansion",
+        expansions.flip_amplification_expansion,
+        {"alpha": outliers.AMPLITUDE, "n": outliers.WIDTH},
+        "outliers",
+    ),
     Law(
         "finite_width_saturation",
         width.finite_width_saturation,
         {"n": width.WIDTH},
         "flips per row",
         "quadrature",
+        expansion="finite_width_saturation_expansion",
     ),
     Law(
         "finite_width_depth_ratios",
@@ -127,6 +173,7 @@ _ALL = [
         {"rate": energies.RATE, "x": profile.INPUT},
         "flips per row, one input",
         "quadrature",
+        expansion="profile_width_expansion",
     ),
     Law(
         "profile_width_slope",
@@ -151,6 +198,7 @@ _ALL = [
         outliers.flip_amplification,
         {"alpha": outliers.AMPLITUDE, "n": outliers.WIDTH},
         "outliers",
+        expansion="flip_amplification_expansion",
     ),
     Law(
         "pool_leverage",

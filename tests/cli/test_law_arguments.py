@@ -44,6 +44,12 @@ def test_inputs_and_expansions(capsys):
     found = run(capsys, "transverse_ratio", "--rate", "0.001")
     assert found["expansion"]["value"] == pytest.approx(found["value"], rel=1e-3)
     assert found["expansion"]["value"] != found["value"]
+    found = run(capsys, "radial_fraction", "--perturbation", "flip:0.001")
+    assert found["expansion"]["value"] == pytest.approx(found["value"], rel=1e-3)
+    # The expansion is that of the ReLU.
+    assert "expansion" not in run(
+        capsys, "radial_fraction", "--perturbation", "flip:0.001", "--activation", "gelu"
+    )
 
 
 @pytest.mark.parametrize("text", ["flip:0.1", "uniform:3:0.6", "lloyd-max:2", "flip:0.1+ternary:twn+scale:2"])

@@ -24,6 +24,7 @@ HEADLINES = [
     ("theorem_4", "root = sp.sqrt(b_squared * (1 - b_squared))", "root = sp.sqrt(1 - b_squared)"),
     ("proposition_1", '"insert and cancel", 1 / (1 - p)', '"insert and cancel", 1 - p'),
     ("single_flip", "4 / (3 * sp.pi) * (a - b) * h", "4 / (3 * sp.pi) * a * h"),
+    ("finite_width", "p * (1 - p) * fourth", "p * fourth"),
     ("pool_leverage", 'half, "half of the variance"', 'half / 2, "half of the variance"'),
     ("pool_leverage", "1 + 2 * t) / (2 + 2 * t)", "1 + t) / (2 + 2 * t)"),
     ("pool_leverage", "(u - w) * s", "u * s"),
@@ -58,6 +59,12 @@ def test_a_wrong_headline_is_rejected(tmp_path, name, right, wrong):
         ("theorem_4", "sign_radial_fraction", "double"),
         ("single_flip", "flip_amplification_expansion", "paper_flip"),
         ("proposition_1", "noise_to_flip", "double"),
+        ("small_errors", "radial_fraction_expansion", "double"),
+        ("small_errors", "energy_expansion", "double"),
+        ("finite_width", "width_slope", "double"),
+        ("finite_width", "profile_slope", "double"),
+        ("pool_leverage", "column_ratio", "double"),
+        ("pool_leverage", "column_ratio_expansion", "double"),
     ],
 )
 def test_a_wrong_law_is_not_concluded(name, law, wrong):

@@ -58,6 +58,15 @@ def radial_fraction(perturbation: Pair, activation: str = "relu", scale: fmpq | 
     return second_moments(activation, *perturbation, scale).radial_fraction
 
 
+def radial_fraction_expansion(perturbation: Pair) -> arb:
+    """(drift + G)²/η·(1 + x + x²)."""
+    c, v = perturbation
+    noise, size = v - c**2, v + 1 - 2 * c
+    gap = noise * noise.nonnegative_part().sqrt() / (3 * arb.pi())
+    contraction = 2 * gap / size
+    return (c - 1 + gap) ** 2 / size * (1 + contraction + contraction**2)
+
+
 def cosine_squared(perturbation: Pair) -> arb:
     """c²/v."""
     return perturbation[0] ** 2 / perturbation[1]

@@ -117,6 +117,11 @@ def finite_width_expansion(rate: fmpq, n: fmpq) -> arb:
     return transverse_ratio(rate) * (1 + finite_width_slope(rate) / n)
 
 
+def finite_width_saturation_expansion(n: fmpq) -> arb:
+    """−(4/(3π))√(8/π)/√n."""
+    return -4 / (3 * arb.pi()) * (8 / (arb.pi() * n)).sqrt()
+
+
 def _bend(rate: fmpq) -> arb:
     """−2κ√(p(1−p))/(πT): the relative change of T for each unit of Σx_j⁴."""
     pair = flip(rate)

@@ -35,12 +35,15 @@ from .depth import (
 )
 from .finite_width import (
     flip_rows_coefficient,
+    profile_slope,
+    profile_variance,
     realignment,
     saturation_coefficient,
     share_mean,
     share_variance,
     shift_rows_coefficient,
     width_coefficient,
+    width_slope,
 )
 from .gaussian import expectation, normal_density, relu
 from .outliers import (
@@ -82,6 +85,7 @@ from .proposition_1 import (
     noise_radial_fraction,
     noise_to_flip,
 )
+from .small_errors import energy_expansion, leading_gap, radial_fraction_expansion
 
 __all__ = [
     "Pair",
@@ -93,6 +97,7 @@ __all__ = [
     "cosine_map",
     "cosine_squared",
     "energy",
+    "energy_expansion",
     "error_energy",
     "expectation",
     "fixed_point_coefficient",
@@ -104,6 +109,7 @@ __all__ = [
     "flip_rows_coefficient",
     "flip_to_shift",
     "kappa",
+    "leading_gap",
     "linear_radial_fraction",
     "magnitude_noise",
     "magnitude_shift",
@@ -128,8 +134,11 @@ __all__ = [
     "pool_growth",
     "pool_noise",
     "pool_overlap",
+    "profile_slope",
+    "profile_variance",
     "radial",
     "radial_fraction",
+    "radial_fraction_expansion",
     "rate_coefficient",
     "realignment",
     "relu",
@@ -154,4 +163,5 @@ __all__ = [
     "transverse_ratio_expansion",
     "transverse_ratio_limit",
     "width_coefficient",
+    "width_slope",
 ]

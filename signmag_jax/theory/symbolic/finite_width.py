@@ -2,8 +2,9 @@
 
 import sympy as sp
 
-from .block import kappa
+from .block import kappa, transverse
 from .gaussian import angle
+from .perturbations import sign_flip
 from .symbols import growth, overlap, rate, rows, width
 
 
@@ -23,6 +24,22 @@ def share_variance(rate: sp.Expr = rate, n: sp.Expr = width) -> sp.Expr:
 def width_coefficient(rate: sp.Expr = rate) -> sp.Expr:
     """Relative change of the transverse ratio per 1/n for n p ≫ 1 and small p: −3/(2π√p)."""
     return -3 / (2 * sp.pi * sp.sqrt(rate))
+
+
+def profile_variance(rate: sp.Expr, fourth: sp.Expr) -> sp.Expr:
+    """Var q = p(1 − p)Σ x_j⁴ for one unit input."""
+    return rate * (1 - rate) * fourth
+
+
+def profile_slope(rate: sp.Expr = rate) -> sp.Expr:
+    """Relative change of T per Σ x_j⁴ for one unit input, −2κ√(p(1 − p))/(πT), at every rate."""
+    c, v = sign_flip(rate)
+    return -2 * kappa(c, v) * sp.sqrt(rate * (1 - rate)) / (sp.pi * transverse(c, v))
+
+
+def width_slope(rate: sp.Expr = rate) -> sp.Expr:
+    """Relative change of the transverse ratio per 1/n on the sphere, where Σ x_j⁴ = 3/n + O(1/n²)."""
+    return 3 * profile_slope(rate)
 
 
 def saturation_coefficient() -> sp.Expr:
