@@ -85,6 +85,7 @@ from .proposition_1 import (
     noise_radial_fraction,
     noise_to_flip,
 )
+from .second_layer import output_radial_fraction, output_transverse
 from .small_errors import energy_expansion, leading_gap, radial_fraction_expansion
 
 __all__ = [
@@ -122,6 +123,8 @@ __all__ = [
     "noise_to_flip",
     "normal_density",
     "normalised_change",
+    "output_radial_fraction",
+    "output_transverse",
     "paper_flip_amplification",
     "paper_root_coefficient",
     "paper_tabulated_ratio",
