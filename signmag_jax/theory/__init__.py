@@ -6,6 +6,7 @@ from typing import Any
 from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
 from .columns import column_ratio, column_ratio_bound, column_ratio_expansion
 from .depth import Depth, chain, chain_ratios, depth_ratios
+from .depth_limits import residual_first_ratio, residual_limit
 from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
 from .energies import Block, block, cosine_squared, radial_fraction, transverse_ratio
@@ -87,6 +88,8 @@ __all__ = [
     "profile_width_slope",
     "radial_fraction",
     "radial_fraction_expansion",
+    "residual_first_ratio",
+    "residual_limit",
     "sign_cosine_squared",
     "smooth",
     "transverse_ratio",

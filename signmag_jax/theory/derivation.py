@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import flint  # pyright: ignore[reportMissingImports]
 import sympy as sp
 
 from .rules import Algebra, Antiderivatives, Fact, Refused, Rule, Series, balls
@@ -110,10 +111,13 @@ class Proof:
         return Fact(fact.lhs, claimed)
 
     def positive(self, name: str, expr: sp.Expr) -> None:
-        """`expr` > 0 by the signs of its symbols alone (a sum of products of positive terms)."""
+        """`expr` > 0 by the signs of its symbols alone (a sum of products of positive terms).
+
+        Of a number, by a ball that lies above 0.
+        """
         began = time.perf_counter()
         claimed = self._claim(expr, negate=True)
-        if not self._believes() and claimed.is_positive is not True:
+        if not self._believes() and not _positive(claimed):
             raise StepFailed(name, len(self.steps), f"{claimed} is not manifestly positive")
         self._record(name, SIGN, claimed, sp.Integer(0), began)
 
@@ -169,6 +173,17 @@ class Proof:
                 raise StepFailed(name, len(self.steps), f"the sides differ by {left}")
         if self.remembered is not None:
             self.remembered.add((lhs, rhs, rule))
+
+
+def _positive(expr: sp.Expr) -> bool:
+    """Whether `expr` is certainly positive."""
+    if expr.free_symbols:
+        return expr.is_positive is True
+    flint.ctx.prec, before = balls.BITS, flint.ctx.prec
+    try:
+        return bool(balls.value(expr, {}) > 0)
+    finally:
+        flint.ctx.prec = before
 
 
 class Chain:

@@ -6,6 +6,7 @@ from signmag_jax.evidence.domain import Interval
 from . import (
     columns,
     depth,
+    depth_limits,
     depth_width,
     energies,
     expansions,
@@ -113,6 +114,13 @@ _ALL = [
         "recursion",
     ),
     Law("depth_floor", theorems.depth_floor, {}, "depth recursion"),
+    Law(
+        "residual_limit",
+        depth_limits.residual_limit,
+        {"rate": energies.RATE},
+        "depth recursion, residual",
+    ),
+    Law("residual_first_ratio", depth_limits.residual_first_ratio, {}, "depth recursion, residual"),
     Law(
         "finite_width_ratio",
         width.finite_width_ratio,

@@ -35,6 +35,8 @@ BALLS: dict[str, Callable[..., Any]] = {
     "depth_ratios": depth.depth_ratios,
     "chain_ratios": depth.chain_ratios,
     "depth_floor": depth.depth_floor,
+    "residual_limit": depth.residual_limit,
+    "residual_first_ratio": depth.residual_first_ratio,
     "finite_width_ratio": width.finite_width_ratio,
     "finite_width_slope": width.finite_width_slope,
     "finite_width_saturation": width.finite_width_saturation,

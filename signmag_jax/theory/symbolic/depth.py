@@ -61,6 +61,21 @@ def residual_limit(c_flip: sp.Expr, c_shift: sp.Expr, v_shift: sp.Expr) -> sp.Ex
     return (1 - cosine_map(c_flip)) / (v_shift * (1 - cosine_map(c_shift / sp.sqrt(v_shift))))
 
 
+def residual_linear_step(
+    transverse: sp.Expr, turn: sp.Expr, jump_squared: sp.Expr, growth: sp.Expr, rise: sp.Expr
+) -> sp.Expr:
+    """T ← r T + η + σ²Δ: the residual chain to first order in the errors.
+
+    r = 1 + 1/(2(1 + A)) with A = E y² − 1, η = 1 − c/√v, σ = √v − 1, and Δ the rise of A/(1 + A).
+    """
+    return growth * transverse + turn + jump_squared * rise
+
+
+def residual_first_ratio() -> sp.Expr:
+    """C_1 of the residual chain as p → 0: 3π/(3π − 2)."""
+    return 1 / (1 - 2 / (3 * sp.pi))
+
+
 def skip_step(q: sp.Expr = state_cosine, c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:
     """q ← (q + √v J(c q/√v)/2)/√((3/2)(1 + v/2)): [W_up, ReLU, W_down] + skip, renormalised (V3)."""
     return (q + sp.sqrt(v) * plain_step(q, c, v) / 2) / sp.sqrt(sp.Rational(3, 2) * (1 + v / 2))
