@@ -73,7 +73,8 @@ def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
         decimals=DECIMALS,
         standard_error=table["se"][layer - 1],
         section=SECTIONS[chain],
-        what="mean over seeds with the author's error",
+        error="the author's own, over seeds whose number is not published,",
+        what="mean over seeds",
     )
     what = f"{chain} chain, {activation}" + (
         " at the paper's pre-activation scale" if activation == "silu" else ""

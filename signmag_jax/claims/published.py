@@ -20,16 +20,37 @@ def figures() -> dict[str, Any]:
 
 
 def figure(
-    value: float, *, decimals: int | None, standard_error: float = 0.0, n: int = 0, section: str, what: str
+    value: float,
+    *,
+    decimals: int | None,
+    standard_error: float = 0.0,
+    error: str = "",
+    n: int = 0,
+    section: str,
+    what: str,
 ) -> Estimate:
-    """A published number; rounding to `decimals` adds the deviation of a uniform error, 10^-decimals/√12."""
+    """A published number, whose estimator's name says how its error arose.
+
+    Args:
+      value: as printed.
+      decimals: as many as were printed: rounding adds the deviation of a uniform error, 10^-decimals/√12.
+      standard_error: the sampling error, as far as it is published.
+      error: where that comes from; required with it.
+      n: samples behind it; 0 where their number is not published.
+      section: where it stands.
+      what: what it is.
+    """
+    if (standard_error > 0) != bool(error):
+        raise ValueError(f"{what}: a sampling error and its origin go together")
     rounding = 0.0 if decimals is None else 10.0**-decimals / math.sqrt(12)
+    printing = "rounding to an integer" if decimals == 0 else f"rounding to {decimals} decimals"
+    origins = ([error] if error else []) + ([] if decimals is None else [printing])
     return Estimate(
         value,
         math.hypot(standard_error, rounding),
         n,
         "1",
-        what,
+        f"{what}; error: {' and '.join(origins)}" if origins else what,
         {"source": PAPER, "section": section, "printed_decimals": decimals},
     )
 

@@ -150,7 +150,8 @@ def _measured(rate: float, value: float, deviation: float, width: int, simulated
         standard_error=deviation / math.sqrt(PAPER_SEEDS),
         n=PAPER_SEEDS,
         section=SECTION,
-        what=f"mean of {PAPER_SEEDS} seeds; error = printed deviation/√{PAPER_SEEDS}",
+        error=f"the printed deviation/√{PAPER_SEEDS}",
+        what=f"mean of {PAPER_SEEDS} seeds",
     )
     routes: dict = {"published": published, "predicted": exact(theory.finite_width_ratio, rate, width)}
     compare: tuple = (("published", "predicted"),)

@@ -54,7 +54,7 @@ def _row_cosine(row: Mapping[str, Any], simulated: Mapping[str, Evidence]) -> Cl
         routes={
             "published": printed(
                 row["row_cos2"], decimals=6, standard_error=row["row_std"], n=1, section=SECTION,
-                what="mean over rows; error = printed deviation, undivided",
+                error="the printed deviation, undivided,", what="mean over rows",
             ),
             "predicted": exact(row_cosine, n, name="2/π + (1 − 2/π)/n"),
             "simulated": found(simulated, f"theorem_4.row_cosine.{n}"),

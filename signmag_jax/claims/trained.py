@@ -45,15 +45,19 @@ def _other(
 
 def _fact_1(measured: Measured) -> Iterator[Claim]:
     row = next(row for row in figures()["fact_1_models"]["rows"] if row["model"] == TINYLLAMA)
-    error = row["row_std_over_layers"] / math.sqrt(LAYERS_IN_FACT_1)
-    for which, value in (("row", row["row_cos2"]), ("vector", row["vector_cos2"])):
+    scatter = {
+        "standard_error": row["row_std_over_layers"] / math.sqrt(LAYERS_IN_FACT_1),
+        "error": f"the printed deviation over layers/√{LAYERS_IN_FACT_1}",
+        "n": LAYERS_IN_FACT_1,
+    }
+    # The rows' scatter is not the outputs', and that of the outputs is not printed.
+    for which, sampled in (("row", scatter), ("vector", {})):
         published = printed(
-            value,
+            row[f"{which}_cos2"],
             decimals=4,
-            standard_error=error,
-            n=LAYERS_IN_FACT_1,
             section="9.2",
-            what="mean over 20 layers",
+            what=f"mean over {LAYERS_IN_FACT_1} layers" + ("" if sampled else ", their scatter not printed"),
+            **sampled,
         )
         routes: dict[Route, Supply] = {
             "published": published,

@@ -1,0 +1,41 @@
+"""Published figures: every error says how it arose, and none is another figure's."""
+
+import pytest
+
+from signmag_jax.claims.measurements import not_run
+from signmag_jax.claims.published import figure
+from signmag_jax.claims.run import declare
+from signmag_jax.evidence import Estimate
+
+
+@pytest.fixture(scope="module")
+def published(tiny_level):
+    rows = declare(tiny_level, {}, not_run("no model in this test"))
+    found = {row.name: row.routes["published"]() for row in rows if "published" in row.routes}
+    return {name: one for name, one in found.items() if isinstance(one, Estimate)}
+
+
+def test_an_error_that_no_samples_carry_says_how_it_arose(published):
+    without = {name: one for name, one in published.items() if one.n < 2 and one.standard_error > 0}
+    assert len(without) > 20
+    for name, one in without.items():
+        assert "; error: " in one.estimator, name
+        origin = one.estimator.partition("; error: ")[2]
+        assert "rounding to" in origin, name
+        rounding = 10.0 ** -one.provenance["printed_decimals"] / 12**0.5
+        sampled = origin.startswith(("the author's", "the printed deviation"))
+        assert (one.standard_error > 1.0001 * rounding) == sampled, name
+
+
+def test_a_cosine_of_outputs_does_not_borrow_the_scatter_of_rows(published):
+    row, vector = (published[f"fact_1.{which}_cosine"] for which in ("row", "vector"))
+    assert row.n == 20
+    assert row.standard_error > 0.01
+    assert vector.n == 0
+    assert vector.standard_error == pytest.approx(1e-4 / 12**0.5)
+    assert "scatter not printed" in vector.estimator
+
+
+def test_an_error_without_an_origin_is_a_mistake_of_ours():
+    with pytest.raises(ValueError, match="origin"):
+        figure(1.0, decimals=2, standard_error=0.1, section="1", what="a figure")
