@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence import Estimate, bootstrap, invalid, keys
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig, token_nll
@@ -24,6 +25,8 @@ from .inputs import Windows
 QUANTIZERS: dict[str, Perturbation] = {"sign": SignQuantize(), "ternary": Ternarize()}
 """Per tensor; "ternary" has BitNet b1.58's threshold and the least-squares scale (cos² ignores the scale)."""
 
+OVER_WINDOWS = "mean over windows of cos² of outputs"
+
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
@@ -33,11 +36,13 @@ class Alignment:
       rows: mean over rows of cos²(w_i, q_i), error over rows.
       spherical: mean over inputs of cos²(Wx, Qx), x uniform on the sphere, error over inputs.
       real: the same for activations of the model, error over windows; None without text.
+      windows: what `real` is the mean of, matrices × windows; None without text.
     """
 
     rows: Estimate
     spherical: Estimate
     real: Estimate | None
+    windows: Float[np.ndarray, "layers windows"] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object."""
@@ -63,7 +68,11 @@ class Quantization:
     provenance: Mapping[str, Any]
 
     def overall(self, quantizer: str = "sign", which: str = "rows") -> Estimate:
-        """Mean over all matrices of all layers, with the standard error over matrices.
+        """Mean over all matrices of all layers, with a standard error of its own.
+
+        That of rows and spherical inputs is the scatter of matrices, each of which has rows and inputs of
+        its own. Real inputs come from windows that all matrices share: the crossed bootstrap resamples
+        matrices and windows.
 
         Args:
           quantizer: "sign" or "ternary".
@@ -81,11 +90,19 @@ class Quantization:
         found = [getattr(each, which) for each in self.alignments[quantizer].values()]
         if any(each is None for each in found):
             raise invalid("text for real inputs", None, "pass calibration windows to `quantization`")
+        if which == "real":
+            return self._over_windows(quantizer)
         values = np.concatenate([each.value for each in found])
         if len(values) == 1:
             return Estimate(values[0], found[0].standard_error[0], found[0].n, "1", found[0].estimator)
         name = f"mean over matrices of the {found[0].estimator}"
         return Estimate.of_samples(values, estimator=name, provenance=self.provenance)
+
+    def _over_windows(self, quantizer: str) -> Estimate:
+        tables = [each.windows for each in self.alignments[quantizer].values() if each.windows is not None]
+        found = bootstrap.mean(np.concatenate(tables), provenance=self.provenance).estimate
+        name = "mean over matrices and windows of cos² of outputs, crossed bootstrap"
+        return dataclasses.replace(found, estimator=name)
 
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object."""
@@ -145,9 +162,8 @@ def quantization(
                 table[quantizer][name] = Alignment(
                     _mean(rows, depth, "mean over rows of cos²"),
                     _mean(outputs, depth, "mean over spherical inputs of cos²"),
-                    None
-                    if real is None
-                    else _mean(real[quantizer][name], depth, "mean over windows of cos² of outputs"),
+                    None if real is None else _mean(real[quantizer][name], depth, OVER_WINDOWS),
+                    None if real is None else np.asarray(real[quantizer][name], np.float64)[depth],
                 )
             advance(1)
     seen = {} if tokens is None else {"tokens_sha256": inputs.sha256_of_tokens(np.asarray(tokens, np.int32))}

@@ -1,5 +1,6 @@
 """cos² of quantised matrices against NumPy, against 2/π, and against matrices that quantise exactly."""
 
+import dataclasses
 import json
 
 import jax
@@ -86,6 +87,24 @@ def test_a_zero_row_counts_as_zero_and_not_as_nan(tiny):
     found = measure.quantization(with_block(tiny, "up_proj", weight), matrices=("up_proj",))
     assert (found.alignments["sign"]["up_proj"].rows.value < 2 / np.pi).all()
     assert found.alignments["sign"]["up_proj"].real is None
+
+
+def test_the_error_of_real_inputs_holds_matrices_and_windows(found):
+    """Each source alone, by hand: matrices that agree window by window, and windows that agree."""
+    alignment = found.alignments["sign"]["q_proj"]
+    spread = np.array([0.55, 0.6, 0.62, 0.71])
+    by_hand = spread.std(ddof=1) / 2
+    for table in (np.tile(spread, (9, 1)), np.tile(spread[:, None], (1, 9))):
+        layers = dataclasses.replace(alignment, windows=table)
+        overall = dataclasses.replace(found, alignments={"sign": {"q_proj": layers}}).overall("sign", "real")
+        assert overall.value == pytest.approx(spread.mean())
+        assert overall.standard_error == pytest.approx(by_hand, rel=1e-9)
+        assert overall.n >= 4
+    real, rows = found.overall("sign", "real"), found.overall("sign", "rows")
+    assert real.estimator == "mean over matrices and windows of cos² of outputs, crossed bootstrap"
+    assert real.standard_error != rows.standard_error
+    tables = [each.windows for each in found.alignments["sign"].values()]
+    assert real.value == pytest.approx(np.concatenate(tables).mean())
 
 
 def test_selection_and_json(tiny):
