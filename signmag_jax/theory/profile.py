@@ -115,7 +115,8 @@ def gap_of_shares(p: Array, share: Float[Array, " n"]) -> Float[Array, ""]:
         mirrored = jnp.exp(jnp.sum(jnp.log(factor)))
         return below + jnp.where(t < MIRROR, above, mirrored)
 
-    return jnp.sum(weight * jax.lax.map(node, t, batch_size=32))
+    # Recomputed in the reverse pass: what it would have to keep takes several times as long to compile.
+    return jnp.sum(weight * jax.lax.map(jax.checkpoint(node), t, batch_size=32))
 
 
 def _second_difference(a: Float[Array, " n"], p: Array) -> Float[Array, ""]:
