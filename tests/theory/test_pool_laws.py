@@ -309,6 +309,10 @@ def test_the_published_bound_needs_a_minority_pool():
     x = np.array([math.sqrt(0.75), *[math.sqrt(0.25 / 19)] * 19])
     for rate in (1e-9, 0.05, 0.5):
         assert theory.profile_pool_leverage(rate, x, np.arange(20) < 1) > 30
+    # Nor does it hold where the rest is one column: half of the variance is then enough.
+    squares, pool = np.array([*[0.05] * 10, 0.4999, *[0.0001 / 189] * 189]), np.arange(200) < 10
+    assert theory.pool_leverage(squares, 1.0, pool, SignFlip(0.05)) == pytest.approx(19, rel=1e-12)
+    assert theory.profile_pool_leverage(0.05, np.sqrt(squares), pool) > 24
     # No bound is left as the pool takes everything.
     assert theory.column_ratio(0.01, 1 - 1e-9, 0.05) > 1e9
 
