@@ -108,8 +108,8 @@ NEEDS_THE_CONFIG = {
     "context": (["measure", "nll", "--window", "65"], "window <= 64 tokens"),
     "length": (["measure", "nll", "--windows", "9999"], "text of at least"),
     "dry context": (["measure", "nll", "--window", "65", "--dry-run"], "window <= 64 tokens"),
-    "run context": (["reproduce", "--quick", "--out", "run"], "window <= 64 tokens"),
-    "dry run context": (["reproduce", "--quick", "--out", "run", "--dry-run"], "window <= 64 tokens"),
+    "run context": (["reproduce", "--out", "run"], "window <= 64 tokens"),
+    "dry run context": (["reproduce", "--out", "run", "--dry-run"], "window <= 64 tokens"),
 }
 
 
@@ -119,7 +119,7 @@ def test_what_the_config_decides_is_judged_before_the_weights(
 ):
     monkeypatch.setattr(models.Checkpoint, "load", lambda *_: pytest.fail("the weights were read"))
     arguments, hint = NEEDS_THE_CONFIG[case]
-    window = [] if {"--window", "--quick"} & set(arguments) else ["--window", "16"]
+    window = [] if {"--window", "reproduce"} & set(arguments) else ["--window", "16"]
     code = run([*arguments, *window, "--model", str(hub_folder), "--text", "text.txt"])
     out, err = capsys.readouterr()
     assert (code, out, err.count("\n")) == (2, "", 1)
