@@ -23,11 +23,12 @@ from signmag_jax.theory.symbolic.symbols import fraction, growth, overlap, pool_
 TITLE = "Pools of columns"
 STATEMENT = (
     "Perturb only columns that carry the share σ of the pre-activation's variance, no one of them a visible "
-    "part: (z, z') is Gaussian of moments 1 + σ(c − 1), 1 + σ(v − 1). Flips at rate p then cost D(2pσ), D(x) = 1 − J(1 − x), and per flip "
-    "((1 − f)/f) D(2pσ)/D(2p(1 − σ)) times what they cost outside, if the pool is the fraction f of all "
-    "columns. Assumption (minority pool): σ ≤ 1/2. Under it the ratio is at most (1 − f)/f, 19 for f = 5%, "
-    "at every rate; without it the ratio is at most ((1 − f)/f) σ/(1 − σ), which it approaches as p → 0 and "
-    "which has no bound. Against flips anywhere the bound is 1/f, without an assumption."
+    "part: (z, z') is Gaussian of moments 1 + σ(c − 1), 1 + σ(v − 1). Flips at rate p then cost D(2pσ), "
+    "D(x) = 1 − J(1 − x), and per flip ((1 − f)/f) D(2pσ)/D(2p(1 − σ)) times what they cost outside, if the "
+    "pool is the fraction f of all columns. Assumption (minority pool): σ ≤ 1/2. Under it the ratio is at "
+    "most (1 − f)/f, 19 for f = 5%, at every rate; without it the ratio is at most ((1 − f)/f) σ/(1 − σ), "
+    "which it approaches as p → 0 and which has no bound. Against flips anywhere the bound is 1/f, without "
+    "an assumption."
 )
 
 p, s, sigma, f = rate, root_rate, pool_share, fraction
