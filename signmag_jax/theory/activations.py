@@ -11,10 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import erf
 from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.precision import is_traced
 from signmag_jax.perturb import Moments
 
 from .kernel import gap, safe_sqrt, second_gap
@@ -44,11 +46,23 @@ class Activation:
         """Whether its moments are integrals on the plane and not closed forms."""
         return isinstance(self.pair, Smooth)
 
-    def resolved(self, scale: Any) -> "Activation":
-        """The activation with a quadrature that is fine enough for this scale; closed forms as they are."""
+    def resolved(self, scale: Any, moments: Moments | None = None) -> "Activation":
+        """The activation with a quadrature that is fine enough; closed forms as they are.
+
+        Args:
+          scale: standard deviation of the clean pre-activations.
+          moments: of the perturbation. Without, or traced, √v may be up to that of the shift that matches
+            flips of half of all signs, 2.29; results beyond are NaN.
+
+        Raises:
+          InvalidInput: for a scale beyond the finest quadrature, or an activation without second moment.
+        """
         if not isinstance(self.pair, Smooth):
             return self
-        return replace(self, pair=self.pair.resolved(scale))
+        if moments is None or is_traced(moments):
+            return replace(self, pair=self.pair.resolved(scale))
+        growth = float(np.sqrt(np.max(moments.v, initial=1.0)))
+        return replace(self, pair=self.pair.resolved(scale, growth))
 
 
 def leaky_relu(slope: float = 0.01) -> Activation:
@@ -117,7 +131,7 @@ def smooth(
 
     Trapezoidal rule of step s on [−9, 9]² in standard normal coordinates. What is cut away weighs below
     1e-18; the discretisation errs by about 2exp(−2π·d/s + d²/2) relative to the integrand's size on the lines
-    |Im| = d, and s is halved until this is below 1e-14 at d = min(1.5, analytic/scale). Differences
+    |Im| = d, and s is halved until this is below 1e-14 at d = analytic/(scale·√v). Differences
     φ(z') − φ(z) are integrals of φ' where z' is near z, so that small errors keep their digits. The bound
     stated for each energy is 1e-10, relative. First derivatives with respect to moments and scale are
     expectations of their own, by the same rule (Price's theorem), and exist at noise = 0 too.
@@ -126,7 +140,8 @@ def smooth(
       name: how it is called.
       function: elementwise, of an array.
       derivative: elementwise; by default JAX's.
-      analytic: distance of the nearest singularity to the real axis.
+      analytic: distance of the nearest singularity to the real axis; of an entire function, a distance at
+        which it is still of the size that it has on the axis.
 
     Raises:
       InvalidInput: unless `analytic` > 0.
@@ -154,7 +169,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "leaky_relu": replace(leaky_relu(), name="leaky_relu"),
     "relu_squared": Activation("relu_squared", _SquaredReLU()),
     "identity": leaky_relu(1.0),
-    "gelu": smooth("gelu", _gelu, _gelu_slope),
+    # Entire, but of size exp(y²/2) and exp(y²) at distance y from the axis.
+    "gelu": smooth("gelu", _gelu, _gelu_slope, analytic=2.0),
+    "erf": smooth("erf", erf, lambda z: 2 / math.sqrt(math.pi) * jnp.exp(-(z**2)), analytic=math.sqrt(2)),
     "silu": smooth("silu", jax.nn.silu, _silu_slope, analytic=math.pi),
     "tanh": smooth("tanh", jnp.tanh, lambda z: 1 / jnp.cosh(z) ** 2, analytic=math.pi / 2),
 }

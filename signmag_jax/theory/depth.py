@@ -205,7 +205,7 @@ def chain(
     check_chain(depth, chain, layers, scale)
     chosen, moments = find_activation(activation), perturbation.moments()
     check_moments(moments)
-    return _chain(moments, int(depth), chain, layers, chosen.resolved(scale), scale)
+    return _chain(moments, int(depth), chain, layers, chosen.resolved(scale, moments), scale)
 
 
 def check_chain(depth: int, chain: str, layers: str, scale: ArrayLike) -> None:
@@ -234,7 +234,8 @@ def depth_ratios(
     """What sign flips cost over a magnitude shift of equal Frobenius norm, after each layer of a chain.
 
     Plain: (1 − q²(flip))/(1 − q²(shift)), for ReLU with q ← J(cq/√v); it falls with depth and is bounded.
-    Residual: the ratio of the transverse energies of the unnormalised stream; it rises and is bounded.
+    Residual: the ratio of the transverse energies of the unnormalised stream; bounded, it tends to
+    `residual_limit`, for small rates rising with every layer (at 1/20 it falls once first).
 
     Args:
       rate: flip rate in (0, 1/2]; the shift has size 2√rate.

@@ -125,7 +125,7 @@ def block(perturbation: HasMoments, activation: str | Activation = "relu", scale
     chosen = find_activation(activation)
     check_scale(scale)
     check_moments(moments)
-    return _block(moments, chosen.resolved(scale), scale)
+    return _block(moments, chosen.resolved(scale, moments), scale)
 
 
 def check_scale(scale: ArrayLike) -> None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import is_traced
 from signmag_jax.perturb import Moments
 
@@ -36,6 +37,9 @@ REACH = 9.0
 COARSEST = 1 / 8
 STRIP = 36.0
 LEGENDRE = 10
+MOST_HALVINGS = 5
+# √v of the magnitude shift that matches flips of half of all signs: the largest in a ratio.
+GROWTH = math.sqrt(3 + 4 / math.sqrt(math.pi))
 
 
 def derivative_of(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -52,28 +56,72 @@ class Smooth:
     analytic: float
     halvings: int = 0
 
-    def resolved(self, scale: Any) -> "Smooth":
-        """With the step halved until it fits the strip at this scale; a traced scale gets three halvings."""
+    def resolved(self, scale: Any, growth: float = GROWTH) -> "Smooth":
+        """With the step halved until it fits pre-activations of deviation scale and scale·growth.
+
+        A traced scale gets three halvings.
+
+        Raises:
+          InvalidInput: where more than five would be needed, or where φ has no finite second moment within
+            the grid.
+        """
         if is_traced(scale):
             return replace(self, halvings=3)
-        strip = min(1.5, 0.9 * self.analytic / float(scale))
-        needed = 2 * math.pi * strip / STRIP
-        return replace(self, halvings=max(0, math.ceil(math.log2(COARSEST / needed))))
+        size = float(scale) * max(1.0, growth)
+        halvings = max(0, math.ceil(math.log2(size / self.largest)))
+        if halvings > MOST_HALVINGS:
+            most = self.largest * 2**MOST_HALVINGS
+            raise invalid(f"scale·√v <= {most:.3g} for this activation", size, "there it is piecewise linear")
+        _check_moments(self.function, size)
+        return replace(self, halvings=halvings)
+
+    @property
+    def largest(self) -> float:
+        """The largest deviation of pre-activations that the grid resolves."""
+        return 0.9 * self.analytic * 2 * math.pi / STRIP / self.step
+
+    @property
+    def step(self) -> float:
+        """The distance of the nodes."""
+        return COARSEST / 2**self.halvings
 
     def grid(self, dtype: Any) -> tuple[Array, Array]:
         """Nodes and normalised weights of the trapezoidal rule along one axis."""
-        step = COARSEST / 2**self.halvings
-        count = math.ceil(REACH / step)
-        nodes = step * np.arange(-count, count + 1)
+        count = math.ceil(REACH / self.step)
+        nodes = self.step * np.arange(-count, count + 1)
         weights = np.exp(-(nodes**2) / 2)
         return jnp.asarray(nodes, dtype=dtype), jnp.asarray(weights / weights.sum(), dtype=dtype)
 
     def __call__(self, moments: Moments, scale: Any) -> Pair:
         size = jnp.asarray(scale, dtype=moments.c.dtype)
         flat = [jnp.ravel(m) for m in (moments.drift, moments.noise)]
-        one = lambda m: _average(self, m[0], m[1], size)  # noqa: E731
+
+        def one(m: list[Array]) -> Pair:
+            drift, noise = m
+            widest = size * jnp.sqrt(jnp.maximum((1 + drift) ** 2 + noise, 1.0))
+            return _average(self, drift, noise, jnp.where(widest <= 1.001 * self.largest, size, jnp.nan))
+
         result = jax.lax.map(one, flat)
         return Pair(*(jnp.reshape(r, jnp.shape(moments.c)) for r in result))
+
+
+@functools.lru_cache(maxsize=64)
+def _check_moments(function: Callable[[Array], Array], size: float) -> None:
+    """Refuse an activation whose second moment lies outside the grid, or nowhere.
+
+    Raises:
+      InvalidInput: if φ is not finite, or E φ² takes more than 1e-11 of its value beyond nine deviations.
+    """
+    nodes = COARSEST * np.arange(-16 / COARSEST, 16 / COARSEST + 1)
+    with jax.ensure_compile_time_eval(), jax.enable_x64(True), np.errstate(over="ignore"):
+        values = np.asarray(function(jnp.asarray(size * nodes)))
+        mass = values**2 * np.exp(-(nodes**2) / 2)
+    if not np.all(np.isfinite(mass)) or np.sum(mass[np.abs(nodes) > REACH]) > 1e-11 * np.sum(mass):
+        raise invalid(
+            "E φ(z)² is finite and comes from |z| <= 9 deviations",
+            f"an activation that is not, at deviation {size:g}",
+            "pass one that grows slower, or a smaller scale",
+        )
 
 
 class _Plane(NamedTuple):
