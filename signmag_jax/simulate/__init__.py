@@ -7,10 +7,12 @@ from .block import Arm, Block, block
 from .depth import Depth, depth
 from .engine import Options
 from .experiments import EXPERIMENTS, Named, experiment
+from .gaussian import ACTIVATIONS
 from .proposition_1 import Proposition1, proposition_1
 from .quantizer import Quantizer, quantizer
 
 __all__ = [
+    "ACTIVATIONS",
     "EXPERIMENTS",
     "Arm",
     "Block",

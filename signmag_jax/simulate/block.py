@@ -103,7 +103,7 @@ def block(
       perturbations: instead of a rate, a pair of `perturb.Perturbation`, taken as they are.
       hidden: rows m of W; `width` by default.
       outputs: length d of y, at least 2; `width` by default.
-      activation: "relu", "relu2", "gelu", "silu", "erf", "identity", or a function of an array.
+      activation: a name in `simulate.ACTIVATIONS`, the theory's, or a function of an array.
       second_layer: "integrated" uses E‖P⊥(y) δy‖² = (d−1)/m ‖δ⊥‖², exact for Gaussian W₂; "explicit"
         draws W₂; "none" is y = φ(W x).
       difference: "linear", the Fréchet derivative of the normalisation applied to the finite δy:

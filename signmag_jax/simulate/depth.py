@@ -76,7 +76,7 @@ def depth(
       rate: flip rate in (0, 0.5], or a list; the shift has the Frobenius norm of the flips in each layer.
       depth: number of layers, at least 1.
       residual: with or without skips.
-      activation: name or function.
+      activation: a name in `simulate.ACTIVATIONS`, or a function of an array.
       layers: which are perturbed, "all" or "first".
       hidden: rows of W_up; None for chains of single matrices.
       scale: standard deviation of the pre-activations, "unit" for 1, "paper" for 1/√width. Chains of

@@ -19,6 +19,10 @@ def _identity(z: Array) -> Array:
     return z
 
 
+def _leaky_relu(z: Array) -> Array:
+    return jax.nn.leaky_relu(z, 0.01)
+
+
 def _relu_squared(z: Array) -> Array:
     return jnp.square(jax.nn.relu(z))
 
@@ -29,11 +33,13 @@ def _gelu(z: Array) -> Array:
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": jax.nn.relu,
-    "relu2": _relu_squared,
-    "gelu": _gelu,
-    "silu": jax.nn.silu,
-    "erf": jax.scipy.special.erf,
+    "leaky_relu": _leaky_relu,
+    "relu_squared": _relu_squared,
     "identity": _identity,
+    "gelu": _gelu,
+    "erf": jax.scipy.special.erf,
+    "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
 }
 DTYPES = ("float32", "float64")
 # No size is larger: the square of this many numbers exceeds every memory, but no counter of bytes.
