@@ -43,6 +43,8 @@ _ROPE_USED = {
         ("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
     ),
 }
+# A config may claim any number of layers, before its tensors are looked at.
+MOST_SLIDING = 1_000_000
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_intermediate_size")
 
 
@@ -155,10 +157,14 @@ def _rope(parameters: dict[str, Any]) -> Rope:
 
 def _sliding(attributes: dict[str, Any]) -> tuple[int | None, ...] | None:
     window, layers = attributes.get("sliding_window"), attributes["num_hidden_layers"]
-    kinds = attributes.get("layer_types") or ["sliding_attention"] * layers
-    strange = set(kinds) - {"full_attention", "sliding_attention"}
+    kinds = attributes.get("layer_types")
+    strange = set(kinds or ()) - {"full_attention", "sliding_attention"}
     if strange:
         raise invalid("layer_types full_attention or sliding_attention", sorted(strange), "use another model")
     if window is None:
         return None
-    return tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    if layers > MOST_SLIDING:
+        raise invalid(f"num_hidden_layers <= {MOST_SLIDING} with sliding_window", layers, "mend config.json")
+    return tuple(
+        window if kind == "sliding_attention" else None for kind in kinds or ["sliding_attention"] * layers
+    )

@@ -12,9 +12,13 @@ from signmag_jax.evidence.precision import at_least_float32
 def normalise(
     x: Float[jax.Array, "*batch features"], gain: Float[jax.Array, " features"], eps: float
 ) -> Float[jax.Array, "*batch features"]:
-    """RMSNorm in at least float32, cast back before the gain is applied, as the checkpoints expect."""
+    """RMSNorm in at least float32, cast back before the gain is applied, as the checkpoints expect.
+
+    Where the mean square overflows the result is NaN: zeros would pass for a finite, wrong loss.
+    """
     wide = x.astype(at_least_float32(x.dtype))
-    scale = jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + eps)
+    square = jnp.mean(wide * wide, axis=-1, keepdims=True)
+    scale = jax.lax.rsqrt(jnp.where(square < jnp.inf, square, jnp.nan) + eps)
     return (wide * scale).astype(x.dtype) * gain.reshape((1,) * (x.ndim - 1) + gain.shape)
 
 

@@ -70,12 +70,11 @@ def load_parameters(
 
         def fill(target: np.ndarray, name: str) -> None:
             values = source.read(name)
-            if not np.isfinite(values.sum(dtype=np.float64)) and not np.isfinite(values).all():
-                broken.append(name)
-            with np.errstate(over="ignore"):  # named below instead
+            with np.errstate(all="ignore"):  # named below instead
                 target[...] = values.reshape(target.shape)
-            if not np.isfinite(target.astype(np.float32).sum(dtype=np.float64)) and name not in broken:
-                broken.append(f"{name} (overflows {dtype})")
+            fault = fault_of(values, target)
+            if fault is not None:
+                broken.append(f"{name}{fault}")
             advance()
 
         params: dict[str, Any] = {}
@@ -92,9 +91,29 @@ def load_parameters(
     params["blocks"] = blocks
     if broken:
         raise invalid(
-            "all weights finite", ", ".join(broken[:20]), "the checkpoint is damaged; download it again"
+            "all weights finite, and not lost in conversion",
+            ", ".join(broken[:20]),
+            "the checkpoint is damaged, or needs a wider dtype",
         )
     return params, ignored
+
+
+def fault_of(stored: np.ndarray, loaded: np.ndarray) -> str | None:
+    """What is wrong with a tensor as it was stored, or as it was loaded in another dtype; None if nothing."""
+    if not _all_finite(stored):
+        return ""
+    if not _all_finite(loaded):
+        return f" (overflows {loaded.dtype})"
+    if not loaded.any() and stored.any():
+        return f" (vanishes in {loaded.dtype})"
+    return None
+
+
+def _all_finite(values: np.ndarray) -> bool:
+    """Whether all are finite; a sum that is finite says so without an array of booleans."""
+    with np.errstate(all="ignore"):
+        wide = values if values.dtype.itemsize > 2 else values.astype(np.float32)
+        return bool(np.isfinite(wide.sum(dtype=np.float64)) or np.isfinite(wide).all())
 
 
 def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:

@@ -117,6 +117,34 @@ def test_overflow_on_conversion_is_named(folder):
         models.load(folder, dtype="float16")
 
 
+def test_infinities_of_both_signs_are_named_without_a_warning(folder):
+    def change(tensors):
+        tensors["model.norm.weight"][:2] = np.inf, -np.inf
+        tensors["lm_head.weight"][:] = np.float32(3e38)  # whose sum in float32 would be infinite
+
+    _edit_weights(folder, change)
+    text = _refused(folder, InvalidInput)
+    assert "'model.norm.weight'" in text
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1e-60, "float32"), (1e-12, "float16")])
+def test_a_tensor_that_vanishes_on_conversion_is_named(folder, scale, dtype):
+    name = "model.layers.1.mlp.up_proj.weight"
+    _edit_weights(folder, lambda t: t.update({name: t[name].astype(np.float64) * scale}))
+    with pytest.raises(InvalidInput, match=rf"{name} \(vanishes in {dtype}\)"):
+        models.load(folder, dtype=dtype)
+
+
+def test_zeros_and_double_precision_are_no_faults(folder):
+    name = "model.layers.1.mlp.up_proj.weight"
+    wide = jax.config.read("jax_enable_x64")
+    factor = 1e60 if wide else 0.0
+    _edit_weights(folder, lambda t: t.update({name: t[name].astype(np.float64) * factor}))
+    model = models.load(folder, dtype="float64" if wide else "float32")
+    stored = load_file(folder / "model.safetensors")[name]
+    np.testing.assert_array_equal(model.params["blocks"]["up_proj"][1], stored)
+
+
 def test_derived_buffers_and_a_stored_tied_head_are_left_out_and_reported(tmp_path):
     oracle.save(oracle.oracle("llama", {"tie_word_embeddings": True}), tmp_path)
     buffer = "model.layers.0.self_attn.rotary_emb.inv_freq"
@@ -191,6 +219,10 @@ REFUSED = {
     "mlp_bias": ({"mlp_bias": True}, "missing model.layers.0.mlp.gate_proj.bias"),
     "tied": ({"tie_word_embeddings": True}, "where the config ties them"),
     "a billion layers": ({"num_hidden_layers": 10**9}, "a tensor at least for each of 1000000000 layers"),
+    "a billion sliding layers": (
+        {"model_type": "mistral", "sliding_window": 5, "num_hidden_layers": 10**9},
+        "num_hidden_layers <= 1000000",
+    ),
     "quantisation by name": ({"quantization_config": "gptq"}, "pre-quantised with gptq"),
     "no rope_theta": ({"rope_parameters": {"rope_type": "default", "rope_theta": None}}, "rope_theta"),
 }
