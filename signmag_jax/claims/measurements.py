@@ -73,19 +73,7 @@ def measure_all(
     }
     energies = measure.column_energies(model, profile)
     results["leverage.pool_law"] = _pool_law(energies, len(calibration), profile.provenance)
-    found = measure.leverage(
-        model,
-        calibration,
-        evaluation,
-        rates=level.leverage_rates,
-        seeds=level.leverage_seeds,
-        root=subseed(seed, "leverage"),
-        profile=profile,
-        resume=records(resume, "leverage"),
-        source=source,
-    )
-    for rate in found.rates:
-        results[f"leverage.{rate.rate}"] = evidence_of(rate.leverage)
+    results |= _leverage(model, calibration, evaluation, level, seed, resume, profile, source)
     results["all_columns.ratio"] = _all_columns(model, evaluation, level, seed, resume, source)
     return Measured(
         model.report.source["name"],
@@ -93,6 +81,34 @@ def measure_all(
         _alpha_series(profile),
         _column_series(energies),
     )
+
+
+def _leverage(
+    model: models.LanguageModel,
+    calibration: Any,
+    evaluation: Any,
+    level: Level,
+    seed: int,
+    resume: Path | None,
+    profile: measure.Alpha,
+    source: Mapping[str, Any],
+) -> dict[str, Evidence]:
+    """Leverage at every rate; a model with fewer weights than a rate needs has none, and says why."""
+    try:
+        found = measure.leverage(
+            model,
+            calibration,
+            evaluation,
+            rates=level.leverage_rates,
+            seeds=level.leverage_seeds,
+            root=subseed(seed, "leverage"),
+            profile=profile,
+            resume=records(resume, "leverage"),
+            source=source,
+        )
+    except measure.TooFewWeights as error:
+        return {f"leverage.{rate}": Missing("UNRESOLVED", str(error)) for rate in level.leverage_rates}
+    return {f"leverage.{one.rate}": evidence_of(one.leverage) for one in found.rates}
 
 
 def evidence_of(ratio: Ratio) -> Evidence:
@@ -142,23 +158,28 @@ def _all_columns(
 
 
 def _root(share: Estimate, value: float, error: float, layer: int) -> Estimate:
-    """α from α², with the delta-method error."""
+    """α from α², with the delta-method error; a column that is never active has α = 0, exactly."""
     alpha = float(np.sqrt(value))
+    error = error / (2 * alpha) if alpha > 0 else 0.0
     origin = {**share.provenance, "layer": layer, "site": "attention_in"}
-    return Estimate(alpha, error / (2 * alpha), share.n, "1", "√ of the mean of x_j²/‖x‖²", origin)
+    return Estimate(alpha, error, share.n, "1", "√ of the mean of x_j²/‖x‖²", origin)
 
 
 def _pool_law(
     energies: Mapping[str, measure.ColumnEnergy], windows: int, origin: Mapping[str, Any]
-) -> Estimate:
+) -> Evidence:
     """Theory's leverage on the model's own α² and ‖w‖²: every column of every matrix, one pool."""
     alpha, norm, pool = (
         np.concatenate([np.ravel(getattr(energy, name)) for energy in energies.values()])
         for name in ("alpha_squared", "column_norm_squared", "pool")
     )
+    norm = norm / (norm.max() or 1.0)  # only ratios matter, and the square of a square may overflow
+    cost = alpha * norm
+    for where, columns in (("outlier columns", pool), ("other columns", ~pool)):
+        if not cost[columns].sum() > 0:
+            return Missing("UNRESOLVED", f"α²‖w‖² is 0 in all {columns.sum()} {where}")
     value = float(theory.pool_leverage(alpha, norm, pool))
     error = np.concatenate([np.ravel(energy.alpha_error) for energy in energies.values()]) * norm
-    cost = alpha * norm
     inside = np.sum(error[pool] ** 2) / np.sum(cost[pool]) ** 2
     outside = np.sum(error[~pool] ** 2) / np.sum(cost[~pool]) ** 2
     name = "α²‖w‖² law on measured α², whose errors are propagated as independent"
@@ -179,8 +200,9 @@ def _column_series(energies: Mapping[str, measure.ColumnEnergy]) -> dict[str, An
     series = {}
     for site in STREAM_SITES:
         readers = [energies[name] for name in STREAM_READERS[site]]
-        cost = sum(energy.alpha_squared * energy.column_norm_squared for energy in readers)
-        share = np.asarray(cost) / np.mean(cost, axis=1, keepdims=True)
+        cost = np.sum([energy.alpha_squared * energy.column_norm_squared for energy in readers], axis=0)
+        mean = cost.mean(axis=1, keepdims=True)
+        share = cost / np.where(mean > 0, mean, 1.0)  # a layer without weights stays at the bottom
         series[site] = _rounded(np.log10(np.maximum(share, np.finfo(float).tiny)))
     return series
 

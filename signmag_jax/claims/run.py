@@ -13,6 +13,7 @@ from signmag_jax.evidence import MissingResource, invalid, provenance
 from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.together import together
+from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.theory import proof as proofs
 
 from . import depth, foundations, pictures, proposition_1, theorem_3, theorem_4, trained
@@ -145,7 +146,10 @@ def check(
     models.check_dtype(dtype)
     if model != NO_MODEL:
         count = level.calibration_windows + level.windows
-        return models.open_reading(model, text, level.window, count, fetch=fetch)
+        reading = models.open_reading(model, text, level.window, count, fetch=fetch)
+        if reading is not None:
+            check_disjoint(*_divided(level, reading))
+        return reading
     if text is not None:
         raise invalid(f"no --text with --model {NO_MODEL}", text, "nothing reads it: leave one of them out")
     return None
@@ -153,9 +157,12 @@ def check(
 
 def _subject(level: Level, reading: models.Reading, dtype: str) -> Subject:
     """Read the weights and divide the windows."""
-    cut = level.calibration_windows
-    model = reading.checkpoint.load(dtype)
-    return Subject(model, reading.text, reading.windows[:cut], reading.windows[cut:])
+    return Subject(reading.checkpoint.load(dtype), reading.text, *_divided(level, reading))
+
+
+def _divided(level: Level, reading: models.Reading) -> tuple[Any, Any]:
+    """The windows that choose columns and those that are scored."""
+    return reading.windows[: level.calibration_windows], reading.windows[level.calibration_windows :]
 
 
 def _origin(text: models.text.Text) -> dict[str, str]:

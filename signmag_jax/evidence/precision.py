@@ -98,6 +98,22 @@ def at_least_float32(dtype: Any) -> Any:
     return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
 
 
+def unit_of(x: jax.Array, axis: int | tuple[int, ...] | None = None) -> jax.Array:
+    """The power of two just below the largest magnitude along `axis`, which keeps its place; 1 for zeros.
+
+    Dividing by it is exact, and the squares of what is left neither overflow nor vanish, whatever the scale.
+    In at least float32. NaN and infinity stay visible in the quotients.
+    """
+    wide = jnp.abs(x).astype(at_least_float32(x.dtype))
+    largest = jnp.max(wide, axis=axis, keepdims=axis is not None, initial=0.0)
+    _, exponent = jnp.frexp(jnp.where(jnp.isfinite(largest), largest, jnp.ones_like(largest)))
+    # Neither the unit nor its reciprocal may be subnormal: processors flush those to 0.
+    lowest = jnp.finfo(wide.dtype).minexp
+    exponent = jnp.clip(exponent - 1, lowest, -lowest)
+    unit = jnp.ldexp(jnp.ones_like(largest), exponent)
+    return jnp.where(largest > 0, jnp.where(jnp.isfinite(largest), unit, largest), jnp.ones_like(largest))
+
+
 def floating(name: str, value: Any) -> jax.Array:
     """A value as a JAX array of real floating-point numbers; lists and integers take the default precision.
 

@@ -5,6 +5,7 @@ from .all_columns import AllColumns, all_columns, all_columns_cost
 from .comparison import Comparison, RateLeverage
 from .leverage import Leverage, leverage, leverage_cost
 from .loss import nll, perplexity
+from .pools import TooFewWeights
 from .quantization import Alignment, Quantization, quantization
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Leverage",
     "Quantization",
     "RateLeverage",
+    "TooFewWeights",
     "all_columns",
     "all_columns_cost",
     "alpha",

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from signmag_jax.evidence import Estimate, invalid
-from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.precision import at_least_float32, unit_of
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import MATRICES, SITE_OF, SITES, LanguageModel, token_nll
 
@@ -108,8 +108,11 @@ def alpha(
         # (layers, windows, features) in each batch -> (windows, layers, features)
         found = [
             np.concatenate([np.moveaxis(piece[site][i], 1, 0) for piece in pieces]).astype(np.float64)
-            for i in range(3)
+            for i in range(4)
         ]
+        unit = found.pop()
+        with np.errstate(over="ignore"):  # named below instead
+            found[1], found[2] = found[1] * unit**2, found[2] * unit
         _check_finite(found, site)
         share[site] = Estimate.of_samples(found[0], estimator="mean over tokens of x_j²/‖x‖²")
         energy[site] = _ratio_of_means(found[1])
@@ -123,15 +126,23 @@ def alpha(
 def column_energies(
     model: LanguageModel, profile: Alpha, fraction: float = OUTLIER_FRACTION
 ) -> dict[str, ColumnEnergy]:
-    """α_j², ‖W_·j‖² and the outlier pool of each of the seven matrices, for predictions of leverage."""
+    """α_j², ‖W_·j‖² and the outlier pool of each of the seven matrices, for predictions of leverage.
+
+    Raises:
+      InvalidInput: for weights that are not finite, or whose squares are not.
+    """
     pools = {
         site: membership(chosen, profile.magnitude[site].value.shape[1])
         for site, chosen in profile.outliers(fraction).items()
     }
+    norms = {name: _squared_column_norms(model.params["blocks"][name]) for name in MATRICES}
+    broken = [name for name, norm in norms.items() if not np.isfinite(norm).all()]
+    if broken:
+        raise invalid("finite squares of the weights", ", ".join(broken), "check the checkpoint's weights")
     return {
         name: ColumnEnergy(
             profile.token_share[SITE_OF[name]].value,
-            _squared_column_norms(model.params["blocks"][name]),
+            norms[name],
             pools[SITE_OF[name]],
             profile.token_share[SITE_OF[name]].standard_error,
         )
@@ -150,12 +161,16 @@ def membership(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch window"]) -> Any:
+    """By site: mean share, mean square and mean magnitude, the last two in the unit that comes fourth."""
+
     def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
         wide = x.astype(at_least_float32(x.dtype))
-        squares = wide * wide
+        squares = (wide / unit_of(wide, -1)) ** 2
         total = squares.sum(axis=-1, keepdims=True)
-        share = jnp.where(total > 0, squares / jnp.where(total > 0, total, 1.0), 0.0)
-        return share.mean(axis=1), squares.mean(axis=1), jnp.abs(wide).mean(axis=1)
+        share = jnp.where(total > 0, squares / jnp.where(total > 0, total, jnp.ones_like(total)), 0.0)
+        unit = unit_of(wide, (1, 2))
+        scaled = wide / unit
+        return share.mean(axis=1), (scaled * scaled).mean(axis=1), jnp.abs(scaled).mean(axis=1), unit[:, 0]
 
     return token_nll(config, params, tokens, observe=look)[1]
 
@@ -187,8 +202,8 @@ def _largest(
     magnitude: Float[np.ndarray, "layers features"], fraction: float
 ) -> Int[np.ndarray, "layers chosen"]:
     features = magnitude.shape[1]
-    count = max(1, round(fraction * features))
-    if not 0 < fraction < 1 or count >= features:
+    count = max(1, round(fraction * features)) if 0 < fraction < 1 else features
+    if count >= features:
         raise invalid("0 < outlier fraction < 1, with columns left over", fraction, "pass a part like 0.05")
     order = np.argsort(-magnitude, axis=1, kind="stable")
     return np.sort(order[:, :count], axis=1)
@@ -213,4 +228,5 @@ def _profile(share: Estimate) -> dict[str, Any]:
 def _squared_column_norms(
     stacked: Float[Any, "layers outputs inputs"],
 ) -> Float[np.ndarray, "layers inputs"]:
-    return np.stack([(np.asarray(weight, np.float64) ** 2).sum(axis=0) for weight in stacked])
+    with np.errstate(over="ignore"):  # named by the caller
+        return np.stack([(np.asarray(weight, np.float64) ** 2).sum(axis=0) for weight in stacked])

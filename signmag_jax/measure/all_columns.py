@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import invalid, keys
-from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.precision import unit_of
 from signmag_jax.models import LanguageModel, Transform, window_nll
 from signmag_jax.perturb import MagnitudeShift
 
@@ -135,13 +135,16 @@ def shift_transform(
         if name not in places:
             return weight
         rows, columns = (place[layer] for place in places[name])
-        wide = weight.astype(at_least_float32(weight.dtype))
+        # At unit scale, where the squares of tiny or huge weights exist; a power of two changes no bit.
+        unit = unit_of(weight)
+        wide = weight.astype(unit.dtype) / unit
         total = jnp.sum(wide**2)
         flipped = jnp.sum(wide.at[rows, columns].get(mode="fill", fill_value=0.0) ** 2)
         if invertible:
             flipped = jnp.where(plan.inverted[layer], total - flipped, flipped)
         size = 2 * jnp.sqrt(flipped / jnp.where(total > 0, total, jnp.ones_like(total)))
-        return MagnitudeShift(size).apply(plan.key, weight)
+        shifted = MagnitudeShift(size).apply(plan.key, wide.astype(weight.dtype))
+        return (shifted.astype(unit.dtype) * unit).astype(weight.dtype)
 
     return transform
 

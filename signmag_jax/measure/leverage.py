@@ -18,7 +18,7 @@ from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
 from .comparison import RateLeverage
 from .flips import Plan, flipped_nll, no_flips, plan
 from .inputs import Windows
-from .pools import OUTLIER, REST, Pools, capacities, is_inverted
+from .pools import OUTLIER, REST, Pools, TooFewWeights, capacities, is_inverted
 
 RATES = (0.001, 0.005, 0.05)
 ARMS = (OUTLIER, REST)
@@ -202,16 +202,14 @@ def _columns(
 def _flips(rate: float, pools: Pools) -> int:
     flips, rest = round(rate * pools.size(OUTLIER)), pools.size(REST)
     if flips < 1:
-        raise invalid(
-            "rate × outlier pool >= 1 flip",
-            f"{rate} × {pools.size(OUTLIER)}",
-            "raise the rate or widen the pool",
+        raise TooFewWeights(
+            f"`rate × outlier pool >= 1 flip` is required, received {rate} × {pools.size(OUTLIER)}: "
+            "raise the rate or widen the pool"
         )
     if flips > rest:
-        raise invalid(
-            "as many weights outside the outlier pool as flips",
-            (flips, rest),
-            "lower the rate or the fraction",
+        raise TooFewWeights(
+            f"`as many weights outside the outlier pool as flips` is required, received {flips} flips and "
+            f"{rest} weights: lower the rate or the fraction"
         )
     return flips
 

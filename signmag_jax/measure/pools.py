@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from signmag_jax.evidence import invalid
+from signmag_jax.evidence import InvalidInput, invalid
 from signmag_jax.models import SITE_OF, SITES, LanguageModel
 
 from .activations import Columns, membership
@@ -20,6 +20,10 @@ Slots = tuple[tuple[str, int], ...]
 
 FEWEST_SLOTS = 512
 """Low rates share one program: to compile another would take longer than to look at empty slots."""
+
+
+class TooFewWeights(InvalidInput):
+    """A pool that cannot hold the flips of a rate."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, bootstrap, invalid, keys
-from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig, token_nll
 from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
@@ -174,14 +174,19 @@ def quantization(
 
 
 def cosine_squared(a: Float[Array, "... n"], b: Float[Array, "... n"]) -> Float[Array, ...]:
-    """(a·b)²/(‖a‖²‖b‖²) along the last axis, in at least float32; 0 where a vector is zero."""
-    wide = at_least_float32(a.dtype)
-    a, b = a.astype(wide), b.astype(wide)
+    """(a·b)²/(‖a‖²‖b‖²) along the last axis, in at least float32, at any scale; 0 where a vector is zero."""
+    a, b = _at_unit_scale(a, -1), _at_unit_scale(b, -1)
     size = jnp.sum(a * a, axis=-1) * jnp.sum(b * b, axis=-1)
     inner = jnp.sum(a * b, axis=-1)
     # NaN is not zero: it must stay visible.
     safe = jnp.where(size == 0, jnp.ones_like(size), size)
     return jnp.where(size == 0, jnp.zeros_like(size), inner**2 / safe)
+
+
+def _at_unit_scale(x: Float[Array, "*shape"], axis: int | None = None) -> Float[Array, "*shape"]:
+    """`x` divided by a power of two, along `axis` or as a whole: cos² stays, and becomes computable."""
+    unit = unit_of(x, axis)
+    return x.astype(unit.dtype) / unit.reshape(unit.shape or (1,) * x.ndim)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -192,6 +197,7 @@ def _weights(
 
     def one(piece: tuple[Array, Array]) -> Any:
         layer, weight = piece
+        weight = _at_unit_scale(weight).astype(weight.dtype)
         x = jax.random.normal(keys.fold(key, layer), (count, weight.shape[1]), weight.dtype)
         clean, found = _apply(x, weight), {}
         for name, quantizer in QUANTIZERS.items():
@@ -238,10 +244,12 @@ def _outputs(
 
     def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
         x, found = x[:, stride // 2 :: stride], {}
+        x = _at_unit_scale(x, -1).astype(x.dtype)
         for name in names:
             if SITE_OF[name] != site:
                 continue
             weight = params["blocks"][name][layer]
+            weight = _at_unit_scale(weight).astype(weight.dtype)
             clean, found[name] = _apply(x, weight), {}
             for label, quantizer in QUANTIZERS.items():
                 coarse = _apply(x, quantizer.apply(jax.random.key(0), weight))
