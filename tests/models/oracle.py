@@ -9,6 +9,9 @@ import tokenizers
 import torch
 import transformers
 
+# Workers share the cores; threads of PyTorch that wait for one another cost more than they gain.
+torch.set_num_threads(1)
+
 SIZES = {
     "vocab_size": 97,
     "hidden_size": 32,
@@ -40,11 +43,16 @@ CASES = {
     "llama-head-dim": ("llama", {"head_dim": 12}),
     "llama-linear": ("llama", {"rope_parameters": LINEAR}),
     "llama-llama3": ("llama", {"rope_parameters": LLAMA3}),
+    "llama-one-layer": ("llama", {"num_hidden_layers": 1}),
     "mistral": ("mistral", {"sliding_window": None}),
     "mistral-sliding": ("mistral", {"sliding_window": 7}),
+    "mistral-head-dim": ("mistral", {"head_dim": 6, "sliding_window": 64, "num_key_value_heads": 1}),
     "qwen2": ("qwen2", {"tie_word_embeddings": True}),
+    "qwen2-untied": ("qwen2", {"num_key_value_heads": 4, "rope_parameters": LLAMA3}),
     "qwen2-sliding": ("qwen2", {"use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1}),
     "qwen3": ("qwen3", {"head_dim": 16}),
+    "qwen3-biases": ("qwen3", {"head_dim": 8, "attention_bias": True, "tie_word_embeddings": True}),
+    "qwen3-sliding": ("qwen3", {"use_sliding_window": True, "sliding_window": 5, "rope_parameters": LINEAR}),
 }
 _CLASSES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 
@@ -112,6 +120,14 @@ def read(model: torch.nn.Module, tokens: np.ndarray) -> Reading:
     return Reading(
         torch.stack(streams).numpy(), final.numpy(), logits.numpy(), nll.numpy().reshape(ids.shape[0], -1)
     )
+
+
+def gradients(model: torch.nn.Module, tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """Gradient of the oracle's mean NLL with respect to every parameter, by name."""
+    ids = torch.from_numpy(np.asarray(tokens, np.int64))
+    model.zero_grad()
+    model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    return {name: value.grad.numpy() for name, value in model.named_parameters()}
 
 
 def relative(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from signmag_jax.models.attention import causal_attention
 
@@ -22,7 +23,7 @@ def _definition(q, k, v, window):
     return out.reshape(batch, tokens, heads * width)
 
 
-_attention = jax.jit(causal_attention, static_argnums=(4, 5))
+_attention = quick.jit(causal_attention, static_argnums=(4, 5))
 
 
 def _random(tokens, heads=6, kv_heads=2, width=4):
@@ -69,6 +70,6 @@ def test_gradient_equals_that_of_plain_softmax():
     def chunked(q, k, v):
         return jnp.sum(jnp.sin(causal_attention(q, k, v, chunk=4, spans=2)))
 
-    ours, expected = (jax.jit(jax.grad(f, (0, 1, 2)))(q, k, v) for f in (chunked, plain))
+    ours, expected = (quick.jit(jax.grad(f, (0, 1, 2)))(q, k, v) for f in (chunked, plain))
     for mine, theirs in zip(ours, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=2e-5)

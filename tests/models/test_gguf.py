@@ -1,11 +1,11 @@
 """GGUF files written here by llama.cpp's conventions, against the PyTorch model they were made from."""
 
 import gguf
-import jax
 import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+import quick
 import torch
 
 from signmag_jax import models
@@ -103,7 +103,7 @@ def test_logits_equal_the_model_that_was_written(tmp_path, family, stored):
     kept = write(tmp_path / "m.gguf", theirs, stored)
     theirs.load_state_dict(theirs.state_dict() | kept)
     ours = models.load(tmp_path / "m.gguf")
-    logits = jax.jit(models.logits, static_argnums=0)(ours.config, ours.params, jnp.asarray(TOKENS))
+    logits = quick.jit(models.logits, static_argnums=0)(ours.config, ours.params, jnp.asarray(TOKENS))
     assert oracle.relative(logits, oracle.read(theirs, TOKENS).logits) < 1e-5
     assert ours.report.dtypes[stored] >= 23
     assert ours.config.qkv_bias == (family == "qwen2")

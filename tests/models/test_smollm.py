@@ -5,6 +5,7 @@ import itertools
 import random
 import re
 
+import decoder
 import gguf
 import jax
 import jax.numpy as jnp
@@ -29,14 +30,18 @@ TEXTS = {name: value for name, value in globals().items() if name.isupper() and 
 
 
 @pytest.fixture(scope="module")
-def metadata():
-    fields = gguf.GGUFReader(embedded().path).fields
-    return {key: fields[f"tokenizer.ggml.{key}"].contents() for key in ("tokens", "merges", "token_type")}
+def file():
+    return gguf.GGUFReader(embedded().path)
 
 
 @pytest.fixture(scope="module")
-def theirs(smollm):
-    """`LlamaForCausalLM` with the file's weights, its rows put in order by a rule written here."""
+def metadata(file):
+    return {key: file.fields[f"tokenizer.ggml.{key}"].contents() for key in ("tokens", "merges", "token_type")}
+
+
+@pytest.fixture(scope="module")
+def theirs(smollm, file):
+    """`LlamaForCausalLM` with the file's weights, unpacked and put in order by rules written here."""
     c = smollm.config
     config = transformers.LlamaConfig(
         vocab_size=c.vocabulary,
@@ -50,17 +55,21 @@ def theirs(smollm):
         max_position_embeddings=8192,
         tie_word_embeddings=True,
     )
-    model = transformers.LlamaForCausalLM(config).eval()
+    with torch.device("meta"):  # nothing is drawn that would be overwritten
+        model = transformers.LlamaForCausalLM(config).eval()
+    model.model.rotary_emb = type(model.model.rotary_emb)(config)
     state = {}
-    for tensor in gguf.GGUFReader(embedded().path).tensors:
-        values = torch.from_numpy(gguf.quants.dequantize(np.asarray(tensor.data), tensor.tensor_type).copy())
+    for tensor in file.tensors:
+        shape = tuple(int(size) for size in reversed(tensor.shape))
+        values = torch.from_numpy(decoder.decode(tensor.tensor_type.name, tensor.data.tobytes(), shape))
         name = _hub_name(tensor.name)
         if "q_proj" in name or "k_proj" in name:
             order = [64 * (row // 64) + 2 * (row % 32) + (row % 64) // 32 for row in range(values.shape[0])]
             values = values[order]
         state[name] = values
     state["lm_head.weight"] = state["model.embed_tokens.weight"]
-    model.load_state_dict(state)
+    model.load_state_dict(state, assign=True)
+    model.tie_weights()
     return model
 
 
