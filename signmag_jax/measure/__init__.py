@@ -5,6 +5,7 @@ from .all_columns import AllColumns, all_columns, all_columns_cost
 from .comparison import Comparison, RateLeverage
 from .leverage import Leverage, leverage, leverage_cost
 from .loss import nll, perplexity
+from .metrics import Metrics, metrics, metrics_cost
 from .pools import TooFewWeights
 from .quantization import Alignment, Quantization, quantization
 
@@ -15,6 +16,7 @@ __all__ = [
     "ColumnEnergy",
     "Comparison",
     "Leverage",
+    "Metrics",
     "Quantization",
     "RateLeverage",
     "TooFewWeights",
@@ -24,6 +26,8 @@ __all__ = [
     "column_energies",
     "leverage",
     "leverage_cost",
+    "metrics",
+    "metrics_cost",
     "nll",
     "perplexity",
     "quantization",
