@@ -7,12 +7,20 @@ from .column_flips import ColumnFlips, column_flips, column_flips_cost
 from .column_sample import ColumnSample
 from .comparison import Comparison, RateLeverage
 from .flip_energies import FlipEnergies, flip_energies, flip_energies_cost
+from .granularity import quantized
 from .leverage import Leverage, leverage, leverage_cost
 from .loss import nll, perplexity
 from .metrics import Metrics, metrics, metrics_cost
 from .outlier_flips import OutlierFlips, outlier_flips, outlier_flips_cost
 from .pools import TooFewWeights
+from .protection import Protection, protection
 from .quantization import Alignment, Quantization, quantization
+from .quantization_report import (
+    QuantizationReport,
+    QuantizedMatrix,
+    quantization_report,
+    quantization_report_cost,
+)
 from .trained_chain import TrainedChain, trained_chain
 
 __all__ = [
@@ -28,7 +36,10 @@ __all__ = [
     "Leverage",
     "Metrics",
     "OutlierFlips",
+    "Protection",
     "Quantization",
+    "QuantizationReport",
+    "QuantizedMatrix",
     "RateLeverage",
     "TooFewWeights",
     "TrainedChain",
@@ -49,6 +60,10 @@ __all__ = [
     "outlier_flips",
     "outlier_flips_cost",
     "perplexity",
+    "protection",
     "quantization",
+    "quantization_report",
+    "quantization_report_cost",
+    "quantized",
     "trained_chain",
 ]
