@@ -194,7 +194,7 @@ def quantization_report(
         finite.
     """
     chosen = inputs.selected(model.config, layers, matrices)
-    options = _options(quantizers, scales)
+    options = checked_options(quantizers, scales)
     tokens = inputs.checked_windows(model, tokens, "evaluation", inputs.MINIMUM_WINDOWS)
     batch = checked_batch(batch, len(tokens))
     places = [(layer, name) for layer in chosen[0] for name in chosen[1]]
@@ -220,7 +220,12 @@ def quantization_report(
     return QuantizationReport(tuple(entries), floor, origin)
 
 
-def _options(quantizers: Sequence[str] | None, scales: Sequence[Scale]) -> tuple[Option, ...]:
+def checked_options(quantizers: Sequence[str] | None, scales: Sequence[Scale]) -> tuple[Option, ...]:
+    """Every quantiser with every scale.
+
+    Raises:
+      InvalidInput: for one that does not exist, or one named twice.
+    """
     labels = tuple(QUANTIZERS) if quantizers is None else tuple(quantizers)
     strange = [label for label in labels if label not in QUANTIZERS]
     if strange or not labels or len(set(labels)) < len(labels):
