@@ -6,29 +6,51 @@ from typing import Annotated, Any
 
 import typer
 
+from .experiments import tables
 from .measurements import Verb, verbs
 from .options import (
     Device,
     DryRun,
     Json,
+    Mask,
     Model,
+    Parquet,
     Plot,
     Quiet,
     Resume,
     Seed,
     Text,
+    check_file,
     check_plot,
+    filled,
     flags,
     prepare,
     remark,
     several,
     show,
 )
+from .parquet import check_parquet, write_parquet
 from .request import Request
 
 LIST = "Comma-separated"
 DEFAULT_CALIBRATION = 8
-PARTICULAR = ("calibration", "rates", "seeds", "layers", "matrices", "resume")
+NAMES = (
+    "nll, alpha, quantization, leverage, all-columns, metrics, outlier-flips, column-flips, flip-energies, "
+    "trained-chain or quantization-report."
+)
+PARTICULAR = (
+    "calibration",
+    "rates",
+    "seeds",
+    "layers",
+    "matrices",
+    "resume",
+    "columns",
+    "quantizers",
+    "scales",
+    "perturbation",
+    "mask",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +59,7 @@ def register(app: typer.Typer) -> None:
 
 
 def measure(
-    name: Annotated[str, typer.Argument(help="nll, alpha, quantization, leverage or all-columns.")],
+    name: Annotated[str, typer.Argument(help=NAMES)],
     model: Model = None,
     text: Text = None,
     window: Annotated[int, typer.Option("--window", help="Tokens of a window.")] = 512,
@@ -52,6 +74,19 @@ def measure(
     seeds: Annotated[str | None, typer.Option("--seeds", help="Draws: one number, or one per rate.")] = None,
     layers: Annotated[str | None, typer.Option("--layers", help=f"{LIST}: 0,1,29. Default: all.")] = None,
     matrices: Annotated[str | None, typer.Option("--matrices", help=f"{LIST}: q_proj,down_proj.")] = None,
+    columns: Annotated[int | None, typer.Option("--columns", help="Columns sampled of a matrix.")] = None,
+    quantizers: Annotated[
+        str | None, typer.Option("--quantizers", help=f"{LIST}: sign,ternary,bitnet. Default: all.")
+    ] = None,
+    scales: Annotated[
+        str | None,
+        typer.Option("--scales", help=f"{LIST}: tensor,row,32,64,128. What shares one scale; tensor."),
+    ] = None,
+    perturbation: Annotated[
+        str | None, typer.Option("--perturbation", parser=filled, help="flip:0.01, sign, ternary, ...")
+    ] = None,
+    mask: Mask = None,
+    parquet: Parquet = None,
     dtype: Annotated[str, typer.Option("--dtype", help="Precision of the weights.")] = "float32",
     device: Device = "auto",
     dry_run: DryRun = False,
@@ -83,11 +118,22 @@ def measure(
         dtype,
         seed,
         resume,
+        columns,
+        several("--quantizers", quantizers),
+        several("--scales", scales),
+        perturbation,
+        mask,
     )
     request.check(verb.fewest)
+    if verb.check is not None:
+        verb.check(request)
     if plot is not None and verb.plot is None:
         raise typer.BadParameter(f"{name} has no picture: leave --plot out")
     check_plot(plot)
+    check_file("--mask", mask)
+    if parquet is not None and name not in tables():
+        raise typer.BadParameter(f"{name} has no table: leave --parquet out")
+    check_parquet(parquet)
     if dry_run:
         request.open(fetch=False)
         return show(_cost(verb.cost(request)), json)
@@ -95,6 +141,9 @@ def measure(
     if plot is not None and verb.plot is not None:
         verb.plot(found, plot)
         remark(f"Written: {plot}", quiet=quiet)
+    if parquet is not None:
+        write_parquet(tables()[name](found), parquet)
+        remark(f"Written: {parquet}", quiet=quiet)
     return show(found.to_json() if json else verb.summary(found), json)
 
 

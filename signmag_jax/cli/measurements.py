@@ -23,6 +23,7 @@ class Verb:
       fewest: windows that it takes at least.
       rates: its flip rates where none are asked for; nothing where it has none.
       plot: draws the result, where there is a picture.
+      check: refuses options, before anything is opened.
     """
 
     run: Callable[[Request], Any]
@@ -32,6 +33,7 @@ class Verb:
     fewest: int = 1
     rates: tuple[float, ...] = ()
     plot: Callable[[Any, Path], None] | None = None
+    check: Callable[[Request], None] | None = None
 
 
 def written(estimate: Any) -> str:
@@ -40,6 +42,11 @@ def written(estimate: Any) -> str:
 
     number = with_error(estimate.value, estimate.standard_error)
     return f"{number} {estimate.unit} (n = {estimate.n}; {estimate.estimator})"
+
+
+def calibration_passes(request: Request) -> float:
+    """Forward passes of 2,048 tokens that choosing the columns takes."""
+    return (request.calibration or 0) * request.window / 2048
 
 
 def _nll(request: Request) -> Any:
@@ -123,7 +130,7 @@ def _leverage_cost(request: Request) -> float:
     from signmag_jax import measure
 
     scored = measure.leverage_cost(request.windows, request.window, request.rates, request.seeds)
-    return scored + (request.calibration or 0) * request.window / 2048
+    return scored + calibration_passes(request)
 
 
 def _quantization(request: Request) -> Any:
@@ -177,6 +184,8 @@ def verbs() -> dict[str, Verb]:
     from signmag_jax.measure.all_columns import RATES as ALL_COLUMNS_RATES
     from signmag_jax.measure.leverage import RATES
 
+    from . import experiments
+
     spread, ratios = inputs.FEWEST_CALIBRATION, inputs.MINIMUM_WINDOWS
     draws = ("rates", "seeds", "layers", "matrices", "resume")
     return {
@@ -191,4 +200,5 @@ def verbs() -> dict[str, Verb]:
         "all-columns": Verb(
             _all_columns, _all_columns_summary, _all_columns_cost, draws, ratios, ALL_COLUMNS_RATES
         ),
+        **experiments.verbs(),
     }

@@ -53,6 +53,18 @@ Plot = Annotated[
         "--plot", parser=place, metavar="FILE", help="Write a picture to this file (.svg, .png or .pdf)."
     ),
 ]
+Parquet = Annotated[
+    Path | None,
+    typer.Option(
+        "--parquet", parser=place, metavar="FILE", help="Write a table to this file (needs pyarrow)."
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask", parser=place, metavar="FILE", help="Write the columns and weights to protect, as JSON."
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -132,13 +144,21 @@ def check_plot(path: Path | None) -> None:
     """Refuse a picture that could not be written, before anything is computed for it."""
     if path is None:
         return
-    from signmag_jax.evidence.files import check_folder
     from signmag_jax.report.figures import check_format
 
     check_format(path)
+    check_file("--plot", path)
+
+
+def check_file(option: str, path: Path | None) -> None:
+    """Refuse a file that could not be written, before anything is computed for it."""
+    if path is None:
+        return
+    from signmag_jax.evidence.files import check_folder
+
     if path.is_dir():
-        raise typer.BadParameter(f"--plot {str(path)!r} is a folder: give a file")
-    check_folder(path.parent, "--plot")
+        raise typer.BadParameter(f"{option} {str(path)!r} is a folder: give a file")
+    check_folder(path.parent, option)
 
 
 def check_resume(folder: Path | None) -> None:

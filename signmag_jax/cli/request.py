@@ -24,6 +24,10 @@ class Request:
       dtype: of the weights.
       seed: root seed.
       resume: folder of records.
+      columns: sampled columns of a matrix; None for the measurement's own.
+      quantizers, scales: of a quantisation report; None for its own.
+      perturbation: as typed; None for the measurement's own.
+      mask: file for the columns and weights to protect.
     """
 
     model: str | None
@@ -38,6 +42,11 @@ class Request:
     dtype: str
     seed: int
     resume: Path | None
+    columns: int | None = None
+    quantizers: tuple[str, ...] | None = None
+    scales: tuple[str, ...] | None = None
+    perturbation: str | None = None
+    mask: Path | None = None
 
     def check(self, fewest: int) -> None:
         """Refuse whatever can be judged without model and text; at least `fewest` windows are scored.
@@ -48,6 +57,7 @@ class Request:
         from signmag_jax import models
         from signmag_jax.evidence import invalid
         from signmag_jax.measure import inputs
+        from signmag_jax.measure.association import FEWEST
         from signmag_jax.measure.leverage import draws_per_rate
 
         if self.window < 2:
@@ -65,6 +75,8 @@ class Request:
             # Which layers the model has is known only when its config is read.
             raise invalid("distinct layers >= 0", layers, "name layers of the model, from 0")
         inputs.check_matrices(self.matrices)
+        if self.columns is not None and self.columns < FEWEST:
+            raise invalid(f"--columns >= {FEWEST}", self.columns, "fewer have no ranks to speak of")
         models.check_dtype(self.dtype)
         check_resume(self.resume)
 

@@ -1,0 +1,108 @@
+"""How well a predictor ranks and scales a table of damages, with intervals and without leaving any out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid
+
+FEWEST = 5
+"""Items below which ranks say nothing."""
+REPLICATES = 2000
+
+Items = Float[np.ndarray, " items"]
+Table = Float[np.ndarray, "items windows"]
+
+
+@dataclass(frozen=True)
+class Association:
+    """What a predictor says about damages.
+
+    Args:
+      rank_correlation: Spearman's, over all items; items and windows are resampled.
+      slope: of log damage against log predictor over all items, by least squares; None where a logarithm
+        does not exist.
+      reason: why there is no slope.
+    """
+
+    rank_correlation: ConfidenceInterval
+    slope: ConfidenceInterval | None
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "rank_correlation": self.rank_correlation.to_json(),
+            "log_log_slope": None if self.slope is None else self.slope.to_json(),
+            "reason": self.reason,
+        }
+
+
+def associate(
+    predictor: Items, damage: Table, *, seed: int = 0, provenance: Mapping[str, Any] | None = None
+) -> Association:
+    """Rank correlation and log-log slope of mean damages against a predictor.
+
+    Args:
+      predictor: one number an item, positive.
+      damage: of each item (row) and window; none is left out, whatever its sign.
+      seed: of the resampling.
+      provenance: carried into the estimates.
+
+    Raises:
+      InvalidInput: for fewer than 5 items, a predictor that is not positive, or values that are not finite.
+    """
+    predictor, damage = np.asarray(predictor, np.float64), bootstrap.checked(damage)
+    if len(predictor) < FEWEST or not (predictor > 0).all() or not np.isfinite(predictor).all():
+        raise invalid(f"at least {FEWEST} items with a positive predictor", predictor, "sample more columns")
+    rng = np.random.default_rng(seed)
+    means = damage.mean(axis=1)
+    items = rng.integers(0, len(predictor), (REPLICATES, len(predictor)))
+    weights = bootstrap.resample(rng, damage.shape[1], REPLICATES)
+    resampled = np.take_along_axis(weights @ damage.T, items, axis=1)
+    ranked = _correlation(stats.rankdata(predictor[items], axis=1), stats.rankdata(resampled, axis=1))
+    rank = float(_correlation(stats.rankdata(predictor)[None], stats.rankdata(means)[None])[0])
+    name = f"Spearman's rank correlation over {len(predictor)} items"
+    found = _interval(rank, ranked, len(predictor), name, provenance)
+    if (means <= 0).any():
+        reason = f"{int((means <= 0).sum())} of {len(means)} damages are not positive: a logarithm drops them"
+        return Association(found, None, reason)
+    x, positive = np.log(predictor), (resampled > 0).all(axis=1)
+    slopes = _slope(x[items], np.log(np.where(resampled > 0, resampled, 1.0)))[positive]
+    if positive.mean() < bootstrap.LEVEL:
+        return Association(found, None, "damages are not positive in more than 5% of the resamples")
+    slope = float(_slope(x[None], np.log(means)[None])[0])
+    name = f"least-squares slope of logarithms over {len(predictor)} items"
+    return Association(found, _interval(slope, slopes, len(predictor), name, provenance), "")
+
+
+def _correlation(a: Float[np.ndarray, "some items"], b: Float[np.ndarray, "some items"]) -> Any:
+    """Pearson's, by row; 0 where a row is constant."""
+    a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))
+    size = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    return np.divide((a * b).sum(axis=1), size, out=np.zeros(len(a)), where=size > 0)
+
+
+def _slope(x: Float[np.ndarray, "some items"], y: Float[np.ndarray, "some items"]) -> Any:
+    x = x - x.mean(axis=1, keepdims=True)
+    size = (x * x).sum(axis=1)
+    return np.divide((x * y).sum(axis=1), size, out=np.zeros(len(x)), where=size > 0)
+
+
+def _interval(
+    value: float,
+    replicates: Float[np.ndarray, " some"],
+    count: int,
+    name: str,
+    provenance: Mapping[str, Any] | None,
+) -> ConfidenceInterval:
+    tail = (1 - bootstrap.LEVEL) / 2
+    low, high = np.quantile(replicates, [tail, 1 - tail])
+    estimate = Estimate(value, replicates.std(), count, "1", name, provenance or {})
+    return ConfidenceInterval(estimate, float(low), float(high), bootstrap.LEVEL)

@@ -1,0 +1,163 @@
+"""Whole-column flips, one column at a time: what each costs, against α²‖w‖²."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from signmag_jax.evidence import ConfidenceInterval, bootstrap
+from signmag_jax.models import LanguageModel, ModelConfig, token_nll
+
+from . import inputs, sweep
+from .activations import alpha
+from .association import Association, associate
+from .column_sample import COLUMNS, ColumnSample, check_place, sampled
+from .inputs import Windows
+from .leverage import checked_batch
+
+NOWHERE = -1
+"""A layer that no model has: nothing is flipped."""
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnFlips:
+    """Result of `column_flips`.
+
+    Args:
+      sample: the columns, their α² and ‖w‖².
+      damage: mean ΔNLL of flipping each column, nats per token, with its interval over windows.
+      association: of the damages with α²‖w‖², all columns kept.
+      by_alpha: the same with α² alone.
+      noise_floor: as in `Leverage`.
+      samples: ΔNLL of each column and window.
+      provenance: model, texts, versions, device.
+    """
+
+    sample: ColumnSample
+    damage: tuple[ConfidenceInterval, ...]
+    association: Association
+    by_alpha: Association
+    noise_floor: float
+    samples: Float[np.ndarray, "columns windows"]
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object, with every sample."""
+        return {
+            **self.sample.to_json(),
+            "damage": [found.to_json() for found in self.damage],
+            "alpha_squared_norm_squared": self.association.to_json(),
+            "alpha_squared_alone": self.by_alpha.to_json(),
+            "noise_floor": self.noise_floor,
+            "samples": self.samples.tolist(),
+            "provenance": dict(self.provenance),
+        }
+
+
+def column_flips_cost(windows: int, window: int, columns: int = COLUMNS) -> float:
+    """Cost of the evaluations of `column_flips` in forward passes of 2,048 tokens."""
+    return sweep.passes(2 + columns, windows, window)
+
+
+def column_flips(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    *,
+    layer: int | None = None,
+    matrix: str = "q_proj",
+    columns: int = COLUMNS,
+    batch: int | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> ColumnFlips:
+    """Flip every sign of one column, column by column, and compare the damage with α_j²‖W_·j‖².
+
+    Columns whose flip lowers the loss are kept: to drop them would flatter the correlation.
+
+    Args:
+      model: from `models.load`.
+      calibration: windows that measure α² and choose the columns (at least 2).
+      evaluation: other windows that score the damage (at least 8).
+      layer: by default the middle one.
+      matrix: one of `models.MATRICES`.
+      columns: how many, evenly spaced in log α²; at least 5.
+      batch, resume, source: as in `leverage`.
+
+    Raises:
+      InvalidInput: for too few or overlapping windows, a layer, matrix or number of columns that does not
+        exist, or a loss that is not finite.
+
+    Source: arXiv:2605.18933, experiment G.
+    """
+    layer, matrix = check_place(model, layer, matrix)
+    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
+    inputs.check_disjoint(calibration, evaluation)
+    batch = checked_batch(batch, len(evaluation))
+    sample = sampled(model, alpha(model, calibration), layer, matrix, columns)
+    configuration = {
+        "experiment": "column flips",
+        "calibration_sha256": inputs.sha256_of_tokens(calibration),
+        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        "layer": layer,
+        "matrix": matrix,
+        "columns": sample.columns.tolist(),
+        "batch": batch,
+    }
+    run = functools.partial(_evaluate, model, evaluation, matrix, batch)
+    tasks = [functools.partial(run, None, 0), functools.partial(run, NOWHERE, 0)]
+    tasks += [functools.partial(run, layer, int(column)) for column in sample.columns]
+    rows = np.stack(sweep.run("column flips", tasks, sweep.records_of(resume, model, configuration)))
+    inputs.check_finite(rows[:2].T)
+    inputs.check_finite(rows[2:].T, "the loss with a flipped column")
+    samples = rows[2:] - rows[0]
+    origin = inputs.provenance_of(
+        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
+    )
+    return ColumnFlips(
+        sample,
+        tuple(bootstrap.mean(row[None], unit="nat/token") for row in samples),
+        associate(sample.predictor, samples),
+        associate(sample.alpha_squared, samples),
+        float(np.abs(rows[1] - rows[0]).max()),
+        samples,
+        origin,
+    )
+
+
+def _evaluate(
+    model: LanguageModel, evaluation: Windows, matrix: str, batch: int, layer: int | None, column: int
+) -> sweep.Row:
+    place = None if layer is None else (jnp.asarray(layer, jnp.int32), jnp.asarray(column, jnp.int32))
+    rows = []
+    for start in range(0, len(evaluation), batch):
+        piece = jnp.asarray(evaluation[start : start + batch])
+        found = _token_nll(model.config, matrix, model.params, piece, place)
+        rows.append(np.asarray(found, np.float64).mean(axis=1))
+    return np.concatenate(rows)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _token_nll(
+    config: ModelConfig,
+    matrix: str,
+    params: dict[str, Any],
+    tokens: Int[Array, "batch window"],
+    place: tuple[Int[Array, ""], Int[Array, ""]] | None,
+) -> Float[Array, "batch predicted"]:
+    def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        if place is None or name != matrix:
+            return weight
+        sign = jnp.where(layer == place[0], -1.0, 1.0).astype(weight.dtype)
+        return weight.at[:, place[1]].multiply(sign)
+
+    return token_nll(config, params, tokens, transform)

@@ -1,0 +1,213 @@
+"""What flipping some signs of one column adds to a layer's outputs: real flips, real activations."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from signmag_jax.evidence import Estimate, keys
+from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.progress import progress
+from signmag_jax.models import LanguageModel, ModelConfig
+
+from . import inputs, sweep
+from .activations import alpha
+from .association import Association, associate
+from .column_sample import COLUMNS, ColumnSample, check_place, sampled
+from .draw import subset
+from .inputs import Windows
+from .layer import LayerStates, entering, layer_states
+from .metrics import check_draws
+from .outlier_flips import check_rate
+
+LEVELS = ("output", "stream", "normalised")
+RATE = 0.1
+SEEDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class FlipEnergies:
+    """Result of `flip_energies`; estimates of shape (columns,), errors over windows.
+
+    Args:
+      sample: the columns, their α² and ‖w‖².
+      flips: signs flipped in a column, exactly.
+      energy: by level, energy of the change over that of the clean signal: "output", E‖δ Wx‖²/E‖Wx‖²;
+        "stream", the residual stream before the next normalisation, E[‖δy‖²/‖y‖²]; "normalised", after it.
+      association: by level, of the energies with α²‖w‖².
+      samples: by level, energies of each column, seed and window.
+      provenance: model, texts, seeds, versions, device.
+    """
+
+    sample: ColumnSample
+    flips: int
+    energy: dict[str, Estimate]
+    association: dict[str, Association]
+    samples: dict[str, Float[np.ndarray, "columns seeds windows"]]
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object, with every sample."""
+        return {
+            **self.sample.to_json(),
+            "flips": self.flips,
+            "energy": {level: found.to_json() for level, found in self.energy.items()},
+            "association": {level: found.to_json() for level, found in self.association.items()},
+            "samples": {level: table.tolist() for level, table in self.samples.items()},
+            "provenance": dict(self.provenance),
+        }
+
+
+def flip_energies_cost(
+    windows: int, window: int, layers: int, columns: int = COLUMNS, seeds: int | None = None
+) -> float:
+    """Cost of `flip_energies` on a model of `layers` layers, in forward passes of 2,048 tokens."""
+    changed = columns * (SEEDS if seeds is None else seeds)
+    return sweep.passes(1, windows, window) * (1 + changed / layers)
+
+
+def flip_energies(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    *,
+    layer: int | None = None,
+    matrix: str = "q_proj",
+    columns: int = COLUMNS,
+    rate: float = RATE,
+    seeds: int | None = None,
+    root: int = 0,
+    batch: int = 1,
+    source: Mapping[str, Any] | None = None,
+) -> FlipEnergies:
+    """Flip exactly max(1, round(rate·m)) of a column's m signs and measure what changes downstream.
+
+    For the layer's own output, E‖δ Wx‖² = 4·rate·E x_j²·‖W_·j‖² in the mean over masks. Here nothing is
+    computed from that formula: signs are flipped, the layer is run again, and α² comes from other windows.
+
+    Args:
+      model: from `models.load`.
+      calibration: windows that measure α² and choose the columns (at least 2).
+      evaluation: other windows, on which the energies are measured (at least 2).
+      layer: by default the middle one.
+      matrix: one of `models.MATRICES`.
+      columns: how many, evenly spaced in log α²; at least 5.
+      rate: flips per sign of the column, in (0, 0.5].
+      seeds: masks of each column; by default 4.
+      root: root seed.
+      batch: windows that pass through a layer together.
+      source: added to the provenance.
+
+    Raises:
+      InvalidInput: as in `column_flips`.
+
+    Source: arXiv:2605.18933, experiment F, which evaluates the formula instead.
+    """
+    layer, matrix = check_place(model, layer, matrix)
+    rate, count = check_rate(rate), check_draws(seeds, SEEDS)
+    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.FEWEST_CALIBRATION)
+    inputs.check_disjoint(calibration, evaluation)
+    sample = sampled(model, alpha(model, calibration), layer, matrix, columns)
+    outputs = model.config.shapes()[matrix][0]
+    flips = max(1, round(rate * outputs))
+    rows = _rows(keys.fold(keys.root(root), "flip energies", layer, matrix), sample, outputs, flips, count)
+    pieces = []
+    with progress("flip energies", len(evaluation)) as advance:
+        for start in range(0, len(evaluation), batch):
+            tokens = jnp.asarray(evaluation[start : start + batch])
+            columns_ = jnp.asarray(sample.columns, jnp.int32)
+            at = jnp.asarray(layer, jnp.int32)
+            found = _energies(model.config, matrix, model.params, tokens, at, columns_, rows)
+            pieces.append(jax.device_get(found))
+            advance(len(tokens))
+    samples = {
+        level: np.concatenate([piece[level] for piece in pieces], axis=-1).astype(np.float64)
+        for level in LEVELS
+    }
+    for level, table in samples.items():
+        inputs.check_finite(np.moveaxis(table, -1, 0), f"energies of the {level}")
+    origin = inputs.provenance_of(
+        model,
+        source,
+        calibration_sha256=inputs.sha256_of_tokens(calibration),
+        evaluation_sha256=inputs.sha256_of_tokens(evaluation),
+        rate=rate,
+        seeds=count,
+        root=root,
+        windows=len(evaluation),
+        window=evaluation.shape[1],
+    )
+    means = {level: table.mean(axis=1) for level, table in samples.items()}
+    name = "mean over windows of the energy of the change over that of the signal"
+    return FlipEnergies(
+        sample,
+        flips,
+        {level: Estimate.of_samples(table.T, estimator=name) for level, table in means.items()},
+        {level: associate(sample.predictor, table) for level, table in means.items()},
+        samples,
+        origin,
+    )
+
+
+def relative(change: Float[Array, "*rows n"], signal: Float[Array, "*rows n"]) -> Float[Array, "*rows"]:
+    """‖δ‖²/‖y‖² by row, in at least float32."""
+    wide = at_least_float32(signal.dtype)
+    change, signal = change.astype(wide), signal.astype(wide)
+    return jnp.sum(change * change, axis=-1) / jnp.sum(signal * signal, axis=-1)
+
+
+def _rows(key: Any, sample: ColumnSample, outputs: int, flips: int, count: int) -> Array:
+    """Rows of the flipped signs, (columns, seeds, flips): each column and seed a draw of its own."""
+
+    def one(column: Array, seed: Array) -> Array:
+        return subset(keys.fold(key, column, seed), outputs, flips, flips)
+
+    seeds = jnp.arange(count, dtype=jnp.int32)
+    columns = jnp.asarray(sample.columns, jnp.int32)
+    return jax.vmap(lambda column: jax.vmap(lambda seed: one(column, seed))(seeds))(columns)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _energies(
+    config: ModelConfig,
+    matrix: str,
+    params: dict[str, Any],
+    tokens: Int[Array, "batch window"],
+    layer: Int[Array, ""],
+    columns: Int[Array, " columns"],
+    rows: Int[Array, "columns seeds flips"],
+) -> dict[str, Float[Array, "columns seeds batch"]]:
+    x = entering(config, params, tokens)[layer]
+    clean = layer_states(config, params["blocks"], x, layer, matrix)
+
+    def one(piece: tuple[Array, Array]) -> dict[str, Array]:
+        column, flipped = piece
+
+        def transform(weight: Array, _: Array, name: str) -> Array:
+            return weight if name != matrix else weight.at[flipped, column].multiply(-1.0)
+
+        return energies(clean, layer_states(config, params["blocks"], x, layer, matrix, transform))
+
+    count, seeds = rows.shape[:2]
+    found = jax.lax.map(one, (jnp.repeat(columns, seeds), rows.reshape(count * seeds, -1)))
+    return {level: table.reshape(count, seeds, -1) for level, table in found.items()}
+
+
+def energies(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, " batch"]]:
+    """By level, relative energy of the change in each window."""
+    wide = at_least_float32(clean.output.dtype)
+    change = (changed.output - clean.output).astype(wide)
+    signal = clean.output.astype(wide)
+    found = {"output": jnp.sum(change**2, axis=(1, 2)) / jnp.sum(signal**2, axis=(1, 2))}
+    for level in LEVELS[1:]:
+        before, after = getattr(clean, level), getattr(changed, level)
+        found[level] = relative(after - before, before).mean(axis=1)
+    return found

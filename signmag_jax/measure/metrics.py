@@ -1,0 +1,305 @@
+"""What an error in the weights does to a model's predictions, token by token beside the clean model's."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid, keys
+from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform
+from signmag_jax.models.layers import apply_linear
+from signmag_jax.perturb import Perturbation
+
+from . import inputs, sweep
+from .comparison import Table
+from .inputs import Windows
+from .leverage import checked_batch
+
+PAIRED = ("delta_nll", "kl", "reverse_kl", "agreement")
+"""Per predicted token: NLL' − NLL, KL(clean ‖ perturbed), KL(perturbed ‖ clean), equal most likely tokens."""
+UNITS = {"delta_nll": "nat/token", "kl": "nat/token", "reverse_kl": "nat/token", "agreement": "1"}
+STORED = ("nll", *PAIRED)
+SEEDS = 4
+CHUNK = 128
+"""Tokens whose two sets of logits exist at one time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics:
+    """Result of `metrics`.
+
+    Args:
+      clean: NLL of the clean model, error over windows.
+      values: by name, means over seeds and windows with crossed-bootstrap errors: those of `PAIRED`, and
+        "nll" and "perplexity" of the perturbed model; None where a draw gave no finite predictions.
+      noise_floor: by name, what the perturbing program with nothing perturbed measures at most in a window
+        (A/A): |ΔNLL|, |KL| and the part of tokens that disagree.
+      samples: by name of `PAIRED`, seeds × windows; None as in `values`.
+      provenance: model, text, perturbation, seeds, versions, device.
+    """
+
+    clean: Estimate
+    values: dict[str, ConfidenceInterval | None]
+    noise_floor: dict[str, float]
+    samples: dict[str, Table | None]
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object, with every sample."""
+        return {
+            "clean": self.clean.to_json(),
+            "values": {name: None if v is None else v.to_json() for name, v in self.values.items()},
+            "noise_floor": self.noise_floor,
+            "samples": {name: None if t is None else t.tolist() for name, t in self.samples.items()},
+            "provenance": dict(self.provenance),
+        }
+
+
+def metrics_cost(windows: int, window: int, seeds: int | None = None) -> float:
+    """Cost of `metrics` in forward passes of 2,048 tokens: clean, A/A and every seed."""
+    return sweep.passes(2 + (SEEDS if seeds is None else seeds), windows, window)
+
+
+def metrics(
+    model: LanguageModel,
+    evaluation: Windows,
+    perturbation: Perturbation,
+    *,
+    seeds: int | None = None,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    root: int = 0,
+    batch: int | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Metrics:
+    """NLL, perplexity, KL divergence both ways and top-1 agreement, paired with the clean model.
+
+    Both models read the same windows in the same shapes. Their final states are kept, their logits are built
+    a chunk of tokens at a time, both at once, and never stored.
+
+    Args:
+      model: from `models.load`.
+      evaluation: at least 8 windows.
+      perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
+        a key of its own.
+      seeds: draws; by default 4. A perturbation that does not draw needs 1.
+      layers, matrices: which are perturbed; by default all.
+      root: root seed.
+      batch: windows that pass through a layer together; by default all.
+      resume: folder of records to go on from.
+      source: added to the provenance.
+
+    Raises:
+      InvalidInput: for fewer than 8 windows, seeds below 1, a perturbation that cannot be hashed, unknown
+        layers or matrices, or clean predictions that are not finite.
+    """
+    chosen = inputs.selected(model.config, layers, matrices)
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
+    count = check_draws(seeds, SEEDS)
+    _check_hashable(perturbation)
+    batch = checked_batch(batch, len(evaluation))
+    configuration = {
+        "experiment": "metrics",
+        "perturbation": repr(perturbation),
+        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        "seeds": count,
+        "layers": list(chosen[0]),
+        "matrices": list(chosen[1]),
+        "root": root,
+        "batch": batch,
+    }
+    rows = _rows(model, evaluation, perturbation, chosen, count, root, batch, resume, configuration)
+    inputs.check_finite(rows[:2].reshape(-1, len(evaluation)).T, "the clean model's predictions")
+    origin = inputs.provenance_of(
+        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
+    )
+    return _judged(rows, origin)
+
+
+def check_draws(seeds: int | None, default: int, least: int = 1) -> int:
+    """A number of draws, or the default.
+
+    Raises:
+      InvalidInput: unless it is a whole number of at least `least`.
+    """
+    count = default if seeds is None else seeds
+    if isinstance(count, bool) or not isinstance(count, int) or count < least:
+        raise invalid(f"seeds >= {least}, one whole number", seeds, "pass a number of draws")
+    return count
+
+
+def compare_states(
+    clean: Float[Array, "batch tokens hidden"],
+    changed: Float[Array, "batch tokens hidden"],
+    tokens: Int[Array, "batch tokens"],
+    head: Float[Array, "vocabulary hidden"],
+    chunk: int = CHUNK,
+) -> dict[str, Float[Array, "batch predicted"]]:
+    """`STORED` of every predicted token, from both models' final states; both logits a chunk at a time."""
+    batch, length = tokens.shape
+    count = batch * (length - 1)
+    chunk = min(chunk, count)
+    padding = -count % chunk
+
+    def pieces(states: Array) -> Array:
+        flat = states[:, :-1].reshape(count, -1)
+        return jnp.pad(flat, ((0, padding), (0, 0))).reshape(-1, chunk, flat.shape[-1])
+
+    def log_probabilities(states: Array) -> Array:
+        raw = apply_linear(states, head)
+        return jax.nn.log_softmax(raw.astype(at_least_float32(raw.dtype)))
+
+    def one(piece: tuple[Array, Array, Array]) -> dict[str, Array]:
+        ours, theirs, targets = piece
+        p, q = log_probabilities(ours), log_probabilities(theirs)
+        loss = optax.softmax_cross_entropy_with_integer_labels
+        divergence = optax.losses.kl_divergence_with_log_targets
+        agree = jnp.argmax(p, axis=-1) == jnp.argmax(q, axis=-1)
+        nll = loss(q, targets)
+        return {
+            "nll": nll,
+            "delta_nll": nll - loss(p, targets),
+            "kl": divergence(q, p),
+            "reverse_kl": divergence(p, q),
+            # The most likely token of NaN is none.
+            "agreement": jnp.where(jnp.isfinite(nll), agree.astype(nll.dtype), jnp.nan),
+        }
+
+    targets = jnp.pad(tokens[:, 1:].reshape(count), (0, padding)).reshape(-1, chunk)
+    found = jax.lax.map(one, (pieces(clean), pieces(changed), targets))
+    return {name: x.reshape(-1)[:count].reshape(batch, length - 1) for name, x in found.items()}
+
+
+def perturbing(
+    perturbation: Perturbation,
+    names: Sequence[str],
+    taking_part: Bool[Array, " layers"],
+    key: PRNGKeyArray,
+    seed: Int[Array, ""],
+) -> Transform:
+    """The weight transform that draws a perturbation anew in each matrix, in the layers that take part."""
+
+    def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        if name not in names:
+            return weight
+        changed = perturbation.apply(keys.fold(key, layer, name, seed), weight)
+        return jnp.where(taking_part[layer], changed.astype(weight.dtype), weight)
+
+    return transform
+
+
+def _rows(
+    model: LanguageModel,
+    evaluation: Windows,
+    perturbation: Perturbation,
+    chosen: tuple[tuple[int, ...], tuple[str, ...]],
+    count: int,
+    root: int,
+    batch: int,
+    resume: str | Path | None,
+    configuration: Mapping[str, Any],
+) -> Float[np.ndarray, "rows names windows"]:
+    """Clean, A/A, then every seed; each holds the window means of `STORED`."""
+    key = keys.fold(keys.root(root), "metrics")
+    nothing = np.zeros(model.config.layers, bool)
+    taking_part = np.isin(np.arange(len(nothing)), chosen[0])
+    clean: list[Array] = []
+
+    def states(seed: int, part: Bool[np.ndarray, " layers"], start: int, names: tuple[str, ...]) -> Array:
+        return _states(
+            model.config,
+            perturbation,
+            names,
+            model.params,
+            jnp.asarray(evaluation[start : start + batch]),
+            jnp.asarray(part),
+            key,
+            jnp.asarray(seed, jnp.int32),
+        )
+
+    starts = range(0, len(evaluation), batch)
+
+    def task(seed: int, part: Bool[np.ndarray, " layers"], names: tuple[str, ...]) -> sweep.Row:
+        if not clean:
+            clean.extend(states(0, nothing, start, ()) for start in starts)
+        found = []
+        for start, ours in zip(starts, clean, strict=True):
+            tokens = jnp.asarray(evaluation[start : start + batch])
+            head = model.params["embed" if model.config.tied else "head"]
+            pieces = _compare(ours, states(seed, part, start, names), tokens, head)
+            found.append([np.asarray(pieces[name], np.float64).mean(axis=1) for name in STORED])
+        return np.concatenate(found, axis=1).ravel()
+
+    tasks = [functools.partial(task, 0, nothing, ()), functools.partial(task, 0, nothing, chosen[1])]
+    tasks += [functools.partial(task, seed, taking_part, chosen[1]) for seed in range(count)]
+    rows = sweep.run("metrics", tasks, sweep.records_of(resume, model, configuration))
+    return np.stack(rows).reshape(len(tasks), len(STORED), len(evaluation))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _states(
+    config: ModelConfig,
+    perturbation: Perturbation,
+    names: tuple[str, ...],
+    params: dict[str, Any],
+    tokens: Int[Array, "batch window"],
+    taking_part: Bool[Array, " layers"],
+    key: PRNGKeyArray,
+    seed: Int[Array, ""],
+) -> Float[Array, "batch window hidden"]:
+    transform = perturbing(perturbation, names, taking_part, key, seed)
+    return Llama.of_parameters(config, params).run(tokens, transform)[0]
+
+
+_compare = jax.jit(compare_states)
+
+
+def _check_hashable(perturbation: Perturbation) -> None:
+    try:
+        hash(perturbation)
+    except TypeError:
+        raise invalid(
+            "a perturbation of plain numbers", perturbation, "pass floats, not arrays, as its arguments"
+        ) from None
+
+
+def _judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, Any]) -> Metrics:
+    clean, same, draws = rows[0], rows[1], rows[2:]
+    tables = {name: draws[:, index] for index, name in enumerate(STORED)}
+    finite = all(np.isfinite(table).all() for table in tables.values())
+    values: dict[str, ConfidenceInterval | None] = dict.fromkeys(("nll", *PAIRED, "perplexity"))
+    if finite:
+        values["nll"] = bootstrap.mean(tables["nll"], unit="nat/token")
+        values |= {name: bootstrap.mean(tables[name], unit=UNITS[name]) for name in PAIRED}
+        values["perplexity"] = exponential(values["nll"])
+    floor = {name: float(np.abs(same[STORED.index(name)]).max()) for name in PAIRED[:3]}
+    floor["disagreement"] = float((1 - same[STORED.index("agreement")]).max())
+    loss = Estimate.of_samples(clean[0], unit="nat/token", estimator="mean over windows")
+    return Metrics(loss, values, floor, {n: tables[n] if finite else None for n in PAIRED}, origin)
+
+
+def exponential(loss: ConfidenceInterval | None) -> ConfidenceInterval | None:
+    """Perplexity, exp(NLL), with the delta method's error; None where it has no finite value."""
+    if loss is None or max(loss.high, loss.estimate.value) > 700:
+        return None
+    value = math.exp(loss.estimate.value)
+    estimate = Estimate(
+        value,
+        value * loss.estimate.standard_error,
+        loss.estimate.n,
+        "1",
+        f"exp of the {loss.estimate.estimator}",
+    )
+    return ConfidenceInterval(estimate, math.exp(loss.low), math.exp(loss.high), loss.level)

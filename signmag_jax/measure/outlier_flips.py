@@ -1,0 +1,301 @@
+"""Flips at one rate in outlier columns, in the rest and anywhere; unscaled, and at equal Frobenius norm."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from signmag_jax.evidence import ConfidenceInterval, Ratio, bootstrap, invalid, keys, ratio_of_means
+from signmag_jax.evidence.precision import unit_of
+from signmag_jax.models import SITE_OF, LanguageModel, Transform, window_nll
+
+from . import inputs, sweep
+from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
+from .comparison import Table
+from .flips import Places, Plan, draw, flip_transform, flipped_nll, no_flips, plan
+from .inputs import Windows
+from .leverage import checked_batch
+from .metrics import check_draws, exponential
+from .pools import ALL, OUTLIER, REST, Pools, Slots, TooFewWeights, capacities
+
+RATE = 0.05
+SEEDS = 3
+POOLS = {"anywhere": ALL, "outlier": OUTLIER, "rest": REST}
+MATCHED = {"outlier, matched": OUTLIER, "rest, matched": REST}
+ARMS = POOLS | MATCHED
+"""Arms by name, and the pool in which each flips `rate` of the signs."""
+
+
+@dataclass(frozen=True, eq=False)
+class OutlierFlips:
+    """Result of `outlier_flips`.
+
+    Args:
+      rate: flips per sign of a pool.
+      flips: by arm, exact number of flips.
+      damage: by arm, mean ΔNLL (nats per token) with crossed-bootstrap error and interval; None where a
+        draw gave no finite loss.
+      perplexity: by arm, exp of the mean NLL; None as in `damage`, or where it overflows.
+      ratios: outlier arm over the rest, of mean damage, unscaled and matched; not per flip.
+      factor: by matched arm, median over matrices and seeds of what a drawn weight is multiplied by: −1
+        would be a flip.
+      noise_floor: as in `Leverage`.
+      samples: by arm, ΔNLL of each seed and window.
+      columns: the outlier columns, by site, shape (layers, chosen).
+      provenance: model, texts, seeds, versions, device.
+    """
+
+    rate: float
+    flips: dict[str, int]
+    damage: dict[str, ConfidenceInterval | None]
+    perplexity: dict[str, ConfidenceInterval | None]
+    ratios: dict[str, Ratio]
+    factor: dict[str, float]
+    noise_floor: float
+    samples: dict[str, Table | None]
+    columns: Columns
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object, with every sample."""
+        plain: dict[str, Any] = {"rate": self.rate, "noise_floor": self.noise_floor, "arms": {}}
+        for arm in ARMS:
+            damage, ppl, samples = self.damage[arm], self.perplexity[arm], self.samples[arm]
+            plain["arms"][arm] = {
+                "flips": self.flips[arm],
+                "damage": None if damage is None else damage.to_json(),
+                "perplexity": None if ppl is None else ppl.to_json(),
+                "factor": self.factor.get(arm, -1.0),
+                "samples": None if samples is None else samples.tolist(),
+            }
+        plain["ratios"] = {name: ratio.to_json() for name, ratio in self.ratios.items()}
+        plain["columns"] = {site: chosen.tolist() for site, chosen in self.columns.items()}
+        return plain | {"provenance": dict(self.provenance)}
+
+
+def outlier_flips_cost(windows: int, window: int, seeds: int | None = None) -> float:
+    """Cost of the evaluations of `outlier_flips` in forward passes of 2,048 tokens."""
+    return sweep.passes(2 + len(ARMS) * (SEEDS if seeds is None else seeds), windows, window)
+
+
+def outlier_flips(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    *,
+    rate: float = RATE,
+    seeds: int | None = None,
+    fraction: float = OUTLIER_FRACTION,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    root: int = 0,
+    batch: int | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> OutlierFlips:
+    """Flip `rate` of the signs in outlier columns, in the rest or anywhere; then match the error's norm.
+
+    Matched, as the paper does it: in each matrix the error −2w of the drawn weights is multiplied by s, so
+    that its squared norm is that expected of flips anywhere, `rate·4‖W‖²`. A drawn weight becomes (1 − 2s)w:
+    for outlier columns it is no longer a sign flip. The unscaled flips stand beside it.
+
+    Exactly round(rate × pool) flips, drawn without replacement and independently in each matrix, arm and
+    seed; the matched arms reuse the masks of the unscaled ones.
+
+    Args:
+      model: from `models.load`.
+      calibration: windows that choose the outlier columns (at least 2).
+      evaluation: other windows that score the damage (at least 8).
+      rate: flips per sign of a pool, in (0, 0.5].
+      seeds: masks per arm, at least 2; by default 3.
+      fraction, layers, matrices, root, batch, resume, source: as in `leverage`.
+
+    Raises:
+      InvalidInput: as in `leverage`.
+
+    Source: arXiv:2605.18933, experiment D.
+    """
+    chosen = inputs.selected(model.config, layers, matrices)
+    rate, count = check_rate(rate), check_draws(seeds, SEEDS, 2)
+    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
+    inputs.check_disjoint(calibration, evaluation)
+    batch = checked_batch(batch, len(evaluation))
+    configuration = {
+        "experiment": "outlier flips",
+        "calibration_sha256": inputs.sha256_of_tokens(calibration),
+        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        "rate": rate,
+        "seeds": count,
+        "fraction": fraction,
+        "layers": list(chosen[0]),
+        "matrices": list(chosen[1]),
+        "root": root,
+        "batch": batch,
+    }
+    records = sweep.records_of(resume, model, configuration)
+    columns = stored_columns(records, lambda: alpha(model, calibration), fraction)
+    trial = _Trial(model, evaluation, Pools.of(model, columns, *chosen), rate, root, batch)
+    flips = {arm: trial.flips(arm) for arm in ARMS}
+    tasks = [trial.clean, functools.partial(trial.run, "anywhere", 0, nothing=True)]
+    tasks += [functools.partial(trial.run, arm, seed) for arm in ARMS for seed in range(count)]
+    rows = sweep.run("outlier flips", tasks, records, first=1)
+    inputs.check_finite(np.stack(rows[:2], axis=1))
+    nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(ARMS)}
+    origin = inputs.provenance_of(
+        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
+    )
+    floor = float(np.abs(rows[1] - rows[0]).max())
+    factor = {arm: trial.factor(arm, count) for arm in MATCHED}
+    return _judged(rate, flips, nll, rows[0], factor, floor, columns, origin)
+
+
+def check_rate(rate: float) -> float:
+    """One rate at which fewer signs flip than stay."""
+    if not 0 < rate <= 0.5:
+        raise invalid("0 < rate <= 0.5", rate, "pass one part of the signs, like 0.05")
+    return float(rate)
+
+
+def stored_columns(records: Any, profile: Any, fraction: float) -> Columns:
+    """The outlier columns, kept as record 0: a near tie may not fall differently on resumption."""
+    stored = None if records is None else records.read(0)
+    if stored is not None:
+        return {site: np.asarray(chosen) for site, chosen in stored.items()}
+    found: Alpha = profile()
+    columns = found.outliers(fraction)
+    if records is not None:
+        records.write(0, {site: chosen.tolist() for site, chosen in columns.items()})
+    return columns
+
+
+def matched_transform(
+    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Places, invertible: bool
+) -> Transform:
+    """Multiplies the drawn weights so that their error has the norm expected of flips anywhere."""
+    del order, invertible
+
+    def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        if name not in places:
+            return weight
+        rows, columns = (place[layer] for place in places[name])
+        pool = weight.shape[0] * plan.width[SITE_OF[name]]
+        factor = 1 - 2 * _scale(weight, rows, columns, plan.drawn[name][layer], pool)
+        return weight.at[rows, columns].multiply(factor.astype(weight.dtype), mode="drop")
+
+    return transform
+
+
+def _scale(
+    weight: Float[Array, "outputs inputs"],
+    rows: Int[Array, " capacity"],
+    columns: Int[Array, " capacity"],
+    drawn: Int[Array, ""],
+    pool: Int[Array, ""],
+) -> Float[Array, ""]:
+    """s with s²·4Σ_drawn w² = rate·4‖W‖², where rate = drawn/pool; 1 where nothing is drawn."""
+    unit = unit_of(weight)
+    squares = (weight.astype(unit.dtype) / unit) ** 2
+    hit = jnp.sum(squares.at[rows, columns].get(mode="fill", fill_value=0.0))
+    wanted = jnp.sum(squares) * (drawn.astype(unit.dtype) / pool.astype(unit.dtype))
+    some = hit > 0
+    return jnp.where(some, jnp.sqrt(wanted / jnp.where(some, hit, jnp.ones_like(hit))), jnp.ones_like(hit))
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """One rate on one model and text: how each arm is drawn and evaluated."""
+
+    model: LanguageModel
+    evaluation: Windows
+    pools: Pools
+    rate: float
+    root: int
+    batch: int
+
+    def flips(self, arm: str) -> int:
+        """Exact number of flips of an arm."""
+        whole = self.pools.size(ARMS[arm])
+        if round(self.rate * whole) < 1:
+            raise TooFewWeights(
+                f"`rate × pool >= 1 flip` is required, received {self.rate} × {whole} ({arm}): "
+                "raise the rate or widen the pool"
+            )
+        # At rate 0.5 rounding may not pass half a pool: the drawn weights are those that flip.
+        return min(round(self.rate * whole), whole // 2)
+
+    def slots(self) -> Slots:
+        """Slots for every arm: one program serves them all."""
+        each = [dict(capacities(self.pools, (pool,), self.flips(arm))) for arm, pool in POOLS.items()]
+        return tuple((name, max(sizes[name] for sizes in each)) for name in each[0])
+
+    def plan(self, arm: str, seed: int) -> Plan:
+        """The draw of a seed; the same for an arm and its matched version."""
+        key = keys.fold(keys.root(self.root), "outlier flips")
+        return plan(self.pools, ARMS[arm], self.flips(arm), seed, key)
+
+    def clean(self) -> sweep.Row:
+        """Mean NLL of each window."""
+        return window_nll(self.model, self.evaluation, None, self.batch).mean(axis=1)
+
+    def run(self, arm: str, seed: int, nothing: bool = False) -> sweep.Row:
+        """Mean NLL of each window under a draw, or under its program with nothing drawn."""
+        found = no_flips(self.plan(arm, seed)) if nothing else self.plan(arm, seed)
+        build = matched_transform if arm in MATCHED else flip_transform
+        return flipped_nll(
+            self.model, self.evaluation, self.pools, found, self.slots(), False, self.batch, build
+        )
+
+    def factor(self, arm: str, count: int) -> float:
+        """Median over matrices and seeds of what a drawn weight of a matched arm is multiplied by."""
+        factors = []
+        for seed in range(count):
+            found = self.plan(arm, seed)
+            for name, (rows, columns) in draw(self.pools, found, self.slots()).items():
+                pool = self.pools.outputs[name] * found.width[SITE_OF[name]]
+                factors += [
+                    1 - 2 * float(_scale(weight, rows[i], columns[i], found.drawn[name][i], pool))
+                    for i, weight in enumerate(self.model.params["blocks"][name])
+                    if i in self.pools.layers and found.drawn[name][i] > 0
+                ]
+        return float(np.median(factors))
+
+
+def _judged(
+    rate: float,
+    flips: dict[str, int],
+    nll: dict[str, Table],
+    clean: Float[np.ndarray, " windows"],
+    factor: dict[str, float],
+    floor: float,
+    columns: Columns,
+    origin: Mapping[str, Any],
+) -> OutlierFlips:
+    broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in nll.items()}
+    kept = {arm: None if broken[arm] else table - clean for arm, table in nll.items()}
+    damage = {
+        arm: None if table is None else bootstrap.mean(table, unit="nat/token") for arm, table in kept.items()
+    }
+    perplexity = {
+        arm: None if broken[arm] else exponential(bootstrap.mean(table, unit="nat/token"))
+        for arm, table in nll.items()
+    }
+    ratios = {}
+    for name, (first, second) in {
+        "outlier over rest": ("outlier", "rest"),
+        "outlier over rest, matched": ("outlier, matched", "rest, matched"),
+        "outlier, matched, over anywhere": ("outlier, matched", "anywhere"),
+    }.items():
+        above, below = kept[first], kept[second]
+        if above is None or below is None:
+            ratios[name] = Ratio(None, f"no finite loss in a draw of {first!r} or {second!r}")
+        else:
+            ratios[name] = ratio_of_means(above, below, floor=floor)
+    return OutlierFlips(rate, flips, damage, perplexity, ratios, factor, floor, kept, columns, origin)

@@ -1,0 +1,394 @@
+"""What quantising one matrix does: to its direction, its outputs, the next normalisation and the loss."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid
+from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.progress import progress
+from signmag_jax.frechet import split
+from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, token_nll
+from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
+
+from . import inputs, sweep
+from .granularity import TENSOR, Scale, check_scales, quantized
+from .inputs import Windows
+from .layer import LayerStates, entering, layer_states
+from .leverage import checked_batch
+from .quantization import cosine_squared
+
+QUANTIZERS: dict[str, Perturbation] = {
+    "sign": SignQuantize(),
+    "ternary": Ternarize(),
+    "bitnet": Ternarize.bitnet(),
+}
+"""One bit; ternary with BitNet's threshold at the least-squares scale; BitNet b1.58's own scale."""
+LEVELS = ("output", "stream", "normalised")
+PARTS = ("error", "radial", "transverse")
+Option = tuple[str, Scale]
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedMatrix:
+    """One matrix, quantised alone.
+
+    Args:
+      layer, matrix, quantizer, scale: which, and how.
+      c, v: Σ w w'/Σ w² and Σ w'²/Σ w² of this matrix: what the laws take in place of a Gaussian's.
+      row_cosine: mean over rows of cos²(w_i, w'_i).
+      parts: by level ("output", W x; "stream", before the next normalisation; "normalised", after it,
+        before its gain) the mean over tokens of the energies of the error, over that of the clean signal:
+        "error" in all, its "radial" part along the clean vector and its "transverse" part.
+      sqnr: of the output, 10·log₁₀(Σ‖Wx‖²/Σ‖δWx‖²), decibels; infinite (None) for a matrix kept exactly.
+      damage: ΔNLL, nats per token, with its interval over windows; None where losses were left out.
+    """
+
+    layer: int
+    matrix: str
+    quantizer: str
+    scale: Scale
+    c: float
+    v: float
+    row_cosine: float
+    parts: dict[str, dict[str, Estimate]]
+    sqnr: float | None
+    damage: ConfidenceInterval | None
+
+    @property
+    def cosine_squared(self) -> float:
+        """c²/v: cos² between the matrix and its quantised version, as one long vector."""
+        return self.c**2 / self.v if self.v > 0 else 0.0
+
+    def radial_fraction(self, level: str = "output") -> float | None:
+        """Radial over all of the error's energy; None where there is no error."""
+        parts = self.parts[level]
+        return parts["radial"].value / parts["error"].value if parts["error"].value > 0 else None
+
+    def row(self) -> dict[str, Any]:
+        """A flat row for a table."""
+        damage = self.damage
+        flat: dict[str, Any] = {
+            "layer": self.layer,
+            "matrix": self.matrix,
+            "quantizer": self.quantizer,
+            "scale": str(self.scale),
+            "c": self.c,
+            "v": self.v,
+            "cosine_squared": self.cosine_squared,
+            "row_cosine": self.row_cosine,
+            "sqnr_db": self.sqnr,
+            "delta_nll": None if damage is None else damage.estimate.value,
+            "delta_nll_se": None if damage is None else damage.estimate.standard_error,
+        }
+        for level in LEVELS:
+            flat[f"{level}_radial_fraction"] = self.radial_fraction(level)
+            for part in PARTS:
+                flat[f"{level}_{part}"] = self.parts[level][part].value
+        return flat
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            **self.row(),
+            "parts": {
+                level: {part: found.to_json() for part, found in parts.items()}
+                for level, parts in self.parts.items()
+            },
+            "damage": None if self.damage is None else self.damage.to_json(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizationReport:
+    """Result of `quantization_report`: one entry for each matrix, quantiser and scale.
+
+    Args:
+      entries: in the order of layers, matrices, quantisers, scales.
+      noise_floor: largest |ΔNLL| of a window between the clean model and the quantising program with
+        nothing quantised; None where losses were left out.
+      provenance: model, text, versions, device.
+    """
+
+    entries: tuple[QuantizedMatrix, ...]
+    noise_floor: float | None
+    provenance: Mapping[str, Any]
+
+    def ranked(self, quantizer: str, scale: Scale = TENSOR) -> tuple[QuantizedMatrix, ...]:
+        """The matrices to protect first: by ΔNLL, or by transverse error after the normalisation.
+
+        Raises:
+          InvalidInput: for a quantiser and scale that are not in the report.
+        """
+        found = [each for each in self.entries if (each.quantizer, each.scale) == (quantizer, scale)]
+        if not found:
+            known = sorted({(each.quantizer, str(each.scale)) for each in self.entries})
+            raise invalid(f"quantizer and scale in {known}", (quantizer, scale), "name one of them")
+        return tuple(sorted(found, key=lambda each: -_cost(each)))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Flat rows for a table."""
+        return [each.row() for each in self.entries]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "entries": [each.to_json() for each in self.entries],
+            "noise_floor": self.noise_floor,
+            "provenance": dict(self.provenance),
+        }
+
+
+def _cost(entry: QuantizedMatrix) -> float:
+    if entry.damage is not None:
+        return entry.damage.estimate.value
+    return entry.parts["normalised"]["error"].value
+
+
+def quantization_report_cost(
+    windows: int, window: int, layers: int, places: int, options: int, losses: bool = True
+) -> float:
+    """Cost in forward passes of 2,048 tokens: one layer for each place and option, and one loss."""
+    once = sweep.passes(1, windows, window)
+    looks = once * (1 + places * (options + 1) / layers)
+    return looks + (once * (2 + places * options) if losses else 0)
+
+
+def quantization_report(
+    model: LanguageModel,
+    tokens: Windows,
+    *,
+    quantizers: Sequence[str] | None = None,
+    scales: Sequence[Scale] = (TENSOR,),
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    losses: bool = True,
+    batch: int | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> QuantizationReport:
+    """Quantise each matrix alone, and measure the error with the model's own activations.
+
+    Args:
+      model: from `models.load`.
+      tokens: at least 8 windows.
+      quantizers: of "sign", "ternary" and "bitnet"; by default all.
+      scales: what shares one scale: "tensor", "row", or a number of neighbours in a row, like 32.
+      layers, matrices: which; by default all.
+      losses: whether to measure ΔNLL too, which costs a forward pass for each entry.
+      batch: windows that pass through the model together for the losses; by default all.
+      resume: folder of records of the losses.
+      source: added to the provenance.
+
+    Raises:
+      InvalidInput: for fewer than 8 windows, unknown names, or activations, weights or a loss that are not
+        finite.
+    """
+    chosen = inputs.selected(model.config, layers, matrices)
+    options = checked_options(quantizers, scales)
+    tokens = inputs.checked_windows(model, tokens, "evaluation", inputs.MINIMUM_WINDOWS)
+    batch = checked_batch(batch, len(tokens))
+    places = [(layer, name) for layer in chosen[0] for name in chosen[1]]
+    looks = _looks(model, tokens, places, options)
+    configuration = {
+        "experiment": "quantization report",
+        "evaluation_sha256": inputs.sha256_of_tokens(tokens),
+        "options": [[label, str(scale)] for label, scale in options],
+        "layers": list(chosen[0]),
+        "matrices": list(chosen[1]),
+        "batch": batch,
+    }
+    damage, floor = {}, None
+    if losses:
+        records = sweep.records_of(resume, model, configuration)
+        damage, floor = _losses(model, tokens, places, options, batch, records)
+    entries = [
+        _entry(layer, name, option, looks[layer, name], damage.get((layer, name, option)))
+        for layer, name in places
+        for option in options
+    ]
+    origin = inputs.provenance_of(model, source, **configuration, windows=len(tokens), window=tokens.shape[1])
+    return QuantizationReport(tuple(entries), floor, origin)
+
+
+def checked_options(quantizers: Sequence[str] | None, scales: Sequence[Scale]) -> tuple[Option, ...]:
+    """Every quantiser with every scale.
+
+    Raises:
+      InvalidInput: for one that does not exist, or one named twice.
+    """
+    labels = tuple(QUANTIZERS) if quantizers is None else tuple(quantizers)
+    strange = [label for label in labels if label not in QUANTIZERS]
+    if strange or not labels or len(set(labels)) < len(labels):
+        raise invalid(f"distinct quantizers in {tuple(QUANTIZERS)}", strange or labels, "name some of them")
+    return tuple((label, scale) for label in labels for scale in check_scales(scales))
+
+
+Look = dict[Option, dict[str, Float[np.ndarray, " windows"]]]
+
+
+def _looks(
+    model: LanguageModel, tokens: Windows, places: Sequence[tuple[int, str]], options: tuple[Option, ...]
+) -> dict[tuple[int, str], Look]:
+    """By place and option, numbers of each window; window by window, so that the streams of one are kept."""
+    found: dict[tuple[int, str], list[Any]] = {place: [] for place in places}
+    with progress("quantised matrices", len(tokens) * len(places)) as advance:
+        for row in tokens:
+            streams = _entering(model.config, model.params, jnp.asarray(row[None]))
+            for layer, name in places:
+                at = jnp.asarray(layer, jnp.int32)
+                piece = _look(model.config, name, options, model.params["blocks"], streams[layer], at)
+                found[layer, name].append(jax.device_get(piece))
+                advance(1)
+    stacked = {
+        place: {
+            option: {key: np.asarray([piece[key][i] for piece in pieces], np.float64) for key in pieces[0]}
+            for i, option in enumerate(options)
+        }
+        for place, pieces in found.items()
+    }
+    for (layer, name), look in stacked.items():
+        for table in look.values():
+            inputs.check_finite(np.stack(list(table.values()), axis=1), f"outputs of {name} in layer {layer}")
+    return stacked
+
+
+_entering = jax.jit(entering, static_argnums=0)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _look(
+    config: ModelConfig,
+    name: str,
+    options: tuple[Option, ...],
+    blocks: dict[str, Array],
+    x: Float[Array, "1 window hidden"],
+    layer: Int[Array, ""],
+) -> dict[str, Float[Array, " options"]]:
+    clean = layer_states(config, blocks, x, layer, name)
+    weight = blocks[name][layer]
+
+    def one(coarse: Array) -> dict[str, Array]:
+        def transform(w: Array, _: Array, which: str) -> Array:
+            return coarse if which == name else w
+
+        changed = layer_states(config, blocks, x, layer, name, transform)
+        return _of_weights(weight, coarse) | _of_outputs(clean, changed)
+
+    # One program for the layer, however many options there are.
+    return jax.lax.map(
+        one, jnp.stack([quantized(QUANTIZERS[label], weight, scale) for label, scale in options])
+    )
+
+
+def _of_weights(
+    weight: Float[Array, "outputs inputs"], coarse: Float[Array, "outputs inputs"]
+) -> dict[str, Float[Array, ""]]:
+    wide = at_least_float32(weight.dtype)
+    w, q = weight.astype(wide), coarse.astype(wide)
+    total = jnp.sum(w * w)
+    return {
+        "c": jnp.sum(w * q) / total,
+        "v": jnp.sum(q * q) / total,
+        "row_cosine": jnp.mean(cosine_squared(w, q)),
+    }
+
+
+def _of_outputs(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, ""]]:
+    found = {}
+    for level in LEVELS:
+        before, after = getattr(clean, level)[0], getattr(changed, level)[0]
+        wide = at_least_float32(before.dtype)
+        before, error = before.astype(wide), after.astype(wide) - before.astype(wide)
+        parts = split(before, error)
+        size = jnp.sum(before**2, axis=-1)
+        for part, vector in zip(PARTS, (error, parts.radial, parts.transverse), strict=True):
+            found[f"{level} {part}"] = jnp.mean(jnp.sum(vector**2, axis=-1) / size)
+        if level == "output":
+            found["signal"], found["noise"] = jnp.sum(size), jnp.sum(error**2)
+    return found
+
+
+def _losses(
+    model: LanguageModel,
+    tokens: Windows,
+    places: Sequence[tuple[int, str]],
+    options: tuple[Option, ...],
+    batch: int,
+    records: Any,
+) -> tuple[dict[tuple[int, str, Option], ConfidenceInterval], float]:
+    def task(layer: int | None, name: str, option: int) -> sweep.Row:
+        at = None
+        if layer is not None:
+            at = tuple(jnp.asarray(i, jnp.int32) for i in (layer, MATRICES.index(name), option))
+        found = [
+            _nll(model.config, names, options, model.params, jnp.asarray(tokens[start : start + batch]), at)
+            for start in range(0, len(tokens), batch)
+        ]
+        return np.concatenate([np.asarray(piece, np.float64).mean(axis=1) for piece in found])
+
+    names = tuple(name for name in MATRICES if name in {name for _, name in places})
+    cells = [(layer, name, i) for layer, name in places for i in range(len(options))]
+    tasks = [functools.partial(task, None, MATRICES[0], 0), functools.partial(task, -1, MATRICES[0], 0)]
+    tasks += [functools.partial(task, *cell) for cell in cells]
+    rows = np.stack(sweep.run("losses of quantised matrices", tasks, records))
+    inputs.check_finite(rows[:2].T)
+    inputs.check_finite(rows[2:].T, "the loss with a quantised matrix")
+    damage = {
+        (layer, name, options[i]): bootstrap.mean((row - rows[0])[None], unit="nat/token")
+        for (layer, name, i), row in zip(cells, rows[2:], strict=True)
+    }
+    return damage, float(np.abs(rows[1] - rows[0]).max())
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _nll(
+    config: ModelConfig,
+    names: tuple[str, ...],
+    options: tuple[Option, ...],
+    params: dict[str, Any],
+    tokens: Int[Array, "batch window"],
+    at: tuple[Int[Array, ""], ...] | None,
+) -> Float[Array, "batch predicted"]:
+    """One program for every layer, matrix and option: which is quantised is data."""
+    branches = [
+        functools.partial(
+            lambda quantizer, scale, w: quantized(quantizer, w, scale), QUANTIZERS[label], scale
+        )
+        for label, scale in options
+    ]
+
+    def transform(weight: Array, layer: Array, name: str) -> Array:
+        if at is None or name not in names:
+            return weight
+        where, which, option = at
+        hit = (layer == where) & (which == MATRICES.index(name))
+        change = lambda w: jax.lax.switch(option, branches, w)  # noqa: E731
+        return jax.lax.cond(hit, change, lambda w: w, weight)
+
+    return token_nll(config, params, tokens, transform)
+
+
+def _entry(
+    layer: int, name: str, option: Option, look: Look, damage: ConfidenceInterval | None
+) -> QuantizedMatrix:
+    table = look[option]
+    over = "mean over windows of the mean over tokens"
+    parts = {
+        level: {part: Estimate.of_samples(table[f"{level} {part}"], estimator=over) for part in PARTS}
+        for level in LEVELS
+    }
+    noise = table["noise"].sum()
+    sqnr = float(10 * np.log10(table["signal"].sum() / noise)) if noise > 0 else None
+    # Those of the weights are the same in every window.
+    c, v, cosine = (float(table[key][0]) for key in ("c", "v", "row_cosine"))
+    return QuantizedMatrix(layer, name, *option, c, v, cosine, parts, sqnr, damage)

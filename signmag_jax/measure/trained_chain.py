@@ -1,0 +1,230 @@
+"""The plain chain h ← normalise(φ(W h)) with a trained model's own matrices in place of Gaussian ones."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.models import LanguageModel
+from signmag_jax.perturb import MagnitudeShift
+
+from . import inputs, sweep
+from .column_sample import check_place
+from .draw import subset
+from .metrics import check_draws
+
+RATES = (0.01, 0.02, 0.05)
+SEEDS = 8
+DEPTH = 6
+INPUTS = 256
+ACTIVATIONS = {"relu": jax.nn.relu, "silu": jax.nn.silu}
+SCALES = ("unit", "trained")
+WEIGHTS = ("trained", "permuted", "gaussian")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedChain:
+    """Result of `trained_chain`.
+
+    Args:
+      ratio: by kind of weights, C_l after each layer, of shape (rates, depth): mean over seeds of E sin² of
+        the angle to the clean state with flips over that with shifts. "trained" are the model's matrices,
+        "permuted" the same numbers in random places, "gaussian" independent normal ones.
+      rates: flip rates.
+      layers: the matrices of the chain, in order.
+      width: rows and columns that are used of each.
+      provenance: model, seeds, versions, device.
+    """
+
+    ratio: dict[str, Estimate]
+    rates: tuple[float, ...]
+    layers: tuple[int, ...]
+    width: int
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "ratio": {kind: found.to_json() for kind, found in self.ratio.items()},
+            "rates": list(self.rates),
+            "layers": list(self.layers),
+            "width": self.width,
+            "provenance": dict(self.provenance),
+        }
+
+
+def trained_chain(
+    model: LanguageModel,
+    *,
+    rates: Sequence[float] = RATES,
+    layers: Sequence[int] | None = None,
+    matrix: str = "gate_proj",
+    activation: str = "relu",
+    scale: str = "unit",
+    seeds: int | None = None,
+    samples: int = INPUTS,
+    root: int = 0,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> TrainedChain:
+    """Flips against shifts of equal Frobenius norm along a chain of trained matrices, cropped square.
+
+    Every matrix of the chain is perturbed: exactly round(rate·n²) signs are flipped, or w becomes
+    w + sδ·sign(w) with the squared error of that very mask.
+
+    Args:
+      model: from `models.load`.
+      rates: flip rates, in (0, 0.5].
+      layers: whose matrices form the chain, in order; by default the 6 middle ones.
+      matrix: one of `models.MATRICES`.
+      activation: "relu" or "silu".
+      scale: "unit" divides each matrix by its root mean square, so that pre-activations have unit
+        variance; "trained" leaves it. Chains of ReLU do not depend on it.
+      seeds: draws of masks and inputs, at least 2; by default 8.
+      samples: inputs of each draw, uniform on the sphere.
+      root: root seed.
+      resume: folder of records to go on from.
+      source: added to the provenance.
+
+    Raises:
+      InvalidInput: for unknown names, rates out of range, or fewer than 2 seeds or inputs.
+
+    Source: arXiv:2605.18933, experiment B.
+    """
+    rates, count = inputs.check_rates(rates), check_draws(seeds, SEEDS, 2)
+    _check_names(rates, activation, scale, samples)
+    depth = model.config.layers
+    first = max(0, (depth - DEPTH) // 2)
+    chain = inputs.check_layers(range(first, min(first + DEPTH, depth)) if layers is None else layers, depth)
+    _, matrix = check_place(model, None, matrix)
+    width = min(model.config.shapes()[matrix])
+    stack = jnp.stack([model.params["blocks"][matrix][layer][:width, :width] for layer in chain])
+    stack = stack.astype(at_least_float32(stack.dtype))
+    inputs.check_finite(np.asarray(stack), f"weights of {matrix}")
+    configuration = {
+        "experiment": "trained chain",
+        "rates": list(rates),
+        "layers": list(chain),
+        "matrix": matrix,
+        "activation": activation,
+        "scale": scale,
+        "seeds": count,
+        "samples": samples,
+        "root": root,
+    }
+    flips = jnp.asarray([max(1, round(rate * width * width)) for rate in rates], jnp.int32)
+    capacity = int(flips.max())
+
+    def task(kind: str, seed: int) -> sweep.Row:
+        key = keys.fold(keys.root(root), "trained chain", kind, seed)
+        weights = _weights(stack, keys.fold(key, "weights"), kind)
+        if scale == "unit":
+            weights = weights / jnp.sqrt(jnp.mean(weights**2, axis=(1, 2), keepdims=True))
+        found = _ratios(weights, key, flips, activation, samples, capacity)
+        return np.asarray(found, np.float64).ravel()
+
+    tasks = [functools.partial(task, kind, seed) for kind in WEIGHTS for seed in range(count)]
+    rows = sweep.run("trained chain", tasks, sweep.records_of(resume, model, configuration))
+    table = np.stack(rows).reshape(len(WEIGHTS), count, len(rates), len(chain))
+    inputs.check_finite(table.reshape(len(WEIGHTS), -1), "the ratio of every chain")
+    name = "mean over masks and inputs of per-draw ratios"
+    ratio = {
+        kind: Estimate.of_samples(found, estimator=name) for kind, found in zip(WEIGHTS, table, strict=True)
+    }
+    return TrainedChain(ratio, rates, chain, width, inputs.provenance_of(model, source, **configuration))
+
+
+def _check_names(rates: Sequence[float], activation: str, scale: str, samples: int) -> None:
+    if max(rates) > 0.5:
+        raise invalid("0 < rate <= 0.5", max(rates), "pass parts of the signs, like 0.01")
+    if activation not in ACTIVATIONS:
+        raise invalid(f"activation in {tuple(ACTIVATIONS)}", activation, "name one of them")
+    if scale not in SCALES:
+        raise invalid(f"scale in {SCALES}", scale, "name one of them")
+    if samples < 2:
+        raise invalid("samples >= 2", samples, "pass a number of inputs")
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def _ratios(
+    stack: Float[Array, "depth n n"],
+    key: PRNGKeyArray,
+    flips: Int[Array, " rates"],
+    activation: str,
+    samples: int,
+    capacity: int,
+) -> Float[Array, "rates depth"]:
+    """One draw: E sin² of flips over that of shifts after each layer."""
+    phi, width = ACTIVATIONS[activation], stack.shape[1]
+    h = _direction(jax.random.normal(keys.fold(key, "inputs"), (width, samples), stack.dtype))
+
+    def step(carry: Any, piece: tuple[Array, Array]) -> Any:
+        clean, flipped, shifted = carry
+        weight, layer = piece
+        after = functools.partial(_layer, phi)
+        clean = after(weight, clean)
+
+        def one(some: tuple[Array, Array, Array, Array]) -> Any:
+            rate, flips, one, other = some
+            signs, size = _pair(weight, keys.fold(key, "mask", rate, layer), flips, capacity)
+            shift = MagnitudeShift(size).apply(key, weight)
+            return after(weight * signs, one), after(shift, other)
+
+        rates = jnp.arange(flips.shape[0], dtype=jnp.int32)
+        flipped, shifted = jax.lax.map(one, (rates, flips, flipped, shifted))
+        ratio = _turned(clean, flipped) / _turned(clean, shifted)
+        return (clean, flipped, shifted), ratio
+
+    copies = jnp.broadcast_to(h, (flips.shape[0], *h.shape))
+    layers = jnp.arange(stack.shape[0], dtype=jnp.int32)
+    return jax.lax.scan(step, (h, copies, copies), (stack, layers))[1].T
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _weights(stack: Float[Array, "depth n n"], key: PRNGKeyArray, kind: str) -> Float[Array, "depth n n"]:
+    if kind == "gaussian":
+        return jax.random.normal(key, stack.shape, stack.dtype)
+    if kind == "permuted":
+        # Each matrix keeps its own numbers.
+        each = jax.random.split(key, stack.shape[0])
+        shuffle = lambda piece: jax.random.permutation(piece[0], piece[1].ravel()).reshape(piece[1].shape)  # noqa: E731
+        return jax.lax.map(shuffle, (each, stack))
+    return stack
+
+
+def _pair(
+    weight: Float[Array, "n n"], key: PRNGKeyArray, flips: Int[Array, ""], capacity: int
+) -> tuple[Float[Array, "n n"], Float[Array, ""]]:
+    """Signs of exactly `flips` flips, and the size of the shift with the squared error of that mask."""
+    width = weight.shape[0]
+    # `EMPTY` slots lie behind the last row, and are dropped.
+    chosen = subset(key, width * width, flips, capacity)
+    place = chosen // width, chosen % width
+    signs = jnp.ones_like(weight).at[place].set(-1.0, mode="drop")
+    hit = jnp.sum(weight.at[place].get(mode="fill", fill_value=0.0) ** 2)
+    return signs, 2 * jnp.sqrt(hit / jnp.sum(weight**2))
+
+
+def _layer(phi: Any, weight: Float[Array, "n n"], state: Float[Array, "n inputs"]) -> Any:
+    return _direction(phi(jnp.matmul(weight, state, precision=jax.lax.Precision.HIGHEST)))
+
+
+def _direction(state: Float[Array, "n inputs"]) -> Float[Array, "n inputs"]:
+    return state / jnp.linalg.norm(state, axis=0, keepdims=True)
+
+
+def _turned(clean: Float[Array, "n inputs"], state: Float[Array, "rates n inputs"]) -> Float[Array, " rates"]:
+    """Mean over inputs of sin² of the angle, from the component across the clean direction."""
+    along = jnp.einsum("ni,rni->ri", clean, state)
+    across = state - along[:, None, :] * clean[None]
+    return jnp.mean(jnp.sum(across**2, axis=1), axis=-1)

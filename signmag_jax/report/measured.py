@@ -1,0 +1,65 @@
+"""Pictures of single measurements: points against a law, bars, curves by depth, maps of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .figures import COLORS
+
+PALETTE = (COLORS["measured"], COLORS["simulated"], COLORS["predicted"], COLORS["paper"])
+
+
+def points(series: Mapping[str, tuple[Any, Any, Any]], x: str, y: str, title: str) -> Figure:
+    """Values with errors against a predictor, by name (predictor, value, error); negative ones are shown."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    sizes = [np.abs(value) for _, value, _ in series.values()]
+    positive = np.concatenate(sizes)[np.concatenate(sizes) > 0]
+    for color, (name, (places, value, error)) in zip(PALETTE, series.items(), strict=False):
+        axes.errorbar(places, value, error, fmt="o", capsize=3, color=color, label=name)
+    axes.set(xscale="log", xlabel=x, ylabel=y, title=title)
+    # Linear around zero, so that the columns whose flip helps stay in the picture.
+    axes.set_yscale("symlog", linthresh=float(np.median(positive)) if positive.size else 1.0)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def bars(values: Mapping[str, tuple[float, float, float]], y: str, title: str) -> Figure:
+    """Values with their intervals (value, low, high), by name."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    value, low, high = (np.asarray([each[i] for each in values.values()]) for i in range(3))
+    # A percentile interval need not hold its own mean.
+    reach = np.maximum([value - low, high - value], 0.0)
+    axes.bar(list(values), value, yerr=reach, capsize=4, color=COLORS["measured"])
+    axes.tick_params(axis="x", labelrotation=20)
+    axes.set(ylabel=y, title=title)
+    axes.set_yscale("symlog", linthresh=max(float(np.abs(value).min()), 1e-6))
+    return figure
+
+
+def curves(series: Mapping[str, tuple[Any, Any]], x: str, y: str, title: str) -> Figure:
+    """Values with errors (value, error) by place 1, 2, …"""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for color, (name, (value, error)) in zip(PALETTE * len(series), series.items(), strict=False):
+        axes.errorbar(np.arange(1, len(value) + 1), value, error, capsize=3, color=color, label=name)
+    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.legend(fontsize=7)
+    return figure
+
+
+def layers(table: Any, rows: Sequence[str], columns: Sequence[str], title: str, label: str) -> Figure:
+    """One number for each matrix (row) and layer (column)."""
+    figure = Figure(figsize=(8.0, 3.6), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(np.asarray(table, float), aspect="auto", cmap="magma", interpolation="nearest")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), columns, fontsize=7)
+    axes.set(title=title, xlabel="layer")
+    figure.colorbar(picture, ax=axes, label=label)
+    return figure

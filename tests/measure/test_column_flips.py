@@ -1,0 +1,140 @@
+"""Experiments F and G: single columns, against edited weights and full forward passes."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import LOUD, build, with_block
+from scipy import stats
+
+from signmag_jax import measure
+from signmag_jax.evidence import InvalidInput, keys
+from signmag_jax.measure.draw import subset
+from signmag_jax.models import hidden, window_nll
+
+
+@pytest.fixture(scope="module")
+def column(tiny, windows):
+    return measure.column_flips(tiny, *windows, layer=2, matrix="up_proj", columns=8)
+
+
+def flipped(model, name, layer, column, rows=slice(None)):
+    weight = np.array(model.params["blocks"][name])
+    weight[layer, rows, column] *= -1
+    return with_block(model, name, weight)
+
+
+def test_damage_of_each_column_is_that_of_edited_weights(tiny, windows, column):
+    clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
+    for index, j in enumerate(column.sample.columns):
+        truth = window_nll(flipped(tiny, "up_proj", 2, j), windows[1], batch=8).mean(axis=1) - clean
+        np.testing.assert_allclose(column.samples[index], truth, atol=5e-6)
+    elsewhere = window_nll(flipped(tiny, "up_proj", 1, j), windows[1], batch=8).mean(axis=1) - clean
+    assert np.abs(column.samples[index] - elsewhere).max() > 1e-3
+    assert column.noise_floor < 1e-6
+
+
+def test_all_columns_are_kept_and_the_outlier_is_among_them(column):
+    assert len(column.damage) == len(set(column.sample.columns.tolist())) == 8
+    assert column.sample.columns[-1] in LOUD["mlp_norm"]
+    assert (np.diff(column.sample.alpha_squared) >= 0).all()
+    means = column.samples.mean(axis=1)
+    rank = stats.spearmanr(column.sample.predictor, means)[0]
+    assert column.association.rank_correlation.estimate.value == pytest.approx(rank)
+    assert (column.association.slope is None) == bool((means <= 0).any())
+    json.dumps(column.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("down_proj", 0), ("q_proj", 1)])
+def test_energies_are_those_of_a_full_forward_pass(tiny, windows, name, layer):
+    """The layer run on its own, against the whole model with edited weights."""
+    options = {"layer": layer, "matrix": name, "columns": 5, "seeds": 1, "rate": 0.2, "batch": 4}
+    found = measure.flip_energies(tiny, windows[0], windows[1][:4], **options)
+    key = keys.fold(keys.root(0), "flip energies", layer, name)
+    j = int(found.sample.columns[-1])
+    outputs = tiny.params["blocks"][name].shape[1]
+    rows = np.asarray(subset(keys.fold(key, j, 0), outputs, found.flips, found.flips))
+    assert found.flips == round(0.2 * outputs) == len(set(rows.tolist()))
+    other = flipped(tiny, name, layer, j, rows)
+    tokens = jnp.asarray(windows[1][:4])
+    if name == "down_proj":
+        streams = [
+            np.asarray(hidden(tiny.config, m.params, tokens, every_layer=True)[1], np.float64)[layer]
+            for m in (tiny, other)
+        ]
+    else:
+        # Without the MLP's output a layer's stream is the one that enters its second normalisation.
+        streams = []
+        for m in (tiny, other):
+            without = np.array(m.params["blocks"]["down_proj"])
+            without[layer] = 0
+            bare = with_block(m, "down_proj", without)
+            streams.append(
+                np.asarray(hidden(tiny.config, bare.params, tokens, every_layer=True)[1], np.float64)[layer]
+            )
+    before, after = streams
+    truth = (((after - before) ** 2).sum(-1) / (before**2).sum(-1)).mean(axis=1)
+    np.testing.assert_allclose(found.samples["stream"][-1, 0], truth, rtol=2e-3)
+    unit = [x / np.sqrt((x**2).mean(-1, keepdims=True) + tiny.config.eps) for x in streams]
+    truth = (((unit[1] - unit[0]) ** 2).sum(-1) / (unit[0] ** 2).sum(-1)).mean(axis=1)
+    np.testing.assert_allclose(found.samples["normalised"][-1, 0], truth, rtol=2e-3)
+
+
+def test_output_energy_is_proportional_to_the_law_only_with_the_weights(windows):
+    """Columns of very unequal norms: α² alone ranks them wrongly, and shuffled flips would not follow."""
+    model = build(seed=3)
+    weight = np.array(model.params["blocks"]["gate_proj"])
+    weight *= np.geomspace(0.05, 5, weight.shape[2]).astype(np.float32)
+    found = measure.flip_energies(
+        with_block(model, "gate_proj", weight), *windows, matrix="gate_proj", columns=12, seeds=16, batch=8
+    )
+    output = found.association["output"]
+    assert output.rank_correlation.estimate.value > 0.95
+    slope = output.slope.estimate
+    assert abs(slope.value - 1) < 4 * slope.standard_error
+    assert slope.standard_error < 0.1
+    alone = measure.associate(found.sample.alpha_squared, found.samples["output"].mean(axis=1))
+    assert alone.rank_correlation.high < output.rank_correlation.estimate.value
+
+
+def test_association_by_hand():
+    rng = np.random.default_rng(0)
+    x = np.geomspace(1, 100, 12)
+    damage = 0.3 * x[:, None] ** 0.8 * (1 + 0.01 * rng.normal(size=(12, 9)))
+    found = measure.associate(x, damage)
+    assert found.rank_correlation.estimate.value == 1
+    assert found.slope.low < 0.8 < found.slope.high
+    assert abs(found.slope.estimate.value - 1) > 10 * found.slope.estimate.standard_error
+    damage[0] -= 1
+    negative = measure.associate(x, damage)
+    assert negative.slope is None
+    assert "1 of 12 damages are not positive" in negative.reason
+    assert negative.rank_correlation.estimate.value == 1
+    noise = measure.associate(x, rng.normal(size=(12, 9)))
+    assert noise.rank_correlation.low < 0 < noise.rank_correlation.high
+    with pytest.raises(InvalidInput, match="at least 5 items"):
+        measure.associate(x[:4], damage[:4])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layer": 3}, r"layers in 0\.\.2"),
+        ({"matrix": "w"}, "matrix in"),
+        ({"columns": 4}, "5 <= columns <= 40"),
+        ({"columns": 41}, "5 <= columns <= 40"),
+    ],
+)
+def test_bad_options_are_refused(tiny, windows, change, message):
+    for experiment in (measure.column_flips, measure.flip_energies):
+        with pytest.raises(InvalidInput, match=message):
+            experiment(tiny, *windows, **change)
+
+
+def test_a_resumed_run_is_the_same(tiny, windows, tmp_path):
+    options = {"layer": 2, "matrix": "up_proj", "columns": 8, "resume": tmp_path}
+    first = measure.column_flips(tiny, *windows, **options)
+    (tmp_path / "record-00000004.json").unlink()
+    again = measure.column_flips(tiny, *windows, **options)
+    assert json.dumps(first.to_json()) == json.dumps(again.to_json())

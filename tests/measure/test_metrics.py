@@ -1,0 +1,110 @@
+"""Paired metrics against full logits in float64, against themselves, and against edited weights."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import with_block
+from scipy import special
+
+from signmag_jax import measure
+from signmag_jax.evidence import InvalidInput, keys
+from signmag_jax.measure.metrics import PAIRED, compare_states
+from signmag_jax.models import logits, window_nll
+from signmag_jax.perturb import SignFlip, SignQuantize
+
+
+@pytest.fixture(scope="module")
+def found(tiny, windows):
+    return measure.metrics(tiny, windows[1], SignFlip(0.02), seeds=3)
+
+
+def edited(model, perturbation, seed, root=0):
+    """Weights perturbed outside the forward pass, from the documented keys."""
+    key = keys.fold(keys.root(root), "metrics")
+    for name in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"):
+        stacked = model.params["blocks"][name]
+        model = with_block(
+            model,
+            name,
+            jnp.stack([perturbation.apply(keys.fold(key, i, name, seed), w) for i, w in enumerate(stacked)]),
+        )
+    return model
+
+
+def test_every_metric_equals_full_logits_in_float64(tiny, windows, found):
+    forward = jax.jit(lambda params: logits(tiny.config, params, jnp.asarray(windows[1])))
+    p = special.log_softmax(np.asarray(forward(tiny.params), np.float64)[:, :-1], axis=-1)
+    for seed in range(3):
+        other = edited(tiny, SignFlip(0.02), seed)
+        q = special.log_softmax(np.asarray(forward(other.params), np.float64)[:, :-1], axis=-1)
+        truth = {
+            "delta_nll": np.take_along_axis(p - q, windows[1][:, 1:, None], axis=-1)[..., 0],
+            "kl": (np.exp(p) * (p - q)).sum(axis=-1),
+            "reverse_kl": (np.exp(q) * (q - p)).sum(axis=-1),
+            "agreement": p.argmax(axis=-1) == q.argmax(axis=-1),
+        }
+        for name in PAIRED:
+            np.testing.assert_allclose(found.samples[name][seed], truth[name].mean(axis=1), atol=3e-5)
+        # The two divergences differ by more than that: neither stands for the other.
+        assert np.abs(truth["kl"].mean() - truth["reverse_kl"].mean()) > 3e-4
+    assert found.clean.value == pytest.approx(window_nll(tiny, windows[1], batch=8).mean(), rel=1e-6)
+    assert found.values["perplexity"].estimate.value == pytest.approx(
+        np.exp(found.values["nll"].estimate.value)
+    )
+
+
+def test_a_distribution_does_not_diverge_from_itself(tiny, windows):
+    tokens = jnp.asarray(windows[1][:2])
+    states = jax.random.normal(jax.random.key(0), (2, 33, 40), jnp.float32)
+    same = compare_states(states, states, tokens, tiny.params["embed"], 7)
+    assert all((np.asarray(same[name]) == 0).all() for name in PAIRED[:3])
+    assert (np.asarray(same["agreement"]) == 1).all()
+    other = compare_states(states, states[::-1], tokens, tiny.params["embed"], 7)
+    assert (np.asarray(other["kl"]) > 0).all()
+    assert np.asarray(other["agreement"]).mean() < 0.5
+
+
+def test_chunks_do_not_change_a_token(tiny, windows):
+    tokens, head = jnp.asarray(windows[1][:2]), tiny.params["embed"]
+    one, other = (jax.random.normal(jax.random.key(i), (2, 33, 40), jnp.float32) for i in range(2))
+    whole, parts = (compare_states(one, other, tokens, head, chunk) for chunk in (1000, 9))
+    for name in PAIRED:
+        np.testing.assert_allclose(whole[name], parts[name], rtol=1e-5, atol=1e-5)
+
+
+def test_the_floor_is_far_below_the_effect(found):
+    assert found.noise_floor["delta_nll"] < 1e-5 < 1e-3 * found.values["kl"].estimate.value
+    assert found.noise_floor["kl"] < 1e-6
+    assert found.noise_floor["disagreement"] == 0
+    assert 0 < found.values["agreement"].high < 1
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_draws_that_cannot_be_told_apart_have_no_spread_over_seeds(tiny, windows, found, tmp_path):
+    options = {"seeds": 2, "matrices": ("up_proj",), "resume": tmp_path}
+    fixed = measure.metrics(tiny, windows[1], SignQuantize(), **options)
+    assert (np.diff(fixed.samples["kl"], axis=0) == 0).all()
+    assert (np.diff(found.samples["kl"], axis=0) != 0).all()
+    again = measure.metrics(tiny, windows[1], SignQuantize(), **options)
+    assert json.dumps(again.to_json()) == json.dumps(fixed.to_json())
+    with pytest.raises(InvalidInput, match="different: perturbation"):
+        measure.metrics(tiny, windows[1], SignFlip(0.1), **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": 0}, "seeds >= 1"),
+        ({"layers": (7,)}, "layers in"),
+        ({"perturbation": SignFlip(np.array([0.1]))}, "plain numbers"),
+    ],
+)
+def test_bad_options_are_refused(tiny, windows, change, message):
+    options = {"perturbation": SignFlip(0.1)} | change
+    with pytest.raises(InvalidInput, match=message):
+        measure.metrics(tiny, windows[1], **options)
+    with pytest.raises(InvalidInput, match="at least 8 evaluation windows"):
+        measure.metrics(tiny, windows[1][:7], SignFlip(0.1))

@@ -1,0 +1,140 @@
+"""Experiment D: exact counts, the matched norm, independent masks, and losses of edited weights."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import with_block
+
+from signmag_jax import measure
+from signmag_jax.evidence import InvalidInput
+from signmag_jax.measure.activations import alpha
+from signmag_jax.measure.flips import draw, flip_transform
+from signmag_jax.measure.outlier_flips import ARMS, MATCHED, _Trial, matched_transform
+from signmag_jax.measure.pools import Pools
+from signmag_jax.models import MATRICES, SITE_OF, window_nll
+
+RATE = 0.1
+
+
+@pytest.fixture(scope="module")
+def found(tiny, windows):
+    return measure.outlier_flips(tiny, *windows, rate=RATE, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def trial(tiny, windows):
+    pools = Pools.of(tiny, alpha(tiny, windows[0]).outliers(), range(3), MATRICES)
+    return _Trial(tiny, windows[1], pools, RATE, 0, 8)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def applied(build, blocks, order, plan, places):
+    transform = build(order, plan, places, False)
+    return jax.lax.scan(
+        lambda _, piece: (None, {n: transform(w, piece[0], n) for n, w in piece[1].items()}),
+        None,
+        (jnp.arange(3, dtype=jnp.int32), blocks),
+    )[1]
+
+
+def changed(trial, arm, seed):
+    """Weights under an arm, in float64, by matrix."""
+    blocks = {name: trial.model.params["blocks"][name] for name in MATRICES}
+    plan = trial.plan(arm, seed)
+    build = matched_transform if arm in MATCHED else flip_transform
+    after = applied(build, blocks, trial.pools.order, plan, draw(trial.pools, plan, trial.slots()))
+    return {
+        name: (np.asarray(blocks[name], np.float64), np.asarray(after[name], np.float64)) for name in after
+    }
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_exactly_k_weights_change_and_only_in_the_pool(trial, arm):
+    total = 0
+    for name, (before, after) in changed(trial, arm, 1).items():
+        mask = before != after
+        total += mask.sum()
+        site = SITE_OF[name]
+        offset, width = trial.pools.span(site, ARMS[arm])
+        inside = np.zeros((3, before.shape[2]), bool)
+        np.put_along_axis(inside, trial.pools.order[site][:, offset : offset + width], True, axis=1)
+        assert not (mask & ~inside[:, None, :]).any()
+        if arm not in MATCHED:
+            assert (after[mask] == -before[mask]).all()
+    assert total == trial.flips(arm) == round(RATE * trial.pools.size(ARMS[arm]))
+
+
+@pytest.mark.parametrize("arm", MATCHED)
+def test_matched_errors_have_the_norm_of_flips_anywhere(trial, arm):
+    factors = []
+    for name, (before, after) in changed(trial, arm, 0).items():
+        for layer, (w, v) in enumerate(zip(before, after, strict=True)):
+            drawn, pool = (w != v).sum(), trial.pools.matrix_size(name, ARMS[arm])
+            expected = 4 * drawn / pool * (w**2).sum()
+            assert ((v - w) ** 2).sum() == pytest.approx(expected, rel=1e-4)
+            factor = v[w != v] / w[w != v]
+            assert np.ptp(factor) < 1e-4
+            factors.append(factor.mean())
+            assert layer < 3
+    # 5% of equal columns have 1/√20 of the norm: 1 − 2√20 = −7.9. One flip, or none, would be −1 or 1.
+    assert np.median(factors) < -6 if arm.startswith("outlier") else -1.5 < np.median(factors) < -0.7
+    assert trial.factor(arm, 1) == pytest.approx(np.median(factors), rel=1e-3)
+
+
+def test_masks_are_independent_across_matrices_layers_arms_and_seeds(trial):
+    one, other = (changed(trial, "anywhere", seed) for seed in (0, 1))
+    masks = {name: before != after for name, (before, after) in one.items()}
+    assert (masks["gate_proj"] != masks["up_proj"]).any()
+    assert (masks["gate_proj"][0] != masks["gate_proj"][1]).any()
+    assert (masks["gate_proj"] != (other["gate_proj"][0] != other["gate_proj"][1])).any()
+    # Shared masks would be seen: the same share of each matrix flips, at correlation 0 and not 1.
+    first, second = masks["gate_proj"].ravel(), masks["up_proj"].ravel()
+    assert abs(np.corrcoef(first, second)[0, 1]) < 4.5 / np.sqrt(first.size)
+    matched = changed(trial, "outlier, matched", 0), changed(trial, "outlier", 0)
+    assert all(
+        ((m[0] != m[1]) == (f[0] != f[1])).all() for m, f in zip(*map(dict.values, matched), strict=True)
+    )
+
+
+def test_damage_is_that_of_edited_weights(tiny, windows, trial, found):
+    clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
+    for arm in ("rest", "outlier, matched"):
+        other = tiny
+        for name, (_, after) in changed(trial, arm, 1).items():
+            other = with_block(other, name, after.astype(np.float32))
+        truth = window_nll(other, windows[1], batch=8).mean(axis=1) - clean
+        np.testing.assert_allclose(found.samples[arm][1], truth, atol=5e-6)
+        assert np.abs(truth).max() > 1e-3
+
+
+def test_result(tiny, windows, found, tmp_path):
+    assert found.noise_floor < 1e-6
+    assert set(found.ratios) == {
+        "outlier over rest", "outlier over rest, matched", "outlier, matched, over anywhere"
+    }  # fmt: skip
+    plain = json.dumps(found.to_json(), allow_nan=False)
+    first = measure.outlier_flips(tiny, *windows, rate=RATE, seeds=2, resume=tmp_path)
+    again = measure.outlier_flips(tiny, *windows, rate=RATE, seeds=2, resume=tmp_path)
+    assert json.dumps(first.to_json()) == json.dumps(again.to_json()) == plain
+    count = len(list(tmp_path.glob("record-*"))) - 1
+    assert measure.outlier_flips_cost(8, 33, 2) == count * 8 * 33 / 2048
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rate": 0.6}, "0 < rate <= 0.5"),
+        ({"rate": 1e-6}, "rate × pool >= 1 flip"),
+        ({"seeds": 1}, "seeds >= 2"),
+        ({"layers": (9,)}, "layers in"),
+    ],
+)
+def test_bad_options_are_refused(tiny, windows, change, message):
+    with pytest.raises(InvalidInput, match=message):
+        measure.outlier_flips(tiny, *windows, **change)
+    with pytest.raises(InvalidInput, match="disjoint"):
+        measure.outlier_flips(tiny, windows[1], windows[1])

@@ -1,0 +1,194 @@
+"""The report on quantised matrices against NumPy, edited weights, theory's linear law, and a saved mask."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import LOUD, build, with_block
+
+from signmag_jax import measure, theory
+from signmag_jax.evidence import InvalidInput
+from signmag_jax.measure.quantization_report import LEVELS, QUANTIZERS
+from signmag_jax.models import hidden, window_nll
+from signmag_jax.perturb import Moments
+
+OPTIONS = {"layers": (1,), "matrices": ("o_proj", "down_proj")}
+
+
+@pytest.fixture(scope="module")
+def found(tiny, windows):
+    return measure.quantization_report(tiny, windows[1], scales=("tensor", "row", 32), **OPTIONS)
+
+
+def entry(report, matrix, quantizer, scale="tensor"):
+    (one,) = (
+        each
+        for each in report.entries
+        if (each.matrix, each.quantizer, each.scale) == (matrix, quantizer, scale)
+    )
+    return one
+
+
+def by_numpy(w, quantizer):
+    """A quantiser on any block of weights that share a scale, in float64."""
+    size = np.abs(w)
+    if quantizer == "sign":
+        return np.where(w < 0, -1.0, 1.0) * size.mean()
+    kept = size > size.mean() / 2
+    scale = size.mean() if quantizer == "bitnet" else size[kept].mean()
+    return np.where(kept, np.sign(w) * scale, 0.0)
+
+
+def grouped(w, quantizer, scale):
+    if scale == "tensor":
+        return by_numpy(w, quantizer)
+    out = np.empty_like(w)
+    for i in range(w.shape[0]):
+        size = w.shape[1] if scale == "row" else scale
+        for start in range(0, w.shape[1], size):
+            out[i, start : start + size] = by_numpy(w[i, start : start + size], quantizer)
+    return out
+
+
+@pytest.mark.parametrize("scale", ["tensor", "row", 32])
+@pytest.mark.parametrize("quantizer", QUANTIZERS)
+def test_groups_are_those_of_numpy_with_a_shorter_last_one(tiny, quantizer, scale):
+    w = np.asarray(tiny.params["blocks"]["down_proj"][1], np.float64)  # 60 columns: groups of 32 and 28
+    ours = np.asarray(measure.quantized(QUANTIZERS[quantizer], jnp.asarray(w, jnp.float32), scale))
+    np.testing.assert_allclose(ours, grouped(w, quantizer, scale), rtol=1e-5)
+    other = grouped(w, quantizer, "row" if scale == 32 else 32)
+    assert np.abs(ours - other).max() > 1e-2
+
+
+def test_radial_and_transverse_make_the_whole_error(found):
+    assert len(found.entries) == 2 * 3 * 3
+    for each in found.entries:
+        for level in LEVELS:
+            error, radial, transverse = (
+                each.parts[level][part].value for part in ("error", "radial", "transverse")
+            )
+            assert radial + transverse == pytest.approx(error, rel=1e-5)
+            assert min(radial, transverse) > 0
+        assert each.cosine_squared == pytest.approx(each.c**2 / each.v)
+
+
+@pytest.mark.parametrize("name", OPTIONS["matrices"])
+def test_every_level_is_that_of_edited_weights(tiny, windows, found, name):
+    w = np.asarray(tiny.params["blocks"][name], np.float64)
+    coarse = w.copy()
+    coarse[1] = grouped(w[1], "ternary", "row")
+    other = with_block(tiny, name, coarse.astype(np.float32))
+    each = entry(found, name, "ternary", "row")
+    damage = window_nll(other, windows[1], batch=8) - window_nll(tiny, windows[1], batch=8)
+    assert each.damage.estimate.value == pytest.approx(damage.mean(), abs=3e-6)
+    assert abs(damage.mean()) > 1e-4
+    assert each.c == pytest.approx((w[1] * coarse[1]).sum() / (w[1] ** 2).sum(), rel=1e-5)
+    streams = []
+    for model in (tiny, other):
+        kept = np.array(model.params["blocks"]["down_proj"])
+        if name == "o_proj":
+            kept[1] = 0  # then the layer ends with the stream that enters its second normalisation
+        bare = with_block(model, "down_proj", kept)
+        run = hidden(tiny.config, bare.params, jnp.asarray(windows[1]), every_layer=True)
+        streams.append(np.asarray(run[1][1], np.float64))
+    for level in ("stream", "normalised"):
+        y, moved = streams
+        if level == "normalised":
+            y, moved = (x / np.sqrt((x**2).mean(-1, keepdims=True) + tiny.config.eps) for x in streams)
+        size, error = (y**2).sum(-1), moved - y
+        radial = (error * y).sum(-1) ** 2 / size
+        truth = {"error": (error**2).sum(-1) / size, "radial": radial / size}
+        for part, value in truth.items():
+            assert each.parts[level][part].value == pytest.approx(value.mean(), rel=2e-3)
+
+
+def test_the_normalisation_lets_the_transverse_part_through(tiny, windows):
+    """Exactly its derivative for small errors: here a matrix that a group of 2 hardly changes."""
+    w = np.array(tiny.params["blocks"]["down_proj"]) * 1e-2
+    model = with_block(tiny, "down_proj", w)
+    report = measure.quantization_report(
+        model, windows[1], quantizers=("bitnet",), losses=False, layers=(1,), matrices=("down_proj",)
+    )
+    parts = report.entries[0].parts
+    assert parts["normalised"]["error"].value == pytest.approx(parts["stream"]["transverse"].value, rel=0.02)
+    assert parts["normalised"]["radial"].value < 0.01 * parts["normalised"]["error"].value
+    assert parts["stream"]["radial"].value > 0.001 * parts["stream"]["error"].value
+    assert report.entries[0].damage is None
+    assert report.noise_floor is None
+
+
+def test_outputs_of_gaussian_weights_obey_the_linear_law(windows):
+    """Without outlier columns; BitNet's own scale has nearly twice the radial part of the sign quantiser."""
+    report = measure.quantization_report(
+        build(loud=1.0, seed=4), windows[1], losses=False, layers=(1,), matrices=("gate_proj",)
+    )
+    for each in report.entries:
+        law = theory.radial_fraction(Given(each.c, each.v), "identity")
+        assert each.radial_fraction() == pytest.approx(float(law), abs=0.06)
+        assert each.cosine_squared == pytest.approx(float(theory.cosine_squared(Given(each.c, each.v))))
+    sign, bitnet = (entry(report, "gate_proj", kind).radial_fraction() for kind in ("sign", "bitnet"))
+    assert sign + 0.2 < bitnet
+
+
+class Given:
+    """A perturbation of which only the moments are known."""
+
+    def __init__(self, c, v):
+        self.c, self.v = c, v
+
+    def moments(self):
+        return Moments.of(self.c, self.v)
+
+
+def test_a_matrix_that_is_already_coarse_has_no_error(tiny, windows):
+    signs = np.where(np.asarray(tiny.params["blocks"]["up_proj"]) < 0, -0.25, 0.25).astype(np.float32)
+    report = measure.quantization_report(
+        with_block(tiny, "up_proj", signs), windows[1], losses=False, layers=(0,), matrices=("up_proj",)
+    )
+    for each in report.entries:
+        assert each.parts["output"]["error"].value < 1e-9
+        assert each.c == pytest.approx(1, abs=1e-6)
+    json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_protection_ranks_what_carries_the_cost(tiny, windows, tmp_path):
+    report = measure.quantization_report(
+        tiny, windows[1], quantizers=("sign",), layers=(0, 2), matrices=("up_proj",), resume=tmp_path / "run"
+    )
+    profile = measure.alpha(tiny, windows[0], batch=4)
+    mask = measure.protection(tiny, profile, report, quantizer="sign", columns=80, weights=5)
+    total = sum(max(each.damage.estimate.value, 0) for each in report.entries)
+    assert total > 0
+    assert sum(score for *_, score in mask.columns) == pytest.approx(total)
+    for layer in {layer for layer, *_, score in mask.columns if score > 0}:
+        first = [column for at, _, column, _ in mask.columns if at == layer][:2]
+        assert set(first) == set(LOUD["mlp_norm"])
+    i, j = mask.weights[0][2:4]
+    w = np.asarray(tiny.params["blocks"]["up_proj"][mask.weights[0][0]], np.float64)
+    share = profile.energy_share["mlp_in"].value[mask.weights[0][0]]
+    energy = (w - by_numpy(w, "sign")) ** 2 * share
+    assert energy[i, j] == energy.max()
+    mask.write(tmp_path / "mask.json")
+    plain = json.loads((tmp_path / "mask.json").read_text())
+    assert plain["schema"] == "signmag.protect/1"
+    assert plain["columns"][0].keys() == {"layer", "matrix", "column", "score"}
+    assert len(plain["weights"]) == 5
+    ranked = report.ranked("sign")
+    assert ranked[0].damage.estimate.value >= ranked[1].damage.estimate.value
+    with pytest.raises(InvalidInput, match="quantizer and scale in"):
+        report.ranked("ternary")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"quantizers": ("int4",)}, "quantizers in"),
+        ({"scales": ("block",)}, "distinct scales"),
+        ({"scales": (1,)}, "distinct scales"),
+        ({"matrices": ("w",)}, "matrices in"),
+    ],
+)
+def test_bad_options_are_refused(tiny, windows, change, message):
+    with pytest.raises(InvalidInput, match=message):
+        measure.quantization_report(tiny, windows[1], **change)

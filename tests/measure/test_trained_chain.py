@@ -1,0 +1,88 @@
+"""Experiment B: the chain on a model's matrices, against NumPy, and Gaussian ones against the known ratio."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import TINY, build, with_block
+
+from signmag_jax import measure
+from signmag_jax.evidence import Estimate, InvalidInput
+
+
+@pytest.fixture(scope="module")
+def found(tiny):
+    return measure.trained_chain(tiny, rates=(0.05,), seeds=40, samples=64)
+
+
+def chain(stack, rate, rng, samples=64):
+    """One draw by NumPy: E sin² of flips over that of shifts, layer by layer."""
+    unit = lambda x: x / np.linalg.norm(x, axis=0)  # noqa: E731
+    n = stack.shape[1]
+    clean = unit(rng.normal(size=(n, samples)))
+    one, other, ratios = clean, clean, []
+    for w in stack:
+        mask = np.zeros(n * n, bool)
+        mask[rng.choice(n * n, round(rate * n * n), replace=False)] = True
+        mask = mask.reshape(n, n)
+        size = 2 * np.sqrt((w[mask] ** 2).sum() / (n * n))
+        matrices = w, np.where(mask, -w, w), w + size * np.sign(w)
+        clean, one, other = (
+            unit(np.maximum(m @ x, 0)) for m, x in zip(matrices, (clean, one, other), strict=True)
+        )
+        ratios.append(np.divide(*((1 - (clean * x).sum(axis=0) ** 2).mean() for x in (one, other))))
+    return ratios
+
+
+def test_ratios_are_those_of_numpy(tiny, found):
+    stack = np.asarray(tiny.params["blocks"]["gate_proj"], np.float64)[:, :40, :40]
+    rng = np.random.default_rng(5)
+    truth = Estimate.of_samples(
+        np.array([chain(stack, 0.05, rng) for _ in range(60)]), estimator="mean over draws"
+    )
+    measured = found.ratio["trained"]
+    ours = Estimate(measured.value[0], measured.standard_error[0], measured.n)
+    assert (np.abs(ours.distance(truth)) < 4).all()
+    # Small enough to tell the ratio of the first layer from that of the second.
+    assert ours.standard_error[0] < (truth.value[0] - truth.value[1]) / 4
+    assert (found.layers, found.width) == ((0, 1, 2), 40)
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_the_controls_tell_structure_from_the_distribution_of_weights():
+    """A low-rank matrix is no longer one when its entries are shuffled; Gaussian entries know neither."""
+    rng = np.random.default_rng(1)
+    low = np.einsum("lik,lkj->lij", rng.normal(size=(3, 60, 2)), rng.normal(size=(3, 2, 40)))
+    model = with_block(build(), "gate_proj", low.astype(np.float32))
+    found = measure.trained_chain(model, rates=(0.05,), seeds=20, samples=64)
+    trained, permuted = (found.ratio[kind] for kind in ("trained", "permuted"))
+    assert (np.abs(trained.distance(permuted)) > 5).any()
+    same = measure.trained_chain(build(), rates=(0.05,), seeds=20, samples=64)
+    assert np.abs(same.ratio["trained"].distance(same.ratio["gaussian"]))[0, 0] < 5
+
+
+def test_relu_does_not_see_the_scale_and_silu_does(tiny):
+    options = {"rates": (0.05,), "seeds": 2, "samples": 64}
+    relu = [measure.trained_chain(tiny, scale=scale, **options) for scale in ("unit", "trained")]
+    np.testing.assert_allclose(*(each.ratio["trained"].value for each in relu), rtol=1e-4)
+    options |= {"activation": "silu"}
+    silu = [measure.trained_chain(tiny, scale=scale, **options) for scale in ("unit", "trained")]
+    assert np.abs(silu[0].ratio["trained"].value - silu[1].ratio["trained"].value).max() > 1e-2
+    assert silu[0].ratio["trained"].value.shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rates": (0.7,)}, "0 < rate <= 0.5"),
+        ({"activation": "tanh"}, "activation in"),
+        ({"scale": "x"}, "scale in"),
+        ({"seeds": 1}, "seeds >= 2"),
+        ({"samples": 1}, "samples >= 2"),
+        ({"layers": (TINY.layers,)}, "layers in"),
+        ({"matrix": "w"}, "matrix in"),
+    ],
+)
+def test_bad_options_are_refused(tiny, change, message):
+    with pytest.raises(InvalidInput, match=message):
+        measure.trained_chain(tiny, **change)
