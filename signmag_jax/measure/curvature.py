@@ -31,7 +31,8 @@ class Movable(NamedTuple):
 
     Args:
       layers: 1 for a layer that takes part, else 0.
-      fixed: per matrix, layers, rows and columns of single weights that do not (their cost is known exactly).
+      fixed: per matrix, layers, rows and columns of single weights that do not (their cost is known exactly);
+        a row past the last stands for none.
     """
 
     layers: Float[Array, " layers"]
@@ -50,7 +51,7 @@ def masked(weights: Weights, movable: Movable) -> Weights:
     found = {}
     for name, stacked in weights.items():
         kept = stacked * movable.layers.astype(stacked.dtype)[:, None, None]
-        found[name] = kept.at[movable.fixed[name]].set(0.0) if name in movable.fixed else kept
+        found[name] = kept.at[movable.fixed[name]].set(0.0, mode="drop") if name in movable.fixed else kept
     return found
 
 
