@@ -4,8 +4,11 @@ from .activations import Alpha, ColumnEnergy, alpha, column_energies
 from .all_columns import AllColumns, all_columns, all_columns_cost
 from .association import Association, associate
 from .column_flips import ColumnFlips, column_flips, column_flips_cost
+from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
 from .comparison import Comparison, RateLeverage
+from .deciding import DecidingWeight, DecidingWeights, deciding_weights, deciding_weights_cost
+from .errors import ErrorCost, ErrorResponse, error_response, error_response_cost
 from .flip_energies import FlipEnergies, flip_energies, flip_energies_cost
 from .granularity import quantized
 from .leverage import Leverage, leverage, leverage_cost
@@ -13,6 +16,7 @@ from .loss import nll, perplexity
 from .metrics import Metrics, metrics, metrics_cost
 from .outlier_flips import OutlierFlips, outlier_flips, outlier_flips_cost
 from .pools import TooFewWeights
+from .predicted import Check, LinearResponse
 from .protection import Protection, protection
 from .quantization import Alignment, Quantization, quantization
 from .quantization_report import (
@@ -21,6 +25,9 @@ from .quantization_report import (
     quantization_report,
     quantization_report_cost,
 )
+from .response import linear_response, linear_response_cost
+from .singles import Place
+from .slopes import Slopes
 from .trained_chain import TrainedChain, trained_chain
 
 __all__ = [
@@ -28,19 +35,29 @@ __all__ = [
     "AllColumns",
     "Alpha",
     "Association",
+    "Check",
+    "Column",
     "ColumnEnergy",
     "ColumnFlips",
+    "ColumnMap",
     "ColumnSample",
     "Comparison",
+    "DecidingWeight",
+    "DecidingWeights",
+    "ErrorCost",
+    "ErrorResponse",
     "FlipEnergies",
     "Leverage",
+    "LinearResponse",
     "Metrics",
     "OutlierFlips",
+    "Place",
     "Protection",
     "Quantization",
     "QuantizationReport",
     "QuantizedMatrix",
     "RateLeverage",
+    "Slopes",
     "TooFewWeights",
     "TrainedChain",
     "all_columns",
@@ -50,10 +67,17 @@ __all__ = [
     "column_energies",
     "column_flips",
     "column_flips_cost",
+    "columns",
+    "deciding_weights",
+    "deciding_weights_cost",
+    "error_response",
+    "error_response_cost",
     "flip_energies",
     "flip_energies_cost",
     "leverage",
     "leverage_cost",
+    "linear_response",
+    "linear_response_cost",
     "metrics",
     "metrics_cost",
     "nll",

@@ -132,7 +132,7 @@ def leverage(
         "root": root,
         "batch": batch,
     }
-    _check_profile(profile, configuration["calibration_sha256"])
+    check_profile(profile, configuration["calibration_sha256"])
     records = sweep.records_of(resume, model, configuration)
     columns = _columns(model, calibration, fraction, profile, records)
     pools = Pools.of(model, columns, *chosen)
@@ -177,7 +177,8 @@ def checked_batch(batch: int | None, windows: int) -> int:
     return windows if batch is None else min(batch, windows)
 
 
-def _check_profile(profile: Alpha | None, calibration_sha256: str) -> None:
+def check_profile(profile: Alpha | None, calibration_sha256: str) -> None:
+    """Refuse an `alpha` of other windows than those that choose the columns."""
     if profile is not None and profile.provenance["tokens_sha256"] != calibration_sha256:
         raise invalid(
             "profile measured on the calibration windows",

@@ -1,0 +1,290 @@
+"""The few weights that decide: single signs whose flip costs most, found on one text and proved on another."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from signmag_jax.evidence import ConfidenceInterval, Estimate, Ratio, invalid
+from signmag_jax.evidence.bootstrap import LEVEL
+from signmag_jax.models import SITE_OF, LanguageModel
+
+from . import inputs, slopes, sweep
+from .inputs import Windows
+from .pools import OUTLIER
+from .predicted import LinearResponse
+from .singles import Place, brackets, loss_with, shortlist
+
+SHORTLIST = 500
+VERIFIED = 50
+SHORTLIST_PASSES, BRACKET_PASSES = 4, 4
+RESAMPLES = 2000
+FEWEST_RANKED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class DecidingWeight:
+    """One verified weight; costs in nats per token over the evaluation windows.
+
+    Args:
+      place: matrix, layer, row and column.
+      shortlisted: `2 G_ii w²` on the calibration windows, by which it was found.
+      first, second: `−2 g w` and `2 H_ii w²`, exact derivatives.
+      flip: ΔNLL of the flip itself.
+      outlier: whether its column is one of the response's outliers; None without one.
+    """
+
+    place: Place
+    shortlisted: float
+    first: Estimate
+    second: Estimate
+    flip: Estimate
+    outlier: bool | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            **self.place.to_json(),
+            "shortlisted": self.shortlisted,
+            "first": self.first.to_json(),
+            "second": self.second.to_json(),
+            "flip": self.flip.to_json(),
+            "resolved": bool(slopes.separated(self.flip)),
+            "outlier": self.outlier,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class DecidingWeights:
+    """Result of `deciding_weights`.
+
+    Args:
+      weights: the verified ones, in the order of the shortlist.
+      shortlist: every shortlisted weight with its predicted cost, descending.
+      rank_correlation: Spearman's, of predicted and exact cost over the verified weights, by prediction
+        ("fisher": of the shortlist, "second order": `−2 g w + 2 H_ii w²`); None where it is undefined.
+      explained: part of the outlier pool's slope that the verified weights in it carry, or why not.
+      provenance: model, texts, seeds, versions, device.
+    """
+
+    weights: tuple[DecidingWeight, ...]
+    shortlist: tuple[tuple[Place, float], ...]
+    rank_correlation: dict[str, ConfidenceInterval | None]
+    explained: Ratio
+    provenance: Mapping[str, Any]
+
+    def ranked(self) -> list[DecidingWeight]:
+        """The verified weights by the exact cost of their flip, descending."""
+        return sorted(self.weights, key=lambda each: -each.flip.value)
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "weights": [each.to_json() for each in self.ranked()],
+            "shortlist": [{**place.to_json(), "shortlisted": cost} for place, cost in self.shortlist],
+            "rank_correlation": {
+                name: None if found is None else found.to_json()
+                for name, found in self.rank_correlation.items()
+            },
+            "explained": self.explained.to_json(),
+            "provenance": dict(self.provenance),
+        }
+
+
+def deciding_weights_cost(
+    calibration: int, windows: int, window: int, verified: int = VERIFIED
+) -> float:
+    """Cost of `deciding_weights` in forward passes of 2,048 tokens."""
+    scored = sweep.passes(1 + verified * (1 + BRACKET_PASSES), windows, window)
+    return sweep.passes(SHORTLIST_PASSES, calibration, window) + scored
+
+
+def deciding_weights(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    *,
+    shortlisted: int = SHORTLIST,
+    verified: int = VERIFIED,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    root: int = 0,
+    response: LinearResponse | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> DecidingWeights:
+    """Find the weights whose flip costs most by a diagonal-Fisher cost, and flip each on other text.
+
+    Shortlist: the largest `2 G_ii w_i²` over all matrices, G the Gauss–Newton diagonal, from one backward
+    pass a calibration window at labels drawn from the model. The first of them are verified on the evaluation
+    windows: exact first and second order along the one weight, and the flip itself. Nothing is selected on
+    the evaluation windows.
+
+    Args:
+      model: from `models.load`.
+      calibration: windows that choose the shortlist.
+      evaluation: other windows, on which flips are scored.
+      shortlisted: length of the shortlist.
+      verified: how many of it are verified, from the top; at least 3.
+      layers, matrices: where to look; by default everywhere.
+      root: root seed.
+      response: `linear_response` on the same evaluation windows: says what part of the outlier pool's slope
+        these weights carry.
+      resume: folder of records to go on from.
+      source: added to the provenance.
+
+    Returns:
+      The verified weights, the rank correlation of predicted and exact cost with a bootstrap interval over
+      weights and windows, and the part of the pool's slope.
+
+    Raises:
+      InvalidInput: for overlapping windows, unknown layers or matrices, too few weights, a response on other
+        windows, or a loss that is not finite.
+    """
+    chosen = inputs.selected(model.config, layers, matrices)
+    if not FEWEST_RANKED <= verified <= shortlisted:
+        raise invalid(f"{FEWEST_RANKED} <= verified <= shortlisted", (verified, shortlisted), "use the defaults")
+    calibration = inputs.checked_windows(model, calibration, "calibration")
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation")
+    inputs.check_disjoint(calibration, evaluation)
+    configuration = {
+        "experiment": "deciding weights",
+        "calibration_sha256": inputs.sha256_of_tokens(calibration),
+        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        "shortlisted": shortlisted,
+        "verified": verified,
+        "layers": list(chosen[0]),
+        "matrices": list(chosen[1]),
+        "root": root,
+    }
+    if response is not None and response.provenance["evaluation_sha256"] != configuration["evaluation_sha256"]:
+        raise invalid("response on the same evaluation windows", "others", "measure both on the same windows")
+    records = sweep.records_of(resume, model, configuration)
+    listed = _listed(model, calibration, shortlisted, chosen, root, records)
+    top = listed[:verified]
+    tasks = [functools.partial(_clean, model, evaluation, top[0][0])]
+    tasks += [functools.partial(_verify, model, evaluation, place) for place, _ in top]
+    rows = sweep.run("deciding weights", tasks, records, first=1)
+    inputs.check_finite(np.stack(rows[1:]), "the loss with a weight flipped")
+    inputs.check_finite(rows[0][None])
+    # (weights, windows), three times
+    flips, first, second = np.moveaxis(np.stack(rows[1:]).reshape(len(top), 3, -1), 1, 0)
+    flips = flips - rows[0]
+    weights = tuple(
+        DecidingWeight(
+            place,
+            cost,
+            _over_windows(first[i], "gradient"),
+            _over_windows(second[i], "second derivative along the weight"),
+            _over_windows(flips[i], "single flip"),
+            None if response is None else _is_outlier(response, place),
+        )
+        for i, (place, cost) in enumerate(top)
+    )
+    predicted = np.broadcast_to(np.asarray([cost for _, cost in top])[:, None], flips.shape)
+    correlations = {
+        "fisher": rank_correlation(predicted, flips),
+        "second order": rank_correlation(first + second, flips),
+    }
+    origin = inputs.provenance_of(
+        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
+    )
+    return DecidingWeights(weights, tuple(listed), correlations, _explained(response, weights, flips), origin)
+
+
+def rank_correlation(
+    predicted: Float[np.ndarray, "weights windows"],
+    exact: Float[np.ndarray, "weights windows"],
+    replicates: int = RESAMPLES,
+    seed: int = 0,
+) -> ConfidenceInterval | None:
+    """Spearman's correlation of the means over windows, with a percentile interval; None if it is undefined.
+
+    Weights and windows are resampled, both with replacement (Owen, "The pigeonhole bootstrap", 2007).
+    """
+    rng = np.random.default_rng(seed)
+    count, windows = exact.shape
+    centre = _spearman(predicted.mean(axis=1)[None], exact.mean(axis=1)[None])[0]
+    if not np.isfinite(centre):
+        return None
+    which = rng.integers(0, count, (replicates, count))
+    share = rng.multinomial(windows, np.full(windows, 1 / windows), replicates) / windows
+    means = (np.take_along_axis(table @ share.T, which.T, axis=0).T for table in (predicted, exact))
+    found = _spearman(*means)
+    found = found[np.isfinite(found)]
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    name = "Spearman's rank correlation, bootstrap over weights and windows"
+    return ConfidenceInterval(Estimate(centre, found.std(), count, "1", name), float(low), float(high), LEVEL)
+
+
+def _spearman(
+    first: Float[np.ndarray, "some weights"], second: Float[np.ndarray, "some weights"]
+) -> Float[np.ndarray, " some"]:
+    from scipy.stats import rankdata
+
+    a, b = (rankdata(values, axis=1) for values in (first, second))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):  # equal ranks only: named by the caller
+        return (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+
+
+def _listed(
+    model: LanguageModel,
+    calibration: Windows,
+    count: int,
+    chosen: tuple[tuple[int, ...], tuple[str, ...]],
+    root: int,
+    records: Any,
+) -> list[tuple[Place, float]]:
+    """The shortlist, kept as record 0."""
+    stored = None if records is None else records.read(0)
+    if stored is None:
+        found = shortlist(model, calibration, count, *chosen, root)
+        if len(found) < FEWEST_RANKED:
+            raise invalid(f"at least {FEWEST_RANKED} weights of positive cost", len(found), "check the weights")
+        stored = [[list(place), cost] for place, cost in found]
+        if records is not None:
+            records.write(0, stored)
+    return [(Place(*parts), cost) for parts, cost in stored]
+
+
+def _clean(model: LanguageModel, evaluation: Windows, place: Place) -> sweep.Row:
+    return np.asarray([loss_with(model, window, place, 0.0) for window in evaluation])
+
+
+def _verify(model: LanguageModel, evaluation: Windows, place: Place) -> sweep.Row:
+    """Loss when flipped, first and second order: each for all windows."""
+    flipped = [loss_with(model, window, place, 1.0) for window in evaluation]
+    orders = [brackets(model, window, place) for window in evaluation]
+    return np.asarray([*flipped, *(first for first, _ in orders), *(second for _, second in orders)])
+
+
+def _over_windows(values: Float[np.ndarray, " windows"], what: str) -> Estimate:
+    if len(values) == 1:
+        return Estimate.exact(values[0], unit="nat/token", estimator=f"{what}, exact on one window")
+    return Estimate.of_samples(values, unit="nat/token", estimator=f"{what}, mean over windows")
+
+
+def _is_outlier(response: LinearResponse, place: Place) -> bool:
+    return bool(place.column in response.outliers[SITE_OF[place.name]][place.layer])
+
+
+def _explained(
+    response: LinearResponse | None,
+    weights: tuple[DecidingWeight, ...],
+    flips: Float[np.ndarray, "weights windows"],
+) -> Ratio:
+    if response is None:
+        return Ratio(None, "no linear response was given to compare with")
+    inside = [i for i, each in enumerate(weights) if each.outlier and _took_part(response, each.place)]
+    return response.share(flips[inside].sum(axis=0), OUTLIER)
+
+
+def _took_part(response: LinearResponse, place: Place) -> bool:
+    return place.layer in response.depth and place.name in response.matrices

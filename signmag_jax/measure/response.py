@@ -1,0 +1,335 @@
+"""Linear response: what sign flips cost per unit rate, from derivatives, for every set of weights at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
+
+from . import curvature, inputs, slopes, sweep
+from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha, membership
+from .inputs import Windows
+from .leverage import check_profile
+from .pools import ALL, OUTLIER, REST
+from .predicted import LinearResponse, quotient
+from .singles import Place, loss_with, shortlist
+from .slopes import UNIT, Cells, Slopes
+
+PROBES = 3
+SINGLES = 12
+POOLS = (OUTLIER, REST, ALL)
+NEWTON = {"labels": curvature.fisher_probe, "products": curvature.gauss_newton_probe}
+"""How the Gauss–Newton diagonal is probed: a backward pass at labels that the model draws, or products."""
+
+GRADIENT_PASSES, HESSIAN_PASSES, DIRECTION_PASSES = 4, 8, 4
+NEWTON_PASSES = {"labels": 4, "products": 6}
+"""In forward passes, by the products of matrices in each; layers are computed again for a backward pass."""
+
+
+def linear_response_cost(
+    windows: int,
+    window: int,
+    probes: int = PROBES,
+    singles: int | Sequence[Place] = SINGLES,
+    newton: str = "labels",
+) -> float:
+    """Cost of the evaluations of `linear_response` in forward passes of 2,048 tokens, calibration not counted."""
+    count = singles if isinstance(singles, int) else len(singles)
+    flips = count + 1 if count else 0
+    each = GRADIENT_PASSES + probes * (HESSIAN_PASSES + NEWTON_PASSES[newton])
+    return sweep.passes(each + flips + len(POOLS) * DIRECTION_PASSES, windows, window)
+
+
+def linear_response(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    *,
+    probes: int = PROBES,
+    singles: int | Sequence[Place] = SINGLES,
+    newton: str = "labels",
+    fraction: float = OUTLIER_FRACTION,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    root: int = 0,
+    profile: Alpha | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> LinearResponse:
+    """Slope of the loss in the flip rate of every pool, layer, matrix and column, by exact derivatives.
+
+    `E ΔNLL = p · Σ_{i∈S} [L(w with i flipped) − L(w)] + O(p²)`, and `[…] ≈ −2 g_i w_i + 2 H_ii w_i²`
+
+    for all but a few weights. One gradient gives the first part. Hutchinson probes give the second, of all
+    sets at once: `E[(ξ∘w) ∘ H(ξ∘w)]` with random signs ξ. The weights of largest second-order cost, chosen on
+    the calibration windows alone, are flipped one by one, and their exact cost replaces the bracket.
+
+    Args:
+      model: from `models.load`.
+      calibration: windows that choose the outlier columns and the single weights (at least 2).
+      evaluation: other windows, on which everything is scored.
+      probes: independent probes in each window, at least 2.
+      singles: how many weights to flip one by one, or which.
+      newton: "labels" (a backward pass at labels drawn from the model) or "products" (`Jᵀ H_out J`).
+      fraction: part of the columns of each layer's input that are outliers.
+      layers, matrices: which take part; by default all.
+      root: root seed.
+      profile: `alpha` of these calibration windows, if already computed.
+      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
+      source: added to the provenance.
+
+    Returns:
+      Slopes with their first- and second-order parts, standard errors over probes and windows (crossed), and
+      whether they are resolved; the leverage of outlier columns; the next order in the rate.
+
+    Raises:
+      InvalidInput: for too few or overlapping windows, fewer than two probes, unknown layers, matrices or
+        singles, or derivatives that are not finite.
+    """
+    chosen = inputs.selected(model.config, layers, matrices)
+    _check_options(probes, newton)
+    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation")
+    inputs.check_disjoint(calibration, evaluation)
+    asked = singles if isinstance(singles, int) else [list(checked_place(model, each, chosen)) for each in singles]
+    configuration = {
+        "experiment": "linear response",
+        "calibration_sha256": inputs.sha256_of_tokens(calibration),
+        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        "probes": probes,
+        "singles": asked,
+        "newton": newton,
+        "fraction": fraction,
+        "layers": list(chosen[0]),
+        "matrices": list(chosen[1]),
+        "root": root,
+    }
+    records = sweep.records_of(resume, model, configuration)
+    check_profile(profile, configuration["calibration_sha256"])
+    columns, places = _selection(model, calibration, fraction, profile, asked, chosen, root, records)
+    run = _Run(model, evaluation, probes, NEWTON[newton], columns, places, *chosen, root)
+    rows = sweep.run("linear response", run.tasks(), records, first=1)
+    for row in rows:
+        inputs.check_finite(row[None], "derivatives of the loss")
+    origin = inputs.provenance_of(
+        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
+    )
+    return run.result(rows, origin)
+
+
+def _check_options(probes: int, newton: str) -> None:
+    if probes < 2:
+        raise invalid("probes >= 2", probes, "one probe has no standard error")
+    if newton not in NEWTON:
+        raise invalid(f"newton in {tuple(NEWTON)}", newton, "name one of them")
+
+
+def checked_place(model: LanguageModel, place: Place, chosen: tuple[Sequence[int], Sequence[str]]) -> Place:
+    place = Place(*(int(part) for part in place))
+    names = [name for name in chosen[1] if MATRICES.index(name) == place.matrix]
+    if not names or place.layer not in chosen[0]:
+        raise invalid("singles in the layers and matrices that take part", place, "leave it out")
+    rows, inputs_ = model.config.shapes()[names[0]]
+    if place.row not in range(rows) or place.column not in range(inputs_):
+        raise invalid(f"singles within {names[0]}, {rows} × {inputs_}", place, "count rows and columns from 0")
+    return place
+
+
+def _selection(
+    model: LanguageModel,
+    calibration: Windows,
+    fraction: float,
+    profile: Alpha | None,
+    asked: int | list[list[int]],
+    chosen: tuple[tuple[int, ...], tuple[str, ...]],
+    root: int,
+    records: Any,
+) -> tuple[Columns, tuple[Place, ...]]:
+    """Outlier columns and single weights, kept as record 0: a near tie may not fall differently on resumption."""
+    stored = None if records is None else records.read(0)
+    if stored is None:
+        columns = (alpha(model, calibration) if profile is None else profile).outliers(fraction)
+        if isinstance(asked, int):
+            found = shortlist(model, calibration, asked, *chosen, root) if asked else []
+            asked = [list(place) for place, _ in found]
+        stored = {"columns": {site: rows.tolist() for site, rows in columns.items()}, "singles": asked}
+        if records is not None:
+            records.write(0, stored)
+    columns = {site: np.asarray(rows) for site, rows in stored["columns"].items()}
+    return columns, tuple(Place(*parts) for parts in stored["singles"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """The evaluations of one linear response, and what their rows mean."""
+
+    model: LanguageModel
+    evaluation: Windows
+    probes: int
+    newton: Any
+    columns: Columns
+    singles: tuple[Place, ...]
+    layers: tuple[int, ...]
+    names: tuple[str, ...]
+    root: int
+
+    def tasks(self) -> list[Any]:
+        """For each window: slopes, probes of both matrices, three directions; then flips, if there are any."""
+        found = []
+        for index in range(len(self.evaluation)):
+            found.append(functools.partial(self._slopes, index))
+            for kind in (curvature.hessian_probe, self.newton):
+                found += [functools.partial(self._probe, kind, index, p) for p in range(self.probes)]
+            found += [functools.partial(self._direction, index, pool) for pool in POOLS]
+            if self.singles:
+                found.append(functools.partial(self._flips, index))
+        return found
+
+    @functools.cached_property
+    def _movable(self) -> curvature.Movable:
+        taken = np.zeros(self.model.config.layers)
+        taken[list(self.layers)] = 1
+        fixed = {}
+        for name in self.names if self.singles else ():
+            # One entry for each of all singles; those of other matrices point past the last row.
+            past = self.model.config.shapes()[name][0]
+            rows = [place.row if place.name == name else past for place in self.singles]
+            layers, columns = ([place[i] for place in self.singles] for i in (1, 3))
+            fixed[name] = tuple(jnp.asarray(part, jnp.int32) for part in (layers, rows, columns))
+        return curvature.Movable(jnp.asarray(taken, self.model.params["embed"].dtype), fixed)
+
+    def _window(self, index: int) -> Array:
+        return jnp.asarray(self.evaluation[index : index + 1])
+
+    def _slopes(self, index: int) -> sweep.Row:
+        model = self.model
+        found = curvature.slopes(model.config, self.names, model.params, self._window(index), self._movable)
+        return self._flat(found)
+
+    def _probe(self, kind: Any, index: int, probe: int) -> sweep.Row:
+        model = self.model
+        purpose = "hessian" if kind is curvature.hessian_probe else "gauss-newton"
+        key = keys.fold(keys.root(self.root), "linear response", purpose, index, probe)
+        window = self._window(index)
+        return self._flat(kind(model.config, self.names, model.params, window, self._movable, key))
+
+    def _direction(self, index: int, pool: str) -> sweep.Row:
+        """`wᵀHw` along all weights of a pool together."""
+        model = self.model
+        masks = {name: jnp.asarray(self.mask(name, pool)) for name in self.names}
+        direction = _pool_direction(self.names, model.params, self._movable, masks)
+        return np.asarray(curvature.along(model.config, model.params, self._window(index), direction))[2:]
+
+    def _flips(self, index: int) -> sweep.Row:
+        """The clean loss, then the loss with each single weight flipped."""
+        window = self.evaluation[index]
+        clean = loss_with(self.model, window, self.singles[0], 0.0)
+        return np.asarray([clean, *(loss_with(self.model, window, place, 1.0) for place in self.singles)])
+
+    def _flat(self, found: curvature.ByColumn) -> sweep.Row:
+        layers = list(self.layers)
+        return np.concatenate([np.asarray(found[name])[layers].ravel() for name in self.names])
+
+    def mask(self, name: str, pool: str) -> Bool[np.ndarray, "layers _"]:
+        """Columns of a matrix that belong to a pool, in every layer of the model."""
+        outlier = membership(self.columns[SITE_OF[name]], self.model.config.shapes()[name][1])
+        return {OUTLIER: outlier, REST: ~outlier, ALL: np.ones_like(outlier)}[pool]
+
+    def _by_matrix(self, rows: list[Any]) -> dict[str, Float[np.ndarray, "some layers _"]]:
+        widths = [self.model.config.shapes()[name][1] for name in self.names]
+        table = np.stack(rows)
+        ends = np.cumsum([len(self.layers) * width for width in widths])[:-1]
+        pieces = np.split(table, ends, axis=1)
+        return {
+            name: piece.reshape(len(table), len(self.layers), width)
+            for name, piece, width in zip(self.names, pieces, widths, strict=True)
+        }
+
+    def result(self, rows: list[Any], origin: Mapping[str, Any]) -> LinearResponse:
+        """Rows in the order of `tasks`, as slopes."""
+        each = len(rows) // len(self.evaluation)
+        by_window = [rows[start : start + each] for start in range(0, len(rows), each)]
+        probes, windows = self.probes, len(self.evaluation)
+        first = self._by_matrix([found[0] for found in by_window])
+
+        def probed(start: int) -> dict[str, Any]:
+            flat = self._by_matrix([found[start + p] for p in range(probes) for found in by_window])
+            return {name: 2 * t.reshape(probes, windows, *t.shape[1:]) for name, t in flat.items()}
+
+        cells = Cells(
+            {name: -2 * table for name, table in first.items()},
+            probed(1),
+            probed(1 + probes),
+            self._known(first, [found[-1] for found in by_window]),
+            {name: self.model.config.shapes()[name][0] for name in self.names},
+        )
+        bent = np.asarray([[float(found[1 + 2 * probes + i][0]) for found in by_window] for i in range(len(POOLS))])
+        return self._judged(cells, bent, origin)
+
+    def _known(self, like: dict[str, Any], losses: list[Any]) -> dict[str, Any]:
+        known = {name: np.zeros_like(table) for name, table in like.items()}
+        for index, place in enumerate(self.singles):
+            costs = np.asarray([row[1 + index] - row[0] for row in losses])
+            known[place.name][:, self.layers.index(place.layer), place.column] += costs
+        return known
+
+    def _judged(
+        self, cells: Cells, bent: Float[np.ndarray, "pools windows"], origin: Mapping[str, Any]
+    ) -> LinearResponse:
+        def pool_sum(pool: str) -> slopes.Sum:
+            return lambda name, table: (table * self.mask(name, pool)[list(self.layers)]).sum(axis=(-2, -1))
+
+        def only(name: str, axes: Any) -> slopes.Sum:
+            return lambda other, table: table.sum(axis=axes) if other == name else 0.0
+
+        pools = {pool: Slopes.of(cells, pool_sum(pool)) for pool in POOLS}
+        samples = {pool: slopes.table_of(cells, pool_sum(pool)) for pool in POOLS}
+        pairs = {}
+        for pool, row in zip(POOLS, bent, strict=True):
+            diagonal = sum(pool_sum(pool)(name, table) for name, table in cells.second.items())
+            table = 2 * row[None] - diagonal
+            pairs[pool] = Estimate(
+                table.mean(),
+                slopes.standard_error(table),
+                len(row),
+                UNIT.replace("unit flip rate", "squared flip rate"),
+                "one Hessian product along the pool minus the probed diagonal",
+            )
+        sizes = {pool: int(pools[pool].weights) for pool in POOLS}
+        return LinearResponse(
+            pools,
+            Slopes.of(cells, lambda _, table: table.sum(axis=-1)),
+            {name: Slopes.of(cells, only(name, (-2, -1))) for name in self.names},
+            {name: Slopes.of(cells, only(name, -1)) for name in self.names},
+            {name: Slopes.of(cells, only(name, ())) for name in self.names},
+            quotient(samples[OUTLIER] / sizes[OUTLIER], samples[REST] / sizes[REST]),
+            pairs,
+            self.singles,
+            samples,
+            {
+                pool: sum(pool_sum(pool)(name, table) for name, table in cells.singles.items())
+                for pool in POOLS
+            },
+            self.columns,
+            self.layers,
+            origin,
+        )
+
+
+def _pool_direction(
+    names: tuple[str, ...],
+    params: dict[str, Any],
+    movable: curvature.Movable,
+    masks: dict[str, Bool[Array, "layers _"]],
+) -> curvature.Weights:
+    weights = curvature.masked({name: params["blocks"][name] for name in names}, movable)
+    return {name: w * masks[name].astype(w.dtype)[:, None, :] for name, w in weights.items()}

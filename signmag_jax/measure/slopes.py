@@ -1,0 +1,147 @@
+"""Slopes of the loss in the flip rate: sums over sets of weights, with the errors of probes and windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.ratio import SEPARATION
+
+UNIT = "nat/token per unit flip rate"
+
+Sum = Callable[[str, Float[np.ndarray, "... layers inputs"]], Any]
+"""Sums the columns of one matrix that belong to a set, keeping the leading axes; 0 where it has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What was measured, by matrix, in nats per token; layers are those that take part.
+
+    Args:
+      first: `Σ −2 g w` of each column, (windows, layers, inputs).
+      second: `Σ 2 H_ii w²`, a probe of it in each window, (probes, windows, layers, inputs).
+      newton: the same with the Gauss–Newton matrix.
+      singles: exact cost of the weights that were flipped one by one, in their columns, like `first`. They
+        are in none of the other parts.
+      outputs: weights of a column.
+    """
+
+    first: dict[str, Float[np.ndarray, "windows layers _"]]
+    second: dict[str, Float[np.ndarray, "probes windows layers _"]]
+    newton: dict[str, Float[np.ndarray, "probes windows layers _"]]
+    singles: dict[str, Float[np.ndarray, "windows layers _"]]
+    outputs: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """`d E ΔNLL / d rate` at rate 0 of one or more sets of weights; all arrays have one shape.
+
+    Args:
+      slope: first + second + singles.
+      first: `Σ −2 g w`.
+      second: `Σ 2 H_ii w²`.
+      singles: exact cost of the weights flipped one by one.
+      gauss_newton: first + singles + `Σ 2 G_ii w²`, G the Gauss–Newton matrix; far less noisy for few weights.
+      difference: `Σ 2 (H − G)_ii w²`, what the Gauss–Newton slope leaves out.
+      probe_error: the part of `slope`'s standard error that more probes on the same text would remove.
+      weights: how many weights.
+    """
+
+    slope: Estimate
+    first: Estimate
+    second: Estimate
+    singles: Estimate
+    gauss_newton: Estimate
+    difference: Estimate
+    probe_error: Any
+    weights: Int[np.ndarray, "..."]
+
+    @classmethod
+    def of(cls, cells: Cells, total: Sum) -> Slopes:
+        """Sum the cells over the set, then judge the sums: errors of columns are not independent."""
+        first, second, newton, singles = (
+            sum(total(name, table) for name, table in getattr(cells, part).items())
+            for part in ("first", "second", "newton", "singles")
+        )
+        known = (first + singles)[None]
+        sizes = sum(
+            total(name, np.full(table.shape[-2:], cells.outputs[name])) for name, table in cells.first.items()
+        )
+        return cls(
+            slope=_estimate(known + second, "gradient, Hessian probes and single flips"),
+            first=_estimate(first[None], "gradient"),
+            second=_estimate(second, "Hessian probes"),
+            singles=_estimate(singles[None], "single flips"),
+            gauss_newton=_estimate(known + newton, "gradient, Gauss–Newton probes and single flips"),
+            difference=_estimate(second - newton, "Hessian minus Gauss–Newton probes"),
+            probe_error=_probe_error(second),
+            weights=np.asarray(sizes, np.int64),
+        )
+
+    @property
+    def resolved(self) -> Any:
+        """Whether each slope is separated from zero by 3 standard errors."""
+        return separated(self.slope)
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object; a slope that is not resolved says so beside its error."""
+        parts = ("slope", "first", "second", "singles", "gauss_newton", "difference")
+        return {
+            **{name: getattr(self, name).to_json() for name in parts},
+            "resolved": np.asarray(self.resolved).tolist(),
+            "gauss_newton_resolved": np.asarray(separated(self.gauss_newton)).tolist(),
+            "probe_error": np.asarray(self.probe_error).tolist(),
+            "weights": self.weights.tolist(),
+        }
+
+
+def separated(estimate: Estimate) -> Any:
+    """Whether each value lies more than 3 standard errors from zero."""
+    return np.abs(estimate.value) > SEPARATION * np.asarray(estimate.standard_error)
+
+
+def table_of(cells: Cells, total: Sum, part: str = "second") -> Float[np.ndarray, "probes windows ..."]:
+    """The slope of every probe and window, for ratios of slopes."""
+    return sum(
+        total(name, cells.first[name] + cells.singles[name])[None] + total(name, getattr(cells, part)[name])
+        for name in cells.first
+    )
+
+
+def _estimate(table: Float[np.ndarray, "probes windows ..."], what: str) -> Estimate:
+    probes, windows = table.shape[:2]
+    axes = [f"{n} {axis}" for n, axis in ((probes, "probes"), (windows, "windows")) if n > 1]
+    name = f"{what}; error over {' and '.join(axes)}" if axes else f"{what}, exact on one window"
+    return Estimate(table.mean(axis=(0, 1)), standard_error(table), min(windows, table.size), UNIT, name)
+
+
+def standard_error(table: Float[np.ndarray, "probes windows ..."]) -> Any:
+    """Of the mean over probes and windows, crossed: components of variance, negative ones set to 0.
+
+    The components of `evidence.bootstrap`, for many tables at once.
+    """
+    probes, windows = table.shape[:2]
+    rows, columns = _main(table.mean(axis=1)), _main(table.mean(axis=0))
+    if min(probes, windows) == 1:
+        return np.sqrt(rows + columns)
+    mean = table.mean(axis=(0, 1), keepdims=True)
+    rest = table - table.mean(axis=0, keepdims=True) - table.mean(axis=1, keepdims=True) + mean
+    cells = (rest**2).sum(axis=(0, 1)) / ((probes - 1) * (windows - 1) * probes * windows)
+    return np.sqrt(np.maximum(rows - cells, 0) + np.maximum(columns - cells, 0) + cells)
+
+
+def _main(marginal: Float[np.ndarray, "n ..."]) -> Any:
+    count = len(marginal)
+    return marginal.var(axis=0, ddof=1) / count if count > 1 else np.zeros(marginal.shape[1:])
+
+
+def _probe_error(table: Float[np.ndarray, "probes windows ..."]) -> Any:
+    """Scatter of the probes within each window: all probes are independent."""
+    probes, windows = table.shape[:2]
+    return np.sqrt(table.var(axis=0, ddof=1).mean(axis=0) / (probes * windows))

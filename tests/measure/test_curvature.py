@@ -1,0 +1,191 @@
+"""Probes and single flips against the exact Hessian and the exact flip of every weight of a minute model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import MINUTE, build
+
+from signmag_jax.measure import curvature, singles
+from signmag_jax.models import MATRICES, token_nll
+
+TOKENS = np.random.default_rng(4).integers(0, MINUTE.vocabulary, (1, 9)).astype(np.int32)
+SHAPES = {name: (MINUTE.layers, *MINUTE.shapes()[name]) for name in MATRICES}
+PLACES = [
+    singles.Place(MATRICES.index(name), *(int(i) for i in where))
+    for name, shape in SHAPES.items()
+    for where in np.ndindex(shape)
+]
+EVERYWHERE = curvature.Movable(jnp.ones(MINUTE.layers), {})
+
+
+@pytest.fixture(scope="module")
+def minute():
+    return build(seed=3, config=MINUTE, loud=1.0, dtype=np.float64, scale=0.5)
+
+
+@pytest.fixture(scope="module")
+def weights(minute):
+    return np.concatenate([np.asarray(minute.params["blocks"][name]).ravel() for name in MATRICES])
+
+
+def unpacked(flat):
+    sizes = np.cumsum([np.prod(shape) for shape in SHAPES.values()])[:-1].tolist()
+    pieces = jnp.split(flat, sizes)
+    return {name: piece.reshape(SHAPES[name]) for name, piece in zip(MATRICES, pieces, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def loss(minute):
+    """Mean NLL as a function of all weights flattened."""
+
+    def of(flat):
+        params = minute.params | {"blocks": minute.params["blocks"] | unpacked(flat)}
+        return token_nll(MINUTE, params, jnp.asarray(TOKENS)).mean()
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def exact(minute, weights, loss):
+    """Gradient, Hessian, and Gauss–Newton matrix with all logits kept."""
+
+    def outputs(flat):
+        states = curvature._states(MINUTE, minute.params, jnp.asarray(TOKENS), unpacked(flat))
+        return states[0, :-1] @ minute.params["embed"].T
+
+    @jax.jit
+    def derivatives(flat):
+        directions, logits = jnp.eye(flat.size), outputs(flat)
+        both = lambda along: jax.jvp(lambda w: (outputs(w), jax.grad(loss)(w)), (flat,), (along,))[1]  # noqa: E731
+        jacobian, hessian = jax.lax.map(both, directions)
+        jacobian = jnp.moveaxis(jacobian, 0, -1)
+        p = jax.nn.softmax(logits)
+        mean = jnp.einsum("tv,tvi->ti", p, jacobian)
+        newton = jnp.einsum("tv,tvi,tvj->ij", p, jacobian, jacobian) - mean.T @ mean
+        return jax.grad(loss)(flat), hessian, newton / len(logits)
+
+    return tuple(np.asarray(found) for found in derivatives(jnp.asarray(weights)))
+
+
+@pytest.fixture(scope="module")
+def flips(weights, loss):
+    """Exact ΔNLL of the flip of each weight, by editing it."""
+
+    @jax.jit
+    def every(flat):
+        one = lambda i: loss(flat.at[i].multiply(-1.0)) - loss(flat)  # noqa: E731
+        return jax.lax.map(one, jnp.arange(flat.size))
+
+    return np.asarray(every(jnp.asarray(weights)))
+
+
+def by_column(values):
+    """A value per weight, flattened, as sums over columns like those of the probes."""
+    sizes = np.cumsum([np.prod(shape) for shape in SHAPES.values()])[:-1]
+    pieces = np.split(values, sizes)
+    found = [p.reshape(s).sum(axis=1).ravel() for p, s in zip(pieces, SHAPES.values(), strict=True)]
+    return np.concatenate(found)
+
+
+def joined(found):
+    return np.concatenate([np.asarray(found[name], np.float64).ravel() for name in MATRICES])
+
+
+def test_slopes_are_the_exact_first_order_sums(minute, weights, exact):
+    found = joined(curvature.slopes(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE))
+    np.testing.assert_allclose(found, by_column(exact[0] * weights), rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("probe", "which", "count"),
+    [
+        (curvature.hessian_probe, 1, 900),
+        (curvature.gauss_newton_probe, 2, 600),
+        (curvature.fisher_probe, 2, 600),
+    ],
+    ids=["hessian", "gauss-newton", "labels"],
+)
+def test_probes_estimate_the_exact_diagonal(minute, weights, exact, probe, which, count):
+    tokens = jnp.asarray(TOKENS)
+    one = lambda key: probe(MINUTE, MATRICES, minute.params, tokens, EVERYWHERE, key)  # noqa: E731
+    found = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), count))
+    rows = np.concatenate([np.asarray(found[name]).reshape(count, -1) for name in MATRICES], axis=1)
+    error = rows.std(axis=0, ddof=1) / np.sqrt(count)
+    truth = by_column(np.diag(exact[which]) * weights**2)
+    distance = (rows.mean(axis=0) - truth) / error
+    assert np.abs(distance).max() < 5
+    assert 0.7 < np.sqrt((distance**2).mean()) < 1.3
+    # the sum over everything tells the wrong variants apart: without w², twice as large, the other matrix
+    total, spread = rows.sum(axis=1).mean(), rows.sum(axis=1).std(ddof=1) / np.sqrt(count)
+    right = truth.sum()
+    wrong = {"H": np.diag(exact[which]).sum(), "twice": 2 * right, "off-diagonal": 0.0}
+    wrong["off-diagonal"] = weights @ exact[which] @ weights
+    wrong["other"] = (np.diag(exact[3 - which]) * weights**2).sum()
+    assert abs(total - right) < 4 * spread
+    for name, value in wrong.items():
+        assert abs(value - right) > 8 * spread, name
+        assert abs(total - value) > 4 * spread, name
+
+
+def test_brackets_of_single_weights_are_exact(minute, weights, exact):
+    for i in np.random.default_rng(0).choice(len(PLACES), 12, replace=False):
+        first, second = singles.brackets(minute, TOKENS[0], PLACES[i])
+        assert first == pytest.approx(-2 * exact[0][i] * weights[i], rel=1e-8, abs=1e-15)
+        assert second == pytest.approx(2 * exact[1][i, i] * weights[i] ** 2, rel=1e-8, abs=1e-15)
+
+
+def test_brackets_predict_the_flip_of_every_weight(weights, exact, flips):
+    first, diagonal = -2 * exact[0] * weights, np.diag(exact[1])
+    bracket = first + 2 * diagonal * weights**2
+
+    def miss(prediction):
+        return np.sqrt(((flips - prediction) ** 2).mean())
+
+    assert miss(bracket) < 0.25 * np.sqrt((flips**2).mean())
+    for wrong in (first, first + diagonal * weights**2, first + 2 * diagonal, 2 * bracket, -bracket):
+        assert miss(wrong) > 1.5 * miss(bracket)
+
+
+def test_single_flips_equal_edits(minute, flips):
+    clean = singles.loss_with(minute, TOKENS[0], PLACES[0], 0.0)
+    for i in np.random.default_rng(1).choice(len(PLACES), 12, replace=False):
+        found = singles.loss_with(minute, TOKENS[0], PLACES[i], 1.0) - clean
+        assert found == pytest.approx(flips[i], rel=1e-6, abs=1e-13)
+
+
+def test_the_remainder_of_the_bracket_is_of_third_order(minute):
+    place = singles.Place(MATRICES.index("down_proj"), 1, 3, 5)
+    first, second = singles.brackets(minute, TOKENS[0], place)
+    clean = singles.loss_with(minute, TOKENS[0], place, 0.0)
+    sizes = np.array([0.1, 0.05, 0.025])
+    rest = [
+        abs(singles.loss_with(minute, TOKENS[0], place, s) - clean - s * first - s**2 * second) for s in sizes
+    ]
+    slope = np.polyfit(np.log(sizes), np.log(rest), 1)[0]
+    assert 2.8 < slope < 3.2
+
+
+def test_fixed_weights_and_other_layers_take_no_part(minute, weights, exact):
+    layers, rows, columns = jnp.array([1, 1]), jnp.array([2, 3]), jnp.array([5, 5])
+    movable = curvature.Movable(jnp.array([0.0, 1.0]), {"up_proj": (layers, rows, columns)})
+    found = curvature.slopes(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), movable)
+    part = (exact[0] * weights).copy()
+    for i, place in enumerate(PLACES):
+        held = place.name == "up_proj" and place.column == 5 and place.row in (2, 3)
+        if place.layer == 0 or held:
+            part[i] = 0
+    np.testing.assert_allclose(joined(found), by_column(part), rtol=1e-9, atol=1e-14)
+
+
+def test_shortlist_ranks_by_the_labelled_fisher_cost(minute, weights, exact):
+    tokens = np.repeat(TOKENS, 200, axis=0)
+    found = singles.shortlist(minute, tokens, 20, range(MINUTE.layers), MATRICES, 0)
+    truth = dict(zip(PLACES, 2 * np.diag(exact[2]) * weights**2, strict=True))
+    values = np.array([value for _, value in found])
+    assert (np.diff(values) <= 0).all()
+    # 200 draws of a squared normal have a relative error of about √(2/200) each
+    assert np.abs(values / [truth[place] for place, _ in found] - 1).max() < 5 * np.sqrt(2 / 200)
+    best = sorted(truth, key=truth.__getitem__)[::-1]
+    assert found[0][0] in best[:3]
+    assert {place for place, _ in found} <= set(best[:60])
