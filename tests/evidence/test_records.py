@@ -29,7 +29,7 @@ def test_torn_record_counts_as_absent(tmp_path):
     assert records.read(0) == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("change", [{"payload": [9.0]}, {"sha256": "0"}, {"schema": 2}, {"index": 1}])
+@pytest.mark.parametrize("change", [{"payload": [9.0]}, {"sha256": "0"}, {"schema": 3}, {"index": 1}])
 def test_altered_record_counts_as_absent(tmp_path, change):
     records = Records(tmp_path, CONFIGURATION)
     records.write(0, [1.0])
