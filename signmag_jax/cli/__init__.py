@@ -55,7 +55,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
     try:
-        code = app(arguments or ["--help"], standalone_mode=False)
+        code = app(arguments or ["--help"], standalone_mode=False, obj=arguments)
     except typer.Exit as finished:
         code = finished.exit_code
     except UsageProblem as error:

@@ -63,11 +63,7 @@ class Records:
                 f"{SCHEMA}: give another folder"
             )
         if identity != self.identity:
-            changed = sorted(
-                name
-                for name in {*found, *self.configuration}
-                if found.get(name) != self.configuration.get(name)
-            )
+            changed = different(found, self.configuration)
             raise InvalidInput(
                 f"folder {str(self.folder)!r} holds the records of another run (different: "
                 f"{', '.join(changed)}): give the same options as then, or another folder"
@@ -109,3 +105,15 @@ class Records:
                 f"record {str(path)!r} was written by another run: remove it, or give another folder"
             )
         return payload
+
+
+def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Both values of every name that two configurations do not share, inner names after a dot."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in sorted({*one, *other}):
+        pair = one.get(name), other.get(name)
+        if all(isinstance(value, Mapping) for value in pair):
+            found |= {f"{name}.{inner}": values for inner, values in different(*pair).items()}
+        elif pair[0] != pair[1]:
+            found[name] = pair
+    return found

@@ -20,6 +20,7 @@ import jax
 from signmag_jax.evidence import Incomplete, MissingResource
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
+from signmag_jax.evidence.records import different
 
 PATIENCE = 120
 # How long a process that gives up waits for the others to read why.
@@ -34,7 +35,7 @@ def _unwatched(networks: int, estimate: str) -> None:
     pass
 
 
-@dataclass(frozen=True)
+@dataclass
 class Crew:
     """The processes that this one works with.
 
@@ -50,10 +51,16 @@ class Crew:
     client: Any
     watch: Watch = _unwatched
     _meetings: Iterator[int] = field(default_factory=itertools.count)
+    _left: bool = False
 
     def meet(self) -> Meeting:
         """Begin the next simulation. All processes run the same ones, in the same order."""
         return Meeting(self, f"signmag/{next(self._meetings)}")
+
+    def leave(self, error: BaseException) -> None:
+        """Tell the others, in the simulation that they begin next, why this process takes no part."""
+        if not self._left:
+            self.meet().leave(error)
 
 
 _crew: Crew | None = None
@@ -156,14 +163,14 @@ class Meeting:
 
     def __init__(self, crew: Crew, name: str) -> None:
         self.index, self.count, self.watch = crew.index, crew.count, crew.watch
-        self._client, self._name, self._step = crew.client, name, 0
+        self._crew, self._client, self._name, self._step = crew, crew.client, name, 0
 
     def __enter__(self) -> Meeting:
         return self
 
     def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
         if error is not None:
-            self.leave(_first_line(error) or "it was interrupted")
+            self.leave(error)
 
     def gather(self, mine: Any) -> list[Any]:
         """What every process brings to this step, in their order; JSON, floats exact to the last bit.
@@ -184,8 +191,10 @@ class Meeting:
         self._step += 1
         return brought
 
-    def leave(self, reason: str) -> None:
+    def leave(self, error: BaseException) -> None:
         """Tell the others why this process brings nothing more; wait a little until they have read it."""
+        self._crew._left = True
+        reason = _first_line(error) or "it was interrupted"
         try:
             # Over what it had brought to this step, and at the next for those who have read that already.
             for step in (self._step, self._step + 1):
@@ -244,9 +253,9 @@ def same(descriptions: list[dict[str, Any]]) -> None:
     """
     first = descriptions[0]
     for process, other in enumerate(descriptions):
-        different = sorted(name for name in {*first, *other} if first.get(name) != other.get(name))
-        if different:
-            pairs = "; ".join(f"{name}: {first.get(name)!r} and {other.get(name)!r}" for name in different)
+        changed = different(first, other)
+        if changed:
+            pairs = "; ".join(f"{name}: {mine!r} and {theirs!r}" for name, (mine, theirs) in changed.items())
             raise invalid(
                 "all processes run the same simulation",
                 f"processes 0 and {process} with different {pairs}",
