@@ -147,6 +147,9 @@ def _run(
     found = chosen(**given)
     if not prints:
         return 0
+    ended = getattr(found, chosen.primary).provenance["stopped_by"]
+    if ended != "target":
+        remark(f"Stopped by {ended}.", quiet=quiet)
     if plot is not None:
         _plot(found, chosen, name, given, plot)
         remark(f"Written: {plot}", quiet=quiet)

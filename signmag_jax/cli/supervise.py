@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Progress:
     estimate: str = ""
     code: int | None = None
     heard: float = 0.0
+    interrupts: int = 0
 
     def hear(self, line: bytes) -> None:
         """Take in one report."""
@@ -150,7 +152,7 @@ def supervise(arguments: Sequence[str], patience: float, resume: object) -> int:
     """
     with tempfile.TemporaryFile() as log, _pipe() as (reports, report_end), _pipe() as (life, _):
         # The child reads from `life` until its other end, which is only here, is gone.
-        passed = (report_end, life, log.fileno())
+        passed = (report_end.fileno(), life.fileno(), log.fileno())
         process = subprocess.Popen(
             [sys.executable, "-c", _program(), *arguments],
             env={**os.environ, CHILD: ",".join(map(str, passed))},
@@ -158,11 +160,12 @@ def supervise(arguments: Sequence[str], patience: float, resume: object) -> int:
             process_group=0,
             stdin=subprocess.DEVNULL,
         )
-        os.close(report_end)
-        with _forwarded(process):
-            progress, absent = _follow(process, reports, patience)
-        if progress.code is not None:
-            return progress.code
+        report_end.close()
+        progress = Progress()
+        with _forwarded(process, progress):
+            absent = _follow(process, progress, reports.fileno(), patience)
+        if progress.code is not None or progress.interrupts:
+            return 130 if progress.code is None else progress.code
         log.seek(0)
         reason = _reason(log.read().decode(errors="replace")) or _ended(process.returncode)
         raise _verdict(progress, ABSENT if absent else reason, patience, resume)
@@ -176,26 +179,21 @@ def _program() -> str:
 
 
 @contextlib.contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    try:
-        yield ends
-    finally:
-        for end in ends:
-            with contextlib.suppress(OSError):
-                os.close(end)
+def _pipe() -> Iterator[tuple[FileIO, FileIO]]:
+    reading, writing = os.pipe()
+    with FileIO(reading, "r") as read_end, FileIO(writing, "w") as write_end:
+        yield read_end, write_end
 
 
 @contextlib.contextmanager
-def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM reach the child as Ctrl-C, once; at the second it is killed."""
-    asked = 0
+def _forwarded(process: subprocess.Popen[bytes], progress: Progress) -> Iterator[None]:
+    """Ctrl-C and SIGTERM reach the child as Ctrl-C; while it waits in C++, or at the second, it is killed."""
 
     def forward(*_: object) -> None:
-        nonlocal asked
-        asked += 1
+        progress.interrupts += 1
+        deaf = progress.count is None or progress.interrupts > 1
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT if asked == 1 else signal.SIGKILL)
+            process.send_signal(signal.SIGKILL if deaf else signal.SIGINT)
 
     old = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -205,9 +203,9 @@ def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _follow(process: subprocess.Popen[bytes], reports: int, patience: float) -> tuple[Progress, bool]:
+def _follow(process: subprocess.Popen[bytes], progress: Progress, reports: int, patience: float) -> bool:
     """Hear the child's reports until it ends; says whether it was given up because others were absent."""
-    progress, rest, absent = Progress(), b"", False
+    rest, absent = b"", False
     while True:
         ended = process.poll() is not None
         # What it wrote before it ended is read in full.
@@ -221,7 +219,7 @@ def _follow(process: subprocess.Popen[bytes], reports: int, patience: float) -> 
             for line in lines:
                 progress.hear(line)
         if ended:
-            return progress, absent
+            return absent
         silent = time.monotonic() - progress.heard
         if progress.code is not None and silent > GRACE:
             process.kill()

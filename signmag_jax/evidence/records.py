@@ -111,9 +111,9 @@ def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tup
     """Both values of every name that two configurations do not share, inner names after a dot."""
     found: dict[str, tuple[Any, Any]] = {}
     for name in sorted({*one, *other}):
-        pair = one.get(name), other.get(name)
-        if all(isinstance(value, Mapping) for value in pair):
-            found |= {f"{name}.{inner}": values for inner, values in different(*pair).items()}
-        elif pair[0] != pair[1]:
-            found[name] = pair
+        here, there = one.get(name), other.get(name)
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            found |= {f"{name}.{inner}": pair for inner, pair in different(here, there).items()}
+        elif here != there:
+            found[name] = here, there
     return found

@@ -117,16 +117,20 @@ def connect(
             "no Slurm, Open MPI, Cloud TPU or Kubernetes tells where the other processes are: "
             "name coordinator, processes and process"
         ) from None
+    except jax.errors.JaxRuntimeError as error:
+        raise MissingResource(
+            f"processes cannot meet at {coordinator or 'the address found'!r} ({_first_line(error)}): give "
+            "an address of process 0 that is free and reachable"
+        ) from None
     except RuntimeError as error:
-        raise invalid("processes connect once, before JAX computes", _first_line(error), _REMEDY) from None
+        raise invalid(
+            "connect before JAX computes", _first_line(error), "let it be the first call after the import"
+        ) from None
     from jax._src import distributed
 
     state = distributed.global_state
     _crew = Crew(state.process_id, state.num_processes, state.client, watch)
     return _crew
-
-
-_REMEDY = "connect first, with a coordinator's address that is free and reachable"
 
 
 def crew() -> Crew | None:
@@ -183,7 +187,9 @@ class Meeting:
         for process in range(self.count):
             found = {"brings": mine} if process == self.index else self._get(process)
             if "left" in found:
-                raise Incomplete(f"process {process} of {self.count} stopped: {found['left']}")
+                raise Incomplete(
+                    f"process {process} of {self.count} stopped ({found['left']}); what is recorded is kept"
+                )
             brought.append(found["brings"])
         # Who has brought something to this step has read all of the one before: the store stays small.
         if self._step > 0:
