@@ -22,7 +22,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.evidence.records import different
 
-PATIENCE = 120
+PATIENCE = 120.0
 # How long a process that gives up waits for the others to read why.
 FAREWELL_MS = 5_000
 # Between two looks at a key, so that Ctrl-C is heard.
