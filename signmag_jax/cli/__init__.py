@@ -54,8 +54,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
+    supervise.command_line.set(arguments)
     try:
-        code = app(arguments or ["--help"], standalone_mode=False, obj=arguments)
+        code = app(arguments or ["--help"], standalone_mode=False)
     except typer.Exit as finished:
         code = finished.exit_code
     except UsageProblem as error:

@@ -27,7 +27,7 @@ from .options import (
     show,
 )
 
-OURS = ("context", "name", "device", "dry_run", "plot", "json", "quiet")
+OURS = ("name", "device", "dry_run", "plot", "json", "quiet")
 SHARED = ("coordinator", "processes", "process", "peer_timeout")
 
 
@@ -37,7 +37,6 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="The experiment; without one, all are listed.")] = None,
     width: Annotated[int | None, typer.Option("--width", help="Length of the input.")] = None,
     rate: Annotated[str | None, typer.Option("--rate", help="Flip rate, or several: 0.01,0.05.")] = None,
@@ -104,7 +103,7 @@ def simulate(
     if name is None or dry_run or not _is_shared(*place):
         return work()
     if not supervise.is_child():
-        return supervise.supervise(context.obj, peer_timeout, resume)
+        return supervise.supervise(peer_timeout, resume)
     with supervise.joined(*place, peer_timeout) as first:
         return work(prints=first)
 

@@ -18,7 +18,8 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from io import FileIO
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ CHILD = "SIGNMAG_CHILD"
 GRACE = 20.0
 # The coordination service's own word for it.
 ABSENT = "DEADLINE_EXCEEDED"
+
+# What `signmag` was called with.
+command_line: ContextVar[list[str]] = ContextVar("command_line")
 
 _reports: int | None = None
 
@@ -138,11 +142,10 @@ def _leave_with_parent(life: int) -> None:
     os._exit(1)
 
 
-def supervise(arguments: Sequence[str], patience: float, resume: object) -> int:
+def supervise(patience: float, resume: object) -> int:
     """Run the same command line in a child, and wait for it; its exit code.
 
     Args:
-      arguments: of the command line.
       patience: seconds in which all processes must have come.
       resume: the folder of records, if any, for the last line.
 
@@ -154,7 +157,7 @@ def supervise(arguments: Sequence[str], patience: float, resume: object) -> int:
         # The child reads from `life` until its other end, which is only here, is gone.
         passed = (report_end.fileno(), life.fileno(), log.fileno())
         process = subprocess.Popen(
-            [sys.executable, "-c", _program(), *arguments],
+            [sys.executable, "-c", _program(), *command_line.get()],
             env={**os.environ, CHILD: ",".join(map(str, passed))},
             pass_fds=passed,
             process_group=0,
