@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from . import doctor, law, ledger, measure, prove, simulate
+from . import doctor, law, ledger, measure, prove, simulate, supervise
 
 INTERRUPTED = "interrupted; nothing half-written is left, and finished records are kept"
 
@@ -54,6 +54,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
+    supervise.command_line.set(arguments)
     try:
         code = app(arguments or ["--help"], standalone_mode=False)
     except typer.Exit as finished:
@@ -61,7 +62,7 @@ def run(arguments: list[str]) -> int:
     except UsageProblem as error:
         return _complain(f"{error.format_message()} (see `signmag --help`)", 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain(INTERRUPTED, 130)
+        return _interrupted()
     except BrokenPipeError:
         # The reader of a pipe closed it: nothing more can be said, and nothing needs to be.
         sys.stderr.close()
@@ -74,7 +75,12 @@ def run(arguments: list[str]) -> int:
             raise
         return _complain(str(error), error.exit_code)
     # Typer turns Ctrl-C into this code without a word.
-    return _complain(INTERRUPTED, 130) if code == 130 else code or 0
+    return _interrupted() if code == 130 else code or 0
+
+
+def _interrupted() -> int:
+    # A parent that supervises this process says it.
+    return _complain("" if supervise.is_child() else INTERRUPTED, 130)
 
 
 def _complain(message: str, code: int) -> int:

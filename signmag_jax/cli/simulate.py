@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import supervise
 from .options import (
     Device,
     DryRun,
@@ -27,6 +28,7 @@ from .options import (
 )
 
 OURS = ("name", "device", "dry_run", "plot", "json", "quiet")
+SHARED = ("coordinator", "processes", "process", "peer_timeout")
 
 
 def register(app: typer.Typer) -> None:
@@ -61,6 +63,17 @@ def simulate(
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Stop at this time (not reproducible).")
     ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option("--coordinator", metavar="HOST:PORT", help="Share the work: where process 0 listens."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", help="How many share the work; 1: this one alone.")
+    ] = None,
+    process: Annotated[int | None, typer.Option("--process", help="Which of them this is, from 0.")] = None,
+    peer_timeout: Annotated[
+        float, typer.Option("--peer-timeout", help="Seconds until an absent or silent process is given up.")
+    ] = 120.0,
     dtype: Annotated[str | None, typer.Option("--dtype", help="float32 or float64.")] = None,
     device: Device = "auto",
     dry_run: DryRun = False,
@@ -73,8 +86,46 @@ def simulate(
     """Simulate Gaussian networks until a standard error, a number of networks or a time is reached.
 
     Example: signmag simulate block --width 256 --rate 0.02 --standard-error 0.005
+
+    Several processes share the work when Slurm, Open MPI or Cloud TPU started them, or when each is given
+    --coordinator, --processes and --process; only process 0 prints the result.
     """
-    given = {key: value for key, value in locals().items() if value is not None and key not in OURS}
+    given = {
+        key: value for key, value in locals().items() if value is not None and key not in (*OURS, *SHARED)
+    }
+    place = coordinator, processes, process
+
+    def work(*, prints: bool = True) -> int:
+        return _run(
+            name, given, device=device, dry_run=dry_run, plot=plot, json=json, quiet=quiet, prints=prints
+        )
+
+    if name is None or dry_run or not _is_shared(*place):
+        return work()
+    if not supervise.is_child():
+        return supervise.supervise(peer_timeout, resume)
+    with supervise.joined(*place, peer_timeout) as first:
+        return work(prints=first)
+
+
+def _is_shared(coordinator: str | None, processes: int | None, process: int | None) -> bool:
+    """Whether other processes take part: as was asked for, or else as this one was started."""
+    if coordinator is None and process is None:
+        return supervise.launched() if processes is None else processes != 1
+    return True
+
+
+def _run(
+    name: str | None,
+    given: dict[str, Any],
+    *,
+    device: str,
+    dry_run: bool,
+    plot: Path | None,
+    json: bool,
+    quiet: bool,
+    prints: bool,
+) -> int:
     prepare(quiet=quiet, device=device)
     from signmag_jax import simulate as room
 
@@ -85,14 +136,19 @@ def simulate(
         raise typer.BadParameter(f"{whose} {flags(strange)}: leave it out")
     if name is None or chosen is None:
         return _list(room.EXPERIMENTS, json)
-    if rate is not None:
-        values = several("--rate", rate, float)
+    if isinstance(given.get("rate"), str):
+        values = several("--rate", given["rate"], float)
         given["rate"] = values[0] if len(values) == 1 else list(values)
     check_plot(plot)
-    check_resume(resume)
+    check_resume(given.get("resume"))
     if dry_run:
         return show(_cost(chosen, given), json)
     found = chosen(**given)
+    if not prints:
+        return 0
+    ended = getattr(found, chosen.primary).provenance["stopped_by"]
+    if ended != "target":
+        remark(f"Stopped by {ended}.", quiet=quiet)
     if plot is not None:
         _plot(found, chosen, name, given, plot)
         remark(f"Written: {plot}", quiet=quiet)

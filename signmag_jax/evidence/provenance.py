@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("signmag_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "sympy", "python-flint")
@@ -24,6 +26,17 @@ def versions() -> dict[str, str]:
 def threads() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def processor() -> str:
+    """The processor's model, as far as the system says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{platform.machine()} {next(named, platform.processor())}".strip()
 
 
 def collect(**particular: Any) -> dict[str, Any]:

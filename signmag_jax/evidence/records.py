@@ -10,15 +10,21 @@ from typing import Any
 from .errors import InvalidInput
 from .files import sha256_of_json, strict_json, writable_folder, write_atomic
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Records:
     """A folder of numbered records that belong to one configuration.
 
-    Each record is a JSON file, written atomically, that carries the schema number, the hash of the
-    configuration and a checksum of its payload. A torn record counts as absent and is redone; a record
-    of another configuration is refused by name.
+    Each record is a JSON file with the schema, the hash of the configuration, its number, its payload and
+    a checksum of all of these. It is written beside its place and moved there, so that a reader, another
+    process that writes the same record, and a kill at any moment see a whole record or none. What is read
+    is therefore what was written: a record that is torn, altered or renamed counts as absent and is done
+    again, and a whole one of another configuration is refused by name. A checksum is no signature: it
+    does not tell who wrote a record.
+
+    Any number of processes may share a folder. A folder that vanishes while it is in use is made again
+    with what is written from then on.
 
     Args:
       folder: where the records lie; created if absent.
@@ -33,25 +39,31 @@ class Records:
         self.folder = writable_folder(Path(folder))
         self.configuration = json.loads(json.dumps(dict(configuration), allow_nan=False))
         self.identity = sha256_of_json(self.configuration)
-        header = self.folder / "configuration.json"
-        if header.exists():
-            self._check_header(header)
+        self._header = self.folder / "configuration.json"
+        if self._header.exists():
+            self._check_header()
         else:
-            write_atomic(header, strict_json({"schema": SCHEMA, "configuration": self.configuration}))
+            self._write_header()
 
-    def _check_header(self, header: Path) -> None:
+    def _write_header(self) -> None:
+        write_atomic(self._header, strict_json({"schema": SCHEMA, "configuration": self.configuration}))
+
+    def _check_header(self) -> None:
         try:
-            found = json.loads(header.read_text())["configuration"]
-        except (ValueError, KeyError, TypeError, OSError):
+            header = json.loads(self._header.read_text())
+            schema, found = header["schema"], dict(header["configuration"])
+            identity = sha256_of_json(found)
+        except (ValueError, KeyError, TypeError, OSError, RecursionError):
             raise InvalidInput(
-                f"{str(header)!r} is not a readable run configuration: resume from another folder"
+                f"{str(self._header)!r} is not a readable run configuration: resume from another folder"
             ) from None
-        if sha256_of_json(found) != self.identity:
-            changed = sorted(
-                name
-                for name in {*found, *self.configuration}
-                if found.get(name) != self.configuration.get(name)
+        if schema != SCHEMA:
+            raise InvalidInput(
+                f"folder {str(self.folder)!r} holds records of schema {schema}, this version writes schema "
+                f"{SCHEMA}: give another folder"
             )
+        if identity != self.identity:
+            changed = different(found, self.configuration)
             raise InvalidInput(
                 f"folder {str(self.folder)!r} holds the records of another run (different: "
                 f"{', '.join(changed)}): give the same options as then, or another folder"
@@ -61,18 +73,19 @@ class Records:
         return self.folder / f"record-{index:08d}.json"
 
     def write(self, index: int, payload: Any) -> None:
-        """Store the payload of piece `index`."""
-        record = {
-            "schema": SCHEMA,
-            "configuration": self.identity,
-            "index": index,
-            "sha256": sha256_of_json(payload),
-            "payload": payload,
-        }
+        """Store the payload of piece `index`, in the place of a torn or shorter one.
+
+        Raises:
+          MissingResource: if it cannot be written; nothing half-written is left.
+        """
+        record = {"schema": SCHEMA, "configuration": self.identity, "index": index, "payload": payload}
+        record["sha256"] = sha256_of_json(record)
+        if not self._header.exists():
+            self._write_header()
         write_atomic(self._path(index), strict_json(record, indent=None))
 
     def read(self, index: int) -> Any | None:
-        """The payload of piece `index`, or None where it is absent or torn.
+        """The payload of piece `index`, or None where it is absent, torn or altered.
 
         Raises:
           InvalidInput: if the record is whole but belongs to another configuration.
@@ -80,14 +93,27 @@ class Records:
         path = self._path(index)
         try:
             record = json.loads(path.read_text())
-            whole = record["schema"] == SCHEMA and record["sha256"] == sha256_of_json(record["payload"])
-            identity = record["configuration"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        if not whole or record.get("index") != index:
+            checksum = record.pop("sha256")
+            if checksum != sha256_of_json(record) or record["schema"] != SCHEMA or record["index"] != index:
+                return None
+            identity, payload = record["configuration"], record["payload"]
+        # Deeply nested brackets, too, are no record.
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         if identity != self.identity:
             raise InvalidInput(
                 f"record {str(path)!r} was written by another run: remove it, or give another folder"
             )
-        return record["payload"]
+        return payload
+
+
+def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Both values of every name that two configurations do not share, inner names after a dot."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in sorted({*one, *other}):
+        here, there = one.get(name), other.get(name)
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            found |= {f"{name}.{inner}": pair for inner, pair in different(here, there).items()}
+        elif here != there:
+            found[name] = here, there
+    return found

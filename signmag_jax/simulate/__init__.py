@@ -8,6 +8,7 @@ from .depth import Depth, depth
 from .engine import Options
 from .experiments import EXPERIMENTS, Named, experiment
 from .gaussian import ACTIVATIONS
+from .processes import connect
 from .proposition_1 import Proposition1, proposition_1
 from .quantizer import Quantizer, quantizer
 
@@ -22,6 +23,7 @@ __all__ = [
     "Proposition1",
     "Quantizer",
     "block",
+    "connect",
     "depth",
     "experiment",
     "proposition_1",

@@ -1,14 +1,22 @@
-"""Independent networks over any number of devices, with the same bits.
+"""Independent networks over any number of devices and processes, with the same bits.
 
 Each network is keyed by its index. A device computes one block of consecutive networks at a time by
 `lax.map`; how many make a block depends on the experiment alone, so a network's program, and with it
 every rounding, is the same for 1 and for 8 devices. (A vmap over networks would change the shapes of
 the matrix products, and with them their bits, with the number of devices.)
+
+What holds: the result is the same to the last bit for any number of devices and processes, and for a run
+that was killed anywhere and resumed, because every network is computed by the same program and merged on
+the host in float64, in the order of its index. Where that ends: on another platform or processor, with
+other versions of JAX, or with one thread instead of at least two, a matrix product may be summed in
+another order; records and processes that differ in one of these are refused by name. A stop at a time
+depends on how fast the machine was, and the result says so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,8 +36,9 @@ from jaxtyping import Array, PRNGKeyArray
 from signmag_jax.evidence import Incomplete, MissingResource, Records, keys
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.evidence.progress import progress
-from signmag_jax.evidence.provenance import threads, versions
+from signmag_jax.evidence.provenance import processor, threads, versions
 
+from . import processes
 from .stop import DEFAULT_LIMIT, FEWEST, Stop
 from .tally import Pair, Tally
 
@@ -76,9 +85,12 @@ class Experiment:
 class Options(TypedDict, total=False):
     """What every experiment takes besides its own arguments.
 
+    Memory does not grow with the number of networks, and time grows in proportion to it.
+
     Args:
       networks: how many; 64 if no other target is given.
-      standard_error: stop when the primary estimate (its worst element) has this standard error.
+      standard_error: stop when the primary estimate (its worst element) has this standard error, after
+        32 networks at the earliest. What was computed beyond the network that met it is discarded.
       max_networks: raise Incomplete rather than simulate more.
       seconds: stop at this wall time (the result says that it is not reproducible).
       seed: root of all random keys, 0 by default.
@@ -108,30 +120,39 @@ def run(
 ) -> tuple[Tally, dict[str, Any]]:
     """Simulate until a target is met; returns the merged statistics and their provenance.
 
+    After `simulate.connect`, the work is shared with the other processes and each returns the same.
+
     Args: as in `Options`.
 
     Raises:
-      InvalidInput: if a target is impossible, or `resume` holds another run.
-      Incomplete: if the target is out of reach; the records are kept.
+      InvalidInput: if a target is impossible, `resume` holds another run, or another process was asked
+        for another one.
+      Incomplete: if the target is out of reach, or another process has stopped; the records are kept.
     """
     stop = Stop(networks, standard_error, max_networks, seconds)
-    mesh = _flat(mesh)
+    _check_mesh(mesh)
     keys.check_seed(seed)
     if _planning.get():
         raise _Planned(experiment, stop)
+    mesh = _flat(mesh)
     tally = Tally()
     ended = "time (not reproducible)" if stop.seconds is not None else "target"
-    with _fixed_numerics(), progress(experiment.name, stop.total) as advance:
+    with _fixed_numerics(), progress(experiment.name, stop.total) as advance, processes.meet() as meeting:
         root = keys.fold(keys.root(seed), experiment.name)
-        records = None if resume is None else Records(resume, _identity(experiment, seed, mesh))
-        for first, rows in _blocks(experiment, root, mesh, stop, records):
+        identity = _identity(experiment, seed, mesh)
+        records = None if resume is None else Records(resume, identity)
+        span = _span(meeting, mesh, identity, stop)
+        for first, rows in _blocks(experiment, root, mesh, stop, records, meeting, span):
             before = tally.count
             finished = _merge(experiment, tally, stop, first, rows)
-            advance(tally.count - before, _note(experiment, tally))
+            note = _note(experiment, tally)
+            advance(tally.count - before, note)
+            meeting.watch(tally.count, note)
             if finished:
                 ended = "target"
                 break
-    return tally, _provenance(experiment, seed, mesh, tally.count, ended)
+        _agree(meeting, tally)
+    return tally, _provenance(experiment, seed, mesh, meeting.count, tally.count, ended)
 
 
 class _Planned(Exception):
@@ -169,34 +190,83 @@ def _merge(experiment: Experiment, tally: Tally, stop: Stop, first: int, rows: l
             _, error = experiment.target(tally)
             if stop.reached(error):
                 return True
-            stop.require_within_reach(tally.count, error)
+            stop.require_within_reach(tally.count, error, _note(experiment, tally))
     return tally.count >= stop.limit
 
 
+Meeting = processes.Meeting | processes.Alone
+
+
+def _span(meeting: Meeting, mesh: Mesh, identity: dict[str, Any], stop: Stop) -> int:
+    """Blocks between two steps of the processes, once they have agreed on what they do.
+
+    Raises:
+      InvalidInput: if they were asked for different runs.
+    """
+    asked = {**identity, **dataclasses.asdict(stop), "processes": meeting.count}
+    found = meeting.gather({"asked": asked, "devices": mesh.size})
+    processes.same([one["asked"] for one in found])
+    meeting.watch(0, "")
+    return meeting.count * max(one["devices"] for one in found)
+
+
+def _agree(meeting: Meeting, tally: Tally) -> None:
+    """Make sure that all processes end with the same bits, which also keeps the first until the last."""
+    if len(set(meeting.gather(tally.digest()))) > 1:
+        raise Incomplete(
+            "the processes have merged the same networks to different bits: run all of them on the same kind "
+            "of processor, or one alone"
+        )
+
+
 def _blocks(
-    experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, stop: Stop, records: Records | None
+    experiment: Experiment,
+    root: PRNGKeyArray,
+    mesh: Mesh,
+    stop: Stop,
+    records: Records | None,
+    meeting: Meeting,
+    span: int,
 ) -> Iterator[tuple[int, list[Row]]]:
-    """Every block in order, computed or read: the index of its first network and their statistics."""
+    """Every block in order, computed or read by one process: its first network and their statistics."""
     size, deadline = experiment.block, time.monotonic() + (stop.seconds or np.inf)
     blocks = -(-stop.limit // size)
-    done: dict[int, list[Row]] = {}
-    for block in range(blocks):
-        if block not in done:
-            wanted = range(block, min(block + mesh.size, blocks))
-            done.update(_read(records, wanted, size, stop.limit))
-            missing = [index for index in wanted if index not in done]
-            if missing:
-                done.update(_compute(experiment, root, mesh, missing, stop.limit))
-            for index in missing if records is not None else ():
-                # A network without a ratio ends the run below, by name; JSON could not hold it.
-                if all(np.isfinite(value).all() for row in done[index] for value in row.values()):
-                    records.write(index, done[index])  # pyright: ignore[reportOptionalMemberAccess]
-        yield block * size, done.pop(block)
-        if time.monotonic() > deadline and block * size >= FEWEST:
+    for start in range(0, blocks, span):
+        step = range(start, min(start + span, blocks))
+        mine = [block for block in step if block % meeting.count == meeting.index]
+        done: dict[int, list[Row]] = {}
+        for few in range(0, len(mine), mesh.size):
+            done.update(_obtain(experiment, root, mesh, mine[few : few + mesh.size], stop.limit, records))
+        found = meeting.gather({"rows": [done[block] for block in mine], "late": time.monotonic() > deadline})
+        for block in step:
+            rows = found[block % meeting.count]["rows"]
+            yield block * size, rows[(block - start) // meeting.count]
+        # The first one's clock counts for all.
+        if found[0]["late"] and step.stop * size >= FEWEST:
             return
 
 
-def _read(records: Records | None, blocks: range, size: int, limit: int) -> dict[int, list[Row]]:
+def _obtain(
+    experiment: Experiment,
+    root: PRNGKeyArray,
+    mesh: Mesh,
+    blocks: list[int],
+    limit: int,
+    records: Records | None,
+) -> dict[int, list[Row]]:
+    """Statistics of as many blocks as there are devices at most, from their records where there are any."""
+    done = _read(records, blocks, experiment.block, limit)
+    missing = [block for block in blocks if block not in done]
+    if missing:
+        done.update(_compute(experiment, root, mesh, missing, limit))
+    for block in missing if records is not None else ():
+        # A network without a ratio ends the run when it is merged, by name; JSON could not hold it.
+        if all(np.isfinite(value).all() for row in done[block] for value in row.values()):
+            records.write(block, done[block])  # pyright: ignore[reportOptionalMemberAccess]
+    return done
+
+
+def _read(records: Records | None, blocks: list[int], size: int, limit: int) -> dict[int, list[Row]]:
     found = {}
     for block in blocks if records is not None else ():
         payload = records.read(block)  # pyright: ignore[reportOptionalMemberAccess]
@@ -272,9 +342,12 @@ def _fixed_numerics() -> Iterator[None]:
         yield
 
 
-def _flat(mesh: Any) -> Mesh:
+def _check_mesh(mesh: Any) -> None:
     if mesh is not None and not isinstance(mesh, Mesh):
         raise invalid("mesh is a jax.sharding.Mesh or None", mesh, "use jax.make_mesh")
+
+
+def _flat(mesh: Mesh | None) -> Mesh:
     devices = np.asarray(jax.local_devices()) if mesh is None else mesh.devices.ravel()
     return Mesh(devices, (AXIS,))
 
@@ -288,13 +361,17 @@ def _identity(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]:
         "seed": seed,
         "block": experiment.block,
         "device": f"{device.platform}: {device.device_kind}",
+        # Vector units and caches decide how a processor's matrix products are split.
+        "processor": processor() if device.platform == "cpu" else "any",
         # Matrix products are split differently only between one thread and more than one.
         "threads": "1" if threads() == 1 else "2 or more",
         "versions": _versions("signmag_jax", "jax", "jaxlib"),
     }
 
 
-def _provenance(experiment: Experiment, seed: int, mesh: Mesh, count: int, ended: str) -> dict[str, Any]:
+def _provenance(
+    experiment: Experiment, seed: int, mesh: Mesh, crew: int, count: int, ended: str
+) -> dict[str, Any]:
     device = mesh.devices.flat[0]
     return {
         "experiment": experiment.name,
@@ -303,6 +380,8 @@ def _provenance(experiment: Experiment, seed: int, mesh: Mesh, count: int, ended
         "networks": count,
         "stopped_by": ended,
         "device": {"kind": device.device_kind, "platform": device.platform, "count": mesh.size},
+        "processes": crew,
+        "processor": processor(),
         "threads": threads(),
         "versions": _versions("signmag_jax", "jax", "jaxlib", "numpy", "python"),
     }

@@ -27,8 +27,9 @@ class Stop:
     """Stop at a count of networks, at a standard error, or at a time.
 
     The rule on the standard error reads the ordered prefix of the networks, from the 32nd on, so that it
-    stops at the same network wherever and in whatever order they were computed. A stop at a time does
-    not have that property, and results say so.
+    stops at the same network wherever and in whatever order they were computed; those computed beyond it
+    are discarded. A stop at a time does not have that property, and results say so. With a time beside a
+    standard error, the first of the two to come ends the run.
 
     Args:
       networks: the count; 64 if nothing else is asked.
@@ -61,6 +62,12 @@ class Stop:
                 raise invalid(f"{name} is an integer >= 2", value, "a standard error needs two networks")
             if value is not None and value > MOST:
                 raise invalid(f"{name} <= {MOST}", value, "networks are numbered in 32 bits; ask for fewer")
+        if self.standard_error is not None and self.max_networks < FEWEST:
+            raise invalid(
+                f"max_networks >= {FEWEST} with a standard error",
+                self.max_networks,
+                "the rule reads no fewer; raise it, or ask for networks instead",
+            )
 
     @property
     def limit(self) -> int:
@@ -80,8 +87,13 @@ class Stop:
         """Whether the standard errors of a prefix meet the target."""
         return self.standard_error is not None and bool(np.max(error) <= self.standard_error)
 
-    def require_within_reach(self, count: int, error: Any) -> None:
+    def require_within_reach(self, count: int, error: Any, estimate: str) -> None:
         """Give up as soon as it is certain that the target needs more than `max_networks`.
+
+        Args:
+          count: networks so far.
+          error: their standard errors.
+          estimate: what they have found so far, in words.
 
         The needed count is N = count·(error/target)²; its own relative error is √(2/count), four times of
         which are granted.
@@ -93,6 +105,6 @@ class Stop:
         if certain > self.max_networks or count >= self.max_networks:
             raise Incomplete(
                 f"standard error {self.standard_error:g} needs about {needed:.0f} networks, "
-                f"max_networks is {self.max_networks}; reached {np.max(error):.3g} with {count}: "
+                f"max_networks is {self.max_networks}; reached {estimate} with {count}: "
                 "raise max_networks or the standard error"
             )
