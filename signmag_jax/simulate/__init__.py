@@ -4,6 +4,7 @@ Nothing here knows a closed form of the theory: weights are drawn, perturbed and
 """
 
 from .block import Arm, Block, block
+from .crossings import Crossings, crossings
 from .depth import Depth, depth
 from .engine import Options
 from .experiments import EXPERIMENTS, Named, experiment
@@ -16,12 +17,14 @@ __all__ = [
     "EXPERIMENTS",
     "Arm",
     "Block",
+    "Crossings",
     "Depth",
     "Named",
     "Options",
     "Proposition1",
     "Quantizer",
     "block",
+    "crossings",
     "depth",
     "experiment",
     "proposition_1",

@@ -11,6 +11,7 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Ternarize
 
 from .block import block
+from .crossings import crossings
 from .depth import depth
 from .engine import Experiment, Options, plan
 from .proposition_1 import proposition_1
@@ -87,6 +88,9 @@ COSINE = "row_cosine"
 EXPERIMENTS: dict[str, Named] = {
     "block": Named("V1: flips over shift across the normalised output, W2 integrated out", block, {}, ONE),
     "block_explicit": Named("V1 with W2 drawn, as in the paper", block, {"second_layer": "explicit"}, ONE),
+    "block_fast": Named(
+        "V1's ratio of means by the rows that change sign: the fast estimator", crossings, {}, ONE
+    ),
     "v0": Named("V0: the block without W2, finite change of its normalised output", block, V0, ONE),
     "proposition_1": Named(
         "one matrix without ReLU: flips against Gaussian noise of the magnitudes", proposition_1, {}, ONE
