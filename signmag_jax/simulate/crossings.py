@@ -10,17 +10,16 @@ and since W(−x) = −Wx, the mean of (δ − αh)² over x and −x is, row by
     ½(z' − (1+α)z)² − (1+α)·max(−zz', 0).
 
 - The square is a quadratic form in the weights: its mean follows from E w² = 1, E|w| = √(2/π) and the rate,
-  up to what the
-  shift's realised norm fluctuates.
-- A *crossing*, zz' < 0, is met in few rows and carries few percent of T. Its mean is that of one row, so that
-  a part of the rows is drawn; the norm that the other rows add to a realised match is χ² of as many degrees
-  of freedom as they have flips.
+  up to the fluctuation of the shift's realised norm.
+- A *crossing*, zz' < 0, is rare and carries few percent of T. Its mean is that of one row, so that a part of
+  the rows is drawn: for flips by the exact conditional that, given mask and input, (z, z') is a Gaussian pair
+  of correlation 1 − 2q, q = Σ M_j x_j²; for the shift by products. To a realised norm the other rows add a
+  χ² of as many degrees of freedom as they have flips.
 - What is left is about 2/m of T. It needs all m rows, but hardly any precision: it is computed for one
   network in 1/share, and weighted with 1/share, which is unbiased (Russian roulette).
 
-Nothing is approximated: expectations are those of brute force at every width, number of rows and rate. Given
-mask and input, (z, z') is a Gaussian pair, which could be drawn without any weights; a pair of normals costs
-what the products of a row do, and rows that share an input would need the flips of each all the same.
+Nothing is approximated: expectations are those of brute force at every width, number of rows and rate. The
+law of q is not used: rows that share an input are drawn with their masks, and one product with x² gives q.
 """
 
 from __future__ import annotations
