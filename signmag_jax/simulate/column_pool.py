@@ -120,14 +120,20 @@ def column_pool(
     )
     tally, provenance = run(experiment, **options)
     found = Estimates(tally, provenance, values.shape)
+
+    def ratio(place: str) -> Estimate:
+        return found.ratio(f"{place}_flip_transverse", f"{place}_shift_transverse")
+
     return ColumnPool(
-        found.ratio("pool_flip_energy", "rest_flip_energy"),
-        found.mean("ratio", MEAN_OF_RATIOS),
-        found.ratio("pool_flip_transverse", "rest_flip_transverse"),
-        found.ratio("pool_shift_energy", "rest_shift_energy"),
-        *(found.ratio(f"{place}_flip_transverse", f"{place}_shift_transverse") for place in PLACES),
-        float(math.fsum(squares[pool])),
-        tally.count,
+        leverage=found.ratio("pool_flip_energy", "rest_flip_energy"),
+        leverage_per_network=found.mean("ratio", MEAN_OF_RATIOS),
+        transverse_leverage=found.ratio("pool_flip_transverse", "rest_flip_transverse"),
+        shift_leverage=found.ratio("pool_shift_energy", "rest_shift_energy"),
+        pool_ratio=ratio("pool"),
+        rest_ratio=ratio("rest"),
+        everywhere_ratio=ratio("everywhere"),
+        share=float(math.fsum(squares[pool])),
+        networks=tally.count,
     )
 
 

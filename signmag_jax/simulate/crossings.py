@@ -195,7 +195,7 @@ class CrossingSample:
         for_draw, for_flips, for_pair, for_others = jax.random.split(key, 4)
         w, x = self._draw(for_draw, self.rows)
         z, energy = w @ x, x * x
-        normal = jax.random.normal(for_pair, z.shape, z.dtype)
+        normal = weights(for_pair, self.rows, self.inputs // 2, self.dtype)
         square, absolute = _mean(w * w), _mean(jnp.abs(w))
 
         def compare(rate: Array) -> Statistics:
