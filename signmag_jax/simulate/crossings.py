@@ -12,21 +12,22 @@ and since W(−x) = −Wx, the mean of (δ − αh)² over x and −x is, row by
 - The square is a quadratic form in the weights: its mean follows from E w² = 1, E|w| = √(2/π) and the rate,
   up to the fluctuation of the shift's realised norm.
 - A *crossing*, zz' < 0, is rare and carries few percent of T. Its mean is that of one row, so that a part of
-  the rows is drawn: for flips by the exact conditional that, given mask and input, (z, z') is a Gaussian pair
-  of correlation 1 − 2q, q = Σ M_j x_j²; for the shift by products. To a realised norm the other rows add a
-  χ² of as many degrees of freedom as they have flips.
-- What is left is about 2/m of T. It needs all m rows, but hardly any precision: it is computed for one
-  network in 1/share, and weighted with 1/share, which is unbiased (Russian roulette).
+  the rows is drawn, and needs no inputs: the projection of x on the plane of w and w', at an angle θ, has a
+  direction independent of its length, whose square has the mean 2/n. The direction is uniform: z and z'
+  differ in sign with probability θ/π, and where they do it is uniform still, and drawn. To a realised norm
+  the other rows add a χ² of as many degrees of freedom as they have flips.
+- What is left is about 2/m of T, and nearly all of it mean (hδ − αh²)²/(m E h²): again that of one row. The
+  difference needs all m rows and some inputs, but hardly any precision: it is computed for one network in
+  1/share, and weighted with 1/share, which is unbiased (Russian roulette).
 
-Nothing is approximated: expectations are those of brute force at every width, number of rows and rate. The
-law of q is not used: rows that share an input are drawn with their masks, and one product with x² gives q.
+Nothing is approximated: expectations are those of brute force at every width, number of rows and rate.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -36,22 +37,26 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate
 from signmag_jax.evidence.errors import invalid
-from signmag_jax.perturb import MagnitudeShift, SignFlip
+from signmag_jax.perturb import SignFlip
 
 from . import pairs
 from .engine import Experiment, Options, Statistics, run
 from .gaussian import DTYPES, choose, sphere, weights, whole
 from .result import Estimates, Result
 
+# E|w| of a standard normal, and E h² of relu(z).
 MEAN_ABSOLUTE = math.sqrt(2 / math.pi)
-DEFAULT_ROWS = 256
+MEAN_SQUARE = 0.5
+DEFAULT_ROWS = 64
+DIRECTIONS = 16
 DEFAULT_INPUTS = 512
-# Networks of up to this many weights have all their rows drawn; larger ones so many in all, or one in 8.
-WHOLE = 2**19
-LEAST_SHARE = 0.125
+# So many weights are drawn for all rows of a network, on average over networks.
+WHOLE = 2**16
 # (3/2)·8/(3π): the slope of a crossing's mean in q at one flip in many, over √q.
 CONTROL = 4 / math.pi
-ESTIMATOR = "exact quadratic mean, sampled sign crossings, all rows by Russian roulette"
+ESTIMATOR = (
+    "exact quadratic mean, sign crossings of sampled rows in uniform directions, all rows by Russian roulette"
+)
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,9 @@ def crossings(
       rate: flip rate in (0, 0.5], or a list; several share weights, inputs and nested flips.
       hidden: rows m of W; `width` by default.
       match: "realised" or "expected" equality of the Frobenius norms, as in `block`.
-      rows: drawn to meet crossings; 256 by default, at most m.
-      inputs: per network, in antipodal pairs; an even number.
-      share: of the networks whose rows are all drawn, in (0, 1]; by default all up to 2^19 weights, and
-        beyond that as many as have these together, but at least one in 8.
+      rows: drawn to meet crossings; 64 by default, at most m.
+      inputs: of a network whose rows are all drawn, in antipodal pairs; an even number.
+      share: of the networks whose rows are all drawn, in (0, 1]; by default 2^16/(mn), at most 1.
       dtype: "float32" or "float64".
       options: targets (on the transverse ratio), seed, resume and mesh, as in `Options`.
 
@@ -139,7 +143,15 @@ def crossings(
 
 def default_share(size: int) -> float:
     """Share of the networks whose rows are all drawn, for networks of that many weights."""
-    return float(np.clip(WHOLE / size, LEAST_SHARE, 1.0))
+    return min(WHOLE / size, 1.0)
+
+
+class Row(NamedTuple):
+    """Rows w and w': ‖w‖², the angle between them, and ‖w'‖/‖w‖."""
+
+    square: Float[Array, " rows"]
+    angle: Float[Array, " rows"]
+    stretch: Float[Array, " rows"]
 
 
 @dataclass(frozen=True)
@@ -173,9 +185,8 @@ class CrossingSample:
 
     def work(self, rates: int) -> float:
         """Floating-point operations: the matrix products, and about 300 for a random weight or input."""
-        rows = self.rows + self.share * self.hidden
-        products = rows * self.inputs * (1.0 + 2 * rates)
-        return self.width * (products + 300.0 * (3 * rows + self.inputs))
+        drawn = 300.0 * (2 * self.rows + self.share * (2 * self.hidden + self.inputs / 2))
+        return self.width * (drawn + self.share * self.hidden * self.inputs * (1.0 + 2 * rates))
 
     def __call__(self, parameters: Float[Array, " rates"], key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, of shape (rates,)."""
@@ -191,42 +202,62 @@ class CrossingSample:
         return {name: found[name] - taken[name] for name in found}
 
     def _crossings(self, parameters: Float[Array, " rates"], key: PRNGKeyArray) -> Statistics:
-        """E (δ − αh)² of both arms: the exact part, and the crossings of some rows."""
-        for_draw, for_flips, for_pair, for_others = jax.random.split(key, 4)
-        w, x = self._draw(for_draw, self.rows)
-        z, energy = w @ x, x * x
-        normal = weights(for_pair, self.rows, self.inputs // 2, self.dtype)
-        square, absolute = _mean(w * w), _mean(jnp.abs(w))
+        """Of both arms, what one row has: the exact square, less its crossings and most of the last term."""
+        for_w, for_flips, for_directions, for_others = jax.random.split(key, 4)
+        w = lax.optimization_barrier(weights(for_w, self.rows, self.width, self.dtype))
+        square, absolute = _rows(w * w), _rows(jnp.abs(w))
+        places = jax.random.uniform(for_directions, (DIRECTIONS, self.rows), jnp.float64)
+        places = (jnp.arange(DIRECTIONS, dtype=jnp.float64)[:, None] + places) / DIRECTIONS
+        off_square = jnp.mean(square) / self.width - 1
+        off_absolute = jnp.mean(absolute) / self.width - MEAN_ABSOLUTE
 
         def compare(rate: Array) -> Statistics:
             mask = (SignFlip(rate).apply(for_flips, w) != w).astype(w.dtype)
-            count, step = self._norms(rate, w, mask, for_others)
-            # Given mask and input, (z, z') is a Gaussian pair of correlation 1 − 2q: z' needs no product.
-            q = mask @ energy
-            pair = (1 - 2 * q) * z + 2 * jnp.sqrt(q * jnp.maximum(1 - q, jnp.zeros_like(q))) * normal
-            met = (1 + _flip_drift(count)) * _crossing(z, pair)
-            # q has the mean `rate`, and a crossing's mean grows as q^(3/2): any factor would be unbiased.
-            controlled = met - CONTROL * jnp.sqrt(rate) * (_mean(q) - rate)
-            shifted = MagnitudeShift(step / jnp.sqrt(square)).apply(for_others, w)
+            flipped = _rows(mask * w * w)
+            count, step = self._norms(rate, jnp.sum(_rows(mask)), flipped, square, for_others)
+            # E w(w' − w) of a row, its part across w, and the length of w'.
+            share = flipped / square
+            flip = Row(square, 2 * jnp.arcsin(jnp.sqrt(jnp.minimum(share, 1.0))), jnp.ones_like(share))
+            across = jnp.sqrt(jnp.maximum(self.width * square - absolute**2, 0.0))
+            along = square + step * absolute
+            angle = jnp.arctan2(step * across, along)
+            shift = Row(square, angle, jnp.hypot(step * across, along) / square)
+            # The share has the mean `rate`, and a crossing's mean grows as its power 3/2: unbiased, whatever
+            # the factor.
+            control = CONTROL * jnp.sqrt(rate) * (jnp.mean(share) - rate)
             # step² has the mean 4·rate: what is left of the shift's square is of second order.
-            bend = MEAN_ABSOLUTE**2 * (square - 1) - 2 * MEAN_ABSOLUTE * (absolute - MEAN_ABSOLUTE)
-            shift = 2 * rate * (1 - MEAN_ABSOLUTE**2) + (step**2 - 4 * rate) * bend / 2
-            return {
-                "flip": 2 * rate * (1 - rate) * (1 - 1 / (self.hidden * self.width)) - controlled,
-                "shift": shift - (1 + _shift_drift(step)) * _crossing(z, shifted @ x),
+            bend = MEAN_ABSOLUTE**2 * off_square - 2 * MEAN_ABSOLUTE * off_absolute
+            squares = {
+                "flip": 2 * rate * (1 - rate) * (1 - 1 / (self.hidden * self.width)) + control,
+                "shift": 2 * rate * (1 - MEAN_ABSOLUTE**2) + (step**2 - 4 * rate) * bend / 2,
             }
+            rows = {"flip": (flip, _flip_drift(count)), "shift": (shift, _shift_drift(step))}
+            return {arm: squares[arm] - self._row(*rows[arm], places) for arm in rows}
 
         return lax.map(compare, parameters)
 
-    def _norms(self, rate: Array, w: Array, mask: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+    def _row(self, row: Row, drift: Array, places: Float[Array, "directions rows"]) -> Array:
+        """(1+α)·E max(−zz', 0) + E (hδ − αh²)²/(m E h²), over rows and directions."""
+        n, m = self.width, self.hidden
+        square, angle, stretch = (leaf[None, :] for leaf in row)
+        # Where they differ in sign, z and z' are as sin(tθ) and −sin((1−t)θ).
+        opposite = jnp.sin(places * angle) * jnp.sin((1 - places) * angle)
+        crossing = 2 / n * square * stretch * angle / jnp.pi * opposite
+        z, other = jnp.cos(jnp.pi * places), stretch * jnp.cos(jnp.pi * places - angle)
+        # The projection's length to the power 4 has the mean 8/(n(n+2)); half of the directions have h > 0.
+        fourth = 8 / (n * (n + 2)) * square**2 * _excess(z, other, drift) ** 2 / 2
+        return (1 + drift) * jnp.mean(crossing) + jnp.mean(fourth) / (m * MEAN_SQUARE)
+
+    def _norms(
+        self, rate: Array, count: Array, flipped: Array, square: Array, key: PRNGKeyArray
+    ) -> tuple[Array, Array]:
         """Of all m rows: the share of the weights that are flipped, and a of the shift w + a·sign(w).
 
         From the rows that are drawn: the sums of w² of the others, flipped or not, are χ² of as many degrees
         of freedom as they have such weights.
         """
         size, others = self.hidden * self.width, (self.hidden - self.rows) * self.width
-        flipped, kept = _sum(mask * w * w), _sum((1 - mask) * w * w)
-        count = _sum(mask)
+        flipped, kept = jnp.sum(flipped), jnp.sum(square - flipped)
         if others:
             for_count, for_squares = jax.random.split(key)
             more = jax.random.binomial(for_count, float(others), rate, dtype=jnp.float64)
@@ -236,25 +267,23 @@ class CrossingSample:
         return count / size, 2 * jnp.sqrt(norm / size)
 
     def _rest(self, parameters: Float[Array, " rates"], key: PRNGKeyArray) -> Statistics:
-        """E (A − αB)²/B of both arms: it needs all rows of one network, at the same inputs."""
-        for_draw, for_pair = jax.random.split(key)
-        w, x = self._draw(for_draw, self.hidden)
+        """Of both arms, what (A − αB)²/B is more than its rows have: it needs them all at the same inputs."""
+        for_w, for_x, for_pair = jax.random.split(key, 3)
+        w = weights(for_w, self.hidden, self.width, self.dtype)
+        x = sphere(for_x, self.width, self.inputs // 2, self.dtype)
+        w, x = lax.optimization_barrier((w, x))
         z = w @ x
 
         def compare(rate: Array) -> Statistics:
             flipped, shifted = pairs.Matched(self.match).draw(rate, for_pair, w)
-            count, step = _mean((flipped != w).astype(w.dtype)), jnp.sqrt(_mean(jnp.square(shifted - w)))
+            count = jnp.mean(_rows((flipped != w).astype(w.dtype))) / self.width
+            step = jnp.sqrt(jnp.mean(_rows(jnp.square(shifted - w))) / self.width)
             return {
                 "flip": _realignment(z, flipped @ x, _flip_drift(count)),
                 "shift": _realignment(z, shifted @ x, _shift_drift(step)),
             }
 
         return lax.map(compare, parameters)
-
-    def _draw(self, key: PRNGKeyArray, rows: int) -> tuple[Array, Array]:
-        for_w, for_x = jax.random.split(key)
-        w = weights(for_w, rows, self.width, self.dtype)
-        return lax.optimization_barrier((w, sphere(for_x, self.width, self.inputs // 2, self.dtype)))
 
 
 # α of both arms, of the share of the weights that are flipped and of the shift's step: any would do, but with
@@ -273,28 +302,29 @@ def _chi_square(key: PRNGKeyArray, degrees: Float[Array, " kinds"]) -> Float[Arr
     return jnp.where(some, drawn, 0.0)
 
 
-def _crossing(z: Float[Array, "rows inputs"], other: Float[Array, "rows inputs"]) -> Float[Array, ""]:
-    return _mean(jnp.maximum(-z * other, jnp.zeros_like(z)))
+def _excess(z: Array, other: Array, drift: Array) -> Array:
+    """hδ − αh² at x where z > 0, or at −x where z < 0: at the other of the two it is 0."""
+    ahead = jnp.where(z < 0, -other, other)
+    return jnp.abs(z) * (jnp.maximum(ahead, jnp.zeros_like(ahead)) - (1 + drift).astype(z.dtype) * jnp.abs(z))
 
 
 def _realignment(
     z: Float[Array, "rows inputs"], other: Float[Array, "rows inputs"], drift: Array
 ) -> Float[Array, ""]:
-    """Mean over x and −x of (A − αB)²/B; an input that activates no row has none."""
-    found = []
-    for way in (1, -1):
-        h = jax.nn.relu(way * z)
-        delta = jax.nn.relu(way * other) - h
-        square = jnp.mean(h * h, axis=0).astype(jnp.float64)
-        excess = jnp.mean(h * delta, axis=0).astype(jnp.float64) - drift * square
+    """Mean over x and −x of (A − αB)²/B, less that of mean (hδ − αh²)²/(m E h²).
+
+    An input that activates no row has no first term.
+    """
+    excess, found = _excess(z, other, drift), []
+    for side in (z > 0, z < 0):
+        square = jnp.mean(jnp.where(side, z * z, jnp.zeros_like(z)), axis=0).astype(jnp.float64)
+        mean = jnp.mean(jnp.where(side, excess, jnp.zeros_like(z)), axis=0).astype(jnp.float64)
         some = square > 0
-        found.append(jnp.mean(jnp.where(some, excess**2 / jnp.where(some, square, 1.0), 0.0)))
-    return (found[0] + found[1]) / 2
+        found.append(jnp.mean(jnp.where(some, mean**2 / jnp.where(some, square, 1.0), 0.0)))
+    rows = jnp.mean(_rows(excess * excess)) / z.shape[1] / 2
+    return (found[0] + found[1]) / 2 - rows / (z.shape[0] * MEAN_SQUARE)
 
 
-def _mean(a: Float[Array, "rows columns"]) -> Float[Array, ""]:
-    return _sum(a) / a.size
-
-
-def _sum(a: Float[Array, "rows columns"]) -> Float[Array, ""]:
-    return jnp.sum(jnp.sum(a, axis=0).astype(jnp.float64))
+def _rows(a: Float[Array, "rows columns"]) -> Float[Array, " rows"]:
+    """Sums over columns, in float64 from there on."""
+    return jnp.sum(a, axis=1).astype(jnp.float64)
