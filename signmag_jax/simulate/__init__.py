@@ -4,28 +4,40 @@ Nothing here knows a closed form of the theory: weights are drawn, perturbed and
 """
 
 from .block import Arm, Block, block
+from .column_pool import ColumnPool, column_pool
+from .crossings import Crossings, crossings
 from .depth import Depth, depth
 from .engine import Options
 from .experiments import EXPERIMENTS, Named, experiment
 from .gaussian import ACTIVATIONS
 from .processes import connect
+from .profiles import SHAPES, profile
 from .proposition_1 import Proposition1, proposition_1
 from .quantizer import Quantizer, quantizer
+from .single_flip import SingleFlip, single_flip
 
 __all__ = [
     "ACTIVATIONS",
     "EXPERIMENTS",
+    "SHAPES",
     "Arm",
     "Block",
+    "ColumnPool",
+    "Crossings",
     "Depth",
     "Named",
     "Options",
     "Proposition1",
     "Quantizer",
+    "SingleFlip",
     "block",
+    "column_pool",
     "connect",
+    "crossings",
     "depth",
     "experiment",
+    "profile",
     "proposition_1",
     "quantizer",
+    "single_flip",
 ]

@@ -59,7 +59,8 @@ class Block(Result):
     Args:
       transverse_ratio: first over second, mean of per-network ratios.
       transverse_ratio_of_means: the same as a ratio of means; the two differ by O(variance of a
-        network's denominator), the bias of a quotient, which vanishes as inputs and width grow.
+        network's denominator), the bias of a quotient, which vanishes as inputs and width grow. Its
+        expectation does not depend on the number of inputs, and is that of `crossings`.
       first: the first perturbation (the sign flips).
       second: the second (the magnitude shift).
       networks: how many were simulated.

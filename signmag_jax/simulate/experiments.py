@@ -11,11 +11,14 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Ternarize
 
 from .block import block
+from .column_pool import column_pool
+from .crossings import crossings
 from .depth import depth
 from .engine import Experiment, Options, plan
 from .proposition_1 import proposition_1
 from .quantizer import quantizer
 from .result import Result
+from .single_flip import single_flip
 from .stop import Stop
 
 
@@ -25,7 +28,7 @@ class Named:
 
     Args:
       summary: one line.
-      function: `block`, `depth`, `proposition_1` or `quantizer`.
+      function: `block`, `depth` or another of this room.
       fixed: arguments that define the experiment and cannot be changed.
       defaults: arguments that can, of a size that takes seconds, or the paper's.
       primary: the field of the result that a standard error refers to.
@@ -87,6 +90,9 @@ COSINE = "row_cosine"
 EXPERIMENTS: dict[str, Named] = {
     "block": Named("V1: flips over shift across the normalised output, W2 integrated out", block, {}, ONE),
     "block_explicit": Named("V1 with W2 drawn, as in the paper", block, {"second_layer": "explicit"}, ONE),
+    "block_fast": Named(
+        "V1's ratio of means by the rows that change sign: the fast estimator", crossings, {}, ONE
+    ),
     "v0": Named("V0: the block without W2, finite change of its normalised output", block, V0, ONE),
     "proposition_1": Named(
         "one matrix without ReLU: flips against Gaussian noise of the magnitudes", proposition_1, {}, ONE
@@ -122,6 +128,20 @@ EXPERIMENTS: dict[str, Named] = {
     "depth_residual": Named("a residual chain, its stream unnormalised", depth, {"residual": True}, CHAIN),
     "v2": Named("V2: [W_up, act, W_down, norm] without skips", depth, {"residual": False}, MLP),
     "v3": Named("V3: [W_up, act, W_down, norm] with skips", depth, {"residual": True}, MLP),
+    "single_flip": Named(
+        "R(α, n): one flipped sign a row at an outlier against one at a delocalised entry",
+        single_flip,
+        {},
+        {"width": 2048, "alpha": 0.26},
+        "amplification",
+    ),
+    "column_pool": Named(
+        "flips in the top columns of heavy-tailed inputs against as many in the rest",
+        column_pool,
+        {},
+        {"width": 1024, "rate": 0.01},
+        "leverage",
+    ),
 }
 
 

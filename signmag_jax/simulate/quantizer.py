@@ -17,7 +17,7 @@ from signmag_jax.perturb import Perturbation, SignQuantize
 from . import pairs
 from .engine import Experiment, Options, Statistics, run
 from .gaussian import DTYPES, choose, sphere, weights, whole
-from .result import Estimates, Result
+from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies, turned
 from .tally import Pair, Tally
 
@@ -33,6 +33,9 @@ class Quantizer(Result):
       vector_cosine: E cos²(Wx, W'x) over inputs.
       pre_radial_fraction: of the error W'x − Wx, along Wx; ratio of means.
       post_radial_fraction: of relu(W'x) − relu(Wx), along relu(Wx); ratio of means.
+      pre_radial_fraction_per_network: before the ReLU, as a mean of per-network ratios. It differs from the
+        ratio of means by the bias of a quotient, O(variance of a network's energy).
+      post_radial_fraction_per_network: the same behind it.
       networks: how many were simulated.
     """
 
@@ -40,6 +43,8 @@ class Quantizer(Result):
     vector_cosine: Estimate
     pre_radial_fraction: Estimate
     post_radial_fraction: Estimate
+    pre_radial_fraction_per_network: Estimate
+    post_radial_fraction_per_network: Estimate
     networks: int
 
 
@@ -100,6 +105,8 @@ def quantizer(
         found.mean("vector_cosine"),
         found.ratio("pre_radial", "pre_energy"),
         found.ratio("post_radial", "post_energy"),
+        found.mean("pre_fraction", MEAN_OF_RATIOS),
+        found.mean("post_fraction", MEAN_OF_RATIOS),
         tally.count,
     )
 
@@ -153,6 +160,8 @@ class QuantizerSample:
             "pre_radial": pre.radial,
             "post_energy": post.energy,
             "post_radial": post.radial,
+            "pre_fraction": pre.radial / pre.energy,
+            "post_fraction": post.radial / post.energy,
         }
 
     def _quantize(

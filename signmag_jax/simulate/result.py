@@ -59,9 +59,9 @@ class Estimates:
         """Of one statistic, with control variates."""
         return self._of(self._tally.controlled(name, controls), estimator)
 
-    def ratio(self, numerator: str, denominator: str) -> Estimate:
+    def ratio(self, numerator: str, denominator: str, estimator: str = RATIO_OF_MEANS) -> Estimate:
         """Of the means of two statistics."""
-        return self._of(self._tally.ratio(numerator, denominator), RATIO_OF_MEANS)
+        return self._of(self._tally.ratio(numerator, denominator), estimator)
 
     def _of(self, pair: Pair, estimator: str) -> Estimate:
         value, error = (np.asarray(part) for part in pair)

@@ -14,7 +14,7 @@ SMALL = {"width": 16, "inputs": 8, "networks": 3}
 @pytest.mark.parametrize("name", simulate.EXPERIMENTS)
 def test_every_experiment_runs_small(name):
     entry = simulate.experiment(name)
-    smaller = {"rate": 0.2, "depth": 2, "hidden": 24}
+    smaller = {"rate": 0.2, "alpha": 0.3, "depth": 2, "hidden": 24}
     arguments = SMALL | {key: value for key, value in smaller.items() if key in entry.defaults}
     found = entry(**arguments)
     primary = getattr(found, entry.primary)

@@ -1,0 +1,219 @@
+"""Errors in the columns that carry the input, against the same errors in the rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.perturb import SignFlip
+
+from . import pairs
+from .engine import Experiment, Options, Statistics, run
+from .gaussian import DTYPES, Activation, choose, weights, whole
+from .gaussian import activation as named_activation
+from .profiles import profile as named_profile
+from .result import MEAN_OF_RATIOS, Estimates, Result
+from .split import energies
+
+FRACTION = Interval(
+    0.0, 1.0, open_low=True, open_high=True, fix="pass the pool's part of the columns, in (0, 1)"
+)
+MATCHINGS = ("count", "rate")
+PLACES = ("pool", "rest", "everywhere")
+ERRORS = ("flip", "shift")
+DEFAULT_ROWS = 512
+DEFAULT_INPUTS = 256
+
+
+@dataclass(frozen=True)
+class ColumnPool(Result):
+    """Estimates of shape () or (rates,); ratios are ratios of means unless they say otherwise.
+
+    Args:
+      leverage: E‖δ‖² of flips in the pool over that of flips in the rest, per flip.
+      leverage_per_network: the same as a mean of per-network ratios; a network's denominator fluctuates
+        with its flips, so that this is larger by its relative variance.
+      transverse_leverage: of the parts across h.
+      shift_leverage: E‖δ‖² of the magnitude shift in the pool over that in the rest, matched alike.
+      pool_ratio: transverse energy of flips over that of the shift of equal Frobenius norm, in the pool.
+      rest_ratio: the same in the rest.
+      everywhere_ratio: the same over all columns, at the rate as given.
+      share: the pool's part of the input's energy, exact.
+      networks: how many were simulated.
+    """
+
+    leverage: Estimate
+    leverage_per_network: Estimate
+    transverse_leverage: Estimate
+    shift_leverage: Estimate
+    pool_ratio: Estimate
+    rest_ratio: Estimate
+    everywhere_ratio: Estimate
+    share: float
+    networks: int
+
+
+def column_pool(
+    width: int,
+    rate: Any,
+    *,
+    profile: Any = "lognormal",
+    spread: float = 1.0,
+    fraction: float = 0.05,
+    matching: str = "count",
+    rows: int = DEFAULT_ROWS,
+    activation: str | Activation = "relu",
+    inputs: int = DEFAULT_INPUTS,
+    dtype: str = "float32",
+    **options: Unpack[Options],
+) -> ColumnPool:
+    """Simulate h = φ(Wx) for inputs x_j = ±α_j with independent signs, W perturbed in some columns.
+
+    Args:
+      width: number n of columns, at least 2.
+      rate: flip rate in (0, 0.5], or a list.
+      profile: "lognormal" or "student" scales of the columns (see `profile`), or n squares α_j².
+      spread: of the profile.
+      fraction: part of the columns that makes the pool, those of the largest α²; in (0, 1).
+      matching: "count": the smaller side is flipped at the rate, the larger at the rate that gives as many
+        flips; "rate": both at the rate, and damages are divided by the number of columns.
+      rows: of W, at least 2.
+      activation: a name in `simulate.ACTIVATIONS`, or a function of an array.
+      inputs: per network.
+      dtype: "float32" or "float64".
+      options: targets (on the leverage), seed, resume and mesh, as in `Options`.
+
+    Returns:
+      Estimates of shape () or (rates,), without unit.
+
+    Raises:
+      InvalidInput: for an argument out of its range, or a folder of another run.
+      Incomplete: if the target is out of reach, or a network holds no flip on one side.
+
+    Source: arXiv:2605.18933, section 5 and Exp E, on Gaussian weights.
+    """
+    whole("width", width, 2)
+    values = pairs.rates(rate)
+    FRACTION.require("fraction", fraction)
+    squares = named_profile(profile, width, spread)
+    label, function = named_activation(activation)
+    sample = ColumnPoolSample(width, rows, inputs, matching, function, dtype)
+    pool = top(squares, fraction)
+    shown = profile if isinstance(profile, str) else squares.tolist()
+    named = {"profile": shown, "spread": spread, "fraction": fraction, "activation": label}
+    experiment = Experiment(
+        "column_pool",
+        sample,
+        {"rate": np.atleast_1d(values), "amplitudes": np.sqrt(squares), "pool": pool},
+        {"rate": values.tolist(), **named, **sample.arguments()},
+        sample.work(values.size),
+        lambda tally: tally.ratio("pool_flip_energy", "rest_flip_energy"),
+    )
+    tally, provenance = run(experiment, **options)
+    found = Estimates(tally, provenance, values.shape)
+
+    def ratio(place: str) -> Estimate:
+        return found.ratio(f"{place}_flip_transverse", f"{place}_shift_transverse")
+
+    return ColumnPool(
+        leverage=found.ratio("pool_flip_energy", "rest_flip_energy"),
+        leverage_per_network=found.mean("ratio", MEAN_OF_RATIOS),
+        transverse_leverage=found.ratio("pool_flip_transverse", "rest_flip_transverse"),
+        shift_leverage=found.ratio("pool_shift_energy", "rest_shift_energy"),
+        pool_ratio=ratio("pool"),
+        rest_ratio=ratio("rest"),
+        everywhere_ratio=ratio("everywhere"),
+        share=float(math.fsum(squares[pool])),
+        networks=tally.count,
+    )
+
+
+def top(squares: np.ndarray, fraction: float) -> np.ndarray:
+    """Mask of the columns with the largest squares: at least one, and not all."""
+    count = int(np.clip(round(fraction * squares.size), 1, squares.size - 1))
+    mask = np.zeros(squares.size, dtype=bool)
+    mask[np.argsort(squares, kind="stable")[-count:]] = True
+    return mask
+
+
+@dataclass(frozen=True)
+class ColumnPoolSample:
+    """One network of `column_pool`; the fields are its arguments."""
+
+    width: int
+    rows: int
+    inputs: int
+    matching: str
+    activation: Activation
+    dtype: str
+
+    def __post_init__(self) -> None:
+        for name, low in (("rows", 2), ("inputs", 1)):
+            whole(name, getattr(self, name), low)
+        choose("matching", self.matching, MATCHINGS)
+        choose("dtype", self.dtype, DTYPES)
+
+    def arguments(self) -> dict[str, Any]:
+        """Those that are plain values."""
+        return {name: getattr(self, name) for name in ("width", "rows", "inputs", "matching", "dtype")}
+
+    def work(self, rates: int) -> float:
+        """Floating-point operations: the matrix products, and about 300 for a random number."""
+        products = 2.0 * self.rows * self.inputs * (1 + len(PLACES) * len(ERRORS) * rates)
+        return self.width * (products + 300 * ((1 + len(PLACES) * rates) * self.rows + self.inputs))
+
+    def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
+        """Statistics of one network, of shape (rates,)."""
+        for_w, for_x, for_flips = jax.random.split(key, 3)
+        w = weights(for_w, self.rows, self.width, self.dtype)
+        signs = jax.random.rademacher(for_x, (self.width, self.inputs), self.dtype)
+        w, x = lax.optimization_barrier((w, parameters["amplitudes"].astype(w.dtype)[:, None] * signs))
+        z = w @ x
+        h = self.activation(z)
+        pool = parameters["pool"]
+
+        def compare(rate: Array) -> Statistics:
+            found: Statistics = {}
+            for place, columns, thinned, divisor in self._sides(pool):
+                changed = _perturb(
+                    rate * thinned, jax.random.fold_in(for_flips, PLACES.index(place)), w, columns
+                )
+                for error, matrix in zip(ERRORS, changed, strict=True):
+                    parts = energies(h, self.activation(matrix @ x) - h)
+                    found[f"{place}_{error}_energy"] = parts.energy / divisor
+                    found[f"{place}_{error}_transverse"] = parts.transverse / divisor
+            return {**found, "ratio": found["pool_flip_energy"] / found["rest_flip_energy"]}
+
+        return lax.map(compare, parameters["rate"])
+
+    def _sides(self, pool: Bool[Array, " width"]) -> list[tuple[str, Array, Array, Array]]:
+        """Each place: its columns, what thins its rate, and what its damage is divided by."""
+        size = jnp.sum(pool, dtype=jnp.float64)
+        sizes, one = (size, self.width - size), jnp.ones_like(size)
+        least = jnp.minimum(*sizes)
+        count = self.matching == "count"
+        sides = [
+            (place, columns, least / own if count else one, one if count else own)
+            for place, columns, own in zip(PLACES, (pool, ~pool), sizes, strict=False)
+        ]
+        return [*sides, (PLACES[2], jnp.ones_like(pool), one, one)]
+
+
+def _perturb(
+    rate: Array, key: PRNGKeyArray, w: Float[Array, "rows width"], columns: Bool[Array, " width"]
+) -> pairs.Two:
+    """Flips in these columns, and there the shift of the same Frobenius norm."""
+    inside = columns[None, :]
+    flipped = jnp.where(inside, SignFlip(rate).apply(key, w), w)
+    error = jnp.sum(jnp.sum(jnp.square(flipped - w), axis=1).astype(jnp.float64))
+    step = jnp.sqrt(error / (w.shape[0] * jnp.sum(columns, dtype=jnp.float64))).astype(w.dtype)
+    return flipped, jnp.where(inside, w + jnp.where(w < 0, -step, step), w)

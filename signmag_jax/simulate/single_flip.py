@@ -1,0 +1,169 @@
+"""One flipped sign in every row, at an entry of given amplitude against a delocalised one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.errors import invalid
+
+from .engine import Experiment, Options, Statistics, run
+from .gaussian import DTYPES, Activation, choose, sphere, weights, whole
+from .gaussian import activation as named_activation
+from .result import MEAN_OF_RATIOS, Estimates, Result
+from .split import Energies, energies
+
+AMPLITUDE = Interval(0.0, 1.0, open_low=True, open_high=True, fix="pass |x_j|/‖x‖, in (0, 1)")
+DEFAULT_ROWS = 512
+DEFAULT_INPUTS = 128
+
+
+@dataclass(frozen=True)
+class SingleFlip(Result):
+    """Estimates of shape () or (amplitudes,).
+
+    Args:
+      amplification: E‖δ‖² of the flip at the outlier over that at the delocalised entry, ratio of means.
+      amplification_per_network: the same as a mean of per-network ratios, larger by the relative variance
+        of a network's denominator.
+      transverse_amplification: the ratio of means of the parts across h.
+      outlier_energy: E‖δ‖²/m at the outlier, for pre-activations N(0, 1).
+      delocalised_energy: the same at the delocalised entry.
+      networks: how many were simulated.
+    """
+
+    amplification: Estimate
+    amplification_per_network: Estimate
+    transverse_amplification: Estimate
+    outlier_energy: Estimate
+    delocalised_energy: Estimate
+    networks: int
+
+
+def single_flip(
+    width: int,
+    alpha: Any,
+    *,
+    rows: int = DEFAULT_ROWS,
+    activation: str | Activation = "relu",
+    inputs: int = DEFAULT_INPUTS,
+    dtype: str = "float32",
+    **options: Unpack[Options],
+) -> SingleFlip:
+    """Simulate R(α, n): h = φ(Wx), in whose every row one sign is flipped.
+
+    The unit input has one entry α, one entry 1/√n, and a direction uniform on the sphere in the others.
+
+    Args:
+      width: length n of x, at least 3.
+      alpha: amplitude of the outlier, in (0, 1) with α² + 1/n < 1, or a list.
+      rows: of W, at least 2.
+      activation: a name in `simulate.ACTIVATIONS`, or a function of an array.
+      inputs: per network.
+      dtype: "float32" or "float64".
+      options: targets (on the amplification), seed, resume and mesh, as in `Options`.
+
+    Returns:
+      Estimates of shape () or (amplitudes,), without unit.
+
+    Raises:
+      InvalidInput: for an argument out of its range, or a folder of another run.
+      Incomplete: if the target is out of reach.
+
+    Source: arXiv:2605.18933, section 5.
+    """
+    whole("width", width, 3)
+    values = _amplitudes(width, alpha)
+    label, function = named_activation(activation)
+    sample = SingleFlipSample(width, rows, inputs, function, dtype)
+    experiment = Experiment(
+        "single_flip",
+        sample,
+        np.atleast_1d(values),
+        {"alpha": values.tolist(), "activation": label, **sample.arguments()},
+        sample.work(values.size),
+        lambda tally: tally.ratio("outlier_energy", "delocalised_energy"),
+    )
+    tally, provenance = run(experiment, **options)
+    found = Estimates(tally, provenance, values.shape)
+    return SingleFlip(
+        found.ratio("outlier_energy", "delocalised_energy"),
+        found.mean("ratio", MEAN_OF_RATIOS),
+        found.ratio("outlier_transverse", "delocalised_transverse"),
+        found.mean("outlier_energy"),
+        found.mean("delocalised_energy"),
+        tally.count,
+    )
+
+
+def _amplitudes(width: int, alpha: Any) -> np.ndarray:
+    AMPLITUDE.require("alpha", alpha)
+    array = np.asarray(alpha, dtype=np.float64)
+    if array.ndim > 1 or array.size == 0:
+        raise invalid("alpha is a number or a list of numbers", alpha, "pass one amplitude or a flat list")
+    if np.any(array**2 + 1 / width >= 1):
+        raise invalid("alpha**2 + 1/width < 1", float(array.max()), "leave length for the other entries")
+    return array
+
+
+@dataclass(frozen=True)
+class SingleFlipSample:
+    """One network of `single_flip`; the fields are its arguments."""
+
+    width: int
+    rows: int
+    inputs: int
+    activation: Activation
+    dtype: str
+
+    def __post_init__(self) -> None:
+        for name, low in (("rows", 2), ("inputs", 1)):
+            whole(name, getattr(self, name), low)
+        choose("dtype", self.dtype, DTYPES)
+
+    def arguments(self) -> dict[str, Any]:
+        """Those that are plain values."""
+        return {name: getattr(self, name) for name in ("width", "rows", "inputs", "dtype")}
+
+    def work(self, amplitudes: int) -> float:
+        """Floating-point operations: one product, about 300 for a random number and 50 for an activation."""
+        drawn = 300.0 * self.width * (self.rows + self.inputs)
+        return self.rows * self.inputs * (2.0 * self.width + 150 * amplitudes) + drawn
+
+    def __call__(self, parameters: Float[Array, " amplitudes"], key: PRNGKeyArray) -> Statistics:
+        """Statistics of one network, of shape (amplitudes,)."""
+        for_w, for_x = jax.random.split(key)
+        w = weights(for_w, self.rows, self.width, self.dtype)
+        others = sphere(for_x, self.width - 2, self.inputs, self.dtype)
+        w, others = lax.optimization_barrier((w, others))
+        rest = w[:, 2:] @ others
+        small = 1 / math.sqrt(self.width)
+
+        def compare(alpha: Array) -> Statistics:
+            length = jnp.sqrt((1 - alpha) * (1 + alpha) - 1 / self.width).astype(rest.dtype)
+            terms = [alpha.astype(rest.dtype) * w[:, :1], jnp.asarray(small, rest.dtype) * w[:, 1:2]]
+            z = terms[0] + terms[1] + length * rest
+            outlier, delocalised = (self._flip(z, term) for term in terms)
+            return {
+                "outlier_energy": outlier.energy,
+                "outlier_transverse": outlier.transverse,
+                "delocalised_energy": delocalised.energy,
+                "delocalised_transverse": delocalised.transverse,
+                "ratio": outlier.energy / delocalised.energy,
+            }
+
+        return lax.map(compare, parameters)
+
+    def _flip(self, z: Float[Array, "rows inputs"], term: Float[Array, "rows 1"]) -> Energies:
+        """Of the flip of the weight that contributes `term` to every row."""
+        h = self.activation(z)
+        return energies(h, self.activation(z - 2 * term) - h)

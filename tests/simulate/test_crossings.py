@@ -1,0 +1,143 @@
+"""The fast estimator: brute force's expectations, whatever is drawn of the rows, and a smaller error."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from signmag_jax import simulate, theory
+from signmag_jax.evidence import InvalidInput
+from signmag_jax.simulate.crossings import CrossingSample, default_share
+from signmag_jax.simulate.engine import Experiment, run
+
+RATES = [0.02, 0.2]
+
+
+def apart(one, other):
+    """Distance in combined standard errors, element by element."""
+    return np.abs(np.asarray(one.value) - other.value) / np.hypot(one.standard_error, other.standard_error)
+
+
+@pytest.fixture(scope="module")
+def brute():
+    """Networks of 48 inputs and 64 rows, by matrix products alone."""
+    return simulate.block(48, RATES, hidden=64, second_layer="none", inputs=128, networks=3000, seed=1)
+
+
+@pytest.fixture(scope="module")
+def fast():
+    return simulate.crossings(48, RATES, hidden=64, inputs=128, networks=1500, seed=2)
+
+
+def test_the_expectations_of_brute_force(brute, fast):
+    # Three quantities at two rates: 3.5 standard errors are a family-wise level of 0.3%.
+    assert np.all(apart(fast.transverse_ratio, brute.transverse_ratio_of_means) < 3.5)
+    assert np.all(apart(fast.flip, brute.first.transverse) < 3.5)
+    assert np.all(apart(fast.shift, brute.second.transverse) < 3.5)
+    # Narrow enough to see the 1/m term of one arm, which the ratio hides.
+    for arm, other in ((fast.flip, brute.first), (fast.shift, brute.second)):
+        assert np.all(4 * np.hypot(arm.standard_error, other.transverse.standard_error) < arm.value * 2 / 64)
+    # Half as many networks, and of half as many matrix products.
+    assert np.all(fast.transverse_ratio.standard_error < 0.8 * brute.transverse_ratio_of_means.standard_error)
+
+
+class SameAngle(CrossingSample):
+    """Wrong: every row turns by the same angle, as at infinite width."""
+
+    def _row(self, row, drift, places):
+        same = jnp.sqrt(jnp.mean(row.angle**2)) * jnp.ones_like(row.angle)
+        return super()._row(row._replace(angle=same), drift, places)
+
+
+class ManyRows(CrossingSample):
+    """Wrong: three times as many rows in the terms of 1/m."""
+
+    def _row(self, row, drift, places):
+        many = CrossingSample(
+            self.width, 3 * self.hidden, self.rows, self.inputs, 1.0, self.match, self.dtype
+        )
+        return many._row(row, drift, places)
+
+
+@pytest.mark.parametrize(("wrong", "quantity"), [(SameAngle, "ratio"), (ManyRows, "flip")])
+def test_wrong_laws_of_the_rows_are_told_apart(wrong, quantity):
+    """Controls at n = 64: no spread of the flips per row, and a third of the 1/m term."""
+    found = {}
+    for kind in (CrossingSample, wrong):
+        sample = kind(64, 64, 64, 256, 1.0, "realised", "float32")
+        experiment = Experiment(
+            "crossings", sample, np.array([0.01]), {}, 1e8, lambda tally: tally.ratio("flip", "shift")
+        )
+        tally, _ = run(experiment, networks=1200, seed=3)
+        found[kind] = {"ratio": tally.ratio("flip", "shift"), "flip": tally.mean("flip")}[quantity]
+    (right, error), (other, its_error) = found[CrossingSample], found[wrong]
+    assert np.all(np.abs(right - other) > 6 * np.hypot(error, its_error))
+    if quantity == "ratio":
+        assert np.all(np.abs(right - theory.transverse_ratio(0.01)) > 12 * error)
+
+
+@pytest.mark.parametrize("match", ["realised", pytest.param("expected", marks=pytest.mark.slow)])
+def test_some_rows_stand_for_all(match):
+    common = {"hidden": 64, "match": match, "networks": 600, "inputs": 64}
+    some = simulate.crossings(32, 0.1, rows=16, share=0.5, seed=4, **common)
+    # With 8 times fewer rows the norm that the others add decides.
+    everything = simulate.crossings(32, 0.1, seed=5, **common)
+    for name in ("transverse_ratio", "flip", "shift"):
+        assert apart(getattr(some, name), getattr(everything, name)) < 4
+    assert some.shift.standard_error < 0.003 * some.shift.value
+
+
+def test_flips_per_row_law():
+    """The law has infinitely many rows: at n = 64 m rows make the ratio smaller by 0.6/m."""
+    widths, rows = (64, 128), 256
+    found = [
+        simulate.crossings(n, 0.01, hidden=rows, rows=rows, inputs=128, networks=400, seed=6).transverse_ratio
+        for n in widths
+    ]
+    laws = np.array([theory.finite_width_ratio(0.01, n) for n in widths])
+    values, errors = (np.array([getattr(one, name) for one in found]) for name in ("value", "standard_error"))
+    assert np.all(errors < 0.002)
+    assert np.all(np.abs(values - laws) < 3.5 * errors + 0.6 / rows)
+    assert abs(values[0] - laws[1]) > 20 * errors[0]
+
+
+def test_the_share_of_networks_with_all_rows():
+    assert default_share(64 * 64) == 1.0
+    assert default_share(2048 * 2048) == 1 / 64
+
+
+def test_float32_bias_is_far_below_the_error(monkeypatch):
+    """The same draws in both precisions."""
+    module = sys.modules["signmag_jax.simulate.crossings"]
+    weights, sphere = module.weights, module.sphere
+    monkeypatch.setattr(module, "weights", lambda *a: weights(*a[:3], "float32").astype(a[3]))
+    monkeypatch.setattr(module, "sphere", lambda *a: sphere(*a[:3], "float32").astype(a[3]))
+    found = []
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        keys = jax.random.split(jax.random.key(0), 8)
+        for dtype in ("float32", "float64"):
+            sample = CrossingSample(256, 256, 256, 128, 1.0, "realised", dtype)
+            program = jax.jit(lambda k, s=sample: jax.lax.map(lambda key: s(jnp.array([0.01]), key), k))
+            found.append(program(keys))
+    for arm in ("flip", "shift"):
+        difference = np.asarray(found[0][arm] / found[1][arm] - 1)
+        assert 0 < np.max(np.abs(difference)) < 3e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rows": 17}, "`rows <= hidden` is required, received 17"),
+        ({"inputs": 7}, "`inputs is even"),
+        ({"share": 0.0}, "`0 < share <= 1` is required, received 0.0"),
+        ({"share": float("nan")}, "`0 < share <= 1` is required, received nan"),
+        ({"match": "none"}, "`match in"),
+        ({"dtype": "int8"}, "`dtype in"),
+        ({"hidden": 1}, "`hidden is an integer >= 2`"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments, message):
+    with pytest.raises(InvalidInput, match=message):
+        simulate.crossings(16, 0.1, **arguments)
