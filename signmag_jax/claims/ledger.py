@@ -88,6 +88,7 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
         "difference": comparison.difference,
         "standard_error": comparison.standard_error,
         "standard_errors_apart": comparison.distance,
+        "threshold": comparison.threshold,
         "agrees": comparison.agrees,
         "resolved": comparison.resolved,
     }

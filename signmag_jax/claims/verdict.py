@@ -33,6 +33,8 @@ class Comparison:
     """Two routes of one row: difference, combined standard error, distance in standard errors.
 
     `distance` is None where both numbers are exact: then `agrees` rests on the difference alone.
+    `threshold` is that of this pair, in standard errors: wider than the family's where few samples stand
+    behind an error.
     """
 
     between: tuple[Route, Route]
@@ -41,6 +43,7 @@ class Comparison:
     distance: float | None
     agrees: bool
     resolved: bool
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def compare(
     distance = difference / error
     critical = student(critical, first, second)
     resolved = rival is None or _separates(first, second, rival, error, critical)
-    return Comparison(pair, difference, error, distance, abs(distance) <= critical, resolved)
+    return Comparison(pair, difference, error, distance, abs(distance) <= critical, resolved, critical)
 
 
 def _separates(first: Estimate, second: Estimate, rival: float, error: float, critical: float) -> bool:
@@ -123,7 +126,7 @@ def decide(
         compare(pair, _estimate(evidence[pair[0]]), _estimate(evidence[pair[1]]), rival, critical)
         for pair in claim.compare
     )
-    return _weigh(claim, comparisons, critical)
+    return _weigh(claim, comparisons)
 
 
 def _missing(claim: Claim, evidence: Mapping[Route, Evidence]) -> Missing | None:
@@ -140,7 +143,7 @@ def _estimate(evidence: Evidence) -> Estimate:
     return evidence
 
 
-def _weigh(claim: Claim, comparisons: tuple[Comparison, ...], critical: float) -> Verdict:
+def _weigh(claim: Claim, comparisons: tuple[Comparison, ...]) -> Verdict:
     if claim.kind == "other":
         return Verdict(NOT_COMPARABLE, claim.note, comparisons)
     worst = [comparison for comparison in comparisons if not comparison.agrees]
@@ -152,10 +155,14 @@ def _weigh(claim: Claim, comparisons: tuple[Comparison, ...], critical: float) -
     if wide:
         reason = f"the interval is too wide to exclude the rival ({claim.rival_is})"
         return Verdict(UNRESOLVED, reason, comparisons)
-    largest = max((abs(c.distance) for c in comparisons if c.distance is not None), default=0.0)
-    return Verdict(
-        REPRODUCED, f"within {largest:.1f} standard errors (threshold {critical:.1f})", comparisons
-    )
+    return Verdict(REPRODUCED, _closeness(comparisons), comparisons)
+
+
+def _closeness(comparisons: tuple[Comparison, ...]) -> str:
+    """The pair that is nearest to its own threshold."""
+    apart = [(abs(c.distance), c.threshold) for c in comparisons if c.distance is not None and c.threshold]
+    distance, allowed = max(apart, key=lambda pair: pair[0] / pair[1], default=(0.0, 0.0))
+    return f"within {distance:.1f} standard errors (threshold {allowed:.1f})" if apart else "equal and exact"
 
 
 def _size(comparison: Comparison) -> str:

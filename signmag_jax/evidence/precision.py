@@ -34,7 +34,8 @@ def law(
 
     Concrete input is converted to float64, checked against `domain`, computed in one jitted call under
     `jax.enable_x64(True)` on the CPU, and returned as float64 NumPy, whatever the caller's flags.
-    If any argument is traced, all follow the caller's precision; elements outside `domain` become NaN.
+    If any argument is traced, all follow the caller's precision; elements outside `domain` become NaN
+    (`theory.checked` is the variant that reports them).
 
     Args:
       static: arguments that are not arrays (hashable; a new value compiles anew).

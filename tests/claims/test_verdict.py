@@ -124,3 +124,16 @@ def test_few_samples_have_students_tails():
     many = Estimate(2.0 + 4.2 * 0.01, 0.01, 4000, "1", "test")
     assert judge({"predicted": number(2.0), "simulated": few}, rival=1.0).word != rule.DISAGREES
     assert judge({"predicted": number(2.0), "simulated": many}, rival=1.0).word == rule.DISAGREES
+
+
+def test_the_threshold_that_is_printed_is_the_one_that_was_applied():
+    few = Estimate(2.299, 0.0018, 20, "1", "twenty seeds")
+    verdict = judge(
+        {"published": few, "predicted": number(2.2915)}, rival=2.14, compare=(("published", "predicted"),)
+    )
+    applied = rule.student(CRITICAL, few, number(2.2915))
+    assert applied > CRITICAL + 0.5
+    assert verdict.word == rule.REPRODUCED
+    assert verdict.comparisons[0].threshold == applied
+    assert verdict.reason.endswith(f"(threshold {applied:.1f})")
+    assert abs(verdict.comparisons[0].distance) <= applied
