@@ -184,7 +184,7 @@ def _first_layer(rate: float) -> Claim:
         name=f"depth.first_layer.p={rate:g}",
         claimant="ours",
         source="depth recursion at finite width; section 9.4",
-        statement=f"C_1 at p = {rate:g} is the block's ratio times v of the shift, which normalising divides by.",
+        statement=f"C_1 at p = {rate:g} is the block's ratio times v of the shift, by which one divides.",
         routes={
             "published": _published("relu", rate, 1),
             "predicted": component(theory.finite_width_depth_ratios, 0, rate, 1, LARGE_WIDTH),
@@ -203,7 +203,7 @@ def _linear(rate: float) -> Claim:
         name=f"depth.silu_is_linear.p={rate:g}",
         claimant="ours",
         source="section 9.4, D.1 (SiLU)",
-        statement=f"The paper's SiLU chain at p = {rate:g} loses with its second layer what a linear one loses.",
+        statement=f"The paper's SiLU chain at p = {rate:g} loses in its second layer what a linear one does.",
         routes={
             "published": _second_over_first(rate),
             "predicted": exact(
@@ -222,7 +222,9 @@ def _second_over_first(rate: float) -> Supply:
     def supply() -> Evidence:
         first, second = (_published("silu", rate, layer)() for layer in (1, 2))
         return quotient(
-            second, first, "published C_2 over C_1; error: both of the author's, taken as independent"
+            second,
+            first,
+            "C_2 over C_1; error: both of the author's and rounding to 4 decimals, taken as independent",
         )
 
     return supply

@@ -171,8 +171,8 @@ def _column_correlation() -> Claim:
             "measured": over(np.ones(len(columns), bool)),
         },
         compare=(("published", "measured"),),
-        note=f"Measured: all {len(columns)} published columns. Predicted: the {int(kept.sum())} of them whose "
-        "ΔNLL is positive, which gives the printed figure: columns are selected on the outcome.",
+        note=f"Measured: all {len(columns)} published columns. Predicted: the {int(kept.sum())} of them with "
+        "positive ΔNLL, which gives the printed figure: columns are selected on the outcome.",
     )
 
 
