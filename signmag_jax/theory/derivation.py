@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import flint  # pyright: ignore[reportMissingImports]
 import sympy as sp
 
-from .rules import Algebra, Antiderivatives, Fact, Refused, Rule, Series, balls
+from .rules import Algebra, Antiderivatives, Fact, Refused, Rule, Series, balls, written
 from .rules.normal import canonical
 
 DEFINITION, LAW, CITATION, SIGN = "definition", "law", "citation", "sign"
@@ -29,7 +29,7 @@ class StepFailed(AssertionError):
     """A step that is not an identity; says which one and what is left over."""
 
     def __init__(self, step: str, index: int, residual: object) -> None:
-        text = str(residual)
+        text = written(residual) if isinstance(residual, sp.Basic) else str(residual)
         text = text if len(text) <= 400 else f"{text[:400]} …"
         super().__init__(f"step {index} ({step}) is not an identity: {text}")
         self.step, self.index, self.residual = step, index, residual
@@ -106,7 +106,7 @@ class Proof:
         claimed = self._claim(fact.rhs)
         line = f"{proof}: {conclusion}"
         if not self._believes() and claimed != fact.rhs:
-            raise StepFailed(line, len(self.steps), f"{proof} concludes {fact.rhs}, not {claimed}")
+            raise StepFailed(line, len(self.steps), f"{proof} concludes {written(fact.rhs)}, not {written(claimed)}")
         self._record(line, CITATION, fact.lhs, claimed, began)
         return Fact(fact.lhs, claimed)
 
@@ -118,7 +118,7 @@ class Proof:
         began = time.perf_counter()
         claimed = self._claim(expr, negate=True)
         if not self._believes() and not _positive(claimed):
-            raise StepFailed(name, len(self.steps), f"{claimed} is not manifestly positive")
+            raise StepFailed(name, len(self.steps), f"{written(claimed)} is not manifestly positive")
         self._record(name, SIGN, claimed, sp.Integer(0), began)
 
     def numerically(self, name: str, lhs: sp.Expr, rhs: sp.Expr) -> None:
@@ -170,7 +170,7 @@ class Proof:
             self._refute(name, difference)
             left = canonical(difference)
             if left != 0:
-                raise StepFailed(name, len(self.steps), f"the sides differ by {left}")
+                raise StepFailed(name, len(self.steps), f"the sides differ by {written(left)}")
         if self.remembered is not None:
             self.remembered.add((lhs, rhs, rule))
 

@@ -12,7 +12,7 @@ import sympy as sp
 from signmag_jax.evidence import MissingResource, invalid
 
 from .derivation import DEFINITION, INTEGRAL_CHECK, NUMERICAL, Chain, Proof, Step, StepFailed, Tamper
-from .rules import Fact
+from .rules import Fact, written
 
 __all__ = ["Chain", "Proof", "ProofResult", "Step", "StepFailed", "Tamper", "names", "prove", "run", "select"]
 
@@ -61,8 +61,8 @@ class ProofResult:
         for number, step in enumerate(self.steps):
             mark = "" if step.ok else "  FAILED"
             lines.append(f"{number:3d}. {step.name}  [{step.kind}]{mark}")
-            lines.append(f"       {_text(step.lhs)}")
-            lines.append(f"     {_RELATION.get(step.kind, '=')} {_text(step.rhs)}")
+            lines.append(f"       {written(step.lhs)}")
+            lines.append(f"     {_RELATION.get(step.kind, '=')} {written(step.rhs)}")
         if self.failure:
             lines.append(self.failure)
         return "\n".join([*lines, "", self.summary, ""])
@@ -98,12 +98,8 @@ _PREAMBLE = "\n".join(
 )
 
 
-# Sorting terms makes SymPy try to evaluate the integrals in them, which takes seconds a line.
-def _text(expr: sp.Basic) -> str:
-    return sp.sstr(expr, order="none")
-
-
 def _latex(expr: sp.Basic) -> str:
+    # Unsorted for the reason that `written` gives.
     return sp.latex(expr, order="none")
 
 

@@ -1,6 +1,6 @@
 """Ways to check that one expression equals another: the methods a proof's steps are verified by."""
 
-from .facts import Algebra, Derivative, Differentiate, Fact, Refused, Rule, Using
+from .facts import Algebra, Derivative, Differentiate, Fact, Refused, Rule, Using, written
 from .integrals import Antiderivatives, Linearity, Polar, Product, SplitArc, SplitLine
 from .series import Series
 
@@ -19,4 +19,5 @@ __all__ = [
     "SplitArc",
     "SplitLine",
     "Using",
+    "written",
 ]

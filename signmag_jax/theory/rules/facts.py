@@ -10,6 +10,11 @@ class Refused(ValueError):
     """A hypothesis of the rule does not hold, so the step cannot be made by it."""
 
 
+def written(expr: sp.Basic) -> str:
+    """The expression as text. To sort its terms SymPy would evaluate the integrals in them, for seconds."""
+    return sp.sstr(expr, order="none")
+
+
 @runtime_checkable
 class Rule(Protocol):
     """A way to check lhs = rhs: the step stands if all its `differences` vanish identically."""
@@ -64,7 +69,7 @@ class Using:
         for fact in self.facts:
             replaced = lhs.subs(fact.lhs, fact.rhs)
             if replaced == lhs and not whole.has(fact.lhs):
-                raise Refused(f"the expression does not contain {fact.lhs}, which the step inserts")
+                raise Refused(f"the expression does not contain {written(fact.lhs)}, which the step inserts")
             lhs = replaced
         return (lhs - rhs,)
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import sympy as sp
 
-from .facts import Refused
+from .facts import Refused, written
 from .normal import canonical
 
 _ENTIRE = (sp.Symbol, sp.Add, sp.Mul, sp.exp, sp.sin, sp.cos, sp.erf)
@@ -82,12 +82,12 @@ class SplitArc:
 def _signed(argument: sp.Expr, corners: list[dict]) -> sp.Expr:
     """|cos X| without the bars, from the range of X over the corners of the region."""
     if not isinstance(argument, sp.cos):
-        raise Refused(f"cannot tell the sign of {argument}")
+        raise Refused(f"cannot tell the sign of {written(argument)}")
     for turns in range(-4, 5):
         shifted = argument.args[0] + sp.pi / 2 + turns * sp.pi
         if all(0 <= shifted.subs(corner) <= sp.pi for corner in corners):
             return (-1) ** turns * argument
-    raise Refused(f"{argument} changes its sign on a piece")
+    raise Refused(f"{written(argument)} changes its sign on a piece")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _split_factors(term: sp.Expr, x: sp.Symbol, y: sp.Symbol) -> tuple[sp.Expr, 
         )
         for piece in pieces:
             if piece.has(x) and piece.has(y):
-                raise Refused(f"{piece} does not factor")
+                raise Refused(f"{written(piece)} does not factor")
             outer, inner = (outer, inner * piece) if piece.has(y) else (outer * piece, inner)
     return outer, inner
 
@@ -181,7 +181,7 @@ class Antiderivatives:
                 _require_entire(function, self.variable)
                 _require_entire(candidate, self.variable)
                 return self._end(candidate, limits[2]) - self._end(candidate, limits[1])
-        raise Refused(f"no candidate has the derivative {function}: {left} is left over")
+        raise Refused(f"no candidate has the derivative {written(function)}: {written(left)} is left over")
 
     def _end(self, candidate: sp.Expr, end: sp.Expr) -> sp.Expr:
         if end not in (sp.oo, -sp.oo):
@@ -199,7 +199,7 @@ def _at_infinity(expr: sp.Expr, x: sp.Symbol, sign: int) -> sp.Expr:
         elif not (term / error).has(x):
             total += sign * term / error
         elif not (term / decay).is_polynomial(x):
-            raise Refused(f"no limit is known for {term}")
+            raise Refused(f"no limit is known for {written(term)}")
     return total
 
 
@@ -209,7 +209,7 @@ def _require_entire(expr: sp.Expr, x: sp.Symbol) -> None:
             continue
         if part.is_Pow and part.exp.is_Integer and part.exp > 0:
             continue
-        raise Refused(f"{part} is not an entire function of {x}")
+        raise Refused(f"{written(part)} is not an entire function of {x}")
 
 
 def _replace_integrals(
