@@ -32,7 +32,8 @@ EXACT_TOLERANCE = 1e-11
 class Comparison:
     """Two routes of one row: difference, combined standard error, distance in standard errors.
 
-    `distance` is None where both numbers are exact: then `agrees` rests on the difference alone.
+    `distance` and `threshold` are None where both numbers are exact: then `agrees` rests on the difference
+    alone. The threshold is the one applied, Student's for few samples.
     """
 
     between: tuple[Route, Route]
@@ -41,6 +42,7 @@ class Comparison:
     distance: float | None
     agrees: bool
     resolved: bool
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def compare(
     distance = difference / error
     critical = student(critical, first, second)
     resolved = rival is None or _separates(first, second, rival, error, critical)
-    return Comparison(pair, difference, error, distance, abs(distance) <= critical, resolved)
+    return Comparison(pair, difference, error, distance, abs(distance) <= critical, resolved, critical)
 
 
 def _separates(first: Estimate, second: Estimate, rival: float, error: float, critical: float) -> bool:
@@ -123,7 +125,7 @@ def decide(
         compare(pair, _estimate(evidence[pair[0]]), _estimate(evidence[pair[1]]), rival, critical)
         for pair in claim.compare
     )
-    return _weigh(claim, comparisons, critical)
+    return _weigh(claim, comparisons)
 
 
 def _missing(claim: Claim, evidence: Mapping[Route, Evidence]) -> Missing | None:
@@ -140,7 +142,7 @@ def _estimate(evidence: Evidence) -> Estimate:
     return evidence
 
 
-def _weigh(claim: Claim, comparisons: tuple[Comparison, ...], critical: float) -> Verdict:
+def _weigh(claim: Claim, comparisons: tuple[Comparison, ...]) -> Verdict:
     if claim.kind == "other":
         return Verdict(NOT_COMPARABLE, claim.note, comparisons)
     worst = [comparison for comparison in comparisons if not comparison.agrees]
@@ -152,10 +154,16 @@ def _weigh(claim: Claim, comparisons: tuple[Comparison, ...], critical: float) -
     if wide:
         reason = f"the interval is too wide to exclude the rival ({claim.rival_is})"
         return Verdict(UNRESOLVED, reason, comparisons)
-    largest = max((abs(c.distance) for c in comparisons if c.distance is not None), default=0.0)
-    return Verdict(
-        REPRODUCED, f"within {largest:.1f} standard errors (threshold {critical:.1f})", comparisons
-    )
+    return Verdict(REPRODUCED, _within(comparisons), comparisons)
+
+
+def _within(comparisons: tuple[Comparison, ...]) -> str:
+    """The comparison that comes nearest to its own threshold."""
+    judged = [(abs(c.distance), c.threshold) for c in comparisons if c.distance is not None and c.threshold]
+    if not judged:
+        return f"exact numbers, equal to {EXACT_TOLERANCE:g}"
+    distance, threshold = max(judged, key=lambda pair: pair[0] / pair[1])
+    return f"within {distance:.1f} standard errors (threshold {threshold:.1f})"
 
 
 def _size(comparison: Comparison) -> str:
