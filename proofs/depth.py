@@ -25,7 +25,8 @@ TITLE = "Depth: plain chains"
 STATEMENT = (
     "h ← normalise(relu(W h)) sends the cosine between clean and perturbed states to J(c q/√v). For all "
     "depths L and rates p ≤ 1/2, C_L = (1 − q_flip²)/(1 − q_shift²) ≤ (1 − c_flip)/(1 − c_shift/√v_shift): "
-    "bounded in L, so nothing compounds. The limit L → ∞ tends to (π/(π − 2))^{2/3} as p → 0."
+    "bounded in L, so nothing compounds. C_1 = v_shift A(p): it exceeds the block's ratio only because "
+    "normalising divides by the grown norm. The limit L → ∞ tends to (π/(π − 2))^{2/3} as p → 0."
 )
 
 c, v, q, rho, s = overlap, growth, state_cosine, cosine, root_rate
@@ -44,6 +45,7 @@ def prove(proof: Proof) -> None:
         y: (0, 3),
     }
     _recursion(proof)
+    _first_layer(proof)
     _concavity(proof)
     _induction(proof)
     _flips_turn_further(proof)
@@ -60,6 +62,19 @@ def _recursion(proof: Proof) -> None:
     chain = proof.start("cosine after a layer", both.lhs / sp.sqrt(clean.lhs * changed.lhs))
     chain.step("insert the moments", 2 * kappa(c * q, v) / sp.sqrt(v), Using(both, clean, changed))
     chain.conclude("plain recursion", plain_step(q, c, v))
+
+
+def _first_layer(proof: Proof) -> None:
+    """C_1 in the transverse energies T = v/2 − 2κ² of the block, whose ratio is A."""
+    flip, shift = sp.symbols("kappa_flip kappa_shift", positive=True)
+    proof.domain |= {
+        flip: (sp.Rational(2, 5), sp.Rational(9, 20)),
+        shift: (sp.Rational(2, 5), sp.Rational(9, 20)),
+    }
+    energies = sp.Rational(1, 2) - 2 * flip**2, v / 2 - 2 * shift**2
+    chain = proof.start("C_1", plain_ratio(2 * flip, 2 * shift / sp.sqrt(v)))
+    chain.step("collect", v * energies[0] / energies[1], Algebra())
+    chain.lemma("C_1 = v T_flip/T_shift")
 
 
 def _concavity(proof: Proof) -> None:

@@ -12,12 +12,14 @@ from signmag_jax.perturb import MagnitudeShift, SignFlip
 
 from .claim import Claim, Evidence, Route
 from .published import row as published_row
-from .supply import Supply, component, exact, extrapolated, found, printed
+from .supply import Supply, component, exact, extrapolated, found, printed, quotient
 
 WIDTH = 512
 NARROW_WIDTH = 256
 RATE = 0.01
 LAYERS = 6
+LARGE_WIDTH = 2048
+LARGE_RUN_RATES = (0.01, 0.05)
 DECIMALS = 4
 SAME_WIDTH: tuple[tuple[Route, Route], ...] = (("published", "simulated"),)
 FINITE: tuple[tuple[Route, Route], ...] = (
@@ -48,6 +50,10 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
         yield _chain("plain", "silu", layer, found(simulated, f"depth.plain.silu.{WIDTH}.{layer}"))
     for layer in range(1, LAYERS + 1):
         yield _unit_scale(layer, _infinite(simulated, UNIT_SILU, layer))
+    for rate in LARGE_RUN_RATES:
+        yield _first_layer(rate)
+        yield _linear(rate)
+    yield from _limits()
     yield _compounding()
 
 
@@ -158,6 +164,94 @@ def _note(chain: str, activation: str) -> str:
     if chain == "plain":
         return "Predicted: the recursion at the paper's own width, averaged over the flips of a row."
     return "Predicted: infinite width. Compared at the paper's own width; see the rows on the recursion."
+
+
+def _published(activation: str, rate: float, layer: int) -> Supply:
+    table = published_row("depth_plain", activation=activation, width=LARGE_WIDTH, p=rate)
+    return printed(
+        table["C_L"][layer - 1],
+        decimals=DECIMALS,
+        standard_error=table["se"][layer - 1],
+        section=SECTIONS["plain"],
+        error="the author's own, over seeds whose number is not published,",
+        what="mean over seeds",
+    )
+
+
+def _first_layer(rate: float) -> Claim:
+    """Without v the first ratio is the block's: the difference is normalisation and not architecture."""
+    return Claim(
+        name=f"depth.first_layer.p={rate:g}",
+        claimant="ours",
+        source="depth recursion at finite width; section 9.4",
+        statement=f"C_1 at p = {rate:g} is the block's ratio times v of the shift, by which one divides.",
+        routes={
+            "published": _published("relu", rate, 1),
+            "predicted": component(theory.finite_width_depth_ratios, 0, rate, 1, LARGE_WIDTH),
+        },
+        compare=(("published", "predicted"),),
+        rival=lambda: float(theory.finite_width_ratio(rate, LARGE_WIDTH)),
+        rival_is="the block's ratio: an effect of the architecture alone",
+        proofs=("depth",),
+        note="The paper's figure, at its width 2048. C_1 = v A(p) is derived; v is 1 for the flips.",
+    )
+
+
+def _linear(rate: float) -> Claim:
+    """Compared with the slope that is left to a nonlinearity, since the law is that of infinite width."""
+    return Claim(
+        name=f"depth.silu_is_linear.p={rate:g}",
+        claimant="ours",
+        source="section 9.4, D.1 (SiLU)",
+        statement=f"The paper's SiLU chain at p = {rate:g} loses in its second layer what a linear one does.",
+        routes={
+            "published": _second_over_first(rate),
+            "predicted": exact(
+                lambda: linear_ratio(rate, 2) / linear_ratio(rate, 1), name="C_2/C_1 of a linear chain"
+            ),
+        },
+        compare=(("published", "predicted"),),
+        rival=lambda: float(np.divide(*theory.depth_ratios(rate, 2, activation="silu")[::-1])),
+        rival_is="SiLU at unit pre-activation scale",
+        note="Pre-activations of deviation 1/√m make SiLU z/2. In C_2/C_1 the width's terms cancel to first "
+        "order; the two published errors are taken as independent.",
+    )
+
+
+def _second_over_first(rate: float) -> Supply:
+    def supply() -> Evidence:
+        first, second = (_published("silu", rate, layer)() for layer in (1, 2))
+        return quotient(
+            second,
+            first,
+            "C_2 over C_1; error: both of the author's and rounding to 4 decimals, taken as independent",
+        )
+
+    return supply
+
+
+def _limits() -> Iterator[Claim]:
+    yield Claim(
+        name="depth.floor",
+        claimant="ours",
+        source="depth recursion, p → 0",
+        statement="In plain chains the ratio falls with depth, as p → 0 to (π/(π−2))^(2/3).",
+        routes={"predicted": exact(theory.depth_floor)},
+        kind="proof",
+        proofs=("depth",),
+    )
+    yield Claim(
+        name=f"depth.residual.limit.p={RATE:g}",
+        claimant="ours",
+        source="depth recursion, residual, L → ∞",
+        statement=f"In residual chains the ratio tends to a limit at every rate, shown for p = {RATE:g}; as "
+        "p → 0 it rises with every layer, from 3π/(3π−2) to π/(π−2).",
+        routes={"predicted": exact(theory.residual_limit, RATE)},
+        kind="proof",
+        proofs=("residual_limit", "residual_rise"),
+        note="At finite rates it need not rise at once: at p = 1/20 it falls from the first layer to the "
+        "second, as the paper's own figures do.",
+    )
 
 
 def _compounding() -> Claim:

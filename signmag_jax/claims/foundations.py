@@ -24,7 +24,7 @@ PAPER_POOL = 0.05
 
 
 def rows() -> Iterator[Claim]:
-    """Constants, kernel, derivative of RMSNorm, bounded depth, and the identity of Exp F."""
+    """Constants, kernel, RMSNorm's derivative, the second layer, outliers, and the identity of Exp F."""
     yield Claim(
         name="constants.bussgang",
         claimant="paper",
@@ -59,6 +59,17 @@ def rows() -> Iterator[Claim]:
         routes={},
         kind="proof",
         proofs=("rmsnorm_derivative",),
+    )
+    yield Claim(
+        name="second_layer.transverse_share",
+        claimant="ours",
+        source="section 3, W₂",
+        statement="A Gaussian second layer of d outputs leaves (d − 1)/m of the hidden transverse energy, "
+        "for every d and m.",
+        routes={},
+        kind="proof",
+        proofs=("second_layer",),
+        note="Not only for wide layers: this is why W₂ may be integrated out of the simulation.",
     )
     yield _single_flip()
     yield _column_bound()

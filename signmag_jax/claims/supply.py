@@ -101,6 +101,20 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
     )
 
 
+def quotient(numerator: Evidence, denominator: Evidence, estimator: str) -> Evidence:
+    """A ratio of two estimates, their errors taken as independent (delta method)."""
+    for one in (numerator, denominator):
+        if isinstance(one, Missing):
+            return one
+    assert isinstance(numerator, Estimate)
+    assert isinstance(denominator, Estimate)
+    value = float(numerator.value) / float(denominator.value)
+    parts = [float(one.standard_error) / float(one.value) for one in (numerator, denominator)]
+    known = [one.n for one in (numerator, denominator) if one.n]
+    source = {"numerator": dict(numerator.provenance), "denominator": dict(denominator.provenance)}
+    return Estimate(value, abs(value) * math.hypot(*parts), min(known, default=0), "1", estimator, source)
+
+
 def _plain(keywords: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value if isinstance(value, int | float | bool | str) else repr(value)

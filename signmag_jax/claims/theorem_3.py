@@ -33,6 +33,7 @@ def rows(level: Level, simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
     for index, rate in enumerate(table["p"]):
         infinite = _extrapolated(level, simulated, rate)
         yield _formula(rate, table["formula"][index], infinite)
+        yield _closed_form(rate)
         yield _exact(rate, infinite)
         value, deviation = table["measured"][index], table["plus_minus"][index]
         yield _measured(rate, value, deviation, SCRIPT_WIDTH, found(simulated, f"paper_block.{rate}"))
@@ -126,6 +127,22 @@ def _formula(rate: float, formula: float, infinite: Supply) -> Claim:
         rival=lambda: float(theory.transverse_ratio(rate)),
         rival_is="the exact law",
         note="The formula contracts the flips' energy by (4/(3π))√p and leaves out the shift's contraction.",
+    )
+
+
+def _closed_form(rate: float) -> Claim:
+    return Claim(
+        name=f"theorem_3.closed_form.p={rate:g}",
+        claimant="paper",
+        source="Theorem 3",
+        statement=f"At p = {rate:g} the ratio is π/(π−2)·(1 − p)(1 − 4√p/(3π)).",
+        routes={
+            "published": exact(theory.paper_transverse_ratio, rate),
+            "predicted": exact(theory.transverse_ratio, rate),
+        },
+        compare=(("published", "predicted"),),
+        proofs=("theorem_3",),
+        note="Both are exact numbers: their difference is the exact size of the formula's error.",
     )
 
 

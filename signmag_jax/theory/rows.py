@@ -51,9 +51,7 @@ def _hidden(moments: Moments, rows: ArrayLike, outputs: ArrayLike) -> Array:
     return fraction + (1 - fraction) / jnp.asarray(outputs)
 
 
-def finite_rows_radial_fraction(
-    perturbation: HasMoments, rows: ArrayLike, outputs: ArrayLike = 1e300
-) -> Real:
+def finite_rows_radial_fraction(perturbation: HasMoments, rows: ArrayLike, outputs: ArrayLike = 1e30) -> Real:
     """Radial fraction of m ReLU rows, and of d Gaussian outputs behind them, to first order in 1/m.
 
     R_m = [μ²/ν + Var(hδ − (μ/ν)h²)/(νm)]/e, then R_m + (1 − R_m)/d, which is exact in d. For small errors the
