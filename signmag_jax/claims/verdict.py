@@ -32,9 +32,8 @@ EXACT_TOLERANCE = 1e-11
 class Comparison:
     """Two routes of one row: difference, combined standard error, distance in standard errors.
 
-    `distance` is None where both numbers are exact: then `agrees` rests on the difference alone.
-    `threshold` is that of this pair, in standard errors: wider than the family's where few samples stand
-    behind an error.
+    `distance` and `threshold` are None where both numbers are exact: then `agrees` rests on the difference
+    alone. The threshold is the one applied, Student's for few samples.
     """
 
     between: tuple[Route, Route]
@@ -155,14 +154,16 @@ def _weigh(claim: Claim, comparisons: tuple[Comparison, ...]) -> Verdict:
     if wide:
         reason = f"the interval is too wide to exclude the rival ({claim.rival_is})"
         return Verdict(UNRESOLVED, reason, comparisons)
-    return Verdict(REPRODUCED, _closeness(comparisons), comparisons)
+    return Verdict(REPRODUCED, _within(comparisons), comparisons)
 
 
-def _closeness(comparisons: tuple[Comparison, ...]) -> str:
-    """The pair that is nearest to its own threshold."""
-    apart = [(abs(c.distance), c.threshold) for c in comparisons if c.distance is not None and c.threshold]
-    distance, allowed = max(apart, key=lambda pair: pair[0] / pair[1], default=(0.0, 0.0))
-    return f"within {distance:.1f} standard errors (threshold {allowed:.1f})" if apart else "equal and exact"
+def _within(comparisons: tuple[Comparison, ...]) -> str:
+    """The comparison that comes nearest to its own threshold."""
+    judged = [(abs(c.distance), c.threshold) for c in comparisons if c.distance is not None and c.threshold]
+    if not judged:
+        return f"exact numbers, equal to {EXACT_TOLERANCE:g}"
+    distance, threshold = max(judged, key=lambda pair: pair[0] / pair[1])
+    return f"within {distance:.1f} standard errors (threshold {threshold:.1f})"
 
 
 def _size(comparison: Comparison) -> str:

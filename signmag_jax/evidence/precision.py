@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.experimental import checkify
 
 from .domain import Interval
 from .errors import invalid
@@ -20,6 +23,29 @@ R = TypeVar("R")
 
 Real = jax.Array | np.ndarray | np.floating[Any]
 """What a law returns: float64 NumPy for concrete input, a JAX array for traced input."""
+
+
+_checking: contextvars.ContextVar[bool] = contextvars.ContextVar("checking", default=False)
+
+
+@contextlib.contextmanager
+def checking() -> Iterator[None]:
+    """Within, laws of traced input state their domains to `jax.experimental.checkify`."""
+    token = _checking.set(True)
+    try:
+        yield
+    finally:
+        _checking.reset(token)
+
+
+def check_traced(interval: Interval, name: str, value: jax.Array) -> None:
+    """Where checks are on: an error of `checkify` unless every element of a traced `value` is inside."""
+    if not _checking.get():
+        return
+    inside = jnp.ravel(interval.contains(value))
+    received = jnp.ravel(value)[jnp.argmin(inside)] if inside.size else jnp.zeros(())
+    message = f"`{interval.describe(name)}` is required, received {{received}}: {interval.fix}"
+    checkify.check(jnp.all(inside), message, received=received)
 
 
 def is_traced(*trees: Any) -> bool:
@@ -34,8 +60,8 @@ def law(
 
     Concrete input is converted to float64, checked against `domain`, computed in one jitted call under
     `jax.enable_x64(True)` on the CPU, and returned as float64 NumPy, whatever the caller's flags.
-    If any argument is traced, all follow the caller's precision; elements outside `domain` become NaN
-    (`theory.checked` is the variant that reports them).
+    If any argument is traced, all follow the caller's precision; elements outside `domain` become NaN, and
+    within `checking` an error of `checkify` besides.
 
     Args:
       static: arguments that are not arrays (hashable; a new value compiles anew).
@@ -82,6 +108,7 @@ def _restrict(arguments: dict[str, Any], intervals: dict[str, Interval]) -> dict
     dtype = _common_dtype(arguments)
     arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=dtype), arguments)
     for name, interval in intervals.items():
+        check_traced(interval, name, arrays[name])
         arrays[name] = jnp.where(interval.contains(arrays[name]), arrays[name], jnp.nan)
     return arrays
 

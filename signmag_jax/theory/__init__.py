@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
-from .checked import checked
+from .checks import checked
 from .columns import column_ratio, column_ratio_bound, column_ratio_expansion
 from .depth import Depth, chain, chain_ratios, depth_ratios
 from .depth_limits import residual_first_ratio, residual_limit

@@ -31,7 +31,8 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
     Gaussian: half of its entries are 0 and the others are half-Gaussian, so that its Q follows the law of the
     sphere in n/2 dimensions, with twice the variance. The realised cosine of n rows then adds its own term to
     both errors, `realised`. Neglected are other terms of order 1/n without the 1/√p of Q's: that x and x'
-    differ in shape, that n/2 fluctuates, and what else the shift contributes after layer 1.
+    differ in shape, that n/2 fluctuates, and what else the shift contributes after layer 1. What is neglected
+    has no bound, so that there is no ball: `theory.enclose` refuses this law, and its value is no closed form.
 
     Args:
       rate: one flip rate in (0, 1/2]; the shift has size 2√rate.

@@ -106,9 +106,8 @@ class Proof:
         claimed = self._claim(fact.rhs)
         line = f"{proof}: {conclusion}"
         if not self._believes() and claimed != fact.rhs:
-            raise StepFailed(
-                line, len(self.steps), f"{proof} concludes {written(fact.rhs)}, not {written(claimed)}"
-            )
+            objection = f"{proof} concludes {written(fact.rhs)}, not {written(claimed)}"
+            raise StepFailed(line, len(self.steps), objection)
         self._record(line, CITATION, fact.lhs, claimed, began)
         return Fact(fact.lhs, claimed)
 

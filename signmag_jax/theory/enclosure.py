@@ -15,6 +15,8 @@ from .registry import Law, find
 FIRST_BITS = 128
 MOST_BITS = 1 << 16
 BITS_PER_DIGIT = 3.3219281
+WITHOUT = {"finite_width_depth_ratios": "it is a law to leading order in 1/n, whose remainder has no bound; "}
+"""Laws that no ball can hold, and why."""
 _PRINTED = re.compile(r"^\[?\s*([^\s\]]*?)\s*(?:\+/- ([^\]]+))?\]?$")
 
 
@@ -59,7 +61,7 @@ def enclose(law: str | Law, *, digits: int = 30, **arguments: Any) -> Ball | lis
     found = find(law)
     if found.name not in balls.BALLS:
         known = ", ".join(sorted(balls.BALLS))
-        raise invalid("law has a ball", found.name, f"choose one of {known}")
+        raise invalid("law has a ball", found.name, f"{WITHOUT.get(found.name, '')}choose one of {known}")
     if not 1 <= digits <= 1000:
         raise invalid("1 <= digits <= 1000", digits, "ask for fewer digits")
     found.check(arguments)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import Real, is_traced, law
+from signmag_jax.evidence.precision import Real, check_traced, is_traced, law
 from signmag_jax.perturb import HasMoments, Moments
 
 from .activations import ACTIVATIONS, Activation, Pair, find_activation
@@ -134,7 +134,9 @@ def check_scale(scale: ArrayLike) -> None:
     Raises:
       InvalidInput: naming it.
     """
-    if not is_traced(scale):
+    if is_traced(scale):
+        check_traced(SCALE, "scale", jnp.asarray(scale))
+    else:
         if np.ndim(scale) != 0:
             raise invalid("scale is one number", np.shape(scale), "call once for each scale")
         SCALE.require("scale", scale)

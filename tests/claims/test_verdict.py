@@ -126,14 +126,16 @@ def test_few_samples_have_students_tails():
     assert judge({"predicted": number(2.0), "simulated": many}, rival=1.0).word == rule.DISAGREES
 
 
-def test_the_threshold_that_is_printed_is_the_one_that_was_applied():
-    few = Estimate(2.299, 0.0018, 20, "1", "twenty seeds")
-    verdict = judge(
-        {"published": few, "predicted": number(2.2915)}, rival=2.14, compare=(("published", "predicted"),)
-    )
-    applied = rule.student(CRITICAL, few, number(2.2915))
-    assert applied > CRITICAL + 0.5
+def test_the_threshold_in_the_reason_is_the_one_that_was_applied():
+    few = Estimate(2.0 + 4.8 * 0.01, 0.01, 12, "1", "test")
+    verdict = judge({"predicted": number(2.0), "simulated": few}, rival=1.0)
     assert verdict.word == rule.REPRODUCED
-    assert verdict.comparisons[0].threshold == applied
-    assert verdict.reason.endswith(f"(threshold {applied:.1f})")
-    assert abs(verdict.comparisons[0].distance) <= applied
+    (comparison,) = verdict.comparisons
+    assert comparison.threshold == rule.student(CRITICAL, few, number(2.0)) > 4.8 > CRITICAL
+    assert verdict.reason == f"within 4.8 standard errors (threshold {comparison.threshold:.1f})"
+    # Of several comparisons the one nearest to its own threshold is named.
+    exact = Estimate(2.0 + 3.5 * 0.01, 0.01, 100_000, "1", "test")
+    both = {"published": number(2.0), "simulated": few, "measured": exact}
+    pairs = (("published", "simulated"), ("published", "measured"))
+    assert judge(both, rival=1.0, compare=pairs).reason.startswith("within 3.5")
+    assert "exact numbers" in judge({"predicted": number(1.0), "simulated": number(1.0)}).reason
