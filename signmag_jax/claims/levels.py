@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from signmag_jax import measure
 from signmag_jax.evidence import invalid
 
 
@@ -23,6 +24,7 @@ class Level:
       leverage_rates: flips per sign of the outlier pool.
       leverage_seeds: mask draws of each arm, for each rate: more where single weights decide.
       column_seeds: draws for the comparison over all columns.
+      pool_seeds: draws of each arm of Exp D.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Level:
     leverage_rates: tuple[float, ...]
     leverage_seeds: tuple[int, ...]
     column_seeds: int
+    pool_seeds: int
 
     def to_json(self) -> dict[str, Any]:
         """The sizes as a JSON object."""
@@ -60,6 +63,7 @@ LEVELS = {
             leverage_rates=_RATES,
             leverage_seeds=(3, 3, 3),
             column_seeds=2,
+            pool_seeds=2,
         ),
         Level(
             name="default",
@@ -73,6 +77,7 @@ LEVELS = {
             leverage_rates=_RATES,
             leverage_seeds=(14, 8, 5),
             column_seeds=6,
+            pool_seeds=2,
         ),
         Level(
             name="full",
@@ -86,6 +91,7 @@ LEVELS = {
             leverage_rates=_RATES,
             leverage_seeds=(48, 24, 12),
             column_seeds=8,
+            pool_seeds=6,
         ),
     )
 }
@@ -102,8 +108,9 @@ def cost(chosen: Level) -> dict[str, Any]:
     """What a run of this level costs beside its synthetic part: forward passes and memory."""
     tokens = chosen.window * chosen.windows
     arms = 2 * (sum(chosen.leverage_seeds) + chosen.column_seeds)
-    # Clean and A/A for leverage, clean for the comparison over all columns.
-    passes = ((arms + 3) * tokens + 2 * chosen.calibration_windows * chosen.window) / TOKENS_OF_A_PASS
+    # Clean and A/A for leverage, clean for the comparison over all columns; the columns of Exp D again.
+    passes = ((arms + 3) * tokens + 3 * chosen.calibration_windows * chosen.window) / TOKENS_OF_A_PASS
+    passes += measure.outlier_flips_cost(chosen.windows, chosen.window, chosen.pool_seeds)
     return {
         "level": chosen.name,
         "forward_passes_of_2048_tokens": round(passes, 1),

@@ -74,6 +74,7 @@ def measure_all(
     energies = measure.column_energies(model, profile)
     results["leverage.pool_law"] = _pool_law(energies, len(calibration), profile.provenance)
     results |= _leverage(model, calibration, evaluation, level, seed, resume, profile, source)
+    results |= _outlier_flips(model, calibration, evaluation, level, seed, resume, source)
     results["all_columns.ratio"] = _all_columns(model, evaluation, level, seed, resume, source)
     return Measured(
         model.report.source["name"],
@@ -109,6 +110,32 @@ def _leverage(
     except measure.TooFewWeights as error:
         return {f"leverage.{rate}": Missing("UNRESOLVED", str(error)) for rate in level.leverage_rates}
     return {f"leverage.{one.rate}": evidence_of(one.leverage) for one in found.rates}
+
+
+def _outlier_flips(
+    model: models.LanguageModel,
+    calibration: Any,
+    evaluation: Any,
+    level: Level,
+    seed: int,
+    resume: Path | None,
+    source: Mapping[str, Any],
+) -> dict[str, Evidence]:
+    """Exp D: flips as they are, and rescaled to equal norm as the paper's are."""
+    names = {"exp_d.flips": "outlier over rest", "exp_d.matched": "outlier over rest, matched"}
+    try:
+        found = measure.outlier_flips(
+            model,
+            calibration,
+            evaluation,
+            seeds=level.pool_seeds,
+            root=subseed(seed, "outlier_flips"),
+            resume=records(resume, "outlier_flips"),
+            source=source,
+        )
+    except measure.TooFewWeights as error:
+        return dict.fromkeys(names, Missing("UNRESOLVED", str(error)))
+    return {name: evidence_of(found.ratios[which]) for name, which in names.items()}
 
 
 def evidence_of(ratio: Ratio) -> Evidence:
