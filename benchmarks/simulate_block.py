@@ -5,12 +5,13 @@
 Both draw W, x and the flips, match the shift's Frobenius norm, multiply, and return the ratio of
 transverse energies for the same number of inputs per network. PyTorch's is written as one would write it:
 eager, inference mode, all threads. Every round runs each task once, in turn, so that a busy machine slows
-all; reported are medians over rounds, of wall and of CPU seconds, after one round that compiles. The ceiling is the faster of the two
-libraries' matrix products, of the same run.
+all; reported are medians over rounds, of wall and of CPU seconds, and apart from them the first call, which
+compiles. The ceiling is the faster of the two libraries' matrix products, of the same run.
 
 The time to a standard error is a network's time × (deviation of networks/target)² for the two brute-force
-estimators, whose deviation is pooled over all networks of the run, and a whole call of
-`simulate.crossings(width, 0.01, standard_error=target)`, compiled before, for the fast one.
+estimators, however few networks that are, and a whole call of `simulate.crossings(width, 0.01,
+standard_error=target)`, which reads at least 32 networks, for the fast one. Its expectation is the ratio of
+means; brute force's mean of ratios differs from it by far less than an error.
 
 Why the simulation is laid out as it is (2 cores, AVX2, float32):
 - Threefry: `generators` shows normals and masks by each generator. Those of rbg cost more on a CPU, although
@@ -26,13 +27,13 @@ import argparse
 import json
 import math
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +51,7 @@ GENERATORS = ("threefry2x32", "rbg", "unsafe_rbg")
 MEMORY = {
     "width_256": (256, 32, 1024),
     "four_times_the_networks": (256, 128, 1024),
-    "width_8192": (8192, 2, 256),
+    "width_8192": (8192, 2, 8192),
 }
 Task = Callable[[int], Any]
 
@@ -125,24 +126,35 @@ def products(width: int, inputs: int) -> dict[str, Task]:
     }
 
 
-def rounds(
-    tasks: Mapping[str, Task], count: int
-) -> tuple[dict[str, float], dict[str, float], dict[str, list[Any]]]:
-    """Medians over interleaved rounds, of wall and of CPU seconds, and what each round returned."""
+class Rounds(NamedTuple):
+    """Medians of wall and of CPU seconds, the seconds of the first call, and what each round returned."""
+
+    wall: dict[str, float]
+    cpu: dict[str, float]
+    first: dict[str, float]
+    results: dict[str, list[Any]]
+
+
+def rounds(tasks: Mapping[str, Task], count: int) -> Rounds:
+    """Run every task once a round, `count` rounds after the first."""
+    first: dict[str, float] = {}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in tasks}
     results: dict[str, list[Any]] = {name: [] for name in tasks}
     for number in range(count + 1):
         for name, task in tasks.items():
             start, used = time.perf_counter(), time.process_time()
             result = task(number)
-            if number:  # the first compiles
-                seconds[name].append((time.perf_counter() - start, time.process_time() - used))
-                results[name].append(result)
+            elapsed = time.perf_counter() - start, time.process_time() - used
+            if number == 0:  # compiles
+                first[name] = elapsed[0]
+                continue
+            seconds[name].append(elapsed)
+            results[name].append(result)
     wall, cpu = (
         {name: statistics.median(pair[clock] for pair in values) for name, values in seconds.items()}
         for clock in (0, 1)
     )
-    return wall, cpu, results
+    return Rounds(wall, cpu, first, results)
 
 
 def compare(width: int, count: int, target: float) -> dict[str, Any]:
@@ -159,7 +171,7 @@ def compare(width: int, count: int, target: float) -> dict[str, Any]:
         **products(width, inputs),
     }
     torch.manual_seed(0)
-    median, cpu, results = rounds(tasks, count)
+    median, cpu, first, results = rounds(tasks, count)
     brute = results["torch"] + results["jax"]
     # Within each library: the two use different inputs for a ratio's two halves.
     deviation = math.sqrt(statistics.mean(statistics.variance(results[name]) for name in ("torch", "jax")))
@@ -189,7 +201,9 @@ def compare(width: int, count: int, target: float) -> dict[str, Any]:
             "torch_seconds": needed * median["torch"],
             "jax_seconds": needed * median["jax"],
             "crossings_seconds": median["crossings"],
+            "crossings_first_call_seconds": first["crossings"],
             "crossings_networks": fast[0].n,
+            "crossings_standard_error": fast[0].standard_error,
             "crossings_over_torch": needed * median["torch"] / median["crossings"],
             "crossings_over_torch_in_cpu_seconds": needed * cpu["torch"] / cpu["crossings"],
         },
@@ -207,16 +221,16 @@ def compare(width: int, count: int, target: float) -> dict[str, Any]:
 def generators(width: int, count: int) -> dict[str, float]:
     """Median seconds for the random numbers of one network, by generator."""
     tasks: dict[str, Task] = {name: drawn(width, width, name) for name in GENERATORS}
-    return rounds({**tasks, "torch": lambda seed: torch_drawn(width, width // 2)}, count)[0]
+    return rounds({**tasks, "torch": lambda seed: torch_drawn(width, width // 2)}, count).wall
 
 
 def growth(count: int) -> dict[str, Any]:
     """Exponents of the cost: in networks (1 is linear), and in width for a fixed number of inputs (2)."""
     networks, widths, inputs = (4, 8, 16, 32), (512, 1024, 2048), 2048
-    many, _, _ = rounds(
+    many = rounds(
         {str(n): lambda seed, n=n: simulate.block(256, RATE, networks=n, seed=seed) for n in networks}, count
-    )
-    wide, _, _ = rounds({str(n): jax_network(n, inputs, True) for n in widths}, count)
+    ).wall
+    wide = rounds({str(n): jax_network(n, inputs, True) for n in widths}, count).wall
     slope = lambda xs, seconds: float(  # noqa: E731
         np.polyfit(np.log(xs), np.log([seconds[str(x)] for x in xs]), 1)[0]
     )
@@ -226,6 +240,12 @@ def growth(count: int) -> dict[str, Any]:
         "seconds_by_networks": many,
         "seconds_by_width": wide,
     }
+
+
+def peak() -> float:
+    """Peak resident MiB of this process alone: `ru_maxrss` of a child starts at its parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def memory() -> dict[str, float]:
@@ -249,7 +269,7 @@ def main() -> None:
     if arguments.one:
         width, networks, inputs = arguments.one
         simulate.block(width, RATE, networks=networks, inputs=inputs)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(peak())
         return
     torch.set_num_threads(os.cpu_count() or 1)
     with jax.enable_x64(True), jax.default_matmul_precision("highest"), jax.threefry_partitionable(True):

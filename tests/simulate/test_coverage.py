@@ -1,4 +1,6 @@
-"""95% intervals of ratios of means cover what is known exactly, 400 times over."""
+"""95% intervals cover their targets, 400 times over: exact ratios of means, and the controlled ratio."""
+
+import itertools
 
 import jax
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 
 from signmag_jax import simulate
 from signmag_jax.evidence import keys
+from signmag_jax.perturb import MagnitudeShift, SignFlip
 from signmag_jax.simulate.tally import Tally
 
 REPETITIONS, NETWORKS = 400, 32
@@ -23,22 +26,26 @@ def exact_radial_fraction_of_flips(p, n, m):
     return along / (m * p)
 
 
-@pytest.fixture(scope="module")
-def repetitions():
-    """Tallies of 32 networks each, all networks from one program."""
-    experiment, _ = simulate.experiment("proposition_1").plan(
-        width=WIDTH, rate=RATE, rows=ROWS, inputs=16, networks=NETWORKS
-    )
+def tallied(experiment, counts, seed):
+    """Tallies of so many independent networks each, all networks from one program."""
     with jax.default_matmul_precision("highest"), jax.enable_x64(True):
-        root = jax.random.split(keys.root(7), REPETITIONS * NETWORKS)
+        root = jax.random.split(keys.root(seed), sum(counts))
         program = jax.jit(
             lambda every: jax.lax.map(lambda k: experiment.sample(experiment.parameters, k), every)
         )
         rows = {name: np.asarray(leaf) for name, leaf in program(root).items()}
-    tallies = [Tally() for _ in range(REPETITIONS)]
-    for network in range(REPETITIONS * NETWORKS):
-        tallies[network // NETWORKS].add(network, {name: leaf[network] for name, leaf in rows.items()})
+    networks, tallies = iter(range(sum(counts))), []
+    for count in counts:
+        tallies.append(Tally())
+        for network in itertools.islice(networks, count):
+            tallies[-1].add(network, {name: leaf[network] for name, leaf in rows.items()})
     return tallies
+
+
+@pytest.fixture(scope="module")
+def repetitions():
+    experiment, _ = simulate.experiment("proposition_1").plan(width=WIDTH, rate=RATE, rows=ROWS, inputs=16)
+    return tallied(experiment, [NETWORKS] * REPETITIONS, 7)
 
 
 FLIPS = exact_radial_fraction_of_flips(RATE, WIDTH, ROWS)
@@ -69,3 +76,17 @@ def test_the_exact_target_is_not_the_limit(repetitions):
     error = values.std(ddof=1) / np.sqrt(REPETITIONS)
     assert abs(values.mean() - FLIPS) < 5 * error
     assert abs(values.mean() - (RATE + (1 - RATE) / ROWS)) > 8 * error
+
+
+def test_the_controlled_interval():
+    """Against a long run, for a pair whose error the controls explain, at 40 networks."""
+    pair = (SignFlip(0.2), MagnitudeShift(0.5))
+    experiment, _ = simulate.experiment("block").plan(
+        width=24, rate=None, perturbations=pair, inputs=32, controlled=True
+    )
+    long, *short = tallied(experiment, [20_000] + [40] * REPETITIONS, 5)
+    (target,), (target_error,) = experiment.target(long)
+    found = [experiment.target(tally) for tally in short]
+    assert target_error < 0.1 * found[0][1][0]
+    covered = np.mean([abs(value - target) <= 1.96 * error for (value,), (error,) in found])
+    assert 0.91 <= covered <= 0.98

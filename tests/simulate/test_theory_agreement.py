@@ -74,6 +74,7 @@ def block_law(activation):
     return flip.transverse / shift.transverse
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "activation",
     [
