@@ -211,7 +211,7 @@ def _linear(rate: float) -> Claim:
             ),
         },
         compare=(("published", "predicted"),),
-        rival=lambda: float(np.divide(*theory.depth_ratios(rate, 2, activation="silu")[::-1])),
+        rival=lambda: float(np.divide(*np.asarray(theory.depth_ratios(rate, 2, activation="silu"))[::-1])),
         rival_is="SiLU at unit pre-activation scale",
         note="Pre-activations of deviation 1/√m make SiLU z/2. In C_2/C_1 the width's terms cancel to first "
         "order; the two published errors are taken as independent.",

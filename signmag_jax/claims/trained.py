@@ -163,7 +163,9 @@ def _column_correlation() -> Claim:
     kept = damage > 0
 
     def over(chosen: Any) -> Supply:
-        return exact(lambda: spearmanr(alpha[chosen], damage[chosen]).statistic, name="Spearman correlation")
+        return exact(
+            lambda: np.asarray(spearmanr(alpha[chosen], damage[chosen]))[0], name="Spearman correlation"
+        )
 
     return Claim(
         name="columns.damage_correlation",

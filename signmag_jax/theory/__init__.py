@@ -24,6 +24,7 @@ from .paper import paper_transverse_ratio, paper_transverse_ratio_as_printed, pa
 from .pools import pool_leverage, profile_pool_leverage
 from .profile import infinite_width_holds, profile_width_gap, profile_width_ratio, profile_width_slope
 from .registry import LAWS, Law
+from .rise import first_fall
 from .rows import finite_rows_radial_fraction, finite_rows_ratio
 from .theorems import (
     depth_floor,
@@ -69,6 +70,7 @@ __all__ = [
     "finite_width_saturation",
     "finite_width_saturation_expansion",
     "finite_width_slope",
+    "first_fall",
     "flip_amplification",
     "flip_amplification_expansion",
     "flip_matrix_radial_fraction",

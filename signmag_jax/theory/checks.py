@@ -21,8 +21,8 @@ def checked(law: str | Law | Callable[..., Any]) -> Callable[..., Any]:
     >>> import jax
     >>> from jax.experimental import checkify
     >>> ratio = checkify.checkify(jax.jit(checked("transverse_ratio")))
-    >>> print((ratio(0.7)[0].get() or "").partition(" (")[0])
-    `0 < rate <= 0.5` is required, received 0.7: pass a flip rate in (0, 1/2]
+    >>> print(ratio(0.75)[0].get().partition(" (`check` failed)")[0])
+    `0 < rate <= 0.5` is required, received 0.75: pass a flip rate in (0, 1/2]
 
     Args:
       law: a name in `LAWS`, a `Law`, or any function of your own that calls laws. Under a JAX transformation

@@ -32,7 +32,7 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
     sphere in n/2 dimensions, with twice the variance. The realised cosine of n rows then adds its own term to
     both errors, `realised`. Neglected are other terms of order 1/n without the 1/√p of Q's: that x and x'
     differ in shape, that n/2 fluctuates, and what else the shift contributes after layer 1. What is neglected
-    has no bound, so that there is no ball: `theory.enclose` refuses this law, and its value is no closed form.
+    has no bound, so that there is no ball around the exact value: `theory.enclose` refuses this law.
 
     Args:
       rate: one flip rate in (0, 1/2]; the shift has size 2√rate.

@@ -48,8 +48,35 @@ def test_verdicts_of_a_small_run(tiny_claims, all_proved):
         "leverage.rate=0.005": "NOT RUN",
         "fact_1.row_cosine": "NOT RUN",
         "depth.no_compounding": "PROVED",
+        "second_layer.transverse_share": "PROVED",
+        "depth.floor": "PROVED",
+        "depth.residual.limit.p=0.01": "PROVED",
+        **{f"depth.first_layer.p={rate:g}": "REPRODUCED" for rate in (0.01, 0.05)},
+        **{f"depth.silu_is_linear.p={rate:g}": "REPRODUCED" for rate in (0.01, 0.05)},
+        **{f"theorem_3.closed_form.p={rate:g}": "DISAGREES" for rate in (0.01, 0.02, 0.05, 0.1)},
     }
     assert {name: rows[name]["verdict"] for name in expected} == expected
+
+
+def test_what_theory_alone_decides(tiny_claims, all_proved):
+    """The rows hold the numbers that they are about, and their controls do not pass."""
+    rows = by_name(fill(tiny_claims, all_proved))
+    for rate, error in ((0.01, -0.0595), (0.02, -0.0791), (0.05, -0.1128), (0.1, -0.1476)):
+        row = rows[f"theorem_3.closed_form.p={rate:g}"]
+        assert row["comparisons"][0]["difference"] == pytest.approx(error, abs=1e-4)
+        assert "exact" in row["reason"]
+    first = rows["depth.first_layer.p=0.01"]
+    assert first["predicted"]["value"] == pytest.approx(1.359154 * 2.66197, rel=1e-4)
+    assert first["rival"]["value"] == pytest.approx(2.66197, abs=1e-5)
+    linear = rows["depth.silu_is_linear.p=0.01"]
+    moments = theory.matched_shift(0.01).moments()
+    share = moments.c**2 / moments.v
+    assert linear["predicted"]["value"] == pytest.approx((1 + 0.98**2) / (1 + share), rel=1e-12)
+    assert linear["rival"]["value"] == pytest.approx(3.1403 / 3.2015, abs=5e-5)
+    assert rows["depth.floor"]["predicted"]["value"] == pytest.approx(1.9638, abs=5e-5)
+    gone = by_name(fill(tiny_claims, {**all_proved, "residual_limit": False, "second_layer": False}))
+    for name in ("depth.residual.limit.p=0.01", "second_layer.transverse_share"):
+        assert gone[name]["verdict"] == "DISAGREES"
 
 
 def test_a_failed_proof_takes_its_rows_with_it(tiny_claims, all_proved):

@@ -130,3 +130,8 @@ def test_bad_input_is_refused(arguments, message):
 def test_an_exact_zero_is_reported_not_looped_over():
     with pytest.raises(Incomplete, match="65536 bits"):
         theory.enclose("radial_fraction", perturbation="SignFlip(0)")
+
+
+def test_a_law_without_a_ball_says_why():
+    with pytest.raises(InvalidInput, match="whose remainder has no bound"):
+        theory.enclose("finite_width_depth_ratios", rate="1/100", depth=2, n=64)

@@ -1,11 +1,14 @@
 """The residual chain: its limit, where it rises and where it first falls, on long chains and in balls."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signmag_jax import theory
+from signmag_jax.evidence import InvalidInput
 
 SHORT, LONG = 1000, 16000
 
@@ -63,3 +66,16 @@ def test_the_limit_in_its_ball(rate):
 
 def test_the_start_in_its_ball():
     assert theory.residual_first_ratio() == float(theory.enclose("residual_first_ratio"))
+
+
+def test_the_first_fall_of_a_rate():
+    """Rises up to p = 0.038375; from 0.038378 on the ratio falls at once, as the float64 chain says too."""
+    for rate, fall in (("1/1000", None), ("1/100", None), ("38375/1000000", None), ("38378/1000000", 1),
+                       ("1/20", 1), ("1/2", 1)):  # fmt: skip
+        assert theory.first_fall(rate, 64) == fall
+        ratios = theory.depth_ratios(float(Fraction(rate)), 64, residual=True)
+        falls = np.flatnonzero(np.diff(ratios) < 0)
+        assert (int(falls[0]) + 1 if falls.size else None) == fall
+    assert theory.first_fall("1/20", 1) is None, "one layer alone cannot fall"
+    with pytest.raises(InvalidInput, match="0 < rate"):
+        theory.first_fall("3/4")
