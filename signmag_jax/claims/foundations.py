@@ -10,7 +10,6 @@ import sympy as sp
 from signmag_jax import theory
 from signmag_jax.perturb import SignFlip
 from signmag_jax.theory.symbolic import block
-from signmag_jax.theory.symbolic import outliers as symbolic
 
 from .claim import Claim
 from .published import figures
@@ -19,12 +18,9 @@ from .supply import exact, printed
 # A correlation away from the ends, where the kernel is neither 0 nor ½.
 KERNEL_RATE = 0.2
 
-# Exp D and E: the columns with the 5% largest mean|x|.
-PAPER_POOL = 0.05
-
 
 def rows() -> Iterator[Claim]:
-    """Constants, kernel, RMSNorm's derivative, the second layer, outliers, and the identity of Exp F."""
+    """Constants, kernel, RMSNorm's derivative, the second layer, and the identity of Exp F."""
     yield Claim(
         name="constants.bussgang",
         claimant="paper",
@@ -71,8 +67,6 @@ def rows() -> Iterator[Claim]:
         proofs=("second_layer",),
         note="Not only for wide layers: this is why W₂ may be integrated out of the simulation.",
     )
-    yield _single_flip()
-    yield _column_bound()
     yield _identity()
 
 
@@ -82,44 +76,6 @@ def _textbook_kernel() -> float:
 
 def _numeric_kernel() -> float:
     return 0.5 + float(theory.block(SignFlip(KERNEL_RATE)).alignment)
-
-
-def _single_flip() -> Claim:
-    alpha, n = 0.26, 2048
-    paper = symbolic.paper_flip_amplification(sp.Float(alpha, 30), sp.Integer(n))
-    return Claim(
-        name="outliers.single_flip",
-        claimant="paper",
-        source="abstract, single-flip theorem",
-        statement=f"One flip at α = {alpha} costs nα²(1 − 4α/(3π)) flips at a delocalised entry (n = {n}).",
-        routes={
-            "published": exact(lambda: sp.N(paper, 17), name="nα²(1 − 4α/(3π))"),
-            "predicted": exact(theory.flip_amplification, alpha, n),
-        },
-        compare=(("published", "predicted"),),
-        proofs=("single_flip",),
-        note="The delocalised entry contracts as well: to first order 1 − (4/(3π))(α − 1/√n).",
-    )
-
-
-def _column_bound() -> Claim:
-    fraction = PAPER_POOL
-    return Claim(
-        name="outliers.column_bound",
-        claimant="paper",
-        source="abstract (R_col)",
-        statement=f"A flip in a pool of {fraction:.0%} of the columns costs at most 19 flips outside it, "
-        "if the pool has at most half of the variance.",
-        routes={
-            "published": exact(lambda: figures()["abstract"]["R_col_bound"], name="the bound as stated"),
-            "predicted": exact(theory.column_ratio_bound, fraction),
-        },
-        compare=(("published", "predicted"),),
-        kind="proof",
-        proofs=("pool_leverage",),
-        note="The paper does not state the assumption. With three quarters of the variance the ratio reaches "
-        "57, and as the share tends to 1 it has no bound. Against flips anywhere the bound is 20, always.",
-    )
 
 
 def _identity() -> Claim:

@@ -114,6 +114,6 @@ def cost(chosen: Level) -> dict[str, Any]:
     return {
         "level": chosen.name,
         "forward_passes_of_2048_tokens": round(passes, 1),
-        "simulated_networks": sum(chosen.networks) + 6 * chosen.paper_networks + 7 * chosen.depth_networks,
+        "simulated_networks": sum(chosen.networks) + 24 * chosen.paper_networks + 7 * chosen.depth_networks,
         "peak_memory_gib": "below 4 for the embedded model",
     }

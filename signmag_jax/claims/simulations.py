@@ -11,7 +11,7 @@ from signmag_jax import simulate, theory
 from signmag_jax.evidence import Estimate, Incomplete
 from signmag_jax.perturb import SignQuantize, Ternarize
 
-from . import depth, proposition_1, theorem_3, theorem_4
+from . import depth, outliers, proposition_1, theorem_3, theorem_4
 from .claim import Evidence, Missing
 from .levels import Level
 from .parts import records, subseed
@@ -48,6 +48,8 @@ def _parts(level: Level) -> Iterator[Part]:
         yield f"theorem_4.row_cosine.{row['n']}", partial(_row_cosine, row["n"])
     for width in theorem_4.WIDTHS:
         yield f"theorem_4.{width}", partial(_quantizers, width, level.paper_networks)
+    yield "single_flip", partial(_single_flip, 16 * level.paper_networks)
+    yield "column_pool", partial(_column_pool, 2 * level.paper_networks)
     yield "proposition_1", partial(_proposition_1, level.paper_networks)
     for name, options in depth.CHAINS.items():
         for width in depth.WIDTHS_OF.get(name, (depth.NARROW_WIDTH, depth.WIDTH)):
@@ -82,6 +84,23 @@ def _quantizers(width: int, networks: int, common: dict[str, Any]) -> Pairs:
         yield f"{kind}.cosine.{width}", found.row_cosine
         yield f"{kind}.pre_relu.{width}", found.pre_radial_fraction
         yield f"{kind}.post_relu.{width}", found.post_radial_fraction
+
+
+def _single_flip(networks: int, common: dict[str, Any]) -> Pairs:
+    alpha, width = outliers.PAPER_ALPHA, outliers.NARROW_WIDTH
+    yield "single_flip", simulate.single_flip(width, alpha, networks=networks, **common).amplification
+
+
+def _column_pool(networks: int, common: dict[str, Any]) -> Pairs:
+    found = simulate.column_pool(
+        outliers.POOL_WIDTH,
+        outliers.POOL_RATE,
+        profile=outliers.profile().tolist(),
+        fraction=outliers.PAPER_POOL,
+        networks=networks,
+        **common,
+    )
+    yield "column_pool", found.leverage
 
 
 def _proposition_1(networks: int, common: dict[str, Any]) -> Pairs:
