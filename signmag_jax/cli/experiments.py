@@ -399,6 +399,72 @@ def _trained_chain_plot(found: Any, path: Path) -> None:
     )
 
 
+def _definitions(request: Request) -> Any:
+    from signmag_jax import measure
+
+    model, tokens, source = request.load()
+    return measure.outlier_definitions(
+        model,
+        *_ours(tokens, request),
+        rate=request.rates[0],
+        seeds=_count(request),
+        layers=request.layers,
+        matrices=request.matrices,
+        root=request.seed,
+        resume=request.resume,
+        source=source,
+    )
+
+
+def _definitions_summary(found: Any) -> dict[str, str]:
+    lines = {}
+    for name, each in found.definitions.items():
+        ratio = each.leverage
+        value = written(ratio.interval.estimate) if ratio.resolved else f"UNRESOLVED: {ratio.reason}"
+        counts = ", ".join(f"{site} {count:g}" for site, count in each.columns.items())
+        lines[f"leverage, {name} (columns a layer: {counts})"] = value
+    return lines
+
+
+def _definitions_cost(request: Request) -> float:
+    from signmag_jax import measure
+
+    scored = measure.outlier_definitions_cost(
+        request.windows, request.window, request.rates[0], _count(request)
+    )
+    return scored + 2 * calibration_passes(request)
+
+
+def _rotation(request: Request) -> Any:
+    from signmag_jax import measure
+
+    model, tokens, source = request.load()
+    return measure.rotation(
+        model,
+        *_ours(tokens, request),
+        rate=request.rates[0],
+        seeds=_count(request),
+        root=request.seed,
+        resume=request.resume,
+        source=source,
+    )
+
+
+def _rotation_summary(found: Any) -> dict[str, str]:
+    import numpy as np
+
+    lines = {"nll rotated − trained": written(found.difference)}
+    for which, table in found.largest.items():
+        for site, values in table.items():
+            lines[f"largest nα² at {site}, median over layers, {which}"] = f"{np.median(values):.4g}"
+    for name, values in found.total.items():
+        lines[f"Σα²‖w‖² of {name}, rotated over trained, median"] = f"{np.median(values):.3g}"
+    for which, flips in found.flips.items():
+        damage = flips.values["delta_nll"]
+        lines[f"ΔNLL of flips, {which}"] = "not finite" if damage is None else written(damage.estimate)
+    return lines
+
+
 def _comparison_rows(found: Any) -> Rows:
     """ΔNLL of every draw and window of `leverage` and `all-columns`."""
     return [
@@ -439,7 +505,9 @@ def verbs() -> dict[str, Verb]:
     """These measurements by name."""
     from signmag_jax.measure import inputs
     from signmag_jax.measure.flip_energies import RATE as ENERGY_RATE
+    from signmag_jax.measure.outlier_definitions import RATE as DEFINITION_RATE
     from signmag_jax.measure.outlier_flips import RATE
+    from signmag_jax.measure.rotation import RATE as ROTATION_RATE
     from signmag_jax.measure.trained_chain import RATES
 
     spread, ratios = inputs.FEWEST_CALIBRATION, inputs.MINIMUM_WINDOWS
@@ -493,4 +561,22 @@ def verbs() -> dict[str, Verb]:
             _check_chain,
         ),
         "quantization-report": quantised.verb(),
+        "outlier-definitions": Verb(
+            _definitions,
+            _definitions_summary,
+            _definitions_cost,
+            ("calibration", "rates", *draws),
+            ratios,
+            (DEFINITION_RATE,),
+            check=_one_seed_and_rate,
+        ),
+        "rotation": Verb(
+            _rotation,
+            _rotation_summary,
+            _cost("rotation_cost"),
+            ("calibration", "rates", "seeds", "resume"),
+            ratios,
+            (ROTATION_RATE,),
+            check=_one_seed_and_rate,
+        ),
     }

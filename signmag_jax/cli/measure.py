@@ -36,7 +36,7 @@ LIST = "Comma-separated"
 DEFAULT_CALIBRATION = 8
 NAMES = (
     "nll, alpha, quantization, leverage, all-columns, metrics, outlier-flips, column-flips, flip-energies, "
-    "trained-chain or quantization-report."
+    "trained-chain, quantization-report, outlier-definitions or rotation."
 )
 PARTICULAR = (
     "calibration",

@@ -6,6 +6,7 @@ from .association import Association, associate
 from .column_flips import ColumnFlips, column_flips, column_flips_cost
 from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
+from .column_statistics import ColumnStatistics, column_statistics
 from .comparison import Comparison, RateLeverage
 from .deciding import DecidingWeight, DecidingWeights, deciding_weights, deciding_weights_cost
 from .errors import ErrorCost, ErrorResponse, error_response, error_response_cost
@@ -14,6 +15,7 @@ from .granularity import quantized
 from .leverage import Leverage, leverage, leverage_cost
 from .loss import nll, perplexity
 from .metrics import Metrics, metrics, metrics_cost
+from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions, outlier_definitions_cost
 from .outlier_flips import OutlierFlips, outlier_flips, outlier_flips_cost
 from .pools import TooFewWeights
 from .predicted import Check, LinearResponse
@@ -26,6 +28,7 @@ from .quantization_report import (
     quantization_report_cost,
 )
 from .response import linear_response, linear_response_cost
+from .rotation import Rotation, rotated, rotation, rotation_cost
 from .singles import Place
 from .slopes import Slopes
 from .trained_chain import TrainedChain, trained_chain
@@ -41,15 +44,18 @@ __all__ = [
     "ColumnFlips",
     "ColumnMap",
     "ColumnSample",
+    "ColumnStatistics",
     "Comparison",
     "DecidingWeight",
     "DecidingWeights",
+    "Definition",
     "ErrorCost",
     "ErrorResponse",
     "FlipEnergies",
     "Leverage",
     "LinearResponse",
     "Metrics",
+    "OutlierDefinitions",
     "OutlierFlips",
     "Place",
     "Protection",
@@ -57,6 +63,7 @@ __all__ = [
     "QuantizationReport",
     "QuantizedMatrix",
     "RateLeverage",
+    "Rotation",
     "Slopes",
     "TooFewWeights",
     "TrainedChain",
@@ -67,6 +74,7 @@ __all__ = [
     "column_energies",
     "column_flips",
     "column_flips_cost",
+    "column_statistics",
     "columns",
     "deciding_weights",
     "deciding_weights_cost",
@@ -81,6 +89,8 @@ __all__ = [
     "metrics",
     "metrics_cost",
     "nll",
+    "outlier_definitions",
+    "outlier_definitions_cost",
     "outlier_flips",
     "outlier_flips_cost",
     "perplexity",
@@ -89,5 +99,8 @@ __all__ = [
     "quantization_report",
     "quantization_report_cost",
     "quantized",
+    "rotated",
+    "rotation",
+    "rotation_cost",
     "trained_chain",
 ]

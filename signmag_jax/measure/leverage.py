@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from signmag_jax.evidence import invalid, keys
+from signmag_jax.evidence.files import sha256_of_json
 from signmag_jax.models import LanguageModel, window_nll
 
 from . import inputs, sweep
@@ -79,6 +80,7 @@ def leverage(
     root: int = 0,
     batch: int | None = None,
     profile: Alpha | None = None,
+    columns: Columns | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Leverage:
@@ -101,6 +103,8 @@ def leverage(
       root: root seed.
       batch: evaluation windows that pass through a layer together; by default all.
       profile: `alpha` of these calibration windows, if already computed.
+      columns: outlier columns of another definition, by site and of shape (layers, chosen), for instance of
+        `column_statistics`; then the calibration windows choose nothing here, and `fraction` is not used.
       resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
       source: added to the provenance.
 
@@ -133,8 +137,12 @@ def leverage(
         "batch": batch,
     }
     check_profile(profile, configuration["calibration_sha256"])
+    if columns is not None:
+        plain = {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
+        configuration["columns_sha256"] = sha256_of_json(plain)
     records = sweep.records_of(resume, model, configuration)
-    columns = _columns(model, calibration, fraction, profile, records)
+    if columns is None:
+        columns = _columns(model, calibration, fraction, profile, records)
     pools = Pools.of(model, columns, *chosen)
     flips = [_flips(rate, pools) for rate in rates]
     tasks = _tasks(model, evaluation, pools, list(zip(flips, counts, strict=True)), root, batch)

@@ -69,6 +69,21 @@ def test_every_experiment_runs_by_name(monkeypatch, capsys, tmp_path, hub_folder
     assert not list(tmp_path.glob(".table*"))
 
 
+CONTROLS = {
+    "outlier-definitions": (["--rates", "0.4", "--seeds", "2", "--matrices", "up_proj"], "LLM.int8"),
+    "rotation": (["--rates", "0.1", "--seeds", "2"], "nll rotated − trained"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONTROLS)
+def test_controls_run_by_name(capsys, hub_folder, text, name):
+    options, line = CONTROLS[name]
+    common = ["--model", str(hub_folder), "--text", str(text), "--window", "16", "--quiet"]
+    assert run(["measure", name, *common, *options]) == 0
+    assert line in capsys.readouterr().out
+
+
 def test_json_holds_the_predictions_beside_the_measured_numbers(capsys, hub_folder, text):
     common = ["--model", str(hub_folder), "--text", str(text), "--window", "16"]
     place = ["--quantizers", "sign", "--layers", "0", "--matrices", "o_proj"]
@@ -84,6 +99,8 @@ MISTAKES = {
     "two rates": (["outlier-flips", "--rates", "0.1,0.2"], "one value of --rates"),
     "large rate": (["flip-energies", "--rates", "0.7"], "0 < rate <= 0.5"),
     "chain rate": (["trained-chain", "--rates", "0.7"], "0 < rate <= 0.5"),
+    "definitions, rates": (["outlier-definitions", "--rates", "0.1,0.2"], "one value of --rates"),
+    "rotation, layers": (["rotation", "--layers", "1"], "--layers"),
     "two matrices": (["trained-chain", "--matrices", "q_proj,k_proj"], "one value of --matrices"),
     "seeds": (["metrics", "--seeds", "2,3"], "one value of --seeds"),
     "no seeds": (["metrics", "--seeds", "0"], "seeds >= 1"),

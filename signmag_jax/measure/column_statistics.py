@@ -1,0 +1,152 @@
+"""Statistics of every input column over positions, and the definitions of "outlier" that use them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.progress import progress
+from signmag_jax.models import SITES, LanguageModel, ModelConfig, token_nll
+
+from .activations import Columns
+from .inputs import FEWEST_CALIBRATION, Windows, checked_windows
+
+THRESHOLD, LAYERS, POSITIONS = 6.0, 0.25, 0.06
+"""LLM.int8(): magnitude of at least 6, in at least 25% of the layers and 6% of the positions
+(arXiv:2208.07339, section 4)."""
+WATCHED = ("attention_in", "attention_out", "mlp_in")
+"""Sites that LLM.int8() looks at: it leaves out the input of the second MLP layer."""
+PARTS = (0.01, 0.02, 0.05, 0.1)
+PART = 0.05
+INT8 = "LLM.int8"
+
+PerColumn = dict[str, Float[np.ndarray, "layers features"]]
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnStatistics:
+    """Over the positions of all windows, by site; arrays of shape (layers, features).
+
+    Args:
+      magnitude: E|x_j|.
+      square: E x_j².
+      kurtosis: E(x_j − Ex_j)⁴/Var(x_j)²; 0 for a column that does not vary.
+      exceeding: part of the positions with |x_j| >= 6.
+    """
+
+    magnitude: PerColumn
+    square: PerColumn
+    kurtosis: PerColumn
+    exceeding: PerColumn
+
+    def definitions(self, parts: tuple[float, ...] = PARTS) -> dict[str, Columns]:
+        """Outlier columns by the name of their definition; a site may have none under LLM.int8()'s rule."""
+        found = {f"top {part:.0%} by mean |x|": _largest(self.magnitude, part) for part in parts}
+        found[f"top {PART:.0%} by mean x²"] = _largest(self.square, PART)
+        found[f"top {PART:.0%} by kurtosis"] = _largest(self.kurtosis, PART)
+        found[INT8] = {site: _int8(site, table) for site, table in self.exceeding.items()}
+        return found
+
+
+def column_statistics(model: LanguageModel, tokens: Windows) -> ColumnStatistics:
+    """Streamed over windows; no activation is kept.
+
+    Raises:
+      InvalidInput: for fewer than two windows, or activations that are not finite.
+    """
+    tokens = checked_windows(model, tokens, "calibration", FEWEST_CALIBRATION)
+    features = {site: model.config.shapes()[name][1] for site, name in _READERS.items()}
+    centre = {
+        site: jnp.zeros((model.config.layers, n), model.params["embed"].dtype) for site, n in features.items()
+    }
+    # Moments about the first window's mean do not cancel where a column's mean is large.
+    first = _moments(model.config, model.params, jnp.asarray(tokens[:1]), centre)
+    centre = {site: found["mean"].astype(centre[site].dtype) for site, found in first.items()}
+    pieces = []
+    with progress("column statistics", len(tokens)) as advance:
+        for row in tokens:
+            found = jax.device_get(_moments(model.config, model.params, jnp.asarray(row[None]), centre))
+            pieces.append(found)
+            advance(1)
+    # Windows are of one length: their means are averaged.
+    means = {
+        site: {
+            key: np.mean([np.asarray(piece[site][key], np.float64) for piece in pieces], axis=0)
+            for key in _KEYS
+        }
+        for site in SITES
+    }
+    for site, table in means.items():
+        if not all(np.isfinite(values).all() for values in table.values()):
+            raise invalid(
+                f"finite activations at {site}", "NaN or infinity", "check the checkpoint's weights"
+            )
+    kurtosis = {site: _kurtosis(table) for site, table in means.items()}
+    magnitude, square, exceeding = (
+        {site: table[key] for site, table in means.items()} for key in ("magnitude", "square", "exceeding")
+    )
+    return ColumnStatistics(magnitude, square, kurtosis, exceeding)
+
+
+_READERS = {
+    "attention_in": "q_proj",
+    "attention_out": "o_proj",
+    "mlp_in": "gate_proj",
+    "mlp_mid": "down_proj",
+}
+_KEYS = ("mean", "magnitude", "square", "exceeding", "second", "third", "fourth")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _moments(
+    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "1 window"], centre: dict[str, Array]
+) -> dict[str, dict[str, Float[Array, "layers features"]]]:
+    """Means over positions; powers are of x − centre, whose own mean is "mean"."""
+
+    def look(x: Float[Array, "1 window features"], layer: Array, site: str) -> dict[str, Array]:
+        wide = x[0].astype(at_least_float32(x.dtype))
+        moved = wide - centre[site][layer].astype(wide.dtype)[None]
+        values = {
+            "mean": moved,
+            "magnitude": jnp.abs(wide),
+            "square": wide**2,
+            "exceeding": (jnp.abs(wide) >= THRESHOLD).astype(wide.dtype),
+            "second": moved**2,
+            "third": moved**3,
+            "fourth": moved**4,
+        }
+        return {key: value.mean(axis=0) for key, value in values.items()}
+
+    return token_nll(config, params, tokens, observe=look)[1]
+
+
+def _kurtosis(table: dict[str, Any]) -> Float[np.ndarray, "layers features"]:
+    m, second, third, fourth = (table[key] for key in ("mean", "second", "third", "fourth"))
+    variance = second - m**2
+    central = fourth - 4 * m * third + 6 * m**2 * second - 3 * m**4
+    vary = variance > 1e-12 * second
+    return np.divide(central, variance**2, out=np.zeros_like(m), where=vary)
+
+
+def _largest(statistic: PerColumn, part: float) -> Columns:
+    found = {}
+    for site, values in statistic.items():
+        count = max(1, round(part * values.shape[1]))
+        found[site] = np.sort(np.argsort(-values, axis=1, kind="stable")[:, :count], axis=1)
+    return found
+
+
+def _int8(site: str, exceeding: Float[np.ndarray, "layers features"]) -> Int[np.ndarray, "layers chosen"]:
+    """Columns of LLM.int8()'s rule, the same in every layer, as the rule is about a feature of the stream."""
+    affected = (exceeding > 0).mean(axis=0) >= LAYERS
+    columns = np.flatnonzero(affected & (exceeding.mean(axis=0) >= POSITIONS))
+    columns = columns if site in WATCHED else columns[:0]
+    return np.broadcast_to(columns, (len(exceeding), len(columns)))

@@ -1,0 +1,165 @@
+"""How far the leverage of outlier columns depends on what is called an outlier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signmag_jax.evidence import Ratio
+from signmag_jax.models import SITES, LanguageModel
+
+from . import inputs
+from .activations import membership
+from .column_statistics import PARTS, ColumnStatistics, column_statistics
+from .inputs import Windows
+from .leverage import Leverage, leverage, leverage_cost
+from .pools import TooFewWeights
+
+RATE = 0.005
+SEEDS = 3
+DEFAULT = "top 5% by mean |x|"
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """One definition of outlier columns.
+
+    Args:
+      columns: how many columns it names on average in a layer, by site.
+      shared: of them, the part that the default definition names too; None where it names none.
+      found: the leverage, or None where no flip fits into the pool.
+      reason: why there is none.
+    """
+
+    columns: dict[str, float]
+    shared: float | None
+    found: Leverage | None
+    reason: str = ""
+
+    @property
+    def leverage(self) -> Ratio:
+        """The leverage, or why there is none."""
+        return Ratio(None, self.reason) if self.found is None else self.found.rates[0].leverage
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        found = self.found
+        return {
+            "columns": self.columns,
+            "shared_with_default": self.shared,
+            "flips": None if found is None else found.rates[0].flips,
+            "pool_sizes": None if found is None else found.pool_sizes,
+            "damage": None if found is None else found.rates[0].to_json()["damage"],
+            "leverage": self.leverage.to_json(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class OutlierDefinitions:
+    """Result of `outlier_definitions`: by name, and where it came from."""
+
+    definitions: dict[str, Definition]
+    rate: float
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "definitions": {name: each.to_json() for name, each in self.definitions.items()},
+            "rate": self.rate,
+            "provenance": dict(self.provenance),
+        }
+
+
+def outlier_definitions_cost(
+    windows: int, window: int, rate: float = RATE, seeds: int | None = None
+) -> float:
+    """Cost of the evaluations of `outlier_definitions` in forward passes of 2,048 tokens."""
+    return (len(PARTS) + 3) * leverage_cost(windows, window, (rate,), SEEDS if seeds is None else seeds)
+
+
+def outlier_definitions(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    *,
+    rate: float = RATE,
+    seeds: int | None = None,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    root: int = 0,
+    batch: int | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> OutlierDefinitions:
+    """`leverage` at one rate, with the columns of several definitions.
+
+    The top 1, 2, 5 and 10% by mean|x|, the top 5% by E x² and by kurtosis over positions, and LLM.int8()'s
+    rule: |x| >= 6 in at least 25% of the layers and 6% of the positions (arXiv:2208.07339).
+
+    Args:
+      model: from `models.load`.
+      calibration: windows whose activations choose the columns (at least 2).
+      evaluation: other windows that score the damage (at least 8).
+      rate: flips per sign of each definition's own pool.
+      seeds: masks per arm; by default 3.
+      layers, matrices, root, batch, resume, source: as in `leverage`; records lie in a folder for each.
+
+    Returns:
+      For each definition its leverage, how many columns it names and how many the default names too.
+
+    Raises:
+      InvalidInput: as in `leverage`.
+    """
+    (rate,) = inputs.check_rates((rate,))
+    statistics: ColumnStatistics = column_statistics(model, calibration)
+    named = statistics.definitions()
+    found = {}
+    for index, (name, columns) in enumerate(named.items()):
+        count = {site: float(columns[site].shape[1]) for site in SITES}
+        shared = _shared(columns, named[DEFAULT], statistics)
+        try:
+            one = leverage(
+                model,
+                calibration,
+                evaluation,
+                rates=(rate,),
+                seeds=SEEDS if seeds is None else seeds,
+                layers=layers,
+                matrices=matrices,
+                root=root,
+                batch=batch,
+                columns=columns,
+                resume=None if resume is None else Path(resume) / f"definition-{index}",
+                source=source,
+            )
+        except TooFewWeights as error:
+            found[name] = Definition(count, shared, None, str(error))
+        else:
+            found[name] = Definition(count, shared, one)
+    origin = inputs.provenance_of(
+        model,
+        source,
+        calibration_sha256=inputs.sha256_of_tokens(np.asarray(calibration, np.int32)),
+        evaluation_sha256=inputs.sha256_of_tokens(np.asarray(evaluation, np.int32)),
+        root=root,
+        windows=len(evaluation),
+        window=int(np.shape(evaluation)[1]),
+    )
+    return OutlierDefinitions(found, rate, origin)
+
+
+def _shared(
+    columns: Mapping[str, Any], default: Mapping[str, Any], statistics: ColumnStatistics
+) -> float | None:
+    """The part of `columns` that is in `default` too."""
+    both, whole = 0, 0
+    for site, chosen in columns.items():
+        features = statistics.magnitude[site].shape[1]
+        ours, theirs = membership(chosen, features), membership(default[site], features)
+        both, whole = both + int((ours & theirs).sum()), whole + int(ours.sum())
+    return both / whole if whole else None

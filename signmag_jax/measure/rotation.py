@@ -1,0 +1,206 @@
+"""Rotating the residual stream: the same function, with inputs spread over all columns. A control."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from signmag_jax.evidence import Estimate, keys
+from signmag_jax.models import LanguageModel, window_nll
+from signmag_jax.perturb import SignFlip
+
+from . import inputs, sweep
+from .activations import Alpha, alpha, column_energies
+from .inputs import Windows
+from .leverage import checked_batch
+from .metrics import Metrics, check_draws, metrics
+
+READERS = {
+    "q_proj": "attention_norm",
+    "k_proj": "attention_norm",
+    "v_proj": "attention_norm",
+    "gate_proj": "mlp_norm",
+    "up_proj": "mlp_norm",
+}
+"""Matrices that read the stream, and the normalisation whose gain they take in."""
+WRITERS = ("o_proj", "down_proj", "o_bias", "down_bias")
+STREAM = ("attention_in", "mlp_in")
+RATE = 0.01
+SEEDS = 3
+
+
+def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
+    """Another model with the same function, whose residual stream is turned by a random orthogonal matrix.
+
+    `x → Qx`: the gains of the RMSNorms go into the matrices that read the stream, W → W diag(g) Qᵀ; those
+    that write it become QW; a normalisation without gain commutes with Q. A tied head becomes a matrix of
+    its own, since it takes in the last gain and the embedding does not. Computed in float64.
+
+    Source: Ashkboos et al., QuaRot (arXiv:2404.00456), with a uniform Q for their Hadamard matrix.
+    """
+    turn = _orthogonal(model.config.hidden, seed)
+    params, blocks = model.params, dict(model.params["blocks"])
+    for name, gain in READERS.items():
+        gains = np.asarray(params["blocks"][gain], np.float64)
+        blocks[name] = _each(blocks[name], lambda w, i, g=gains: (w * g[i]) @ turn.T)
+    for name in WRITERS:
+        if name in blocks:
+            blocks[name] = _each(blocks[name], lambda w, _: turn @ w)
+    for gain in set(READERS.values()):
+        blocks[gain] = jnp.ones_like(blocks[gain])
+    embed = np.asarray(params["embed"], np.float64)
+    head = embed if model.config.tied else np.asarray(params["head"], np.float64)
+    head = (head * np.asarray(params["norm"], np.float64)) @ turn.T
+    dtype = params["embed"].dtype
+    outer = {
+        "embed": jnp.asarray(embed @ turn.T, dtype),
+        "head": jnp.asarray(head, dtype),
+        "norm": jnp.ones_like(params["norm"]),
+    }
+    report = dataclasses.replace(
+        model.report,
+        parameters=model.report.parameters + (head.size if model.config.tied else 0),
+        notes=(*model.report.notes, f"gains folded in, stream rotated by a random matrix of seed {seed}"),
+    )
+    config = dataclasses.replace(model.config, tied=False)
+    return model.replace(config=config, params=outer | {"blocks": blocks}, report=report)
+
+
+def _orthogonal(size: int, seed: int) -> Float[np.ndarray, "size size"]:
+    """Uniform on the orthogonal group: QR of a Gaussian matrix, with the signs of R's diagonal."""
+    raw = jax.random.normal(keys.fold(keys.root(seed), "rotation"), (size, size), jnp.float32)
+    turn, upper = np.linalg.qr(np.asarray(raw, np.float64))
+    return turn * np.sign(np.diag(upper))
+
+
+def _each(stacked: Any, change: Any) -> Any:
+    """Layer by layer in float64, back in the dtype of the weights."""
+    layers = [change(np.asarray(w, np.float64), i) for i, w in enumerate(stacked)]
+    return jnp.asarray(np.stack([np.asarray(layer, stacked.dtype) for layer in layers]))
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """Result of `rotation`: "trained" is the model as it is, "rotated" its turned copy.
+
+    Args:
+      difference: NLL of the rotated model minus that of the trained one, error over windows: rounding.
+      largest: by model and site that reads the stream, max_j nα_j² of each layer.
+      total: by matrix that reads the stream, Σ_j α_j²‖W_·j‖² of the rotated over the trained model, of each
+        layer: the predicted ratio of the damage of flips anywhere.
+      flips: by model, the metrics of flipping a part of all signs that read the stream.
+      provenance: model, texts, seeds, versions, device.
+    """
+
+    difference: Estimate
+    largest: dict[str, dict[str, Float[np.ndarray, " layers"]]]
+    total: dict[str, Float[np.ndarray, " layers"]]
+    flips: dict[str, Metrics]
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        return {
+            "difference": self.difference.to_json(),
+            "largest_n_alpha_squared": {
+                which: {site: values.tolist() for site, values in table.items()}
+                for which, table in self.largest.items()
+            },
+            "total_energy_ratio": {name: values.tolist() for name, values in self.total.items()},
+            "flips": {which: found.to_json() for which, found in self.flips.items()},
+            "provenance": dict(self.provenance),
+        }
+
+
+def rotation_cost(windows: int, window: int, seeds: int | None = None) -> float:
+    """Cost of the evaluations of `rotation` in forward passes of 2,048 tokens."""
+    return sweep.passes(2 + 2 * (2 + (SEEDS if seeds is None else seeds)), windows, window)
+
+
+def rotation(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    *,
+    rate: float = RATE,
+    seeds: int | None = None,
+    root: int = 0,
+    batch: int | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Rotation:
+    """The control: without outlier columns, what do flips cost?
+
+    Args:
+      model: from `models.load`.
+      calibration: windows that measure α² (at least 2).
+      evaluation: other windows that score the losses (at least 8).
+      rate: independent flips of that part of all signs of the matrices that read the stream.
+      seeds: masks; by default 3.
+      root: root seed, of masks and of the rotation.
+      batch, resume, source: as in `metrics`.
+
+    Raises:
+      InvalidInput: as in `metrics`, or for windows that overlap.
+    """
+    count = check_draws(seeds, SEEDS)
+    perturbation = SignFlip(inputs.check_rates((rate,))[0])
+    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
+    inputs.check_disjoint(calibration, evaluation)
+    size = checked_batch(batch, len(evaluation))
+    both = {"trained": model, "rotated": rotated(model, root)}
+    losses = {which: window_nll(each, evaluation, None, size).mean(axis=1) for which, each in both.items()}
+    inputs.check_finite(losses["trained"])
+    profiles = {which: alpha(each, calibration) for which, each in both.items()}
+    flips = {
+        which: metrics(
+            each,
+            evaluation,
+            perturbation,
+            seeds=count,
+            matrices=tuple(READERS),
+            root=root,
+            batch=batch,
+            resume=None if resume is None else Path(resume) / which,
+            source=source,
+        )
+        for which, each in both.items()
+    }
+    origin = inputs.provenance_of(
+        model, source, rate=rate, seeds=count, root=root, windows=len(evaluation), window=evaluation.shape[1]
+    )
+    return Rotation(
+        Estimate.of_samples(
+            losses["rotated"] - losses["trained"], unit="nat/token", estimator="mean over windows"
+        ),
+        {which: {site: _largest(profile, site) for site in STREAM} for which, profile in profiles.items()},
+        _totals(both, profiles),
+        flips,
+        origin,
+    )
+
+
+def _largest(profile: Alpha, site: str) -> Float[np.ndarray, " layers"]:
+    share = profile.token_share[site].value
+    return share.shape[1] * share.max(axis=1)
+
+
+def _totals(both: dict[str, LanguageModel], profiles: dict[str, Alpha]) -> dict[str, Any]:
+    energies = {which: column_energies(both[which], profiles[which]) for which in both}
+    sums = {
+        which: {
+            name: (found.alpha_squared * found.column_norm_squared).sum(axis=1)
+            for name, found in table.items()
+        }
+        for which, table in energies.items()
+    }
+    return {name: sums["rotated"][name] / sums["trained"][name] for name in READERS}
