@@ -1,4 +1,4 @@
-"""The map of columns: what sign flips cost in every input column of every matrix, and which to protect first."""
+"""The map of columns: what sign flips cost in each input column, and which columns to protect first."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ class ColumnMap:
             raise invalid("count >= 1", count, "ask for at least one column")
         slope = self._flat(lambda each: np.asarray(each.gauss_newton.value))
         error = self._flat(lambda each: np.asarray(each.gauss_newton.standard_error))
-        order = np.argsort(-np.where(slope > slopes.SEPARATION * error, slope, -np.inf), kind="stable")[:count]
+        order = np.argsort(-np.where(slope > slopes.SEPARATION * error, slope, -np.inf), kind="stable")[
+            :count
+        ]
         return [self._column(int(i)) for i in order if slope[i] > slopes.SEPARATION * error[i]]
 
     def resolved_share(self) -> dict[str, float]:

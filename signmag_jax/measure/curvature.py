@@ -137,8 +137,8 @@ def along(
     params: dict[str, Any],
     tokens: Int[Array, "batch window"],
     direction: Weights,
-) -> Float[Array, "3"]:
-    """Loss, `g·e` and `eᵀHe` along one direction e, forward over forward: nothing is kept for a backward pass."""
+) -> Float[Array, " 3"]:
+    """Loss, `g·e` and `eᵀHe` along one direction e, forward over forward: no backward pass."""
     weights = _chosen(params, tuple(direction))
     whole = functools.partial(loss, config, params, tokens)
 

@@ -1,4 +1,4 @@
-"""The few weights that decide: single signs whose flip costs most, found on one text and proved on another."""
+"""The few weights that decide: single signs whose flip costs most, found on one text, proved on another."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ class DecidingWeights:
         }
 
 
-def deciding_weights_cost(
-    calibration: int, windows: int, window: int, verified: int = VERIFIED
-) -> float:
+def deciding_weights_cost(calibration: int, windows: int, window: int, verified: int = VERIFIED) -> float:
     """Cost of `deciding_weights` in forward passes of 2,048 tokens."""
     scored = sweep.passes(1 + verified * (1 + BRACKET_PASSES), windows, window)
     return sweep.passes(SHORTLIST_PASSES, calibration, window) + scored
@@ -149,7 +147,9 @@ def deciding_weights(
     """
     chosen = inputs.selected(model.config, layers, matrices)
     if not FEWEST_RANKED <= verified <= shortlisted:
-        raise invalid(f"{FEWEST_RANKED} <= verified <= shortlisted", (verified, shortlisted), "use the defaults")
+        raise invalid(
+            f"{FEWEST_RANKED} <= verified <= shortlisted", (verified, shortlisted), "use the defaults"
+        )
     calibration = inputs.checked_windows(model, calibration, "calibration")
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     inputs.check_disjoint(calibration, evaluation)
@@ -163,7 +163,10 @@ def deciding_weights(
         "matrices": list(chosen[1]),
         "root": root,
     }
-    if response is not None and response.provenance["evaluation_sha256"] != configuration["evaluation_sha256"]:
+    if (
+        response is not None
+        and response.provenance["evaluation_sha256"] != configuration["evaluation_sha256"]
+    ):
         raise invalid("response on the same evaluation windows", "others", "measure both on the same windows")
     records = sweep.records_of(resume, model, configuration)
     listed = _listed(model, calibration, shortlisted, chosen, root, records)
@@ -247,7 +250,9 @@ def _listed(
     if stored is None:
         found = shortlist(model, calibration, count, *chosen, root)
         if len(found) < FEWEST_RANKED:
-            raise invalid(f"at least {FEWEST_RANKED} weights of positive cost", len(found), "check the weights")
+            raise invalid(
+                f"at least {FEWEST_RANKED} weights of positive cost", len(found), "check the weights"
+            )
         stored = [[list(place), cost] for place, cost in found]
         if records is not None:
             records.write(0, stored)

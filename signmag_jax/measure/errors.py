@@ -157,14 +157,14 @@ def error_response(
             key = keys.fold(keys.root(root), "error response", name, index)
             along = functools.partial(direction, name)
             tasks.append(functools.partial(_whole, model, window, along))
-            tasks += [functools.partial(_probe, model, window, along, keys.fold(key, p)) for p in range(probes)]
+            tasks += [
+                functools.partial(_probe, model, window, along, keys.fold(key, p)) for p in range(probes)
+            ]
     rows = sweep.run("error response", tasks, records)
     for row in rows:
         inputs.check_finite(row[None], "the cost of an error")
     each = len(evaluation) * (1 + probes)
-    found = {
-        name: _cost(rows[i * each : (i + 1) * each], probes, *chosen) for i, name in enumerate(errors)
-    }
+    found = {name: _cost(rows[i * each : (i + 1) * each], probes, *chosen) for i, name in enumerate(errors)}
     origin = inputs.provenance_of(
         model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
     )
@@ -188,12 +188,14 @@ def _whole(model: LanguageModel, window: Array, direction: Callable[[], curvatur
 @functools.partial(jax.jit, static_argnums=0)
 def _moved(
     config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch window"], error: curvature.Weights
-) -> Float[Array, "3"]:
+) -> Float[Array, " 3"]:
     weights = {name: params["blocks"][name] for name in error}
     after = curvature.loss(config, params, tokens, {name: w + error[name] for name, w in weights.items()})
     size = sum(jnp.sum(e**2) for e in error.values())
     taken = {name: jnp.any(e != 0, axis=(1, 2)) for name, e in error.items()}
-    norm = sum(jnp.sum(jnp.where(taken[name], jnp.sum(w**2, axis=(1, 2)), 0.0)) for name, w in weights.items())
+    norm = sum(
+        jnp.sum(jnp.where(taken[name], jnp.sum(w**2, axis=(1, 2)), 0.0)) for name, w in weights.items()
+    )
     return jnp.stack([after, jnp.asarray(size), jnp.asarray(norm)])
 
 
@@ -239,10 +241,15 @@ def _direction(
 def _cost(rows: list[Any], probes: int, layers: tuple[int, ...], names: tuple[str, ...]) -> ErrorCost:
     each = 1 + probes
     clean, first, second, after, size, norm = np.stack(rows[::each]).T
-    blocks = np.stack([np.stack(rows[start + 1 : start + each]) for start in range(0, len(rows), each)], axis=1)
+    blocks = np.stack(
+        [np.stack(rows[start + 1 : start + each]) for start in range(0, len(rows), each)], axis=1
+    )
     # probes, windows, orders, matrices, layers
     blocks = blocks.reshape(probes, len(clean), 2, len(names), -1)[..., list(layers)]
-    predicted, measured = _over(first + second / 2, "quadratic model"), _over(after - clean, "all errors in place")
+    predicted, measured = (
+        _over(first + second / 2, "quadratic model"),
+        _over(after - clean, "all errors in place"),
+    )
     gap = abs(measured.value - predicted.value)
     error = float(slopes.standard_error((after - clean - first - second / 2)[None]))
     return ErrorCost(

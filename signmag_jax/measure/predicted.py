@@ -118,7 +118,9 @@ class LinearResponse:
             if found.provenance[name] != self.provenance[name]:
                 raise invalid(f"leverage with the same {name}", found.provenance[name], "measure both alike")
         if any((found.columns[site] != chosen).any() for site, chosen in self.outliers.items()):
-            raise invalid("leverage with the same outlier columns", "others", "give both the same calibration")
+            raise invalid(
+                "leverage with the same outlier columns", "others", "give both the same calibration"
+            )
         return [self._check(each, arm) for each in found.rates for arm in (OUTLIER, REST)]
 
     def _check(self, found: Any, arm: str) -> Check:
@@ -166,7 +168,7 @@ class LinearResponse:
 
 
 def quotient(numerator: Float[np.ndarray, "_ _"], denominator: Float[np.ndarray, "_ _"]) -> Ratio:
-    """Ratio of slopes with probes and windows paired: over the means of windows, or the probes of one window."""
+    """Ratio of slopes, paired: over the means of windows, or over the probes of a single one."""
     return ratio_of_means(_across(numerator), _across(denominator), paired=True)
 
 

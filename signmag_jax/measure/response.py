@@ -42,7 +42,7 @@ def linear_response_cost(
     singles: int | Sequence[Place] = SINGLES,
     newton: str = "labels",
 ) -> float:
-    """Cost of the evaluations of `linear_response` in forward passes of 2,048 tokens, calibration not counted."""
+    """Cost of `linear_response` in forward passes of 2,048 tokens, calibration not counted."""
     count = singles if isinstance(singles, int) else len(singles)
     flips = count + 1 if count else 0
     each = GRADIENT_PASSES + probes * (HESSIAN_PASSES + NEWTON_PASSES[newton])
@@ -100,7 +100,11 @@ def linear_response(
     calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     inputs.check_disjoint(calibration, evaluation)
-    asked = singles if isinstance(singles, int) else [list(checked_place(model, each, chosen)) for each in singles]
+    asked = (
+        singles
+        if isinstance(singles, int)
+        else [list(checked_place(model, each, chosen)) for each in singles]
+    )
     configuration = {
         "experiment": "linear response",
         "calibration_sha256": inputs.sha256_of_tokens(calibration),
@@ -140,7 +144,9 @@ def checked_place(model: LanguageModel, place: Place, chosen: tuple[Sequence[int
         raise invalid("singles in the layers and matrices that take part", place, "leave it out")
     rows, inputs_ = model.config.shapes()[names[0]]
     if place.row not in range(rows) or place.column not in range(inputs_):
-        raise invalid(f"singles within {names[0]}, {rows} × {inputs_}", place, "count rows and columns from 0")
+        raise invalid(
+            f"singles within {names[0]}, {rows} × {inputs_}", place, "count rows and columns from 0"
+        )
     return place
 
 
@@ -154,7 +160,7 @@ def _selection(
     root: int,
     records: Any,
 ) -> tuple[Columns, tuple[Place, ...]]:
-    """Outlier columns and single weights, kept as record 0: a near tie may not fall differently on resumption."""
+    """Outlier columns and single weights, kept as record 0: resumption must not break ties anew."""
     stored = None if records is None else records.read(0)
     if stored is None:
         columns = (alpha(model, calibration) if profile is None else profile).outliers(fraction)
@@ -183,7 +189,7 @@ class _Run:
     root: int
 
     def tasks(self) -> list[Any]:
-        """For each window: slopes, probes of both matrices, three directions; then flips, if there are any."""
+        """For each window: slopes, probes of both matrices, three directions; then flips, if any."""
         found = []
         for index in range(len(self.evaluation)):
             found.append(functools.partial(self._slopes, index))
@@ -272,7 +278,9 @@ class _Run:
             self._known(first, [found[-1] for found in by_window]),
             {name: self.model.config.shapes()[name][0] for name in self.names},
         )
-        bent = np.asarray([[float(found[1 + 2 * probes + i][0]) for found in by_window] for i in range(len(POOLS))])
+        bent = np.asarray(
+            [[float(found[1 + 2 * probes + i][0]) for found in by_window] for i in range(len(POOLS))]
+        )
         return self._judged(cells, bent, origin)
 
     def _known(self, like: dict[str, Any], losses: list[Any]) -> dict[str, Any]:

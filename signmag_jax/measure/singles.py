@@ -18,7 +18,6 @@ from . import curvature
 from .inputs import Windows
 
 
-
 class Place(NamedTuple):
     """One weight, as numbers that may be traced; `matrix` counts in `MATRICES`."""
 
@@ -52,7 +51,7 @@ def scaled(place: Place, amount: Float[Array, ""]) -> Transform:
 @functools.partial(jax.jit, static_argnums=0)
 def _cost(
     config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch window"], place: Place
-) -> Float[Array, "3"]:
+) -> Float[Array, " 3"]:
     def along(amount: Array) -> Array:
         return token_nll(config, params, tokens, scaled(place, amount)).mean()
 
@@ -82,9 +81,7 @@ def loss_with(model: LanguageModel, window: Int[np.ndarray, " window"], place: P
     return float(_flipped(model.config, model.params, tokens, _traced(place), traced))
 
 
-def brackets(
-    model: LanguageModel, window: Int[np.ndarray, " window"], place: Place
-) -> tuple[float, float]:
+def brackets(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place) -> tuple[float, float]:
     """First- and second-order cost of the flip on one window, `−2 g w` and `2 H w²`: about 4 forward passes.
 
     Forward over forward along the one weight, so nothing is kept for a backward pass.

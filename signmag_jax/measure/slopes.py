@@ -47,7 +47,7 @@ class Slopes:
       first: `Σ −2 g w`.
       second: `Σ 2 H_ii w²`.
       singles: exact cost of the weights flipped one by one.
-      gauss_newton: first + singles + `Σ 2 G_ii w²`, G the Gauss–Newton matrix; far less noisy for few weights.
+      gauss_newton: first + singles + `Σ 2 G_ii w²`, G the Gauss–Newton matrix; less noisy.
       difference: `Σ 2 (H − G)_ii w²`, what the Gauss–Newton slope leaves out.
       probe_error: the part of `slope`'s standard error that more probes on the same text would remove.
       weights: how many weights.
@@ -60,7 +60,7 @@ class Slopes:
     gauss_newton: Estimate
     difference: Estimate
     probe_error: Any
-    weights: Int[np.ndarray, "..."]
+    weights: Int[np.ndarray, ...]
 
     @classmethod
     def of(cls, cells: Cells, total: Sum) -> Slopes:

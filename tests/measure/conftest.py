@@ -2,12 +2,13 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tokenizers
 
-from signmag_jax.models import LanguageModel, LoadReport, ModelConfig, Rope, Tokenizer
+from signmag_jax.models import LanguageModel, LoadReport, ModelConfig, Rope, Tokenizer, logits
 
 TINY = ModelConfig(
     family="llama",
@@ -68,3 +69,24 @@ def windows():
     """(calibration, evaluation): 4 and 8 windows of 33 tokens."""
     tokens = np.random.default_rng(99).integers(0, TINY.vocabulary, (12, 33)).astype(np.int32)
     return tokens[:4], tokens[4:]
+
+
+@pytest.fixture(scope="session")
+def minute():
+    """Few enough weights, and small enough, for exact Hessians and flips."""
+    return build(seed=3, config=MINUTE, loud=1.0, dtype=np.float64, scale=0.5)
+
+
+@pytest.fixture(scope="session")
+def minute_text(minute):
+    """(calibration, evaluation): 2 random windows of 9 tokens, and 16 that the model wrote itself.
+
+    On its own text the loss is minimal in the mean, so that flips cost.
+    """
+    forward = jax.jit(lambda tokens: logits(MINUTE, minute.params, tokens))
+    rng = np.random.default_rng(7)
+    tokens = rng.integers(0, MINUTE.vocabulary, (16, 9)).astype(np.int32)
+    for at in range(1, 9):
+        scores = np.asarray(forward(jnp.asarray(tokens)))[:, at - 1]
+        tokens[:, at] = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return rng.integers(0, MINUTE.vocabulary, (2, 9)).astype(np.int32), tokens

@@ -1,10 +1,10 @@
-"""Probes and single flips against the exact Hessian and the exact flip of every weight of a minute model."""
+"""Derivatives and single flips against the loss itself, for every weight of a minute model."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import MINUTE, build
+from conftest import MINUTE
 
 from signmag_jax.measure import curvature, singles
 from signmag_jax.models import MATRICES, token_nll
@@ -16,12 +16,8 @@ PLACES = [
     for name, shape in SHAPES.items()
     for where in np.ndindex(shape)
 ]
+STEP = 1e-4
 EVERYWHERE = curvature.Movable(jnp.ones(MINUTE.layers), {})
-
-
-@pytest.fixture(scope="module")
-def minute():
-    return build(seed=3, config=MINUTE, loud=1.0, dtype=np.float64, scale=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -47,37 +43,48 @@ def loss(minute):
 
 
 @pytest.fixture(scope="module")
-def exact(minute, weights, loss):
-    """Gradient, Hessian, and Gauss–Newton matrix with all logits kept."""
+def newton(minute, weights):
+    """Diagonal of the Gauss–Newton matrix, from all logits."""
 
     def outputs(flat):
         states = curvature._states(MINUTE, minute.params, jnp.asarray(TOKENS), unpacked(flat))
         return states[0, :-1] @ minute.params["embed"].T
 
     @jax.jit
-    def derivatives(flat):
-        directions, logits = jnp.eye(flat.size), outputs(flat)
-        both = lambda along: jax.jvp(lambda w: (outputs(w), jax.grad(loss)(w)), (flat,), (along,))[1]  # noqa: E731
-        jacobian, hessian = jax.lax.map(both, directions)
-        jacobian = jnp.moveaxis(jacobian, 0, -1)
-        p = jax.nn.softmax(logits)
-        mean = jnp.einsum("tv,tvi->ti", p, jacobian)
-        newton = jnp.einsum("tv,tvi,tvj->ij", p, jacobian, jacobian) - mean.T @ mean
-        return jax.grad(loss)(flat), hessian, newton / len(logits)
+    def diagonal(flat):
+        p = jax.nn.softmax(outputs(flat))
 
-    return tuple(np.asarray(found) for found in derivatives(jnp.asarray(weights)))
+        def one(along):
+            moved = jax.jvp(outputs, (flat,), (along,))[1]
+            return ((p * moved**2).sum(axis=1) - (p * moved).sum(axis=1) ** 2).mean()
+
+        return jax.lax.map(one, jnp.eye(flat.size))
+
+    return np.asarray(diagonal(jnp.asarray(weights)))
 
 
 @pytest.fixture(scope="module")
-def flips(weights, loss):
-    """Exact ΔNLL of the flip of each weight, by editing it."""
+def scaled_losses(weights, loss):
+    """Loss with weight i multiplied by 1 − 2s, by editing it, for every weight and a few s."""
 
     @jax.jit
-    def every(flat):
-        one = lambda i: loss(flat.at[i].multiply(-1.0)) - loss(flat)  # noqa: E731
+    def every(flat, amounts):
+        one = lambda i: jax.vmap(lambda s: loss(flat.at[i].multiply(1 - 2 * s)))(amounts)  # noqa: E731
         return jax.lax.map(one, jnp.arange(flat.size))
 
-    return np.asarray(every(jnp.asarray(weights)))
+    return np.asarray(every(jnp.asarray(weights), jnp.array([-STEP, 0.0, STEP, 1.0])))
+
+
+@pytest.fixture(scope="module")
+def brackets(scaled_losses):
+    """First and second order of each flip, by central differences."""
+    down, middle, up, _ = scaled_losses.T
+    return (up - down) / (2 * STEP), (up - 2 * middle + down) / (2 * STEP**2)
+
+
+@pytest.fixture(scope="module")
+def flips(scaled_losses):
+    return scaled_losses[:, 3] - scaled_losses[:, 1]
 
 
 def by_column(values):
@@ -92,58 +99,52 @@ def joined(found):
     return np.concatenate([np.asarray(found[name], np.float64).ravel() for name in MATRICES])
 
 
-def test_slopes_are_the_exact_first_order_sums(minute, weights, exact):
+def test_slopes_are_the_exact_first_order_sums(minute, brackets):
     found = joined(curvature.slopes(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE))
-    np.testing.assert_allclose(found, by_column(exact[0] * weights), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(-2 * found, by_column(brackets[0]), rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize(
-    ("probe", "which", "count"),
+    ("probe", "count"),
     [
-        (curvature.hessian_probe, 1, 900),
-        (curvature.gauss_newton_probe, 2, 600),
-        (curvature.fisher_probe, 2, 600),
+        pytest.param(curvature.fisher_probe, 600, id="labels"),
+        pytest.param(curvature.gauss_newton_probe, 900, id="products", marks=pytest.mark.slow),
     ],
-    ids=["hessian", "gauss-newton", "labels"],
 )
-def test_probes_estimate_the_exact_diagonal(minute, weights, exact, probe, which, count):
+def test_probes_estimate_the_gauss_newton_diagonal(minute, weights, newton, brackets, probe, count):
     tokens = jnp.asarray(TOKENS)
     one = lambda key: probe(MINUTE, MATRICES, minute.params, tokens, EVERYWHERE, key)  # noqa: E731
     found = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), count))
     rows = np.concatenate([np.asarray(found[name]).reshape(count, -1) for name in MATRICES], axis=1)
     error = rows.std(axis=0, ddof=1) / np.sqrt(count)
-    truth = by_column(np.diag(exact[which]) * weights**2)
+    truth = by_column(newton * weights**2)
     distance = (rows.mean(axis=0) - truth) / error
     assert np.abs(distance).max() < 5
     assert 0.7 < np.sqrt((distance**2).mean()) < 1.3
-    # the sum over everything tells the wrong variants apart: without w², twice as large, the other matrix
+    # the sum over everything tells the wrong variants apart: without w², twice as large, the Hessian
     total, spread = rows.sum(axis=1).mean(), rows.sum(axis=1).std(ddof=1) / np.sqrt(count)
     right = truth.sum()
-    wrong = {"H": np.diag(exact[which]).sum(), "twice": 2 * right, "off-diagonal": 0.0}
-    wrong["off-diagonal"] = weights @ exact[which] @ weights
-    wrong["other"] = (np.diag(exact[3 - which]) * weights**2).sum()
     assert abs(total - right) < 4 * spread
-    for name, value in wrong.items():
-        assert abs(value - right) > 8 * spread, name
-        assert abs(total - value) > 4 * spread, name
+    for wrong in (newton.sum(), 2 * right, brackets[1].sum() / 2):
+        assert abs(wrong - right) > 8 * spread
 
 
-def test_brackets_of_single_weights_are_exact(minute, weights, exact):
+def test_brackets_of_single_weights_are_exact(minute, brackets):
     for i in np.random.default_rng(0).choice(len(PLACES), 12, replace=False):
         first, second = singles.brackets(minute, TOKENS[0], PLACES[i])
-        assert first == pytest.approx(-2 * exact[0][i] * weights[i], rel=1e-8, abs=1e-15)
-        assert second == pytest.approx(2 * exact[1][i, i] * weights[i] ** 2, rel=1e-8, abs=1e-15)
+        assert first == pytest.approx(brackets[0][i], rel=1e-5, abs=1e-9)
+        assert second == pytest.approx(brackets[1][i], rel=1e-4, abs=1e-8)
 
 
-def test_brackets_predict_the_flip_of_every_weight(weights, exact, flips):
-    first, diagonal = -2 * exact[0] * weights, np.diag(exact[1])
-    bracket = first + 2 * diagonal * weights**2
+def test_brackets_predict_the_flip_of_every_weight(weights, brackets, flips):
+    first, second = brackets
+    bracket = first + second
 
     def miss(prediction):
         return np.sqrt(((flips - prediction) ** 2).mean())
 
     assert miss(bracket) < 0.25 * np.sqrt((flips**2).mean())
-    for wrong in (first, first + diagonal * weights**2, first + 2 * diagonal, 2 * bracket, -bracket):
+    for wrong in (first, first + second / 2, first + second / weights**2, 2 * bracket, -bracket):
         assert miss(wrong) > 1.5 * miss(bracket)
 
 
@@ -166,22 +167,22 @@ def test_the_remainder_of_the_bracket_is_of_third_order(minute):
     assert 2.8 < slope < 3.2
 
 
-def test_fixed_weights_and_other_layers_take_no_part(minute, weights, exact):
+def test_fixed_weights_and_other_layers_take_no_part(minute, brackets):
     layers, rows, columns = jnp.array([1, 1]), jnp.array([2, 3]), jnp.array([5, 5])
     movable = curvature.Movable(jnp.array([0.0, 1.0]), {"up_proj": (layers, rows, columns)})
     found = curvature.slopes(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), movable)
-    part = (exact[0] * weights).copy()
+    part = brackets[0].copy()
     for i, place in enumerate(PLACES):
         held = place.name == "up_proj" and place.column == 5 and place.row in (2, 3)
         if place.layer == 0 or held:
             part[i] = 0
-    np.testing.assert_allclose(joined(found), by_column(part), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(-2 * joined(found), by_column(part), rtol=1e-5, atol=1e-8)
 
 
-def test_shortlist_ranks_by_the_labelled_fisher_cost(minute, weights, exact):
+def test_shortlist_ranks_by_the_labelled_fisher_cost(minute, weights, newton):
     tokens = np.repeat(TOKENS, 200, axis=0)
     found = singles.shortlist(minute, tokens, 20, range(MINUTE.layers), MATRICES, 0)
-    truth = dict(zip(PLACES, 2 * np.diag(exact[2]) * weights**2, strict=True))
+    truth = dict(zip(PLACES, 2 * newton * weights**2, strict=True))
     values = np.array([value for _, value in found])
     assert (np.diff(values) <= 0).all()
     # 200 draws of a squared normal have a relative error of about √(2/200) each

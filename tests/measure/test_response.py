@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import MINUTE, build
+from conftest import MINUTE
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput
-from signmag_jax.measure import response, singles, sweep
-from signmag_jax.models import MATRICES, logits, token_nll
+from signmag_jax.measure import singles, sweep
+from signmag_jax.models import MATRICES, SITE_OF, token_nll
 
 SHAPES = {name: (MINUTE.layers, *MINUTE.shapes()[name]) for name in MATRICES}
 PLACES = [
@@ -26,21 +26,8 @@ WINDOWS, PROBES = 16, 30
 
 
 @pytest.fixture(scope="module")
-def minute():
-    return build(seed=3, config=MINUTE, loud=1.0, dtype=np.float64, scale=0.5)
-
-
-@pytest.fixture(scope="module")
-def text(minute):
-    """Windows that the model wrote itself: its loss is minimal in the mean, so flips cost."""
-    forward = jax.jit(lambda tokens: logits(MINUTE, minute.params, tokens))
-    rng = np.random.default_rng(7)
-    tokens = rng.integers(0, MINUTE.vocabulary, (WINDOWS, 9)).astype(np.int32)
-    for at in range(1, 9):
-        scores = np.asarray(forward(jnp.asarray(tokens)))[:, at - 1]
-        tokens[:, at] = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
-    chosen = rng.integers(0, MINUTE.vocabulary, (2, 9)).astype(np.int32)
-    return chosen, tokens
+def text(minute_text):
+    return minute_text
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +56,22 @@ def loss(minute, text):
 
 @pytest.fixture(scope="module")
 def damage(weights, loss):
-    """ΔNLL with the signs of the masks' weights flipped."""
+    """ΔNLL with each weight multiplied by 1 − 2·mask; one program, 500 masks at a time."""
     run = jax.jit(lambda masks: jax.lax.map(lambda m: loss(weights * (1 - 2 * m)) - loss(weights), masks))
-    return lambda masks: np.asarray(run(jnp.asarray(masks, np.float64)))
+
+    def of(masks):
+        padded = np.pad(masks.astype(np.float64), ((0, -len(masks) % 500), (0, 0)))
+        rows = [np.asarray(run(jnp.asarray(part))) for part in padded.reshape(-1, 500, weights.size)]
+        return np.concatenate(rows)[: len(masks)]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def diagonal(damage, weights):
+    """`2 H_ii w_i²` of every weight, by central differences."""
+    step = 1e-4 * np.eye(weights.size)
+    return (damage(step) + damage(-step)) / (2 * 1e-8)
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +80,8 @@ def flips(damage, weights):
 
 
 def pool_mask(found, pool):
-    outlier = np.array([p.column in found.outliers[SITE[p.name]][p.layer] for p in PLACES])
+    outlier = np.array([p.column in found.outliers[SITE_OF[p.name]][p.layer] for p in PLACES])
     return {"outlier": outlier, "rest": ~outlier, "all": np.ones_like(outlier)}[pool]
-
-
-SITE = response.SITE_OF
 
 
 @pytest.mark.parametrize("pool", ["outlier", "rest", "all"])
@@ -125,7 +122,9 @@ def test_columns_layers_and_matrices_add_up(found, part):
         assert sum(total(each) for each in table.values()) == pytest.approx(whole, rel=1e-9)
     column = found.columns["o_proj"]
     assert column.slope.value.shape == (MINUTE.layers, MINUTE.hidden)
-    np.testing.assert_allclose(getattr(column, part).value.sum(axis=1), getattr(found.each["o_proj"], part).value)
+    np.testing.assert_allclose(
+        getattr(column, part).value.sum(axis=1), getattr(found.each["o_proj"], part).value
+    )
 
 
 def test_monte_carlo_of_independent_flips_meets_the_prediction(found, damage, weights):
@@ -134,7 +133,9 @@ def test_monte_carlo_of_independent_flips_meets_the_prediction(found, damage, we
     cost = damage(masks)
     # the number of flips is known in the mean: as a control variate it removes its own scatter
     count = masks.sum(axis=1)
-    measured = Estimate.of_samples(cost - np.polyfit(count, cost, 1)[0] * (count - rate * weights.size), estimator="mc")
+    measured = Estimate.of_samples(
+        cost - np.polyfit(count, cost, 1)[0] * (count - rate * weights.size), estimator="mc"
+    )
     predicted = found.damage("all", rate)
     assert measured.standard_error < 0.1 * predicted.value
     assert abs(measured.value - predicted.value) < 4 * measured.standard_error + 0.08 * predicted.value
@@ -142,45 +143,49 @@ def test_monte_carlo_of_independent_flips_meets_the_prediction(found, damage, we
     assert abs(measured.value - half.value) > 4 * measured.standard_error + 0.08 * predicted.value
 
 
-def test_exactly_k_flips_by_enumeration(found, loss, weights):
-    """All pairs of 32 weights, on the exact quadratic form, against slope and interaction."""
-    taken = np.flatnonzero([p.name == "k_proj" and p.layer == 0 for p in PLACES])
-    size = taken.size
-    gradient = np.asarray(jax.jit(jax.grad(loss))(weights))[taken]
-
-    @jax.jit
-    def product(i):
-        return jax.jvp(jax.grad(loss), (jnp.asarray(weights),), (jnp.zeros(weights.size).at[i].set(1.0),))[1]
-
-    hessian = np.stack([np.asarray(product(i))[taken] for i in taken])
-    w = weights[taken]
-    bracket = -2 * gradient * w + 2 * np.diag(hessian) * w**2
-    bent = 4 * hessian * np.outer(w, w)
-    pairs = [bracket[i] + bracket[j] + bent[i, j] for i, j in itertools.combinations(range(size), 2)]
-    interaction = (bent.sum() - np.trace(bent)) / 2
-    exact = dataclasses.replace(
-        found,
-        pools={
-            "all": dataclasses.replace(
-                found.pools["all"], slope=Estimate.exact(bracket.sum()), weights=np.asarray(size)
-            )
-        },
-        interaction={"all": Estimate.exact(interaction)},
+def test_hessian_probes_estimate_the_exact_diagonal(found, diagonal):
+    free = diagonal.copy()
+    free[[PLACES.index(place) for place in SOME]] = 0
+    truth = {}
+    for place, value in zip(PLACES, free, strict=True):
+        truth.setdefault(place.name, np.zeros(SHAPES[place.name])[:, 0])[place.layer, place.column] += value
+    distance = np.concatenate(
+        [((c.second.value - truth[n]) / c.probe_error).ravel() for n, c in found.columns.items()]
     )
+    assert np.abs(distance).max() < 5
+    assert 0.7 < np.sqrt((distance**2).mean()) < 1.3
+    whole = found.pools["all"]
+    for wrong in (0.5 * free.sum(), 2 * free.sum(), 0.0):
+        assert abs(whole.second.value - wrong) > 5 * whole.probe_error
+
+
+def test_exactly_k_flips_by_enumeration(found):
+    """All pairs of 12 weights of a random quadratic form, against slope and interaction."""
+    rng = np.random.default_rng(2)
+    size, w, gradient = 12, rng.normal(size=12), rng.normal(size=12)
+    hessian = rng.normal(size=(12, 12)) + 3 * np.eye(12)
+    hessian += hessian.T
+    bent = 4 * hessian * np.outer(w, w)
+    bracket = -2 * gradient * w + np.diag(bent) / 2
+    pairs = [bracket[i] + bracket[j] + bent[i, j] for i, j in itertools.combinations(range(size), 2)]
+    whole = dataclasses.replace(
+        found.pools["all"], slope=Estimate.exact(bracket.sum()), weights=np.asarray(size)
+    )
+    interaction = Estimate.exact((bent.sum() - np.trace(bent)) / 2)
+    exact = dataclasses.replace(found, pools={"all": whole}, interaction={"all": interaction})
     k = exact.damage("all", 2 / size, exactly=True)
     independent = exact.damage("all", 2 / size)
     assert k.value == pytest.approx(np.mean(pairs), rel=1e-9)
-    assert abs(independent.value - np.mean(pairs)) > 1e-4 * abs(np.mean(pairs))
+    assert abs(independent.value - np.mean(pairs)) > 1e-2 * abs(np.mean(pairs))
     assert exact.without_replacement("all", 2 / size) == pytest.approx(k.value - independent.value, rel=1e-6)
 
 
-def test_interaction_is_the_off_diagonal_of_the_hessian(found, loss, weights):
+def test_interaction_is_the_off_diagonal_of_the_hessian(found, damage, weights):
     free = np.ones(weights.size)
     free[[PLACES.index(place) for place in SOME]] = 0
-    along = jnp.asarray(weights * free)
-    bent = float(jax.jit(lambda e: jax.jvp(lambda w: jax.jvp(loss, (w,), (e,))[1], (weights,), (e,))[1])(along))
+    up, down = damage(np.stack([1e-4 * free, -1e-4 * free]))
     pairs, diagonal = found.interaction["all"].value, found.pools["all"].second.value
-    assert pairs + diagonal == pytest.approx(2 * bent, rel=1e-6)
+    assert pairs + diagonal == pytest.approx((up + down) / (2 * 1e-8), rel=1e-4)
 
 
 def test_gauss_newton_and_hessian_differ_by_what_is_reported(found):
@@ -231,3 +236,47 @@ def test_bad_options_are_refused(minute, text, change, message):
 def test_text_that_chooses_may_not_score(minute, text):
     with pytest.raises(InvalidInput, match="disjoint"):
         measure.linear_response(minute, text[1][:2], text[1])
+
+
+def test_columns_to_protect_first_are_those_of_largest_cost(found, flips):
+    mapped = measure.ColumnMap.of(found)
+    best = mapped.protect_first(5)
+    slopes = [column.slope for column in best]
+    assert slopes == sorted(slopes, reverse=True)
+    assert all(column.slope > 3 * column.standard_error for column in best)
+    truth = {}
+    for place, cost in zip(PLACES, flips, strict=True):
+        where = place.name, place.layer, place.column
+        truth[where] = truth.get(where, 0.0) + cost
+    exact = [truth[c.matrix, c.layer, c.column] for c in best]
+    ranks = sorted(truth.values(), reverse=True)
+    # of 116 columns; the Gauss–Newton ranking is not the exact one, but its best are among the best
+    assert min(exact) > ranks[len(ranks) // 4]
+    assert sum(exact) > 0.7 * sum(ranks[:5])
+    plain = json.loads(json.dumps(mapped.to_json(3), allow_nan=False))
+    assert len(plain["protect_first"]) == 3
+    shares = mapped.resolved_share()
+    assert shares["gauss_newton"] > shares["hessian"]
+    with pytest.raises(InvalidInput, match="count >= 1"):
+        mapped.protect_first(0)
+
+
+def test_leverage_and_share_are_ratios_of_the_pools(found):
+    pools = found.pools
+    per_weight = [pools[name].slope.value / pools[name].weights for name in ("outlier", "rest")]
+    assert found.leverage.interval.estimate.value == pytest.approx(per_weight[0] / per_weight[1], rel=1e-9)
+    share = found.share_of_singles("all").interval.estimate.value
+    assert share == pytest.approx(pools["all"].singles.value / pools["all"].slope.value, rel=1e-9)
+
+
+def test_monte_carlo_leverage_is_checked_where_both_are_resolved(minute, text, found):
+    # 0.3 of a pool of 20% of the columns: beyond the linear regime for some, which must be said
+    monte = measure.leverage(minute, *text, rates=(0.05,), seeds=40, fraction=0.2)
+    checks = found.check(monte)
+    assert [check.arm for check in checks] == ["outlier", "rest"]
+    for check in checks:
+        assert (check.distance is None) == bool(check.reason)
+        assert check.distance is None or abs(check.distance) < 4
+    other = dataclasses.replace(monte, provenance={**monte.provenance, "evaluation_sha256": "other"})
+    with pytest.raises(InvalidInput, match="same evaluation_sha256"):
+        found.check(other)
