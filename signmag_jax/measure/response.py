@@ -324,7 +324,7 @@ class _Run:
             self.singles,
             samples,
             {
-                pool: sum(pool_sum(pool)(name, table) for name, table in cells.singles.items())
+                pool: slopes.together(pool_sum(pool)(name, table) for name, table in cells.singles.items())
                 for pool in POOLS
             },
             self.columns,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,11 +67,11 @@ class Slopes:
     def of(cls, cells: Cells, total: Sum) -> Slopes:
         """Sum the cells over the set, then judge the sums: errors of columns are not independent."""
         first, second, newton, singles = (
-            sum(total(name, table) for name, table in getattr(cells, part).items())
+            together(total(name, table) for name, table in getattr(cells, part).items())
             for part in ("first", "second", "newton", "singles")
         )
         known = (first + singles)[None]
-        sizes = sum(
+        sizes = together(
             total(name, np.full(table.shape[-2:], cells.outputs[name])) for name, table in cells.first.items()
         )
         return cls(
@@ -101,6 +102,11 @@ class Slopes:
         }
 
 
+def together(tables: Iterable[Any]) -> np.ndarray:
+    """The sum of tables over matrices."""
+    return functools.reduce(np.add, tables)
+
+
 def separated(estimate: Estimate) -> Any:
     """Whether each value lies more than 3 standard errors from zero."""
     return np.abs(estimate.value) > SEPARATION * np.asarray(estimate.standard_error)
@@ -108,7 +114,7 @@ def separated(estimate: Estimate) -> Any:
 
 def table_of(cells: Cells, total: Sum, part: str = "second") -> Float[np.ndarray, "probes windows ..."]:
     """The slope of every probe and window, for ratios of slopes."""
-    return sum(
+    return together(
         total(name, cells.first[name] + cells.singles[name])[None] + total(name, getattr(cells, part)[name])
         for name in cells.first
     )

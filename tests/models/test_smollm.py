@@ -36,7 +36,8 @@ def file():
 
 @pytest.fixture(scope="module")
 def metadata(file):
-    return {key: file.fields[f"tokenizer.ggml.{key}"].contents() for key in ("tokens", "merges", "token_type")}
+    wanted = ("tokens", "merges", "token_type")
+    return {key: file.fields[f"tokenizer.ggml.{key}"].contents() for key in wanted}
 
 
 @pytest.fixture(scope="module")
