@@ -50,7 +50,12 @@ def tables(monkeypatch):
     return written
 
 
-@pytest.mark.parametrize("name", VERBS)
+FAST = ("flip-energies", "trained-chain")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in VERBS]
+)
 def test_every_experiment_runs_by_name(monkeypatch, capsys, tmp_path, hub_folder, text, tables, name):
     monkeypatch.chdir(tmp_path)
     options, line = VERBS[name]

@@ -46,7 +46,9 @@ def test_all_columns_are_kept_and_the_outlier_is_among_them(column):
     json.dumps(column.to_json(), allow_nan=False)
 
 
-@pytest.mark.parametrize(("name", "layer"), [("down_proj", 0), ("q_proj", 1)])
+@pytest.mark.parametrize(
+    ("name", "layer"), [("down_proj", 0), pytest.param("q_proj", 1, marks=pytest.mark.slow)]
+)
 def test_energies_are_those_of_a_full_forward_pass(tiny, windows, name, layer):
     """The layer run on its own, against the whole model with edited weights."""
     options = {"layer": layer, "matrix": name, "columns": 5, "seeds": 1, "rate": 0.2, "batch": 4}

@@ -67,6 +67,7 @@ def compared(tiny, windows):
     return measure.outlier_definitions(tiny, *windows, rate=0.2, seeds=2, matrices=("up_proj",))
 
 
+@pytest.mark.slow
 def test_equal_columns_give_equal_damage_and_a_definition_without_columns_says_so(tiny, windows, compared):
     default = compared.definitions["top 5% by mean |x|"]
     plain = measure.leverage(tiny, *windows, rates=(0.2,), seeds=2, matrices=("up_proj",))
@@ -85,6 +86,7 @@ def test_equal_columns_give_equal_damage_and_a_definition_without_columns_says_s
     json.dumps(down.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_cost_counts_every_evaluation(compared):
     flips = 2 * 2 + 2
     assert len(compared.definitions) == 7

@@ -118,6 +118,7 @@ def test_the_normalisation_lets_the_transverse_part_through(tiny, windows):
     assert report.noise_floor is None
 
 
+@pytest.mark.slow
 def test_outputs_of_gaussian_weights_obey_the_linear_law(windows):
     """Without outlier columns; BitNet's own scale has nearly twice the radial part of the sign quantiser."""
     report = measure.quantization_report(
@@ -152,6 +153,7 @@ def test_a_matrix_that_is_already_coarse_has_no_error(tiny, windows):
     json.dumps(report.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_protection_ranks_what_carries_the_cost(tiny, windows, tmp_path):
     report = measure.quantization_report(
         tiny, windows[1], quantizers=("sign",), layers=(0, 2), matrices=("up_proj",), resume=tmp_path / "run"

@@ -59,6 +59,7 @@ def found(tiny, windows):
     return measure.rotation(tiny, *windows, rate=0.05, seeds=2)
 
 
+@pytest.mark.slow
 def test_the_loss_stays_and_the_outliers_go(found):
     assert abs(found.difference.value) < 1e-5
     assert found.difference.standard_error < 1e-5
@@ -70,6 +71,7 @@ def test_the_loss_stays_and_the_outliers_go(found):
     json.dumps(found.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_total_energy_is_what_the_weights_make_of_it(tiny, windows, found):
     """E‖Wx‖²-like totals by hand for one matrix: Σ_j α_j²‖W_·j‖² before and after."""
     turned = measure.rotated(tiny, 0)
