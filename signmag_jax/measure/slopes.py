@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +66,7 @@ class Slopes:
     def of(cls, cells: Cells, total: Sum) -> Slopes:
         """Sum the cells over the set, then judge the sums: errors of columns are not independent."""
         first, second, newton, singles = (
-            sum(total(name, table) for name, table in getattr(cells, part).items())
-            for part in ("first", "second", "newton", "singles")
+            added(total, getattr(cells, part)) for part in ("first", "second", "newton", "singles")
         )
         known = (first + singles)[None]
         sizes = sum(
@@ -108,10 +107,13 @@ def separated(estimate: Estimate) -> Any:
 
 def table_of(cells: Cells, total: Sum, part: str = "second") -> Float[np.ndarray, "probes windows ..."]:
     """The slope of every probe and window, for ratios of slopes."""
-    return sum(
-        total(name, cells.first[name] + cells.singles[name])[None] + total(name, getattr(cells, part)[name])
-        for name in cells.first
-    )
+    known = added(total, cells.first) + added(total, cells.singles)
+    return known[None] + added(total, getattr(cells, part))
+
+
+def added(total: Sum, tables: Mapping[str, Any]) -> Any:
+    """The sum over all matrices of what belongs to a set."""
+    return sum(total(name, table) for name, table in tables.items())
 
 
 def _estimate(table: Float[np.ndarray, "probes windows ..."], what: str) -> Estimate:
