@@ -303,7 +303,7 @@ class _Run:
         samples = {pool: slopes.table_of(cells, pool_sum(pool)) for pool in POOLS}
         pairs = {}
         for pool, row in zip(POOLS, bent, strict=True):
-            diagonal = sum(pool_sum(pool)(name, table) for name, table in cells.second.items())
+            diagonal = slopes.added(pool_sum(pool), cells.second)
             table = 2 * row[None] - diagonal
             pairs[pool] = Estimate(
                 table.mean(),
@@ -323,10 +323,7 @@ class _Run:
             pairs,
             self.singles,
             samples,
-            {
-                pool: slopes.together(pool_sum(pool)(name, table) for name, table in cells.singles.items())
-                for pool in POOLS
-            },
+            {pool: slopes.added(pool_sum(pool), cells.singles) for pool in POOLS},
             self.columns,
             self.layers,
             origin,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,11 +66,10 @@ class Slopes:
     def of(cls, cells: Cells, total: Sum) -> Slopes:
         """Sum the cells over the set, then judge the sums: errors of columns are not independent."""
         first, second, newton, singles = (
-            together(total(name, table) for name, table in getattr(cells, part).items())
-            for part in ("first", "second", "newton", "singles")
+            added(total, getattr(cells, part)) for part in ("first", "second", "newton", "singles")
         )
         known = (first + singles)[None]
-        sizes = together(
+        sizes = sum(
             total(name, np.full(table.shape[-2:], cells.outputs[name])) for name, table in cells.first.items()
         )
         return cls(
@@ -102,11 +100,6 @@ class Slopes:
         }
 
 
-def together(tables: Iterable[Any]) -> np.ndarray:
-    """The sum of tables over matrices."""
-    return functools.reduce(np.add, tables)
-
-
 def separated(estimate: Estimate) -> Any:
     """Whether each value lies more than 3 standard errors from zero."""
     return np.abs(estimate.value) > SEPARATION * np.asarray(estimate.standard_error)
@@ -114,10 +107,13 @@ def separated(estimate: Estimate) -> Any:
 
 def table_of(cells: Cells, total: Sum, part: str = "second") -> Float[np.ndarray, "probes windows ..."]:
     """The slope of every probe and window, for ratios of slopes."""
-    return together(
-        total(name, cells.first[name] + cells.singles[name])[None] + total(name, getattr(cells, part)[name])
-        for name in cells.first
-    )
+    known = added(total, cells.first) + added(total, cells.singles)
+    return known[None] + added(total, getattr(cells, part))
+
+
+def added(total: Sum, tables: Mapping[str, Any]) -> Any:
+    """The sum over all matrices of what belongs to a set."""
+    return sum(total(name, table) for name, table in tables.items())
 
 
 def _estimate(table: Float[np.ndarray, "probes windows ..."], what: str) -> Estimate:
