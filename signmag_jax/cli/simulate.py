@@ -53,6 +53,22 @@ def simulate(
     hidden: Annotated[int | None, typer.Option("--hidden", help="Rows of the perturbed matrix.")] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Rows of a single matrix.")] = None,
     inputs: Annotated[int | None, typer.Option("--inputs", help="Inputs of each network.")] = None,
+    alpha: Annotated[
+        str | None, typer.Option("--alpha", help="Amplitude of the outlier, or several: 0.26,0.6.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Scales of the columns: lognormal or student.")
+    ] = None,
+    spread: Annotated[float | None, typer.Option("--spread", help="Spread of the profile.")] = None,
+    fraction: Annotated[
+        float | None, typer.Option("--fraction", help="Part of the columns that makes the pool.")
+    ] = None,
+    matching: Annotated[
+        str | None, typer.Option("--matching", help="Pools: as many flips (count) or one rate (rate).")
+    ] = None,
+    match: Annotated[
+        str | None, typer.Option("--match", help="Equal norms: realised by the draw, or expected.")
+    ] = None,
     networks: Annotated[int | None, typer.Option("--networks", help="Stop at this many networks.")] = None,
     standard_error: Annotated[
         float | None, typer.Option("--standard-error", help="Stop at this standard error.")
@@ -136,9 +152,10 @@ def _run(
         raise typer.BadParameter(f"{whose} {flags(strange)}: leave it out")
     if name is None or chosen is None:
         return _list(room.EXPERIMENTS, json)
-    if isinstance(given.get("rate"), str):
-        values = several("--rate", given["rate"], float)
-        given["rate"] = values[0] if len(values) == 1 else list(values)
+    for many in ("rate", "alpha"):
+        if isinstance(given.get(many), str):
+            values = several(f"--{many}", given[many], float)
+            given[many] = values[0] if len(values) == 1 else list(values)
     check_plot(plot)
     check_resume(given.get("resume"))
     if dry_run:
@@ -173,7 +190,7 @@ def _cost(chosen: Any, given: dict[str, Any]) -> dict[str, Any]:
     sizes = experiment.arguments
     width, inputs = sizes["width"], sizes["inputs"]
     rows = sizes.get("hidden") or sizes.get("rows") or width
-    rates = len(given["rate"]) if isinstance(given.get("rate"), list) else 1
+    rates = max(len(given[many]) if isinstance(given.get(many), list) else 1 for many in ("rate", "alpha"))
     work = round(experiment.work)
     return {
         "networks": "until the target is met" if stop.total is None else stop.total,
@@ -211,17 +228,18 @@ def _flat(value: Any) -> list[float]:
 
 
 def _plot(found: Any, chosen: Any, name: str, given: dict[str, Any], path: Path) -> None:
-    """The primary estimate along rates, or along layers."""
+    """The primary estimate along rates, amplitudes or layers."""
     import numpy as np
 
     from signmag_jax.report import figures
 
     estimate = getattr(found, chosen.primary)
     value, error = np.atleast_1d(estimate.value), np.atleast_1d(estimate.standard_error)
-    rates = np.atleast_1d({**chosen.defaults, **given}.get("rate", np.nan))
+    along = "alpha" if "alpha" in chosen.arguments else "rate"
+    places = np.atleast_1d({**chosen.defaults, **given}.get(along, np.nan))
     if "depth" in chosen.arguments:
         axis, places = "layer", np.arange(1, value.shape[-1] + 1)
         value, error = value.reshape(-1, places.size)[0], error.reshape(-1, places.size)[0]
     else:
-        axis, places = "rate", rates
+        axis = along
     figures.save(figures.estimates(axis, places, value, error, f"{name}: {chosen.primary}"), path)
