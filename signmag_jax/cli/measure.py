@@ -36,7 +36,8 @@ LIST = "Comma-separated"
 DEFAULT_CALIBRATION = 8
 NAMES = (
     "nll, alpha, quantization, leverage, all-columns, metrics, outlier-flips, column-flips, flip-energies, "
-    "trained-chain, quantization-report, outlier-definitions or rotation."
+    "trained-chain, quantization-report, outlier-definitions, rotation, linear-response, columns or "
+    "deciding-weights."
 )
 PARTICULAR = (
     "calibration",
@@ -74,7 +75,7 @@ def measure(
     seeds: Annotated[str | None, typer.Option("--seeds", help="Draws: one number, or one per rate.")] = None,
     layers: Annotated[str | None, typer.Option("--layers", help=f"{LIST}: 0,1,29. Default: all.")] = None,
     matrices: Annotated[str | None, typer.Option("--matrices", help=f"{LIST}: q_proj,down_proj.")] = None,
-    columns: Annotated[int | None, typer.Option("--columns", help="Columns sampled of a matrix.")] = None,
+    columns: Annotated[int | None, typer.Option("--columns", help="Columns sampled of a matrix, or weights verified.")] = None,
     quantizers: Annotated[
         str | None, typer.Option("--quantizers", help=f"{LIST}: sign,ternary,bitnet. Default: all.")
     ] = None,

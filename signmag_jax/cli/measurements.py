@@ -184,7 +184,7 @@ def verbs() -> dict[str, Verb]:
     from signmag_jax.measure.all_columns import RATES as ALL_COLUMNS_RATES
     from signmag_jax.measure.leverage import RATES
 
-    from . import experiments
+    from . import derivatives, experiments
 
     spread, ratios = inputs.FEWEST_CALIBRATION, inputs.MINIMUM_WINDOWS
     draws = ("rates", "seeds", "layers", "matrices", "resume")
@@ -201,4 +201,5 @@ def verbs() -> dict[str, Verb]:
             _all_columns, _all_columns_summary, _all_columns_cost, draws, ratios, ALL_COLUMNS_RATES
         ),
         **experiments.verbs(),
+        **derivatives.verbs(),
     }

@@ -63,3 +63,16 @@ def layers(table: Any, rows: Sequence[str], columns: Sequence[str], title: str, 
     axes.set(title=title, xlabel="layer")
     figure.colorbar(picture, ax=axes, label=label)
     return figure
+
+
+def maps(pictures: Mapping[str, Any], label: str) -> Figure:
+    """One number for each layer (row) and input column, a picture for each matrix."""
+    figure = Figure(figsize=(9.0, 2.4 * len(pictures)), layout="constrained")
+    grid = figure.subplots(len(pictures), 1, squeeze=False)
+    for axes, (name, table) in zip(grid[:, 0], pictures.items(), strict=True):
+        picture = axes.imshow(
+            np.asarray(table), aspect="auto", cmap="magma", interpolation="nearest", vmin=-1, vmax=2
+        )
+        axes.set(title=f"{name}: which input columns carry the signs", xlabel="input column", ylabel="layer")
+        figure.colorbar(picture, ax=axes, label=label)
+    return figure

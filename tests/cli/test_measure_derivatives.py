@@ -1,0 +1,64 @@
+"""Linear response, the map of columns and the deciding weights by name, on a tiny model in hub format."""
+
+import json
+
+import numpy as np
+import pytest
+
+from signmag_jax.cli import run
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    rng = np.random.default_rng(0)
+    path.write_text(" ".join("".join(rng.choice(list("abcdefgh"), 5)) for _ in range(600)))
+    return path
+
+
+COMMON = ["--window", "16", "--windows", "2", "--calibration", "2", "--matrices", "up_proj", "--layers", "0"]
+
+
+def test_the_map_of_columns_and_the_response_share_their_records(capsys, tmp_path, hub_folder, text):
+    place = ["--model", str(hub_folder), "--text", str(text), *COMMON]
+    kept = ["--seeds", "2", "--resume", str(tmp_path / "records"), "--json"]
+    assert run(["measure", "linear-response", *place, *kept]) == 0
+    response = json.loads(capsys.readouterr().out)
+    picture = tmp_path / "columns.svg"
+    assert run(["measure", "columns", *place, *kept, "--plot", str(picture)]) == 0
+    columns = json.loads(capsys.readouterr().out)
+    assert picture.read_text().startswith("<svg")
+    per_column = columns["matrices"]["up_proj"]["hessian"]["value"]
+    assert np.sum(per_column) == pytest.approx(response["pools"]["all"]["slope"]["value"], rel=1e-5)
+    assert run(["measure", "columns", *place, *kept[:4]]) == 0
+    assert "resolved columns, gauss_newton" in capsys.readouterr().out
+    assert run(["measure", "linear-response", *place, *kept[:4]]) == 0
+    assert "predicted count-matched leverage" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_deciding_weights_by_name(capsys, hub_folder, text):
+    place = ["--model", str(hub_folder), "--text", str(text), *COMMON, "--columns", "5"]
+    assert run(["measure", "deciding-weights", *place]) == 0
+    out = capsys.readouterr().out
+    assert "rank correlation with the exact cost, fisher" in out
+    assert "weight 5: layer 0 up_proj [" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["linear-response", "--seeds", "1"], "--seeds is one number >= 2"),
+        (["columns", "--seeds", "2,3"], "--seeds is one number >= 2"),
+        (["columns", "--rates", "0.1"], "does not take --rates"),
+        (["deciding-weights", "--seeds", "3"], "does not take --seeds"),
+        (["linear-response", "--plot", "x.svg"], "has no picture"),
+        (["deciding-weights", "--windows", "1"], "--windows >= 2"),
+    ],
+)
+def test_a_mistake_is_one_line(monkeypatch, capsys, tmp_path, arguments, hint):
+    monkeypatch.chdir(tmp_path)
+    assert run(["measure", *arguments, "--model", "./none", "--text", "none.txt"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert hint in err
