@@ -1,8 +1,11 @@
-"""The same bits from any number of devices, under any flags, and across interruptions."""
+"""The same bits from any number of devices and processes, under any flags, and across interruptions."""
 
 import json
 import os
+import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,27 +18,39 @@ from signmag_jax.evidence.files import sha256_of_json
 from signmag_jax.simulate import pairs
 from signmag_jax.simulate.block import BlockSample
 
+# Nine blocks of networks, and a target that is met inside one of them.
 RUN = """
 import json, sys
 import jax
 from signmag_jax import simulate
-folder, flags = sys.argv[1] or None, sys.argv[2]
+folder, flags, place = sys.argv[1] or None, sys.argv[2], sys.argv[3]
 if flags == "other":
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_prng_impl", "rbg")
-found = simulate.block(512, [0.01, 0.05], inputs=64, networks=9, seed=3, resume=folder)
-print(json.dumps([
-    [e.value.tolist(), e.standard_error.tolist()]
-    for e in (found.transverse_ratio, found.transverse_ratio_of_means, found.first.energy)
-]))
+if place:
+    port, process = place.split(",")
+    simulate.connect(f"127.0.0.1:{port}", 2, int(process), timeout=100)
+def block(**target):
+    found = simulate.block(512, [0.01, 0.05], inputs=64, seed=3, resume=folder, **target)
+    kept = (found.transverse_ratio, found.transverse_ratio_of_means, found.first.energy)
+    return [found.networks, *([e.value.tolist(), e.standard_error.tolist()] for e in kept)]
+print(json.dumps([block(standard_error=0.0085), block(networks=100)]))
 """
+BLOCKS = 9
 
 
-def start(devices: int, folder: str = "", flags: str = "") -> subprocess.Popen:
+def start(devices: int, folder: str = "", flags: str = "", place: str = "") -> subprocess.Popen:
     environment = dict(os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, folder, flags], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", RUN, folder, flags, place], env=environment, stdout=subprocess.PIPE, text=True
     )
+
+
+def start_two(devices: tuple[int, int], folder: str = "", flags: str = "") -> list[subprocess.Popen]:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    return [start(devices[index], folder, flags, f"{port},{index}") for index in range(2)]
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -45,13 +60,39 @@ def finish(process: subprocess.Popen) -> str:
 
 
 @pytest.fixture(scope="module")
-def one_device() -> str:
-    return finish(start(1))
+def records(tmp_path_factory):
+    return tmp_path_factory.mktemp("records") / "run"
 
 
-@pytest.mark.parametrize(("devices", "flags"), [(2, ""), (4, "other")])
-def test_devices_and_flags_change_no_bit(one_device, devices, flags):
+@pytest.fixture(scope="module")
+def one_device(records) -> str:
+    return finish(start(1, str(records)))
+
+
+def test_the_target_is_met_inside_a_block(one_device, records):
+    """Or the comparisons below would not see which networks a run discards."""
+    by_error, by_count = json.loads(one_device)
+    assert 32 < by_error[0] < 90
+    assert by_count[0] == 100
+    sizes = [len(json.loads(path.read_text())["payload"]) for path in records.glob("record-*.json")]
+    assert len(sizes) == BLOCKS
+    assert by_error[0] % max(sizes) != 0
+
+
+def test_eight_devices_and_other_flags_change_no_bit(one_device):
+    assert finish(start(8, flags="other")) == one_device
+
+
+def test_two_processes_of_different_sizes_change_no_bit(one_device):
+    assert [finish(process) for process in start_two((1, 2))] == [one_device] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", ["", "other"])
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+def test_devices_and_processes_change_no_bit(one_device, devices, flags):
     assert finish(start(devices, flags=flags)) == one_device
+    assert [finish(process) for process in start_two((devices, devices), flags=flags)] == [one_device] * 2
 
 
 def test_killed_and_resumed_with_other_devices(one_device, tmp_path):
@@ -70,10 +111,28 @@ def test_killed_and_resumed_with_other_devices(one_device, tmp_path):
     assert torn.read_bytes() == kept[torn.name]  # redone, to the last bit
 
 
-def test_a_changed_record_changes_the_result(one_device, tmp_path):
-    """Control: the resumed run really reads its records, so the comparison above can fail."""
-    folder = tmp_path / "run"
-    assert finish(start(1, str(folder))) == one_device
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments_and_resumed_by_any_number(one_device, tmp_path, seed):
+    """SIGKILL for all processes, at moments from before the first record to after the last."""
+    rng = random.Random(seed)
+    folder = str(tmp_path / "run")
+    for _ in range(4):
+        devices = rng.choice([1, 2, 4, 8])
+        both = rng.random() < 0.5
+        running = start_two((devices, devices), folder) if both else [start(devices, folder)]
+        time.sleep(rng.uniform(2.0, 20.0))
+        for process in rng.sample(running, len(running)):
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+    assert [finish(process) for process in start_two((2, 1), folder)] == [one_device] * 2
+    # What a kill leaves beside the records is no record.
+    assert finish(start(8, folder)) == one_device
+
+
+def test_a_changed_record_changes_the_result(one_device, records, tmp_path):
+    """Control: the resumed run really reads its records, so the comparisons above can fail."""
+    folder = shutil.copytree(records, tmp_path / "run")
     path = folder / "record-00000000.json"
     record = json.loads(path.read_text())
     record["payload"][0]["ratio"][0] += 1e-3
