@@ -43,6 +43,7 @@ def fill(claims: Sequence[Claim], proved: Mapping[str, bool]) -> list[dict[str, 
 def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str, Any]:
     rival = claim.rival() if claim.rival else None
     evidence: dict[Any, Evidence] = {route: supply() for route, supply in claim.routes.items()}
+    _require_rival(claim, evidence, rival)
     verdict = decide(claim, evidence, proved, critical)
     return {
         "name": claim.name,
@@ -59,6 +60,14 @@ def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str,
         "comparisons": [_comparison_json(comparison) for comparison in verdict.comparisons],
         "note": claim.note,
     }
+
+
+def _require_rival(claim: Claim, evidence: Mapping[Any, Evidence], rival: float | None) -> None:
+    """Sampled numbers that agree show nothing, unless the nearest wrong answer could have been told apart."""
+    compared = [evidence[route] for pair in claim.compare for route in pair if route in evidence]
+    sampled = any(isinstance(one, Estimate) and float(one.standard_error) > 0 for one in compared)
+    if claim.kind == "equality" and sampled and rival is None:
+        raise InvalidInput(f"claim {claim.name!r} compares sampled numbers and declares no rival: name one")
 
 
 def _resolution(
@@ -202,4 +211,6 @@ def _is_rectangular(figure: Any) -> bool:
 
 def schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) that every ledger satisfies."""
-    return json.loads(resources.files("signmag_jax.claims").joinpath("ledger.schema.json").read_text())
+    return json.loads(
+        resources.files("signmag_jax.claims").joinpath("ledger.schema.json").read_text(encoding="utf-8")
+    )

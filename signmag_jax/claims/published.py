@@ -16,7 +16,9 @@ PAPER = "arXiv:2605.18933"
 @cache
 def figures() -> dict[str, Any]:
     """The content of `published.json`."""
-    return json.loads(resources.files("signmag_jax.claims").joinpath("published.json").read_text())
+    return json.loads(
+        resources.files("signmag_jax.claims").joinpath("published.json").read_text(encoding="utf-8")
+    )
 
 
 def figure(

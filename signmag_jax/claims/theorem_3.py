@@ -21,6 +21,11 @@ PAPER_SEEDS = 20
 PAPER_DECIMALS = 3
 LABELLED_WIDTH = 2048
 SCRIPT_WIDTH = 512
+# Said in the rows: this width was found from the figures that it is then compared with.
+POST_HOC = (
+    " The width 512 was chosen because its p = 0.01 figure is met there: that row is no test of it, the rows "
+    "at other rates are."
+)
 # Small enough for the O(p) term to vanish in float64, large enough for √p not to.
 TINY_RATE = 1e-14
 
@@ -175,6 +180,7 @@ def _measured(rate: float, value: float, deviation: float, width: int, simulated
     if simulated is not None:
         routes["simulated"] = simulated
         compare = (*compare, ("published", "simulated"), ("predicted", "simulated"))
+    other = LABELLED_WIDTH if width == SCRIPT_WIDTH else SCRIPT_WIDTH
     label = (
         "as its label says" if width == LABELLED_WIDTH else "the width at which its p = 0.01 figure is met"
     )
@@ -185,9 +191,10 @@ def _measured(rate: float, value: float, deviation: float, width: int, simulated
         statement=f"The paper's run at p = {rate:g} is a block of width {width} ({label}).",
         routes=routes,
         compare=compare,
-        rival=lambda: float(theory.paper_transverse_ratio(rate)),
-        rival_is="the paper's formula",
-        note="The printed ± is a deviation over seeds; divided by √20 it is the error used here.",
+        rival=lambda: float(theory.finite_width_ratio(rate, other)),
+        rival_is=f"a block of width {other}",
+        note="The printed ± is a deviation over seeds; divided by √20 it is the error used here."
+        + (POST_HOC if width == SCRIPT_WIDTH else ""),
     )
 
 

@@ -88,17 +88,22 @@ def _post_relu(simulated: Supply) -> Claim:
         name="theorem_4.post_relu_radial_fraction",
         claimant="paper",
         source="Theorem 4",
-        statement="After the ReLU it is 0.365, within 0.4% of the value before.",
+        statement="After the ReLU it is 0.365, close to the value before but not equal to it.",
         routes={
-            "published": printed(0.365, decimals=3, section="Theorem 4", what="as printed"),
+            "published": printed(
+                figures()["constants"]["post_relu_radial_fraction"],
+                decimals=3,
+                section="Theorem 4",
+                what="as printed",
+            ),
             "predicted": exact(
                 theory.radial_fraction, SignQuantize(), name="radial_fraction of SignQuantize()"
             ),
             "simulated": simulated,
         },
         compare=(("published", "predicted"), ("predicted", "simulated")),
-        rival=lambda: 0.5,
-        rival_is="an error without a preferred direction in the plane of h and h'",
+        rival=lambda: float(1 - theory.sign_cosine_squared()),
+        rival_is="the value before the ReLU",
         proofs=("theorem_4", "arccos_kernel"),
         note="Exactly, the two fractions are 0.42% apart (both closed forms).",
     )
@@ -112,8 +117,10 @@ def _ternary(what: str, predicted: Supply, simulated: Supply) -> Claim:
         statement=f"Ternary at BitNet's threshold and the least-squares scale: {what.replace('_', ' ')}.",
         routes={"predicted": predicted, "simulated": simulated},
         compare=(("predicted", "simulated"),),
-        rival=(lambda: float(theory.sign_cosine_squared()))
+        rival=(lambda: float(theory.cosine_squared(Ternarize("optimal"))))
         if what == "cosine"
         else (lambda: float(theory.radial_fraction(SignQuantize()))),
-        rival_is="sign quantisation, which the paper calls ternary",
+        rival_is="the best threshold"
+        if what == "cosine"
+        else "sign quantisation, which the paper calls ternary",
     )

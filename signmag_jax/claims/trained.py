@@ -230,7 +230,7 @@ def _all_columns(measured: Measured) -> Iterator[Claim]:
     yield Claim(
         name=f"trained.flips_over_shifts.p={rate:g}",
         claimant="paper",
-        source="Theorem 3 on a trained model",
+        source="Theorem 3, carried over to a trained model",
         statement=f"The block's ratio A({rate:g}) carries over to ΔNLL over all columns of a trained model.",
         routes={
             "predicted": exact(theory.transverse_ratio, rate),
@@ -239,6 +239,7 @@ def _all_columns(measured: Measured) -> Iterator[Claim]:
         compare=(("predicted", "measured"),),
         rival=lambda: 1.0,
         rival_is="no asymmetry",
-        note="A shift of 2√p σ on every weight is aligned with the signal; in attention logits, gates and "
-        "residual sums, unlike before a normalisation, that is not harmless.",
+        note="The paper states A(p) for one block and not for this: the row says how far it carries. A shift "
+        "of 2√p σ on every weight is aligned with the signal; in attention logits, gates and residual sums, "
+        "unlike before a normalisation, that is not harmless.",
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any
 
 import typer
 
-from . import doctor, law, ledger, measure, prove, simulate, supervise
+from . import doctor, law, ledger, measure, prove, simulate, streams, supervise
 
 INTERRUPTED = "interrupted; nothing half-written is left, and finished records are kept"
 
@@ -49,24 +50,24 @@ for _module in (ledger, prove, law, simulate, measure, doctor):
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a claim of ours fails, 2 bad input, 3 incomplete, 130 stopped."""
-    sys.exit(run(sys.argv[1:]))
+    streams.prepare()
+    sys.exit(_flushed(run(sys.argv[1:])))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
     supervise.command_line.set(arguments)
     try:
-        code = app(arguments or ["--help"], standalone_mode=False)
+        code = _invoke(arguments or ["--help"])
     except typer.Exit as finished:
         code = finished.exit_code
     except UsageProblem as error:
         return _complain(f"{error.format_message()} (see `signmag --help`)", 2)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
-    except BrokenPipeError:
-        # The reader of a pipe closed it: nothing more can be said, and nothing needs to be.
-        sys.stderr.close()
-        return 0
+    except streams.Unwritten as found:
+        said = streams.fault(found)
+        return 0 if said is None else _complain(said, 2)
     except Exception as error:
         # Imported here, so that --help does not wait for NumPy.
         from signmag_jax.evidence.errors import SignmagError
@@ -78,12 +79,33 @@ def run(arguments: list[str]) -> int:
     return _interrupted() if code == 130 else code or 0
 
 
+def _invoke(arguments: list[str]) -> Any:
+    """What Typer's own entry does, without its answer to a closed pipe: exit code 1 in silence."""
+    command = typer.main.get_command(app)
+    with command.make_context("signmag", list(arguments)) as context:
+        return command.invoke(context)
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once everything is written that can be."""
+    try:
+        sys.stdout.flush()
+    except streams.Unwritten as found:
+        said = streams.fault(found)
+        return code if said is None else _complain(said, 2)
+    return code
+
+
 def _interrupted() -> int:
     # A parent that supervises this process says it.
     return _complain("" if supervise.is_child() else INTERRUPTED, 130)
 
 
 def _complain(message: str, code: int) -> int:
-    if message:
-        sys.stderr.write(f"signmag: {' '.join(message.split())}\n")
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it: the code says it too
+        if message:
+            sys.stderr.write(f"signmag: {' '.join(message.split())}\n")
+        sys.stderr.flush()
+        return code
+    streams.silence(sys.stderr)
     return code

@@ -143,9 +143,7 @@ def _deciding_cost(request: Request) -> float:
     from signmag_jax import measure
 
     sizes = _sizes(request)
-    return measure.deciding_weights_cost(
-        request.calibration or 0, request.windows, request.window, **sizes
-    )
+    return measure.deciding_weights_cost(request.calibration or 0, request.windows, request.window, **sizes)
 
 
 def verbs() -> dict[str, Verb]:

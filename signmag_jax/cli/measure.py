@@ -75,7 +75,9 @@ def measure(
     seeds: Annotated[str | None, typer.Option("--seeds", help="Draws: one number, or one per rate.")] = None,
     layers: Annotated[str | None, typer.Option("--layers", help=f"{LIST}: 0,1,29. Default: all.")] = None,
     matrices: Annotated[str | None, typer.Option("--matrices", help=f"{LIST}: q_proj,down_proj.")] = None,
-    columns: Annotated[int | None, typer.Option("--columns", help="Columns sampled of a matrix, or weights verified.")] = None,
+    columns: Annotated[
+        int | None, typer.Option("--columns", help="Columns sampled of a matrix, or weights verified.")
+    ] = None,
     quantizers: Annotated[
         str | None, typer.Option("--quantizers", help=f"{LIST}: sign,ternary,bitnet. Default: all.")
     ] = None,

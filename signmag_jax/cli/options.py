@@ -116,7 +116,11 @@ def emit(plain: Any) -> None:
     """Write strict JSON to standard output."""
     from signmag_jax.evidence.files import strict_json
 
-    sys.stdout.write(strict_json(plain))
+    from . import streams
+
+    text = strict_json(plain)
+    # Escapes of JSON's own, where the terminal's alphabet is narrow: a replacement would not be JSON.
+    sys.stdout.write(text if streams.writes(text) else strict_json(plain, ascii_only=True))
 
 
 def say(text: str = "") -> None:

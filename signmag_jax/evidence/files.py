@@ -104,9 +104,9 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def strict_json(plain: Any, *, indent: int | None = 2) -> str:
+def strict_json(plain: Any, *, indent: int | None = 2, ascii_only: bool = False) -> str:
     """JSON text without NaN or Infinity, keys in insertion order."""
-    return json.dumps(plain, indent=indent, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(plain, indent=indent, allow_nan=False, ensure_ascii=ascii_only) + "\n"
 
 
 def sha256_of(path: Path) -> str:

@@ -50,7 +50,7 @@ class Records:
 
     def _check_header(self) -> None:
         try:
-            header = json.loads(self._header.read_text())
+            header = json.loads(self._header.read_text(encoding="utf-8"))
             schema, found = header["schema"], dict(header["configuration"])
             identity = sha256_of_json(found)
         except (ValueError, KeyError, TypeError, OSError, RecursionError):
@@ -92,7 +92,7 @@ class Records:
         """
         path = self._path(index)
         try:
-            record = json.loads(path.read_text())
+            record = json.loads(path.read_text(encoding="utf-8"))
             checksum = record.pop("sha256")
             if checksum != sha256_of_json(record) or record["schema"] != SCHEMA or record["index"] != index:
                 return None

@@ -80,7 +80,7 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     single = folder / "model.safetensors"
     if index.is_file():
         try:
-            weight_map = json.loads(index.read_text())["weight_map"]
+            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
             shards = sorted({str(shard) for shard in weight_map.values()})
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise damaged(index, error) from None

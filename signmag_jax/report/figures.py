@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -145,10 +146,15 @@ def draw(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Title and SVG text of each picture for which the ledger holds data."""
     figures = ledger["figures"]
     return [
-        (title, svg(drawing(figures[name])))
+        (title, own_ids(svg(drawing(figures[name])), name))
         for name, (drawing, title) in DRAWINGS.items()
         if figures.get(name)
     ]
+
+
+def own_ids(text: str, name: str) -> str:
+    """SVG text whose ids begin with a name: in one page no two elements may have the same."""
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
 
 
 def curve(axis: str, places: Any, values: Any, title: str, *, log: bool = True) -> Figure:

@@ -35,6 +35,17 @@ def test_page_is_self_contained_and_complete(tmp_path, small_ledger):
     assert "2.6448(13)" in page
 
 
+def test_no_two_elements_of_the_page_have_one_id(tmp_path, small_ledger):
+    ledgers.save(small_ledger, tmp_path)
+    page = report.write(tmp_path).read_text(encoding="utf-8")
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) > 20
+    assert len(set(ids)) == len(ids)
+    used = {*re.findall(r'href="#([^"]*)"', page), *re.findall(r"url\(#([^)]*)\)", page)}
+    assert used
+    assert used <= set(ids)
+
+
 def test_the_page_is_the_same_when_made_again(tmp_path, small_ledger):
     ledgers.save(small_ledger, tmp_path)
     assert report.write(tmp_path).read_text() == report.write(tmp_path).read_text()

@@ -1,0 +1,57 @@
+"""Standard streams closed, full, read no further, or of a narrow alphabet: an exit code and no traceback."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+CALL = f"{sys.executable} -c 'from signmag_jax.cli import main; main()'"
+LAW = "law flip_amplification --alpha 0.26 --n 2048"
+
+
+def shell(line, **environment):
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {CALL} {line}"],
+        capture_output=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("what", [LAW, "--help"])
+def test_a_full_disk_is_one_line(what):
+    done = shell(f"{what} > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr.decode().count("\n") == 1
+    assert "standard output cannot be written" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (f"{LAW} | true", 0),
+        (f"{LAW} | head -1", 0),
+        (f"{LAW} --json >&-", 0),
+        ("law transverse_ratio --rate 9 2>&-", 2),
+        ("law transverse_ratio --rate 9 2>/dev/full", 2),
+    ],
+)
+def test_streams_that_nobody_reads_change_no_code(line, code):
+    done = shell(line)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_every_alphabet_gets_its_text(encoding):
+    plain = shell(f"{LAW} --json", PYTHONIOENCODING="utf-8")
+    narrow = shell(f"{LAW} --json", PYTHONIOENCODING=encoding)
+    assert narrow.returncode == 0
+    assert json.loads(narrow.stdout.decode(encoding)) == json.loads(plain.stdout.decode())
+    text = shell(LAW, PYTHONIOENCODING=encoding)
+    assert (text.returncode, text.stderr) == (0, b"")
+    assert "124.227" in text.stdout.decode(encoding)
