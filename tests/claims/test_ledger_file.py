@@ -56,6 +56,13 @@ def places(value, path=()):
         yield from places(item, (*path, name))
 
 
+def shortened(value):
+    """The first two items of every array: what stands for all is also all that is checked again and again."""
+    if isinstance(value, dict):
+        return {name: shortened(item) for name, item in value.items()}
+    return [shortened(item) for item in value[:2]] if isinstance(value, list) else value
+
+
 def changed(value, path, new):
     value = copy.deepcopy(value)
     *way, last = path
@@ -87,9 +94,11 @@ def test_the_checker_agrees_with_jsonschema_on_every_change_of_every_place(whole
     schema, verdicts = ledgers.schema(), []
     reference = jsonschema.Draft202012Validator(schema)
     assert shape.fault(whole, schema) is None
-    for path in kinds(whole):
+    short = shortened(whole)
+    assert reference.is_valid(short)
+    for path in kinds(short):
         for new in (ABSENT, None, True, -1, 0, 1.5, "x", [], ["x"], {}, [[-1]]):
-            broken = changed(whole, path, new)
+            broken = changed(short, path, new)
             sound = reference.is_valid(broken)
             assert (shape.fault(broken, schema) is None) == sound, (path, new)
             verdicts.append(sound)

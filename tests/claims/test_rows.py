@@ -41,7 +41,7 @@ def test_verdicts_of_a_small_run(tiny_claims, all_proved):
         "theorem_3.sqrt_p_coefficient": "DISAGREES",
         "theorem_3.measured.width=2048.p=0.01": "DISAGREES",
         "theorem_3.measured.width=512.p=0.1": "DISAGREES",
-        "theorem_4.post_relu_radial_fraction": "REPRODUCED",
+        "theorem_4.post_relu_radial_fraction": "PROVED",
         "outliers.single_flip": "DISAGREES",
         "columns.energy_correlation": "IDENTITY",
         "abstract.leverage_10.rate=0.0001": "NOT COMPARABLE",

@@ -27,7 +27,7 @@ def small_ledger():
         Claim(
             "a.failing", "ours", "made up", "A wrong claim.",
             {"predicted": lambda: _number(2.0), "simulated": routes["simulated"]},
-            compare=(("predicted", "simulated"),),
+            compare=(("predicted", "simulated"),), rival=lambda: 2.64408, rival_is="the right answer",
         ),
     ]  # fmt: skip
     figures = {
