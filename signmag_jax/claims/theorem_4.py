@@ -106,8 +106,8 @@ def _post_relu(simulated: Supply) -> Claim:
         rival_is="the value before the ReLU",
         kind="proof",
         proofs=("theorem_4", "arccos_kernel"),
-        note="Exactly, the two fractions are 0.42% apart (both closed forms, derived); three printed decimals "
-        "and the simulation cannot tell them apart.",
+        note="Exactly, the two fractions are 0.42% apart (both closed forms, derived); three "
+        "printed decimals cannot tell them apart.",
     )
 
 

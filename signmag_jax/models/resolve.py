@@ -29,6 +29,11 @@ class Resolved:
     origin: dict[str, Any]
 
 
+# The hub client's errors whose text is long and says no more than this.
+OFFLINE = ("LocalEntryNotFoundError", "OfflineModeIsEnabled")
+UNREACHED = "it is not in the cache, and the hub was not reached"
+
+
 def resolve(name: str | Path | None = None, revision: str | None = None) -> Resolved:
     """Find a model: None is the embedded default; then a path that exists; then a hub repository.
 
@@ -43,8 +48,8 @@ def resolve(name: str | Path | None = None, revision: str | None = None) -> Reso
     path = user_path(name)
     if path.is_dir():
         return Resolved(path, {"name": str(name), "kind": "folder"})
-    if path.is_file():
-        if path.suffix.lower() == ".gguf":
+    if path.exists():
+        if path.is_file() and path.suffix.lower() == ".gguf":
             return Resolved(path, {"name": str(name), "kind": "file"})
         raise MissingResource(
             f"{path} is neither a .gguf file nor a folder: give the folder that holds config.json"
@@ -72,8 +77,9 @@ def _from_hub(name: str, revision: str | None) -> Resolved:
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
     # The hub's client raises many types; each means that the model is not to be had.
     except Exception as error:
+        why = UNREACHED if type(error).__name__ in OFFLINE else f"{type(error).__name__}: {reason(error)}"
         raise MissingResource(
-            f"no model {name!r} here or on the hub ({type(error).__name__}: {reason(error)}): check the name "
+            f"no model {name!r} here or on the hub ({why}): check the name "
             "and the network, log in for a gated model, or pass a local folder or .gguf file"
         ) from None
     # A snapshot's folder is named by the commit it holds.

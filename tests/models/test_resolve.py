@@ -29,17 +29,22 @@ def test_a_hub_name_pins_its_revision_in_the_report(tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("error", [RepositoryNotFoundError, LocalEntryNotFoundError, ConnectionError])
-def test_an_unknown_name_or_no_network_is_one_line(monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (RepositoryNotFoundError, "RepositoryNotFoundError"),
+        (LocalEntryNotFoundError, "the hub was not reached"),
+        (ConnectionError, "ConnectionError"),
+    ],
+)
+def test_an_unknown_name_or_no_network_is_one_line(monkeypatch, error, why):
     def download(*_, **__):
         failure = error.__new__(error)
         Exception.__init__(failure, "cannot\nreach it")
         raise failure
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(
-        MissingResource, match=rf"no model 'someone/else'.*{error.__name__}.*check the name"
-    ) as caught:
+    with pytest.raises(MissingResource, match=rf"no model 'someone/else'.*{why}.*check the name") as caught:
         resolve("someone/else")
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
@@ -56,3 +61,8 @@ def test_paths_that_do_not_exist_never_reach_the_hub(tmp_path, monkeypatch):
     (tmp_path / "no.gguf").write_bytes(b"not one")
     with pytest.raises(ValueError, match=r"no\.gguf is no GGUF file"):
         models.load(tmp_path / "no.gguf")
+
+
+def test_a_device_is_no_model():
+    with pytest.raises(MissingResource, match=r"/dev/null is neither a .gguf file nor a folder"):
+        resolve("/dev/null")
