@@ -24,7 +24,7 @@ class Level:
       leverage_rates: flips per sign of the outlier pool.
       leverage_seeds: mask draws of each arm, for each rate: more where single weights decide.
       column_seeds: draws for the comparison over all columns.
-      pool_seeds: draws of each arm of Exp D.
+      pool_seeds: draws of each arm of Exp D; of two, one always carries half, which leaves a ratio UNRESOLVED.
     """
 
     name: str
@@ -63,7 +63,7 @@ LEVELS = {
             leverage_rates=_RATES,
             leverage_seeds=(3, 3, 3),
             column_seeds=2,
-            pool_seeds=2,
+            pool_seeds=3,
         ),
         Level(
             name="default",
@@ -75,9 +75,9 @@ LEVELS = {
             windows=8,
             calibration_windows=8,
             leverage_rates=_RATES,
-            leverage_seeds=(14, 8, 5),
-            column_seeds=6,
-            pool_seeds=2,
+            leverage_seeds=(11, 6, 3),
+            column_seeds=5,
+            pool_seeds=3,
         ),
         Level(
             name="full",
