@@ -24,7 +24,7 @@ class Level:
       leverage_rates: flips per sign of the outlier pool.
       leverage_seeds: mask draws of each arm, for each rate: more where single weights decide.
       column_seeds: draws for the comparison over all columns.
-      pool_seeds: draws of each arm of Exp D; of two, one always carries half, which leaves a ratio UNRESOLVED.
+      pool_seeds: draws of each arm of Exp D; of two, one always carries half of the mean: UNRESOLVED.
     """
 
     name: str
