@@ -25,8 +25,10 @@ def together(pieces: Sequence[Callable[[], T]], workers: int, advance: Callable[
     given_up = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(workers, initializer=_begin, initargs=(given_up,)) as pool:
         try:
-            futures = [pool.submit(piece) for piece in pieces]
+            futures = [pool.submit(_guarded, piece, given_up) for piece in pieces]
             for future in concurrent.futures.as_completed(futures):
+                if isinstance(future.exception(), Abandoned):
+                    continue  # the error that ended it comes as a future of its own
                 future.result()
                 advance()
             return [future.result() for future in futures]
@@ -41,6 +43,16 @@ def check_abandoned() -> None:
     given_up = getattr(_mine, "given_up", None)
     if given_up is not None and given_up.is_set():
         raise Abandoned
+
+
+def _guarded(piece: Callable[[], T], given_up: threading.Event) -> T:
+    """The piece, unless the work is given up; its error gives up the rest before this thread takes more."""
+    check_abandoned()
+    try:
+        return piece()
+    except BaseException:
+        given_up.set()
+        raise
 
 
 def _begin(given_up: threading.Event) -> None:

@@ -49,6 +49,18 @@ def test_an_error_ends_the_others_and_is_the_one_raised(error):
     assert not late, "a piece began after the error"
 
 
+def test_no_piece_begins_after_an_error_however_often():
+    for _ in range(200):
+        late = []
+
+        def fails():
+            raise ValueError("mine")
+
+        with pytest.raises(ValueError, match="mine"):
+            together([fails, *([lambda late=late: late.append(1)] * 3)], 1, lambda: None)
+        assert not late
+
+
 def test_an_error_in_the_callers_thread_ends_all():
     began, steps = threading.Event(), []
 

@@ -90,6 +90,7 @@ def test_some_rows_stand_for_all(match):
     assert some.shift.standard_error < 0.003 * some.shift.value
 
 
+@pytest.mark.slow
 def test_few_rows_of_a_wide_network():
     """64 of 1,024 rows, the others in one network of 16: the law of the width, not that of its neighbours."""
     found = simulate.crossings(1024, 0.01, inputs=128, networks=200, seed=7).transverse_ratio
@@ -120,6 +121,7 @@ def test_the_share_of_networks_with_all_rows():
     assert default_share(2048 * 2048) == 1 / 64
 
 
+@pytest.mark.slow
 def test_float32_bias_is_far_below_the_error(monkeypatch):
     """The same draws in both precisions."""
     module = sys.modules["signmag_jax.simulate.crossings"]
