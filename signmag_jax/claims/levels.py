@@ -24,7 +24,7 @@ class Level:
       leverage_rates: flips per sign of the outlier pool.
       leverage_seeds: mask draws of each arm, for each rate: more where single weights decide.
       column_seeds: draws for the comparison over all columns.
-      pool_seeds: draws of each arm of Exp D; of two, one always carries half of the mean: UNRESOLVED.
+      pool_seeds: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
     """
 
     name: str
@@ -63,7 +63,7 @@ LEVELS = {
             leverage_rates=_RATES,
             leverage_seeds=(3, 3, 3),
             column_seeds=2,
-            pool_seeds=3,
+            pool_seeds=0,
         ),
         Level(
             name="default",
@@ -108,9 +108,11 @@ def cost(chosen: Level) -> dict[str, Any]:
     """What a run of this level costs beside its synthetic part: forward passes and memory."""
     tokens = chosen.window * chosen.windows
     arms = 2 * (sum(chosen.leverage_seeds) + chosen.column_seeds)
-    # Clean and A/A for leverage, clean for the comparison over all columns; the columns of Exp D again.
-    passes = ((arms + 3) * tokens + 3 * chosen.calibration_windows * chosen.window) / TOKENS_OF_A_PASS
-    passes += measure.outlier_flips_cost(chosen.windows, chosen.window, chosen.pool_seeds)
+    # Clean and A/A for leverage, clean for the comparison over all columns.
+    passes = ((arms + 3) * tokens + 2 * chosen.calibration_windows * chosen.window) / TOKENS_OF_A_PASS
+    if chosen.pool_seeds:  # whose columns are chosen again
+        passes += measure.outlier_flips_cost(chosen.windows, chosen.window, chosen.pool_seeds)
+        passes += chosen.calibration_windows * chosen.window / TOKENS_OF_A_PASS
     return {
         "level": chosen.name,
         "forward_passes_of_2048_tokens": round(passes, 1),
