@@ -73,15 +73,6 @@ def _predicted(chain: str, activation: str, layer: int) -> Supply:
 
 
 def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
-    table = published_row(f"depth_{chain}", activation=activation, width=WIDTH, p=RATE)
-    published = printed(
-        table["C_L"][layer - 1],
-        decimals=DECIMALS,
-        standard_error=table["se"][layer - 1],
-        section=SECTIONS[chain],
-        error="the author's own, over seeds whose number is not published,",
-        what="mean over seeds",
-    )
     what = f"{chain} chain, {activation}" + (
         " at the paper's pre-activation scale" if activation == "silu" else ""
     )
@@ -91,7 +82,7 @@ def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
         source=f"section {SECTIONS[chain]}",
         statement=f"C_{layer} of the {what} at p = {RATE:g}, width {WIDTH}.",
         routes={
-            "published": published,
+            "published": _published(chain, activation, WIDTH, RATE, layer),
             "predicted": _predicted(chain, activation, layer),
             "simulated": simulated,
         },
@@ -166,13 +157,13 @@ def _note(chain: str, activation: str) -> str:
     return "Predicted: infinite width. Compared at the paper's own width; see the rows on the recursion."
 
 
-def _published(activation: str, rate: float, layer: int) -> Supply:
-    table = published_row("depth_plain", activation=activation, width=LARGE_WIDTH, p=rate)
+def _published(chain: str, activation: str, width: int, rate: float, layer: int) -> Supply:
+    table = published_row(f"depth_{chain}", activation=activation, width=width, p=rate)
     return printed(
         table["C_L"][layer - 1],
         decimals=DECIMALS,
         standard_error=table["se"][layer - 1],
-        section=SECTIONS["plain"],
+        section=SECTIONS[chain],
         error="the author's own, over seeds whose number is not published,",
         what="mean over seeds",
     )
@@ -186,7 +177,7 @@ def _first_layer(rate: float) -> Claim:
         source="depth recursion at finite width; section 9.4",
         statement=f"C_1 at p = {rate:g} is the block's ratio times v of the shift, by which one divides.",
         routes={
-            "published": _published("relu", rate, 1),
+            "published": _published("plain", "relu", LARGE_WIDTH, rate, 1),
             "predicted": component(theory.finite_width_depth_ratios, 0, rate, 1, LARGE_WIDTH),
         },
         compare=(("published", "predicted"),),
@@ -220,7 +211,7 @@ def _linear(rate: float) -> Claim:
 
 def _second_over_first(rate: float) -> Supply:
     def supply() -> Evidence:
-        first, second = (_published("silu", rate, layer)() for layer in (1, 2))
+        first, second = (_published("plain", "silu", LARGE_WIDTH, rate, layer)() for layer in (1, 2))
         return quotient(
             second,
             first,

@@ -13,10 +13,6 @@ SHOWN = 10
 UNRESOLVED = -1.0
 
 
-def _ours(tokens: Any, request: Request) -> tuple[Any, Any]:
-    return tokens[: request.calibration], tokens[request.calibration :]
-
-
 def _options(request: Request, source: Any) -> dict[str, Any]:
     return {
         "layers": request.layers,
@@ -45,7 +41,7 @@ def _response(request: Request) -> Any:
 
     model, tokens, source = request.load()
     return measure.linear_response(
-        model, *_ours(tokens, request), probes=_probes(request), **_options(request, source)
+        model, *request.divided(tokens), probes=_probes(request), **_options(request, source)
     )
 
 
@@ -70,7 +66,7 @@ def _columns(request: Request) -> Any:
 
     model, tokens, source = request.load()
     return measure.columns(
-        model, *_ours(tokens, request), probes=_probes(request), **_options(request, source)
+        model, *request.divided(tokens), probes=_probes(request), **_options(request, source)
     )
 
 
@@ -115,7 +111,7 @@ def _deciding(request: Request) -> Any:
 
     model, tokens, source = request.load()
     return measure.deciding_weights(
-        model, *_ours(tokens, request), **_sizes(request), **_options(request, source)
+        model, *request.divided(tokens), **_sizes(request), **_options(request, source)
     )
 
 

@@ -27,10 +27,6 @@ class Several:
         return {"results": [found.to_json() for found in self.results]}
 
 
-def _ours(tokens: Any, request: Request) -> tuple[Any, Any]:
-    return tokens[: request.calibration], tokens[request.calibration :]
-
-
 def _one_rate(request: Request) -> None:
     from signmag_jax.evidence import invalid
     from signmag_jax.measure.outlier_flips import check_rate
@@ -119,7 +115,7 @@ def _outlier_flips(request: Request) -> Any:
     model, tokens, source = request.load()
     return measure.outlier_flips(
         model,
-        *_ours(tokens, request),
+        *request.divided(tokens),
         rate=request.rates[0],
         seeds=_count(request),
         layers=request.layers,
@@ -178,7 +174,7 @@ def _column_flips(request: Request) -> Any:
         tuple(
             measure.column_flips(
                 model,
-                *_ours(tokens, request),
+                *request.divided(tokens),
                 layer=layer,
                 matrix=name,
                 columns=_columns(request),
@@ -270,7 +266,7 @@ def _flip_energies(request: Request) -> Any:
         tuple(
             measure.flip_energies(
                 model,
-                *_ours(tokens, request),
+                *request.divided(tokens),
                 layer=layer,
                 matrix=name,
                 columns=_columns(request),
@@ -405,7 +401,7 @@ def _definitions(request: Request) -> Any:
     model, tokens, source = request.load()
     return measure.outlier_definitions(
         model,
-        *_ours(tokens, request),
+        *request.divided(tokens),
         rate=request.rates[0],
         seeds=_count(request),
         layers=request.layers,
@@ -441,7 +437,7 @@ def _rotation(request: Request) -> Any:
     model, tokens, source = request.load()
     return measure.rotation(
         model,
-        *_ours(tokens, request),
+        *request.divided(tokens),
         rate=request.rates[0],
         seeds=_count(request),
         root=request.seed,

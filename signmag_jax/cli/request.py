@@ -102,6 +102,10 @@ class Request:
         model = reading.checkpoint.load(self.dtype)
         return model, reading.windows, {"text": text.source, "text_sha256": text.sha256}
 
+    def divided(self, tokens: Any) -> tuple[Any, Any]:
+        """The windows that choose columns, and those that are scored."""
+        return tokens[: self.calibration], tokens[self.calibration :]
+
     def passes(self) -> float:
         """Forward passes of 2,048 tokens, each window read once."""
         return (self.windows + (self.calibration or 0)) * self.window / 2048

@@ -142,7 +142,7 @@ def leverage(
         configuration["columns_sha256"] = sha256_of_json(plain)
     records = sweep.records_of(resume, model, configuration)
     if columns is None:
-        columns = _columns(model, calibration, fraction, profile, records)
+        columns = stored_columns(model, calibration, fraction, profile, records)
     pools = Pools.of(model, columns, *chosen)
     flips = [_flips(rate, pools) for rate in rates]
     tasks = _tasks(model, evaluation, pools, list(zip(flips, counts, strict=True)), root, batch)
@@ -195,7 +195,7 @@ def check_profile(profile: Alpha | None, calibration_sha256: str) -> None:
         )
 
 
-def _columns(
+def stored_columns(
     model: LanguageModel, calibration: Windows, fraction: float, profile: Alpha | None, records: Any
 ) -> Columns:
     """The outlier columns, kept as record 0: a near tie may not fall differently on resumption."""

@@ -17,11 +17,11 @@ from signmag_jax.evidence.precision import unit_of
 from signmag_jax.models import SITE_OF, LanguageModel, Transform, window_nll
 
 from . import inputs, sweep
-from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
+from .activations import OUTLIER_FRACTION, Columns
 from .comparison import Table
 from .flips import Places, Plan, draw, flip_transform, flipped_nll, no_flips, plan
 from .inputs import Windows
-from .leverage import checked_batch
+from .leverage import checked_batch, stored_columns
 from .metrics import check_draws, exponential
 from .pools import ALL, OUTLIER, REST, Pools, Slots, TooFewWeights, capacities
 
@@ -141,7 +141,7 @@ def outlier_flips(
         "batch": batch,
     }
     records = sweep.records_of(resume, model, configuration)
-    columns = stored_columns(records, lambda: alpha(model, calibration), fraction)
+    columns = stored_columns(model, calibration, fraction, None, records)
     trial = _Trial(model, evaluation, Pools.of(model, columns, *chosen), rate, root, batch)
     flips = {arm: trial.flips(arm) for arm in ARMS}
     tasks = [trial.clean, functools.partial(trial.run, "anywhere", 0, nothing=True)]
@@ -162,18 +162,6 @@ def check_rate(rate: float) -> float:
     if not 0 < rate <= 0.5:
         raise invalid("0 < rate <= 0.5", rate, "pass one part of the signs, like 0.05")
     return float(rate)
-
-
-def stored_columns(records: Any, profile: Any, fraction: float) -> Columns:
-    """The outlier columns, kept as record 0: a near tie may not fall differently on resumption."""
-    stored = None if records is None else records.read(0)
-    if stored is not None:
-        return {site: np.asarray(chosen) for site, chosen in stored.items()}
-    found: Alpha = profile()
-    columns = found.outliers(fraction)
-    if records is not None:
-        records.write(0, {site: chosen.tolist() for site, chosen in columns.items()})
-    return columns
 
 
 def matched_transform(
