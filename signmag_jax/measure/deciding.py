@@ -155,8 +155,7 @@ def deciding_weights(
     inputs.check_disjoint(calibration, evaluation)
     configuration = {
         "experiment": "deciding weights",
-        "calibration_sha256": inputs.sha256_of_tokens(calibration),
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        **inputs.texts_of(calibration, evaluation),
         "shortlisted": shortlisted,
         "verified": verified,
         "layers": list(chosen[0]),
@@ -195,9 +194,7 @@ def deciding_weights(
         "fisher": rank_correlation(predicted, flips),
         "second order": rank_correlation(first + second, flips),
     }
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     return DecidingWeights(weights, tuple(listed), correlations, _explained(response, weights, flips), origin)
 
 

@@ -165,9 +165,7 @@ def error_response(
         inputs.check_finite(row[None], "the cost of an error")
     each = len(evaluation) * (1 + probes)
     found = {name: _cost(rows[i * each : (i + 1) * each], probes, *chosen) for i, name in enumerate(errors)}
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     return ErrorResponse(found, chosen[0], origin)
 
 
