@@ -10,7 +10,8 @@ import pytest
 
 from signmag_jax.evidence import Incomplete, InvalidInput, Records
 from signmag_jax.simulate import engine, processes
-from signmag_jax.simulate.engine import Experiment, run
+from signmag_jax.simulate.engine import run
+from signmag_jax.simulate.experiment import Experiment
 from signmag_jax.simulate.processes import Alone, Crew, Meeting, check_place
 
 
@@ -97,13 +98,13 @@ def test_every_process_ends_with_the_bits_of_one(together, count, target):
 
 
 def test_a_network_is_computed_by_one_process_only(together, monkeypatch):
-    computed, compute = [], engine._compute
+    computed, compute = [], engine.compute
 
     def counted(experiment, root, mesh, blocks, limit):
         computed.extend(blocks)
         return compute(experiment, root, mesh, blocks, limit)
 
-    monkeypatch.setattr(engine, "_compute", counted)
+    monkeypatch.setattr(engine, "compute", counted)
     together(3, lambda index: alone(networks=41))
     assert sorted(computed) == list(range(-(-41 // DRAWS.block)))
 
@@ -114,7 +115,7 @@ def test_a_folder_is_resumed_by_another_number_of_processes(together, tmp_path, 
     found, _ = together(2, lambda index: alone(networks=60, resume=tmp_path))
     assert [tally.digest() for tally in found] == [whole.digest()] * 2
     monkeypatch.undo()
-    monkeypatch.setattr(engine, "_compute", None)  # everything is read
+    monkeypatch.setattr(engine, "compute", None)  # everything is read
     assert alone(networks=60, resume=tmp_path).digest() == whole.digest()
 
 
@@ -160,14 +161,14 @@ def test_who_fails_tells_the_others_why(together, tmp_path):
 
 
 def test_who_fails_midway_tells_the_others_at_their_next_step(together, monkeypatch):
-    compute = engine._compute
+    compute = engine.compute
 
     def fails(experiment, root, mesh, blocks, limit):
         if 7 in blocks:
             raise MemoryError("no more")
         return compute(experiment, root, mesh, blocks, limit)
 
-    monkeypatch.setattr(engine, "_compute", fails)
+    monkeypatch.setattr(engine, "compute", fails)
     found, _ = together(2, lambda index: alone(networks=80))
     assert "process 1 of 2 stopped (no more)" in str(found[0])
 

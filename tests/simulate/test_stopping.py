@@ -6,7 +6,8 @@ import pytest
 
 from signmag_jax import perturb, simulate
 from signmag_jax.evidence import Incomplete, InvalidInput, MissingResource, keys
-from signmag_jax.simulate.engine import Experiment, run
+from signmag_jax.simulate.engine import run
+from signmag_jax.simulate.experiment import Experiment
 from signmag_jax.simulate.quantizer import QuantizerSample
 
 SMALL = {"width": 16, "inputs": 32}
@@ -178,7 +179,7 @@ def test_a_network_without_flips_is_no_nan():
 def test_one_program_for_all_rates_and_seeds():
     sample = QuantizerSample(8, 8, 8, "row", "float32", None)
     assert sample == QuantizerSample(8, 8, 8, "row", "float32", None)
-    from signmag_jax.simulate.engine import _program
+    from signmag_jax.simulate.program import _program
 
     simulate.block(24, 0.1, inputs=8, networks=4)
     compiled = _program.cache_info().misses
