@@ -33,7 +33,7 @@ from . import processes
 from .experiment import Experiment, Row
 from .identity import identity_of, provenance_of
 from .program import check_mesh, compute, fixed_numerics, flat
-from .stop import DEFAULT_LIMIT, FEWEST, Stop
+from .stop import FEWEST, Stop
 from .tally import Tally
 
 
@@ -46,7 +46,8 @@ class Options(TypedDict, total=False):
       networks: how many; 64 if no other target is given.
       standard_error: stop when the primary estimate (its worst element) has this standard error, after
         32 networks at the earliest. What was computed beyond the network that met it is discarded.
-      max_networks: raise Incomplete rather than simulate more.
+      max_networks: raise Incomplete rather than simulate more for a standard error, or stop there before a
+        time; 100,000 by default.
       seconds: stop at this wall time (the result says that it is not reproducible).
       seed: root of all random keys, 0 by default.
       resume: folder that keeps finished networks; what it holds is not computed again.
@@ -55,7 +56,7 @@ class Options(TypedDict, total=False):
 
     networks: int | None
     standard_error: float | None
-    max_networks: int
+    max_networks: int | None
     seconds: float | None
     seed: int
     resume: str | Path | None
@@ -67,7 +68,7 @@ def run(
     *,
     networks: int | None = None,
     standard_error: float | None = None,
-    max_networks: int = DEFAULT_LIMIT,
+    max_networks: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
     resume: str | Path | None = None,
