@@ -11,7 +11,7 @@ from signmag_jax import simulate
 from signmag_jax.simulate.tally import Tally
 if sys.argv[2] == "hoards":
     add, kept = Tally.add, []
-    Tally.add = lambda self, network, row: kept.append(bytes(4096)) or add(self, network, row)
+    Tally.add = lambda self, network, row: kept.append(bytes(2**14)) or add(self, network, row)
 simulate.block(32, [0.05, 0.1], inputs=32, networks=int(sys.argv[1]), resume=sys.argv[3] or None)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 """
@@ -26,9 +26,9 @@ def peak(networks, how="", folder=""):
 
 @pytest.mark.slow
 def test_peak_memory_is_that_of_a_block(tmp_path):
-    few, grown = peak(FEW), 16 * FEW * 4096
+    few, grown = peak(FEW), 16 * FEW * 2**14
     # Without records, with them, and with those read again, for which nothing is compiled.
     for folder in ("", tmp_path, tmp_path):
         assert peak(16 * FEW, folder=folder) - few < grown / 4
-    # Control: 4 KiB kept of each network, less than its statistics take as Python numbers.
+    # Control: 16 KiB kept of each network.
     assert peak(16 * FEW, "hoards") - few > 3 * grown / 4
