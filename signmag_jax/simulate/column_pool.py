@@ -17,7 +17,8 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.perturb import SignFlip
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
+from .experiment import Experiment, Statistics
 from .gaussian import Activation, choose, weights, whole
 from .gaussian import activation as named_activation
 from .layer import LayerSample

@@ -40,7 +40,8 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import SignFlip
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
+from .experiment import Experiment, Statistics
 from .gaussian import DTYPES, choose, sphere, weights, whole
 from .result import Estimates, Result
 

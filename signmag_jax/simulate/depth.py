@@ -18,7 +18,8 @@ from signmag_jax.evidence import Estimate, keys
 from signmag_jax.evidence.errors import invalid
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
+from .experiment import Experiment, Statistics
 from .gaussian import DTYPES, Activation, choose, sphere, unit, weights, whole
 from .gaussian import activation as named_activation
 from .result import MEAN_OF_RATIOS, Estimates, Result

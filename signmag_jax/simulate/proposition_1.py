@@ -11,7 +11,8 @@ from signmag_jax.evidence import Estimate
 
 from . import pairs
 from .block import BlockSample, default_inputs
-from .engine import Experiment, Options, run
+from .engine import Options, run
+from .experiment import Experiment
 from .gaussian import activation, whole
 from .result import MEAN_OF_RATIOS, Estimates, Result
 

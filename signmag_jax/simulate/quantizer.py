@@ -15,7 +15,8 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Perturbation, SignQuantize
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
+from .experiment import Experiment, Statistics
 from .gaussian import choose, sphere, weights
 from .layer import LayerSample
 from .result import MEAN_OF_RATIOS, Estimates, Result
