@@ -18,9 +18,9 @@ from signmag_jax.perturb import SignFlip
 
 from . import pairs
 from .engine import Options, run
-from .experiment import Experiment, Statistics
 from .gaussian import DTYPES, Activation, choose, weights, whole
 from .gaussian import activation as named_activation
+from .network import Experiment, Statistics
 from .profiles import profile as named_profile
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies
