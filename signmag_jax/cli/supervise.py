@@ -115,6 +115,8 @@ def child(run: Callable[[list[str]], int]) -> None:
         os.dup2(log, number)
     threading.Thread(target=_leave_with_parent, args=(life,), daemon=True).start()
     hush()
+    # A batch system sends it to every process, this one too: it tells the others before it goes.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = run(sys.argv[1:])
     except BaseException as error:

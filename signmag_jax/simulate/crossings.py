@@ -41,8 +41,8 @@ from signmag_jax.perturb import SignFlip
 
 from . import pairs
 from .engine import Options, run
-from .experiment import Experiment, Statistics
 from .gaussian import DTYPES, choose, sphere, weights, whole
+from .network import Experiment, Statistics
 from .result import Estimates, Result
 
 # E|w| of a standard normal, and E h² of relu(z).

@@ -30,8 +30,8 @@ from signmag_jax.evidence import Incomplete, Records, keys
 from signmag_jax.evidence.progress import progress
 
 from . import processes
-from .experiment import Experiment, Row
 from .identity import identity_of, provenance_of
+from .network import Experiment, Row
 from .program import check_mesh, compute, fixed_numerics, flat
 from .stop import FEWEST, Stop
 from .tally import Tally

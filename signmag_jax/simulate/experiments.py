@@ -15,7 +15,7 @@ from .column_pool import column_pool
 from .crossings import crossings
 from .depth import depth
 from .engine import Options, plan
-from .experiment import Experiment
+from .network import Experiment
 from .proposition_1 import proposition_1
 from .quantizer import quantizer
 from .result import Result

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from signmag_jax.evidence.provenance import processor, threads, versions
 
-from .experiment import Experiment
+from .network import Experiment
 
 
 def identity_of(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 from signmag_jax.evidence import MissingResource, keys
 from signmag_jax.evidence.errors import invalid
 
-from .experiment import Experiment, Row, Sample, Statistics
+from .network import Experiment, Row, Sample, Statistics
 
 AXIS = "networks"
 

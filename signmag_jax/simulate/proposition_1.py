@@ -12,8 +12,8 @@ from signmag_jax.evidence import Estimate
 from . import pairs
 from .block import BlockSample, default_inputs
 from .engine import Options, run
-from .experiment import Experiment
 from .gaussian import activation, whole
+from .network import Experiment
 from .result import MEAN_OF_RATIOS, Estimates, Result
 
 

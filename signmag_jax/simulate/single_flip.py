@@ -17,10 +17,10 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 
 from .engine import Options, run
-from .experiment import Experiment, Statistics
 from .gaussian import Activation, sphere, weights, whole
 from .gaussian import activation as named_activation
 from .layer import LayerSample
+from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import Energies, energies
 

@@ -12,7 +12,7 @@ import pytest
 from signmag_jax.evidence import Incomplete, InvalidInput, MissingResource, Records
 from signmag_jax.simulate import engine, processes
 from signmag_jax.simulate.engine import run
-from signmag_jax.simulate.experiment import Experiment
+from signmag_jax.simulate.network import Experiment
 from signmag_jax.simulate.processes import Alone, Crew, Meeting
 
 

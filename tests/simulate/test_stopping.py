@@ -10,7 +10,7 @@ from signmag_jax import perturb, simulate
 from signmag_jax.evidence import Incomplete, InvalidInput, MissingResource, keys
 from signmag_jax.simulate import engine
 from signmag_jax.simulate.engine import run
-from signmag_jax.simulate.experiment import Experiment
+from signmag_jax.simulate.network import Experiment
 from signmag_jax.simulate.quantizer import QuantizerSample
 
 SMALL = {"width": 16, "inputs": 32}
