@@ -111,13 +111,14 @@ class Request:
         """Draws, where they are the same for all rates; None for the measurement's own."""
         return self.seeds if isinstance(self.seeds, int) else None
 
-    def seeded(self, source: Any) -> dict[str, Any]:
-        """Options of every measurement that draws and keeps records."""
-        return {"root": self.seed, "resume": self.resume, "source": source}
+    def seeded(self, source: Any, part: str = "") -> dict[str, Any]:
+        """Options of a measurement that draws and keeps records; a part of it has a folder of its own."""
+        resume = None if self.resume is None else self.resume / part
+        return {"root": self.seed, "resume": resume, "source": source}
 
-    def placed(self, source: Any) -> dict[str, Any]:
+    def placed(self, source: Any, part: str = "") -> dict[str, Any]:
         """Those of a measurement that falls on chosen layers and matrices, too."""
-        return {"layers": self.layers, "matrices": self.matrices, **self.seeded(source)}
+        return {"layers": self.layers, "matrices": self.matrices, **self.seeded(source, part)}
 
     def passes(self) -> float:
         """Forward passes of 2,048 tokens, each window read once."""

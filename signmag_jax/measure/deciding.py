@@ -146,10 +146,7 @@ def deciding_weights(
         windows, or a loss that is not finite.
     """
     chosen = inputs.selected(model.config, layers, matrices)
-    if not FEWEST_RANKED <= verified <= shortlisted:
-        raise invalid(
-            f"{FEWEST_RANKED} <= verified <= shortlisted", (verified, shortlisted), "use the defaults"
-        )
+    check_counts(verified, shortlisted)
     calibration = inputs.checked_windows(model, calibration, "calibration")
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     inputs.check_disjoint(calibration, evaluation)
@@ -196,6 +193,18 @@ def deciding_weights(
     }
     origin = inputs.origin_of(model, source, configuration, evaluation)
     return DecidingWeights(weights, tuple(listed), correlations, _explained(response, weights, flips), origin)
+
+
+def check_counts(verified: int, shortlisted: int = SHORTLIST) -> None:
+    """Refuse to verify more weights than are shortlisted, or too few to rank.
+
+    Raises:
+      InvalidInput: with both numbers.
+    """
+    if not FEWEST_RANKED <= verified <= shortlisted:
+        raise invalid(
+            f"{FEWEST_RANKED} <= verified <= shortlisted", (verified, shortlisted), "use the defaults"
+        )
 
 
 def rank_correlation(

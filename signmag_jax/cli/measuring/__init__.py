@@ -10,6 +10,7 @@ from . import (
     column_flips,
     columns,
     deciding_weights,
+    error_response,
     flip_energies,
     leverage,
     linear_response,
@@ -41,6 +42,7 @@ MEASUREMENTS: dict[str, ModuleType] = {
     "linear-response": linear_response,
     "columns": columns,
     "deciding-weights": deciding_weights,
+    "error-response": error_response,
 }
 """By name, the file whose `verb()` makes the measurement."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from signmag_jax.cli.request import Request
@@ -23,6 +24,11 @@ def _summary(found: Any) -> dict[str, str]:
     return comparisons.summary(found.rates, "flips over shifts")
 
 
+def _plot(found: Any, path: Path) -> None:
+    title = "Sign flips against magnitude shifts of equal norm"
+    comparisons.plot(found, "flips over shifts", title, path)
+
+
 def _cost(request: Request) -> float:
     from signmag_jax import measure
 
@@ -34,4 +40,4 @@ def verb() -> Verb:
     from signmag_jax.measure.all_columns import RATES
     from signmag_jax.measure.inputs import MINIMUM_WINDOWS
 
-    return Verb(_run, _summary, _cost, ("rates", *DRAWS), MINIMUM_WINDOWS, RATES, rows=comparisons.rows)
+    return Verb(_run, _summary, _cost, ("rates", *DRAWS), MINIMUM_WINDOWS, RATES, _plot, comparisons.rows)

@@ -7,7 +7,7 @@ from typing import Any
 
 from signmag_jax.cli.request import Request
 
-from .verb import Verb
+from .verb import Rows, Verb
 
 
 def _run(request: Request) -> Any:
@@ -40,8 +40,26 @@ def _plot(found: Any, path: Path) -> None:
     figures.save(figures.alpha(series), path)
 
 
+def _rows(found: Any) -> Rows:
+    """One row for each input column of each layer."""
+    return [
+        {
+            "site": site,
+            "layer": layer,
+            "column": column,
+            "token_share": float(share.value[layer, column]),
+            "token_share_se": float(share.standard_error[layer, column]),
+            "energy_share": float(found.energy_share[site].value[layer, column]),
+            "magnitude": float(found.magnitude[site].value[layer, column]),
+        }
+        for site, share in found.token_share.items()
+        for layer in range(share.value.shape[0])
+        for column in range(share.value.shape[1])
+    ]
+
+
 def verb() -> Verb:
     """The measurement."""
     from signmag_jax.measure.inputs import FEWEST_CALIBRATION
 
-    return Verb(_run, _summary, Request.passes, fewest=FEWEST_CALIBRATION, plot=_plot)
+    return Verb(_run, _summary, Request.passes, fewest=FEWEST_CALIBRATION, plot=_plot, rows=_rows)

@@ -8,7 +8,7 @@ from typing import Any
 from signmag_jax.cli.request import Request
 
 from . import probes
-from .verb import Verb
+from .verb import Rows, Verb
 
 SHOWN = 10
 # log10 of a slope per weight over the mean: what is not resolved stays at the bottom of the picture.
@@ -49,6 +49,25 @@ def _plot(found: Any, path: Path) -> None:
     figures.save(measured.maps(pictures, "log10 of the slope per weight over the mean"), path)
 
 
+def _rows(found: Any) -> Rows:
+    """One row for each input column: both slopes with their errors."""
+    import numpy as np
+
+    from signmag_jax.models import SITE_OF
+
+    rows = []
+    for name, each in found.matrices.items():
+        parts = {"gauss_newton": each.gauss_newton, "hessian": each.slope}
+        for at in np.ndindex(each.weights.shape):
+            layer, column = found.depth[at[0]], at[1]
+            row = {"matrix": name, "layer": layer, "column": column, "weights": int(each.weights[at])}
+            for part, estimate in parts.items():
+                row[part] = float(estimate.value[at])
+                row[f"{part}_se"] = float(estimate.standard_error[at])
+            rows.append(row | {"outlier": bool(column in found.outliers[SITE_OF[name]][layer])})
+    return rows
+
+
 def verb() -> Verb:
     """The measurement."""
-    return Verb(_run, _summary, probes.cost, probes.OPTIONS, probes.FEWEST, plot=_plot, check=probes.check)
+    return probes.verb(_run, _summary, _plot, _rows)

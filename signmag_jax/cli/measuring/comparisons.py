@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from . import lines
@@ -18,6 +19,28 @@ def summary(rates: Any, what: str) -> dict[str, str]:
         for arm, damage in rate.damage.items():
             found[f"{name}: ΔNLL {arm}"] = lines.mean(damage)
     return found
+
+
+def plot(found: Any, what: str, title: str, path: Path) -> None:
+    """Both arms and their ratio against the rate; what is not finite or not resolved is left out."""
+    from signmag_jax.report import figures, measured
+
+    damage = {}
+    for arm in found.rates[0].damage:
+        known = [(each.rate, each.damage[arm].estimate) for each in found.rates if each.damage[arm]]
+        damage[arm] = [
+            [rate for rate, _ in known],
+            [estimate.value for _, estimate in known],
+            [estimate.standard_error for _, estimate in known],
+        ]
+    clear = [(each.rate, each.ratio.interval) for each in found.rates if each.ratio.resolved]
+    ratio = [
+        [rate for rate, _ in clear],
+        [interval.estimate.value for _, interval in clear],
+        [interval.low for _, interval in clear],
+        [interval.high for _, interval in clear],
+    ]
+    figures.save(measured.arms(damage, ratio, what, title), path)
 
 
 def rows(found: Any) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from signmag_jax.cli.request import Request
@@ -28,6 +29,10 @@ def _summary(found: Any) -> dict[str, str]:
     return floor | comparisons.summary(found.rates, "leverage")
 
 
+def _plot(found: Any, path: Path) -> None:
+    comparisons.plot(found, "leverage", "Sign flips in outlier columns against the rest", path)
+
+
 def _cost(request: Request) -> float:
     from signmag_jax import measure
 
@@ -47,5 +52,6 @@ def verb() -> Verb:
         ("calibration", "rates", *DRAWS),
         MINIMUM_WINDOWS,
         RATES,
-        rows=comparisons.rows,
+        _plot,
+        comparisons.rows,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from signmag_jax.cli.request import Request
 
-from . import lines
+from . import comparisons, lines
 from .checks import one_rate_and_number
-from .verb import DRAWS, Verb, calibration_passes
+from .verb import DRAWS, Rows, Verb, calibration_passes
 
 
 def _run(request: Request) -> Any:
@@ -32,6 +33,26 @@ def _summary(found: Any) -> dict[str, str]:
     return summary
 
 
+def _rows(found: Any) -> Rows:
+    """ΔNLL of every draw and window under each definition that has a leverage."""
+    return [
+        {"definition": name, **row}
+        for name, each in found.definitions.items()
+        if each.found is not None
+        for row in comparisons.rows(each.found)
+    ]
+
+
+def _plot(found: Any, path: Path) -> None:
+    from signmag_jax.report import figures, measured
+
+    clear = {
+        name: each.leverage.interval for name, each in found.definitions.items() if each.leverage.resolved
+    }
+    values = {name: (each.estimate.value, each.low, each.high) for name, each in clear.items()}
+    figures.save(measured.bars(values, "leverage", "Leverage by definition of an outlier"), path)
+
+
 def _cost(request: Request) -> float:
     from signmag_jax import measure
 
@@ -53,5 +74,7 @@ def verb() -> Verb:
         ("calibration", "rates", *DRAWS),
         MINIMUM_WINDOWS,
         (RATE,),
+        plot=_plot,
+        rows=_rows,
         check=one_rate_and_number,
     )

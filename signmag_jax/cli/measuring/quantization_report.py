@@ -104,9 +104,10 @@ def _summary(report: Report) -> dict[str, str]:
             f"after the norm {parts['normalised']['error'].value:.3g}; "
             f"SQNR {'–' if each.sqnr is None else format(each.sqnr, '.2f')} dB"
         )
-    for rank, (layer, name, column, score) in enumerate(mask.columns[:PROTECTED], 1):
+    costly = [each for each in mask.columns[:PROTECTED] if each[-1] > 0]
+    for rank, (layer, name, column, score) in enumerate(costly, 1):
         lines[f"protect {rank}"] = f"column {column} of layer {layer} {name}, {score:.2g} nat/token"
-    return lines
+    return lines if costly else lines | {"protect": "nothing: no matrix alone raised the loss"}
 
 
 def _rows(report: Report) -> Rows:

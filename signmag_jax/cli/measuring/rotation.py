@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from signmag_jax.cli.request import Request
 
 from . import lines
 from .checks import one_rate_and_number
-from .verb import Verb, scored
+from .tables import by_draw
+from .verb import Rows, Verb, scored
 
 
 def _run(request: Request) -> Any:
@@ -38,6 +40,28 @@ def _summary(found: Any) -> dict[str, str]:
     return summary
 
 
+def _rows(found: Any) -> Rows:
+    """The metrics of every draw and window, of the trained and of the rotated model."""
+    return [
+        row
+        for which, flips in found.flips.items()
+        for row in by_draw(flips.samples, "metric", "value", model=which)
+    ]
+
+
+def _plot(found: Any, path: Path) -> None:
+    from signmag_jax.report import figures, measured
+
+    series = {
+        f"{which}, {site}": (values, None)
+        for which, table in found.largest.items()
+        for site, values in table.items()
+    }
+    layers = range(len(next(iter(series.values()))[0]))
+    title = "The largest column before and after a rotation"
+    figures.save(measured.curves(series, "layer", "largest nα²", title, layers, log=True), path)
+
+
 def verb() -> Verb:
     """The measurement."""
     from signmag_jax.measure.inputs import MINIMUM_WINDOWS
@@ -50,5 +74,7 @@ def verb() -> Verb:
         ("calibration", "rates", "seeds", "resume"),
         MINIMUM_WINDOWS,
         (RATE,),
+        plot=_plot,
+        rows=_rows,
         check=one_rate_and_number,
     )
