@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, MissingResource, SignmagError
-from signmag_jax.models.weights import check_memory
+from signmag_jax.models.memory import check_memory
 
 TOKENS = jnp.asarray(np.random.default_rng(8).integers(0, 90, (1, 23)), jnp.int32)
 
@@ -290,10 +290,10 @@ def test_window_nll_does_not_depend_on_the_batch(checkpoint):
 
 
 def test_a_model_larger_than_memory_is_refused_before_loading(checkpoint, monkeypatch):
-    monkeypatch.setattr("signmag_jax.models.weights.available_memory", lambda: 1000)
+    monkeypatch.setattr("signmag_jax.models.memory.available_memory", lambda: 1000)
     with pytest.raises(MissingResource, match=r"GiB of memory are available: choose a smaller model"):
         models.load(checkpoint)
-    monkeypatch.setattr("signmag_jax.models.weights.available_memory", lambda: None)
+    monkeypatch.setattr("signmag_jax.models.memory.available_memory", lambda: None)
     check_memory(models.load(checkpoint).config, np.dtype(np.float32))
 
 
