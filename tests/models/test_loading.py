@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, MissingResource, SignmagError
-from signmag_jax.models.memory import check_memory
+from signmag_jax.models.memory import available_memory, check_memory
 
 TOKENS = jnp.asarray(np.random.default_rng(8).integers(0, 90, (1, 23)), jnp.int32)
 
@@ -295,6 +295,18 @@ def test_a_model_larger_than_memory_is_refused_before_loading(checkpoint, monkey
         models.load(checkpoint)
     monkeypatch.setattr("signmag_jax.models.memory.available_memory", lambda: None)
     check_memory(models.load(checkpoint).config, np.dtype(np.float32))
+
+
+def test_the_limit_of_a_container_is_the_memory_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("signmag_jax.models.memory._GROUP", tmp_path)
+    whole = available_memory()
+    assert whole is not None
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 30\nactive_file 12\n")
+    (tmp_path / "memory.current").write_text("100\n")
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert available_memory() == 1000 - 100 + 30 + 12
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory() > 0.5 * whole
 
 
 @pytest.mark.parametrize("dtype", ["int8", "no such type", "", 7])

@@ -30,7 +30,8 @@ def eight(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mesh")
     for name, (family, changes) in CASES.items():
         oracle.save(oracle.oracle(family, changes), folder / name)
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    flags = "--xla_force_host_platform_device_count=8"
+    flags += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"  # as in `quick`
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
     done = subprocess.run(
         [sys.executable, SCRIPT, folder], capture_output=True, text=True, env=environment, check=False
