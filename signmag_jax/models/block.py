@@ -28,7 +28,7 @@ SITE_OF = {
 }
 
 Transform = Callable[[jax.Array, jax.Array, str], Any]
-"""(weight, layer, name) to another weight, or to a function of the layer's input that stands for its product."""
+"""(weight, layer, name) to another weight, or to a function of the input that stands for the product."""
 Observe = Callable[[jax.Array, jax.Array, str], Any]
 
 
