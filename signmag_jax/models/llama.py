@@ -13,6 +13,7 @@ from .block import Block, Observe, Transform
 from .config import ModelConfig
 from .layers import apply_linear, normalise
 from .rope import rotation
+from .sharding import over_data
 
 
 class Llama(nnx.Module):
@@ -59,7 +60,8 @@ class Llama(nnx.Module):
         once a layer and lives only inside the scan's body; its backward pass recomputes the layer.
         """
         config = self.config
-        x = jnp.take(self.embed[...], tokens, axis=0)
+        embed = self.embed[...]
+        x = jnp.take(embed, over_data(tokens, embed), axis=0)
         turn = rotation(config, tokens.shape[1], x.dtype)
         graph, stacked = nnx.split(self.blocks)
         windows = _window_of_each_layer(config, tokens.shape[1])

@@ -17,10 +17,11 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.perturb import SignFlip
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
 from .gaussian import Activation, choose, weights, whole
 from .gaussian import activation as named_activation
 from .layer import LayerSample
+from .network import Experiment, Statistics
 from .profiles import profile as named_profile
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies

@@ -15,9 +15,10 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Perturbation, SignQuantize
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
 from .gaussian import choose, sphere, weights
 from .layer import LayerSample
+from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies, turned
 from .tally import Pair, Tally

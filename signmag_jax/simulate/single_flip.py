@@ -16,10 +16,11 @@ from signmag_jax.evidence import Estimate
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
 from .gaussian import Activation, sphere, weights, whole
 from .gaussian import activation as named_activation
 from .layer import LayerSample
+from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import Energies, energies
 
