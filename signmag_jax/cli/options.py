@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -93,6 +94,8 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
     from signmag_jax.evidence.progress import set_quiet
 
     set_quiet(quiet)
+    # It remarks on a home that cannot be written, and goes on.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if device is None:
         return
     if device not in {*_PLATFORMS, "auto"}:
