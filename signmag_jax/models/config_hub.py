@@ -25,17 +25,25 @@ IRRELEVANT = frozenset(
         *("attention_dropout", "initializer_range", "pretraining_tp", "chunk_size_feed_forward"),
         *("id2label", "label2id", "problem_type", "is_encoder_decoder"),
         *("output_attentions", "output_hidden_states", "is_llama_config", "transformers.js_config"),
-        # Read by transformers into sliding_window, layer_types and rope_parameters, which are used.
-        *("max_window_layers", "use_sliding_window", "rope_theta", "rope_scaling"),
     )
 )
-USED = frozenset(
+_USED_BY_ALL = frozenset(
     (
         *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-        *("num_key_value_heads", "head_dim", "rms_norm_eps", "rope_parameters", "max_position_embeddings"),
-        *("tie_word_embeddings", "attention_bias", "mlp_bias", "hidden_act", "sliding_window", "layer_types"),
+        *("num_key_value_heads", "head_dim", "rms_norm_eps", "max_position_embeddings"),
+        *("tie_word_embeddings", "hidden_act"),
+        # The last two, of older configs, are read by transformers into the first.
+        *("rope_parameters", "rope_theta", "rope_scaling"),
     )
 )
+# The last two are read by transformers into the first two.
+_WINDOWS = frozenset(("sliding_window", "layer_types", "max_window_layers", "use_sliding_window"))
+USED = {
+    "llama": _USED_BY_ALL | {"attention_bias", "mlp_bias"},
+    "mistral": _USED_BY_ALL | {"sliding_window"},
+    "qwen2": _USED_BY_ALL | _WINDOWS,
+    "qwen3": _USED_BY_ALL | _WINDOWS | {"attention_bias"},
+}
 _ROPE_USED = {
     "default": frozenset(("rope_theta",)),
     "linear": frozenset(("rope_theta", "factor")),
@@ -98,18 +106,31 @@ def _refuse_other_models(raw: dict[str, Any], family: Any) -> None:
         )
 
 
+def unknown_attributes(family: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    """Those that the family's model neither reads nor is known to ignore.
+
+    What another family reads is no matter where it is None or False: it asks for nothing.
+    """
+    elsewhere = frozenset().union(*USED.values())
+    return {
+        key: value
+        for key, value in attributes.items()
+        if key not in USED[family] | IRRELEVANT
+        and not (key in elsewhere and (value is None or value is False))
+    }
+
+
 def _config(family: str, attributes: dict[str, Any]) -> ModelConfig:
-    unknown = {k: v for k, v in attributes.items() if k not in USED | IRRELEVANT}
-    if unknown:
-        shown = ", ".join(f"{key} = {str(value)[:60]}" for key, value in sorted(unknown.items()))
+    if unknown := unknown_attributes(family, attributes):
+        shown = ", ".join(f"{key} = {str(value)[:60]}" for key, value in sorted(unknown.items())[:8])
         raise invalid(
-            "every attribute of config.json known", shown, "it may change the model, so it is not guessed at"
+            f"every attribute of config.json known in {family}",
+            shown,
+            "it may change the model, so it is not guessed at",
         )
     if attributes["hidden_act"] not in ("silu", "swish"):
         raise invalid("hidden_act = silu", attributes["hidden_act"], "the port has the gated SiLU MLP only")
     bias = bool(attributes.get("attention_bias", False))
-    if bias and _QKV_BIAS[family] is not None and not _QKV_BIAS[family]:
-        raise invalid(f"attention_bias false in {family}", bias, "the family has none; mend config.json")
     return ModelConfig(
         family=family,
         vocabulary=attributes["vocab_size"],
@@ -162,6 +183,10 @@ def _sliding(attributes: dict[str, Any]) -> tuple[int | None, ...] | None:
     if strange:
         raise invalid("layer_types full_attention or sliding_attention", sorted(strange), "use another model")
     if window is None:
+        if "sliding_attention" in (kinds or ()):
+            raise invalid(
+                "sliding_window a number where layer_types has sliding_attention", window, "mend config.json"
+            )
         return None
     if layers > MOST_SLIDING:
         raise invalid(f"num_hidden_layers <= {MOST_SLIDING} with sliding_window", layers, "mend config.json")
