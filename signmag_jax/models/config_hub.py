@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,25 +164,37 @@ def _rope(parameters: dict[str, Any]) -> Rope:
     if unknown:
         shown = ", ".join(f"{key} = {parameters[key]}" for key in sorted(unknown))
         raise invalid(f"known parameters of RoPE type {kind}", shown, "they may change the model")
-    missing = {name for name in _ROPE_USED[kind] if parameters.get(name) is None}
-    if missing:
-        raise invalid(f"all parameters of RoPE type {kind}", f"without {sorted(missing)}", "mend config.json")
+    numbers: dict[str, Any] = {name: parameters.get(name) for name in sorted(_ROPE_USED[kind])}
+    wrong = {name: value for name, value in numbers.items() if not _is_finite(value)}
+    if wrong:
+        raise invalid(
+            f"every parameter of RoPE type {kind} a finite number",
+            ", ".join(f"{name} = {str(value)[:40]}" for name, value in wrong.items()),
+            "mend config.json",
+        )
     return Rope(
-        theta=float(parameters["rope_theta"]),
+        theta=float(numbers["rope_theta"]),
         kind=kind,
-        factor=float(parameters.get("factor", 1.0)) if kind != "default" else 1.0,
-        low_frequency_factor=float(parameters.get("low_freq_factor", 1.0)),
-        high_frequency_factor=float(parameters.get("high_freq_factor", 1.0)),
-        original_positions=int(parameters.get("original_max_position_embeddings", 0)),
+        factor=float(numbers.get("factor", 1.0)),
+        low_frequency_factor=float(numbers.get("low_freq_factor", 1.0)),
+        high_frequency_factor=float(numbers.get("high_freq_factor", 1.0)),
+        original_positions=int(numbers.get("original_max_position_embeddings", 0)),
     )
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that float64 holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _sliding(attributes: dict[str, Any]) -> tuple[int | None, ...] | None:
     window, layers = attributes.get("sliding_window"), attributes["num_hidden_layers"]
     kinds = attributes.get("layer_types")
-    strange = set(kinds or ()) - {"full_attention", "sliding_attention"}
+    strange = [kind for kind in kinds or () if kind not in ("full_attention", "sliding_attention")]
     if strange:
-        raise invalid("layer_types full_attention or sliding_attention", sorted(strange), "use another model")
+        raise invalid(
+            "layer_types full_attention or sliding_attention", str(strange[:3])[:80], "use another model"
+        )
     if window is None:
         if "sliding_attention" in (kinds or ()):
             raise invalid(

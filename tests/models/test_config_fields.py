@@ -5,14 +5,18 @@ import importlib
 import inspect
 import json
 import re
+import time
 
 import numpy as np
 import oracle
 import pytest
 import torch
 import transformers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from signmag_jax.evidence import InvalidInput
+from signmag_jax.evidence import InvalidInput, SignmagError
+from signmag_jax.models import rope
 from signmag_jax.models.config_hub import FAMILIES, IRRELEVANT, USED, config_from_hub, unknown_attributes
 
 TOKENS = np.random.default_rng(3).integers(0, 90, (1, 41)).astype(np.int32)
@@ -162,3 +166,36 @@ def test_what_only_another_family_reads_is_refused_unless_it_asks_for_nothing(tm
     # transformers ignores it: used in the port, it would have changed the loss.
     plain, with_it = (oracle.oracle(family, extra) for extra in ({}, changes))
     assert np.array_equal(oracle.read(plain, TOKENS).logits, oracle.read(with_it, TOKENS).logits)
+
+
+# What a damaged or hand-written config may hold in place of a value.
+STRANGE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from(
+        [0, -1, 1, 2, 3, 7, 2**31, 2**63, 10**30, 0.0, -0.5, 1e-300, 1e300, float("inf"), float("nan")]
+    ),
+    st.sampled_from(["", "x", "silu", "linear", "7", "a\nb"]),
+    st.lists(st.sampled_from(["sliding_attention", "full_attention", 1, None, []]), max_size=3),
+    st.dictionaries(
+        st.sampled_from(["rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor"]),
+        st.sampled_from(["default", "linear", "llama3", "yarn", "x", None, [], {}, 0, -1, 2, 1e400, 50.0]),
+    ),
+)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(family=st.sampled_from(FAMILIES), data=st.data())
+def test_any_value_of_any_field_is_read_or_refused_in_one_line(tmp_path, family, data):
+    names = sorted(USED[family] | {"model_type", "quantization_config", "dtype", "eos_token_id"})
+    changes = data.draw(st.dictionaries(st.sampled_from(names), STRANGE, min_size=1, max_size=3))
+    line, start = "", time.process_time()
+    try:
+        config = _config_of(tmp_path, **({"model_type": family} | changes))
+    except SignmagError as error:
+        line = str(error)
+    else:
+        assert all(size > 0 for shape in config.shapes().values() for size in shape)
+        assert np.isfinite(rope.frequencies(config.rope, min(config.head_dim, 512))).all()
+    assert "\n" not in line
+    assert time.process_time() - start < 5
