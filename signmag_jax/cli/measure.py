@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .experiments import tables
-from .measurements import Verb, verbs
+from .measuring import MEASUREMENTS, Verb
 from .options import (
     Device,
     DryRun,
@@ -34,11 +33,7 @@ from .request import Request
 
 LIST = "Comma-separated"
 DEFAULT_CALIBRATION = 8
-NAMES = (
-    "nll, alpha, quantization, leverage, all-columns, metrics, outlier-flips, column-flips, flip-energies, "
-    "trained-chain, quantization-report, outlier-definitions, rotation, linear-response, columns or "
-    "deciding-weights."
-)
+NAMES = ", ".join(MEASUREMENTS)
 PARTICULAR = (
     "calibration",
     "rates",
@@ -60,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
 
 def measure(
-    name: Annotated[str, typer.Argument(help=NAMES)],
+    name: Annotated[str, typer.Argument(help=f"{NAMES}.")],
     model: Model = None,
     text: Text = None,
     window: Annotated[int, typer.Option("--window", help="Tokens of a window.")] = 512,
@@ -134,7 +129,7 @@ def measure(
         raise typer.BadParameter(f"{name} has no picture: leave --plot out")
     check_plot(plot)
     check_file("--mask", mask)
-    if parquet is not None and name not in tables():
+    if parquet is not None and verb.rows is None:
         raise typer.BadParameter(f"{name} has no table: leave --parquet out")
     check_parquet(parquet)
     if dry_run:
@@ -144,21 +139,21 @@ def measure(
     if plot is not None and verb.plot is not None:
         verb.plot(found, plot)
         remark(f"Written: {plot}", quiet=quiet)
-    if parquet is not None:
-        write_parquet(tables()[name](found), parquet)
+    if parquet is not None and verb.rows is not None:
+        write_parquet(verb.rows(found), parquet)
         remark(f"Written: {parquet}", quiet=quiet)
     return show(found.to_json() if json else verb.summary(found), json)
 
 
 def _verb(name: str, given: dict[str, Any]) -> Verb:
     """The measurement of that name, unless an option was given that it does not take."""
-    known = verbs()
-    if name not in known:
-        raise typer.BadParameter(f"no measurement {name!r}: choose from {', '.join(known)}")
-    strange = [one for one in PARTICULAR if given[one] is not None and one not in known[name].options]
+    if name not in MEASUREMENTS:
+        raise typer.BadParameter(f"no measurement {name!r}: choose from {NAMES}")
+    verb: Verb = MEASUREMENTS[name].verb()
+    strange = [one for one in PARTICULAR if given[one] is not None and one not in verb.options]
     if strange:
         raise typer.BadParameter(f"{name} does not take {flags(strange)}: leave it out")
-    return known[name]
+    return verb
 
 
 def _draws(seeds: tuple[int, ...] | None) -> int | tuple[int, ...] | None:

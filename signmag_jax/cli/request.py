@@ -106,6 +106,20 @@ class Request:
         """The windows that choose columns, and those that are scored."""
         return tokens[: self.calibration], tokens[self.calibration :]
 
+    @property
+    def count(self) -> int | None:
+        """Draws, where they are the same for all rates; None for the measurement's own."""
+        return self.seeds if isinstance(self.seeds, int) else None
+
+    def seeded(self, source: Any, part: str = "") -> dict[str, Any]:
+        """Options of a measurement that draws and keeps records; a part of it has a folder of its own."""
+        resume = None if self.resume is None else self.resume / part
+        return {"root": self.seed, "resume": resume, "source": source}
+
+    def placed(self, source: Any, part: str = "") -> dict[str, Any]:
+        """Those of a measurement that falls on chosen layers and matrices, too."""
+        return {"layers": self.layers, "matrices": self.matrices, **self.seeded(source, part)}
+
     def passes(self) -> float:
         """Forward passes of 2,048 tokens, each window read once."""
         return (self.windows + (self.calibration or 0)) * self.window / 2048

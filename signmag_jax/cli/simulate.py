@@ -104,7 +104,8 @@ def simulate(
     Example: signmag simulate block --width 256 --rate 0.02 --standard-error 0.005
 
     Several processes share the work when Slurm, Open MPI or Cloud TPU started them, or when each is given
-    --coordinator, --processes and --process; only process 0 prints the result.
+    --coordinator, --processes and --process; only process 0 prints the result. Open MPI 5 and MPICH tell
+    the last two only.
     """
     given = {
         key: value for key, value in locals().items() if value is not None and key not in (*OURS, *SHARED)
@@ -126,9 +127,12 @@ def simulate(
 
 def _is_shared(coordinator: str | None, processes: int | None, process: int | None) -> bool:
     """Whether other processes take part: as was asked for, or else as this one was started."""
-    if coordinator is None and process is None:
-        return supervise.launched() if processes is None else processes != 1
-    return True
+    if coordinator is None and process is None and processes is None:
+        supervise.hush()
+        from signmag_jax.simulate import place
+
+        return place.started() is not None
+    return coordinator is not None or process is not None or processes != 1
 
 
 def _run(

@@ -7,6 +7,7 @@ these over any set of weights is therefore an unbiased estimate of what their fl
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,11 @@ Weights = dict[str, Float[Array, "layers _ _"]]
 
 ByColumn = dict[str, Float[Array, "layers _"]]
 """One number for each input column of each layer, by matrix."""
+
+Product = Callable[[ModelConfig, dict[str, Any], Array, Weights, Weights], Weights]
+"""A matrix times a vector, as a function of model, parameters, windows, weights and the vector."""
+
+Probe = Callable[[ModelConfig, tuple[str, ...], dict[str, Any], Array, "Movable", PRNGKeyArray], ByColumn]
 
 LABEL_CHUNK = 256
 
@@ -76,42 +82,49 @@ def slopes(
     return _sums(found, masked(weights, movable))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def hessian_probe(
-    config: ModelConfig,
-    names: tuple[str, ...],
-    params: dict[str, Any],
-    tokens: Int[Array, "batch window"],
-    movable: Movable,
-    key: PRNGKeyArray,
-) -> ByColumn:
-    """One Hutchinson probe of `Σ_i H_ii w_i²` over each column, forward over reverse."""
-    weights = _chosen(params, names)
-    along = signed(masked(weights, movable), key)
+def _hutchinson(product: Product) -> Probe:
+    """One Hutchinson probe of `Σ_i M_ii w_i²` over each column, from the product of M with a vector."""
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def probe(
+        config: ModelConfig,
+        names: tuple[str, ...],
+        params: dict[str, Any],
+        tokens: Int[Array, "batch window"],
+        movable: Movable,
+        key: PRNGKeyArray,
+    ) -> ByColumn:
+        weights = _chosen(params, names)
+        along = signed(masked(weights, movable), key)
+        return _sums(product(config, params, tokens, weights, along), along)
+
+    return probe
+
+
+def _hessian_product(
+    config: ModelConfig, params: dict[str, Any], tokens: Array, weights: Weights, along: Weights
+) -> Weights:
+    """H·along, forward over reverse."""
     gradient = jax.grad(functools.partial(loss, config, params, tokens))
-    return _sums(jax.jvp(gradient, (weights,), (along,))[1], along)
+    return jax.jvp(gradient, (weights,), (along,))[1]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def gauss_newton_probe(
-    config: ModelConfig,
-    names: tuple[str, ...],
-    params: dict[str, Any],
-    tokens: Int[Array, "batch window"],
-    movable: Movable,
-    key: PRNGKeyArray,
-) -> ByColumn:
-    """The same with `Jᵀ H_out J` in place of H: the logits' own curvature, the model taken as linear.
+def _gauss_newton_product(
+    config: ModelConfig, params: dict[str, Any], tokens: Array, weights: Weights, along: Weights
+) -> Weights:
+    """`Jᵀ H_out J`·along: the logits' own curvature, the model taken as linear.
 
     The head is linear and not perturbed, so H_out acts on the final states and no logits are kept.
     """
-    weights = _chosen(params, names)
-    along = signed(masked(weights, movable), key)
     run = functools.partial(_states, config, params, tokens)
     states, pull = jax.vjp(run, weights)
     moved = jax.jvp(run, (weights,), (along,))[1]
     slope = jax.grad(lambda found: _head_loss(config, params, found, tokens))
-    return _sums(pull(jax.jvp(slope, (states,), (moved,))[1])[0], along)
+    return pull(jax.jvp(slope, (states,), (moved,))[1])[0]
+
+
+hessian_probe = _hutchinson(_hessian_product)
+gauss_newton_probe = _hutchinson(_gauss_newton_product)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

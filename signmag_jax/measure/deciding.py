@@ -146,17 +146,13 @@ def deciding_weights(
         windows, or a loss that is not finite.
     """
     chosen = inputs.selected(model.config, layers, matrices)
-    if not FEWEST_RANKED <= verified <= shortlisted:
-        raise invalid(
-            f"{FEWEST_RANKED} <= verified <= shortlisted", (verified, shortlisted), "use the defaults"
-        )
+    check_counts(verified, shortlisted)
     calibration = inputs.checked_windows(model, calibration, "calibration")
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     inputs.check_disjoint(calibration, evaluation)
     configuration = {
         "experiment": "deciding weights",
-        "calibration_sha256": inputs.sha256_of_tokens(calibration),
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        **inputs.texts_of(calibration, evaluation),
         "shortlisted": shortlisted,
         "verified": verified,
         "layers": list(chosen[0]),
@@ -195,10 +191,20 @@ def deciding_weights(
         "fisher": rank_correlation(predicted, flips),
         "second order": rank_correlation(first + second, flips),
     }
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     return DecidingWeights(weights, tuple(listed), correlations, _explained(response, weights, flips), origin)
+
+
+def check_counts(verified: int, shortlisted: int = SHORTLIST) -> None:
+    """Refuse to verify more weights than are shortlisted, or too few to rank.
+
+    Raises:
+      InvalidInput: with both numbers.
+    """
+    if not FEWEST_RANKED <= verified <= shortlisted:
+        raise invalid(
+            f"{FEWEST_RANKED} <= verified <= shortlisted", (verified, shortlisted), "use the defaults"
+        )
 
 
 def rank_correlation(

@@ -40,8 +40,9 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import SignFlip
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
 from .gaussian import DTYPES, choose, sphere, weights, whole
+from .network import Experiment, Statistics
 from .result import Estimates, Result
 
 # E|w| of a standard normal, and E h² of relu(z).

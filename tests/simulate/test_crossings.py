@@ -10,7 +10,8 @@ import pytest
 from signmag_jax import simulate, theory
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.simulate.crossings import CrossingSample, default_share
-from signmag_jax.simulate.engine import Experiment, run
+from signmag_jax.simulate.engine import run
+from signmag_jax.simulate.network import Experiment
 
 RATES = [0.02, 0.2]
 
