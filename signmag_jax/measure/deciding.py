@@ -119,10 +119,10 @@ def deciding_weights(
 ) -> DecidingWeights:
     """Find the weights whose flip costs most by a diagonal-Fisher cost, and flip each on other text.
 
-    Shortlist: the largest `2 G_ii w_i²` over all matrices, G the Gauss–Newton diagonal, from one backward
-    pass a calibration window at labels drawn from the model. The first of them are verified on the evaluation
-    windows: exact first and second order along the one weight, and the flip itself. Nothing is selected on
-    the evaluation windows.
+    Shortlist: the largest `2 G_ii w_i²` over all matrices, G the Gauss–Newton matrix (the Fisher
+    information), from one backward pass a calibration window. The first of them are verified on the
+    evaluation windows: exact first and second order along the one weight, and the flip itself. Nothing is
+    selected on the evaluation windows.
 
     Args:
       model: from `models.load`.

@@ -106,7 +106,7 @@ def shortlist(
 ) -> list[tuple[Place, float]]:
     """The `count` weights of largest `2 G_ii w_i²`, G the diagonal of the Gauss–Newton matrix, descending.
 
-    One backward pass a window, at labels drawn from the model (see `curvature.fisher`).
+    One backward pass a window, see `curvature.fisher`.
     """
     root = keys.fold(keys.root(seed), "deciding weights")
     taken = np.zeros(model.config.layers)
