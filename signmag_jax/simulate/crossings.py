@@ -135,7 +135,7 @@ def crossings(
         raise invalid(
             f"rate * rows * width >= {FEWEST_FLIPS:g}",
             flips,
-            "raise one of them: networks without a flip have no spread, and a standard error that is too small",
+            "raise one of them: where networks draw no flip, the standard error does not show it",
         )
     experiment = Experiment(
         "crossings",
