@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import keys
+from signmag_jax.evidence.progress import progress
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, Transform, token_nll
 
 from . import curvature
@@ -112,9 +113,11 @@ def shortlist(
     taken[list(layers)] = 1
     movable = curvature.Movable(jnp.asarray(taken, model.params["embed"].dtype), {})
     cost: Any = {name: jnp.zeros_like(model.params["blocks"][name]) for name in names}
-    for index, window in enumerate(calibration):
-        key = keys.fold(root, index)
-        cost = _add(model.config, names, model.params, jnp.asarray(window[None]), movable, key, cost)
+    with progress("shortlist", len(calibration)) as advance:
+        for index, window in enumerate(calibration):
+            key = keys.fold(root, index)
+            cost = _add(model.config, names, model.params, jnp.asarray(window[None]), movable, key, cost)
+            advance()
     found = []
     for name in names:
         shape = cost[name].shape

@@ -26,11 +26,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
-from signmag_jax.evidence import Incomplete, Records, keys
+from signmag_jax.evidence import Incomplete, keys
 from signmag_jax.evidence.progress import progress
 
 from . import processes
 from .identity import identity_of, provenance_of
+from .kept import Kept
 from .network import Experiment, Row
 from .program import check_mesh, compute, fixed_numerics, flat
 from .stop import FEWEST, Stop
@@ -96,9 +97,9 @@ def run(
     with fixed_numerics(), progress(experiment.name, stop.total) as advance, processes.meet() as meeting:
         root = keys.fold(keys.root(seed), experiment.name)
         identity = identity_of(experiment, seed, mesh)
-        records = None if resume is None else Records(resume, identity)
+        kept = Kept(experiment, resume, identity, stop.limit)
         span = _span(meeting, mesh, identity, stop)
-        for first, rows in _blocks(experiment, root, mesh, stop, records, meeting, span):
+        for first, rows in _blocks(experiment, root, mesh, stop, kept, meeting, span):
             before = tally.count
             finished = _merge(experiment, tally, stop, first, rows)
             note = _note(experiment, tally)
@@ -180,7 +181,7 @@ def _blocks(
     root: PRNGKeyArray,
     mesh: Mesh,
     stop: Stop,
-    records: Records | None,
+    kept: Kept,
     meeting: Meeting,
     span: int,
 ) -> Iterator[tuple[int, list[Row]]]:
@@ -192,7 +193,7 @@ def _blocks(
         mine = [block for block in step if block % meeting.count == meeting.index]
         done: dict[int, list[Row]] = {}
         for few in range(0, len(mine), mesh.size):
-            done.update(_obtain(experiment, root, mesh, mine[few : few + mesh.size], stop.limit, records))
+            done.update(_obtain(experiment, root, mesh, mine[few : few + mesh.size], stop.limit, kept))
         found = meeting.gather({"rows": [done[block] for block in mine], "late": time.monotonic() > deadline})
         for block in step:
             rows = found[block % meeting.count]["rows"]
@@ -203,33 +204,16 @@ def _blocks(
 
 
 def _obtain(
-    experiment: Experiment,
-    root: PRNGKeyArray,
-    mesh: Mesh,
-    blocks: list[int],
-    limit: int,
-    records: Records | None,
+    experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], limit: int, kept: Kept
 ) -> dict[int, list[Row]]:
     """Statistics of as many blocks as there are devices at most, from their records where there are any."""
-    done = _read(records, blocks, experiment.block, limit)
+    done = kept.read(blocks)
     missing = [block for block in blocks if block not in done]
     if missing:
         done.update(compute(experiment, root, mesh, missing, limit))
-    for block in missing if records is not None else ():
-        # A network without a ratio ends the run when it is merged, by name; JSON could not hold it.
-        if all(np.isfinite(value).all() for row in done[block] for value in row.values()):
-            records.write(block, done[block])  # pyright: ignore[reportOptionalMemberAccess]
+    for block in missing:
+        kept.write(block, done[block])
     return done
-
-
-def _read(records: Records | None, blocks: list[int], size: int, limit: int) -> dict[int, list[Row]]:
-    found = {}
-    for block in blocks if records is not None else ():
-        payload = records.read(block)  # pyright: ignore[reportOptionalMemberAccess]
-        # A record that an earlier, smaller target cut short is done again.
-        if payload is not None and len(payload) >= min(size, limit - block * size):
-            found[block] = payload[: limit - block * size]
-    return found
 
 
 def _note(experiment: Experiment, tally: Tally) -> str:

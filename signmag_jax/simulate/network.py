@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
@@ -46,3 +47,8 @@ class Experiment:
         """Networks in a block: at least 2, since a loop of one is compiled away."""
         low, high = BLOCK_RANGE
         return int(np.clip(BLOCK_WORK // self.work, low, high))
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the statistics of one network, by name; nothing is computed."""
+        found = jax.eval_shape(self.sample, self.parameters, jax.random.key(0))
+        return {name: leaf.shape for name, leaf in found.items()}

@@ -5,10 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
-from measure_verbs import arguments, write_text
+from measure_verbs import VERBS, arguments, write_text
 from safetensors.numpy import load_file, save_file
 
 from signmag_jax.cli import run
+from signmag_jax.models import memory
+from signmag_jax.models.sources import SafetensorsSource
 
 TEXTS = {
     "empty": (b"", "text not empty"),
@@ -125,3 +127,23 @@ def test_a_place_that_takes_no_file(capsys, hub_folder, text, option):
     place = f"/proc/{'picture.svg' if option == '--plot' else 'nothing'}"
     call = [each for each in arguments("quantization-report", hub_folder, text) if "mask" not in each]
     refused(capsys, [*call, option, place], f"{option} '/proc")
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_model_larger_than_memory_is_refused_before_its_weights(
+    monkeypatch, capsys, hub_folder, text, name
+):
+    monkeypatch.setattr(memory, "available_memory", lambda: 100_000)
+    monkeypatch.setattr(SafetensorsSource, "read", lambda *_: pytest.fail("a tensor was read"))
+    refused(capsys, arguments(name, hub_folder, text), "GiB of memory are available")
+
+
+@pytest.mark.parametrize("name", ["leverage", "rotation", "error-response"])
+def test_a_dry_run_states_the_weights_of_a_folder(capsys, hub_folder, text, name):
+    assert run([*arguments(name, hub_folder, text), "--dry-run", "--json", "--dtype", "bfloat16"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["forward_passes_of_2048_tokens"] > 0
+    (path,) = hub_folder.glob("*.safetensors")
+    count = sum(values.size for values in load_file(path).values())
+    assert f"{count:,} weights in bfloat16" in found["memory"]
+    assert ("times" in found["memory"]) == (name != "leverage")

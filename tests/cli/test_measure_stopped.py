@@ -23,16 +23,13 @@ def test_a_stopped_sweep_keeps_its_records(tmp_path, hub_folder, number):
     kept = tmp_path / "kept"
     command = [*MAIN, *call, *ENDLESS, "--resume", str(kept)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        deadline = time.monotonic() + 120
-        while not list(kept.glob("record-*.json")):
-            assert child.poll() is None, child.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        child.send_signal(number)
-        out, err = child.communicate(timeout=60)
-    finally:
-        child.kill()
+    deadline = time.monotonic() + 120
+    while not list(kept.glob("record-*.json")):
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (130, "")
     assert err == f"signmag: {INTERRUPTED}\n"
     files = list(kept.iterdir())

@@ -68,7 +68,7 @@ def several(request):
 @pytest.mark.parametrize("name", simulate.EXPERIMENTS)
 def test_devices_change_no_bit(one_device, several, name):
     assert several[name] == one_device[name]
-    assert any(np.ravel(leaf).size for leaf in one_device[name])
+    assert len(one_device[name]) >= 3
 
 
 def killed(name, folder, sizes=SMALL):

@@ -97,4 +97,5 @@ def verb() -> Verb:
         plot=_plot,
         rows=_rows,
         check=_check,
+        arrays=probes.ARRAYS,
     )

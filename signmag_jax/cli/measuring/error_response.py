@@ -11,6 +11,8 @@ from . import lines
 from .checks import one_number_of_seeds
 from .verb import DRAWS, Rows, Verb
 
+ARRAYS = 4
+"""Weights, an error, a signed error and a derivative along it."""
 PARTS = ("first", "second", "predicted", "measured")
 
 
@@ -99,4 +101,14 @@ def _cost(request: Request) -> float:
 
 def verb() -> Verb:
     """The measurement."""
-    return Verb(_run, _summary, _cost, ("perturbation", *DRAWS), 2, plot=_plot, rows=_rows, check=_check)
+    return Verb(
+        _run,
+        _summary,
+        _cost,
+        ("perturbation", *DRAWS),
+        2,
+        plot=_plot,
+        rows=_rows,
+        check=_check,
+        arrays=ARRAYS,
+    )

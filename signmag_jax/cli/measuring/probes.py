@@ -12,6 +12,8 @@ from .verb import PLACES, Rows, Verb, calibration_passes
 
 OPTIONS = ("seeds", "calibration", *PLACES, "resume")
 FEWEST = 2
+ARRAYS = 3
+"""Weights, a direction and a derivative along it."""
 
 
 def count(request: Request) -> int:
@@ -51,4 +53,4 @@ def verb(
     rows: Callable[[Any], Rows],
 ) -> Verb:
     """A measurement by such probes."""
-    return Verb(run, summary, cost, OPTIONS, FEWEST, plot=plot, rows=rows, check=check)
+    return Verb(run, summary, cost, OPTIONS, FEWEST, plot=plot, rows=rows, check=check, arrays=ARRAYS)

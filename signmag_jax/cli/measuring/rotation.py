@@ -77,4 +77,5 @@ def verb() -> Verb:
         plot=_plot,
         rows=_rows,
         check=one_rate_and_number,
+        arrays=2,
     )

@@ -30,6 +30,7 @@ class Verb:
       plot: draws the result, where there is a picture.
       rows: the result as a table, where there is one.
       check: refuses options, before anything is opened.
+      arrays: of the weights' size that exist at one time, the weights among them.
     """
 
     run: Callable[[Request], Any]
@@ -41,6 +42,7 @@ class Verb:
     plot: Callable[[Any, Path], None] | None = None
     rows: Callable[[Any], Rows] | None = None
     check: Callable[[Request], None] | None = None
+    arrays: int = 1
 
 
 def calibration_passes(request: Request) -> float:
