@@ -55,6 +55,7 @@ def main() -> None:
     130 is for Ctrl-C and for SIGTERM, with which batch systems end what has run too long.
     """
     streams.prepare()
+    # Whoever ends a run politely gets what Ctrl-C gets: no half-written file, records kept, one line.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_flushed(run(sys.argv[1:])))
 

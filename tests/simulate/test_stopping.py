@@ -243,8 +243,8 @@ def test_a_network_without_flips_is_no_nan():
 
 
 def test_one_program_for_all_rates_and_seeds():
-    sample = QuantizerSample(8, 8, 8, "row", "float32", None)
-    assert sample == QuantizerSample(8, 8, 8, "row", "float32", None)
+    sample = QuantizerSample(8, 8, 8, "float32", "row", None)
+    assert sample == QuantizerSample(8, 8, 8, "float32", "row", None)
     from signmag_jax.simulate.program import _program
 
     simulate.block(24, 0.1, inputs=8, networks=4)
