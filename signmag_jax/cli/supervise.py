@@ -115,8 +115,8 @@ def child(run: Callable[[list[str]], int]) -> None:
         os.dup2(log, number)
     threading.Thread(target=_leave_with_parent, args=(life,), daemon=True).start()
     hush()
-    # A batch system sends it to every process, this one too: it tells the others before it goes.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         code = run(sys.argv[1:])
     except BaseException as error:
@@ -142,6 +142,13 @@ def _part(code: int) -> None:
         crew.go()
     elif code == 0:
         jax.distributed.shutdown()
+
+
+def _interrupt(*_: object) -> None:
+    """Once: a batch system signals this process beside its parent, and it has yet to tell the others."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _leave_with_parent(life: int) -> None:

@@ -18,6 +18,7 @@ from .config_gguf import config_from_gguf
 from .config_hub import config_from_hub
 from .gguf_file import GGUFFile
 from .llama import Llama
+from .memory import check_memory
 from .resolve import resolve
 from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
@@ -55,6 +56,14 @@ class Checkpoint:
     source: TensorSource
     origin: dict[str, Any]
 
+    def check_memory(self, dtype: Any = jnp.float32, mesh: Mesh | None = None) -> None:
+        """Refuse weights that would not fit; see `load`.
+
+        Raises:
+          MissingResource: naming what they take and what is there.
+        """
+        check_memory(self.config, jnp.dtype(dtype), mesh)
+
     def load(self, dtype: Any = jnp.float32, mesh: Mesh | None = None) -> LanguageModel:
         """Read the weights, in `dtype`, onto the default device or over a mesh; see `load`.
 
@@ -67,6 +76,10 @@ class Checkpoint:
         mesh = None if mesh is None else check_mesh(mesh)
         params, ignored = load_parameters(self.config, self.source, dtype, mesh)
         notes = () if mesh is None else (describe(self.config, mesh),)
+        known = self.tokenizer.size
+        # Vocabularies are padded to round numbers; a tokenizer of another model knows far fewer.
+        if known < 0.95 * self.config.vocabulary:
+            notes += (f"the tokenizer knows {known} of {self.config.vocabulary} tokens",)
         report = report_of(self.source, params, ignored, self.origin, notes)
         return LanguageModel(self.config, params, self.tokenizer, report)
 

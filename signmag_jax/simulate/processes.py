@@ -99,8 +99,8 @@ def connect(
     ends the rest from C++: only a parent process can say so in words, as `signmag simulate` does.
 
     Args:
-      coordinator: HOST:PORT at which process 0 listens. Without it, Slurm, Open MPI, Cloud TPU or
-        Kubernetes tell all three.
+      coordinator: HOST:PORT at which process 0 listens. Without it, Slurm, Open MPI 4, Cloud TPU or
+        Kubernetes tell all three; Open MPI 5 and MPICH tell the other two.
       processes: how many there are.
       process: which one this is, from 0.
       timeout: seconds until an absent process is given up, and until a silent one counts as lost.

@@ -137,12 +137,18 @@ def test_no_child_outlives_its_parent(tmp_path):
     assert not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes()
 
 
+@needs_proc
 @pytest.mark.slow
+@pytest.mark.parametrize("also_the_child", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_process_tells_the_other(tmp_path, number):
+def test_an_interrupted_process_tells_the_other(tmp_path, number, also_the_child):
+    """A terminal signals the command alone, a batch system every process of it."""
     both = start_two(*ENDLESS, "--resume", str(tmp_path), patience=60)
     wait_for_records(tmp_path)
+    child = child_of(both[1])
     both[1].send_signal(number)
+    if also_the_child:
+        os.kill(child, number)
     code, out, err = end(both[1])
     assert (code, out) == (130, "")
     assert one_line(err)

@@ -309,6 +309,15 @@ def test_the_limit_of_a_container_is_the_memory_there_is(tmp_path, monkeypatch):
     assert available_memory() > 0.5 * whole
 
 
+def test_a_tokenizer_that_knows_far_fewer_tokens_is_noted(folder):
+    assert models.load(folder).report.notes == ()  # 94 of 97
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {token: i for token, i in vocabulary.items() if i < 50}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert models.load(folder).report.notes == ("the tokenizer knows 50 of 97 tokens",)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "no such type", "", 7])
 def test_unknown_dtypes_are_refused(checkpoint, dtype):
     with pytest.raises(InvalidInput, match="dtype in"):
