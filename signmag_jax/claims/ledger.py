@@ -21,6 +21,7 @@ from .verdict import (
     Comparison,
     Verdict,
     decide,
+    outside,
     resolving_standard_error,
     threshold,
 )
@@ -57,7 +58,7 @@ def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str,
         "resolving_standard_error": _resolution(claim, evidence, verdict, rival, critical),
         "proofs": list(claim.proofs),
         "verdict": verdict.word,
-        "reason": verdict.reason,
+        "reason": "; ".join(filter(None, (verdict.reason, outside(claim, evidence, critical)))),
         "comparisons": [_comparison_json(comparison) for comparison in verdict.comparisons],
         "note": claim.note,
     }

@@ -34,8 +34,8 @@ class Comparison:
     """Two routes of one row: difference, combined standard error, distance in standard errors.
 
     `distance` and `threshold` are None where both numbers are exact: then `agrees` rests on the difference
-    alone. The threshold is the one applied, Student's for few samples; `resolving` is the largest standard error
-    that tells the rival apart at it, None without a rival or an error, and `resolved` says whether
+    alone. The threshold is the one applied, Student's for few samples; `resolving` is the largest standard
+    error that tells the rival apart at it, None without a rival or an error, and `resolved` says whether
     `standard_error` is that small.
     """
 
@@ -134,6 +134,19 @@ def decide(
         for pair in claim.compare
     )
     return _weigh(claim, comparisons)
+
+
+def outside(claim: Claim, evidence: Mapping[Route, Evidence], critical: float) -> str:
+    """How far the published figure lies from the simulated one that it is not compared with; empty if near.
+
+    The note of such a row says why it does not compare them.
+    """
+    pair: tuple[Route, Route] = ("published", "simulated")
+    published, simulated = (evidence.get(route) for route in pair)
+    if pair in claim.compare or not (isinstance(published, Estimate) and isinstance(simulated, Estimate)):
+        return ""
+    comparison = compare(pair, published, simulated, None, critical)
+    return "" if comparison.agrees else f"not compared, as the note says: {_size(comparison)}"
 
 
 def _missing(claim: Claim, evidence: Mapping[Route, Evidence]) -> Missing | None:

@@ -103,6 +103,9 @@ def simulate(
 
     Example: signmag simulate block --width 256 --rate 0.02 --standard-error 0.005
 
+    Ratios come as the mean of per-network ratios, which the paper prints, and as a ratio of means, which the
+    laws predict: they differ by the bias of a quotient, which falls with inputs and width, not with networks.
+
     Several processes share the work when Slurm, Open MPI or Cloud TPU started them, or when each is given
     --coordinator, --processes and --process; only process 0 prints the result.
     """
@@ -169,7 +172,7 @@ def _run(
     if plot is not None:
         _plot(found, chosen, name, given, plot)
         remark(f"Written: {plot}", quiet=quiet)
-    return _print(found, chosen, name, json)
+    return _print(found, chosen, name, json=json, quiet=quiet)
 
 
 def _list(experiments: Any, json: bool) -> int:
@@ -200,18 +203,23 @@ def _cost(chosen: Any, given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _print(found: Any, chosen: Any, name: str, json: bool) -> int:
-    """The primary estimate first, then every estimate of the result."""
+def _print(found: Any, chosen: Any, name: str, *, json: bool, quiet: bool) -> int:
+    """The primary estimate first, then every estimate of the result, and what lies between two ratios."""
     if json:
         primary = getattr(found, chosen.primary).to_json()
         emit({"experiment": name, "primary": chosen.primary, **primary, "results": found.to_json()})
         return 0
+    from signmag_jax import simulate as room
     from signmag_jax.report.numbers import with_error
 
+    estimators = set()
     for leaf, plain in _leaves(found.to_json()):
         value, error = plain["value"], plain["standard_error"]
         cells = [with_error(*pair) for pair in zip(_flat(value), _flat(error), strict=True)]
         say(f"{leaf}: {', '.join(cells)} (n = {plain['n']}; {plain['estimator']})")
+        estimators.add(plain["estimator"])
+    if estimators >= room.BOTH_RATIOS:
+        remark(room.TWO_RATIOS, quiet=quiet)
     return 0
 
 

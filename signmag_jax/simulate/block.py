@@ -20,7 +20,7 @@ from .engine import Experiment, Options, Statistics, run
 from .gaussian import DTYPES, Activation, choose, sphere, weights, whole
 from .gaussian import activation as named_activation
 from .result import MEAN_OF_RATIOS, Estimates, Result
-from .split import Energies, energies, excess, turned, weight_controls
+from .split import Energies, energies, excess, share, turned, weight_controls
 from .tally import Pair, Tally
 
 SECOND_LAYERS = ("integrated", "explicit", "none")
@@ -42,14 +42,19 @@ class Arm(Result):
     Args:
       energy: E‖δy‖²/d.
       transverse: what the ratio compares: E‖P⊥(y) δy‖²/d, or E sin² of the angle for finite differences.
-      radial_fraction: of the hidden difference δ, E⟨h, δ⟩²/‖h‖² over E‖δ‖².
+      radial_fraction: of the hidden difference δ, E⟨h, δ⟩²/‖h‖² over E‖δ‖², ratio of means.
       output_radial_fraction: the same of y and δy.
+      radial_fraction_per_network: of the hidden difference, as a mean of per-network ratios; see `result`
+        for what lies between the two.
+      output_radial_fraction_per_network: the same of y and δy.
     """
 
     energy: Estimate
     transverse: Estimate
     radial_fraction: Estimate
     output_radial_fraction: Estimate
+    radial_fraction_per_network: Estimate
+    output_radial_fraction_per_network: Estimate
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,8 @@ class Block(Result):
 
     Args:
       transverse_ratio: first over second, mean of per-network ratios.
-      transverse_ratio_of_means: the same as a ratio of means; the two differ by O(variance of a
-        network's denominator), the bias of a quotient, which vanishes as inputs and width grow. Its
-        expectation does not depend on the number of inputs, and is that of `crossings`.
+      transverse_ratio_of_means: the same as a ratio of means; see `result` for what lies between the two.
+        Its expectation does not depend on the number of inputs, and is that of `crossings`.
       first: the first perturbation (the sign flips).
       second: the second (the magnitude shift).
       networks: how many were simulated.
@@ -196,6 +200,8 @@ def _arm(found: Estimates, arm: str) -> Arm:
         found.mean(f"{arm}_transverse"),
         found.ratio(f"{arm}_hidden_radial", f"{arm}_hidden_energy"),
         found.ratio(f"{arm}_radial", f"{arm}_energy"),
+        found.mean(f"{arm}_hidden_fraction", MEAN_OF_RATIOS),
+        found.mean(f"{arm}_fraction", MEAN_OF_RATIOS),
     )
 
 
@@ -277,6 +283,9 @@ class BlockSample:
             for arm, changed in zip(ARMS, pair, strict=True):
                 after = changed @ x
                 statistics = self._arm(z, after, second)
+                for side in ("", "hidden_"):
+                    parts = (statistics[f"{side}{part}"] for part in ("radial", "energy"))
+                    statistics[f"{side}fraction"] = share(*parts)
                 if self.controlled:
                     statistics["error_control"] = excess(after - z, after - z, changed - w, changed - w)
                     statistics["along_control"] = excess(z, after - z, w, changed - w)

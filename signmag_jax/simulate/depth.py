@@ -35,8 +35,8 @@ class Depth(Result):
 
     Args:
       transverse_ratio: C_l, flips over shift, mean of per-network ratios.
-      transverse_ratio_of_means: the same as a ratio of means. They differ by the bias of a quotient,
-        which grows with the spread of a network's denominator, hence with depth.
+      transverse_ratio_of_means: the same as a ratio of means; see `result` for what lies between the two.
+        With depth it grows, as a network's spread does.
       flip: what the ratio compares, of the flips: E sin² of the angle to the clean state (normalised
         chains) or E‖P⊥(y) δy‖²/width (the unnormalised stream of a residual chain of single matrices).
       shift: the same of the magnitude shift.
@@ -167,13 +167,15 @@ class ChainSample:
         both = jnp.broadcast_to(start, (parameters.shape[0], 2, *start.shape))
         step = functools.partial(self._step, parameters, key)
         still = jnp.zeros(parameters.shape[0], bool)
-        carry, first = step((start, both, still), jnp.int32(0), True)
-        if self.depth == 1:
-            found = jax.tree.map(lambda leaf: leaf[None], first)
-        else:
-            later = lambda carry, layer: step(carry, layer, self.layers == "all")  # noqa: E731
-            _, rest = lax.scan(later, carry, jnp.arange(1, self.depth, dtype=jnp.int32))
-            found = jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), first, rest)
+        # Where only the first layer is perturbed, the others are another program.
+        apart = 1 if self.layers == "first" else 0
+        carry, layers = (start, both, still), jnp.arange(self.depth, dtype=jnp.int32)
+        parts = []
+        for some, perturbed in ((layers[:apart], True), (layers[apart:], not apart)):
+            if some.size:
+                carry, found = lax.scan(functools.partial(step, perturbed=perturbed), carry, some)
+                parts.append(found)
+        found = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
         return {name: leaf.T for name, leaf in found.items()}
 
     def _step(self, parameters: Any, key: PRNGKeyArray, carry: Any, layer: Array, perturbed: bool) -> Any:

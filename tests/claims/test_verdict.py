@@ -165,11 +165,15 @@ def test_the_row_shows_the_resolving_error_that_decided():
         claimant="ours",
         source="test",
         statement="a statement.",
-        routes={"predicted": lambda: number(2.0), "simulated": lambda: few, "measured": lambda: number(2.0, 1e-3)},
+        routes={
+            "predicted": lambda: number(2.0),
+            "simulated": lambda: few,
+            "measured": lambda: number(2.0, 1e-3),
+        },
         compare=(("predicted", "simulated"), ("predicted", "measured")),
         rival=lambda: 1.9,
         rival_is="a rival",
-    )  # fmt: skip
+    )
     (row,) = fill([claim], {})
     assert row["verdict"] == rule.UNRESOLVED
     assert row["resolving_standard_error"] < few.standard_error < at_infinity
