@@ -8,7 +8,6 @@ from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -134,14 +133,7 @@ def block(
     Source: arXiv:2605.18933, section 9.3 (V1; with second_layer="none", difference="finite": V0).
     """
     whole("width", width, 2)
-    if (rate is None) == (perturbations is None):
-        raise invalid("rate or perturbations, one of them", (rate, perturbations), "pass rate=0.01")
-    if rate is not None:
-        pair, parameters = pairs.Matched(match), pairs.rates(rate)
-        shape, named = parameters.shape, {"rate": parameters.tolist(), "match": match}
-    else:
-        pair, parameters, shape = pairs.given(perturbations, 2)
-        named = {"perturbations": [repr(one) for one in perturbations]}
+    pair, parameters, shape, named = pairs.either(rate, perturbations, match)
     label, function = named_activation(activation)
     sample = BlockSample(
         width,
@@ -159,7 +151,7 @@ def block(
     experiment = Experiment(
         "block",
         sample,
-        jax.tree.map(lambda leaf: np.atleast_1d(leaf), parameters),
+        parameters,
         {**named, "activation": label, **sample.arguments()},
         sample.work(math.prod(shape)),
         _controlled_ratio if controlled else _ratio,
