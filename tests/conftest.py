@@ -4,8 +4,10 @@
 """
 
 import os
+import subprocess
 
 import jax
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -21,3 +23,21 @@ _hook = install_import_hook(["signmag_jax"], "beartype.beartype")
 # Times vary on shared machines; the examples themselves are what is tested.
 settings.register_profile("signmag", deadline=None, print_blob=True)
 settings.load_profile("signmag")
+
+
+@pytest.fixture(autouse=True)
+def _no_process_outlives_its_test(monkeypatch):
+    """Ends what a failed test leaves running: its pipes would be an error in the setup of a later one."""
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    yield
+    for process in started:
+        process.kill()
+        with process:
+            """Waits for it and closes its pipes."""

@@ -66,6 +66,7 @@ def measure_all(
     source: Mapping[str, Any],
 ) -> Measured:
     """Activations, quantisation error, leverage and the comparison over all columns."""
+    run = _Run(model, calibration, evaluation, level, seed, resume, source)
     profile = measure.alpha(model, calibration, source=source)
     results: dict[str, Evidence] = {
         **_concentration(model, profile),
@@ -73,9 +74,9 @@ def measure_all(
     }
     energies = measure.column_energies(model, profile)
     results["leverage.pool_law"] = _pool_law(energies, len(calibration), profile.provenance)
-    results |= _leverage(model, calibration, evaluation, level, seed, resume, profile, source)
-    results |= _outlier_flips(model, calibration, evaluation, level, seed, resume, source)
-    results["all_columns.ratio"] = _all_columns(model, evaluation, level, seed, resume, source)
+    results |= _leverage(run, profile)
+    results |= _outlier_flips(run)
+    results["all_columns.ratio"] = _all_columns(run)
     return Measured(
         model.report.source["name"],
         results,
@@ -84,56 +85,54 @@ def measure_all(
     )
 
 
-def _leverage(
-    model: models.LanguageModel,
-    calibration: Any,
-    evaluation: Any,
-    level: Level,
-    seed: int,
-    resume: Path | None,
-    profile: measure.Alpha,
-    source: Mapping[str, Any],
-) -> dict[str, Evidence]:
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What the sweeps over draws share."""
+
+    model: models.LanguageModel
+    calibration: Any
+    evaluation: Any
+    level: Level
+    seed: int
+    resume: Path | None
+    source: Mapping[str, Any]
+
+    def options(self, part: str) -> dict[str, Any]:
+        """Seed, records and provenance of one of them."""
+        return {
+            "root": subseed(self.seed, part),
+            "resume": records(self.resume, part),
+            "source": self.source,
+        }
+
+
+def _leverage(run: _Run, profile: measure.Alpha) -> dict[str, Evidence]:
     """Leverage at every rate; a model with fewer weights than a rate needs has none, and says why."""
+    level = run.level
     try:
         found = measure.leverage(
-            model,
-            calibration,
-            evaluation,
+            run.model,
+            run.calibration,
+            run.evaluation,
             rates=level.leverage_rates,
             seeds=level.leverage_seeds,
-            root=subseed(seed, "leverage"),
             profile=profile,
-            resume=records(resume, "leverage"),
-            source=source,
+            **run.options("leverage"),
         )
     except measure.TooFewWeights as error:
         return {f"leverage.{rate}": Missing("UNRESOLVED", str(error)) for rate in level.leverage_rates}
     return {f"leverage.{one.rate}": evidence_of(one.leverage) for one in found.rates}
 
 
-def _outlier_flips(
-    model: models.LanguageModel,
-    calibration: Any,
-    evaluation: Any,
-    level: Level,
-    seed: int,
-    resume: Path | None,
-    source: Mapping[str, Any],
-) -> dict[str, Evidence]:
+def _outlier_flips(run: _Run) -> dict[str, Evidence]:
     """Exp D: flips as they are, and rescaled to equal norm as the paper's are."""
     names = {"exp_d.flips": "outlier over rest", "exp_d.matched": "outlier over rest, matched"}
-    if not level.pool_seeds:
-        return dict.fromkeys(names, Missing("NOT RUN", f"the {level.name} level leaves Exp D out"))
+    seeds = run.level.pool_seeds
+    if not seeds:
+        return dict.fromkeys(names, Missing("NOT RUN", f"the {run.level.name} level leaves Exp D out"))
     try:
         found = measure.outlier_flips(
-            model,
-            calibration,
-            evaluation,
-            seeds=level.pool_seeds,
-            root=subseed(seed, "outlier_flips"),
-            resume=records(resume, "outlier_flips"),
-            source=source,
+            run.model, run.calibration, run.evaluation, seeds=seeds, **run.options("outlier_flips")
         )
     except measure.TooFewWeights as error:
         return dict.fromkeys(names, Missing("UNRESOLVED", str(error)))
@@ -166,22 +165,13 @@ def _quantization(
     }
 
 
-def _all_columns(
-    model: models.LanguageModel,
-    evaluation: Any,
-    level: Level,
-    seed: int,
-    resume: Path | None,
-    source: Mapping[str, Any],
-) -> Evidence:
+def _all_columns(run: _Run) -> Evidence:
     found = measure.all_columns(
-        model,
-        evaluation,
+        run.model,
+        run.evaluation,
         rates=(ALL_COLUMNS_RATE,),
-        seeds=level.column_seeds,
-        root=subseed(seed, "all_columns"),
-        resume=records(resume, "all_columns"),
-        source=source,
+        seeds=run.level.column_seeds,
+        **run.options("all_columns"),
     )
     return evidence_of(found.rates[0].ratio)
 

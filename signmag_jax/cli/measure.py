@@ -6,24 +6,26 @@ from typing import Annotated, Any
 
 import typer
 
-from .experiments import tables
-from .measurements import Verb, verbs
+from .measuring import MEASUREMENTS, Verb
 from .options import (
     Device,
     DryRun,
     Json,
     Mask,
+    MeshShape,
     Model,
     Parquet,
     Plot,
     Quiet,
     Resume,
+    Revision,
     Seed,
     Text,
     check_file,
     check_plot,
     filled,
     flags,
+    mesh_axes,
     prepare,
     remark,
     several,
@@ -34,11 +36,7 @@ from .request import Request
 
 LIST = "Comma-separated"
 DEFAULT_CALIBRATION = 8
-NAMES = (
-    "nll, alpha, quantization, leverage, all-columns, metrics, outlier-flips, column-flips, flip-energies, "
-    "trained-chain, quantization-report, outlier-definitions, rotation, linear-response, columns or "
-    "deciding-weights."
-)
+NAMES = ", ".join(MEASUREMENTS)
 PARTICULAR = (
     "calibration",
     "rates",
@@ -60,8 +58,9 @@ def register(app: typer.Typer) -> None:
 
 
 def measure(
-    name: Annotated[str, typer.Argument(help=NAMES)],
+    name: Annotated[str, typer.Argument(help=f"{NAMES}.")],
     model: Model = None,
+    revision: Revision = None,
     text: Text = None,
     window: Annotated[int, typer.Option("--window", help="Tokens of a window.")] = 512,
     windows: Annotated[int, typer.Option("--windows", help="Windows that are scored.")] = 8,
@@ -92,6 +91,7 @@ def measure(
     parquet: Parquet = None,
     dtype: Annotated[str, typer.Option("--dtype", help="Precision of the weights.")] = "float32",
     device: Device = "auto",
+    mesh: MeshShape = None,
     dry_run: DryRun = False,
     resume: Resume = None,
     plot: Plot = None,
@@ -126,6 +126,8 @@ def measure(
         several("--scales", scales),
         perturbation,
         mask,
+        revision,
+        mesh_axes(mesh),
     )
     request.check(verb.fewest)
     if verb.check is not None:
@@ -134,31 +136,30 @@ def measure(
         raise typer.BadParameter(f"{name} has no picture: leave --plot out")
     check_plot(plot)
     check_file("--mask", mask)
-    if parquet is not None and name not in tables():
+    if parquet is not None and verb.rows is None:
         raise typer.BadParameter(f"{name} has no table: leave --parquet out")
     check_parquet(parquet)
     if dry_run:
-        request.open(fetch=False)
-        return show(_cost(verb.cost(request)), json)
+        return show(_cost(verb, request), json)
     found = verb.run(request)
     if plot is not None and verb.plot is not None:
         verb.plot(found, plot)
         remark(f"Written: {plot}", quiet=quiet)
-    if parquet is not None:
-        write_parquet(tables()[name](found), parquet)
+    if parquet is not None and verb.rows is not None:
+        write_parquet(verb.rows(found), parquet)
         remark(f"Written: {parquet}", quiet=quiet)
     return show(found.to_json() if json else verb.summary(found), json)
 
 
 def _verb(name: str, given: dict[str, Any]) -> Verb:
     """The measurement of that name, unless an option was given that it does not take."""
-    known = verbs()
-    if name not in known:
-        raise typer.BadParameter(f"no measurement {name!r}: choose from {', '.join(known)}")
-    strange = [one for one in PARTICULAR if given[one] is not None and one not in known[name].options]
+    if name not in MEASUREMENTS:
+        raise typer.BadParameter(f"no measurement {name!r}: choose from {NAMES}")
+    verb: Verb = MEASUREMENTS[name].verb()
+    strange = [one for one in PARTICULAR if given[one] is not None and one not in verb.options]
     if strange:
         raise typer.BadParameter(f"{name} does not take {flags(strange)}: leave it out")
-    return known[name]
+    return verb
 
 
 def _draws(seeds: tuple[int, ...] | None) -> int | tuple[int, ...] | None:
@@ -166,11 +167,27 @@ def _draws(seeds: tuple[int, ...] | None) -> int | tuple[int, ...] | None:
     return seeds[0] if seeds is not None and len(seeds) == 1 else seeds
 
 
-def _cost(passes: float) -> dict[str, Any]:
+def _cost(verb: Verb, request: Request) -> dict[str, Any]:
+    """What a run would take, as far as a model and a text tell that need not be fetched."""
     from signmag_jax.evidence.provenance import threads
 
+    reading = request.open(fetch=False)
     return {
-        "forward_passes_of_2048_tokens": round(passes, 2),
-        "memory": "the weights in their dtype, plus about 1 GiB for activations of 8 windows of 512 tokens",
+        "forward_passes_of_2048_tokens": round(verb.cost(request), 2),
+        "memory": _memory(verb.arrays, request, None if reading is None else reading.checkpoint.config),
         "threads": threads(),
     }
+
+
+def _memory(arrays: int, request: Request, config: Any) -> str:
+    """Weights and what is as large as they are; activations grow with the tokens of all windows."""
+    from signmag_jax.models.memory import count_parameters
+
+    size = f"the weights in {request.dtype}"
+    if config is not None:
+        import jax.numpy as jnp
+
+        count = count_parameters(config)
+        size = f"{count * jnp.dtype(request.dtype).itemsize / 2**30:.2f} GiB ({count:,} {size[4:]})"
+    times = f"{arrays} times " if arrays > 1 else ""
+    return f"about {times}{size}, plus about 1 GiB for activations of 8 windows of 512 tokens"

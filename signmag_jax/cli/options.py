@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -74,6 +75,21 @@ Model = Annotated[
         help="Hub name, folder or .gguf file; default: the embedded SmolLM2-135M.",
     ),
 ]
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        "--revision", parser=filled, metavar="REF", help="Branch, tag or commit of a model on the hub."
+    ),
+]
+MeshShape = Annotated[
+    str | None,
+    typer.Option(
+        "--mesh",
+        parser=filled,
+        metavar="AXES",
+        help="Devices that share the work: data=2 (windows), tensor=4 (weights) or data=2,tensor=4.",
+    ),
+]
 Text = Annotated[
     str | None,
     typer.Option(
@@ -93,6 +109,8 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
     from signmag_jax.evidence.progress import set_quiet
 
     set_quiet(quiet)
+    # It remarks on a home that cannot be written, and goes on.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if device is None:
         return
     if device not in {*_PLATFORMS, "auto"}:
@@ -171,6 +189,18 @@ def check_resume(folder: Path | None) -> None:
         from signmag_jax.evidence.files import check_folder
 
         check_folder(folder, "--resume")
+
+
+def mesh_axes(raw: str | None) -> dict[str, int] | None:
+    """The sizes of a mesh's axes by name, or None where none was given."""
+    if raw is None:
+        return None
+    parts = [part.partition("=") for part in raw.split(",")]
+    sizes = {name.strip(): size.strip() for name, _, size in parts}
+    numbers = all(size.isdecimal() and len(size) < 7 for size in sizes.values())
+    if not set(sizes) <= {"data", "tensor"} or len(sizes) < len(parts) or not numbers:
+        raise typer.BadParameter(f"--mesh takes data=2, tensor=4 or data=2,tensor=4, not {raw[:80]!r}")
+    return {name: int(size) for name, size in sizes.items()}
 
 
 def flags(names: Iterable[str]) -> str:

@@ -28,6 +28,8 @@ class Request:
       quantizers, scales: of a quantisation report; None for its own.
       perturbation: as typed; None for the measurement's own.
       mask: file for the columns and weights to protect.
+      revision: of a model on the hub.
+      mesh: sizes of the axes of a mesh of devices; None for one device.
     """
 
     model: str | None
@@ -47,6 +49,8 @@ class Request:
     scales: tuple[str, ...] | None = None
     perturbation: str | None = None
     mask: Path | None = None
+    revision: str | None = None
+    mesh: dict[str, int] | None = None
 
     def check(self, fewest: int) -> None:
         """Refuse whatever can be judged without model and text; at least `fewest` windows are scored.
@@ -78,6 +82,7 @@ class Request:
         if self.columns is not None and self.columns < FEWEST:
             raise invalid(f"--columns >= {FEWEST}", self.columns, "fewer have no ranks to speak of")
         models.check_dtype(self.dtype)
+        self.devices()
         check_resume(self.resume)
 
     def open(self, *, fetch: bool = True) -> Any:
@@ -85,26 +90,54 @@ class Request:
 
         Raises:
           InvalidInput: if they do not suit each other, or the model has no such layer.
+          MissingResource: if the weights would not fit in memory.
         """
         from signmag_jax import models
         from signmag_jax.measure import inputs
 
         count = self.windows + (self.calibration or 0)
-        reading = models.open_reading(self.model, self.text, self.window, count, fetch=fetch)
+        reading = models.open_reading(
+            self.model, self.text, self.window, count, fetch=fetch, revision=self.revision
+        )
         if reading is not None:
+            reading.checkpoint.check_memory(self.dtype, self.devices())
             inputs.selected(reading.checkpoint.config, self.layers, self.matrices)
         return reading
+
+    def devices(self) -> Any:
+        """The mesh of devices; None for one device.
+
+        Raises:
+          InvalidInput: if there are not as many.
+        """
+        from signmag_jax import models
+
+        return None if self.mesh is None else models.make_mesh(**self.mesh)
 
     def load(self) -> tuple[Any, Any, dict[str, str]]:
         """Model, windows of the text (those of the calibration first), and the text's identity."""
         reading = self.open()
         text = reading.text
-        model = reading.checkpoint.load(self.dtype)
+        model = reading.checkpoint.load(self.dtype, self.devices())
         return model, reading.windows, {"text": text.source, "text_sha256": text.sha256}
 
     def divided(self, tokens: Any) -> tuple[Any, Any]:
         """The windows that choose columns, and those that are scored."""
         return tokens[: self.calibration], tokens[self.calibration :]
+
+    @property
+    def count(self) -> int | None:
+        """Draws, where they are the same for all rates; None for the measurement's own."""
+        return self.seeds if isinstance(self.seeds, int) else None
+
+    def seeded(self, source: Any, part: str = "") -> dict[str, Any]:
+        """Options of a measurement that draws and keeps records; a part of it has a folder of its own."""
+        resume = None if self.resume is None else self.resume / part
+        return {"root": self.seed, "resume": resume, "source": source}
+
+    def placed(self, source: Any, part: str = "") -> dict[str, Any]:
+        """Those of a measurement that falls on chosen layers and matrices, too."""
+        return {"layers": self.layers, "matrices": self.matrices, **self.seeded(source, part)}
 
     def passes(self) -> float:
         """Forward passes of 2,048 tokens, each window read once."""

@@ -126,7 +126,8 @@ def simulate(
     laws predict: they differ by the bias of a quotient, which falls with inputs and width, not with networks.
 
     Several processes share the work when Slurm, Open MPI or Cloud TPU started them, or when each is given
-    --coordinator, --processes and --process; only process 0 prints the result.
+    --coordinator, --processes and --process; only process 0 prints the result. Open MPI 5 and MPICH tell
+    the last two only.
     """
     given = {
         key: value for key, value in locals().items() if value is not None and key not in (*OURS, *SHARED)
@@ -141,6 +142,7 @@ def simulate(
     if name is None or dry_run or not _is_shared(*place):
         return work()
     if not supervise.is_child():
+        _check_place(*place, peer_timeout)
         return supervise.supervise(peer_timeout, resume)
     with supervise.joined(*place, peer_timeout) as first:
         return work(prints=first)
@@ -148,9 +150,19 @@ def simulate(
 
 def _is_shared(coordinator: str | None, processes: int | None, process: int | None) -> bool:
     """Whether other processes take part: as was asked for, or else as this one was started."""
-    if coordinator is None and process is None:
-        return supervise.launched() if processes is None else processes != 1
-    return True
+    if coordinator is None and process is None and processes is None:
+        supervise.hush()
+        from signmag_jax.simulate import place
+
+        return place.started() is not None
+    return coordinator is not None or process is not None or processes != 1
+
+
+def _check_place(*place: Any) -> None:
+    supervise.hush()
+    from signmag_jax.simulate.place import check_place
+
+    check_place(*place)
 
 
 def _run(
@@ -266,19 +278,19 @@ def _flat(value: Any) -> list[float]:
 
 
 def _plot(found: Any, chosen: Any, name: str, given: dict[str, Any], path: Path) -> None:
-    """The primary estimate along rates, amplitudes or layers."""
+    """The primary estimate along rates or amplitudes, or along the layers of each rate's chain."""
     import numpy as np
 
-    from signmag_jax.report import figures
+    from signmag_jax.report import figures, measured
 
-    estimate = getattr(found, chosen.primary)
+    estimate, title = getattr(found, chosen.primary), f"{name}: {chosen.primary}"
     value, error = np.atleast_1d(estimate.value), np.atleast_1d(estimate.standard_error)
     along = "alpha" if "alpha" in chosen.arguments else "rate"
     free = "perturbations" not in given
     places = np.atleast_1d({**chosen.defaults, **given}.get(along, np.nan) if free else np.nan)
     if "depth" in chosen.arguments:
-        axis, places = "layer", np.arange(1, value.shape[-1] + 1)
-        value, error = value.reshape(-1, places.size)[0], error.reshape(-1, places.size)[0]
-    else:
-        axis = along
-    figures.save(figures.estimates(axis, places, value, error, f"{name}: {chosen.primary}"), path)
+        pairs = zip(np.atleast_2d(value), np.atleast_2d(error), strict=True)
+        series = {f"rate {rate:g}": pair for rate, pair in zip(places, pairs, strict=True)}
+        figures.save(measured.curves(series, "layer", chosen.primary, title), path)
+        return
+    figures.save(figures.estimates(along, places, value, error, title), path)

@@ -61,14 +61,9 @@ class Progress:
         self.heard = time.monotonic()
 
 
-def launched() -> bool:
-    """Whether Slurm, Open MPI or a Cloud TPU slice has started several processes of this command."""
-    counts = (os.environ.get("OMPI_COMM_WORLD_SIZE", "1"),)
-    # A batch script, too, has a number of tasks; only a step has its own list of nodes.
-    if "SLURM_STEP_NODELIST" in os.environ:
-        counts += (os.environ.get("SLURM_NTASKS", "1"),)
-    workers = os.environ.get("TPU_WORKER_HOSTNAMES", "").count(",")
-    return workers > 0 or any(count.isdecimal() and int(count) > 1 for count in counts)
+def hush() -> None:
+    """Keep XLA's start-up remarks from the user's terminal: called before JAX is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def is_child() -> bool:
@@ -119,7 +114,9 @@ def child(run: Callable[[list[str]], int]) -> None:
     for number in (1, 2):
         os.dup2(log, number)
     threading.Thread(target=_leave_with_parent, args=(life,), daemon=True).start()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    hush()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         code = run(sys.argv[1:])
     except BaseException as error:
@@ -129,12 +126,29 @@ def child(run: Callable[[list[str]], int]) -> None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     report(code=code)
-    if code == 0:
-        import jax
-
-        # Waits for the others: the first process serves them until they have all they need.
-        jax.distributed.shutdown()
+    if "jax" in sys.modules:
+        _part(code)
     os._exit(code)
+
+
+def _part(code: int) -> None:
+    """Let the others finish: the first process serves them until they have all they need."""
+    import jax
+
+    from signmag_jax.simulate import processes
+
+    crew = processes.crew()
+    if crew is not None and code:
+        crew.go()
+    elif code == 0:
+        jax.distributed.shutdown()
+
+
+def _interrupt(*_: object) -> None:
+    """Once: a batch system signals this process beside its parent, and it has yet to tell the others."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _leave_with_parent(life: int) -> None:
@@ -262,6 +276,8 @@ def _ended(code: int) -> str:
 
 def _reason(log: str) -> str:
     """What JAX's coordination service wrote before it ended the process, in a few words."""
+    if "Failed to add port" in log:
+        return "process 0 cannot listen at its address"
     lost = re.search(r"unhealthy \(stopped sending heartbeats\):\s*([\d,\s]+)", log)
     if lost is not None:
         return f"process {', '.join(lost[1].split())} is lost"

@@ -120,9 +120,7 @@ def all_columns(
     for rate, k, draws in zip(rates, flips, counts, strict=True):
         samples = {arm: np.stack([next(tables) for _ in range(draws)]) for arm in (FLIP, SHIFT)}
         results.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     return AllColumns(tuple(results), pools.size(ALL), origin)
 
 

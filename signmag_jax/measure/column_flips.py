@@ -99,15 +99,12 @@ def column_flips(
     Source: arXiv:2605.18933, experiment G.
     """
     layer, matrix = check_place(model, layer, matrix)
-    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
-    inputs.check_disjoint(calibration, evaluation)
+    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     batch = checked_batch(batch, len(evaluation))
     sample = sampled(model, alpha(model, calibration), layer, matrix, columns)
     configuration = {
         "experiment": "column flips",
-        "calibration_sha256": inputs.sha256_of_tokens(calibration),
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        **inputs.texts_of(calibration, evaluation),
         "layer": layer,
         "matrix": matrix,
         "columns": sample.columns.tolist(),
@@ -120,9 +117,7 @@ def column_flips(
     inputs.check_finite(rows[:2].T)
     inputs.check_finite(rows[2:].T, "the loss with a flipped column")
     samples = rows[2:] - rows[0]
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     return ColumnFlips(
         sample,
         tuple(bootstrap.mean(row[None], unit="nat/token") for row in samples),

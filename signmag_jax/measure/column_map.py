@@ -77,8 +77,8 @@ class ColumnMap:
     def protect_first(self, count: int = SHOWN) -> list[Column]:
         """The columns that cost most when their signs flip, by Gauss–Newton slope, among those resolved.
 
-        A single column's Hessian slope is seldom resolved: a probe of it holds the products with all other
-        weights, while the Gauss–Newton one is a sum of squares. What that leaves out is `difference`.
+        A single column's Hessian slope is seldom resolved: a probe of what it has beside the Gauss–Newton
+        one holds the products with all other weights, while that is a sum of squares. It is `difference`.
 
         Raises:
           InvalidInput: for fewer than one.

@@ -119,10 +119,10 @@ def deciding_weights(
 ) -> DecidingWeights:
     """Find the weights whose flip costs most by a diagonal-Fisher cost, and flip each on other text.
 
-    Shortlist: the largest `2 G_ii w_i²` over all matrices, G the Gauss–Newton diagonal, from one backward
-    pass a calibration window at labels drawn from the model. The first of them are verified on the evaluation
-    windows: exact first and second order along the one weight, and the flip itself. Nothing is selected on
-    the evaluation windows.
+    Shortlist: the largest `2 G_ii w_i²` over all matrices, G the Gauss–Newton matrix (the Fisher
+    information), from one backward pass a calibration window. The first of them are verified on the
+    evaluation windows: exact first and second order along the one weight, and the flip itself. Nothing is
+    selected on the evaluation windows.
 
     Args:
       model: from `models.load`.
@@ -146,17 +146,13 @@ def deciding_weights(
         windows, or a loss that is not finite.
     """
     chosen = inputs.selected(model.config, layers, matrices)
-    if not FEWEST_RANKED <= verified <= shortlisted:
-        raise invalid(
-            f"{FEWEST_RANKED} <= verified <= shortlisted", (verified, shortlisted), "use the defaults"
-        )
+    check_counts(verified, shortlisted)
     calibration = inputs.checked_windows(model, calibration, "calibration")
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     inputs.check_disjoint(calibration, evaluation)
     configuration = {
         "experiment": "deciding weights",
-        "calibration_sha256": inputs.sha256_of_tokens(calibration),
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        **inputs.texts_of(calibration, evaluation),
         "shortlisted": shortlisted,
         "verified": verified,
         "layers": list(chosen[0]),
@@ -195,10 +191,20 @@ def deciding_weights(
         "fisher": rank_correlation(predicted, flips),
         "second order": rank_correlation(first + second, flips),
     }
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     return DecidingWeights(weights, tuple(listed), correlations, _explained(response, weights, flips), origin)
+
+
+def check_counts(verified: int, shortlisted: int = SHORTLIST) -> None:
+    """Refuse to verify more weights than are shortlisted, or too few to rank.
+
+    Raises:
+      InvalidInput: with both numbers.
+    """
+    if not FEWEST_RANKED <= verified <= shortlisted:
+        raise invalid(
+            f"{FEWEST_RANKED} <= verified <= shortlisted", (verified, shortlisted), "use the defaults"
+        )
 
 
 def rank_correlation(

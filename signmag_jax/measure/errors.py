@@ -129,7 +129,7 @@ def error_response(
     if probes < 2:
         raise invalid("probes >= 2", probes, "one probe has no standard error")
     for name, error in errors.items():
-        _check_deterministic(name, error)
+        check_deterministic(name, error)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     configuration = {
         "experiment": "error response",
@@ -165,17 +165,25 @@ def error_response(
         inputs.check_finite(row[None], "the cost of an error")
     each = len(evaluation) * (1 + probes)
     found = {name: _cost(rows[i * each : (i + 1) * each], probes, *chosen) for i, name in enumerate(errors)}
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     return ErrorResponse(found, chosen[0], origin)
 
 
-def _check_deterministic(name: str, error: Perturbation) -> None:
+def check_deterministic(name: str, error: Perturbation) -> None:
+    """Refuse an error that is drawn.
+
+    Raises:
+      InvalidInput: if two keys give different weights.
+    """
+    if not is_deterministic(error):
+        raise invalid("deterministic errors", name, "random flips and noise belong to `linear_response`")
+
+
+def is_deterministic(error: Perturbation) -> bool:
+    """Whether two keys give the same weights."""
     w = jnp.asarray(np.random.default_rng(0).normal(size=(16, 16)), jnp.float32)
     first, second = (np.asarray(error.apply(jax.random.key(seed), w)) for seed in (0, 1))
-    if not np.array_equal(first, second):
-        raise invalid("deterministic errors", name, "random flips and noise belong to `linear_response`")
+    return np.array_equal(first, second)
 
 
 def _whole(model: LanguageModel, window: Array, direction: Callable[[], curvature.Weights]) -> sweep.Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +15,6 @@ from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import Estimate, keys
 from signmag_jax.evidence.precision import at_least_float32
-from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, ModelConfig
 
 from . import inputs, sweep
@@ -24,6 +24,7 @@ from .column_sample import COLUMNS, ColumnSample, check_place, sampled
 from .draw import subset
 from .inputs import Windows
 from .layer import LayerStates, entering, layer_states
+from .leverage import checked_batch
 from .metrics import check_draws
 from .outlier_flips import check_rate
 
@@ -85,6 +86,7 @@ def flip_energies(
     seeds: int | None = None,
     root: int = 0,
     batch: int = 1,
+    resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> FlipEnergies:
     """Flip exactly max(1, round(rate·m)) of a column's m signs and measure what changes downstream.
@@ -102,7 +104,8 @@ def flip_energies(
       rate: flips per sign of the column, in (0, 0.5].
       seeds: masks of each column; by default 4.
       root: root seed.
-      batch: windows that pass through a layer together.
+      batch: windows that pass through a layer together, at least 1.
+      resume: folder of records to go on from.
       source: added to the provenance.
 
     Raises:
@@ -112,39 +115,38 @@ def flip_energies(
     """
     layer, matrix = check_place(model, layer, matrix)
     rate, count = check_rate(rate), check_draws(seeds, SEEDS)
-    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.FEWEST_CALIBRATION)
-    inputs.check_disjoint(calibration, evaluation)
+    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation, inputs.FEWEST_CALIBRATION)
+    batch = checked_batch(batch, len(evaluation))
     sample = sampled(model, alpha(model, calibration), layer, matrix, columns)
     outputs = model.config.shapes()[matrix][0]
     flips = max(1, round(rate * outputs))
     rows = _rows(keys.fold(keys.root(root), "flip energies", layer, matrix), sample, outputs, flips, count)
-    pieces = []
-    with progress("flip energies", len(evaluation)) as advance:
-        for start in range(0, len(evaluation), batch):
-            tokens = jnp.asarray(evaluation[start : start + batch])
-            columns_ = jnp.asarray(sample.columns, jnp.int32)
-            at = jnp.asarray(layer, jnp.int32)
-            found = _energies(model.config, matrix, model.params, tokens, at, columns_, rows)
-            pieces.append(jax.device_get(found))
-            advance(len(tokens))
-    samples = {
-        level: np.concatenate([piece[level] for piece in pieces], axis=-1).astype(np.float64)
-        for level in LEVELS
+    configuration = {
+        "experiment": "flip energies",
+        **inputs.texts_of(calibration, evaluation),
+        "layer": layer,
+        "matrix": matrix,
+        "columns": sample.columns.tolist(),
+        "rate": rate,
+        "seeds": count,
+        "root": root,
+        "batch": batch,
     }
-    for level, table in samples.items():
-        inputs.check_finite(np.moveaxis(table, -1, 0), f"energies of the {level}")
-    origin = inputs.provenance_of(
-        model,
-        source,
-        calibration_sha256=inputs.sha256_of_tokens(calibration),
-        evaluation_sha256=inputs.sha256_of_tokens(evaluation),
-        rate=rate,
-        seeds=count,
-        root=root,
-        windows=len(evaluation),
-        window=evaluation.shape[1],
-    )
+
+    def task(start: int) -> sweep.Row:
+        tokens = jnp.asarray(evaluation[start : start + batch])
+        at, which = jnp.asarray(layer, jnp.int32), jnp.asarray(sample.columns, jnp.int32)
+        found = jax.device_get(_energies(model.config, matrix, model.params, tokens, at, which, rows))
+        return np.stack([found[level] for level in LEVELS]).astype(np.float64).ravel()
+
+    tasks = [functools.partial(task, start) for start in range(0, len(evaluation), batch)]
+    pieces = sweep.run("flip energies", tasks, sweep.records_of(resume, model, configuration))
+    shape = (len(LEVELS), len(sample.columns), count, -1)
+    table = np.concatenate([piece.reshape(shape) for piece in pieces], axis=-1)
+    samples: dict[str, Any] = dict(zip(LEVELS, table, strict=True))
+    for level, found in samples.items():
+        inputs.check_finite(np.moveaxis(found, -1, 0), f"energies of the {level}")
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     means = {level: table.mean(axis=1) for level, table in samples.items()}
     name = "mean over windows of the energy of the change over that of the signal"
     return FlipEnergies(

@@ -120,14 +120,11 @@ def leverage(
     """
     rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
     counts = draws_per_rate(rates, seeds)
-    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
-    inputs.check_disjoint(calibration, evaluation)
+    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     batch = checked_batch(batch, len(evaluation))
     configuration = {
         "experiment": "leverage",
-        "calibration_sha256": inputs.sha256_of_tokens(calibration),
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        **inputs.texts_of(calibration, evaluation),
         "rates": list(rates),
         "seeds": counts,
         "fraction": fraction,
@@ -148,9 +145,7 @@ def leverage(
     tasks = _tasks(model, evaluation, pools, list(zip(flips, counts, strict=True)), root, batch)
     rows = sweep.run("leverage", tasks, records, first=1)
     inputs.check_finite(np.stack(rows[:2], axis=1))
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     floor = float(np.abs(rows[1] - rows[0]).max())
     tables = iter(np.stack(rows[2:]) - rows[0])
     results = [

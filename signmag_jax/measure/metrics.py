@@ -122,9 +122,7 @@ def metrics(
     }
     rows = _rows(model, evaluation, perturbation, chosen, count, root, batch, resume, configuration)
     inputs.check_finite(rows[:2].reshape(-1, len(evaluation)).T, "the clean model's predictions")
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     return _judged(rows, origin)
 
 

@@ -124,14 +124,11 @@ def outlier_flips(
     """
     chosen = inputs.selected(model.config, layers, matrices)
     rate, count = check_rate(rate), check_draws(seeds, SEEDS, 2)
-    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
-    inputs.check_disjoint(calibration, evaluation)
+    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     batch = checked_batch(batch, len(evaluation))
     configuration = {
         "experiment": "outlier flips",
-        "calibration_sha256": inputs.sha256_of_tokens(calibration),
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
+        **inputs.texts_of(calibration, evaluation),
         "rate": rate,
         "seeds": count,
         "fraction": fraction,
@@ -149,9 +146,7 @@ def outlier_flips(
     rows = sweep.run("outlier flips", tasks, records, first=1)
     inputs.check_finite(np.stack(rows[:2], axis=1))
     nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(ARMS)}
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
+    origin = inputs.origin_of(model, source, configuration, evaluation)
     floor = float(np.abs(rows[1] - rows[0]).max())
     factor = {arm: trial.factor(arm, count) for arm in MATCHED}
     return _judged(rate, flips, nll, rows[0], factor, floor, columns, origin)

@@ -216,7 +216,7 @@ def quantization_report(
         for layer, name in places
         for option in options
     ]
-    origin = inputs.provenance_of(model, source, **configuration, windows=len(tokens), window=tokens.shape[1])
+    origin = inputs.origin_of(model, source, configuration, tokens)
     return QuantizationReport(tuple(entries), floor, origin)
 
 

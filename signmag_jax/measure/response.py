@@ -23,16 +23,17 @@ from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse, quotient
 from .singles import Place, loss_with, shortlist
 from .slopes import UNIT, Cells, Slopes
+from .stretch import Movable
 
 PROBES = 3
 SINGLES = 12
 POOLS = (OUTLIER, REST, ALL)
-NEWTON = {"labels": curvature.fisher_probe, "products": curvature.gauss_newton_probe}
-"""How the Gauss–Newton diagonal is probed: a backward pass at labels that the model draws, or products."""
+NEWTON = {"signs": curvature.fisher_probe, "products": curvature.gauss_newton_probe}
+"""How the Gauss–Newton diagonal is probed: random signs of the logits pulled back, or of the weights."""
 
-GRADIENT_PASSES, HESSIAN_PASSES, DIRECTION_PASSES = 4, 8, 4
-NEWTON_PASSES = {"labels": 4, "products": 6}
-"""In forward passes, by the products of matrices in each; layers are computed again for a backward pass."""
+GRADIENT_PASSES, RESIDUAL_PASSES, DIRECTION_PASSES = 3, 8, 4
+NEWTON_PASSES = {"signs": 4, "products": 6}
+"""In forward passes, by the products of matrices in each; attention is computed again for a backward pass."""
 
 
 def linear_response_cost(
@@ -40,12 +41,12 @@ def linear_response_cost(
     window: int,
     probes: int = PROBES,
     singles: int | Sequence[Place] = SINGLES,
-    newton: str = "labels",
+    newton: str = "signs",
 ) -> float:
     """Cost of `linear_response` in forward passes of 2,048 tokens, calibration not counted."""
     count = singles if isinstance(singles, int) else len(singles)
     flips = count + 1 if count else 0
-    each = GRADIENT_PASSES + probes * (HESSIAN_PASSES + NEWTON_PASSES[newton])
+    each = GRADIENT_PASSES + probes * (RESIDUAL_PASSES + NEWTON_PASSES[newton])
     return sweep.passes(each + flips + len(POOLS) * DIRECTION_PASSES, windows, window)
 
 
@@ -56,7 +57,7 @@ def linear_response(
     *,
     probes: int = PROBES,
     singles: int | Sequence[Place] = SINGLES,
-    newton: str = "labels",
+    newton: str = "signs",
     fraction: float = OUTLIER_FRACTION,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
@@ -69,8 +70,9 @@ def linear_response(
 
     `E ΔNLL = p · Σ_{i∈S} [L(w with i flipped) − L(w)] + O(p²)`, and `[…] ≈ −2 g_i w_i + 2 H_ii w_i²`
 
-    for all but a few weights. One gradient gives the first part. Hutchinson probes give the second, of all
-    sets at once: `E[(ξ∘w) ∘ H(ξ∘w)]` with random signs ξ. The weights of largest second-order cost, chosen on
+    for all but a few weights. One gradient gives the first part. Probes give the second, of all sets at once:
+    H is the Gauss–Newton matrix, whose diagonal is a mean of squares, and a residual, by Hutchinson's
+    `E[(ξ∘w) ∘ (H − G)(ξ∘w)]` with random signs ξ. The weights of largest second-order cost, chosen on
     the calibration windows alone, are flipped one by one, and their exact cost replaces the bracket.
 
     Args:
@@ -79,7 +81,7 @@ def linear_response(
       evaluation: other windows, on which everything is scored.
       probes: independent probes in each window, at least 2.
       singles: how many weights to flip one by one, or which.
-      newton: "labels" (a backward pass at labels drawn from the model) or "products" (`Jᵀ H_out J`).
+      newton: "signs" (of the logits, one backward pass) or "products" (`Jᵀ H_out J`, weights' signs).
       fraction: part of the columns of each layer's input that are outliers.
       layers, matrices: which take part; by default all.
       root: root seed.
@@ -189,11 +191,11 @@ class _Run:
     root: int
 
     def tasks(self) -> list[Any]:
-        """For each window: slopes, probes of both matrices, three directions; then flips, if any."""
+        """For each window: slopes, probes of both parts of H, three directions; then flips, if any."""
         found = []
         for index in range(len(self.evaluation)):
             found.append(functools.partial(self._slopes, index))
-            for kind in (curvature.hessian_probe, self.newton):
+            for kind in (self.newton, curvature.residual_probe):
                 found += [functools.partial(self._probe, kind, index, p) for p in range(self.probes)]
             found += [functools.partial(self._direction, index, pool) for pool in POOLS]
             if self.singles:
@@ -201,7 +203,7 @@ class _Run:
         return found
 
     @functools.cached_property
-    def _movable(self) -> curvature.Movable:
+    def _movable(self) -> Movable:
         taken = np.zeros(self.model.config.layers)
         taken[list(self.layers)] = 1
         fixed = {}
@@ -211,7 +213,7 @@ class _Run:
             rows = [place.row if place.name == name else past for place in self.singles]
             layers, columns = ([place[i] for place in self.singles] for i in (1, 3))
             fixed[name] = tuple(jnp.asarray(part, jnp.int32) for part in (layers, rows, columns))
-        return curvature.Movable(jnp.asarray(taken, self.model.params["embed"].dtype), fixed)
+        return Movable(jnp.asarray(taken, self.model.params["embed"].dtype), fixed)
 
     def _window(self, index: int) -> Array:
         return jnp.asarray(self.evaluation[index : index + 1])
@@ -223,7 +225,7 @@ class _Run:
 
     def _probe(self, kind: Any, index: int, probe: int) -> sweep.Row:
         model = self.model
-        purpose = "hessian" if kind is curvature.hessian_probe else "gauss-newton"
+        purpose = "residual" if kind is curvature.residual_probe else "gauss-newton"
         key = keys.fold(keys.root(self.root), "linear response", purpose, index, probe)
         window = self._window(index)
         return self._flat(kind(model.config, self.names, model.params, window, self._movable, key))
@@ -231,9 +233,12 @@ class _Run:
     def _direction(self, index: int, pool: str) -> sweep.Row:
         """`wᵀHw` along all weights of a pool together."""
         model = self.model
-        masks = {name: jnp.asarray(self.mask(name, pool)) for name in self.names}
-        direction = _pool_direction(self.names, model.params, self._movable, masks)
-        return np.asarray(curvature.along(model.config, model.params, self._window(index), direction))[2:]
+        dtype = model.params["embed"].dtype
+        columns = {name: jnp.asarray(self.mask(name, pool), dtype) for name in self.names}
+        found = curvature.bent(
+            model.config, self.names, model.params, self._window(index), self._movable, columns
+        )
+        return np.asarray(found)[None]
 
     def _flips(self, index: int) -> sweep.Row:
         """The clean loss, then the loss with each single weight flipped."""
@@ -303,7 +308,7 @@ class _Run:
         samples = {pool: slopes.table_of(cells, pool_sum(pool)) for pool in POOLS}
         pairs = {}
         for pool, row in zip(POOLS, bent, strict=True):
-            diagonal = slopes.added(pool_sum(pool), cells.second)
+            diagonal = slopes.second_of(cells, pool_sum(pool))
             table = 2 * row[None] - diagonal
             pairs[pool] = Estimate(
                 table.mean(),
@@ -328,13 +333,3 @@ class _Run:
             self.layers,
             origin,
         )
-
-
-def _pool_direction(
-    names: tuple[str, ...],
-    params: dict[str, Any],
-    movable: curvature.Movable,
-    masks: dict[str, Bool[Array, "layers _"]],
-) -> curvature.Weights:
-    weights = curvature.masked({name: params["blocks"][name] for name in names}, movable)
-    return {name: w * masks[name].astype(w.dtype)[:, None, :] for name, w in weights.items()}

@@ -153,9 +153,7 @@ def rotation(
     """
     count = check_draws(seeds, SEEDS)
     perturbation = SignFlip(inputs.check_rates((rate,))[0])
-    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
-    inputs.check_disjoint(calibration, evaluation)
+    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     size = checked_batch(batch, len(evaluation))
     both = {"trained": model, "rotated": rotated(model, root)}
     losses = {which: window_nll(each, evaluation, None, size).mean(axis=1) for which, each in both.items()}

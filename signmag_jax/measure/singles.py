@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import keys
+from signmag_jax.evidence.progress import progress
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, Transform, token_nll
 
 from . import curvature
@@ -105,16 +106,18 @@ def shortlist(
 ) -> list[tuple[Place, float]]:
     """The `count` weights of largest `2 G_ii w_i²`, G the diagonal of the Gauss–Newton matrix, descending.
 
-    One backward pass a window, at labels drawn from the model (see `curvature.fisher`).
+    One backward pass a window, see `curvature.fisher`.
     """
     root = keys.fold(keys.root(seed), "deciding weights")
     taken = np.zeros(model.config.layers)
     taken[list(layers)] = 1
     movable = curvature.Movable(jnp.asarray(taken, model.params["embed"].dtype), {})
     cost: Any = {name: jnp.zeros_like(model.params["blocks"][name]) for name in names}
-    for index, window in enumerate(calibration):
-        key = keys.fold(root, index)
-        cost = _add(model.config, names, model.params, jnp.asarray(window[None]), movable, key, cost)
+    with progress("shortlist", len(calibration)) as advance:
+        for index, window in enumerate(calibration):
+            key = keys.fold(root, index)
+            cost = _add(model.config, names, model.params, jnp.asarray(window[None]), movable, key, cost)
+            advance()
     found = []
     for name in names:
         shape = cost[name].shape

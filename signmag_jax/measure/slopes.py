@@ -24,16 +24,17 @@ class Cells:
 
     Args:
       first: `Σ −2 g w` of each column, (windows, layers, inputs).
-      second: `Σ 2 H_ii w²`, a probe of it in each window, (probes, windows, layers, inputs).
-      newton: the same with the Gauss–Newton matrix.
+      newton: `Σ 2 G_ii w²`, a probe of it in each window, (probes, windows, layers, inputs); G is the
+        Gauss–Newton matrix.
+      residual: `Σ 2 (H − G)_ii w²`, in the same shape, by independent probes.
       singles: exact cost of the weights that were flipped one by one, in their columns, like `first`. They
         are in none of the other parts.
       outputs: weights of a column.
     """
 
     first: dict[str, Float[np.ndarray, "windows layers _"]]
-    second: dict[str, Float[np.ndarray, "probes windows layers _"]]
     newton: dict[str, Float[np.ndarray, "probes windows layers _"]]
+    residual: dict[str, Float[np.ndarray, "probes windows layers _"]]
     singles: dict[str, Float[np.ndarray, "windows layers _"]]
     outputs: dict[str, int]
 
@@ -65,20 +66,21 @@ class Slopes:
     @classmethod
     def of(cls, cells: Cells, total: Sum) -> Slopes:
         """Sum the cells over the set, then judge the sums: errors of columns are not independent."""
-        first, second, newton, singles = (
-            added(total, getattr(cells, part)) for part in ("first", "second", "newton", "singles")
+        first, newton, residual, singles = (
+            added(total, getattr(cells, part)) for part in ("first", "newton", "residual", "singles")
         )
+        second = second_of(cells, total)
         known = (first + singles)[None]
         sizes = sum(
             total(name, np.full(table.shape[-2:], cells.outputs[name])) for name, table in cells.first.items()
         )
         return cls(
-            slope=_estimate(known + second, "gradient, Hessian probes and single flips"),
+            slope=_estimate(known + second, "gradient, probes and single flips"),
             first=_estimate(first[None], "gradient"),
-            second=_estimate(second, "Hessian probes"),
+            second=_estimate(second, "Gauss–Newton and residual probes"),
             singles=_estimate(singles[None], "single flips"),
             gauss_newton=_estimate(known + newton, "gradient, Gauss–Newton probes and single flips"),
-            difference=_estimate(second - newton, "Hessian minus Gauss–Newton probes"),
+            difference=_estimate(residual, "residual probes"),
             probe_error=_probe_error(second),
             weights=np.asarray(sizes, np.int64),
         )
@@ -105,10 +107,15 @@ def separated(estimate: Estimate) -> Any:
     return np.abs(estimate.value) > SEPARATION * np.asarray(estimate.standard_error)
 
 
-def table_of(cells: Cells, total: Sum, part: str = "second") -> Float[np.ndarray, "probes windows ..."]:
+def table_of(cells: Cells, total: Sum) -> Float[np.ndarray, "probes windows ..."]:
     """The slope of every probe and window, for ratios of slopes."""
     known = added(total, cells.first) + added(total, cells.singles)
-    return known[None] + added(total, getattr(cells, part))
+    return known[None] + second_of(cells, total)
+
+
+def second_of(cells: Cells, total: Sum) -> Float[np.ndarray, "probes windows ..."]:
+    """The second-order part of the slope of every probe and window."""
+    return added(total, cells.newton) + added(total, cells.residual)
 
 
 def added(total: Sum, tables: Mapping[str, Any]) -> Any:

@@ -42,7 +42,9 @@ def records_of(
         "threads": "1" if provenance.threads() == 1 else "2 or more",
         "x64": jnp.zeros(0, float).dtype == jnp.float64,
     }
-    weights = {"parameters_sha256": sha256_of_parameters(model), "dtype": model.report.dtype}
+    weights: dict[str, Any] = {"parameters_sha256": sha256_of_parameters(model), "dtype": model.report.dtype}
+    if model.report.notes:  # a mesh sums in another order
+        weights["notes"] = list(model.report.notes)
     return Records(folder, {**configuration, **weights, **platform})
 
 

@@ -122,7 +122,7 @@ def trained_chain(
         "samples": samples,
         "root": root,
     }
-    flips = jnp.asarray([max(1, round(rate * width * width)) for rate in rates], jnp.int32)
+    flips = jnp.asarray([_flips(rate, width) for rate in rates], jnp.int32)
     capacity = int(flips.max())
 
     def task(kind: str, seed: int) -> sweep.Row:
@@ -153,6 +153,13 @@ def _check_names(rates: Sequence[float], activation: str, scale: str, samples: i
         raise invalid(f"scale in {SCALES}", scale, "name one of them")
     if samples < 2:
         raise invalid("samples >= 2", samples, "pass a number of inputs")
+
+
+def _flips(rate: float, width: int) -> int:
+    flips = round(rate * width * width)
+    if flips < 1:
+        raise invalid("rate × weights >= 1 flip", f"{rate} × {width}²", "raise the rate")
+    return flips
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5))

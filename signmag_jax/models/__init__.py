@@ -5,9 +5,10 @@ from .block import MATRICES, SITE_OF, SITES, Block, Observe, Transform
 from .config import ModelConfig, Rope
 from .forward import hidden, logits, next_token_nll, token_nll
 from .llama import Llama
-from .load import Checkpoint, LanguageModel, check_dtype, load, open_checkpoint
+from .load import Checkpoint, LanguageModel, check_dtype, load, open_checkpoint, shard
 from .nll import check_window, check_windows, window_nll
 from .reading import Reading, open_reading
+from .sharding import make_mesh
 from .tokenizer import Tokenizer
 from .weights import LoadReport
 
@@ -32,9 +33,11 @@ __all__ = [
     "hidden",
     "load",
     "logits",
+    "make_mesh",
     "next_token_nll",
     "open_checkpoint",
     "open_reading",
+    "shard",
     "text",
     "token_nll",
     "window_nll",

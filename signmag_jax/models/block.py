@@ -27,7 +27,8 @@ SITE_OF = {
     "down_proj": "mlp_mid",
 }
 
-Transform = Callable[[jax.Array, jax.Array, str], jax.Array]
+Transform = Callable[[jax.Array, jax.Array, str], Any]
+"""(weight, layer, name) to another weight, or to a function of the input that stands for the product."""
 Observe = Callable[[jax.Array, jax.Array, str], Any]
 
 
@@ -69,7 +70,11 @@ class Block(nnx.Module):
             weight, bias = self.value(name), name.replace("_proj", "_bias")
             if transform is not None:
                 weight = transform(weight, layer, name)
-            return apply_linear(value, weight, self.value(bias) if hasattr(self, bias) else None)
+            added = self.value(bias) if hasattr(self, bias) else None
+            if not callable(weight):
+                return apply_linear(value, weight, added)
+            product = weight(value)
+            return product if added is None else product + added[None, None]
 
         eps = self.config.eps
         normal = look(normalise(x, self.value("attention_norm"), eps), "attention_in")

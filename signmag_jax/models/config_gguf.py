@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,38 +25,33 @@ def config_from_gguf(metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int
       InvalidInput: for an architecture, a RoPE scaling or a metadata key that the port does not know.
     """
     architecture = metadata.get("general.architecture")
-    if architecture not in FAMILIES:
+    if not isinstance(architecture, str) or architecture not in FAMILIES:
         raise invalid(
             f"GGUF architecture in {tuple(FAMILIES)}",
-            architecture,
+            _shown(architecture),
             "this port reads the Llama family; use another file",
         )
     keys = _Keys(metadata, architecture)
-    heads, hidden = keys.take("attention.head_count"), keys.take("embedding_length")
-    layers = keys.take("block_count")
-    kv_heads = keys.take("attention.head_count_kv", heads)
-    for name, value in (("attention.head_count", heads), ("attention.head_count_kv", kv_heads)):
-        if not isinstance(value, int) or value < 1:
-            raise invalid(
-                f"{name} one number >= 1", value, "layers with different numbers of heads are not supported"
-            )
-    head_dim = keys.take("attention.key_length", hidden // heads)
+    heads, hidden = keys.whole("attention.head_count"), keys.whole("embedding_length")
+    layers = keys.whole("block_count")
+    kv_heads = keys.whole("attention.head_count_kv", heads)
+    head_dim = keys.whole("attention.key_length", hidden // heads)
     keys.require("attention.value_length", head_dim)
     keys.require("rope.dimension_count", head_dim)
     for absent in ("expert_count", "expert_used_count"):
         keys.require(absent, 0)
-    positions = keys.take("context_length")
+    positions = keys.whole("context_length")
     first = {name.removeprefix("blk.0.") for name in shapes if name.startswith("blk.0.")}
     config = ModelConfig(
         family=FAMILIES[architecture],
-        vocabulary=keys.take("vocab_size", shapes.get("token_embd.weight", (0,))[0]),
+        vocabulary=keys.whole("vocab_size", shapes.get("token_embd.weight", (0,))[0]),
         hidden=hidden,
-        intermediate=keys.take("feed_forward_length"),
+        intermediate=keys.whole("feed_forward_length"),
         layers=layers,
         heads=heads,
         kv_heads=kv_heads,
         head_dim=head_dim,
-        eps=float(keys.take("attention.layer_norm_rms_epsilon")),
+        eps=keys.real("attention.layer_norm_rms_epsilon"),
         rope=_rope(keys),
         positions=positions,
         tied="output.weight" not in shapes,
@@ -81,30 +77,58 @@ class _Keys:
             raise invalid(f"{self._prefix}{key} in the metadata", "nothing", "the GGUF file is incomplete")
         return value
 
+    def whole(self, key: str, default: int | None = None) -> int:
+        value = self.take(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            what = " (layers that differ are not supported)" if isinstance(value, list) else ""
+            raise invalid(
+                f"{self._prefix}{key} one number >= 1{what}",
+                _shown(value),
+                "the GGUF file is damaged, or of another kind of model",
+            )
+        return value
+
+    def real(self, key: str, default: float | None = None) -> float:
+        value = self.take(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise invalid(f"{self._prefix}{key} a finite number", _shown(value), "the GGUF file is damaged")
+        return float(value)
+
     def require(self, key: str, value: Any) -> None:
         found = self._rest.pop(self._prefix + key, value)
         if found != value:
             raise invalid(
-                f"{self._prefix}{key} = {value}", found, "this port has no such layer; use another model"
+                f"{self._prefix}{key} = {value}",
+                _shown(found),
+                "this port has no such layer; use another model",
             )
 
     def refuse_rest(self) -> None:
         if self._rest:
-            shown = ", ".join(f"{key} = {str(value)[:40]}" for key, value in sorted(self._rest.items()))
+            first = sorted(self._rest.items())[:8]
+            shown = ", ".join(f"{key[:80]} = {str(value)[:40]}" for key, value in first)
             raise invalid(
                 "every metadata key known", shown, "it may change the model, so it is not guessed at"
             )
 
 
+def _shown(value: Any) -> Any:
+    """A value as an error shows it: a damaged file may hold one of any length."""
+    text = repr(value)
+    return value if len(text) <= 80 else text[:80] + "..."
+
+
 def _rope(keys: _Keys) -> Rope:
-    theta = float(keys.take("rope.freq_base", 10000.0))
+    theta = keys.real("rope.freq_base", 10000.0)
     kind = keys.take(_SCALING + "type", "none")
-    linear = float(keys.take("rope.scale_linear", 1.0))
-    factor = float(keys.take(_SCALING + "factor", linear))
+    linear = keys.real("rope.scale_linear", 1.0)
+    factor = keys.real(_SCALING + "factor", linear)
     if kind == "none" and factor == 1.0:
         return Rope(theta)
     if kind in ("none", "linear"):
         return Rope(theta, "linear", factor)
     raise invalid(
-        "RoPE scaling in ('none', 'linear')", kind, "this port knows no other in GGUF; use the original"
+        "RoPE scaling in ('none', 'linear')",
+        _shown(kind),
+        "this port knows no other in GGUF; use the original",
     )

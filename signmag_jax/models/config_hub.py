@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,25 @@ IRRELEVANT = frozenset(
         *("attention_dropout", "initializer_range", "pretraining_tp", "chunk_size_feed_forward"),
         *("id2label", "label2id", "problem_type", "is_encoder_decoder"),
         *("output_attentions", "output_hidden_states", "is_llama_config", "transformers.js_config"),
-        # Read by transformers into sliding_window, layer_types and rope_parameters, which are used.
-        *("max_window_layers", "use_sliding_window", "rope_theta", "rope_scaling"),
     )
 )
-USED = frozenset(
+_USED_BY_ALL = frozenset(
     (
         *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-        *("num_key_value_heads", "head_dim", "rms_norm_eps", "rope_parameters", "max_position_embeddings"),
-        *("tie_word_embeddings", "attention_bias", "mlp_bias", "hidden_act", "sliding_window", "layer_types"),
+        *("num_key_value_heads", "head_dim", "rms_norm_eps", "max_position_embeddings"),
+        *("tie_word_embeddings", "hidden_act"),
+        # The last two, of older configs, are read by transformers into the first.
+        *("rope_parameters", "rope_theta", "rope_scaling"),
     )
 )
+# The last two are read by transformers into the first two.
+_WINDOWS = frozenset(("sliding_window", "layer_types", "max_window_layers", "use_sliding_window"))
+USED = {
+    "llama": _USED_BY_ALL | {"attention_bias", "mlp_bias"},
+    "mistral": _USED_BY_ALL | {"sliding_window"},
+    "qwen2": _USED_BY_ALL | _WINDOWS,
+    "qwen3": _USED_BY_ALL | _WINDOWS | {"attention_bias"},
+}
 _ROPE_USED = {
     "default": frozenset(("rope_theta",)),
     "linear": frozenset(("rope_theta", "factor")),
@@ -98,18 +107,31 @@ def _refuse_other_models(raw: dict[str, Any], family: Any) -> None:
         )
 
 
+def unknown_attributes(family: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    """Those that the family's model neither reads nor is known to ignore.
+
+    What another family reads is no matter where it is None or False: it asks for nothing.
+    """
+    elsewhere = frozenset().union(*USED.values())
+    return {
+        key: value
+        for key, value in attributes.items()
+        if key not in USED[family] | IRRELEVANT
+        and not (key in elsewhere and (value is None or value is False))
+    }
+
+
 def _config(family: str, attributes: dict[str, Any]) -> ModelConfig:
-    unknown = {k: v for k, v in attributes.items() if k not in USED | IRRELEVANT}
-    if unknown:
-        shown = ", ".join(f"{key} = {str(value)[:60]}" for key, value in sorted(unknown.items()))
+    if unknown := unknown_attributes(family, attributes):
+        shown = ", ".join(f"{key} = {str(value)[:60]}" for key, value in sorted(unknown.items())[:8])
         raise invalid(
-            "every attribute of config.json known", shown, "it may change the model, so it is not guessed at"
+            f"every attribute of config.json known in {family}",
+            shown,
+            "it may change the model, so it is not guessed at",
         )
     if attributes["hidden_act"] not in ("silu", "swish"):
         raise invalid("hidden_act = silu", attributes["hidden_act"], "the port has the gated SiLU MLP only")
     bias = bool(attributes.get("attention_bias", False))
-    if bias and _QKV_BIAS[family] is not None and not _QKV_BIAS[family]:
-        raise invalid(f"attention_bias false in {family}", bias, "the family has none; mend config.json")
     return ModelConfig(
         family=family,
         vocabulary=attributes["vocab_size"],
@@ -142,26 +164,42 @@ def _rope(parameters: dict[str, Any]) -> Rope:
     if unknown:
         shown = ", ".join(f"{key} = {parameters[key]}" for key in sorted(unknown))
         raise invalid(f"known parameters of RoPE type {kind}", shown, "they may change the model")
-    missing = {name for name in _ROPE_USED[kind] if parameters.get(name) is None}
-    if missing:
-        raise invalid(f"all parameters of RoPE type {kind}", f"without {sorted(missing)}", "mend config.json")
+    numbers: dict[str, Any] = {name: parameters.get(name) for name in sorted(_ROPE_USED[kind])}
+    wrong = {name: value for name, value in numbers.items() if not _is_finite(value)}
+    if wrong:
+        raise invalid(
+            f"every parameter of RoPE type {kind} a finite number",
+            ", ".join(f"{name} = {str(value)[:40]}" for name, value in wrong.items()),
+            "mend config.json",
+        )
     return Rope(
-        theta=float(parameters["rope_theta"]),
+        theta=float(numbers["rope_theta"]),
         kind=kind,
-        factor=float(parameters.get("factor", 1.0)) if kind != "default" else 1.0,
-        low_frequency_factor=float(parameters.get("low_freq_factor", 1.0)),
-        high_frequency_factor=float(parameters.get("high_freq_factor", 1.0)),
-        original_positions=int(parameters.get("original_max_position_embeddings", 0)),
+        factor=float(numbers.get("factor", 1.0)),
+        low_frequency_factor=float(numbers.get("low_freq_factor", 1.0)),
+        high_frequency_factor=float(numbers.get("high_freq_factor", 1.0)),
+        original_positions=int(numbers.get("original_max_position_embeddings", 0)),
     )
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that float64 holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _sliding(attributes: dict[str, Any]) -> tuple[int | None, ...] | None:
     window, layers = attributes.get("sliding_window"), attributes["num_hidden_layers"]
     kinds = attributes.get("layer_types")
-    strange = set(kinds or ()) - {"full_attention", "sliding_attention"}
+    strange = [kind for kind in kinds or () if kind not in ("full_attention", "sliding_attention")]
     if strange:
-        raise invalid("layer_types full_attention or sliding_attention", sorted(strange), "use another model")
+        raise invalid(
+            "layer_types full_attention or sliding_attention", str(strange[:3])[:80], "use another model"
+        )
     if window is None:
+        if "sliding_attention" in (kinds or ()):
+            raise invalid(
+                "sliding_window a number where layer_types has sliding_attention", window, "mend config.json"
+            )
         return None
     if layers > MOST_SLIDING:
         raise invalid(f"num_hidden_layers <= {MOST_SLIDING} with sliding_window", layers, "mend config.json")

@@ -16,6 +16,7 @@ from .block import Observe, Transform
 from .config import ModelConfig
 from .layers import apply_linear
 from .llama import Llama
+from .sharding import over_data
 
 LOGIT_CHUNK = 256
 
@@ -85,6 +86,7 @@ def next_token_nll(
     chunk = min(chunk, count)
     padding = -count % chunk
     inputs = jnp.pad(inputs, ((0, padding), (0, 0))).reshape(-1, chunk, inputs.shape[-1])
+    inputs = over_data(inputs, head, axis=1)
     targets = jnp.pad(targets, (0, padding)).reshape(-1, chunk)
 
     @jax.checkpoint

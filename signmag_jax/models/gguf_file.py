@@ -1,8 +1,8 @@
-"""A GGUF file: metadata and tensors, through the `gguf` library's reader."""
+"""A GGUF file: metadata and tensors, dequantised by the `gguf` library."""
 
 from __future__ import annotations
 
-import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from signmag_jax.evidence import MissingResource, invalid
 
-from .foreign import silenced
+from .gguf_header import MAGIC, Broken, read_header
 from .sources import damaged
 
 GGUF_TYPES = (
@@ -28,6 +28,7 @@ GGUF_TYPES = (
     "Q2_K",
     "Q3_K",
 )
+PLAIN = {"F32": "<f4", "F16": "<f2"}
 
 
 class GGUFFile:
@@ -35,6 +36,11 @@ class GGUFFile:
 
     llama.cpp stores q and k of architecture `llama` with the rows of each head interleaved for its RoPE
     (pairs (2i, 2i+1) instead of (i, i + d/2)); `read` undoes it, given the head counts of the metadata.
+    Their biases are stored in the same order.
+
+    Raises:
+      InvalidInput: for another kind of file, or naming tensors of a type that is not read.
+      MissingResource: if the file cannot be read, or is damaged or truncated.
     """
 
     style = "gguf"
@@ -45,22 +51,17 @@ class GGUFFile:
         try:
             with path.open("rb") as file:
                 magic = file.read(4)
+            if magic != MAGIC:
+                raise invalid("file starts with GGUF", magic, f"{path.name} is no GGUF file; check the path")
+            self._data = np.asarray(np.memmap(path, np.uint8, mode="r"))
         except OSError as error:
             raise MissingResource(f"cannot read {path} ({error.strerror or error}): check the path") from None
-        if magic != b"GGUF":
-            raise invalid("file starts with GGUF", magic, f"{path.name} is no GGUF file; check the path")
         try:
-            with silenced():
-                from gguf import GGUFReader
-
-                reader = GGUFReader(path)
-                # A truncated file shows here as a tensor whose bytes end before their place in the map.
-                self._tensors = {tensor.name: tensor for tensor in reader.tensors}
-        except Exception as error:  # the reader raises whatever the damaged bytes lead it to
+            self.metadata, self._tensors = read_header(self._data.data, _sizes)
+        except Broken as error:
             raise damaged(path, error) from None
-        self._fields = reader.fields
-        self.shapes = {n: tuple(int(d) for d in reversed(t.shape)) for n, t in self._tensors.items()}
-        self.dtypes = {n: t.tensor_type.name for n, t in self._tensors.items()}
+        self.shapes = {name: tensor.shape for name, tensor in self._tensors.items()}
+        self.dtypes = {name: tensor.dtype for name, tensor in self._tensors.items()}
         strange = sorted(n for n, dtype in self.dtypes.items() if dtype not in GGUF_TYPES)
         if strange:
             shown = ", ".join(f"{name} ({self.dtypes[name]})" for name in strange[:8])
@@ -68,32 +69,27 @@ class GGUFFile:
                 f"every GGUF tensor in one of {GGUF_TYPES}", shown, "use a file in another quantisation"
             )
 
-    @functools.cached_property
-    def metadata(self) -> dict[str, Any]:
-        """All key-value pairs as plain Python values, the library's own `GGUF.*` counters left out."""
-        try:
-            with silenced():
-                return {key: f.contents() for key, f in self._fields.items() if not key.startswith("GGUF.")}
-        except Exception as error:  # the reader raises whatever the damaged bytes lead it to
-            raise damaged(self.path, error) from None
-
     def read(self, name: str) -> np.ndarray:
         """The tensor in float32, rows in the hub's order."""
+        from gguf.constants import GGMLQuantizationType
         from gguf.quants import dequantize
 
         tensor = self._tensors[name]
-        if tensor.tensor_type.name == "F32":
-            values = np.array(tensor.data, np.float32)
+        stored = self._data[tensor.start : tensor.stop]
+        if tensor.dtype in PLAIN:
+            values = stored.view(PLAIN[tensor.dtype]).astype(np.float32)
         else:
-            values = dequantize(np.asarray(tensor.data), tensor.tensor_type).astype(np.float32, copy=False)
-        values = values.reshape(self.shapes[name])
+            rows = stored.reshape(math.prod(tensor.shape[:-1]), -1)
+            with np.errstate(all="ignore"):  # what is not finite is named by who asked for it
+                values = dequantize(rows, GGMLQuantizationType(tensor.kind)).astype(np.float32, copy=False)
+        values = np.asarray(values).reshape(tensor.shape)
         heads = self._interleaved_heads(name)
         return values if heads is None else unpermute(values, heads)
 
     def _interleaved_heads(self, name: str) -> int | None:
         if self.metadata.get("general.architecture") != "llama":
             return None
-        queries = self.metadata["llama.attention.head_count"]
+        queries: Any = self.metadata["llama.attention.head_count"]
         if ".attn_q." in name:
             return queries
         if ".attn_k." in name:
@@ -105,3 +101,14 @@ def unpermute(rows: np.ndarray, heads: int) -> np.ndarray:
     """Rows of each head from interleaved pairs (2i, 2i+1) back to halves (i, i + d/2)."""
     split = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])
     return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(rows.shape)
+
+
+def _sizes(kind: int) -> tuple[str, int, int] | None:
+    """Name, numbers in a block and bytes of a block of a tensor type."""
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    try:
+        known = GGMLQuantizationType(kind)
+    except ValueError:
+        return None
+    return known.name, *GGML_QUANT_SIZES[known]

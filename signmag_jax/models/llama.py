@@ -13,6 +13,7 @@ from .block import Block, Observe, Transform
 from .config import ModelConfig
 from .layers import apply_linear, normalise
 from .rope import rotation
+from .sharding import over_data
 
 
 class Llama(nnx.Module):
@@ -52,14 +53,17 @@ class Llama(nnx.Module):
         transform: Transform | None = None,
         observe: Observe | None = None,
         every_layer: bool = False,
+        keep_products: bool = False,
     ) -> tuple[Float[jax.Array, "batch tokens hidden"], dict[str, Any], jax.Array | None]:
         """Final normalised states, observations stacked over layers, and (on request) the stream after each.
 
         All windows of the batch pass through one layer before the next, so a transformed weight is built
-        once a layer and lives only inside the scan's body; its backward pass recomputes the layer.
+        once a layer and lives only inside the scan's body; its backward pass recomputes the layer, all but
+        the products with weight matrices where `keep_products` spends the memory on them.
         """
         config = self.config
-        x = jnp.take(self.embed[...], tokens, axis=0)
+        embed = self.embed[...]
+        x = jnp.take(embed, over_data(tokens, embed), axis=0)
         turn = rotation(config, tokens.shape[1], x.dtype)
         graph, stacked = nnx.split(self.blocks)
         windows = _window_of_each_layer(config, tokens.shape[1])
@@ -70,8 +74,11 @@ class Llama(nnx.Module):
             return x, (seen, x if every_layer else None)
 
         layers = jnp.arange(config.layers, dtype=jnp.int32)
+        kept = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if keep_products else None
         x, (seen, streams) = jax.lax.scan(
-            jax.checkpoint(body, prevent_cse=False), x, (nnx.to_pure_dict(stacked), layers, windows)
+            jax.checkpoint(body, prevent_cse=False, policy=kept),
+            x,
+            (nnx.to_pure_dict(stacked), layers, windows),
         )
         return normalise(x, self.norm[...], config.eps), seen, streams
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from signmag_jax.evidence import invalid
 
@@ -17,7 +18,9 @@ from .config_gguf import config_from_gguf
 from .config_hub import config_from_hub
 from .gguf_file import GGUFFile
 from .llama import Llama
+from .memory import check_memory
 from .resolve import resolve
+from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
 from .tokenizer import Tokenizer, tokenizer_from_gguf, tokenizer_from_hub
 from .weights import LoadReport, load_parameters, report_of
@@ -53,21 +56,40 @@ class Checkpoint:
     source: TensorSource
     origin: dict[str, Any]
 
-    def load(self, dtype: Any = jnp.float32) -> LanguageModel:
-        """Read the weights.
+    def check_memory(self, dtype: Any = jnp.float32, mesh: Mesh | None = None) -> None:
+        """Refuse weights that would not fit; see `load`.
 
         Raises:
-          InvalidInput: for an unknown dtype, or tensors that are not those of the architecture.
+          MissingResource: naming what they take and what is there.
+        """
+        check_memory(self.config, jnp.dtype(dtype), mesh)
+
+    def load(self, dtype: Any = jnp.float32, mesh: Mesh | None = None) -> LanguageModel:
+        """Read the weights, in `dtype`, onto the default device or over a mesh; see `load`.
+
+        Raises:
+          InvalidInput: for an unknown dtype or axis of the mesh, or tensors that are not those of the
+            architecture.
           MissingResource: if they do not fit in memory.
         """
         check_dtype(dtype)
-        params, ignored = load_parameters(self.config, self.source, dtype)
-        report = report_of(self.source, params, ignored, self.origin)
+        mesh = None if mesh is None else check_mesh(mesh)
+        params, ignored = load_parameters(self.config, self.source, dtype, mesh)
+        notes = () if mesh is None else (describe(self.config, mesh),)
+        known = self.tokenizer.size
+        # Vocabularies are padded to round numbers; a tokenizer of another model knows far fewer.
+        if known < 0.95 * self.config.vocabulary:
+            notes += (f"the tokenizer knows {known} of {self.config.vocabulary} tokens",)
+        report = report_of(self.source, params, ignored, self.origin, notes)
         return LanguageModel(self.config, params, self.tokenizer, report)
 
 
 def load(
-    name_or_path: str | Path | None = None, *, dtype: Any = jnp.float32, revision: str | None = None
+    name_or_path: str | Path | None = None,
+    *,
+    dtype: Any = jnp.float32,
+    revision: str | None = None,
+    mesh: Mesh | None = None,
 ) -> LanguageModel:
     """Load a Llama-family model without PyTorch, pickle or remote code.
 
@@ -76,13 +98,27 @@ def load(
         (config.json, safetensors, tokenizer); or the name of a hub repository.
       dtype: of the parameters in memory.
       revision: branch, tag or commit of a hub repository.
+      mesh: devices with the axes "data" and "tensor" (see `make_mesh`): the weights are spread over "tensor"
+        as they are read, and every forward pass spreads its windows over "data" where their number divides.
 
     Raises:
       MissingResource: if files are absent, damaged or cannot be fetched.
       InvalidInput: if the model is not one that the port computes exactly.
     """
     check_dtype(dtype)
-    return open_checkpoint(name_or_path, revision).load(dtype)
+    return open_checkpoint(name_or_path, revision).load(dtype, mesh)
+
+
+def shard(model: LanguageModel, mesh: Mesh) -> LanguageModel:
+    """A loaded model with its parameters spread over a mesh, where `load(..., mesh=mesh)` would place them.
+
+    Raises:
+      InvalidInput: if the axes of the mesh are not "data" and "tensor".
+    """
+    mesh = check_mesh(mesh)
+    params = jax.device_put(model.params, parameter_shardings(model.config, mesh))
+    notes = (*model.report.notes, describe(model.config, mesh))
+    return model.replace(params=params, report=dataclasses.replace(model.report, notes=notes))
 
 
 def check_dtype(dtype: Any) -> None:

@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -16,6 +15,7 @@ from .block import Transform
 from .config import ModelConfig
 from .forward import token_nll
 from .load import LanguageModel
+from .sharding import data_devices
 
 
 def window_nll(
@@ -30,20 +30,20 @@ def window_nll(
       model: from `load`.
       windows: token ids, for instance from `text.windows`.
       transform: see `token_nll`; give the same function object again to avoid compiling again.
-      batch: windows that pass through a layer together.
+      batch: windows that pass through a layer together, on each device of the mesh's axis "data".
 
     Raises:
       InvalidInput: for ids outside the vocabulary or windows longer than the model's context.
     """
     check_windows(model.config, windows)
-    rows = [
-        np.asarray(
-            _nll(
-                model.config, transform, model.params, jnp.asarray(windows[start : start + batch], jnp.int32)
-            )
-        )
-        for start in range(0, windows.shape[0], batch)
-    ]
+    devices = data_devices(model.params)
+    step, rows = batch * devices, []
+    for start in range(0, windows.shape[0], step):
+        piece = np.asarray(windows[start : start + step], np.int32)
+        # Each device takes equally many windows: the last is repeated, and what it gives cut off.
+        full = np.concatenate([piece, np.repeat(piece[-1:], -len(piece) % devices, axis=0)])
+        found = _nll(model.config, transform, model.params, full)
+        rows.append(np.asarray(found)[: len(piece)])
     return np.concatenate(rows).astype(np.float64)
 
 

@@ -23,7 +23,13 @@ class Reading:
 
 
 def open_reading(
-    model: str | None, text: str | None, window: int, count: int, *, fetch: bool = True
+    model: str | None,
+    text: str | None,
+    window: int,
+    count: int,
+    *,
+    fetch: bool = True,
+    revision: str | None = None,
 ) -> Reading | None:
     """Open a model and the first `count` windows of a text.
 
@@ -31,6 +37,7 @@ def open_reading(
       model, text: see `load` and `text.load`.
       window: tokens of a window.
       count: windows.
+      revision: branch, tag or commit of a model on the hub.
       fetch: False opens only files and folders that were named, and leaves standard input alone.
 
     Returns:
@@ -41,7 +48,7 @@ def open_reading(
       MissingResource: if model or text cannot be read.
     """
     chosen = texts.load(text) if fetch or texts.is_local(text) else None
-    checkpoint = open_checkpoint(model) if fetch or is_local(model) else None
+    checkpoint = open_checkpoint(model, revision) if fetch or is_local(model) else None
     if checkpoint is not None:
         check_window(checkpoint.config, window)
     if chosen is None or checkpoint is None:

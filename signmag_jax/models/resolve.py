@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from signmag_jax.evidence import MissingResource
+from signmag_jax.evidence import MissingResource, invalid
 from signmag_jax.evidence.files import user_path
 
 from .embedded import WHEEL, embedded
@@ -38,14 +38,23 @@ def resolve(name: str | Path | None = None, revision: str | None = None) -> Reso
     """Find a model: None is the embedded default; then a path that exists; then a hub repository.
 
     Raises:
+      InvalidInput: for a revision of what is not a hub repository.
       MissingResource: if nothing of that name is here and it cannot be fetched.
     """
     if name is None:
+        if revision is not None:
+            raise invalid("a revision with the name of a hub repository", revision, "name the model as well")
         found = embedded()
         return Resolved(
             found.path, {"name": DEFAULT_NAME, "kind": "embedded", "wheel": WHEEL, "from": found.origin}
         )
     path = user_path(name)
+    if revision is not None and (path.exists() or _is_path(name)):
+        raise invalid(
+            "a revision with the name of a hub repository",
+            str(name),
+            "a path has none: leave the revision out",
+        )
     if path.is_dir():
         return Resolved(path, {"name": str(name), "kind": "folder"})
     if path.exists():
@@ -78,8 +87,9 @@ def _from_hub(name: str, revision: str | None) -> Resolved:
     # The hub's client raises many types; each means that the model is not to be had.
     except Exception as error:
         why = UNREACHED if type(error).__name__ in OFFLINE else f"{type(error).__name__}: {reason(error)}"
+        at = "" if revision is None else f" at revision {revision!r}"
         raise MissingResource(
-            f"no model {name!r} here or on the hub ({why}): check the name "
+            f"no model {name!r}{at} here or on the hub ({why}): check the name "
             "and the network, log in for a gated model, or pass a local folder or .gguf file"
         ) from None
     # A snapshot's folder is named by the commit it holds.

@@ -81,9 +81,11 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     if index.is_file():
         try:
             weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            shards = sorted({str(shard) for shard in weight_map.values()})
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            shards = sorted({_file_name(shard) for shard in weight_map.values()})
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise damaged(index, error) from None
+        if not shards:
+            raise damaged(index, ValueError("it names no shard"))
         absent = [shard for shard in shards if not (folder / shard).is_file()]
         if absent:
             raise MissingResource(
@@ -102,6 +104,19 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     raise MissingResource(
         f"{folder} holds no model.safetensors and no index of shards: point at a model folder"
     )
+
+
+def _file_name(shard: Any) -> str:
+    """The name of a file beside the index, whatever an index may hold instead."""
+    if (
+        not isinstance(shard, str)
+        or not shard
+        or not shard.isprintable()
+        or len(shard) > 255
+        or Path(shard).name != shard
+    ):
+        raise ValueError(f"{str(shard)[:60]!r} is no name of a file")
+    return shard
 
 
 def damaged(path: Path, error: Exception) -> MissingResource:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
 
-from signmag_jax.evidence import MissingResource, invalid
+from signmag_jax.evidence import invalid
 from signmag_jax.evidence.files import sha256_of
 from signmag_jax.evidence.progress import progress
 
 from .config import ModelConfig
+from .memory import check_memory
 from .names import DERIVED_SUFFIXES, expected, layer_tensor, outer_tensor
+from .sharding import parameter_shardings
 from .sources import TensorSource
+
+ALIGNMENT = 64
+"""Bytes: memory that begins at a multiple becomes a JAX array on a CPU as it is; other memory is copied."""
 
 
 @dataclass(frozen=True)
@@ -55,39 +60,51 @@ class LoadReport:
 
 
 def load_parameters(
-    config: ModelConfig, source: TensorSource, dtype: Any = jnp.float32
+    config: ModelConfig, source: TensorSource, dtype: Any = jnp.float32, mesh: Mesh | None = None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Nested dict of parameters, those of the layers stacked under "blocks"; and the tensors left out.
 
+    Each tensor is read once, converted, and cut into the pieces that devices of this process hold. No other
+    copy of a whole parameter exists: one tensor at a time stands beside the parameters.
+
+    Args:
+      config: the architecture.
+      source: the checkpoint.
+      dtype: of the parameters.
+      mesh: devices over which they are spread; None for the default device.
+
     Raises:
       InvalidInput: naming every missing, unexpected or misshapen tensor at once, or those not finite.
+      MissingResource: if they exceed the memory.
     """
     ignored = check_names(config, source)
     dtype = np.dtype(dtype)
-    check_memory(config, dtype)
+    check_memory(config, dtype, mesh)
+    places: Any = None if mesh is None else parameter_shardings(config, mesh)
     broken: list[str] = []
     with progress("loading weights", len(expected(config, source.style))) as advance:
 
-        def fill(target: np.ndarray, name: str) -> None:
-            values = source.read(name)
+        def read(name: str, shape: tuple[int, ...]) -> np.ndarray:
+            stored = source.read(name)
             with np.errstate(all="ignore"):  # named below instead
-                target[...] = values.reshape(target.shape)
-            fault = fault_of(values, target)
+                loaded = stored.astype(dtype, copy=False)
+            fault = fault_of(stored, loaded)
             if fault is not None:
                 broken.append(f"{name}{fault}")
             advance()
+            return loaded.reshape(shape)
 
         params: dict[str, Any] = {}
         for parameter, shape in config.outer_shapes().items():
-            array = np.empty(shape, dtype)
-            fill(array, outer_tensor(parameter, source.style))
-            params[parameter] = jnp.asarray(array)
+            pieces = _Pieces(shape, dtype, places and places[parameter])
+            pieces.fill(read(outer_tensor(parameter, source.style), shape))
+            params[parameter] = pieces.array()
         blocks: dict[str, Any] = {}
         for parameter, shape in config.shapes().items():
-            stack = np.empty((config.layers, *shape), dtype)
+            pieces = _Pieces((config.layers, *shape), dtype, places and places["blocks"][parameter])
             for layer in range(config.layers):
-                fill(stack[layer], layer_tensor(parameter, layer, source.style))
-            blocks[parameter] = jnp.asarray(stack)
+                pieces.fill(read(layer_tensor(parameter, layer, source.style), shape), layer)
+            blocks[parameter] = pieces.array()
     params["blocks"] = blocks
     if broken:
         raise invalid(
@@ -96,6 +113,50 @@ def load_parameters(
             "the checkpoint is damaged, or needs a wider dtype",
         )
     return params, ignored
+
+
+class _Pieces:
+    """The memory of one parameter: one array for each different piece that devices of this process hold."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, place: NamedSharding | None):
+        self._shape, self._place = shape, place
+        whole = tuple(slice(None) for _ in shape)
+        indices = [whole] if place is None else place.addressable_devices_indices_map(shape).values()
+        self._parts = {_bounds(index, shape): index for index in indices if index is not None}
+        self._memory = {
+            bounds: empty_aligned(tuple(stop - start for start, stop in bounds), dtype)
+            for bounds in self._parts
+        }
+
+    def fill(self, values: np.ndarray, layer: int | None = None) -> None:
+        """Put in the values of a layer, or of the whole parameter."""
+        for bounds, index in self._parts.items():
+            memory = self._memory[bounds]
+            if layer is None:
+                memory[...] = values[index]
+            else:  # a stack is never split between layers
+                memory[layer] = values[index[1:]]
+
+    def array(self) -> jax.Array:
+        """The parameter on its devices."""
+        if self._place is None:
+            return jax.device_put(next(iter(self._memory.values())))
+        return jax.make_array_from_callback(
+            self._shape, self._place, lambda index: self._memory[_bounds(index or (), self._shape)]
+        )
+
+
+def _bounds(index: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Start and stop along each axis: slices cannot be keys."""
+    return tuple(piece.indices(size)[:2] for piece, size in zip(index, shape, strict=True))
+
+
+def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array of undefined numbers that begins at a multiple of `ALIGNMENT`."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def fault_of(stored: np.ndarray, loaded: np.ndarray) -> str | None:
@@ -146,27 +207,6 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
     return tuple(sorted(derived))
 
 
-def check_memory(config: ModelConfig, dtype: np.dtype) -> None:
-    """Refuse a model whose weights exceed the memory that the system has available, where it says."""
-    numbers = sum(math.prod(shape) for shape in config.outer_shapes().values())
-    numbers += config.layers * sum(math.prod(shape) for shape in config.shapes().values())
-    available = available_memory()
-    if available is not None and numbers * dtype.itemsize > available:
-        raise MissingResource(
-            f"{numbers:,} weights in {dtype} take {numbers * dtype.itemsize / 2**30:.1f} GiB and "
-            f"{available / 2**30:.1f} GiB of memory are available: choose a smaller model or dtype bfloat16"
-        )
-
-
-def available_memory() -> int | None:
-    """Bytes that can be allocated without swapping, where /proc/meminfo tells."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return None
-
-
 def check_tied(source: TensorSource, head: str) -> None:
     """A stored head beside `tied` must be the embedding, or the config does not describe the file."""
     embed = outer_tensor("embed", source.style)
@@ -179,7 +219,11 @@ def check_tied(source: TensorSource, head: str) -> None:
 
 
 def report_of(
-    source: TensorSource, params: dict[str, Any], ignored: tuple[str, ...], origin: dict[str, Any]
+    source: TensorSource,
+    params: dict[str, Any],
+    ignored: tuple[str, ...],
+    origin: dict[str, Any],
+    notes: tuple[str, ...] = (),
 ) -> LoadReport:
     """The load report: hashes of the files, dtypes, number of parameters."""
     leaves = jax.tree.leaves(params)
@@ -193,4 +237,5 @@ def report_of(
         dtype=str(leaves[0].dtype),
         parameters=sum(leaf.size for leaf in leaves),
         ignored=ignored,
+        notes=notes,
     )

@@ -29,7 +29,7 @@ def points(series: Mapping[str, tuple[Any, Any, Any]], x: str, y: str, title: st
 
 
 def bars(values: Mapping[str, tuple[float, float, float]], y: str, title: str) -> Figure:
-    """Values with their intervals (value, low, high), by name."""
+    """Values with their intervals (value, low, high), by name; without any, the picture says so."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     value, low, high = (np.asarray([each[i] for each in values.values()]) for i in range(3))
@@ -38,17 +38,43 @@ def bars(values: Mapping[str, tuple[float, float, float]], y: str, title: str) -
     axes.bar(list(values), value, yerr=reach, capsize=4, color=COLORS["measured"])
     axes.tick_params(axis="x", labelrotation=20)
     axes.set(ylabel=y, title=title)
+    if not values:
+        axes.text(0.5, 0.5, "nothing is resolved", ha="center", transform=axes.transAxes)
+        return figure
     axes.set_yscale("symlog", linthresh=max(float(np.abs(value).min()), 1e-6))
     return figure
 
 
-def curves(series: Mapping[str, tuple[Any, Any]], x: str, y: str, title: str) -> Figure:
-    """Values with errors (value, error) by place 1, 2, …"""
+def arms(damage: Mapping[str, Sequence[Any]], ratio: Sequence[Any], what: str, title: str) -> Figure:
+    """ΔNLL of each arm (rate, value, error) against the rate, over their ratio (rate, value, low, high)."""
+    figure = Figure(figsize=(6.4, 6.4), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for color, (name, (rate, value, error)) in zip(PALETTE, damage.items(), strict=False):
+        above.errorbar(rate, value, error, fmt="o", capsize=3, color=color, label=name)
+    above.set(xscale="log", ylabel="ΔNLL, nats per token", title=title)
+    above.legend(fontsize=8)
+    rate, value, low, high = (np.asarray(each, float) for each in ratio)
+    reach = np.maximum([value - low, high - value], 0.0)
+    below.errorbar(rate, value, reach, fmt="o", capsize=3, color=COLORS["measured"])
+    below.set(xlabel="flips per sign of the pool", ylabel=what)
+    return figure
+
+
+def curves(
+    series: Mapping[str, tuple[Any, Any]],
+    x: str,
+    y: str,
+    title: str,
+    places: Sequence[int] | None = None,
+    log: bool = False,
+) -> Figure:
+    """Values with errors (value, error) by place; without places, by 1, 2, …"""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     for color, (name, (value, error)) in zip(PALETTE * len(series), series.items(), strict=False):
-        axes.errorbar(np.arange(1, len(value) + 1), value, error, capsize=3, color=color, label=name)
-    axes.set(xlabel=x, ylabel=y, title=title)
+        where = np.arange(1, len(value) + 1) if places is None else places
+        axes.errorbar(where, value, error, capsize=3, color=color, label=name)
+    axes.set(xlabel=x, ylabel=y, title=title, yscale="log" if log else "linear")
     axes.legend(fontsize=7)
     return figure
 

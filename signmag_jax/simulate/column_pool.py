@@ -17,9 +17,11 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.perturb import SignFlip
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
-from .gaussian import DTYPES, Activation, choose, weights, whole
+from .engine import Options, run
+from .gaussian import Activation, choose, weights, whole
 from .gaussian import activation as named_activation
+from .layer import LayerSample
+from .network import Experiment, Statistics
 from .profiles import profile as named_profile
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies
@@ -106,7 +108,7 @@ def column_pool(
     FRACTION.require("fraction", fraction)
     squares = named_profile(profile, width, spread)
     label, function = named_activation(activation)
-    sample = ColumnPoolSample(width, rows, inputs, matching, function, dtype)
+    sample = ColumnPoolSample(width, rows, inputs, dtype, function, matching)
     pool = top(squares, fraction)
     shown = profile if isinstance(profile, str) else squares.tolist()
     named = {"profile": shown, "spread": spread, "fraction": fraction, "activation": label}
@@ -146,25 +148,17 @@ def top(squares: np.ndarray, fraction: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ColumnPoolSample:
+class ColumnPoolSample(LayerSample):
     """One network of `column_pool`; the fields are its arguments."""
 
-    width: int
-    rows: int
-    inputs: int
-    matching: str
     activation: Activation
-    dtype: str
+    matching: str
+
+    plain = ("width", "rows", "inputs", "matching", "dtype")
 
     def __post_init__(self) -> None:
-        for name, low in (("rows", 2), ("inputs", 1)):
-            whole(name, getattr(self, name), low)
+        super().__post_init__()
         choose("matching", self.matching, MATCHINGS)
-        choose("dtype", self.dtype, DTYPES)
-
-    def arguments(self) -> dict[str, Any]:
-        """Those that are plain values."""
-        return {name: getattr(self, name) for name in ("width", "rows", "inputs", "matching", "dtype")}
 
     def work(self, rates: int) -> float:
         """Floating-point operations: the matrix products, and about 300 for a random number."""

@@ -40,8 +40,9 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import SignFlip
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
 from .gaussian import DTYPES, choose, sphere, weights, whole
+from .network import Experiment, Statistics
 from .result import Estimates, Result
 
 # E|w| of a standard normal, and E h² of relu(z).
@@ -52,6 +53,8 @@ DIRECTIONS = 16
 DEFAULT_INPUTS = 512
 # So many weights are drawn for all rows of a network, on average over networks.
 WHOLE = 2**16
+# Of a network, in the rows that are drawn, on average: else no standard error knows of what flips do.
+FEWEST_FLIPS = 0.25
 # (3/2)·8/(3π): the slope of a crossing's mean in q at one flip in many, over √q.
 CONTROL = 4 / math.pi
 ESTIMATOR = (
@@ -97,7 +100,8 @@ def crossings(
 
     Args:
       width: length n of x, at least 2.
-      rate: flip rate in (0, 0.5], or a list; several share weights, inputs and nested flips.
+      rate: flip rate in (0, 0.5], or a list; several share weights, inputs and nested flips. At the lowest
+        the rows that are drawn hold a flip in one network of four at least.
       hidden: rows m of W; `width` by default.
       match: "realised" or "expected" equality of the Frobenius norms, as in `block`.
       rows: drawn to meet crossings; 64 by default, at most m.
@@ -126,6 +130,13 @@ def crossings(
         match,
         dtype,
     )
+    flips = float(np.min(values)) * sample.rows * width
+    if flips < FEWEST_FLIPS:
+        raise invalid(
+            f"rate * rows * width >= {FEWEST_FLIPS:g}",
+            flips,
+            "raise one of them: where networks draw no flip, the standard error does not show it",
+        )
     experiment = Experiment(
         "crossings",
         sample,

@@ -17,9 +17,10 @@ from signmag_jax.evidence import Estimate, keys
 from signmag_jax.evidence.errors import invalid
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
+from .engine import Options, run
 from .gaussian import DTYPES, Activation, choose, sphere, unit, weights, whole
 from .gaussian import activation as named_activation
+from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies, turned
 

@@ -15,71 +15,27 @@ depends on how fast the machine was, and the result says so.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from signmag_jax.evidence import Incomplete, MissingResource, Records, keys
-from signmag_jax.evidence.errors import invalid
+from signmag_jax.evidence import Incomplete, keys
 from signmag_jax.evidence.progress import progress
-from signmag_jax.evidence.provenance import processor, threads, versions
 
 from . import processes
-from .stop import DEFAULT_LIMIT, FEWEST, Stop
-from .tally import Pair, Tally
-
-AXIS = "networks"
-BLOCK_WORK = 4e9
-BLOCK_RANGE = (2, 64)
-
-Statistics = dict[str, Array]
-# The same on the host, as JSON holds it.
-Row = dict[str, Any]
-
-
-# One network's statistics from a pytree of traced arrays and a key. Hashable: compiled programs are kept.
-Sample = Callable[[Any, PRNGKeyArray], Statistics]
-
-
-@dataclass(frozen=True, eq=False)
-class Experiment:
-    """What the engine needs of an experiment.
-
-    Args:
-      name: its name, which also separates its random keys from those of others.
-      sample: one network.
-      parameters: arrays that `sample` reads; new values do not compile anew.
-      arguments: everything that determines the statistics besides the seed, as plain JSON.
-      work: floating-point operations of one network, roughly.
-      target: the primary estimate and its standard error, which the stopping rule watches.
-    """
-
-    name: str
-    sample: Sample
-    parameters: Any
-    arguments: Mapping[str, Any]
-    work: float
-    target: Callable[[Tally], Pair]
-
-    @property
-    def block(self) -> int:
-        """Networks in a block: at least 2, since a loop of one is compiled away."""
-        low, high = BLOCK_RANGE
-        return int(np.clip(BLOCK_WORK // self.work, low, high))
+from .identity import identity_of, provenance_of
+from .kept import Kept
+from .network import Experiment, Row
+from .program import check_mesh, compute, fixed_numerics, flat
+from .stop import FEWEST, Stop
+from .tally import Tally
 
 
 class Options(TypedDict, total=False):
@@ -91,7 +47,8 @@ class Options(TypedDict, total=False):
       networks: how many; 64 if no other target is given.
       standard_error: stop when the primary estimate (its worst element) has this standard error, after
         32 networks at the earliest. What was computed beyond the network that met it is discarded.
-      max_networks: raise Incomplete rather than simulate more.
+      max_networks: raise Incomplete rather than simulate more for a standard error, or stop there before a
+        time; 100,000 by default.
       seconds: stop at this wall time (the result says that it is not reproducible).
       seed: root of all random keys, 0 by default.
       resume: folder that keeps finished networks; what it holds is not computed again.
@@ -100,7 +57,7 @@ class Options(TypedDict, total=False):
 
     networks: int | None
     standard_error: float | None
-    max_networks: int
+    max_networks: int | None
     seconds: float | None
     seed: int
     resume: str | Path | None
@@ -112,7 +69,7 @@ def run(
     *,
     networks: int | None = None,
     standard_error: float | None = None,
-    max_networks: int = DEFAULT_LIMIT,
+    max_networks: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
     resume: str | Path | None = None,
@@ -130,19 +87,19 @@ def run(
       Incomplete: if the target is out of reach, or another process has stopped; the records are kept.
     """
     stop = Stop(networks, standard_error, max_networks, seconds)
-    _check_mesh(mesh)
+    check_mesh(mesh)
     keys.check_seed(seed)
     if _planning.get():
         raise _Planned(experiment, stop)
-    mesh = _flat(mesh)
+    mesh = flat(mesh)
     tally = Tally()
     ended = "time (not reproducible)" if stop.seconds is not None else "target"
-    with _fixed_numerics(), progress(experiment.name, stop.total) as advance, processes.meet() as meeting:
+    with fixed_numerics(), progress(experiment.name, stop.total) as advance, processes.meet() as meeting:
         root = keys.fold(keys.root(seed), experiment.name)
-        identity = _identity(experiment, seed, mesh)
-        records = None if resume is None else Records(resume, identity)
+        identity = identity_of(experiment, seed, mesh)
+        kept = Kept(experiment, resume, identity, stop.limit)
         span = _span(meeting, mesh, identity, stop)
-        for first, rows in _blocks(experiment, root, mesh, stop, records, meeting, span):
+        for first, rows in _blocks(experiment, root, mesh, stop, kept, meeting, span):
             before = tally.count
             finished = _merge(experiment, tally, stop, first, rows)
             note = _note(experiment, tally)
@@ -152,7 +109,7 @@ def run(
                 ended = "target"
                 break
         _agree(meeting, tally)
-    return tally, _provenance(experiment, seed, mesh, meeting.count, tally.count, ended)
+    return tally, provenance_of(experiment, seed, mesh, meeting.count, tally.count, ended)
 
 
 class _Planned(Exception):
@@ -224,7 +181,7 @@ def _blocks(
     root: PRNGKeyArray,
     mesh: Mesh,
     stop: Stop,
-    records: Records | None,
+    kept: Kept,
     meeting: Meeting,
     span: int,
 ) -> Iterator[tuple[int, list[Row]]]:
@@ -236,7 +193,7 @@ def _blocks(
         mine = [block for block in step if block % meeting.count == meeting.index]
         done: dict[int, list[Row]] = {}
         for few in range(0, len(mine), mesh.size):
-            done.update(_obtain(experiment, root, mesh, mine[few : few + mesh.size], stop.limit, records))
+            done.update(_obtain(experiment, root, mesh, mine[few : few + mesh.size], stop.limit, kept))
         found = meeting.gather({"rows": [done[block] for block in mine], "late": time.monotonic() > deadline})
         for block in step:
             rows = found[block % meeting.count]["rows"]
@@ -247,144 +204,16 @@ def _blocks(
 
 
 def _obtain(
-    experiment: Experiment,
-    root: PRNGKeyArray,
-    mesh: Mesh,
-    blocks: list[int],
-    limit: int,
-    records: Records | None,
+    experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], limit: int, kept: Kept
 ) -> dict[int, list[Row]]:
     """Statistics of as many blocks as there are devices at most, from their records where there are any."""
-    done = _read(records, blocks, experiment.block, limit)
+    done = kept.read(blocks)
     missing = [block for block in blocks if block not in done]
     if missing:
-        done.update(_compute(experiment, root, mesh, missing, limit))
-    for block in missing if records is not None else ():
-        # A network without a ratio ends the run when it is merged, by name; JSON could not hold it.
-        if all(np.isfinite(value).all() for row in done[block] for value in row.values()):
-            records.write(block, done[block])  # pyright: ignore[reportOptionalMemberAccess]
+        done.update(compute(experiment, root, mesh, missing, limit))
+    for block in missing:
+        kept.write(block, done[block])
     return done
-
-
-def _read(records: Records | None, blocks: list[int], size: int, limit: int) -> dict[int, list[Row]]:
-    found = {}
-    for block in blocks if records is not None else ():
-        payload = records.read(block)  # pyright: ignore[reportOptionalMemberAccess]
-        # A record that an earlier, smaller target cut short is done again.
-        if payload is not None and len(payload) >= min(size, limit - block * size):
-            found[block] = payload[: limit - block * size]
-    return found
-
-
-def _compute(
-    experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], limit: int
-) -> dict[int, list[Row]]:
-    size = experiment.block
-    # A device without a block of its own gets networks beyond the limit, which cost nothing.
-    first = np.full(mesh.size, limit, dtype=np.int32)
-    first[: len(blocks)] = np.asarray(blocks, dtype=np.int32) * size
-    program = _program(experiment.sample, mesh, size)
-    try:
-        result = jax.device_get(program(experiment.parameters, root, first, np.int32(limit)))
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise MissingResource(
-            f"one network of {experiment.name!r} does not fit in memory: lower the width, rows or inputs"
-        ) from None
-    rows = {}
-    for position, block in enumerate(blocks):
-        inside = range(position * size, position * size + min(size, limit - block * size))
-        rows[block] = [{name: leaf[i].tolist() for name, leaf in result.items()} for i in inside]
-    return rows
-
-
-@functools.lru_cache(maxsize=256)
-def _program(sample: Sample, mesh: Mesh, size: int) -> Callable[..., dict[str, Any]]:
-    def one(parameters: Any, root: PRNGKeyArray, network: Array, limit: Array) -> Statistics:
-        shapes = jax.eval_shape(sample, parameters, root)
-        return lax.cond(
-            network < limit,
-            lambda: sample(parameters, keys.fold(root, network)),
-            lambda: {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()},
-        )
-
-    def device(parameters: Any, root: PRNGKeyArray, first: Array, limit: Array) -> Statistics:
-        return lax.map(
-            lambda network: one(parameters, root, network, limit),
-            first[0] + jnp.arange(size, dtype=first.dtype),
-        )
-
-    return jax.jit(
-        jax.shard_map(
-            device,
-            mesh=mesh,
-            in_specs=(P(), P(), P(AXIS), P()),
-            out_specs=P(AXIS),
-            check_vma=False,  # the two branches of the cond differ in what they vary over
-        )
-    )
-
-
-@contextlib.contextmanager
-def _fixed_numerics() -> Iterator[None]:
-    """What a result may not inherit from the caller's flags: widths, precision, generator.
-
-    Threefry, because its bits are the same on every platform and under any sharding; rbg's are neither,
-    and are no faster on a CPU.
-    """
-    with (
-        jax.enable_x64(True),
-        jax.default_matmul_precision("highest"),
-        jax.default_prng_impl("threefry2x32"),
-        jax.threefry_partitionable(True),
-    ):
-        yield
-
-
-def _check_mesh(mesh: Any) -> None:
-    if mesh is not None and not isinstance(mesh, Mesh):
-        raise invalid("mesh is a jax.sharding.Mesh or None", mesh, "use jax.make_mesh")
-
-
-def _flat(mesh: Mesh | None) -> Mesh:
-    devices = np.asarray(jax.local_devices()) if mesh is None else mesh.devices.ravel()
-    return Mesh(devices, (AXIS,))
-
-
-def _identity(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]:
-    """What a record's numbers depend on: no number of devices, no target."""
-    device = mesh.devices.flat[0]
-    return {
-        "experiment": experiment.name,
-        "arguments": dict(experiment.arguments),
-        "seed": seed,
-        "block": experiment.block,
-        "device": f"{device.platform}: {device.device_kind}",
-        # Vector units and caches decide how a processor's matrix products are split.
-        "processor": processor() if device.platform == "cpu" else "any",
-        # Matrix products are split differently only between one thread and more than one.
-        "threads": "1" if threads() == 1 else "2 or more",
-        "versions": _versions("signmag_jax", "jax", "jaxlib"),
-    }
-
-
-def _provenance(
-    experiment: Experiment, seed: int, mesh: Mesh, crew: int, count: int, ended: str
-) -> dict[str, Any]:
-    device = mesh.devices.flat[0]
-    return {
-        "experiment": experiment.name,
-        **experiment.arguments,
-        "seed": seed,
-        "networks": count,
-        "stopped_by": ended,
-        "device": {"kind": device.device_kind, "platform": device.platform, "count": mesh.size},
-        "processes": crew,
-        "processor": processor(),
-        "threads": threads(),
-        "versions": _versions("signmag_jax", "jax", "jaxlib", "numpy", "python"),
-    }
 
 
 def _note(experiment: Experiment, tally: Tally) -> str:
@@ -394,9 +223,3 @@ def _note(experiment: Experiment, tally: Tally) -> str:
         return ""  # too few networks so far for a standard error
     worst = int(np.argmax(error))
     return f"{np.ravel(value)[worst]:.5g} ± {np.ravel(error)[worst]:.2g}"
-
-
-@functools.cache
-def _versions(*names: str) -> dict[str, str]:
-    found = versions()
-    return {name: found[name] for name in names}

@@ -14,7 +14,8 @@ from .block import block
 from .column_pool import column_pool
 from .crossings import crossings
 from .depth import depth
-from .engine import Experiment, Options, plan
+from .engine import Options, plan
+from .network import Experiment
 from .proposition_1 import proposition_1
 from .quantizer import quantizer
 from .result import Result

@@ -7,9 +7,11 @@ passes through a collective, whose sums would depend on how many processes there
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
+import socket
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,13 +20,15 @@ from typing import Any
 import jax
 
 from signmag_jax.evidence import Incomplete, MissingResource
-from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.evidence.records import different
 
-PATIENCE = 120.0
+from .place import PATIENCE, find
+
 # How long a process that gives up waits for the others to read why.
 FAREWELL_MS = 5_000
+# How long the first process, when it has failed, serves the others until they have said so, too.
+SERVICE_MS = 15_000
 # Between two looks at a key, so that Ctrl-C is heard.
 LOOK_MS = 1_000
 
@@ -62,6 +66,18 @@ class Crew:
         if not self._left:
             self.meet().leave(error)
 
+    def go(self) -> None:
+        """The last act of a process that has failed, and said so: the first one serves the others until then.
+
+        Without it, JAX would end them from C++ before their own last words.
+        """
+        gone = "signmag/gone/{}".format
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # some are lost, or wait no longer
+            if self.index > 0:
+                self.client.key_value_set_bytes(gone(self.index), b"", allow_overwrite=True)
+            for process in range(1, self.count) if self.index == 0 else ():
+                self.client.blocking_key_value_get_bytes(gone(process), SERVICE_MS)
+
 
 _crew: Crew | None = None
 
@@ -83,8 +99,8 @@ def connect(
     ends the rest from C++: only a parent process can say so in words, as `signmag simulate` does.
 
     Args:
-      coordinator: HOST:PORT at which process 0 listens. Without it, Slurm, Open MPI, Cloud TPU or
-        Kubernetes tell all three.
+      coordinator: HOST:PORT at which process 0 listens. Without it, Slurm, Open MPI 4, Cloud TPU or
+        Kubernetes tell all three; Open MPI 5 and MPICH tell the other two.
       processes: how many there are.
       process: which one this is, from 0.
       timeout: seconds until an absent process is given up, and until a silent one counts as lost.
@@ -95,7 +111,7 @@ def connect(
       MissingResource: if nothing tells where the others are, or they cannot be reached.
     """
     global _crew
-    check_place(coordinator, processes, process, timeout)
+    place = find(coordinator, processes, process, timeout)
     # Gloo writes to standard output, and nothing here is ever summed over processes.
     jax.config.update("jax_cpu_collectives_implementation", None)
     # It would take SIGTERM away from whoever runs this.
@@ -103,24 +119,23 @@ def connect(
     seconds = math.ceil(timeout)
     try:
         if not jax.distributed.is_initialized():
+            if place.process == 0:
+                _require_free(place.coordinator)
             jax.distributed.initialize(
-                coordinator,
-                processes,
-                process,
-                cluster_detection_method=None if None in (coordinator, processes, process) else "deactivate",
+                place.coordinator,
+                place.processes,
+                place.process,
+                place.devices,
+                cluster_detection_method="deactivate",
                 initialization_timeout=seconds,
                 heartbeat_timeout_seconds=seconds,
                 shutdown_timeout_seconds=min(seconds, 10),
             )
-    except (ValueError, KeyError):
+    except (jax.errors.JaxRuntimeError, OSError) as error:
+        why = getattr(error, "strerror", None) or _first_line(error)
         raise MissingResource(
-            "no Slurm, Open MPI, Cloud TPU or Kubernetes tells where the other processes are: "
-            "name coordinator, processes and process"
-        ) from None
-    except jax.errors.JaxRuntimeError as error:
-        raise MissingResource(
-            f"processes cannot meet at {coordinator or 'the address found'!r} ({_first_line(error)}): give "
-            "an address of process 0 that is free and reachable"
+            f"processes cannot meet at {place.coordinator!r} ({why}): give an address of process 0 that is "
+            "free and reachable"
         ) from None
     except RuntimeError as error:
         raise invalid(
@@ -133,33 +148,27 @@ def connect(
     return _crew
 
 
+def _require_free(coordinator: str) -> None:
+    """Make sure that this process can listen: JAX's service crashes where it cannot.
+
+    It would also share the port with another run's, and answer each other's processes.
+
+    Raises:
+      OSError: if it cannot.
+    """
+    port = int(coordinator.rpartition(":")[2])
+    double = socket.has_dualstack_ipv6()
+    with socket.socket(socket.AF_INET6 if double else socket.AF_INET) as probe:
+        # As the service does: connections of an earlier run that fade away are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if double:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        probe.bind(("::" if double else "", port))
+
+
 def crew() -> Crew | None:
     """The processes that this one is connected with, if it is."""
     return _crew
-
-
-def check_place(
-    coordinator: str | None, processes: int | None, process: int | None, timeout: float = PATIENCE
-) -> None:
-    """Refuse a place among processes that cannot be.
-
-    Raises:
-      InvalidInput: for an address without host or port, a process out of range, or no time at all.
-    """
-    if coordinator is not None:
-        host, _, port = coordinator.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-            raise invalid("coordinator is HOST:PORT", coordinator, "for instance 10.0.0.1:1234")
-    for name, value, least in (("processes", processes, 1), ("process", process, 0)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise invalid(f"{name} is an integer >= {least}", value, "count processes from 0")
-    if process is not None and processes is not None and process >= processes:
-        raise invalid("process < processes", f"{process} of {processes}", "count processes from 0")
-    if coordinator is None and (process is not None or (processes or 1) > 1):
-        raise invalid(
-            "coordinator with processes and process", None, "pass the address of process 0, HOST:PORT"
-        )
-    Interval(1.0, fix="wait at least a second for the others").require("timeout", timeout)
 
 
 class Meeting:

@@ -11,8 +11,9 @@ from signmag_jax.evidence import Estimate
 
 from . import pairs
 from .block import BlockSample, default_inputs
-from .engine import Experiment, Options, run
+from .engine import Options, run
 from .gaussian import activation, whole
+from .network import Experiment
 from .result import MEAN_OF_RATIOS, Estimates, Result
 
 

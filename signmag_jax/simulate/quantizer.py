@@ -15,8 +15,10 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Perturbation, SignQuantize
 
 from . import pairs
-from .engine import Experiment, Options, Statistics, run
-from .gaussian import DTYPES, choose, sphere, weights, whole
+from .engine import Options, run
+from .gaussian import choose, sphere, weights
+from .layer import LayerSample
+from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies, turned
 from .tally import Pair, Tally
@@ -86,8 +88,8 @@ def quantizer(
         width,
         width if rows is None else rows,
         width if inputs is None else inputs,
-        granularity,
         dtype,
+        granularity,
         drawn,
     )
     experiment = Experiment(
@@ -119,25 +121,17 @@ def _worst(tally: Tally) -> Pair:
 
 
 @dataclass(frozen=True)
-class QuantizerSample:
+class QuantizerSample(LayerSample):
     """One network of `quantizer`; the fields are its arguments."""
 
-    width: int
-    rows: int
-    inputs: int
     granularity: str
-    dtype: str
     drawn: Any
 
-    def __post_init__(self) -> None:
-        for name, low in (("width", 2), ("rows", 2), ("inputs", 1)):
-            whole(name, getattr(self, name), low)
-        choose("granularity", self.granularity, GRANULARITIES)
-        choose("dtype", self.dtype, DTYPES)
+    plain = ("width", "rows", "inputs", "granularity", "dtype")
 
-    def arguments(self) -> dict[str, Any]:
-        """Those that are plain values."""
-        return {name: getattr(self, name) for name in ("width", "rows", "inputs", "granularity", "dtype")}
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choose("granularity", self.granularity, GRANULARITIES)
 
     def work(self) -> float:
         """Floating-point operations: two products, and about 300 for a random number."""

@@ -16,9 +16,11 @@ from signmag_jax.evidence import Estimate
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 
-from .engine import Experiment, Options, Statistics, run
-from .gaussian import DTYPES, Activation, choose, sphere, weights, whole
+from .engine import Options, run
+from .gaussian import Activation, sphere, weights, whole
 from .gaussian import activation as named_activation
+from .layer import LayerSample
+from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import Energies, energies
 
@@ -84,7 +86,7 @@ def single_flip(
     whole("width", width, 3)
     values = _amplitudes(width, alpha)
     label, function = named_activation(activation)
-    sample = SingleFlipSample(width, rows, inputs, function, dtype)
+    sample = SingleFlipSample(width, rows, inputs, dtype, function)
     experiment = Experiment(
         "single_flip",
         sample,
@@ -116,23 +118,10 @@ def _amplitudes(width: int, alpha: Any) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class SingleFlipSample:
+class SingleFlipSample(LayerSample):
     """One network of `single_flip`; the fields are its arguments."""
 
-    width: int
-    rows: int
-    inputs: int
     activation: Activation
-    dtype: str
-
-    def __post_init__(self) -> None:
-        for name, low in (("rows", 2), ("inputs", 1)):
-            whole(name, getattr(self, name), low)
-        choose("dtype", self.dtype, DTYPES)
-
-    def arguments(self) -> dict[str, Any]:
-        """Those that are plain values."""
-        return {name: getattr(self, name) for name in ("width", "rows", "inputs", "dtype")}
 
     def work(self, amplitudes: int) -> float:
         """Floating-point operations: one product, about 300 for a random number and 50 for an activation."""

@@ -34,7 +34,8 @@ class Stop:
     Args:
       networks: the count; 64 if nothing else is asked.
       standard_error: the largest one allowed among the elements of the primary estimate.
-      max_networks: give up beyond this many.
+      max_networks: give up a standard error beyond this many, or stop there before the time; 100,000 if it
+        is not given. A bound below the count that is asked for is refused.
       seconds: wall time.
 
     Raises:
@@ -43,7 +44,7 @@ class Stop:
 
     networks: int | None = None
     standard_error: float | None = None
-    max_networks: int = DEFAULT_LIMIT
+    max_networks: int | None = None
     seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -62,12 +63,23 @@ class Stop:
                 raise invalid(f"{name} is an integer >= 2", value, "a standard error needs two networks")
             if value is not None and value > MOST:
                 raise invalid(f"{name} <= {MOST}", value, "networks are numbered in 32 bits; ask for fewer")
-        if self.standard_error is not None and self.max_networks < FEWEST:
+        if self.max_networks is not None and self.limit > self.max_networks:
+            raise invalid(
+                "networks <= max_networks",
+                (self.limit, self.max_networks),
+                "ask for fewer networks, or for a standard error that max_networks bounds",
+            )
+        if self.standard_error is not None and self.most < FEWEST:
             raise invalid(
                 f"max_networks >= {FEWEST} with a standard error",
-                self.max_networks,
+                self.most,
                 "the rule reads no fewer; raise it, or ask for networks instead",
             )
+
+    @property
+    def most(self) -> int:
+        """The largest number of networks that is worth its target."""
+        return DEFAULT_LIMIT if self.max_networks is None else self.max_networks
 
     @property
     def limit(self) -> int:
@@ -76,7 +88,7 @@ class Stop:
             return self.networks
         if self.standard_error is None and self.seconds is None:
             return DEFAULT_NETWORKS
-        return self.max_networks
+        return self.most
 
     @property
     def total(self) -> int | None:
@@ -102,9 +114,9 @@ class Stop:
             return
         needed = count * (float(np.max(error)) / self.standard_error) ** 2
         certain = needed * max(0.0, 1 - 4 * math.sqrt(2 / count))
-        if certain > self.max_networks or count >= self.max_networks:
+        if certain > self.most or count >= self.most:
             raise Incomplete(
                 f"standard error {self.standard_error:g} needs about {needed:.0f} networks, "
-                f"max_networks is {self.max_networks}; reached {estimate} with {count}: "
+                f"max_networks is {self.most}; reached {estimate} with {count}: "
                 "raise max_networks or the standard error"
             )

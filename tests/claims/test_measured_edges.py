@@ -94,7 +94,7 @@ def test_windows_that_recur_are_refused_before_the_weights(hub_folder, tmp_path,
 def test_a_level_without_draws_leaves_exp_d_out(hub_folder):
     level = dataclasses.replace(SMALL, pool_seeds=0)
     model = models.load(hub_folder)
-    found = measurements._outlier_flips(model, None, None, level, 0, None, {})
+    found = measurements._outlier_flips(measurements._Run(model, None, None, level, 0, None, {}))
     assert set(found) == {"exp_d.flips", "exp_d.matched"}
     assert {(row.status, row.reason) for row in found.values()} == {
         ("NOT RUN", "the small level leaves Exp D out")

@@ -7,7 +7,6 @@ import pytest
 from signmag_jax import theory
 from signmag_jax.claims.claim import ROUTES
 from signmag_jax.claims.ledger import fill
-from signmag_jax.claims.levels import cost
 from signmag_jax.evidence import Estimate
 from signmag_jax.theory import proof
 
@@ -169,10 +168,3 @@ def test_a_published_figure_that_is_not_compared_says_how_far_it_lies(tiny_claim
     assert (
         "not compared, as the note says: published lies -16.9 standard errors from simulated" in row["reason"]
     )
-
-
-def test_the_declared_number_of_networks_is_what_is_simulated(tiny_simulation, tiny_level):
-    counts = {
-        (one.provenance["experiment"], one.provenance["seed"]): one.n for one in tiny_simulation.values()
-    }
-    assert sum(counts.values()) == cost(tiny_level)["simulated_networks"]

@@ -4,16 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from measure_verbs import write_text
 
 from signmag_jax.cli import run
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    rng = np.random.default_rng(0)
-    path.write_text(" ".join("".join(rng.choice(list("abcdefgh"), 5)) for _ in range(600)))
-    return path
+    return write_text(tmp_path_factory.mktemp("text") / "text.txt")
 
 
 COMMON = ["--window", "16", "--windows", "2", "--calibration", "2", "--matrices", "up_proj", "--layers", "0"]
@@ -36,23 +34,16 @@ def test_the_map_of_columns_and_the_response_share_their_records(capsys, tmp_pat
     assert "predicted count-matched leverage" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_deciding_weights_by_name(capsys, hub_folder, text):
-    place = ["--model", str(hub_folder), "--text", str(text), *COMMON, "--columns", "5"]
-    assert run(["measure", "deciding-weights", *place]) == 0
-    out = capsys.readouterr().out
-    assert "rank correlation with the exact cost, fisher" in out
-    assert "weight 5: layer 0 up_proj [" in out
-
-
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
         (["linear-response", "--seeds", "1"], "--seeds is one number >= 2"),
         (["columns", "--seeds", "2,3"], "--seeds is one number >= 2"),
         (["columns", "--rates", "0.1"], "does not take --rates"),
-        (["deciding-weights", "--seeds", "3"], "does not take --seeds"),
-        (["linear-response", "--plot", "x.svg"], "has no picture"),
+        (["deciding-weights", "--seeds", "1"], "--seeds is one number >= 2"),
+        (["error-response", "--seeds", "1"], "seeds >= 2"),
+        (["error-response", "--perturbation", "flip:0.1"], "deterministic errors"),
+        (["error-response", "--rates", "0.1"], "does not take --rates"),
         (["deciding-weights", "--windows", "1"], "--windows >= 2"),
     ],
 )

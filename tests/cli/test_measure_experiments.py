@@ -1,4 +1,4 @@
-"""Every experiment by name, on a tiny model in hub format: lines, JSON, picture, table and mask."""
+"""Every measurement by name, on a tiny model in hub format: lines, JSON, picture, table, mask, records."""
 
 import json
 import sys
@@ -6,35 +6,19 @@ import types
 
 import numpy as np
 import pytest
+from measure_verbs import FAST, ONCE, VERBS, arguments, write_text
 
-from signmag_jax.cli import run
-
-SAVED = ("--mask", "mask.json", "--plot", "picture.svg")
-VERBS = {
-    "metrics": (["--perturbation", "flip:0.05", "--seeds", "2"], "kl"),
-    "outlier-flips": (["--rates", "0.1", "--seeds", "2", "--plot", "picture.svg"], "outlier over rest"),
-    "column-flips": (
-        ["--columns", "5", "--layers", "1", "--matrices", "up_proj,q_proj", "--plot", "picture.svg"],
-        "layer 1 q_proj, α²‖w‖²: rank correlation",
-    ),
-    "flip-energies": (
-        ["--columns", "5", "--rates", "0.2", "--seeds", "2", "--plot", "picture.svg"],
-        "normalised: rank correlation",
-    ),
-    "trained-chain": (["--rates", "0.05", "--seeds", "2", "--plot", "picture.svg"], "C_1..C_"),
-    "quantization-report": (
-        ["--quantizers", "sign", "--layers", "0", "--matrices", "o_proj", *SAVED],
-        "protect 1",
-    ),
-}
+from signmag_jax.cli import INTERRUPTED, run
+from signmag_jax.evidence import records
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    rng = np.random.default_rng(0)
-    path.write_text(" ".join("".join(rng.choice(list("abcdefgh"), 5)) for _ in range(600)))
-    return path
+    return write_text(tmp_path_factory.mktemp("text") / "text.txt")
+
+
+def by_cost(names):
+    return [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.fixture
@@ -50,43 +34,59 @@ def tables(monkeypatch):
     return written
 
 
-FAST = ("flip-energies", "trained-chain")
-
-
-@pytest.mark.parametrize(
-    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in VERBS]
-)
-def test_every_experiment_runs_by_name(monkeypatch, capsys, tmp_path, hub_folder, text, tables, name):
+@pytest.mark.parametrize("name", by_cost(VERBS))
+def test_every_measurement_runs_by_name(monkeypatch, capsys, tmp_path, hub_folder, text, tables, name):
     monkeypatch.chdir(tmp_path)
-    options, line = VERBS[name]
-    common = ["--model", str(hub_folder), "--text", str(text), "--window", "16", "--quiet"]
-    assert run(["measure", name, *common, *options, "--parquet", "table.parquet"]) == 0
+    saved = ["--plot", "picture.svg", "--parquet", "table.parquet", "--quiet"]
+    assert run([*arguments(name, hub_folder, text), *saved]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert line in out
-    if "--plot" in options:
-        assert (tmp_path / "picture.svg").read_text().startswith("<svg")
-    if "--mask" in options:
+    assert VERBS[name][1] in out
+    assert (tmp_path / "picture.svg").read_text().startswith("<svg")
+    if "mask.json" in VERBS[name][0]:
         assert json.loads((tmp_path / "mask.json").read_text())["schema"] == "signmag.protect/1"
     (columns,) = tables
     assert len({len(values) for values in columns.values()}) == 1
     assert all(isinstance(value, int | float | str | None) for values in columns.values() for value in values)
-    assert not list(tmp_path.glob(".table*"))
+    assert not list(tmp_path.glob(".*"))
 
 
-CONTROLS = {
-    "outlier-definitions": (["--rates", "0.4", "--seeds", "2", "--matrices", "up_proj"], "LLM.int8"),
-    "rotation": (["--rates", "0.1", "--seeds", "2"], "nll rotated − trained"),
-}
+@pytest.mark.parametrize("name", by_cost(name for name in VERBS if name not in ONCE))
+def test_an_interrupted_sweep_resumes_with_an_identical_result(
+    monkeypatch, capsys, tmp_path, hub_folder, text, name
+):
+    monkeypatch.chdir(tmp_path)
+    call = [*arguments(name, hub_folder, text), "--json"]
+    assert run(call) == 0
+    whole = capsys.readouterr().out
+    with monkeypatch.context() as patched:
+        patched.setattr(records.Records, "write", interrupted_after(2))
+        assert run([*call, "--resume", "kept"]) == 130
+    assert capsys.readouterr() == ("", "signmag: " + INTERRUPTED + "\n")
+    assert len(list((tmp_path / "kept").rglob("record-*.json"))) == 2
+    assert run([*call, "--resume", "kept"]) == 0
+    assert capsys.readouterr().out == whole
+    # The control: another configuration neither takes these records nor mixes with them.
+    other = ["--seed", "1"] if name == "trained-chain" else ["--windows", "9"]
+    before = {path: path.read_bytes() for path in (tmp_path / "kept").rglob("*.json")}
+    assert run([*call, *other, "--resume", "kept"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "holds the records of another run (different: " in err
+    assert {path: path.read_bytes() for path in (tmp_path / "kept").rglob("*.json")} == before
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CONTROLS)
-def test_controls_run_by_name(capsys, hub_folder, text, name):
-    options, line = CONTROLS[name]
-    common = ["--model", str(hub_folder), "--text", str(text), "--window", "16", "--quiet"]
-    assert run(["measure", name, *common, *options]) == 0
-    assert line in capsys.readouterr().out
+def interrupted_after(count):
+    """Records that keep so many pieces, and then Ctrl-C."""
+    write, left = records.Records.write, [count]
+
+    def kept(self, index, payload):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write(self, index, payload)
+
+    return kept
 
 
 def test_json_holds_the_predictions_beside_the_measured_numbers(capsys, hub_folder, text):

@@ -11,6 +11,7 @@ from scipy import stats
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
 from signmag_jax.measure.draw import subset
+from signmag_jax.measure.flip_energies import _rows
 from signmag_jax.models import hidden, window_nll
 
 
@@ -140,3 +141,22 @@ def test_a_resumed_run_is_the_same(tiny, windows, tmp_path):
     (tmp_path / "record-00000004.json").unlink()
     again = measure.column_flips(tiny, *windows, **options)
     assert json.dumps(first.to_json()) == json.dumps(again.to_json())
+
+
+def test_exactly_k_signs_of_each_column_flip_and_draws_are_independent():
+    """By the rows that are flipped in 4 columns and 200 draws of each; the control shares a key."""
+    sample = measure.ColumnSample(0, "q_proj", np.arange(4), np.ones(4), np.ones(4))
+    rows = np.asarray(_rows(keys.root(3), sample, 50, 10, 200))
+    assert rows.shape == (4, 200, 10)
+    assert (np.diff(np.sort(rows, axis=-1), axis=-1) > 0).all()
+    assert rows.min() >= 0
+    assert rows.max() < 50
+    flipped = (rows[..., None] == np.arange(50)).any(axis=-2)
+    bound = 4.5 / np.sqrt(flipped[0].size)
+
+    def correlation(one, other):
+        return abs(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+    assert correlation(flipped[0], flipped[1]) < bound
+    assert correlation(flipped[:, :-1], flipped[:, 1:]) < bound
+    assert correlation(flipped[0], flipped[0]) > bound

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from conftest import MINUTE
 
-from signmag_jax.measure import curvature, singles
+from signmag_jax.evidence import keys
+from signmag_jax.measure import curvature, singles, stretch
 from signmag_jax.models import MATRICES, token_nll
 
 TOKENS = np.random.default_rng(4).integers(0, MINUTE.vocabulary, (1, 9)).astype(np.int32)
@@ -43,24 +44,30 @@ def loss(minute):
 
 
 @pytest.fixture(scope="module")
-def newton(minute, weights):
-    """Diagonal of the Gauss–Newton matrix, from all logits."""
+def curved(minute, weights):
+    """A weight vector times the Gauss–Newton matrix times another, from all logits."""
 
     def outputs(flat):
         states = curvature._states(MINUTE, minute.params, jnp.asarray(TOKENS), unpacked(flat))
         return states[0, :-1] @ minute.params["embed"].T
 
-    @jax.jit
-    def diagonal(flat):
+    def product(flat, one, other):
         p = jax.nn.softmax(outputs(flat))
+        a, b = (jax.jvp(outputs, (flat,), (along,))[1] for along in (one, other))
+        return ((p * a * b).sum(axis=1) - (p * a).sum(axis=1) * (p * b).sum(axis=1)).mean()
 
-        def one(along):
-            moved = jax.jvp(outputs, (flat,), (along,))[1]
-            return ((p * moved**2).sum(axis=1) - (p * moved).sum(axis=1) ** 2).mean()
+    @jax.jit
+    def every(others):
+        """Each unit vector with its row of `others`."""
+        return jax.lax.map(lambda pair: product(jnp.asarray(weights), *pair), (jnp.eye(weights.size), others))
 
-        return jax.lax.map(one, jnp.eye(flat.size))
+    return every
 
-    return np.asarray(diagonal(jnp.asarray(weights)))
+
+@pytest.fixture(scope="module")
+def newton(curved, weights):
+    """Diagonal of the Gauss–Newton matrix."""
+    return np.asarray(curved(jnp.eye(weights.size)))
 
 
 @pytest.fixture(scope="module")
@@ -104,29 +111,82 @@ def test_slopes_are_the_exact_first_order_sums(minute, brackets):
     np.testing.assert_allclose(-2 * found, by_column(brackets[0]), rtol=1e-5, atol=1e-8)
 
 
+def test_a_probe_is_the_product_with_the_residual_by_dense_weights(minute, weights, loss, curved):
+    """The same signs, products over all weights as one vector: equal in every column."""
+    key = jax.random.key(11)
+    drawn = [
+        np.asarray(stretch.signs(keys.fold(key, name, layer), shape[1:], float)).ravel()
+        for name, shape in SHAPES.items()
+        for layer in range(shape[0])
+    ]
+    along = jnp.asarray(np.concatenate(drawn) * weights)
+    bent = jax.jvp(jax.grad(loss), (jnp.asarray(weights),), (along,))[1]
+    newton = curved(jnp.broadcast_to(along, (along.size, along.size)))
+    probe = curvature.residual_probe(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE, key)
+    expected = by_column(np.asarray(along * (bent - newton)))
+    np.testing.assert_allclose(joined(probe), expected, rtol=1e-6, atol=1e-9)
+    assert not np.allclose(joined(probe), by_column(np.asarray(along * bent)), rtol=0.1)
+
+
+def test_bent_is_the_second_derivative_along_columns(minute, weights, loss):
+    rng = np.random.default_rng(6)
+    columns = {name: rng.integers(0, 2, (shape[0], shape[2])).astype(float) for name, shape in SHAPES.items()}
+    along = (
+        np.concatenate([np.broadcast_to(columns[n][:, None], s).ravel() for n, s in SHAPES.items()]) * weights
+    )
+    product = jax.jvp(jax.grad(loss), (jnp.asarray(weights),), (jnp.asarray(along),))[1]
+    traced = {name: jnp.asarray(mask) for name, mask in columns.items()}
+    found = curvature.bent(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE, traced)
+    assert float(found) == pytest.approx(float(along @ np.asarray(product)), rel=1e-8)
+
+
+def test_packed_signs_are_fair_and_independent():
+    drawn = np.asarray(stretch.signs(jax.random.key(2), (4001, 97), np.float32))
+    assert set(np.unique(drawn)) == {-1.0, 1.0}
+    size = drawn.size
+    assert abs(drawn.sum()) < 4 * np.sqrt(size)
+    flat = drawn.ravel()
+    for lag in (1, 7, 31, 32, 33, 97, 1024):
+        assert abs((flat[lag:] * flat[:-lag]).sum()) < 4.5 * np.sqrt(size)
+
+
 @pytest.mark.parametrize(
     ("probe", "count"),
     [
-        pytest.param(curvature.fisher_probe, 600, id="labels"),
+        pytest.param(curvature.fisher_probe, 600, id="signs"),
         pytest.param(curvature.gauss_newton_probe, 900, id="products", marks=pytest.mark.slow),
     ],
 )
 def test_probes_estimate_the_gauss_newton_diagonal(minute, weights, newton, brackets, probe, count):
-    tokens = jnp.asarray(TOKENS)
-    one = lambda key: probe(MINUTE, MATRICES, minute.params, tokens, EVERYWHERE, key)  # noqa: E731
+    right = by_column(newton * weights**2)
+    hessian, doubled, unweighted = brackets[1].sum() / 2, 2 * right.sum(), newton.sum()
+    check_unbiased(minute, probe, count, right, (unweighted, doubled, hessian))
+
+
+def test_both_probes_add_up_to_the_second_order_of_single_flips(minute, weights, newton, brackets):
+    """Brute force: central differences of every single weight. Either part alone is told apart."""
+
+    def both(*arguments):
+        parts = [probe(*arguments) for probe in (curvature.fisher_probe, curvature.residual_probe)]
+        return {name: parts[0][name] + parts[1][name] for name in MATRICES}
+
+    right, part = by_column(brackets[1] / 2), (newton * weights**2).sum()
+    check_unbiased(minute, both, 900, right, (part, right.sum() - part, 2 * right.sum()))
+
+
+def check_unbiased(minute, probe, count, truth, rivals):
+    """Every column's mean over probes, and their sum, against the truth; the sum against wrong variants."""
+    one = lambda key: probe(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE, key)  # noqa: E731
     found = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), count))
     rows = np.concatenate([np.asarray(found[name]).reshape(count, -1) for name in MATRICES], axis=1)
     error = rows.std(axis=0, ddof=1) / np.sqrt(count)
-    truth = by_column(newton * weights**2)
     distance = (rows.mean(axis=0) - truth) / error
     assert np.abs(distance).max() < 5
     assert 0.7 < np.sqrt((distance**2).mean()) < 1.3
-    # the sum over everything tells the wrong variants apart: without w², twice as large, the Hessian
     total, spread = rows.sum(axis=1).mean(), rows.sum(axis=1).std(ddof=1) / np.sqrt(count)
-    right = truth.sum()
-    assert abs(total - right) < 4 * spread
-    for wrong in (newton.sum(), 2 * right, brackets[1].sum() / 2):
-        assert abs(wrong - right) > 8 * spread
+    assert abs(total - truth.sum()) < 4 * spread
+    for wrong in rivals:
+        assert abs(wrong - truth.sum()) > 8 * spread
 
 
 def test_brackets_of_single_weights_are_exact(minute, brackets):

@@ -11,7 +11,7 @@ from scipy import special
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
-from signmag_jax.measure.metrics import PAIRED, compare_states
+from signmag_jax.measure.metrics import PAIRED, STORED, _judged, compare_states, perturbing
 from signmag_jax.models import logits, window_nll
 from signmag_jax.perturb import SignFlip, SignQuantize
 
@@ -108,3 +108,41 @@ def test_bad_options_are_refused(tiny, windows, change, message):
         measure.metrics(tiny, windows[1], **options)
     with pytest.raises(InvalidInput, match="at least 8 evaluation windows"):
         measure.metrics(tiny, windows[1][:7], SignFlip(0.1))
+
+
+def test_masks_are_independent_across_matrices_layers_and_seeds():
+    """By the signs of ones in 300 draws; the control is a mask that two matrices share."""
+    names, part = ("gate_proj", "up_proj"), np.array([True, True])
+
+    @jax.jit
+    def flipped(layer, seeds):
+        def one(seed):
+            transform = perturbing(SignFlip(0.2), names, jnp.asarray(part), keys.root(1), seed)
+            return jnp.stack([transform(jnp.ones((8, 8)), layer, name) for name in names])
+
+        return jax.vmap(one)(seeds) < 0
+
+    seeds = jnp.arange(300, dtype=jnp.int32)
+    first, second = (np.asarray(flipped(jnp.int32(layer), seeds)) for layer in (0, 1))
+    gate, up, below = first[:, 0], first[:, 1], second[:, 0]
+    bound = 4.5 / np.sqrt(gate.size)
+
+    def correlation(one, other):
+        return abs(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+    assert abs(gate.mean() - 0.2) < 0.4 * bound
+    for other in (up, below, np.roll(gate, 1, axis=0)):
+        assert correlation(gate, other) < bound
+    assert correlation(gate, gate) > bound
+
+
+def test_the_floor_is_what_the_second_clean_run_differs_by():
+    """Control: a program that is not clean when nothing is perturbed shows in the floor."""
+    rows = np.zeros((4, len(STORED), 8))
+    rows[:, STORED.index("agreement")] = 1
+    rows[2:] += np.random.default_rng(0).normal(0, 0.1, (2, len(STORED), 8))
+    assert set(_judged(rows, {}).noise_floor.values()) == {0.0}
+    rows[1, :, 3] += 0.25
+    rows[1, STORED.index("agreement"), 3] = 0.5
+    floor = _judged(rows, {}).noise_floor
+    assert floor == {"delta_nll": 0.25, "kl": 0.25, "reverse_kl": 0.25, "disagreement": 0.5}

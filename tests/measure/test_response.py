@@ -216,7 +216,7 @@ def test_resumption_gives_the_same_bits_and_cost_is_counted(minute, text, tmp_pa
     again = measure.linear_response(minute, *text, **options).to_json()
     assert json.dumps(first) == json.dumps(again)
     cost = measure.linear_response_cost(4, 1024, 2, 3)
-    assert cost == 2 * (4 + 2 * (8 + 4) + 4 + 3 * 4)
+    assert cost == 2 * (3 + 2 * (8 + 4) + 4 + 3 * 4)
 
 
 @pytest.mark.parametrize(

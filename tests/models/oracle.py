@@ -32,6 +32,7 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+FULL, SLIDING = "full_attention", "sliding_attention"
 
 CASES = {
     "llama-gqa": ("llama", {}),
@@ -43,23 +44,48 @@ CASES = {
     "llama-head-dim": ("llama", {"head_dim": 12}),
     "llama-linear": ("llama", {"rope_parameters": LINEAR}),
     "llama-llama3": ("llama", {"rope_parameters": LLAMA3}),
-    "llama-one-layer": ("llama", {"num_hidden_layers": 1}),
-    "mistral": ("mistral", {"sliding_window": None}),
-    "mistral-sliding": ("mistral", {"sliding_window": 7}),
-    "mistral-head-dim": ("mistral", {"head_dim": 6, "sliding_window": 64, "num_key_value_heads": 1}),
-    "qwen2": ("qwen2", {"tie_word_embeddings": True}),
+    "llama-one-layer": ("llama", {"num_hidden_layers": 1, "rms_norm_eps": 0.3}),
+    "mistral": ("mistral", {"sliding_window": None, "rms_norm_eps": 0.3}),
+    "mistral-sliding": ("mistral", {"sliding_window": 7, "tie_word_embeddings": True}),
+    "mistral-head-dim": (
+        "mistral",
+        {"head_dim": 6, "sliding_window": 64, "num_key_value_heads": 1, "rope_parameters": LINEAR},
+    ),
+    "qwen2": ("qwen2", {"tie_word_embeddings": True, "rms_norm_eps": 0.3, "head_dim": 12}),
     "qwen2-untied": ("qwen2", {"num_key_value_heads": 4, "rope_parameters": LLAMA3}),
     "qwen2-sliding": ("qwen2", {"use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1}),
-    "qwen3": ("qwen3", {"head_dim": 16}),
+    "qwen2-mixed": (
+        "qwen2",
+        {"use_sliding_window": True, "sliding_window": 4, "layer_types": [SLIDING, FULL, SLIDING]},
+    ),
+    "qwen3": ("qwen3", {"head_dim": 16, "rms_norm_eps": 0.3}),
     "qwen3-biases": ("qwen3", {"head_dim": 8, "attention_bias": True, "tie_word_embeddings": True}),
-    "qwen3-sliding": ("qwen3", {"use_sliding_window": True, "sliding_window": 5, "rope_parameters": LINEAR}),
+    "qwen3-sliding": (
+        "qwen3",
+        {
+            "use_sliding_window": True,
+            "sliding_window": 5,
+            "max_window_layers": 2,
+            "head_dim": 8,
+            "rope_parameters": LINEAR,
+        },
+    ),
+    "qwen3-mixed": (
+        "qwen3",
+        {
+            "use_sliding_window": True,
+            "sliding_window": 6,
+            "head_dim": 8,
+            "layer_types": [FULL, SLIDING, FULL],
+        },
+    ),
 }
-_CLASSES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+CLASSES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 
 
 def oracle(family: str, changes: dict, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
     """A tiny random model, every parameter (gains and biases too) drawn away from its initial value."""
-    name = _CLASSES[family]
+    name = CLASSES[family]
     config = getattr(transformers, f"{name}Config")(**(SIZES | changes))
     config._attn_implementation = "eager"
     torch.manual_seed(5)

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, MissingResource, SignmagError
-from signmag_jax.models.weights import check_memory
+from signmag_jax.models.memory import available_memory, check_memory
 
 TOKENS = jnp.asarray(np.random.default_rng(8).integers(0, 90, (1, 23)), jnp.int32)
 
@@ -63,7 +63,7 @@ def test_sharded_and_single_files_load_the_same(checkpoint, tmp_path):
     next(tmp_path.glob("model-*.safetensors")).unlink()
     assert "lacks model-0000" in _refused(tmp_path, MissingResource)
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"model.norm.weight": 1}}')
-    assert "lacks 1, named in" in _refused(tmp_path, MissingResource)
+    assert "'1' is no name of a file" in _refused(tmp_path, MissingResource)
 
 
 @pytest.mark.parametrize("stored", ["float16", "bfloat16"])
@@ -290,11 +290,32 @@ def test_window_nll_does_not_depend_on_the_batch(checkpoint):
 
 
 def test_a_model_larger_than_memory_is_refused_before_loading(checkpoint, monkeypatch):
-    monkeypatch.setattr("signmag_jax.models.weights.available_memory", lambda: 1000)
+    monkeypatch.setattr("signmag_jax.models.memory.available_memory", lambda: 1000)
     with pytest.raises(MissingResource, match=r"GiB of memory are available: choose a smaller model"):
         models.load(checkpoint)
-    monkeypatch.setattr("signmag_jax.models.weights.available_memory", lambda: None)
+    monkeypatch.setattr("signmag_jax.models.memory.available_memory", lambda: None)
     check_memory(models.load(checkpoint).config, np.dtype(np.float32))
+
+
+def test_the_limit_of_a_container_is_the_memory_there_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("signmag_jax.models.memory._GROUP", tmp_path)
+    whole = available_memory()
+    assert whole is not None
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 30\nactive_file 12\n")
+    (tmp_path / "memory.current").write_text("100\n")
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert available_memory() == 1000 - 100 + 30 + 12
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory() > 0.5 * whole
+
+
+def test_a_tokenizer_that_knows_far_fewer_tokens_is_noted(folder):
+    assert models.load(folder).report.notes == ()  # 94 of 97
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {token: i for token, i in vocabulary.items() if i < 50}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert models.load(folder).report.notes == ("the tokenizer knows 50 of 97 tokens",)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "no such type", "", 7])

@@ -18,6 +18,7 @@ import transformers
 
 from signmag_jax import models
 from signmag_jax.models.embedded import embedded
+from signmag_jax.models.gguf_file import GGUFFile
 
 PROSE = "The quick brown fox doesn't jump; it's asleep. \"Quotes\" and (brackets) - dashes, too.\n\n"
 CODE = "def area(r):\n\tif r < 0:\n        raise ValueError(f'{r=}')  # no\n    return math.pi * r**2\n"
@@ -97,6 +98,13 @@ def _hub_name(name):
 @functools.partial(jax.jit, static_argnums=0)
 def _ours(config, params, tokens):
     return models.logits(config, params, tokens), models.token_nll(config, params, tokens)
+
+
+def test_our_reading_of_the_header_is_that_of_the_library(file):
+    ours = GGUFFile(embedded().path)
+    assert ours.metadata == {k: f.contents() for k, f in file.fields.items() if not k.startswith("GGUF.")}
+    places = {t.name: (t.data_offset, t.data_offset + t.n_bytes, t.tensor_type.name) for t in file.tensors}
+    assert {name: (t.start, t.stop, t.dtype) for name, t in ours._tensors.items()} == places
 
 
 def _in_float64(model, tokens):

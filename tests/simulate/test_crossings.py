@@ -10,7 +10,8 @@ import pytest
 from signmag_jax import simulate, theory
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.simulate.crossings import CrossingSample, default_share
-from signmag_jax.simulate.engine import Experiment, run
+from signmag_jax.simulate.engine import run
+from signmag_jax.simulate.network import Experiment
 
 RATES = [0.02, 0.2]
 
@@ -155,3 +156,16 @@ def test_float32_bias_is_far_below_the_error(monkeypatch):
 def test_bad_input_is_one_clear_line(arguments, message):
     with pytest.raises(InvalidInput, match=message):
         simulate.crossings(16, 0.1, **arguments)
+
+
+def test_rates_at_which_nothing_would_be_drawn_are_refused(monkeypatch):
+    """Control: without the refusal, the estimate is that of rows with many flips, 40 standard errors off."""
+    with pytest.raises(InvalidInput, match=r"`rate \* rows \* width >= 0.25` is required, received 0.004"):
+        simulate.crossings(64, [1e-6, 0.01], inputs=32)
+    enough = simulate.crossings(64, 1e-4, inputs=32, networks=800).transverse_ratio
+    assert abs(enough.value - theory.finite_width_ratio(1e-4, 64)) < 4 * enough.standard_error
+    law = theory.finite_width_ratio(1e-6, 64)
+    monkeypatch.setattr(sys.modules["signmag_jax.simulate.crossings"], "FEWEST_FLIPS", 0.0)
+    few = simulate.crossings(64, 1e-6, inputs=32, networks=64).transverse_ratio
+    assert few.value - law > 20 * few.standard_error
+    assert few.value - law > 4 * enough.standard_error

@@ -1,6 +1,7 @@
 """Several processes share a simulation: who does what, what they tell each other, and who has left."""
 
 import json
+import socket
 import threading
 import zlib
 
@@ -8,10 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from signmag_jax.evidence import Incomplete, InvalidInput, Records
+from signmag_jax.evidence import Incomplete, InvalidInput, MissingResource, Records
 from signmag_jax.simulate import engine, processes
-from signmag_jax.simulate.engine import Experiment, run
-from signmag_jax.simulate.processes import Alone, Crew, Meeting, check_place
+from signmag_jax.simulate.engine import run
+from signmag_jax.simulate.network import Experiment
+from signmag_jax.simulate.processes import Alone, Crew, Meeting
 
 
 class Store:
@@ -97,13 +99,13 @@ def test_every_process_ends_with_the_bits_of_one(together, count, target):
 
 
 def test_a_network_is_computed_by_one_process_only(together, monkeypatch):
-    computed, compute = [], engine._compute
+    computed, compute = [], engine.compute
 
     def counted(experiment, root, mesh, blocks, limit):
         computed.extend(blocks)
         return compute(experiment, root, mesh, blocks, limit)
 
-    monkeypatch.setattr(engine, "_compute", counted)
+    monkeypatch.setattr(engine, "compute", counted)
     together(3, lambda index: alone(networks=41))
     assert sorted(computed) == list(range(-(-41 // DRAWS.block)))
 
@@ -114,7 +116,7 @@ def test_a_folder_is_resumed_by_another_number_of_processes(together, tmp_path, 
     found, _ = together(2, lambda index: alone(networks=60, resume=tmp_path))
     assert [tally.digest() for tally in found] == [whole.digest()] * 2
     monkeypatch.undo()
-    monkeypatch.setattr(engine, "_compute", None)  # everything is read
+    monkeypatch.setattr(engine, "compute", None)  # everything is read
     assert alone(networks=60, resume=tmp_path).digest() == whole.digest()
 
 
@@ -160,14 +162,14 @@ def test_who_fails_tells_the_others_why(together, tmp_path):
 
 
 def test_who_fails_midway_tells_the_others_at_their_next_step(together, monkeypatch):
-    compute = engine._compute
+    compute = engine.compute
 
     def fails(experiment, root, mesh, blocks, limit):
         if 7 in blocks:
             raise MemoryError("no more")
         return compute(experiment, root, mesh, blocks, limit)
 
-    monkeypatch.setattr(engine, "_compute", fails)
+    monkeypatch.setattr(engine, "compute", fails)
     found, _ = together(2, lambda index: alone(networks=80))
     assert "process 1 of 2 stopped (no more)" in str(found[0])
 
@@ -196,31 +198,40 @@ def test_different_bits_are_no_result(together, monkeypatch):
     assert all("to different bits" in str(error) for error in found)
 
 
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        (("host", 2, 0), "`coordinator is HOST:PORT` is required, received 'host'"),
-        (("host:0", 2, 0), "HOST:PORT"),
-        (("host:70000", 2, 0), "HOST:PORT"),
-        ((":1234", 2, 0), "HOST:PORT"),
-        (("host:1", 0, 0), "`processes is an integer >= 1`"),
-        (("host:1", True, 0), "`processes is an integer >= 1`"),
-        (("host:1", 2, -1), "`process is an integer >= 0`"),
-        (("host:1", 2, 2), "`process < processes` is required, received '2 of 2'"),
-        ((None, 2, None), "`coordinator with processes and process`"),
-        ((None, None, 1), "`coordinator with processes and process`"),
-        (("host:1", 2, 0, 0.5), "`1 <= timeout`"),
-        (("host:1", 2, 0, float("nan")), "`1 <= timeout`"),
-    ],
-)
-def test_an_impossible_place_is_one_clear_line(place, message):
-    with pytest.raises(InvalidInput, match=message):
-        check_place(*place)
-
-
 def test_connecting_late_is_refused():
     """This process has computed already, and stays alone."""
     jax.devices()
     with pytest.raises(InvalidInput, match="`connect before JAX computes`"):
         processes.connect("127.0.0.1:1", 2, 1)
     assert processes.crew() is None
+
+
+def test_an_occupied_address_is_refused_before_jax_listens(monkeypatch):
+    """JAX's service would end this process by signal 11."""
+    monkeypatch.setattr(jax.distributed, "initialize", None)
+    with socket.socket() as one:
+        one.bind(("", 0))
+        one.listen()
+        port = one.getsockname()[1]
+        with pytest.raises(MissingResource, match=r"\(Address already in use\): give an address .* free"):
+            processes.connect(f"127.0.0.1:{port}", 2, 0)
+    with pytest.raises(TypeError, match="not callable"):  # control: the same address, free again
+        processes.connect(f"127.0.0.1:{port}", 2, 0)
+
+
+def test_the_first_of_those_that_failed_goes_last():
+    store = Store()
+    crews, order = [Crew(index, 3, store) for index in range(3)], []
+
+    def go(index):
+        crews[index].go()
+        order.append(index)
+
+    first = threading.Thread(target=go, args=(0,))
+    first.start()
+    go(2)
+    first.join(0.2)
+    assert first.is_alive()
+    go(1)
+    first.join(60)
+    assert order == [2, 1, 0]

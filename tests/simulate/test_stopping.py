@@ -1,12 +1,16 @@
 """Targets, resumed folders, honest errors, and bad input."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
 
 from signmag_jax import perturb, simulate
 from signmag_jax.evidence import Incomplete, InvalidInput, MissingResource, keys
-from signmag_jax.simulate.engine import Experiment, run
+from signmag_jax.simulate import engine
+from signmag_jax.simulate.engine import run
+from signmag_jax.simulate.network import Experiment
 from signmag_jax.simulate.quantizer import QuantizerSample
 
 SMALL = {"width": 16, "inputs": 32}
@@ -27,6 +31,69 @@ def test_stops_at_the_first_network_that_meets_the_target():
 
 def test_at_least_32_networks():
     assert simulate.block(32, 0.1, inputs=64, standard_error=1e3).networks == 32
+
+
+class Draws:
+    """A network that costs nothing: a number of known spread."""
+
+    def __call__(self, parameters, key):
+        return {"value": parameters * jax.random.normal(key, dtype=jax.numpy.float64)}
+
+
+DRAWS = Experiment("draws", Draws(), 1.5, {"kind": "draws"}, 1e9, lambda tally: tally.mean("value"))
+
+
+@pytest.mark.parametrize("target", [1e3, 0.2])
+def test_what_lies_beyond_the_stop_is_discarded(monkeypatch, target):
+    computed, compute = [], engine.compute
+
+    def counted(experiment, root, mesh, blocks, limit):
+        computed.extend(blocks)
+        return compute(experiment, root, mesh, blocks, limit)
+
+    monkeypatch.setattr(engine, "compute", counted)
+    tally, provenance = run(DRAWS, standard_error=target, seed=4)
+    count = tally.count
+    assert count == provenance["networks"] == (32 if target == 1e3 else count)
+    assert tally.digest() == run(DRAWS, networks=count, seed=4)[0].digest()
+    if target == 0.2:  # in the middle of a block, whose other networks were computed
+        assert DRAWS.block * (max(computed) + 1) > count
+        assert tally.digest() != run(DRAWS, networks=count + 1, seed=4)[0].digest()
+    # Control: without the least number, the rule would have been met long before the 32nd.
+    assert target == 0.2 or run(DRAWS, networks=2, seed=4)[0].mean("value")[1] < target
+
+
+def test_the_number_that_a_target_needs_is_named():
+    """The spread is 1.5, so that a standard error of 0.05 needs 900 networks, and 900 suffice."""
+    with pytest.raises(Incomplete, match="raise max_networks or the standard error") as caught:
+        run(DRAWS, standard_error=0.05, max_networks=200)
+    needed, count = (int(n) for n in re.findall(r"about (\d+) networks.* with (\d+):", str(caught.value))[0])
+    assert abs(needed / 900 - 1) < 4 * np.sqrt(2 / count) < 0.8
+    tally, _ = run(DRAWS, standard_error=0.05, max_networks=1100)
+    assert abs(tally.count / 900 - 1) < 4 * np.sqrt(2 / 900)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"networks": 9, "max_networks": 8}, r"`networks <= max_networks` is required, received \(9, 8\)"),
+        ({"max_networks": 8}, r"received \(64, 8\): ask for fewer networks"),
+        ({"networks": 9, "seconds": 1.0, "max_networks": 8}, "`networks <= max_networks`"),
+        ({"standard_error": 0.1, "max_networks": 31}, "`max_networks >= 32 with a standard error`"),
+        ({"standard_error": 0.1, "networks": 31}, "`networks or standard_error, not both`"),
+        ({"seconds": float("nan")}, "`0 < seconds`"),
+        ({"standard_error": float("nan")}, "`0 < standard_error`"),
+    ],
+)
+def test_targets_that_contradict_each_other_are_refused(target, message):
+    with pytest.raises(InvalidInput, match=message):
+        run(DRAWS, **target)
+
+
+def test_a_bound_ends_a_run_by_time_as_a_target():
+    tally, provenance = run(DRAWS, seconds=1e6, max_networks=40)
+    assert (tally.count, provenance["stopped_by"]) == (40, "target")
+    assert tally.digest() == run(DRAWS, networks=40)[0].digest()
 
 
 def test_an_unreachable_target_is_incomplete_and_keeps_its_records(tmp_path):
@@ -176,9 +243,9 @@ def test_a_network_without_flips_is_no_nan():
 
 
 def test_one_program_for_all_rates_and_seeds():
-    sample = QuantizerSample(8, 8, 8, "row", "float32", None)
-    assert sample == QuantizerSample(8, 8, 8, "row", "float32", None)
-    from signmag_jax.simulate.engine import _program
+    sample = QuantizerSample(8, 8, 8, "float32", "row", None)
+    assert sample == QuantizerSample(8, 8, 8, "float32", "row", None)
+    from signmag_jax.simulate.program import _program
 
     simulate.block(24, 0.1, inputs=8, networks=4)
     compiled = _program.cache_info().misses

@@ -1,4 +1,4 @@
-"""The quantisation report, as `signmag measure` runs it: measured, predicted, and what to protect."""
+"""`signmag measure quantization-report`: measured, predicted, and what to protect."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .measurements import Verb, calibration_passes, written
-from .request import Request
+from signmag_jax.cli.request import Request
+
+from .lines import written
+from .verb import PLACES, Rows, Verb, calibration_passes
+
+PROTECTED = 10
+"""Matrices and columns that a terminal shows."""
 
 
-def _report_options(request: Request) -> tuple[Any, Any]:
+def _options(request: Request) -> tuple[Any, Any]:
     from signmag_jax.measure.granularity import TENSOR
     from signmag_jax.measure.quantization_report import QUANTIZERS
 
     return request.quantizers or tuple(QUANTIZERS), request.scales or (TENSOR,)
 
 
-def _check_report(request: Request) -> None:
+def _check(request: Request) -> None:
     from signmag_jax.measure.quantization_report import checked_options
 
-    checked_options(*_report_options(request))
+    checked_options(*_options(request))
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +44,12 @@ class Report:
         return plain | {"protect": self.mask.to_json()}
 
 
-def _quantization_report(request: Request) -> Report:
+def _run(request: Request) -> Report:
     from signmag_jax import measure
 
     model, tokens, source = request.load()
-    calibration, evaluation = tokens[: request.calibration], tokens[request.calibration :]
-    quantizers, scales = _report_options(request)
+    calibration, evaluation = request.divided(tokens)
+    quantizers, scales = _options(request)
     found = measure.quantization_report(
         model,
         evaluation,
@@ -84,11 +89,7 @@ def _predicted(entry: Any) -> dict[str, float]:
     return laws
 
 
-PROTECTED = 10
-"""Matrices and columns that a terminal shows."""
-
-
-def _quantization_report_summary(report: Report) -> dict[str, str]:
+def _summary(report: Report) -> dict[str, str]:
     found, mask = report.found, report.mask
     lines = {"noise floor": f"{found.noise_floor:.2g} nat/token"}
     laws = dict(zip(found.entries, report.predicted, strict=True))
@@ -103,12 +104,13 @@ def _quantization_report_summary(report: Report) -> dict[str, str]:
             f"after the norm {parts['normalised']['error'].value:.3g}; "
             f"SQNR {'–' if each.sqnr is None else format(each.sqnr, '.2f')} dB"
         )
-    for rank, (layer, name, column, score) in enumerate(mask.columns[:PROTECTED], 1):
+    costly = [each for each in mask.columns[:PROTECTED] if each[-1] > 0]
+    for rank, (layer, name, column, score) in enumerate(costly, 1):
         lines[f"protect {rank}"] = f"column {column} of layer {layer} {name}, {score:.2g} nat/token"
-    return lines
+    return lines if costly else lines | {"protect": "nothing: no matrix alone raised the loss"}
 
 
-def rows(report: Report) -> list[dict[str, Any]]:
+def _rows(report: Report) -> Rows:
     """One flat row an entry, with the predictions."""
     return [
         row | {f"predicted_{name}": value for name, value in law.items()}
@@ -116,7 +118,7 @@ def rows(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _quantization_report_plot(report: Report, path: Path) -> None:
+def _plot(report: Report, path: Path) -> None:
     import numpy as np
 
     from signmag_jax.report import figures, measured
@@ -134,13 +136,13 @@ def _quantization_report_plot(report: Report, path: Path) -> None:
     figures.save(measured.layers(table, names, list(map(str, layers)), title, "ΔNLL, nats per token"), path)
 
 
-def _quantization_report_cost(request: Request) -> float:
+def _cost(request: Request) -> float:
     from signmag_jax import measure
     from signmag_jax.models import MATRICES
 
     # How many layers the model has is not known yet; thirty is usual.
     layers = len(request.layers or range(30))
-    quantizers, scales = _report_options(request)
+    quantizers, scales = _options(request)
     once = measure.quantization_report_cost(
         request.windows,
         request.window,
@@ -156,12 +158,13 @@ def verb() -> Verb:
     from signmag_jax.measure.inputs import MINIMUM_WINDOWS
 
     return Verb(
-        _quantization_report,
-        _quantization_report_summary,
-        _quantization_report_cost,
-        ("calibration", "quantizers", "scales", "mask", "layers", "matrices", "resume"),
+        _run,
+        _summary,
+        _cost,
+        ("calibration", "quantizers", "scales", "mask", *PLACES, "resume"),
         MINIMUM_WINDOWS,
         (),
-        _quantization_report_plot,
-        _check_report,
+        _plot,
+        _rows,
+        _check,
     )

@@ -1,0 +1,54 @@
+"""What the numbers of a run depend on, and what is written beside them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from jax.sharding import Mesh
+
+from signmag_jax.evidence.provenance import processor, threads, versions
+
+from .network import Experiment
+
+
+def identity_of(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]:
+    """What a record's numbers depend on: no number of devices, no target."""
+    device = mesh.devices.flat[0]
+    return {
+        "experiment": experiment.name,
+        "arguments": dict(experiment.arguments),
+        "seed": seed,
+        "block": experiment.block,
+        "device": f"{device.platform}: {device.device_kind}",
+        # Vector units and caches decide how a processor's matrix products are split.
+        "processor": processor() if device.platform == "cpu" else "any",
+        # Matrix products are split differently only between one thread and more than one.
+        "threads": "1" if threads() == 1 else "2 or more",
+        "versions": _versions("signmag_jax", "jax", "jaxlib"),
+    }
+
+
+def provenance_of(
+    experiment: Experiment, seed: int, mesh: Mesh, crew: int, count: int, ended: str
+) -> dict[str, Any]:
+    """What is written beside the estimates; `crew` is the number of processes."""
+    device = mesh.devices.flat[0]
+    return {
+        "experiment": experiment.name,
+        **experiment.arguments,
+        "seed": seed,
+        "networks": count,
+        "stopped_by": ended,
+        "device": {"kind": device.device_kind, "platform": device.platform, "count": mesh.size},
+        "processes": crew,
+        "processor": processor(),
+        "threads": threads(),
+        "versions": _versions("signmag_jax", "jax", "jaxlib", "numpy", "python"),
+    }
+
+
+@functools.cache
+def _versions(*names: str) -> dict[str, str]:
+    found = versions()
+    return {name: found[name] for name in names}

@@ -1,0 +1,74 @@
+"""Finished blocks of an experiment in a folder, from which a run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signmag_jax.evidence import InvalidInput, Records
+
+from .network import Experiment, Row
+
+
+class Kept:
+    """The records of a run, one a block.
+
+    Args:
+      experiment: whose networks they hold.
+      folder: where they lie; None keeps and finds nothing.
+      identity: what their numbers depend on.
+      limit: the network before which the run ends at the latest.
+
+    Raises:
+      InvalidInput, MissingResource: as `Records`.
+    """
+
+    def __init__(
+        self, experiment: Experiment, folder: str | Path | None, identity: dict[str, Any], limit: int
+    ) -> None:
+        self._experiment, self._folder, self._limit = experiment, folder, limit
+        self._records = None if folder is None else Records(folder, identity)
+        self._shapes: dict[str, tuple[int, ...]] = {}
+
+    def read(self, blocks: Iterable[int]) -> dict[int, list[Row]]:
+        """Those of the blocks that are there in full, each without what lies beyond the limit.
+
+        Raises:
+          InvalidInput: if a record holds something else than this experiment's statistics.
+        """
+        if self._records is None:
+            return {}
+        found, size = {}, self._experiment.block
+        for block in blocks:
+            payload = self._records.read(block)
+            if payload is None:
+                continue
+            if not self._fits(payload):
+                raise InvalidInput(
+                    f"record {block} in {str(self._folder)!r} holds other statistics than this version of "
+                    "the program computes: remove it, or give another folder"
+                )
+            # One that an earlier, smaller target cut short is done again.
+            if len(payload) >= min(size, self._limit - block * size):
+                found[block] = payload[: self._limit - block * size]
+        return found
+
+    def write(self, block: int, rows: list[Row]) -> None:
+        """Add a block, unless a network in it has no ratio: JSON could not hold it, and it ends the run.
+
+        Raises:
+          MissingResource: if it cannot be written.
+        """
+        finite = (np.isfinite(value).all() for row in rows for value in row.values())
+        if self._records is not None and all(finite):
+            self._records.write(block, rows)
+
+    def _fits(self, payload: Any) -> bool:
+        self._shapes = self._shapes or self._experiment.shapes()
+        try:
+            return all({name: np.shape(row[name]) for name in row} == self._shapes for row in payload)
+        except (TypeError, ValueError, KeyError, IndexError):
+            return False

@@ -1,0 +1,201 @@
+"""Every attribute of the real config classes is used as transformers uses it, irrelevant, or refused."""
+
+import dataclasses
+import importlib
+import inspect
+import json
+import re
+import time
+
+import numpy as np
+import oracle
+import pytest
+import torch
+import transformers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from signmag_jax.evidence import InvalidInput, SignmagError
+from signmag_jax.models import rope
+from signmag_jax.models.config_hub import FAMILIES, IRRELEVANT, USED, config_from_hub, unknown_attributes
+
+TOKENS = np.random.default_rng(3).integers(0, 90, (1, 41)).astype(np.int32)
+CLASSES = {family: getattr(transformers, f"{oracle.CLASSES[family]}Config") for family in FAMILIES}
+# Other values of the irrelevant ones that the classes have.
+OTHERWISE = {
+    "initializer_range": 0.7,
+    "use_cache": False,
+    "pretraining_tp": 2,
+    "attention_dropout": 0.4,
+    "pad_token_id": 3,
+    "bos_token_id": 4,
+    "eos_token_id": [5, 6],
+    "return_dict": False,
+    "output_hidden_states": True,
+    "dtype": "bfloat16",
+    "chunk_size_feed_forward": 7,
+    "is_encoder_decoder": True,
+    "id2label": {0: "x"},
+    "label2id": {"x": 0},
+    "problem_type": "regression",
+    "architectures": ["Other"],
+    "transformers_version": "1.0",
+    "_name_or_path": "elsewhere",
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_field_of_the_class_is_used_or_known_to_be_irrelevant(family):
+    names = {field.name for field in dataclasses.fields(CLASSES[family])}
+    assert len(names) > 20
+    assert unknown_attributes(family, dict.fromkeys(names | set(CLASSES[family]().to_dict()), 1)) == {}
+    # A field that a later version adds would be noticed here, and refused in a config.
+    assert unknown_attributes(family, {"logit_scale": 0.5}) == {"logit_scale": 0.5}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_the_model_reads_of_its_config_is_used(family):
+    source = inspect.getsource(importlib.import_module(f"transformers.models.{family}.modeling_{family}"))
+    read = set(re.findall(r"config\.(\w+)", source)) | set(re.findall(r"config, \"(\w+)\"", source))
+    ignored = {"_attn_implementation", "attention_dropout", "pad_token_id"}
+    assert len(read) > 12
+    assert read - ignored <= USED[family]
+    # And nothing is used that the model does not read, but for what transformers folds into other fields.
+    folded = {"rope_theta", "rope_scaling", "tie_word_embeddings", "max_window_layers", "use_sliding_window"}
+    assert USED[family] - folded <= read
+
+
+def _cases(family):
+    return {name: changes for name, (kind, changes) in oracle.CASES.items() if kind == family}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_used_field_departs_from_its_default_in_a_model_of_the_parity_test(family):
+    default = CLASSES[family]()
+    changed = {name for name, size in oracle.SIZES.items() if getattr(default, name) != size}
+    for changes in _cases(family).values():
+        changed |= set(changes)
+    # Other activations are refused; the older spellings are below.
+    assert USED[family] - changed == {"hidden_act", "rope_theta", "rope_scaling"}
+
+
+@pytest.mark.parametrize("case", oracle.CASES)
+def test_each_change_matters_to_transformers(case):
+    """Taken back alone, it changes shapes or logits: parity would not survive a port that ignores it."""
+    family, changes = oracle.CASES[case]
+    model = oracle.oracle(family, changes)
+    logits = oracle.read(model, TOKENS).logits
+    harmless = set()
+    for name in set(changes) - {"tie_word_embeddings"}:  # it says which tensors are stored
+        other = oracle.oracle(family, {key: value for key, value in changes.items() if key != name})
+        try:
+            other.load_state_dict(model.state_dict())
+            without = oracle.read(other, TOKENS).logits
+        except (RuntimeError, ValueError):  # other shapes; layers that slide over no window
+            continue
+        if oracle.relative(without, logits) < 1e-4:
+            harmless.add(name)
+    # A window beyond the text, and none at all where transformers' own default lies beyond it.
+    assert harmless <= {"mistral-head-dim": {"sliding_window"}, "mistral": {"sliding_window"}}.get(
+        case, set()
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_irrelevant_fields_change_neither_our_config_nor_transformers_logits(family, tmp_path):
+    names = {field.name for field in dataclasses.fields(CLASSES[family])} | set(CLASSES[family]().to_dict())
+    assert names & IRRELEVANT <= set(OTHERWISE) | {"model_type", "output_attentions"}
+    changes = {name: value for name, value in OTHERWISE.items() if name in names & IRRELEVANT}
+    assert len(changes) > 8
+    model = oracle.oracle(family, {})
+    model.config.save_pretrained(tmp_path)
+    before = config_from_hub(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert config_from_hub(tmp_path) == before
+    constructible = {k: v for k, v in changes.items() if k not in ("dtype", "return_dict", "problem_type")}
+    other = oracle.oracle(family, constructible)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(
+        torch.from_numpy(oracle.read(other, TOKENS).logits),
+        torch.from_numpy(oracle.read(model, TOKENS).logits),
+    )
+
+
+def _config_of(folder, **changes):
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", **oracle.SIZES, **changes}))
+    return config_from_hub(folder)
+
+
+def test_older_spellings_of_the_rotation_are_read_as_transformers_reads_them(tmp_path):
+    rope = _config_of(tmp_path, rope_theta=5000.0, rope_scaling={"type": "linear", "factor": 3.0}).rope
+    assert (rope.theta, rope.kind, rope.factor) == (5000.0, "linear", 3.0)
+    assert _config_of(tmp_path, rope_theta=77.0, rope_scaling=None).rope.theta == 77.0
+    old = {name: value for name, value in oracle.LLAMA3.items() if name != "rope_theta"}
+    assert _config_of(tmp_path, rope_theta=50.0, rope_scaling=old).rope == (
+        _config_of(tmp_path, rope_parameters=oracle.LLAMA3).rope
+    )
+
+
+def test_layers_that_slide_over_no_window_are_refused_as_transformers_fails_on_them(tmp_path):
+    kinds = {"layer_types": [oracle.FULL, oracle.SLIDING, oracle.FULL], "model_type": "qwen2"}
+    for window in ({"use_sliding_window": False}, {"use_sliding_window": True, "sliding_window": None}):
+        with pytest.raises(InvalidInput, match="sliding_window a number where layer_types has sliding_att"):
+            _config_of(tmp_path, **kinds, **window)
+    config = _config_of(tmp_path, **kinds, use_sliding_window=True, sliding_window=6)
+    assert config.sliding == (None, 6, None)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        ("llama", {"sliding_window": 4}),
+        ("llama", {"layer_types": ["full_attention"] * 3}),
+        ("mistral", {"attention_bias": True}),
+        ("mistral", {"mlp_bias": True}),
+        ("qwen2", {"mlp_bias": True}),
+        ("qwen3", {"mlp_bias": True}),
+    ],
+)
+def test_what_only_another_family_reads_is_refused_unless_it_asks_for_nothing(tmp_path, family, changes):
+    (name,) = changes
+    with pytest.raises(InvalidInput, match=rf"known in {family}.*{name} = "):
+        _config_of(tmp_path, model_type=family, **changes)
+    for nothing in (None, False) if isinstance(changes[name], bool) else (None,):
+        _config_of(tmp_path, model_type=family, **{name: nothing})
+    # transformers ignores it: used in the port, it would have changed the loss.
+    plain, with_it = (oracle.oracle(family, extra) for extra in ({}, changes))
+    assert np.array_equal(oracle.read(plain, TOKENS).logits, oracle.read(with_it, TOKENS).logits)
+
+
+# What a damaged or hand-written config may hold in place of a value.
+STRANGE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from(
+        [0, -1, 1, 2, 3, 7, 2**31, 2**63, 10**30, 0.0, -0.5, 1e-300, 1e300, float("inf"), float("nan")]
+    ),
+    st.sampled_from(["", "x", "silu", "linear", "7", "a\nb"]),
+    st.lists(st.sampled_from(["sliding_attention", "full_attention", 1, None, []]), max_size=3),
+    st.dictionaries(
+        st.sampled_from(["rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor"]),
+        st.sampled_from(["default", "linear", "llama3", "yarn", "x", None, [], {}, 0, -1, 2, 1e400, 50.0]),
+    ),
+)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(family=st.sampled_from(FAMILIES), data=st.data())
+def test_any_value_of_any_field_is_read_or_refused_in_one_line(tmp_path, family, data):
+    names = sorted(USED[family] | {"model_type", "quantization_config", "dtype", "eos_token_id"})
+    changes = data.draw(st.dictionaries(st.sampled_from(names), STRANGE, min_size=1, max_size=3))
+    line, start = "", time.process_time()
+    try:
+        config = _config_of(tmp_path, **({"model_type": family} | changes))
+    except SignmagError as error:
+        line = str(error)
+    else:
+        assert all(size > 0 for shape in config.shapes().values() for size in shape)
+        assert np.isfinite(rope.frequencies(config.rope, min(config.head_dim, 512))).all()
+    assert "\n" not in line
+    assert time.process_time() - start < 5
