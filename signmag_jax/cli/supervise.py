@@ -139,9 +139,9 @@ def _part(code: int) -> None:
     from signmag_jax.simulate import processes
 
     crew = processes.crew()
-    if crew is not None and code:
+    if crew is not None and (code or crew.index):
         crew.go()
-    elif code == 0:
+    if code == 0:
         jax.distributed.shutdown()
 
 
