@@ -13,7 +13,7 @@ from .verb import PLACES, Rows, Verb, calibration_passes
 OPTIONS = ("seeds", "calibration", *PLACES, "resume")
 FEWEST = 2
 ARRAYS = 3
-"""Weights, a direction and a derivative along it."""
+"""Weights, the costs by which single ones are chosen, and a gradient."""
 
 
 def count(request: Request) -> int:
