@@ -15,7 +15,7 @@ jax.config.update("jax_enable_x64", os.environ.get("SIGNMAG_TEST_X64", "1") == "
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-pytest_plugins = ["fixtures_models"]
+pytest_plugins = ["fixtures_kernel", "fixtures_models"]
 
 # Shape annotations are enforced here and only here: users pay nothing for them at run time.
 _hook = install_import_hook(["signmag_jax"], "beartype.beartype")

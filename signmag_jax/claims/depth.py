@@ -1,23 +1,20 @@
-"""Rows on depth: the chains of section 9.4 and D.1, and why compounding cannot happen."""
+"""Rows on depth: the paper's chains of section 9.4, D.1 and D.2, at its own widths."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from signmag_jax import theory
-from signmag_jax.perturb import MagnitudeShift, SignFlip
 
+from . import depth_laws
+from .chains import LAYERS, RATE, WIDTH, simulated_at
 from .claim import Claim, Evidence, Route
+from .depth_laws import linear_ratio
 from .published import row as published_row
-from .supply import Supply, component, exact, extrapolated, found, printed, quotient
+from .supply import Supply, component, exact, printed, quotient
 
-WIDTH = 512
-NARROW_WIDTH = 256
-RATE = 0.01
-LAYERS = 6
 LARGE_WIDTH = 2048
 LARGE_RUN_RATES = (0.01, 0.05)
 DECIMALS = 4
@@ -27,55 +24,38 @@ FINITE: tuple[tuple[Route, Route], ...] = (
     ("published", "simulated"),
     ("predicted", "simulated"),
 )
-UNIT_SILU = "plain.silu_at_unit_scale"
-# Simulated chains by name: what `simulate.depth` is told, and at which widths if not at both.
-CHAINS: dict[str, dict[str, Any]] = {
-    "plain.relu": {"scale": "paper"},
-    "residual.relu": {"scale": "paper", "residual": True},
-    "plain.silu": {"scale": "paper", "activation": "silu"},
-    UNIT_SILU: {"scale": "unit", "activation": "silu"},
-}
-WIDTHS_OF = {"plain.silu": (WIDTH,)}
 SECTIONS = {"plain": "9.4, D.1", "residual": "D.2"}
+ACTIVATIONS = ("relu", "silu")
+# At the paper's scale SiLU is z/2: to a stream that it is added to, half of a linear layer.
+SILU_SLOPE = 0.5
 
 
 def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
-    """Plain and residual ReLU chains, the chain that is called SiLU, and the compounding conjecture."""
+    """The paper's chains and our recursions beside them, the chains that are called SiLU, the conjecture."""
     for chain in SECTIONS:
-        for layer in range(1, LAYERS + 1):
-            yield _chain(chain, "relu", layer, found(simulated, f"depth.{chain}.relu.{WIDTH}.{layer}"))
-        for layer in range(1, LAYERS + 1):
-            yield _recursion(chain, layer, _infinite(simulated, f"{chain}.relu", layer))
-    for layer in range(1, LAYERS + 1):
-        yield _chain("plain", "silu", layer, found(simulated, f"depth.plain.silu.{WIDTH}.{layer}"))
-    for layer in range(1, LAYERS + 1):
-        yield _unit_scale(layer, _infinite(simulated, UNIT_SILU, layer))
+        for activation in ACTIVATIONS:
+            for layer in range(1, LAYERS + 1):
+                yield _chain(chain, activation, layer, simulated)
+    yield from depth_laws.rows(simulated)
     for rate in LARGE_RUN_RATES:
         yield _first_layer(rate)
         yield _linear(rate)
-    yield from _limits()
-    yield _compounding()
-
-
-def linear_ratio(rate: float, layer: int) -> float:
-    """C_L of a linear chain: the cosine is multiplied by c/√v at each layer."""
-    flip = (1 - 2 * rate) ** (2 * layer)
-    moments = MagnitudeShift.matching(SignFlip(rate)).moments()
-    return float((1 - flip) / (1 - (moments.c**2 / moments.v) ** layer))
 
 
 def _predicted(chain: str, activation: str, layer: int) -> Supply:
-    if activation == "silu":
+    if chain == "plain" and activation == "silu":
         return exact(linear_ratio, RATE, layer, name="linear chain")
     if chain == "plain":
         return component(theory.finite_width_depth_ratios, layer - 1, RATE, LAYERS, WIDTH)
-    return component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=True)
+    linear = {"activation": "identity", "scale": SILU_SLOPE} if activation == "silu" else {}
+    return component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=True, **linear)
 
 
-def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
+def _chain(chain: str, activation: str, layer: int, simulated: Mapping[str, Evidence]) -> Claim:
     what = f"{chain} chain, {activation}" + (
         " at the paper's pre-activation scale" if activation == "silu" else ""
     )
+    rival, meaning = _rival(chain, activation, layer)
     return Claim(
         name=f"depth.{chain}.{activation}.L={layer}",
         claimant="paper",
@@ -84,77 +64,32 @@ def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
         routes={
             "published": _published(chain, activation, WIDTH, RATE, layer),
             "predicted": _predicted(chain, activation, layer),
-            "simulated": simulated,
+            "simulated": simulated_at(simulated, f"{chain}.{activation}", WIDTH, layer),
         },
         compare=FINITE if (chain, activation) == ("plain", "relu") else SAME_WIDTH,
-        rival=lambda: _rival(chain, activation, layer)[0],
-        rival_is=_rival(chain, activation, layer)[1],
+        rival=lambda: rival,
+        rival_is=meaning,
         note=_note(chain, activation),
     )
 
 
-def _infinite(simulated: Mapping[str, Evidence], chain: str, layer: int) -> Supply:
-    widths = (NARROW_WIDTH, WIDTH)
-    return extrapolated(*((n, found(simulated, f"depth.{chain}.{n}.{layer}")) for n in widths))
-
-
-def _recursion(chain: str, layer: int, simulated: Supply) -> Claim:
-    rival, meaning = _rival(chain, "relu", layer)
-    return Claim(
-        name=f"depth.{chain}.exact.L={layer}",
-        claimant="ours",
-        source="depth recursion, infinite width",
-        statement=f"C_{layer} of the {chain} ReLU chain at p = {RATE:g} is that of the exact recursion.",
-        routes={
-            "predicted": component(
-                theory.depth_ratios, layer - 1, RATE, LAYERS, residual=chain == "residual"
-            ),
-            "simulated": simulated,
-        },
-        compare=(("predicted", "simulated"),),
-        rival=lambda: rival,
-        rival_is=meaning,
-        proofs=("depth",) if chain == "plain" else ("residual_depth",),
-    )
-
-
-def _unit_scale(layer: int, simulated: Supply) -> Claim:
-    return Claim(
-        name=f"depth.{UNIT_SILU}.L={layer}",
-        claimant="ours",
-        source="depth recursion, infinite width",
-        statement=f"C_{layer} of the plain chain, SiLU with pre-activations of deviation 1, at p = {RATE:g}.",
-        routes={
-            "predicted": component(theory.depth_ratios, layer - 1, RATE, LAYERS, activation="silu"),
-            "simulated": simulated,
-        },
-        compare=(("predicted", "simulated"),),
-        rival=lambda: linear_ratio(RATE, layer),
-        rival_is="a linear chain, which is what SiLU at the paper's pre-activation scale makes",
-        note="What a SiLU chain gives where SiLU bends; the rows above are at the paper's scale.",
-    )
-
-
 def _rival(chain: str, activation: str, layer: int) -> tuple[float, str]:
-    relu = np.asarray(theory.depth_ratios(RATE, LAYERS, residual=chain == "residual"))
     if activation == "silu":
+        relu = np.asarray(theory.depth_ratios(RATE, LAYERS, residual=chain == "residual"))
         return float(relu[layer - 1]), "a ReLU chain"
-    if layer > 1:
-        return float(relu[0]), "no dependence on depth"
-    if chain == "plain":
-        return float(theory.transverse_ratio(RATE)), "the block's ratio, without normalising"
-    return float(np.ravel(theory.depth_ratios(RATE, 1))[0]), "a plain chain"
+    return depth_laws.rival(chain, RATE, layer)
 
 
 def _note(chain: str, activation: str) -> str:
+    width = "infinite width. Compared at the paper's own width"
     if activation == "silu":
         return (
-            "Predicted: a linear network at infinite width. Pre-activations of deviation 1/√m make "
-            "SiLU z/2: these runs test no nonlinearity."
+            f"Predicted: a linear network at {width}. Pre-activations of deviation 1/√m make SiLU z/2: "
+            "these runs test no nonlinearity."
         )
     if chain == "plain":
         return "Predicted: the recursion at the paper's own width, averaged over the flips of a row."
-    return "Predicted: infinite width. Compared at the paper's own width; see the rows on the recursion."
+    return f"Predicted: {width}; see the rows on the recursion."
 
 
 def _published(chain: str, activation: str, width: int, rate: float, layer: int) -> Supply:
@@ -219,39 +154,3 @@ def _second_over_first(rate: float) -> Supply:
         )
 
     return supply
-
-
-def _limits() -> Iterator[Claim]:
-    yield Claim(
-        name="depth.floor",
-        claimant="ours",
-        source="depth recursion, p → 0",
-        statement="In plain chains the ratio falls with depth, as p → 0 to (π/(π−2))^(2/3).",
-        routes={"predicted": exact(theory.depth_floor)},
-        kind="proof",
-        proofs=("depth",),
-    )
-    yield Claim(
-        name=f"depth.residual.limit.p={RATE:g}",
-        claimant="ours",
-        source="depth recursion, residual, L → ∞",
-        statement=f"In residual chains the ratio tends to a limit at every rate, shown for p = {RATE:g}; as "
-        "p → 0 it rises with every layer, from 3π/(3π−2) to π/(π−2).",
-        routes={"predicted": exact(theory.residual_limit, RATE)},
-        kind="proof",
-        proofs=("residual_limit", "residual_rise"),
-        note="At finite rates it need not rise at once: at p = 1/20 it falls from the first layer to the "
-        "second, as the paper's own figures do.",
-    )
-
-
-def _compounding() -> Claim:
-    return Claim(
-        name="depth.no_compounding",
-        claimant="ours",
-        source="abstract (conjecture not supported)",
-        statement="The ratio is bounded in depth, in plain and in residual chains: it cannot compound.",
-        routes={},
-        kind="proof",
-        proofs=("depth", "residual_depth"),
-    )

@@ -19,7 +19,9 @@ from .verdict import (
     FAMILY_LEVEL,
     POWER_MARGIN,
     Comparison,
+    Verdict,
     decide,
+    outside,
     resolving_standard_error,
     threshold,
 )
@@ -53,10 +55,10 @@ def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str,
         "unit": claim.unit,
         **{route: _evidence_json(evidence.get(route)) for route in ROUTES},
         "rival": None if rival is None else {"value": rival, "meaning": claim.rival_is},
-        "resolving_standard_error": _resolution(claim, evidence, rival, critical),
+        "resolving_standard_error": _resolution(claim, evidence, verdict, rival, critical),
         "proofs": list(claim.proofs),
         "verdict": verdict.word,
-        "reason": verdict.reason,
+        "reason": "; ".join(filter(None, (verdict.reason, outside(claim, evidence, critical)))),
         "comparisons": [_comparison_json(comparison) for comparison in verdict.comparisons],
         "note": claim.note,
     }
@@ -71,9 +73,15 @@ def _require_rival(claim: Claim, evidence: Mapping[Any, Evidence], rival: float 
 
 
 def _resolution(
-    claim: Claim, evidence: Mapping[Any, Evidence], rival: float | None, critical: float
+    claim: Claim, evidence: Mapping[Any, Evidence], verdict: Verdict, rival: float | None, critical: float
 ) -> float | None:
-    """The standard error that could tell the rival from the best value known without sampling."""
+    """The standard error that could tell the rival apart: the one that the strictest comparison applied.
+
+    Where nothing was compared, that of many samples, from the best value known without sampling.
+    """
+    applied = [one.resolving for one in verdict.comparisons if one.resolving is not None]
+    if applied:
+        return min(applied)
     compared = {route for pair in claim.compare for route in pair}
     for route in ("predicted", "published"):
         known = evidence.get(route) if route in compared else None
@@ -100,6 +108,7 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
         "threshold": comparison.threshold,
         "agrees": comparison.agrees,
         "resolved": comparison.resolved,
+        "resolving_standard_error": comparison.resolving,
     }
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from signmag_jax import measure
 from signmag_jax.evidence import invalid
 
+from .chains import CHAINS
+
 
 @dataclass(frozen=True)
 class Level:
@@ -17,7 +19,7 @@ class Level:
       widths: widths of the simulated block, ascending; the last three are extrapolated in 1/width.
       networks: independent networks for each width.
       paper_networks: networks for the experiments at the paper's own sizes.
-      depth_networks: networks for each depth chain.
+      depth_networks: networks for each depth chain; some take twice as many.
       window: tokens of an evaluation window.
       windows: evaluation windows.
       calibration_windows: windows on which columns are chosen and activations described.
@@ -46,8 +48,8 @@ class Level:
 
 
 TOKENS_OF_A_PASS = 2048
-# Of the row cosines, which every level simulates alike.
-ROW_COSINES = 256
+# Of the experiments at the paper's sizes, in units of `paper_networks`, and of cosines alone.
+PAPER_RUNS, COSINES = 30, 512
 _RATES = (0.001, 0.005, 0.05)
 
 LEVELS = {
@@ -58,7 +60,7 @@ LEVELS = {
             widths=(64, 128, 256),
             networks=(192, 192, 96),
             paper_networks=32,
-            depth_networks=32,
+            depth_networks=24,
             window=64,
             windows=8,
             calibration_windows=8,
@@ -72,7 +74,7 @@ LEVELS = {
             widths=(64, 128, 256, 512),
             networks=(256, 256, 256, 96),
             paper_networks=64,
-            depth_networks=80,
+            depth_networks=48,
             window=256,
             windows=8,
             calibration_windows=8,
@@ -86,7 +88,7 @@ LEVELS = {
             widths=(64, 128, 256, 512, 1024),
             networks=(1024, 768, 512, 384, 192),
             paper_networks=256,
-            depth_networks=256,
+            depth_networks=128,
             window=1024,
             windows=16,
             calibration_windows=16,
@@ -118,9 +120,13 @@ def cost(chosen: Level) -> dict[str, Any]:
     return {
         "level": chosen.name,
         "forward_passes_of_2048_tokens": round(passes, 1),
-        "simulated_networks": sum(chosen.networks)
-        + 24 * chosen.paper_networks
-        + 7 * chosen.depth_networks
-        + ROW_COSINES,
+        "simulated_networks": _networks(chosen),
         "peak_memory_gib": "below 4 for the embedded model",
     }
+
+
+def _networks(chosen: Level) -> int:
+    """Of all experiments of `simulations`."""
+    depth = sum(chain.weight * len(chain.widths) for chain in CHAINS.values())
+    at_paper_sizes = PAPER_RUNS * chosen.paper_networks
+    return sum(chosen.networks) + at_paper_sizes + depth * chosen.depth_networks + COSINES

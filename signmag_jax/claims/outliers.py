@@ -13,6 +13,7 @@ from signmag_jax.theory.symbolic import outliers as symbolic
 
 from .claim import Claim, Evidence
 from .published import figures
+from .simulated_law import simulated_law
 from .supply import exact, found
 
 PAPER_ALPHA, PAPER_WIDTH = 0.26, 2048
@@ -79,18 +80,13 @@ def _column_bound() -> Claim:
 def _simulated_flip(simulated: Mapping[str, Evidence]) -> Claim:
     alpha, n = PAPER_ALPHA, NARROW_WIDTH
     paper = symbolic.paper_flip_amplification(sp.Float(alpha, 30), sp.Integer(n))
-    return Claim(
-        name=f"outliers.single_flip.n={n}",
-        claimant="ours",
+    return simulated_law(
+        f"outliers.single_flip.n={n}",
+        f"At α = {alpha} and n = {n} one flip costs R(α, n) flips at a delocalised entry.",
+        exact(theory.flip_amplification, alpha, n),
+        found(simulated, "single_flip"),
+        (lambda: float(sp.N(paper, 17)), "the paper's form nα²(1 − 4α/(3π))"),
         source="single-flip theorem, exact",
-        statement=f"At α = {alpha} and n = {n} one flip costs R(α, n) flips at a delocalised entry.",
-        routes={
-            "predicted": exact(theory.flip_amplification, alpha, n),
-            "simulated": found(simulated, "single_flip"),
-        },
-        compare=(("predicted", "simulated"),),
-        rival=lambda: float(sp.N(paper, 17)),
-        rival_is="the paper's form nα²(1 − 4α/(3π))",
         proofs=("single_flip",),
     )
 
@@ -99,24 +95,19 @@ def _pool(simulated: Mapping[str, Evidence]) -> Claim:
     squares = profile()
     pool = top(squares, PAPER_POOL)
 
+    def predicted() -> float:
+        return float(theory.profile_pool_leverage(POOL_RATE, np.sqrt(squares), pool, "count"))
+
     def ratio_of_squares() -> float:
         return float(squares[pool].mean() / squares[~pool].mean())
 
-    return Claim(
-        name="outliers.pool_leverage",
-        claimant="ours",
-        source="pools of columns, exact at every rate",
-        statement=f"Count-matched leverage of the top {PAPER_POOL:.0%} of {POOL_WIDTH} lognormal columns, "
+    return simulated_law(
+        "outliers.pool_leverage",
+        f"Count-matched leverage of the top {PAPER_POOL:.0%} of {POOL_WIDTH} lognormal columns, "
         f"{POOL_RATE:.0%} of the pool flipped.",
-        routes={
-            "predicted": exact(
-                lambda: theory.profile_pool_leverage(POOL_RATE, np.sqrt(squares), pool, "count"),
-                name="profile_pool_leverage",
-            ),
-            "simulated": found(simulated, "column_pool"),
-        },
-        compare=(("predicted", "simulated"),),
-        rival=ratio_of_squares,
-        rival_is="the ratio of mean α² alone: no contraction",
+        exact(predicted, name="profile_pool_leverage"),
+        found(simulated, "column_pool"),
+        (ratio_of_squares, "the ratio of mean α² alone: no contraction"),
+        source="pools of columns, exact at every rate",
         proofs=("pool_leverage",),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from signmag_jax import theory
 from signmag_jax.evidence import Estimate
 
-from . import depth, theorem_3, trained
+from . import chains, depth, theorem_3, trained
 from .claim import Evidence, Missing
 from .levels import Level
 from .measurements import Measured
@@ -63,17 +63,15 @@ def _finite_width(level: Level, simulated: Mapping[str, Evidence]) -> dict[str, 
 
 
 def _depth(chain: str, simulated: Mapping[str, Evidence]) -> dict[str, Any]:
-    layers = list(range(1, depth.LAYERS + 1))
-    table = row(f"depth_{chain}", activation="relu", width=depth.WIDTH, p=depth.RATE)
-    predicted = theory.depth_ratios(depth.RATE, depth.LAYERS, residual=chain == "residual")
+    layers, label = list(range(1, chains.LAYERS + 1)), chains.label(f"{chain}.relu", chains.WIDTH)
+    table = row(f"depth_{chain}", activation="relu", width=chains.WIDTH, p=chains.RATE)
+    predicted = theory.depth_ratios(chains.RATE, chains.LAYERS, residual=chain == "residual")
     return {
-        "width": depth.WIDTH,
+        "width": chains.WIDTH,
         "depth": layers,
         "predicted": np.asarray(predicted).tolist(),
         "published": {"depth": layers, "value": table["C_L"], "standard_error": table["se"]},
-        "simulated": _points(
-            ("depth", layer, simulated.get(f"depth.{chain}.relu.{depth.WIDTH}.{layer}")) for layer in layers
-        ),
+        "simulated": _points(("depth", layer, simulated.get(f"{label}.{layer}")) for layer in layers),
     }
 
 

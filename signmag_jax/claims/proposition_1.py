@@ -1,4 +1,4 @@
-"""Rows of Proposition 1: one matrix without a ReLU, where noise costs more than flips."""
+"""Rows of Proposition 1: one matrix without a ReLU, where noise costs more than flips, and the shift less."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from signmag_jax.evidence import Estimate
 
 from .claim import Claim, Evidence, Route
 from .published import PAPER, figures
-from .supply import exact, found
+from .simulated_law import simulated_law
+from .supply import Supply, exact, found
 
 SECTION = "9.7"
 SIMULATED_RATE = 0.1
@@ -20,7 +21,7 @@ SIMULATED_WIDTH = 256
 
 
 def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
-    """Energy, both radial fractions and the reversed ratio, over the paper's whole table and simulated."""
+    """Energy, radial fractions and the reversed ratio, over the paper's table and simulated; the shift."""
     rate, m = SIMULATED_RATE, SIMULATED_WIDTH
     yield _claim(
         "energy",
@@ -43,12 +44,36 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
         "ours",
     )
     yield _claim(
+        "radial_noise",
+        "The radial fraction of magnitude noise is 1/m.",
+        _published("radial_magnitude", lambda p, rows: theory.noise_matrix_radial_fraction(rows)),
+        lambda: 1.0,
+        found(simulated, "proposition_1.radial_noise"),
+        (lambda: m * float(theory.flip_matrix_radial_fraction(rate, m)), "that of the flips"),
+    )
+    yield _claim(
         "transverse_ratio",
         "Noise has 1/(1 − p) times the transverse energy of flips: without a ReLU it is the other way round.",
         _published("transverse_magnitude_over_flip", lambda p, rows: 1 / (1 - p)),
         lambda: 1.0,
         found(simulated, "proposition_1.transverse_ratio"),
         (lambda: (1 - rate) ** 2, "the ratio the other way round"),
+    )
+    yield _coherent(found(simulated, "proposition_1.shift"))
+
+
+def _coherent(simulated: Supply) -> Claim:
+    rate, m = SIMULATED_RATE, SIMULATED_WIDTH
+    return simulated_law(
+        "proposition_1.coherent_shift",
+        "Flips have (1 − p)π/(π − 2) times the transverse energy of the coherent shift, which is no noise: "
+        "the asymmetry needs no ReLU.",
+        exact(theory.flip_to_shift_ratio, rate),
+        simulated,
+        (lambda: float(theory.transverse_ratio_limit()), "the limit of Theorem 3, without 1 − p"),
+        source="Proposition 1, with the shift of Theorem 3",
+        proofs=("proposition_1",),
+        note=f"Ratio of means, simulated at p = {rate:g}, n = m = {m}; the paper simulates noise alone.",
     )
 
 
@@ -79,17 +104,21 @@ def _claim(
         rival_is=rival[1],
         proofs=("proposition_1",),
         note=f"Divided by the law at each size and rate; simulated at p = {SIMULATED_RATE:g}, "
-        f"n = m = {SIMULATED_WIDTH}. Published: mean of the table, error from its scatter. {note}".rstrip(),
+        f"n = m = {SIMULATED_WIDTH}. Published: mean of the table, error from its scatter over sizes. "
+        f"{note}".rstrip(),
     )
 
 
 def _published(column: str, law: Callable[[Any, Any], Any]) -> Callable[[], Evidence]:
+    """Over the law, by size: a size is one sample, since its rates share draws (noise has equal digits)."""
+
     def supply() -> Estimate:
-        table = figures()["proposition_1"]["rows"]
-        ratios = np.array([row[column] / float(law(row["p"], row["m"])) for row in table])
+        by_size: dict[int, list[float]] = {}
+        for row in figures()["proposition_1"]["rows"]:
+            by_size.setdefault(row["m"], []).append(row[column] / float(law(row["p"], row["m"])))
         return Estimate.of_samples(
-            ratios,
-            estimator=f"mean over {len(ratios)} printed configurations",
+            [float(np.mean(ratios)) for ratios in by_size.values()],
+            estimator=f"mean over {len(by_size)} printed sizes, each over its rates",
             provenance={"source": PAPER, "section": SECTION},
         )
 

@@ -16,7 +16,7 @@ from signmag_jax.evidence.together import together
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.theory import proof as proofs
 
-from . import depth, foundations, outliers, pictures, proposition_1, theorem_3, theorem_4, trained
+from . import block, depth, foundations, outliers, pictures, proposition_1, theorem_3, theorem_4, trained
 from .claim import Claim, Evidence
 from .ledger import FILE_NAME, assemble, fill, save
 from .levels import Level
@@ -105,6 +105,7 @@ def declare(level: Level, simulated: Mapping[str, Evidence], measured: Measured)
         *foundations.rows(),
         *outliers.rows(simulated),
         *theorem_3.rows(level, simulated),
+        *block.rows(simulated),
         *theorem_4.rows(simulated),
         *proposition_1.rows(simulated),
         *depth.rows(simulated),

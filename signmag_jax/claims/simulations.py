@@ -9,14 +9,13 @@ from typing import Any
 
 from signmag_jax import simulate, theory
 from signmag_jax.evidence import Estimate, Incomplete
-from signmag_jax.perturb import SignQuantize, Ternarize
 
-from . import depth, outliers, proposition_1, theorem_3, theorem_4
+from . import block, chains, outliers, proposition_1, theorem_3, theorem_4
 from .claim import Evidence, Missing
 from .levels import Level
 from .parts import records, subseed
 from .published import figures
-from .supply import pick, scaled
+from .supply import inverse, pick, scaled
 
 Results = dict[str, Evidence]
 Pairs = Iterator[tuple[str, Estimate]]
@@ -25,6 +24,10 @@ Part = tuple[str, Callable[[dict[str, Any]], Pairs]]
 ROW_NETWORKS = 64
 ROWS = 64
 FEW_INPUTS = 8
+# Enough to tell the best ternary threshold from the rule of thumb.
+BEST_NETWORKS = 128
+# Of the block whose second layer is drawn: an input costs three times as many products, networks pay more.
+EXPLICIT_INPUTS = 256
 
 
 def simulations(level: Level, seed: int, resume: Path | None) -> list[tuple[str, Callable[[], Results]]]:
@@ -43,18 +46,20 @@ def _results(name: str, run: Callable[[dict[str, Any]], Pairs], seed: int, resum
 def _parts(level: Level) -> Iterator[Part]:
     for width, networks in zip(level.widths, level.networks, strict=True):
         yield f"block.{width}", partial(_block, width, networks)
-    yield "paper_block", partial(_paper_block, level.paper_networks)
+    yield "paper_block", partial(_paper_block, 2 * level.paper_networks)
+    yield "v0", partial(_v0, 2 * level.paper_networks)
     for row in figures()["theorem_4_synthetic"]["rows"]:
         yield f"theorem_4.row_cosine.{row['n']}", partial(_row_cosine, row["n"])
     for width in theorem_4.WIDTHS:
         yield f"theorem_4.{width}", partial(_quantizers, width, level.paper_networks)
+        yield f"ternary_best.{width}", partial(_best_threshold, width)
     yield "single_flip", partial(_single_flip, 16 * level.paper_networks)
     yield "column_pool", partial(_column_pool, 2 * level.paper_networks)
     yield "proposition_1", partial(_proposition_1, level.paper_networks)
-    for name, options in depth.CHAINS.items():
-        for width in depth.WIDTHS_OF.get(name, (depth.NARROW_WIDTH, depth.WIDTH)):
-            label = f"depth.{name}.{width}"
-            yield label, partial(_depth, label, width, level.depth_networks, options)
+    for name, chain in chains.CHAINS.items():
+        for width in chain.widths:
+            label = chains.label(name, width)
+            yield label, partial(_depth, label, chain.arguments(width, level.depth_networks))
 
 
 def _block(width: int, networks: int, common: dict[str, Any]) -> Pairs:
@@ -66,11 +71,25 @@ def _block(width: int, networks: int, common: dict[str, Any]) -> Pairs:
 
 def _paper_block(networks: int, common: dict[str, Any]) -> Pairs:
     rates = figures()["theorem_3_V1"]["p"]
-    found = simulate.block(
-        theorem_3.SCRIPT_WIDTH, rates, second_layer="explicit", networks=networks, **common
-    )
+    sizes = {"inputs": EXPLICIT_INPUTS, "networks": networks}
+    found = simulate.block(theorem_3.SCRIPT_WIDTH, rates, second_layer="explicit", **sizes, **common)
     for index, rate in enumerate(rates):
         yield f"paper_block.{rate}", pick(found.transverse_ratio, index)
+    first = rates.index(block.RATE)
+    yield "paper_block.radial.flip", pick(found.first.radial_fraction, first)
+    yield "paper_block.radial.shift", pick(found.second.radial_fraction, first)
+
+
+def _v0(networks: int, common: dict[str, Any]) -> Pairs:
+    found = simulate.block(
+        block.V0_WIDTH,
+        block.V0_RATE,
+        second_layer="none",
+        difference="finite",
+        networks=networks,
+        **common,
+    )
+    yield "v0", found.transverse_ratio
 
 
 def _row_cosine(n: int, common: dict[str, Any]) -> Pairs:
@@ -79,11 +98,20 @@ def _row_cosine(n: int, common: dict[str, Any]) -> Pairs:
 
 
 def _quantizers(width: int, networks: int, common: dict[str, Any]) -> Pairs:
-    for kind, quantizer in (("sign", SignQuantize()), ("ternary", Ternarize())):
+    for kind in ("sign", "ternary", "ternary_bitnet"):
+        quantizer = theorem_4.QUANTIZERS[kind]
         found = simulate.quantizer(width, quantizer, networks=networks, **_under(common, kind))
         yield f"{kind}.cosine.{width}", found.row_cosine
+        yield f"{kind}.vector_cosine.{width}", found.vector_cosine
         yield f"{kind}.pre_relu.{width}", found.pre_radial_fraction
         yield f"{kind}.post_relu.{width}", found.post_radial_fraction
+
+
+def _best_threshold(width: int, common: dict[str, Any]) -> Pairs:
+    """The cosine alone, which needs no inputs."""
+    quantizer = theorem_4.QUANTIZERS["ternary_best"]
+    found = simulate.quantizer(width, quantizer, inputs=FEW_INPUTS, networks=BEST_NETWORKS, **common)
+    yield f"ternary_best.cosine.{width}", found.row_cosine
 
 
 def _single_flip(networks: int, common: dict[str, Any]) -> Pairs:
@@ -109,14 +137,17 @@ def _proposition_1(networks: int, common: dict[str, Any]) -> Pairs:
     yield "proposition_1.energy", found.energy_ratio
     law = float(theory.flip_matrix_radial_fraction(rate, width))
     yield "proposition_1.radial_flip", scaled(found.flip_radial_fraction, 1 / law)
+    yield "proposition_1.radial_noise", scaled(found.magnitude_radial_fraction, float(width))
     yield "proposition_1.transverse_ratio", scaled(found.transverse_ratio, 1 - rate)
+    shift = simulate.proposition_1(
+        width, rate, magnitude="shift", networks=networks, **_under(common, "shift")
+    )
+    yield "proposition_1.shift", inverse(shift.transverse_ratio)
 
 
-def _depth(
-    label: str, width: int, networks: int, options: Mapping[str, Any], common: dict[str, Any]
-) -> Pairs:
-    found = simulate.depth(width, depth.RATE, depth.LAYERS, networks=networks, **options, **common)
-    for layer in range(depth.LAYERS):
+def _depth(label: str, arguments: Mapping[str, Any], common: dict[str, Any]) -> Pairs:
+    found = simulate.depth(**arguments, **common)
+    for layer in range(chains.LAYERS):
         yield f"{label}.{layer + 1}", pick(found.transverse_ratio, layer)
 
 

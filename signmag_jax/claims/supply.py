@@ -101,6 +101,19 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
     )
 
 
+def inverse(estimate: Estimate) -> Estimate:
+    """One over an estimate (delta method: for a ratio of means, that of the ratio the other way round)."""
+    value = 1 / float(estimate.value)
+    return Estimate(
+        value,
+        value**2 * float(estimate.standard_error),
+        estimate.n,
+        estimate.unit,
+        estimate.estimator,
+        {**estimate.provenance, "inverted": True},
+    )
+
+
 def quotient(numerator: Evidence, denominator: Evidence, estimator: str) -> Evidence:
     """A ratio of two estimates, their errors taken as independent (delta method)."""
     for one in (numerator, denominator):

@@ -14,6 +14,7 @@ from signmag_jax.theory.symbolic import block as symbolic
 from .claim import Claim, Evidence
 from .levels import Level
 from .published import figures
+from .simulated_law import simulated_law
 from .supply import Supply, exact, extrapolated, found, printed
 
 SECTION = "9.3"
@@ -152,15 +153,13 @@ def _closed_form(rate: float) -> Claim:
 
 
 def _exact(rate: float, infinite: Supply) -> Claim:
-    return Claim(
-        name=f"theorem_3.exact.p={rate:g}",
-        claimant="ours",
+    return simulated_law(
+        f"theorem_3.exact.p={rate:g}",
+        f"At p = {rate:g} the ratio is that of the arc-cosine kernel, without expansion.",
+        exact(theory.transverse_ratio, rate),
+        infinite,
+        (lambda: float(theory.paper_transverse_ratio(rate)), "the paper's formula"),
         source="Theorem 3, exact at every rate",
-        statement=f"At p = {rate:g} the ratio is that of the arc-cosine kernel, without expansion.",
-        routes={"predicted": exact(theory.transverse_ratio, rate), "simulated": infinite},
-        compare=(("predicted", "simulated"),),
-        rival=lambda: float(theory.paper_transverse_ratio(rate)),
-        rival_is="the paper's formula",
         proofs=("theorem_3", "arccos_kernel"),
     )
 
@@ -200,14 +199,12 @@ def _measured(rate: float, value: float, deviation: float, width: int, simulated
 
 def _finite_width(width: int, simulated: Supply) -> Claim:
     rate = FINITE_WIDTH_RATE
-    return Claim(
-        name=f"finite_width.n={width}",
-        claimant="ours",
+    return simulated_law(
+        f"finite_width.n={width}",
+        f"At width {width} and p = {rate:g} the ratio averages over the flips that a row holds.",
+        exact(theory.finite_width_ratio, rate, width),
+        simulated,
+        (lambda: float(theory.transverse_ratio(rate)), "infinite width"),
         source="finite width, flips per row",
-        statement=f"At width {width} and p = {rate:g} the ratio averages over the flips that a row holds.",
-        routes={"predicted": exact(theory.finite_width_ratio, rate, width), "simulated": simulated},
-        compare=(("predicted", "simulated"),),
-        rival=lambda: float(theory.transverse_ratio(rate)),
-        rival_is="infinite width",
         note="W₂ integrated out, inputs on the sphere, mean of per-network ratios.",
     )

@@ -7,15 +7,32 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from signmag_jax import theory
-from signmag_jax.perturb import SignQuantize, Ternarize
+from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
 
 from .claim import Claim, Evidence
 from .published import figures
+from .simulated_law import simulated_law
 from .supply import Supply, exact, extrapolated, found, printed
 
 SECTION = "9.6"
 WIDTHS = (256, 512)
 LAPLACE_COSINE = 0.5  # (E|w|)²/E w² of Laplace weights
+QUANTIZERS: dict[str, Perturbation] = {
+    "sign": SignQuantize(),
+    "ternary": Ternarize(),
+    "ternary_bitnet": Ternarize.bitnet(),
+    "ternary_best": Ternarize.optimal(),
+}
+TERNARY_SOURCE = "Theorem 4, true ternary"
+NAMES = {
+    "ternary": "BitNet's threshold and the least-squares scale",
+    "ternary_bitnet": "BitNet's threshold and BitNet's scale",
+    "ternary_best": "the best threshold of a Gaussian and the least-squares scale",
+}
+OTHER_THRESHOLDS = {
+    "ternary": (QUANTIZERS["ternary_best"], "the best threshold"),
+    "ternary_best": (Ternarize.twn(), "the rule of thumb, 0.7 E|w|"),
+}
 
 
 def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
@@ -24,10 +41,11 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
         yield _row_cosine(row, simulated)
     yield _pre_relu(_infinite(simulated, "sign.pre_relu"))
     yield _post_relu(_infinite(simulated, "sign.post_relu"))
-    cosine = exact(theory.cosine_squared, Ternarize(), name="c²/v of Ternarize()")
-    yield _ternary("cosine", cosine, _infinite(simulated, "ternary.cosine"))
-    fraction = exact(theory.radial_fraction, Ternarize(), name="radial_fraction of Ternarize()")
-    yield _ternary("radial_fraction", fraction, _infinite(simulated, "ternary.post_relu"))
+    yield _vector_cosine(_infinite(simulated, "sign.vector_cosine"))
+    for kind in OTHER_THRESHOLDS:
+        yield _cosine(kind, _infinite(simulated, f"{kind}.cosine"))
+    for kind in ("ternary", "ternary_bitnet"):
+        yield _fraction(kind, _infinite(simulated, f"{kind}.post_relu"))
 
 
 def _infinite(simulated: Mapping[str, Evidence], name: str) -> Supply:
@@ -111,18 +129,52 @@ def _post_relu(simulated: Supply) -> Claim:
     )
 
 
-def _ternary(what: str, predicted: Supply, simulated: Supply) -> Claim:
+def _vector_cosine(simulated: Supply) -> Claim:
+    """The widest of the paper's runs: the law is that of infinite width."""
+    row = figures()["theorem_4_synthetic"]["rows"][-1]
     return Claim(
-        name=f"ternary.{what}",
-        claimant="ours",
-        source="Theorem 4, true ternary",
-        statement=f"Ternary at BitNet's threshold and the least-squares scale: {what.replace('_', ' ')}.",
-        routes={"predicted": predicted, "simulated": simulated},
-        compare=(("predicted", "simulated"),),
-        rival=(lambda: float(theory.cosine_squared(Ternarize("optimal"))))
-        if what == "cosine"
-        else (lambda: float(theory.radial_fraction(SignQuantize()))),
-        rival_is="the best threshold"
-        if what == "cosine"
-        else "sign quantisation, which the paper calls ternary",
+        name="theorem_4.vector_cosine",
+        claimant="paper",
+        source="Theorem 4, section 9.6",
+        statement="cos²(Wx, s∘sign(W)x) of Gaussian matrices tends to 2/π as well.",
+        routes={
+            "published": printed(
+                row["vector_cos2"], decimals=6, standard_error=row["vector_std"], n=1, section=SECTION,
+                error="the printed deviation, undivided,", what=f"n = {row['n']}, mean over inputs",
+            ),
+            "predicted": exact(theory.sign_cosine_squared),
+            "simulated": simulated,
+        },
+        compare=(("published", "predicted"), ("predicted", "simulated")),
+        rival=lambda: LAPLACE_COSINE,
+        rival_is="Laplace weights",
+        proofs=("theorem_4",),
+    )  # fmt: skip
+
+
+def _cosine(kind: str, simulated: Supply) -> Claim:
+    other, which = OTHER_THRESHOLDS[kind]
+    return simulated_law(
+        f"{kind}.cosine",
+        f"Ternary at {NAMES[kind]} has cos²(w, w') = c²/v.",
+        exact(theory.cosine_squared, QUANTIZERS[kind], name=f"c²/v of {QUANTIZERS[kind]!r}"),
+        simulated,
+        (lambda: float(theory.cosine_squared(other)), which),
+        source=TERNARY_SOURCE,
+        proofs=("perturbations",),
+    )
+
+
+def _fraction(kind: str, simulated: Supply) -> Claim:
+    return simulated_law(
+        f"{kind}.radial_fraction",
+        f"Behind a ReLU the error of ternary at {NAMES[kind]} has this radial fraction.",
+        exact(theory.radial_fraction, QUANTIZERS[kind], name=f"radial_fraction of {QUANTIZERS[kind]!r}"),
+        simulated,
+        (
+            lambda: float(theory.radial_fraction(SignQuantize())),
+            "sign quantisation, which the paper calls ternary",
+        ),
+        source=TERNARY_SOURCE,
+        proofs=("perturbations", "arccos_kernel"),
     )

@@ -22,7 +22,8 @@ NOT_RUN = "NOT RUN"
 VERDICTS = (PROVED, REPRODUCED, DISAGREES, UNRESOLVED, IDENTITY, NOT_COMPARABLE, NOT_RUN)
 
 FAMILY_LEVEL = 0.01
-# A rival this many standard errors beyond the rejection threshold is excluded with probability Φ(2).
+# A rival this many standard errors beyond the rejection threshold is excluded with probability Φ(2), by many
+# samples; by few with a smaller one, since their standard error is itself uncertain.
 POWER_MARGIN = 2.0
 # Two exact numbers agree when they differ by less than float64 evaluation may: theory promises 1e-12.
 EXACT_TOLERANCE = 1e-11
@@ -33,7 +34,9 @@ class Comparison:
     """Two routes of one row: difference, combined standard error, distance in standard errors.
 
     `distance` and `threshold` are None where both numbers are exact: then `agrees` rests on the difference
-    alone. The threshold is the one applied, Student's for few samples.
+    alone. The threshold is the one applied, Student's for few samples; `resolving` is the largest standard
+    error that tells the rival apart at it, None without a rival or an error, and `resolved` says whether
+    `standard_error` is that small.
     """
 
     between: tuple[Route, Route]
@@ -43,6 +46,7 @@ class Comparison:
     agrees: bool
     resolved: bool
     threshold: float | None = None
+    resolving: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def resolving_standard_error(value: float, rival: float, critical: float) -> flo
 def compare(
     pair: tuple[Route, Route], first: Estimate, second: Estimate, rival: float | None, critical: float
 ) -> Comparison:
-    """Compare two scalar estimates; `resolved` says whether the rival value could have been excluded."""
+    """Compare two scalar estimates, at the normal threshold `critical` or Student's beyond it."""
     difference = float(first.value) - float(second.value)
     error = math.hypot(float(first.standard_error), float(second.standard_error))
     if error == 0:
@@ -91,14 +95,18 @@ def compare(
         return Comparison(pair, difference, 0.0, None, abs(difference) <= EXACT_TOLERANCE * scale, True)
     distance = difference / error
     critical = student(critical, first, second)
-    resolved = rival is None or _separates(first, second, rival, error, critical)
-    return Comparison(pair, difference, error, distance, abs(distance) <= critical, resolved, critical)
+    resolving = (
+        None if rival is None else resolving_standard_error(_reference(first, second), rival, critical)
+    )
+    resolved = resolving is None or error <= resolving
+    return Comparison(
+        pair, difference, error, distance, abs(distance) <= critical, resolved, critical, resolving
+    )
 
 
-def _separates(first: Estimate, second: Estimate, rival: float, error: float, critical: float) -> bool:
-    # The reference is the more precise of the two; the rival must be distinguishable from it.
-    reference = min(first, second, key=lambda estimate: float(estimate.standard_error))
-    return error <= resolving_standard_error(float(reference.value), rival, critical)
+def _reference(first: Estimate, second: Estimate) -> float:
+    """The more precise of the two values: the rival must be distinguishable from it."""
+    return float(min(first, second, key=lambda estimate: float(estimate.standard_error)).value)
 
 
 def decide(
@@ -126,6 +134,19 @@ def decide(
         for pair in claim.compare
     )
     return _weigh(claim, comparisons)
+
+
+def outside(claim: Claim, evidence: Mapping[Route, Evidence], critical: float) -> str:
+    """How far the published figure lies from the simulated one that it is not compared with; empty if near.
+
+    The note of such a row says why it does not compare them.
+    """
+    pair: tuple[Route, Route] = ("published", "simulated")
+    published, simulated = (evidence.get(route) for route in pair)
+    if pair in claim.compare or not (isinstance(published, Estimate) and isinstance(simulated, Estimate)):
+        return ""
+    comparison = compare(pair, published, simulated, None, critical)
+    return "" if comparison.agrees else f"not compared, as the note says: {_size(comparison)}"
 
 
 def _missing(claim: Claim, evidence: Mapping[Route, Evidence]) -> Missing | None:

@@ -26,6 +26,7 @@ from .options import (
     several,
     show,
 )
+from .perturbations import PERTURBATIONS, parse
 
 OURS = ("name", "device", "dry_run", "plot", "json", "quiet")
 SHARED = ("coordinator", "processes", "process", "peer_timeout")
@@ -40,6 +41,13 @@ def simulate(
     name: Annotated[str | None, typer.Argument(help="The experiment; without one, all are listed.")] = None,
     width: Annotated[int | None, typer.Option("--width", help="Length of the input.")] = None,
     rate: Annotated[str | None, typer.Option("--rate", help="Flip rate, or several: 0.01,0.05.")] = None,
+    perturbation: Annotated[
+        str | None,
+        typer.Option(
+            "--perturbation",
+            help=f"Instead of a rate, two to compare, or one quantiser: flip:0.1,prune:0.5. {PERTURBATIONS}",
+        ),
+    ] = None,
     depth: Annotated[int | None, typer.Option("--depth", help="Layers of a chain.")] = None,
     residual: Annotated[bool | None, typer.Option("--residual", help="Chains with skips.")] = None,
     activation: Annotated[str | None, typer.Option("--activation", help="relu, silu, gelu, ...")] = None,
@@ -51,6 +59,17 @@ def simulate(
         str | None, typer.Option("--second-layer", help="integrated, explicit or none.")
     ] = None,
     hidden: Annotated[int | None, typer.Option("--hidden", help="Rows of the perturbed matrix.")] = None,
+    outputs: Annotated[int | None, typer.Option("--outputs", help="Rows of the second matrix.")] = None,
+    difference: Annotated[
+        str | None,
+        typer.Option("--difference", help="linear: RMSNorm's derivative; finite: the outputs' own."),
+    ] = None,
+    granularity: Annotated[
+        str | None, typer.Option("--granularity", help="One scale of a quantiser per row or tensor.")
+    ] = None,
+    controlled: Annotated[
+        bool | None, typer.Option("--controlled", help="Control variates: a smaller error.")
+    ] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Rows of a single matrix.")] = None,
     inputs: Annotated[int | None, typer.Option("--inputs", help="Inputs of each network.")] = None,
     alpha: Annotated[
@@ -102,6 +121,9 @@ def simulate(
     """Simulate Gaussian networks until a standard error, a number of networks or a time is reached.
 
     Example: signmag simulate block --width 256 --rate 0.02 --standard-error 0.005
+
+    Ratios come as the mean of per-network ratios, which the paper prints, and as a ratio of means, which the
+    laws predict: they differ by the bias of a quotient, which falls with inputs and width, not with networks.
 
     Several processes share the work when Slurm, Open MPI or Cloud TPU started them, or when each is given
     --coordinator, --processes and --process; only process 0 prints the result. Open MPI 5 and MPICH tell
@@ -158,6 +180,8 @@ def _run(
     from signmag_jax import simulate as room
 
     chosen = None if name is None else room.experiment(name)
+    if chosen is not None and "perturbation" in given:
+        given = _perturbed(given, chosen.arguments)
     strange = [key for key in given if key not in (("seed",) if chosen is None else chosen.arguments)]
     if strange:
         whose = f"{name} does not take" if chosen is not None else "without an experiment there is no use for"
@@ -181,7 +205,16 @@ def _run(
     if plot is not None:
         _plot(found, chosen, name, given, plot)
         remark(f"Written: {plot}", quiet=quiet)
-    return _print(found, chosen, name, json)
+    return _print(found, chosen, name, json=json, quiet=quiet)
+
+
+def _perturbed(given: dict[str, Any], arguments: tuple[str, ...]) -> dict[str, Any]:
+    """What was typed as perturbations, for the argument that takes one or two of them."""
+    typed = given["perturbation"].split(",")
+    if "perturbations" in arguments:
+        rest = {key: value for key, value in given.items() if key != "perturbation"}
+        return {**rest, "perturbations": tuple(map(parse, typed))}
+    return {**given, "perturbation": parse(given["perturbation"])} if "perturbation" in arguments else given
 
 
 def _list(experiments: Any, json: bool) -> int:
@@ -212,18 +245,23 @@ def _cost(chosen: Any, given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _print(found: Any, chosen: Any, name: str, json: bool) -> int:
-    """The primary estimate first, then every estimate of the result."""
+def _print(found: Any, chosen: Any, name: str, *, json: bool, quiet: bool) -> int:
+    """The primary estimate first, then every estimate of the result, and what lies between two ratios."""
     if json:
         primary = getattr(found, chosen.primary).to_json()
         emit({"experiment": name, "primary": chosen.primary, **primary, "results": found.to_json()})
         return 0
+    from signmag_jax import simulate as room
     from signmag_jax.report.numbers import with_error
 
+    estimators = set()
     for leaf, plain in _leaves(found.to_json()):
         value, error = plain["value"], plain["standard_error"]
         cells = [with_error(*pair) for pair in zip(_flat(value), _flat(error), strict=True)]
         say(f"{leaf}: {', '.join(cells)} (n = {plain['n']}; {plain['estimator']})")
+        estimators.add(plain["estimator"])
+    if estimators >= room.BOTH_RATIOS:
+        remark(room.TWO_RATIOS, quiet=quiet)
     return 0
 
 
@@ -248,7 +286,8 @@ def _plot(found: Any, chosen: Any, name: str, given: dict[str, Any], path: Path)
     estimate, title = getattr(found, chosen.primary), f"{name}: {chosen.primary}"
     value, error = np.atleast_1d(estimate.value), np.atleast_1d(estimate.standard_error)
     along = "alpha" if "alpha" in chosen.arguments else "rate"
-    places = np.atleast_1d({**chosen.defaults, **given}.get(along, np.nan))
+    free = "perturbations" not in given
+    places = np.atleast_1d({**chosen.defaults, **given}.get(along, np.nan) if free else np.nan)
     if "depth" in chosen.arguments:
         pairs = zip(np.atleast_2d(value), np.atleast_2d(error), strict=True)
         series = {f"rate {rate:g}": pair for rate, pair in zip(places, pairs, strict=True)}

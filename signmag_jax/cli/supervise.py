@@ -38,6 +38,7 @@ ABSENT = "DEADLINE_EXCEEDED"
 command_line: ContextVar[list[str]] = ContextVar("command_line")
 
 _reports: int | None = None
+_interrupted = False
 
 
 @dataclass
@@ -95,7 +96,7 @@ def joined(
         processes,
         process,
         timeout=patience,
-        watch=lambda networks, estimate: report(started=True, networks=networks, estimate=estimate),
+        watch=_watched,
     )
     report(index=crew.index, count=crew.count)
     try:
@@ -146,9 +147,17 @@ def _part(code: int) -> None:
 
 def _interrupt(*_: object) -> None:
     """Once: a batch system signals this process beside its parent, and it has yet to tell the others."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    global _interrupted
+    if not _interrupted:
+        _interrupted = True
+        raise KeyboardInterrupt
+
+
+def _watched(networks: int, estimate: str) -> None:
+    report(started=True, networks=networks, estimate=estimate)
+    # Raised where Python swallows exceptions, in a callback of its garbage collector, it is raised again.
+    if _interrupted:
+        raise KeyboardInterrupt
 
 
 def _leave_with_parent(life: int) -> None:

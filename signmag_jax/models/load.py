@@ -142,7 +142,7 @@ def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None
     found = resolve(name_or_path, revision)
     if found.path.is_file():
         file = GGUFFile(found.path)
-        config, source = config_from_gguf(file.metadata, file.shapes), file
+        config, source = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), file
         tokenizer = tokenizer_from_gguf(file.metadata)
     else:
         config = config_from_hub(found.path)

@@ -14,12 +14,15 @@ from .processes import connect
 from .profiles import SHAPES, profile
 from .proposition_1 import Proposition1, proposition_1
 from .quantizer import Quantizer, quantizer
+from .result import BOTH_RATIOS, TWO_RATIOS
 from .single_flip import SingleFlip, single_flip
 
 __all__ = [
     "ACTIVATIONS",
+    "BOTH_RATIOS",
     "EXPERIMENTS",
     "SHAPES",
+    "TWO_RATIOS",
     "Arm",
     "Block",
     "ColumnPool",

@@ -8,7 +8,6 @@ from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -21,7 +20,7 @@ from .gaussian import DTYPES, Activation, choose, sphere, weights, whole
 from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
-from .split import Energies, energies, excess, turned, weight_controls
+from .split import Energies, energies, excess, share, turned, weight_controls
 from .tally import Pair, Tally
 
 SECOND_LAYERS = ("integrated", "explicit", "none")
@@ -43,14 +42,19 @@ class Arm(Result):
     Args:
       energy: E‖δy‖²/d.
       transverse: what the ratio compares: E‖P⊥(y) δy‖²/d, or E sin² of the angle for finite differences.
-      radial_fraction: of the hidden difference δ, E⟨h, δ⟩²/‖h‖² over E‖δ‖².
+      radial_fraction: of the hidden difference δ, E⟨h, δ⟩²/‖h‖² over E‖δ‖², ratio of means.
       output_radial_fraction: the same of y and δy.
+      radial_fraction_per_network: of the hidden difference, as a mean of per-network ratios; see `result`
+        for what lies between the two.
+      output_radial_fraction_per_network: the same of y and δy.
     """
 
     energy: Estimate
     transverse: Estimate
     radial_fraction: Estimate
     output_radial_fraction: Estimate
+    radial_fraction_per_network: Estimate
+    output_radial_fraction_per_network: Estimate
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,8 @@ class Block(Result):
 
     Args:
       transverse_ratio: first over second, mean of per-network ratios.
-      transverse_ratio_of_means: the same as a ratio of means; the two differ by O(variance of a
-        network's denominator), the bias of a quotient, which vanishes as inputs and width grow. Its
-        expectation does not depend on the number of inputs, and is that of `crossings`.
+      transverse_ratio_of_means: the same as a ratio of means; see `result` for what lies between the two.
+        Its expectation does not depend on the number of inputs, and is that of `crossings`.
       first: the first perturbation (the sign flips).
       second: the second (the magnitude shift).
       networks: how many were simulated.
@@ -131,14 +134,7 @@ def block(
     Source: arXiv:2605.18933, section 9.3 (V1; with second_layer="none", difference="finite": V0).
     """
     whole("width", width, 2)
-    if (rate is None) == (perturbations is None):
-        raise invalid("rate or perturbations, one of them", (rate, perturbations), "pass rate=0.01")
-    if rate is not None:
-        pair, parameters = pairs.Matched(match), pairs.rates(rate)
-        shape, named = parameters.shape, {"rate": parameters.tolist(), "match": match}
-    else:
-        pair, parameters, shape = pairs.given(perturbations, 2)
-        named = {"perturbations": [repr(one) for one in perturbations]}
+    pair, parameters, shape, named = pairs.either(rate, perturbations, match)
     label, function = named_activation(activation)
     sample = BlockSample(
         width,
@@ -156,7 +152,7 @@ def block(
     experiment = Experiment(
         "block",
         sample,
-        jax.tree.map(lambda leaf: np.atleast_1d(leaf), parameters),
+        parameters,
         {**named, "activation": label, **sample.arguments()},
         sample.work(math.prod(shape)),
         _controlled_ratio if controlled else _ratio,
@@ -197,6 +193,8 @@ def _arm(found: Estimates, arm: str) -> Arm:
         found.mean(f"{arm}_transverse"),
         found.ratio(f"{arm}_hidden_radial", f"{arm}_hidden_energy"),
         found.ratio(f"{arm}_radial", f"{arm}_energy"),
+        found.mean(f"{arm}_hidden_fraction", MEAN_OF_RATIOS),
+        found.mean(f"{arm}_fraction", MEAN_OF_RATIOS),
     )
 
 
@@ -278,6 +276,9 @@ class BlockSample:
             for arm, changed in zip(ARMS, pair, strict=True):
                 after = changed @ x
                 statistics = self._arm(z, after, second)
+                for side in ("", "hidden_"):
+                    parts = (statistics[f"{side}{part}"] for part in ("radial", "energy"))
+                    statistics[f"{side}fraction"] = share(*parts)
                 if self.controlled:
                     statistics["error_control"] = excess(after - z, after - z, changed - w, changed - w)
                     statistics["along_control"] = excess(z, after - z, w, changed - w)

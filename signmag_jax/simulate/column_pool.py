@@ -43,7 +43,7 @@ class ColumnPool(Result):
     Args:
       leverage: E‖δ‖² of flips in the pool over that of flips in the rest, per flip.
       leverage_per_network: the same as a mean of per-network ratios; a network's denominator fluctuates
-        with its flips, so that this is larger by its relative variance.
+        with its flips, so that this is larger by its relative variance; see `result`.
       transverse_leverage: of the parts across h.
       shift_leverage: E‖δ‖² of the magnitude shift in the pool over that in the rest, matched alike.
       pool_ratio: transverse energy of flips over that of the shift of equal Frobenius norm, in the pool.

@@ -10,7 +10,6 @@ from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -35,9 +34,9 @@ class Depth(Result):
     """The transverse ratio after each layer; estimates have shape (depth,) or (rates, depth).
 
     Args:
-      transverse_ratio: C_l, flips over shift, mean of per-network ratios.
-      transverse_ratio_of_means: the same as a ratio of means. They differ by the bias of a quotient,
-        which grows with the spread of a network's denominator, hence with depth.
+      transverse_ratio: C_l, flips over shift (first over second perturbation), mean of per-network ratios.
+      transverse_ratio_of_means: the same as a ratio of means; see `result` for what lies between the two.
+        With depth it grows, as a network's spread does.
       flip: what the ratio compares, of the flips: E sin² of the angle to the clean state (normalised
         chains) or E‖P⊥(y) δy‖²/width (the unnormalised stream of a residual chain of single matrices).
       shift: the same of the magnitude shift.
@@ -56,6 +55,7 @@ def depth(
     rate: Any,
     depth: int,
     *,
+    perturbations: Any = None,
     residual: bool = False,
     activation: str | Activation = "relu",
     layers: str = "all",
@@ -75,7 +75,9 @@ def depth(
     Args:
       width: length of the state, at least 2.
       rate: flip rate in (0, 0.5], or a list; the shift has the Frobenius norm of the flips in each layer.
+        None where perturbations are given.
       depth: number of layers, at least 1.
+      perturbations: instead of a rate, a pair of `perturb.Perturbation`, taken as they are.
       residual: with or without skips.
       activation: a name in `simulate.ACTIVATIONS`, or a function of an array.
       layers: which are perturbed, "all" or "first".
@@ -98,20 +100,18 @@ def depth(
     Source: arXiv:2605.18933, section 9.4 and appendix D (plain, residual; with `hidden`: V2, V3).
     """
     label, function = named_activation(activation)
-    values = pairs.rates(rate)
-    sample = ChainSample(
-        width, depth, residual, function, layers, hidden, scale, inputs, dtype, pairs.Matched(match)
-    )
+    pair, parameters, shape, named = pairs.either(rate, perturbations, match)
+    sample = ChainSample(width, depth, residual, function, layers, hidden, scale, inputs, dtype, pair)
     experiment = Experiment(
         "depth",
         sample,
-        np.atleast_1d(values),
-        {"rate": values.tolist(), "match": match, "activation": label, **sample.arguments()},
-        sample.work(values.size),
+        parameters,
+        {**named, "activation": label, **sample.arguments()},
+        sample.work(math.prod(shape)),
         lambda tally: tally.mean("ratio"),
     )
     tally, provenance = run(experiment, **options)
-    found = Estimates(tally, provenance, values.shape)
+    found = Estimates(tally, provenance, shape)
     return Depth(
         found.mean("ratio", MEAN_OF_RATIOS),
         found.ratio("flip", "shift"),
@@ -165,16 +165,19 @@ class ChainSample:
         """Statistics of one network, of shape (rates, depth)."""
         x = sphere(keys.fold(key, "inputs"), self.width, self.inputs, self.dtype)
         start = x if not self._stream() else x * self._tensor(self._deviation() * math.sqrt(self.width))
-        both = jnp.broadcast_to(start, (parameters.shape[0], 2, *start.shape))
+        count = jax.tree.leaves(parameters)[0].shape[0]
+        both = jnp.broadcast_to(start, (count, 2, *start.shape))
         step = functools.partial(self._step, parameters, key)
-        still = jnp.zeros(parameters.shape[0], bool)
-        carry, first = step((start, both, still), jnp.int32(0), True)
-        if self.depth == 1:
-            found = jax.tree.map(lambda leaf: leaf[None], first)
-        else:
-            later = lambda carry, layer: step(carry, layer, self.layers == "all")  # noqa: E731
-            _, rest = lax.scan(later, carry, jnp.arange(1, self.depth, dtype=jnp.int32))
-            found = jax.tree.map(lambda one, many: jnp.concatenate([one[None], many]), first, rest)
+        still = jnp.zeros(count, bool)
+        # Where only the first layer is perturbed, the others are another program.
+        apart = 1 if self.layers == "first" else 0
+        carry, layers = (start, both, still), jnp.arange(self.depth, dtype=jnp.int32)
+        parts = []
+        for some, perturbed in ((layers[:apart], True), (layers[apart:], not apart)):
+            if some.size:
+                carry, found = lax.scan(functools.partial(step, perturbed=perturbed), carry, some)
+                parts.append(found)
+        found = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
         return {name: leaf.T for name, leaf in found.items()}
 
     def _step(self, parameters: Any, key: PRNGKeyArray, carry: Any, layer: Array, perturbed: bool) -> Any:

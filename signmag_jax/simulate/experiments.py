@@ -52,6 +52,8 @@ class Named:
             raise invalid(
                 "an argument of the experiment", unknown[0], f"it takes {', '.join(sorted(self.arguments))}"
             )
+        if arguments.get("perturbations") is not None:  # they stand in place of the default rate
+            arguments = {"rate": None, **arguments}
         return self.function(**{**self.defaults, **arguments, **self.fixed})
 
     def plan(self, **arguments: Any) -> tuple[Experiment, Stop]:

@@ -97,6 +97,25 @@ def rates(rate: Any) -> np.ndarray:
     return array
 
 
+def either(rate: Any, perturbations: Any, match: str) -> tuple[Any, Any, tuple[int, ...], dict[str, Any]]:
+    """Flips of a rate and the matched shift, or two perturbations as they are.
+
+    Returns:
+      The pair, its numbers with one leading axis, the shape of the results, and what names it in records.
+
+    Raises:
+      InvalidInput: unless exactly one of the two is given, and sound.
+    """
+    if (rate is None) == (perturbations is None):
+        raise invalid("rate or perturbations, one of them", (rate, perturbations), "pass rate=0.01")
+    if rate is not None:
+        values = rates(rate)
+        return Matched(match), np.atleast_1d(values), values.shape, {"rate": values.tolist(), "match": match}
+    pair, numbers, shape = given(perturbations, 2)
+    named = {"perturbations": [repr(one) for one in perturbations]}
+    return pair, [np.atleast_1d(number) for number in numbers], shape, named
+
+
 def given(perturbations: Any, count: int) -> tuple[Given, list[np.ndarray], tuple[int, ...]]:
     """So many perturbations as one object, their numbers, and the common shape of those.
 

@@ -25,8 +25,11 @@ class Proposition1(Result):
       energy_ratio: E‖δWx‖² of the flips over that of the other error, ratio of means.
       transverse_ratio: the other error over the flips, ratio of means (the way round of Proposition 1).
       transverse_ratio_per_network: the same as a mean of per-network ratios.
-      flip_radial_fraction: E⟨Wx, δWx⟩²/‖Wx‖² over E‖δWx‖², of the flips.
+      flip_radial_fraction: E⟨Wx, δWx⟩²/‖Wx‖² over E‖δWx‖², of the flips, ratio of means.
       magnitude_radial_fraction: the same of the other error.
+      flip_radial_fraction_per_network: of the flips, as a mean of per-network ratios; see `result` for what
+        lies between the two.
+      magnitude_radial_fraction_per_network: the same of the other error.
       flip_energy: E‖δWx‖² per row, for entries of variance 1 and unit inputs.
       magnitude_energy: the same of the other error.
       networks: how many were simulated.
@@ -37,6 +40,8 @@ class Proposition1(Result):
     transverse_ratio_per_network: Estimate
     flip_radial_fraction: Estimate
     magnitude_radial_fraction: Estimate
+    flip_radial_fraction_per_network: Estimate
+    magnitude_radial_fraction_per_network: Estimate
     flip_energy: Estimate
     magnitude_energy: Estimate
     networks: int
@@ -109,6 +114,8 @@ def proposition_1(
         transverse_ratio_per_network=found.mean("ratio", MEAN_OF_RATIOS),
         flip_radial_fraction=found.ratio("first_radial", "first_energy"),
         magnitude_radial_fraction=found.ratio("second_radial", "second_energy"),
+        flip_radial_fraction_per_network=found.mean("first_fraction", MEAN_OF_RATIOS),
+        magnitude_radial_fraction_per_network=found.mean("second_fraction", MEAN_OF_RATIOS),
         flip_energy=found.mean("first_energy"),
         magnitude_energy=found.mean("second_energy"),
         networks=tally.count,

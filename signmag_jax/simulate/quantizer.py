@@ -35,8 +35,8 @@ class Quantizer(Result):
       vector_cosine: E cos²(Wx, W'x) over inputs.
       pre_radial_fraction: of the error W'x − Wx, along Wx; ratio of means.
       post_radial_fraction: of relu(W'x) − relu(Wx), along relu(Wx); ratio of means.
-      pre_radial_fraction_per_network: before the ReLU, as a mean of per-network ratios. It differs from the
-        ratio of means by the bias of a quotient, O(variance of a network's energy).
+      pre_radial_fraction_per_network: before the ReLU, as a mean of per-network ratios; see `result` for
+        what lies between the two.
       post_radial_fraction_per_network: the same behind it.
       networks: how many were simulated.
     """

@@ -1,4 +1,15 @@
-"""What a simulation returns."""
+"""What a simulation returns.
+
+A ratio, of transverse energies or of radial to all energy, is given in two ways. The *ratio of means* divides
+the mean numerator over networks by the mean denominator: the laws predict it, and it does not depend on how
+many inputs a network sees. The *mean of per-network ratios*, which the paper prints, divides within each
+network first. With X and Y of one network and r = E X/E Y, to second order
+
+    E[X/Y] − r = (r·Var Y − Cov(X, Y))/(E Y)²,
+
+the bias of a quotient. It does not fall with the number of networks, but as 1/inputs and with the width, and
+is named wherever both are reported.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +26,13 @@ from .tally import Pair, Tally
 
 MEAN_OF_RATIOS = "mean of per-network ratios"
 RATIO_OF_MEANS = "ratio of means over networks (delta method)"
+BOTH_RATIOS = frozenset((MEAN_OF_RATIOS, RATIO_OF_MEANS))
+# For the reader of a list that has both.
+TWO_RATIOS = (
+    "A mean of per-network ratios and a ratio of means differ by the bias of a quotient, "
+    "(r Var Y - Cov(X, Y))/(E Y)^2 for r = E X/E Y: networks do not remove it, inputs and width do. "
+    "The laws are those of ratios of means."
+)
 MEAN = "mean over networks"
 
 

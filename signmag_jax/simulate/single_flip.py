@@ -36,7 +36,7 @@ class SingleFlip(Result):
     Args:
       amplification: E‖δ‖² of the flip at the outlier over that at the delocalised entry, ratio of means.
       amplification_per_network: the same as a mean of per-network ratios, larger by the relative variance
-        of a network's denominator.
+        of a network's denominator; see `result`.
       transverse_amplification: the ratio of means of the parts across h.
       outlier_energy: E‖δ‖²/m at the outlier, for pre-activations N(0, 1).
       delocalised_energy: the same at the delocalised entry.

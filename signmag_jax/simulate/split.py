@@ -31,6 +31,12 @@ def energies(y: Float[Array, "coordinates inputs"], delta: Float[Array, "coordin
     return Energies(radial + transverse, radial, transverse)
 
 
+def share(part: Float[Array, ""], whole: Float[Array, ""]) -> Float[Array, ""]:
+    """part/whole, and 0 where there is nothing to divide."""
+    some = whole > 0
+    return jnp.where(some, part / jnp.where(some, whole, jnp.ones_like(whole)), jnp.zeros_like(part))
+
+
 def turned(
     y: Float[Array, "coordinates inputs"], other: Float[Array, "coordinates inputs"]
 ) -> Float[Array, ""]:

@@ -1,15 +1,14 @@
 """The rows of the ledger: declared well, decided by evidence, and not by the theory's own word."""
 
-import importlib
-import pkgutil
+from dataclasses import replace
 
-import jax
 import pytest
 
 from signmag_jax import theory
 from signmag_jax.claims.claim import ROUTES
 from signmag_jax.claims.ledger import fill
-from signmag_jax.theory import kernel, proof
+from signmag_jax.evidence import Estimate
+from signmag_jax.theory import proof
 
 
 def by_name(rows):
@@ -86,41 +85,6 @@ def test_a_failed_proof_takes_its_rows_with_it(tiny_claims, all_proved):
     assert rows["theorem_4.pre_relu_radial_fraction"]["verdict"] == "PROVED"
 
 
-@pytest.fixture
-def wrong_kernel(monkeypatch):
-    """The theory with a kernel whose gap to the linear part is five times too large."""
-    names = ("gap", "sine_minus_angle_cosine", "cubic_factor")
-    originals = {getattr(kernel, name): name for name in names}
-    modules = [
-        importlib.import_module(f"signmag_jax.theory.{found.name}")
-        for found in pkgutil.iter_modules(theory.__path__)
-    ]
-    patched = 0
-    for module in modules:
-        for original, name in originals.items():
-            if getattr(module, name, None) is original:
-                monkeypatch.setattr(module, name, lambda *args, f=original: 5 * f(*args))
-                patched += 1
-    width = importlib.import_module("signmag_jax.theory.width")
-    original = width._gap_of_angle
-    monkeypatch.setattr(width, "_gap_of_angle", lambda theta: 5 * original(theta))
-    # The 1/m term of the finite-width chain inverts the kernel, which a wrong one does not allow.
-    chain = importlib.import_module("signmag_jax.theory.depth_width")
-    monkeypatch.setattr(chain, "realised", lambda apart, m: apart)
-    assert patched >= 3
-    _forget(width)
-    yield
-    monkeypatch.undo()
-    _forget(width)
-
-
-def _forget(width):
-    jax.clear_caches()
-    for value in vars(width).values():
-        if hasattr(value, "cache_clear"):
-            value.cache_clear()
-
-
 def test_a_wrong_kernel_turns_every_row_that_it_touches(tiny_claims, all_proved, request):
     before = by_name(fill(tiny_claims, all_proved))
     request.getfixturevalue("wrong_kernel")
@@ -147,6 +111,12 @@ def test_a_wrong_kernel_turns_every_row_that_it_touches(tiny_claims, all_proved,
         "depth.plain.relu",
         "depth.residual.exact",
         "kernel.arccos",
+        "ternary_bitnet.radial",
+        "theorem_3.radial_fraction.flip",
+        "theorem_3.two_layers",
+        "v0",
+        "depth.v2",
+        "depth.v3",
     ):
         assert any(name.startswith(family) for name in touched) or family == "theorem_3.limit", family
     assert {name: after[name]["verdict"] for name in touched} == dict.fromkeys(touched, "DISAGREES")
@@ -170,3 +140,31 @@ def test_every_estimate_says_where_it_comes_from(tiny_claims, all_proved):
             if cell is not None and "value" in cell:
                 assert cell["estimator"] != "unnamed", row["name"]
                 assert cell["provenance"], row["name"]
+
+
+def test_a_published_figure_that_is_not_compared_says_how_far_it_lies(tiny_claims, all_proved):
+    """Every published figure outside the simulated interval: its distance in the row, and a reason."""
+    rows = by_name(fill(tiny_claims, all_proved))
+    far = []
+    for name, row in rows.items():
+        published, simulated = row["published"], row["simulated"]
+        if any(cell is None or "value" not in cell for cell in (published, simulated)):
+            continue
+        distance = Estimate.from_json(published).distance(Estimate.from_json(simulated))
+        declared = {"published", "simulated"} in [set(one["between"]) for one in row["comparisons"]]
+        if "not compared" in row["reason"]:
+            assert not declared, name
+            assert f"{distance:+.1f} standard errors" in row["reason"]
+            far.append(name)
+        if abs(distance) > 12 or row["verdict"] == "DISAGREES":
+            assert "standard errors from" in row["reason"] or "exact" in row["reason"], name
+            assert row["note"], name
+    claim = next(one for one in tiny_claims if one.name == "theorem_3.radial_fraction.shift.p=0.01")
+    sharp = replace(
+        claim, routes={**claim.routes, "simulated": lambda: Estimate(0.6435, 1e-4, 64, "1", "test")}
+    )
+    (row,) = fill([sharp], all_proved)
+    assert row["verdict"] == "REPRODUCED"
+    assert (
+        "not compared, as the note says: published lies -16.9 standard errors from simulated" in row["reason"]
+    )

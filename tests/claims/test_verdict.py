@@ -1,6 +1,7 @@
 """The decision rule: every verdict can be reached, and none by evidence that does not carry it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from signmag_jax.claims import verdict as rule
 from signmag_jax.claims.claim import Claim, Missing
+from signmag_jax.claims.ledger import fill
 from signmag_jax.evidence import Estimate
 
 CRITICAL = rule.threshold(50)
@@ -139,3 +141,47 @@ def test_the_threshold_in_the_reason_is_the_one_that_was_applied():
     pairs = (("published", "simulated"), ("published", "measured"))
     assert judge(both, rival=1.0, compare=pairs).reason.startswith("within 3.5")
     assert "exact numbers" in judge({"predicted": number(1.0), "simulated": number(1.0)}).reason
+
+
+@given(st.integers(2, 200), st.floats(0.3, 3.0))
+def test_the_resolving_error_is_that_of_the_threshold_that_was_applied(n, size):
+    """What the row declares and what the rule does are one number, at every number of samples."""
+    at_infinity = rule.resolving_standard_error(2.0, 1.9, CRITICAL)
+    found = Estimate(2.0, size * at_infinity, n, "1", "test")
+    verdict = judge({"predicted": number(2.0), "simulated": found}, rival=1.9)
+    (comparison,) = verdict.comparisons
+    assert comparison.resolving == pytest.approx(0.1 / (comparison.threshold + rule.POWER_MARGIN))
+    assert comparison.resolving < at_infinity
+    narrow = found.standard_error <= comparison.resolving
+    assert verdict.word == (rule.REPRODUCED if narrow else rule.UNRESOLVED)
+
+
+def test_the_row_shows_the_resolving_error_that_decided():
+    """Eight samples at the error that would do for many: UNRESOLVED, and the row says what was missing."""
+    at_infinity = rule.resolving_standard_error(2.0, 1.9, rule.threshold(2))
+    few = Estimate(2.0, 0.9 * at_infinity, 8, "1", "test")
+    claim = Claim(
+        name="few",
+        claimant="ours",
+        source="test",
+        statement="a statement.",
+        routes={
+            "predicted": lambda: number(2.0),
+            "simulated": lambda: few,
+            "measured": lambda: number(2.0, 1e-3),
+        },
+        compare=(("predicted", "simulated"), ("predicted", "measured")),
+        rival=lambda: 1.9,
+        rival_is="a rival",
+    )
+    (row,) = fill([claim], {})
+    assert row["verdict"] == rule.UNRESOLVED
+    assert row["resolving_standard_error"] < few.standard_error < at_infinity
+    limits = [one["resolving_standard_error"] for one in row["comparisons"]]
+    assert row["resolving_standard_error"] == min(limits) == limits[0]
+    # Without evidence the declared one is that of many samples, which no number of them can better.
+    absent = replace(
+        claim, routes={**claim.routes, "simulated": lambda: Missing("NOT RUN", "not part of this run")}
+    )
+    (declared,) = fill([absent], {})
+    assert declared["resolving_standard_error"] == pytest.approx(at_infinity)

@@ -305,3 +305,13 @@ def test_exit_codes_tell_a_bad_start_from_an_unfinished_run(progress, code, mess
     error = supervise._verdict(progress, "why", 9.0, None)
     assert error.exit_code == code
     assert message in str(error)
+
+
+def test_an_interruption_is_raised_once_and_again_where_it_was_swallowed(monkeypatch):
+    monkeypatch.setattr(supervise, "_interrupted", False)
+    supervise._watched(64, "2.6 ± 0.1")  # control: nothing has happened yet
+    with pytest.raises(KeyboardInterrupt):
+        supervise._interrupt()
+    supervise._interrupt()  # the parent's, beside the batch system's
+    with pytest.raises(KeyboardInterrupt):
+        supervise._watched(64, "2.6 ± 0.1")
