@@ -73,7 +73,7 @@ class Block(nnx.Module):
             added = self.value(bias) if hasattr(self, bias) else None
             if not callable(weight):
                 return apply_linear(value, weight, added)
-            product = weight(value)
+            product: Any = weight(value)
             return product if added is None else product + added[None, None]
 
         eps = self.config.eps
