@@ -69,8 +69,8 @@ class Block(nnx.Module):
         def linear(name: str, value: jax.Array) -> jax.Array:
             weight, bias = self.value(name), name.replace("_proj", "_bias")
             added = self.value(bias) if hasattr(self, bias) else None
-            changed = weight if transform is None else transform(weight, layer, name)
-            if isinstance(changed, jax.Array):
+            changed: Any = weight if transform is None else transform(weight, layer, name)
+            if not callable(changed):
                 return apply_linear(value, changed, added)
             product = changed(value)
             return product if added is None else product + added[None, None]

@@ -22,7 +22,8 @@ from .memory import check_memory
 from .resolve import resolve
 from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
-from .tokenizer import Tokenizer, tokenizer_from_gguf, tokenizer_from_hub
+from .tokenizer import Tokenizer, tokenizer_from_hub
+from .tokenizer_gguf import tokenizer_from_gguf
 from .weights import LoadReport, load_parameters, report_of
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
