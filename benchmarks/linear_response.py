@@ -96,8 +96,7 @@ def judged(options: argparse.Namespace, found: Any, whole: Any, passes: Any, ste
         for name in dict.fromkeys(names)
     }
     by_name["calibration and sums"] = calibration / unit
-    total = sum(by_name.values())
-    assert total is not None
+    total = np.sum(list(by_name.values()), axis=0)
     pools = {}
     for pool, slopes in found.pools.items():
         value = float(slopes.slope.value)

@@ -139,9 +139,9 @@ def _part(code: int) -> None:
     from signmag_jax.simulate import processes
 
     crew = processes.crew()
-    if crew is not None and code:
+    if crew is not None and (code or crew.index):
         crew.go()
-    elif code == 0:
+    if code == 0:
         jax.distributed.shutdown()
 
 
@@ -287,6 +287,9 @@ def _reason(log: str) -> str:
     """What JAX's coordination service wrote before it ended the process, in a few words."""
     if "Failed to add port" in log:
         return "process 0 cannot listen at its address"
+    twice = re.search(r"(\d+) unexpectedly tried to connect with a different incarnation", log)
+    if twice is not None:
+        return f"two are called --process {twice[1]}, or it was started again"
     lost = re.search(r"unhealthy \(stopped sending heartbeats\):\s*([\d,\s]+)", log)
     if lost is not None:
         return f"process {', '.join(lost[1].split())} is lost"

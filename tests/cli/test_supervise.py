@@ -269,6 +269,7 @@ UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):
 3
 The tasks have crashed."""
 CLOSED = 'client.h:80] Terminating process. absl::Status: UNAVAILABLE: {grpc_message:"Socket closed"}'
+TWICE = "ABORTED: 1 unexpectedly tried to connect with a different incarnation. It has likely restarted."
 DEAF = "E1125 add_port.cc:83] Failed to add port to server: No address added out of total 1 resolved "
 STRANGE = (
     "client.h:80] Terminating. absl::Status: INVALID_ARGUMENT: Unexpected task registered with task=2\nRPC: x"
@@ -280,6 +281,7 @@ STRANGE = (
     [
         (LOST, "process 2, 3 is lost"),
         (CLOSED, "process 0 is lost"),
+        (TWICE, "two are called --process 1, or it was started again"),
         (DEAF, "process 0 cannot listen at its address"),
         (STRANGE, "INVALID_ARGUMENT: Unexpected task registered with task=2"),
         ("a remark", ""),

@@ -162,7 +162,33 @@ def v0_activation(activation):
     return Case("v0", activation, expected, arguments={"rate": 0.2, "activation": activation, "inputs": 128})
 
 
+def given_case(experiment, first, second, law, rival):
+    """Perturbations of one's own in place of flips and shift: the ratio of what `law` says of each."""
+    expected = {
+        "transverse_ratio_of_means": tuple(
+            lambda which=which: np.asarray(which(first)) / np.asarray(which(second)) for which in (law, rival)
+        )
+    }
+    arguments = {"perturbations": (first, second), "inputs": 64}
+    arguments |= {"depth": 2} if experiment == "depth" else {}
+    return Case(experiment, f"{first!r} {second!r}", expected, networks=500, arguments=arguments)
+
+
 BLOCKS = [
+    given_case(
+        "block",
+        SignQuantize(),
+        Ternarize(),
+        lambda one: theory.block(one).transverse,
+        lambda one: theory.block(one, "identity").transverse,
+    ),
+    given_case(
+        "depth",
+        SignQuantize(),
+        Prune(0.8),
+        lambda one: theory.chain(one, 2).sine_squared,
+        lambda one: theory.chain(one, 2).transverse,
+    ),
     finite_block_case("block", (0.05, 0.1), 128, 200, fast=True, inputs=256),
     finite_block_case("block_explicit", (0.05,), 128, 250, fast=True, inputs=128, outputs=64),
     finite_block_case("block_fast", (0.05, 0.1), 512, 200, fast=True, ratio="transverse_ratio"),
@@ -247,7 +273,7 @@ MATRICES = [
 
 
 def chain_case(experiment, chain, rate, *, depth=4, networks=500, fast=False, label="", **options):
-    """Against no dependence on depth, and for the first layer against another chain."""
+    """Against no dependence on depth, or all layers perturbed; for the first layer against another chain."""
     activation, layers = options.get("activation", "relu"), options.get("layers", "all")
     rates = np.asarray(rate, dtype=float)
     other = "renormalised" if chain != "renormalised" else "residual"
@@ -257,8 +283,13 @@ def chain_case(experiment, chain, rate, *, depth=4, networks=500, fast=False, la
         return np.moveaxis(np.asarray(theory.chain_ratios(rates, depth, which, layers, activation)), 0, -1)
 
     def rival():
-        flat = np.repeat(law()[..., :1], depth, axis=-1)
-        return np.concatenate([law(other)[..., :1], flat[..., 1:]], axis=-1)
+        if layers == "first":
+            later = law(layers="all")
+        elif chain == "residual":  # whose layers are nearly alike at some rates
+            later = law(other)
+        else:
+            later = np.repeat(law()[..., :1], depth, axis=-1)
+        return np.concatenate([law(other)[..., :1], later[..., 1:]], axis=-1)
 
     scaled = {"hidden": 2} if experiment in ("v2", "v3") else {}
     arguments = {"rate": rate, "depth": depth, "inputs": 64, **options}
