@@ -72,7 +72,7 @@ class Block(nnx.Module):
             changed: Any = weight if transform is None else transform(weight, layer, name)
             if not callable(changed):
                 return apply_linear(value, changed, added)
-            product = changed(value)
+            product: Any = changed(value)
             return product if added is None else product + added[None, None]
 
         eps = self.config.eps

@@ -36,6 +36,7 @@ class LoadReport:
       dtype: dtype of the parameters in memory.
       parameters: how many numbers they are (a tied head counts once).
       ignored: tensors of the file that follow from others and were left out.
+      notes: what else sets these weights apart: the mesh they lie on, a tokenizer of far fewer tokens.
     """
 
     source: dict[str, Any]

@@ -67,7 +67,7 @@ class Crew:
             self.meet().leave(error)
 
     def go(self) -> None:
-        """The last act of a process that has said all: the first one, if it failed, awaits that of the others.
+        """The last act of a process that has said all: the first, if it failed, awaits that of the others.
 
         Else JAX would end them from C++ before their own last words.
         """
