@@ -326,7 +326,8 @@ def scaled_silu_case():
         )
     }
     arguments = {"rate": 0.2, "depth": 3, "inputs": 64, "activation": "silu", "scale": "paper"}
-    return Case("depth_residual", "silu scale=paper", expected, networks=500, arguments=arguments)
+    # Narrower than this SiLU is not yet linear.
+    return Case("depth_residual", "silu scale=paper", expected, (128, 256), 250, arguments)
 
 
 CHAINS = [
