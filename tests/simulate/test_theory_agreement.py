@@ -424,6 +424,7 @@ def test_agreement(case):
         assert np.all(distance < AGREES), (name, distance)
 
 
+@pytest.mark.slow
 def test_the_family_of_all_numbers_keeps_its_level():
     numbers = sum(np.size(case.expected[name][0]()) for case in CASES for name in case.expected)
     assert numbers * math.erfc(AGREES / math.sqrt(2)) < FAMILY_LEVEL
