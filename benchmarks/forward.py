@@ -22,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 TOKENS = 2048
 
@@ -220,16 +221,9 @@ def theirs(tokens: int) -> Callable[[], float]:
     """`transformers` in inference mode, all threads, scaled-dot-product attention, the same weights."""
     import numpy as np
     import torch
-    import transformers
-    from safetensors.torch import load_file
 
     folder = export()
-    config = transformers.LlamaConfig.from_pretrained(folder)
-    config._attn_implementation = "sdpa"
-    model = transformers.LlamaForCausalLM(config).eval()
-    model.load_state_dict(load_file(f"{folder}/model.safetensors"), strict=False)
-    model.tie_weights()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    model = network(folder)
     window = torch.from_numpy(np.load(f"{folder}/tokens.npy")[None, :tokens].astype(np.int64))
 
     def forward() -> float:
@@ -237,6 +231,21 @@ def theirs(tokens: int) -> Callable[[], float]:
             return model(window, labels=window, use_cache=False).loss.item()
 
     return forward
+
+
+def network(folder: str) -> Any:
+    """The PyTorch model of `export`."""
+    import torch
+    import transformers
+    from safetensors.torch import load_file
+
+    config = transformers.LlamaConfig.from_pretrained(folder)
+    config._attn_implementation = "sdpa"
+    model = transformers.LlamaForCausalLM(config).eval()
+    model.load_state_dict(load_file(f"{folder}/model.safetensors"), strict=False)
+    model.tie_weights()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    return model
 
 
 def export() -> str:

@@ -38,6 +38,7 @@ ABSENT = "DEADLINE_EXCEEDED"
 command_line: ContextVar[list[str]] = ContextVar("command_line")
 
 _reports: int | None = None
+_interrupted = False
 
 
 @dataclass
@@ -95,7 +96,7 @@ def joined(
         processes,
         process,
         timeout=patience,
-        watch=lambda networks, estimate: report(started=True, networks=networks, estimate=estimate),
+        watch=_watched,
     )
     report(index=crew.index, count=crew.count)
     try:
@@ -138,17 +139,25 @@ def _part(code: int) -> None:
     from signmag_jax.simulate import processes
 
     crew = processes.crew()
-    if crew is not None and code:
+    if crew is not None and (code or crew.index):
         crew.go()
-    elif code == 0:
+    if code == 0:
         jax.distributed.shutdown()
 
 
 def _interrupt(*_: object) -> None:
     """Once: a batch system signals this process beside its parent, and it has yet to tell the others."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    global _interrupted
+    if not _interrupted:
+        _interrupted = True
+        raise KeyboardInterrupt
+
+
+def _watched(networks: int, estimate: str) -> None:
+    report(started=True, networks=networks, estimate=estimate)
+    # Raised where Python swallows exceptions, in a callback of its garbage collector, it is raised again.
+    if _interrupted:
+        raise KeyboardInterrupt
 
 
 def _leave_with_parent(life: int) -> None:
@@ -278,6 +287,9 @@ def _reason(log: str) -> str:
     """What JAX's coordination service wrote before it ended the process, in a few words."""
     if "Failed to add port" in log:
         return "process 0 cannot listen at its address"
+    twice = re.search(r"(\d+) unexpectedly tried to connect with a different incarnation", log)
+    if twice is not None:
+        return f"two are called --process {twice[1]}, or it was started again"
     lost = re.search(r"unhealthy \(stopped sending heartbeats\):\s*([\d,\s]+)", log)
     if lost is not None:
         return f"process {', '.join(lost[1].split())} is lost"

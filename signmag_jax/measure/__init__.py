@@ -18,7 +18,7 @@ from .metrics import Metrics, metrics, metrics_cost
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions, outlier_definitions_cost
 from .outlier_flips import OutlierFlips, outlier_flips, outlier_flips_cost
 from .pools import TooFewWeights
-from .predicted import Check, LinearResponse
+from .predicted import LinearResponse
 from .protection import Protection, protection
 from .quantization import Alignment, Quantization, quantization
 from .quantization_report import (
@@ -28,6 +28,7 @@ from .quantization_report import (
     quantization_report_cost,
 )
 from .response import linear_response, linear_response_cost
+from .response_checks import Check, LeverageCheck
 from .rotation import Rotation, rotated, rotation, rotation_cost
 from .singles import Place
 from .slopes import Slopes
@@ -53,6 +54,7 @@ __all__ = [
     "ErrorResponse",
     "FlipEnergies",
     "Leverage",
+    "LeverageCheck",
     "LinearResponse",
     "Metrics",
     "OutlierDefinitions",

@@ -13,42 +13,12 @@ from signmag_jax.evidence import Estimate, Ratio, invalid, ratio_of_means
 
 from . import slopes
 from .activations import Columns
-from .leverage import Leverage
+from .comparison import RateLeverage
+from .leverage import RATES, Leverage
 from .pools import OUTLIER, REST
+from .response_checks import BEYOND, Check, LeverageCheck
 from .singles import Place
 from .slopes import Slopes
-
-
-@dataclass(frozen=True, eq=False)
-class Check:
-    """A Monte Carlo measurement of a pool's damage beside its prediction, both in nats per token.
-
-    Args:
-      rate: flips per weight of this pool.
-      arm: the pool.
-      predicted: rate · slope + rate² · interaction, for exactly k flips.
-      measured: of `leverage`, None where a draw gave no finite loss.
-      distance: (measured − predicted) in combined standard errors; None unless both are resolved.
-      reason: why there is no distance.
-    """
-
-    rate: float
-    arm: str
-    predicted: Estimate
-    measured: Estimate | None
-    distance: float | None
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "rate": self.rate,
-            "arm": self.arm,
-            "predicted": self.predicted.to_json(),
-            "measured": None if self.measured is None else self.measured.to_json(),
-            "distance": self.distance,
-            "reason": self.reason,
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +35,7 @@ class LinearResponse:
       interaction: by pool, `2 Σ_{i≠j} H_ij w_i w_j`, the next term in the rate.
       singles: the weights that were flipped one by one.
       samples: by pool, the slope of each probe and window.
+      pairs: by pool, the interaction of each probe and window.
       known: by pool, the exact cost of its `singles` on each window, in nats per token.
       outliers: the outlier columns, by site, (layers, chosen).
       depth: the layers that take part.
@@ -80,6 +51,7 @@ class LinearResponse:
     interaction: dict[str, Estimate]
     singles: tuple[Place, ...]
     samples: dict[str, Float[np.ndarray, "_ _"]]
+    pairs: dict[str, Float[np.ndarray, "_ _"]]
     known: dict[str, Float[np.ndarray, " _"]]
     outliers: Columns
     depth: tuple[int, ...]
@@ -91,8 +63,8 @@ class LinearResponse:
         `rate · slope + E[m_i m_j] · interaction`; for independent flips E[m_i m_j] is rate², without
         replacement it is less by rate (1 − rate)/(N − 1).
         """
-        slope, pairs, size = self.pools[pool].slope, self.interaction[pool], int(self.pools[pool].weights)
-        together = rate**2 - (rate * (1 - rate) / max(size - 1, 1) if exactly else 0.0)
+        slope, pairs = self.pools[pool].slope, self.interaction[pool]
+        together = self._together(pool, rate) if exactly else rate**2
         value = rate * slope.value + together * pairs.value
         error = float(np.hypot(rate * slope.standard_error, together * pairs.standard_error))
         how = "exactly k flips" if exactly else "independent flips"
@@ -100,8 +72,29 @@ class LinearResponse:
 
     def without_replacement(self, pool: str, rate: float) -> float:
         """E ΔNLL of exactly k flips minus that of independent ones, in nats per token."""
+        return (self._together(pool, rate) - rate**2) * float(self.interaction[pool].value)
+
+    def _together(self, pool: str, rate: float) -> float:
+        """How often two weights of a pool flip together when exactly k = rate · N do."""
         size = int(self.pools[pool].weights)
-        return -rate * (1 - rate) / max(size - 1, 1) * float(self.interaction[pool].value)
+        return rate**2 - rate * (1 - rate) / max(size - 1, 1)
+
+    def leverage_at(self, flips: int) -> Ratio:
+        """Predicted count-matched leverage of exactly so many flips in each arm, to second order in the rate.
+
+        Raises:
+          InvalidInput: for fewer flips than one or more than a pool holds.
+        """
+        most = min(int(self.pools[arm].weights) for arm in (OUTLIER, REST))
+        if not 1 <= flips <= most:
+            raise invalid(
+                f"1 <= flips <= {most}", flips, "flip at least one weight, and no more than a pool's"
+            )
+        tables = []
+        for arm in (OUTLIER, REST):
+            rate = flips / int(self.pools[arm].weights)
+            tables.append(rate * self.samples[arm] + self._together(arm, rate) * self.pairs[arm])
+        return quotient(*tables)
 
     def linear_below(self, pool: str, part: float = 0.1) -> float:
         """The rate at which the next term is `part` of the linear one: above it, the slope is not meant."""
@@ -114,6 +107,32 @@ class LinearResponse:
         Raises:
           InvalidInput: if it was measured on other windows, layers, matrices or columns.
         """
+        self._check_alike(found)
+        return [self._check(each, arm) for each in found.rates for arm in (OUTLIER, REST)]
+
+    def check_leverage(self, found: Leverage) -> list[LeverageCheck]:
+        """The Monte Carlo leverage beside its prediction, at every rate.
+
+        Raises:
+          InvalidInput: as in `check`.
+        """
+        self._check_alike(found)
+        return [self._check_leverage(each) for each in found.rates]
+
+    def _check_leverage(self, found: RateLeverage) -> LeverageCheck:
+        predicted, measured = self.leverage_at(found.flips), found.leverage
+        known = found.rate, found.flips, predicted, measured
+        if predicted.interval is None:
+            return LeverageCheck(*known, None, f"the prediction: {predicted.reason}")
+        if measured.interval is None:
+            return LeverageCheck(*known, None, f"the measurement: {measured.reason}")
+        for arm in (OUTLIER, REST):
+            if found.flips / int(self.pools[arm].weights) > self.linear_below(arm, 1.0):
+                return LeverageCheck(*known, None, f"{arm}: {BEYOND}")
+        distance = measured.interval.estimate.distance(predicted.interval.estimate)
+        return LeverageCheck(*known, float(distance))
+
+    def _check_alike(self, found: Leverage) -> None:
         for name in ("evaluation_sha256", "layers", "matrices"):
             if found.provenance[name] != self.provenance[name]:
                 raise invalid(f"leverage with the same {name}", found.provenance[name], "measure both alike")
@@ -121,7 +140,6 @@ class LinearResponse:
             raise invalid(
                 "leverage with the same outlier columns", "others", "give both the same calibration"
             )
-        return [self._check(each, arm) for each in found.rates for arm in (OUTLIER, REST)]
 
     def _check(self, found: Any, arm: str) -> Check:
         rate = found.flips / int(self.pools[arm].weights)
@@ -134,9 +152,18 @@ class LinearResponse:
                 reason = f"the {name} is not separated from zero by {slopes.SEPARATION:g} standard errors"
                 return Check(rate, arm, predicted, measured, None, reason)
         if rate > self.linear_below(arm, 1.0):
-            reason = "at this rate the next term exceeds the linear one"
-            return Check(rate, arm, predicted, measured, None, reason)
+            return Check(rate, arm, predicted, measured, None, BEYOND)
         return Check(rate, arm, predicted, measured, float(measured.distance(predicted)))
+
+    def _shown(self, pool: str, rate: float) -> dict[str, Any]:
+        """Damage of independent flips and of exactly k, and what replacement makes of it."""
+        return {
+            "rate": rate,
+            "independent": self.damage(pool, rate).to_json(),
+            "exactly": self.damage(pool, rate, exactly=True).to_json(),
+            "difference": self.without_replacement(pool, rate),
+            "linear": rate <= self.linear_below(pool),
+        }
 
     def share_of_singles(self, pool: str = OUTLIER) -> Ratio:
         """Part of a pool's slope that the weights flipped one by one carry, or why it is unresolved."""
@@ -157,6 +184,7 @@ class LinearResponse:
             "leverage": self.leverage.to_json(),
             "interaction": {name: found.to_json() for name, found in self.interaction.items()},
             "linear_below_rate": {name: self.linear_below(name) for name in self.pools},
+            "damage": {name: [self._shown(name, rate) for rate in RATES] for name in self.pools},
             "share_of_singles": self.share_of_singles().to_json(),
             "singles": [place.to_json() for place in self.singles],
             "samples": {name: table.tolist() for name, table in self.samples.items()},

@@ -306,10 +306,10 @@ class _Run:
 
         pools = {pool: Slopes.of(cells, pool_sum(pool)) for pool in POOLS}
         samples = {pool: slopes.table_of(cells, pool_sum(pool)) for pool in POOLS}
-        pairs = {}
+        pairs, tables = {}, {}
         for pool, row in zip(POOLS, bent, strict=True):
             diagonal = slopes.second_of(cells, pool_sum(pool))
-            table = 2 * row[None] - diagonal
+            table = tables[pool] = 2 * row[None] - diagonal
             pairs[pool] = Estimate(
                 table.mean(),
                 slopes.standard_error(table),
@@ -328,6 +328,7 @@ class _Run:
             pairs,
             self.singles,
             samples,
+            tables,
             {pool: slopes.added(pool_sum(pool), cells.singles) for pool in POOLS},
             self.columns,
             self.layers,

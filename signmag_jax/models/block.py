@@ -68,12 +68,11 @@ class Block(nnx.Module):
 
         def linear(name: str, value: jax.Array) -> jax.Array:
             weight, bias = self.value(name), name.replace("_proj", "_bias")
-            if transform is not None:
-                weight = transform(weight, layer, name)
             added = self.value(bias) if hasattr(self, bias) else None
-            if not callable(weight):
-                return apply_linear(value, weight, added)
-            product = weight(value)
+            changed: Any = weight if transform is None else transform(weight, layer, name)
+            if not callable(changed):
+                return apply_linear(value, changed, added)
+            product: Any = changed(value)
             return product if added is None else product + added[None, None]
 
         eps = self.config.eps

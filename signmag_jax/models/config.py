@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from signmag_jax.evidence import invalid
 
-ROPE_KINDS = ("default", "linear", "llama3")
+ROPE_KINDS = ("default", "linear", "llama3", "divided")
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,12 @@ class Rope:
 
     Args:
       theta: base of the frequencies θ^(−2i/d).
-      kind: "default", "linear" (all divided by `factor`) or "llama3" (only the slow ones, smoothly).
+      kind: "default", "linear" (all divided by `factor`), "llama3" (only the slow ones, smoothly) or
+        "divided" (each by its own of `divisors`: how GGUF files store what "llama3" comes to).
       factor: the stretch.
       low_frequency_factor, high_frequency_factor: ends of the smooth step ("llama3").
       original_positions: context length before the stretch ("llama3").
+      divisors: one for each frequency, fastest first ("divided").
     """
 
     theta: float = 10000.0
@@ -28,6 +30,7 @@ class Rope:
     low_frequency_factor: float = 1.0
     high_frequency_factor: float = 1.0
     original_positions: int = 0
+    divisors: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in ROPE_KINDS:
@@ -39,6 +42,12 @@ class Rope:
                 "RoPE theta > 1 and factor > 0, both finite",
                 (self.theta, self.factor),
                 "check the model's config",
+            )
+        if any(not 0 < divisor < math.inf for divisor in self.divisors) or (
+            bool(self.divisors) != (self.kind == "divided")
+        ):
+            raise invalid(
+                "divisors of RoPE frequencies positive and finite", self.divisors[:8], "the file is damaged"
             )
         if self.kind == "llama3" and not (
             0 < self.low_frequency_factor < self.high_frequency_factor < math.inf
@@ -104,6 +113,12 @@ class ModelConfig:
             )
         if self.head_dim % 2:
             raise invalid("head_dim even", self.head_dim, "RoPE rotates pairs; check the model's config")
+        if self.rope.divisors and len(self.rope.divisors) != self.head_dim // 2:
+            raise invalid(
+                f"{self.head_dim // 2} divisors of RoPE frequencies, half of head_dim",
+                len(self.rope.divisors),
+                "the file is damaged",
+            )
         if not 0 <= self.eps < math.inf:
             raise invalid("0 <= eps < infinity", self.eps, "check the model's config")
         if self.sliding is not None and (

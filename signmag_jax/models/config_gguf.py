@@ -18,8 +18,17 @@ IRRELEVANT_GROUPS = ("general.", "tokenizer.", "quantize.", "split.")
 _SCALING = "rope.scaling."
 
 
-def config_from_gguf(metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> ModelConfig:
+def config_from_gguf(
+    metadata: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    divisors: tuple[float, ...] = (),
+) -> ModelConfig:
     """The architecture that a GGUF file describes; biases and tying are read off its list of tensors.
+
+    Args:
+      metadata: of the file.
+      shapes: of its tensors.
+      divisors: of the rotation's frequencies, where a tensor holds them.
 
     Raises:
       InvalidInput: for an architecture, a RoPE scaling or a metadata key that the port does not know.
@@ -52,7 +61,7 @@ def config_from_gguf(metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int
         kv_heads=kv_heads,
         head_dim=head_dim,
         eps=keys.real("attention.layer_norm_rms_epsilon"),
-        rope=_rope(keys),
+        rope=_rope(keys, divisors),
         positions=positions,
         tied="output.weight" not in shapes,
         qkv_bias="attn_q.bias" in first,
@@ -118,14 +127,16 @@ def _shown(value: Any) -> Any:
     return value if len(text) <= 80 else text[:80] + "..."
 
 
-def _rope(keys: _Keys) -> Rope:
+def _rope(keys: _Keys, divisors: tuple[float, ...]) -> Rope:
     theta = keys.real("rope.freq_base", 10000.0)
     kind = keys.take(_SCALING + "type", "none")
     linear = keys.real("rope.scale_linear", 1.0)
     factor = keys.real(_SCALING + "factor", linear)
-    if kind == "none" and factor == 1.0:
+    if divisors and (kind, factor) == ("none", 1.0):
+        return Rope(theta, "divided", divisors=divisors)
+    if (kind, factor) == ("none", 1.0):
         return Rope(theta)
-    if kind in ("none", "linear"):
+    if not divisors and kind in ("none", "linear"):
         return Rope(theta, "linear", factor)
     raise invalid(
         "RoPE scaling in ('none', 'linear')",

@@ -9,7 +9,7 @@ from typing import Any
 
 from signmag_jax.evidence import MissingResource, invalid
 
-from .config import ROPE_KINDS, ModelConfig, Rope
+from .config import ModelConfig, Rope
 from .foreign import reason, silenced
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
@@ -155,8 +155,10 @@ def _config(family: str, attributes: dict[str, Any]) -> ModelConfig:
 
 def _rope(parameters: dict[str, Any]) -> Rope:
     kind = parameters.get("rope_type", "default")
-    if kind not in ROPE_KINDS:
-        raise invalid(f"RoPE type in {ROPE_KINDS}", kind, "this port knows no other; use another model")
+    if not isinstance(kind, str) or kind not in _ROPE_USED:
+        raise invalid(
+            f"RoPE type in {tuple(_ROPE_USED)}", kind, "this port knows no other; use another model"
+        )
     unknown = set(parameters) - _ROPE_USED[kind] - {"rope_type", "type"}
     # A whole-head rotation written out is the default; anything less is another model.
     if parameters.get("partial_rotary_factor") == 1.0:

@@ -11,6 +11,7 @@ import numpy as np
 from signmag_jax.evidence import MissingResource, invalid
 
 from .gguf_header import MAGIC, Broken, read_header
+from .names import ROPE_DIVISORS
 from .sources import damaged
 
 GGUF_TYPES = (
@@ -28,6 +29,7 @@ GGUF_TYPES = (
     "Q2_K",
     "Q3_K",
 )
+MOST_DIVISORS = 1 << 16
 PLAIN = {"F32": "<f4", "F16": "<f2"}
 
 
@@ -85,6 +87,17 @@ class GGUFFile:
         values = np.asarray(values).reshape(tensor.shape)
         heads = self._interleaved_heads(name)
         return values if heads is None else unpermute(values, heads)
+
+    def rope_divisors(self) -> tuple[float, ...]:
+        """Divisors of the rotation's frequencies; empty where the file holds none.
+
+        Raises:
+          InvalidInput: if there are absurdly many.
+        """
+        shape = self.shapes.get(ROPE_DIVISORS, ())
+        if math.prod(shape) > MOST_DIVISORS:
+            raise invalid(f"{ROPE_DIVISORS} of at most {MOST_DIVISORS}", shape, "the GGUF file is damaged")
+        return tuple(self.read(ROPE_DIVISORS).ravel().tolist()) if shape else ()
 
     def _interleaved_heads(self, name: str) -> int | None:
         if self.metadata.get("general.architecture") != "llama":

@@ -22,7 +22,8 @@ from .memory import check_memory
 from .resolve import resolve
 from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
-from .tokenizer import Tokenizer, tokenizer_from_gguf, tokenizer_from_hub
+from .tokenizer import Tokenizer, tokenizer_from_hub
+from .tokenizer_gguf import tokenizer_from_gguf
 from .weights import LoadReport, load_parameters, report_of
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -142,7 +143,7 @@ def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None
     found = resolve(name_or_path, revision)
     if found.path.is_file():
         file = GGUFFile(found.path)
-        config, source = config_from_gguf(file.metadata, file.shapes), file
+        config, source = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), file
         tokenizer = tokenizer_from_gguf(file.metadata)
     else:
         config = config_from_hub(found.path)

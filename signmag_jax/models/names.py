@@ -33,6 +33,9 @@ _OUTER = {
 _PREFIX = ("model.layers.{layer}.", "blk.{layer}.")
 _FORMATS = {"hub": 0, "gguf": 1}
 
+# Divisors of the rotation's frequencies in a GGUF file of Llama 3, which become part of the config.
+ROPE_DIVISORS = "rope_freqs.weight"
+
 # Buffers that some checkpoints store although they follow from the config.
 DERIVED_SUFFIXES = (".self_attn.rotary_emb.inv_freq",)
 

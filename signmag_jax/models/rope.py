@@ -16,12 +16,14 @@ def frequencies(rope: Rope, head_dim: int) -> Float[np.ndarray, " pairs"]:
     """Angular frequencies in float32, radians a token, fastest first.
 
     `θ^(−2i/d)`; "linear" divides all by the factor; "llama3" divides those whose wavelength exceeds
-    original/low, keeps those below original/high, and interpolates between.
+    original/low, keeps those below original/high, and interpolates between; "divided" has a divisor for each.
     """
     exponent = np.arange(0, head_dim, 2, dtype=np.float64) / head_dim
     fast = (1.0 / np.float64(rope.theta) ** exponent).astype(np.float32)
     if rope.kind == "default":
         return fast
+    if rope.kind == "divided":
+        return fast / np.asarray(rope.divisors, np.float32)
     slow = fast / np.float32(rope.factor)
     if rope.kind == "linear":
         return slow

@@ -17,7 +17,7 @@ from signmag_jax.evidence.progress import progress
 
 from .config import ModelConfig
 from .memory import check_memory
-from .names import DERIVED_SUFFIXES, expected, layer_tensor, outer_tensor
+from .names import DERIVED_SUFFIXES, ROPE_DIVISORS, expected, layer_tensor, outer_tensor
 from .sharding import parameter_shardings
 from .sources import TensorSource
 
@@ -36,6 +36,7 @@ class LoadReport:
       dtype: dtype of the parameters in memory.
       parameters: how many numbers they are (a tied head counts once).
       ignored: tensors of the file that follow from others and were left out.
+      notes: what else sets these weights apart: the mesh they lie on, a tokenizer of far fewer tokens.
     """
 
     source: dict[str, Any]
@@ -187,12 +188,14 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
         )
     wanted = expected(config, source.style)
     derived = {name for name in source.shapes if name.endswith(DERIVED_SUFFIXES)}
+    used = {ROPE_DIVISORS} if config.rope.divisors else set()
     head = outer_tensor("head", source.style)
     if config.tied and head in source.shapes:
         check_tied(source, head)
         derived.add(head)
     lines = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in source.shapes]
-    lines += [f"unexpected {name}" for name in source.shapes if name not in wanted and name not in derived]
+    accounted = {*wanted, *derived, *used}
+    lines += [f"unexpected {name}" for name in source.shapes if name not in accounted]
     lines += [
         f"{name} has shape {source.shapes[name]} instead of {shape}"
         for name, shape in wanted.items()

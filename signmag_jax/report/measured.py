@@ -39,10 +39,14 @@ def bars(values: Mapping[str, tuple[float, float, float]], y: str, title: str) -
     axes.tick_params(axis="x", labelrotation=20)
     axes.set(ylabel=y, title=title)
     if not values:
-        axes.text(0.5, 0.5, "nothing is resolved", ha="center", transform=axes.transAxes)
+        _say_nothing(axes)
         return figure
     axes.set_yscale("symlog", linthresh=max(float(np.abs(value).min()), 1e-6))
     return figure
+
+
+def _say_nothing(axes: Any) -> None:
+    axes.text(0.5, 0.5, "nothing is resolved", ha="center", transform=axes.transAxes)
 
 
 def arms(damage: Mapping[str, Sequence[Any]], ratio: Sequence[Any], what: str, title: str) -> Figure:
@@ -55,7 +59,10 @@ def arms(damage: Mapping[str, Sequence[Any]], ratio: Sequence[Any], what: str, t
     above.legend(fontsize=8)
     rate, value, low, high = (np.asarray(each, float) for each in ratio)
     reach = np.maximum([value - low, high - value], 0.0)
-    below.errorbar(rate, value, reach, fmt="o", capsize=3, color=COLORS["measured"])
+    if rate.size:
+        below.errorbar(rate, value, reach, fmt="o", capsize=3, color=COLORS["measured"])
+    else:
+        _say_nothing(below)
     below.set(xlabel="flips per sign of the pool", ylabel=what)
     return figure
 

@@ -23,11 +23,11 @@ from signmag_jax.evidence import Incomplete, MissingResource
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.evidence.records import different
 
-from .place import PATIENCE, find
+from .place import PATIENCE, Place, check_place, find
 
 # How long a process that gives up waits for the others to read why.
 FAREWELL_MS = 5_000
-# How long the first process, when it has failed, serves the others until they have said so, too.
+# How long the first process, when it has failed, serves each of the others until that has said all, too.
 SERVICE_MS = 15_000
 # Between two looks at a key, so that Ctrl-C is heard.
 LOOK_MS = 1_000
@@ -67,9 +67,9 @@ class Crew:
             self.meet().leave(error)
 
     def go(self) -> None:
-        """The last act of a process that has failed, and said so: the first one serves the others until then.
+        """The last act of a process that has said all: the first, if it failed, awaits that of the others.
 
-        Without it, JAX would end them from C++ before their own last words.
+        Else JAX would end them from C++ before their own last words.
         """
         gone = "signmag/gone/{}".format
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # some are lost, or wait no longer
@@ -111,26 +111,34 @@ def connect(
       MissingResource: if nothing tells where the others are, or they cannot be reached.
     """
     global _crew
-    place = find(coordinator, processes, process, timeout)
+    check_place(coordinator, processes, process, timeout)
+    if not jax.distributed.is_initialized():
+        _initialize(find(coordinator, processes, process, timeout), math.ceil(timeout))
+    from jax._src import distributed
+
+    state = distributed.global_state
+    _crew = Crew(state.process_id, state.num_processes, state.client, watch)
+    return _crew
+
+
+def _initialize(place: Place, seconds: int) -> None:
     # Gloo writes to standard output, and nothing here is ever summed over processes.
     jax.config.update("jax_cpu_collectives_implementation", None)
     # It would take SIGTERM away from whoever runs this.
     jax.config.update("jax_enable_preemption_service", False)
-    seconds = math.ceil(timeout)
     try:
-        if not jax.distributed.is_initialized():
-            if place.process == 0:
-                _require_free(place.coordinator)
-            jax.distributed.initialize(
-                place.coordinator,
-                place.processes,
-                place.process,
-                place.devices,
-                cluster_detection_method="deactivate",
-                initialization_timeout=seconds,
-                heartbeat_timeout_seconds=seconds,
-                shutdown_timeout_seconds=min(seconds, 10),
-            )
+        if place.process == 0:
+            _require_free(place.coordinator)
+        jax.distributed.initialize(
+            place.coordinator,
+            place.processes,
+            place.process,
+            place.devices,
+            cluster_detection_method="deactivate",
+            initialization_timeout=seconds,
+            heartbeat_timeout_seconds=seconds,
+            shutdown_timeout_seconds=min(seconds, 10),
+        )
     except (jax.errors.JaxRuntimeError, OSError) as error:
         why = getattr(error, "strerror", None) or _first_line(error)
         raise MissingResource(
@@ -141,11 +149,6 @@ def connect(
         raise invalid(
             "connect before JAX computes", _first_line(error), "let it be the first call after the import"
         ) from None
-    from jax._src import distributed
-
-    state = distributed.global_state
-    _crew = Crew(state.process_id, state.num_processes, state.client, watch)
-    return _crew
 
 
 def _require_free(coordinator: str) -> None:

@@ -1,10 +1,15 @@
 """`--mesh` and `--revision`: where the weights lie, and which weights."""
 
 import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import huggingface_hub
 import pytest
-from measure_verbs import write_text
+from measure_verbs import VERBS, write_text
 
 from signmag_jax.cli import run
 
@@ -65,3 +70,49 @@ def test_a_dry_run_says_that_the_weights_would_not_fit(nll, hub_folder, capsys, 
     monkeypatch.setattr("signmag_jax.models.memory.available_memory", lambda: 1000)
     assert run([*nll, str(hub_folder), "--dry-run"]) == 2
     assert "GiB of memory are available: choose a smaller model" in capsys.readouterr().err
+
+
+def _numbers(plain, path=""):
+    """Every number of a result by its place, but for where it came from."""
+    if isinstance(plain, dict):
+        pieces = [(key, value) for key, value in plain.items() if key != "provenance"]
+    elif isinstance(plain, list):
+        pieces = list(enumerate(plain))
+    else:
+        pieces = []
+        if isinstance(plain, int | float) and not isinstance(plain, bool):
+            yield path, float(plain)
+    for key, value in pieces:
+        yield from _numbers(value, f"{path}/{key}")
+
+
+def _farthest(one, many):
+    """The largest difference, relative to the number or to a thousandth."""
+    ours, theirs = dict(_numbers(one)), dict(_numbers(many))
+    assert ours.keys() == theirs.keys()
+    assert all(math.isfinite(value) for value in ours.values())
+    return max(abs(value - theirs[place]) / (abs(value) + 1e-3) for place, value in ours.items())
+
+
+@pytest.mark.slow
+def test_every_measurement_over_a_mesh_is_that_of_one_device(hub_folder, tmp_path):
+    flags = "--xla_force_host_platform_device_count=4"
+    flags += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    done = subprocess.run(
+        [
+            sys.executable,
+            Path(__file__).with_name("on_devices.py"),
+            hub_folder,
+            write_text(tmp_path / "text.txt"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # The masks are the same; sums come in another order, and a bootstrap's ends jump between few samples.
+    assert {name: gap for name in VERBS if (gap := _farthest(*found[name])) > 1e-2} == {}
+    assert _farthest(*found["another seed"]) > 0.1

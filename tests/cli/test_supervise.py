@@ -269,6 +269,7 @@ UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):
 3
 The tasks have crashed."""
 CLOSED = 'client.h:80] Terminating process. absl::Status: UNAVAILABLE: {grpc_message:"Socket closed"}'
+TWICE = "ABORTED: 1 unexpectedly tried to connect with a different incarnation. It has likely restarted."
 DEAF = "E1125 add_port.cc:83] Failed to add port to server: No address added out of total 1 resolved "
 STRANGE = (
     "client.h:80] Terminating. absl::Status: INVALID_ARGUMENT: Unexpected task registered with task=2\nRPC: x"
@@ -280,6 +281,7 @@ STRANGE = (
     [
         (LOST, "process 2, 3 is lost"),
         (CLOSED, "process 0 is lost"),
+        (TWICE, "two are called --process 1, or it was started again"),
         (DEAF, "process 0 cannot listen at its address"),
         (STRANGE, "INVALID_ARGUMENT: Unexpected task registered with task=2"),
         ("a remark", ""),
@@ -305,3 +307,13 @@ def test_exit_codes_tell_a_bad_start_from_an_unfinished_run(progress, code, mess
     error = supervise._verdict(progress, "why", 9.0, None)
     assert error.exit_code == code
     assert message in str(error)
+
+
+def test_an_interruption_is_raised_once_and_again_where_it_was_swallowed(monkeypatch):
+    monkeypatch.setattr(supervise, "_interrupted", False)
+    supervise._watched(64, "2.6 ± 0.1")  # control: nothing has happened yet
+    with pytest.raises(KeyboardInterrupt):
+        supervise._interrupt()
+    supervise._interrupt()  # the parent's, beside the batch system's
+    with pytest.raises(KeyboardInterrupt):
+        supervise._watched(64, "2.6 ± 0.1")

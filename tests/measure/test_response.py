@@ -13,6 +13,7 @@ from conftest import MINUTE
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.measure import singles, sweep
+from signmag_jax.measure.comparison import RateLeverage
 from signmag_jax.measure.predicted import quotient
 from signmag_jax.models import MATRICES, SITE_OF, token_nll
 
@@ -282,6 +283,52 @@ def test_monte_carlo_leverage_is_checked_where_both_are_resolved(minute, text, f
     for check in checks:
         assert (check.distance is None) == bool(check.reason)
         assert check.distance is None or abs(check.distance) < 4
+    (ratio,) = found.check_leverage(monte)
+    assert (ratio.distance is None) == bool(ratio.reason)
+    assert ratio.distance is None or abs(ratio.distance) < 4
+    json.dumps(ratio.to_json(), allow_nan=False)
     other = dataclasses.replace(monte, provenance={**monte.provenance, "evaluation_sha256": "other"})
-    with pytest.raises(InvalidInput, match="same evaluation_sha256"):
-        found.check(other)
+    for check in (found.check, found.check_leverage):
+        with pytest.raises(InvalidInput, match="same evaluation_sha256"):
+            check(other)
+
+
+def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_that_at_rate_zero(found):
+    """On a response whose pools are clear: a tenth of the scatter, and an interaction that matters."""
+    tables = {"outlier": found.samples["outlier"] / 10 + 50, "rest": found.samples["rest"] / 10 + 25}
+    pairs = {
+        pool: np.full_like(table, bent)
+        for (pool, table), bent in zip(tables.items(), (-200, 40), strict=True)
+    }
+    pools = {
+        pool: dataclasses.replace(found.pools[pool], slope=Estimate(table.mean(), 0.01, 16))
+        for pool, table in tables.items()
+    }
+    interaction = {pool: Estimate(table.mean(), 0.01, 16) for pool, table in pairs.items()}
+    clear = dataclasses.replace(found, samples=tables, pairs=pairs, pools=pools, interaction=interaction)
+    flips = 40
+    damage = [
+        clear.damage(arm, flips / int(clear.pools[arm].weights), exactly=True).value
+        for arm in ("outlier", "rest")
+    ]
+    ratio = clear.leverage_at(flips).interval.estimate
+    assert ratio.value == pytest.approx(damage[0] / damage[1], rel=1e-9)
+    at_zero = clear.leverage_at(1).interval.estimate
+    assert abs(at_zero.value - ratio.value) > 0.05 * ratio.value
+    measured = clear.leverage_at(flips)
+
+    monte = RateLeverage(0.1, flips, 2, {}, measured, {})
+    assert clear._check_leverage(monte).distance == 0
+    far = dataclasses.replace(monte, flips=int(clear.pools["outlier"].weights))
+    assert "next term" in clear._check_leverage(far).reason
+    with pytest.raises(InvalidInput, match="flips"):
+        clear.leverage_at(0)
+
+
+def test_exactly_k_flips_are_shown_beside_independent_ones(found):
+    plain = found.to_json()["damage"]["outlier"]
+    size, bent = int(found.pools["outlier"].weights), found.interaction["outlier"].value
+    for each in plain:
+        gap = each["exactly"]["value"] - each["independent"]["value"]
+        assert gap == pytest.approx(each["difference"], rel=1e-6)
+        assert gap == pytest.approx(-each["rate"] * (1 - each["rate"]) / (size - 1) * bent, rel=1e-6)

@@ -1,6 +1,7 @@
 """GGUF files written here by llama.cpp's conventions, against the PyTorch model they were made from."""
 
 import itertools
+import math
 
 import blocks
 import decoder
@@ -15,7 +16,7 @@ import torch
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, MissingResource
 from signmag_jax.models.gguf_file import unpermute
-from signmag_jax.models.tokenizer import tokenizer_from_gguf
+from signmag_jax.models.tokenizer_gguf import tokenizer_from_gguf
 
 WIDE = {"hidden_size": 64, "intermediate_size": 96}
 # Rows of whole blocks of 256, which Q4_K and its like need.
@@ -43,7 +44,7 @@ def _name(label):
     return f"blk.{layer}.{PARTS[part]}.{kind}"
 
 
-def write(path, model, stored="F32", **changes):
+def write(path, model, stored="F32", divisors=None, **changes):
     """A GGUF file of `model`; returns its weights as stored, so that the oracle can take them over."""
     c = model.config
     architecture = changes.pop("architecture", c.model_type)
@@ -67,6 +68,8 @@ def write(path, model, stored="F32", **changes):
             writer.add_float32(f"{architecture}.{key}", value)
     writer.add_float32(f"{architecture}.attention.layer_norm_rms_epsilon", c.rms_norm_eps)
     writer.add_float32(f"{architecture}.rope.freq_base", c.rope_parameters["rope_theta"])
+    if divisors is not None:
+        writer.add_tensor("rope_freqs.weight", np.asarray(divisors, np.float32))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([*(chr(code) for code in range(33, 127)), "ab"])
@@ -126,6 +129,49 @@ def test_linear_rope_and_a_key_length_are_read(tmp_path):
     write(tmp_path / "m.gguf", model, **{"rope.scaling.type": "linear", "rope.scaling.factor": 4.0})
     rope = models.load(tmp_path / "m.gguf").config.rope
     assert (rope.kind, rope.factor) == ("linear", 4.0)
+
+
+def _divisors(rope, head_dim):
+    """As llama.cpp's converter writes them, one number at a time."""
+    found = []
+    for pair in range(head_dim // 2):
+        wavelength = 2 * math.pi * rope["rope_theta"] ** (2 * pair / head_dim)
+        original, factor = rope["original_max_position_embeddings"], rope["factor"]
+        step = (original / wavelength - rope["low_freq_factor"]) / (
+            rope["high_freq_factor"] - rope["low_freq_factor"]
+        )
+        step = min(max(step, 0.0), 1.0)
+        found.append(1 / ((1 - step) / factor + step))
+    return found
+
+
+def test_llama_3s_rotation_is_read_from_its_tensor_of_divisors(tmp_path):
+    rope = oracle.LLAMA3
+    theirs = oracle.oracle("llama", WIDE | {"rope_parameters": rope})
+    divisors = _divisors(rope, 16)
+    assert len({round(divisor, 6) for divisor in divisors}) > 2
+    write(tmp_path / "m.gguf", theirs, divisors=divisors)
+    ours = models.load(tmp_path / "m.gguf")
+    assert ours.config.rope.kind == "divided"
+    logits = quick.jit(models.logits, static_argnums=0)(ours.config, ours.params, jnp.asarray(TOKENS))
+    assert oracle.relative(logits, oracle.read(theirs, TOKENS).logits) < 1e-5
+    plain = oracle.oracle("llama", WIDE | {"rope_parameters": {"rope_type": "default", "rope_theta": 50.0}})
+    assert oracle.relative(logits, oracle.read(plain, TOKENS).logits) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("divisors", "pattern"),
+    [
+        ([1.0, 2.0], "8 divisors of RoPE frequencies"),
+        ([1.0] * 7 + [0.0], "positive and finite"),
+        ([1.0] * 7 + [np.inf], "positive and finite"),
+        ([1.0] * 2**17, "at most 65536"),
+    ],
+)
+def test_impossible_divisors_are_refused(tmp_path, divisors, pattern):
+    write(tmp_path / "m.gguf", oracle.oracle("llama", WIDE), divisors=divisors)
+    with pytest.raises(InvalidInput, match=pattern):
+        models.load(tmp_path / "m.gguf")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +238,7 @@ def test_a_merge_of_unknown_tokens_is_named():
 
 
 @pytest.mark.parametrize(
-    ("model", "pre", "pattern"), [("llama", "default", "model = gpt2"), ("gpt2", "tekken", "tekken")]
+    ("model", "pre", "pattern"), [("bert", "default", "model gpt2 or llama"), ("gpt2", "tekken", "tekken")]
 )
 def test_other_tokenizers_are_refused_by_name(model, pre, pattern):
     metadata = {"tokenizer.ggml.model": model, "tokenizer.ggml.pre": pre}

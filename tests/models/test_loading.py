@@ -312,8 +312,8 @@ def test_the_limit_of_a_container_is_the_memory_there_is(tmp_path, monkeypatch):
 def test_a_tokenizer_that_knows_far_fewer_tokens_is_noted(folder):
     assert models.load(folder).report.notes == ()  # 94 of 97
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    vocabulary = tokenizer["model"]["vocab"]
-    tokenizer["model"]["vocab"] = {token: i for token, i in vocabulary.items() if i < 50}
+    letters = list(tokenizer["model"]["vocab"])[-50:]
+    tokenizer["model"]["vocab"] = {letter: i for i, letter in enumerate(letters)}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     assert models.load(folder).report.notes == ("the tokenizer knows 50 of 97 tokens",)
 

@@ -1,5 +1,6 @@
 """The embedded model against `transformers`' PyTorch model on the same weights, and its tokenizer."""
 
+import copy
 import functools
 import itertools
 import random
@@ -15,10 +16,12 @@ import pytest
 import tokenizers
 import torch
 import transformers
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from signmag_jax import models
 from signmag_jax.models.embedded import embedded
 from signmag_jax.models.gguf_file import GGUFFile
+from signmag_jax.models.names import layer_tensor, outer_tensor
 
 PROSE = "The quick brown fox doesn't jump; it's asleep. \"Quotes\" and (brackets) - dashes, too.\n\n"
 CODE = "def area(r):\n\tif r < 0:\n        raise ValueError(f'{r=}')  # no\n    return math.pi * r**2\n"
@@ -138,6 +141,66 @@ def test_logits_and_losses_equal_transformers_and_permuted_rows_do_not(smollm, t
     wrong, wrong_nll = _ours(smollm.config, smollm.params | {"blocks": blocks}, jnp.asarray(tokens))
     assert oracle.relative(wrong, expected.logits) > 0.1
     assert abs(float(np.mean(wrong_nll)) - expected.nll.mean()) > 0.1
+
+
+def _our_gradient(config, params, tokens):
+    """Of the mean NLL, by the hub's names."""
+    run = jax.jit(jax.grad(lambda p: jnp.mean(models.token_nll(config, p, jnp.asarray(tokens)))))
+    found = jax.device_get(run(params))
+    named = {outer_tensor(name, "hub"): found[name] for name in config.outer_shapes()}
+    for name, stack in found["blocks"].items():
+        named |= {layer_tensor(name, layer, "hub"): value for layer, value in enumerate(stack)}
+    return named
+
+
+def _their_gradient(model, tokens):
+    """The same by PyTorch; transformers' own loss would round the logits to float32."""
+    ids = torch.from_numpy(tokens.astype(np.int64))
+    model.zero_grad()
+    logits = model.lm_head(model.model(input_ids=ids, use_cache=False).last_hidden_state)
+    torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+    return {name: value.grad.numpy().copy() for name, value in model.named_parameters()}
+
+
+def _in_double(model):
+    """A copy in float64 throughout: transformers' norms round to float32 whatever their input."""
+    wide = copy.deepcopy(model).double()
+
+    def exact(norm):
+        return lambda x: norm.weight * x * torch.rsqrt((x * x).mean(-1, keepdim=True) + norm.variance_epsilon)
+
+    for module in wide.modules():
+        if isinstance(module, LlamaRMSNorm):
+            module.forward = exact(module)
+    return wide
+
+
+@pytest.mark.slow
+def test_gradients_are_nearer_to_float64_than_those_of_transformers(smollm, theirs):
+    tokens = models.text.windows(smollm.tokenizer.encode(models.text.load().content), 96, 1)
+    truth = _their_gradient(_in_double(theirs), tokens)
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), smollm.params)
+        ours_in_double = _our_gradient(smollm.config, wide, tokens)
+    del wide
+    ours, rounded = _our_gradient(smollm.config, smollm.params, tokens), _their_gradient(theirs, tokens)
+    assert len(truth) == 272
+    errors = {
+        name: [oracle.relative(found[name], truth[name]) for found in (ours_in_double, ours, rounded)]
+        for name in truth
+    }
+    double, single, theirs_single = np.asarray(list(errors.values())).T
+    print(f"worst: {double.max():.1e} {single.max():.1e} {theirs_single.max():.1e}")
+    # The same function: what is left comes from cosines and sines, which both take in float32.
+    assert double.max() < 2e-6
+    # In float32, rounding: 2e-4 of it in transformers, a tenth of that here.
+    assert single.max() < 6e-5
+    assert np.median(single) < 1.2e-5
+    assert np.mean(single < theirs_single) > 0.95
+    # A wrong gain or a neighbour's gradient is no near miss.
+    name = "model.layers.5.self_attn.q_proj.weight"
+    assert oracle.relative(1.0001 * ours_in_double[name], truth[name]) > 2e-6
+    assert oracle.relative(ours[name.replace("5", "6")], truth[name]) > 0.5
 
 
 def test_hooks_see_and_change_every_matrix(smollm):

@@ -39,7 +39,7 @@ for name in names:
 NETWORKS = 23
 SMALL = {"width": 128, "rate": [0.05, 0.1], "depth": 2, "inputs": 32, "networks": NETWORKS, "seed": 7}
 SMALL |= {"alpha": 0.3, "hidden": 96}
-WIDE = {"width": 1024, "rate": [0.01, 0.05], "inputs": 64, "networks": NETWORKS, "seed": 7}
+WIDE = {"width": 512, "rate": [0.01, 0.05], "inputs": 64, "networks": NETWORKS, "seed": 7}
 
 
 def start(devices, names, folder="", sizes=SMALL):
@@ -113,8 +113,8 @@ def test_the_fast_estimator_at_full_width(tmp_path):
 def test_a_vmap_over_networks_would_change_bits_of_the_fast_estimator():
     """Control: one vmapped network is not one of four, and `lax.map` is what mends it."""
     sample = CrossingSample(512, 512, 64, 64, 1.0, "realised", "float32")
-    rates = np.array([0.01, 0.05])
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        rates = jax.numpy.array([0.01, 0.05])
         keys = jax.random.split(jax.random.key(0), 4)
 
         def first(through, count):

@@ -219,6 +219,15 @@ def test_an_occupied_address_is_refused_before_jax_listens(monkeypatch):
         processes.connect(f"127.0.0.1:{port}", 2, 0)
 
 
+def test_whoever_has_connected_jax_already_needs_no_place(monkeypatch):
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(processes, "find", None)
+    monkeypatch.setattr(processes, "_crew", None)
+    assert processes.connect().index == 0
+    with pytest.raises(InvalidInput, match="HOST:PORT"):
+        processes.connect("host", 2, 0)
+
+
 def test_the_first_of_those_that_failed_goes_last():
     store = Store()
     crews, order = [Crew(index, 3, store) for index in range(3)], []

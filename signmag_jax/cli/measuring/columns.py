@@ -18,7 +18,9 @@ UNRESOLVED = -1.0
 def _run(request: Request) -> Any:
     from signmag_jax import measure
 
-    return probes.probed(request, measure.columns)
+    model, tokens, source = request.load()
+    windows, options = request.divided(tokens), request.placed(source)
+    return measure.columns(model, *windows, probes=probes.count(request), **options)
 
 
 def _summary(found: Any) -> dict[str, str]:
@@ -70,4 +72,14 @@ def _rows(found: Any) -> Rows:
 
 def verb() -> Verb:
     """The measurement."""
-    return probes.verb(_run, _summary, _plot, _rows)
+    return Verb(
+        _run,
+        _summary,
+        probes.cost,
+        probes.OPTIONS,
+        probes.FEWEST,
+        plot=_plot,
+        rows=_rows,
+        check=probes.check,
+        arrays=probes.ARRAYS,
+    )

@@ -11,8 +11,8 @@ from . import lines
 from .checks import one_number_of_seeds
 from .verb import DRAWS, Rows, Verb
 
-ARRAYS = 4
-"""Weights, an error, a signed error and a derivative along it."""
+ARRAYS = 5
+"""Weights, an error, the error with random signs, the gradient and its derivative along that."""
 PARTS = ("first", "second", "predicted", "measured")
 
 

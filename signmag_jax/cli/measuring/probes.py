@@ -1,19 +1,15 @@
-"""What `linear-response` and `columns` share: random probes of the curvature, and their cost."""
+"""What measurements by linear response share: random probes of the curvature, and their cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 from signmag_jax.cli.request import Request
 
-from .verb import PLACES, Rows, Verb, calibration_passes
+from .verb import PLACES, calibration_passes
 
 OPTIONS = ("seeds", "calibration", *PLACES, "resume")
 FEWEST = 2
 ARRAYS = 3
-"""Weights, a direction and a derivative along it."""
+"""Weights, the costs by which single ones are chosen, and a gradient."""
 
 
 def count(request: Request) -> int:
@@ -31,12 +27,6 @@ def check(request: Request) -> None:
         raise invalid("--seeds is one number >= 2", request.seeds, "it counts the random probes of a window")
 
 
-def probed(request: Request, measurement: Callable[..., Any]) -> Any:
-    """The measurement with its probes."""
-    model, tokens, source = request.load()
-    return measurement(model, *request.divided(tokens), probes=count(request), **request.placed(source))
-
-
 def cost(request: Request) -> float:
     """Forward passes of 2,048 tokens."""
     from signmag_jax import measure
@@ -44,13 +34,3 @@ def cost(request: Request) -> float:
     passes = measure.linear_response_cost(request.windows, request.window, count(request))
     # Columns, then a backward pass of each for the single weights.
     return passes + 5 * calibration_passes(request)
-
-
-def verb(
-    run: Callable[[Request], Any],
-    summary: Callable[[Any], dict[str, str]],
-    plot: Callable[[Any, Path], None],
-    rows: Callable[[Any], Rows],
-) -> Verb:
-    """A measurement by such probes."""
-    return Verb(run, summary, cost, OPTIONS, FEWEST, plot=plot, rows=rows, check=check, arrays=ARRAYS)
