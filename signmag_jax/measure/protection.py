@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import invalid
+from signmag_jax.evidence import Estimate, invalid
 from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.models import SITE_OF, LanguageModel
 
 from .activations import Alpha
 from .granularity import TENSOR, Scale, quantized
 from .quantization_report import QUANTIZERS, QuantizationReport
+from .slopes import separated
 
 SCHEMA = "signmag.protect/1"
 COLUMNS, WEIGHTS = 200, 200
@@ -25,16 +26,17 @@ COLUMNS, WEIGHTS = 200, 200
 
 @dataclass(frozen=True, eq=False)
 class Protection:
-    """Columns and single weights, most costly first.
+    """Columns and single weights that carry a cost, most costly first; none where nothing was hurt.
 
     The score of a column is the matrix's measured ΔNLL times the column's share of the error energy of its
     output, E x_j²·‖w_·j − w'_·j‖²; that of a weight likewise, with (w_ij − w'_ij)². A matrix whose
-    quantisation did not hurt scores 0.
+    quantisation did not hurt has none. Scores are no better known than the ΔNLL in `matrices`.
 
     Args:
       quantizer, scale: what it protects against.
       columns: (layer, matrix, column, score in nats per token).
       weights: (layer, matrix, row, column, score in nats per token).
+      matrices: (layer, matrix, measured ΔNLL), most costly first.
       provenance: of the report.
     """
 
@@ -42,13 +44,15 @@ class Protection:
     scale: Scale
     columns: tuple[tuple[int, str, int, float], ...]
     weights: tuple[tuple[int, str, int, int, float], ...]
+    matrices: tuple[tuple[int, str, Estimate], ...]
     provenance: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """The mask: a strict-JSON object of schema `signmag.protect/1`.
 
         `columns` and `weights` are lists of objects with `layer` (from 0), `matrix` (as in
-        `models.MATRICES`), `column` (input index), for weights `row` (output index), and `score`.
+        `models.MATRICES`), `column` (input index), for weights `row` (output index), and `score`. `matrices` holds the ΔNLL
+        behind the scores: `resolved` where it is separated from zero by 3 standard errors.
         """
         return {
             "schema": SCHEMA,
@@ -61,6 +65,16 @@ class Protection:
             "weights": [
                 {"layer": layer, "matrix": name, "row": row, "column": column, "score": score}
                 for layer, name, row, column, score in self.weights
+            ],
+            "matrices": [
+                {
+                    "layer": layer,
+                    "matrix": name,
+                    "delta_nll": found.value,
+                    "standard_error": found.standard_error,
+                    "resolved": bool(separated(found)),
+                }
+                for layer, name, found in self.matrices
             ],
             "provenance": dict(self.provenance),
         }
@@ -97,10 +111,12 @@ def protection(
         raise invalid("columns >= 1 and weights >= 1", (columns, weights), "pass how many to protect")
     whole: list[tuple[int, str, int, float]] = []
     single: list[tuple[int, str, int, int, float]] = []
+    ranked: list[tuple[int, str, Estimate]] = []
     for entry in entries:
         if entry.damage is None:
             raise invalid("a report with losses", None, "measure it with losses=True")
         place = entry.layer, entry.matrix
+        ranked.append((*place, entry.damage.estimate))
         weight = model.params["blocks"][entry.matrix][entry.layer]
         error = np.asarray(weight - quantized(QUANTIZERS[quantizer], jnp.asarray(weight), scale), np.float64)
         share = profile.energy_share[SITE_OF[entry.matrix]].value[entry.layer]
@@ -111,9 +127,9 @@ def protection(
             (*place, int(i), int(j), float(score[i, j]))
             for i, j in zip(*np.unravel_index(top, score.shape), strict=True)
         ]
-    best = tuple(sorted(whole, key=lambda each: -each[-1])[:columns])
-    few = tuple(sorted(single, key=lambda each: -each[-1])[:weights])
-    return Protection(quantizer, scale, best, few, report.provenance)
+    best = tuple(sorted((each for each in whole if each[-1] > 0), key=lambda each: -each[-1])[:columns])
+    few = tuple(sorted((each for each in single if each[-1] > 0), key=lambda each: -each[-1])[:weights])
+    return Protection(quantizer, scale, best, few, tuple(ranked), report.provenance)
 
 
 def _shares(

@@ -44,7 +44,8 @@ class QuantizedMatrix:
 
     Args:
       layer, matrix, quantizer, scale: which, and how.
-      c, v: Σ w w'/Σ w² and Σ w'²/Σ w² of this matrix: what the laws take in place of a Gaussian's.
+      c, v: Σ w w'/Σ w² and Σ w'²/Σ w² of this matrix: what the laws take in place of a Gaussian's; 1 for a
+        matrix of zeros.
       row_cosine: mean over rows of cos²(w_i, w'_i).
       parts: by level ("output", W x; "stream", before the next normalisation; "normalised", after it,
         before its gain) the mean over tokens of the energies of the error, over that of the clean signal:
@@ -296,9 +297,11 @@ def _of_weights(
     wide = at_least_float32(weight.dtype)
     w, q = weight.astype(wide), coarse.astype(wide)
     total = jnp.sum(w * w)
+    # Zeros are kept exactly: c = v = 1.
+    whole = jnp.where(total > 0, total, jnp.ones_like(total))
     return {
-        "c": jnp.sum(w * q) / total,
-        "v": jnp.sum(q * q) / total,
+        "c": jnp.where(total == 0, jnp.ones_like(total), jnp.sum(w * q) / whole),
+        "v": jnp.where(total == 0, jnp.ones_like(total), jnp.sum(q * q) / whole),
         "row_cosine": jnp.mean(cosine_squared(w, q)),
     }
 
@@ -312,7 +315,9 @@ def _of_outputs(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Arr
         parts = split(before, error)
         size = jnp.sum(before**2, axis=-1)
         for part, vector in zip(PARTS, (error, parts.radial, parts.transverse), strict=True):
-            found[f"{level} {part}"] = jnp.mean(jnp.sum(vector**2, axis=-1) / size)
+            # No error is none in a signal of zero too, which has no direction; any other is infinite there.
+            none = jnp.all(error == 0, axis=-1)
+            found[f"{level} {part}"] = jnp.mean(jnp.where(none, 0.0, jnp.sum(vector**2, axis=-1) / size))
         if level == "output":
             found["signal"], found["noise"] = jnp.sum(size), jnp.sum(error**2)
     return found

@@ -1,15 +1,18 @@
 """The report on quantised matrices against NumPy, edited weights, theory's linear law, and a saved mask."""
 
+import dataclasses
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import LOUD, build, with_block
 
 from signmag_jax import measure, theory
-from signmag_jax.evidence import InvalidInput
-from signmag_jax.measure.quantization_report import LEVELS, QUANTIZERS
+from signmag_jax.evidence import InvalidInput, bootstrap
+from signmag_jax.measure.layer import LayerStates
+from signmag_jax.measure.quantization_report import LEVELS, QUANTIZERS, _of_outputs
 from signmag_jax.models import hidden, window_nll
 from signmag_jax.perturb import Moments
 
@@ -151,6 +154,48 @@ def test_a_matrix_that_is_already_coarse_has_no_error(tiny, windows):
         assert each.parts["output"]["error"].value < 1e-9
         assert each.c == pytest.approx(1, abs=1e-6)
     json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_a_matrix_of_zeros_is_kept_exactly_and_does_not_spoil_the_report(tiny, windows):
+    """Blocks that a checkpoint adds as identities have such matrices."""
+    blank = with_block(tiny, "o_proj", tiny.params["blocks"]["o_proj"].at[1].set(0))
+    report = measure.quantization_report(
+        blank, windows[1], quantizers=("sign",), losses=False, layers=(0, 1), matrices=("o_proj",)
+    )
+    usual, zeros = report.entries
+    assert usual.parts["output"]["error"].value > 0.25
+    assert zeros.sqnr is None
+    assert (zeros.c, zeros.v, zeros.cosine_squared) == (1, 1, 1)
+    assert {part.value for level in LEVELS for part in zeros.parts[level].values()} == {0.0}
+    json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_an_error_in_a_signal_of_zero_is_not_taken_for_none():
+    clean = LayerStates(*(jnp.zeros((1, 3, 4)),) * 3)
+    compared = jax.jit(_of_outputs)
+    assert not np.isfinite(compared(clean, LayerStates(*(jnp.ones((1, 3, 4)),) * 3))["output error"])
+    assert compared(clean, clean)["output error"] == 0
+
+
+def test_only_what_carries_a_cost_is_to_be_protected(tiny, windows):
+    """The second matrix lowers the loss: nothing of it is listed, and its ΔNLL says why."""
+    report = measure.quantization_report(
+        tiny, windows[1], quantizers=("sign",), losses=False, layers=(0,), matrices=("q_proj", "o_proj")
+    )
+    damage = [bootstrap.mean(np.full((1, 8), mean) + np.arange(8)[None] / 100) for mean in (1.0, -1.0)]
+    known = [
+        dataclasses.replace(each, damage=found) for each, found in zip(report.entries, damage, strict=True)
+    ]
+    report = dataclasses.replace(report, entries=tuple(known))
+    mask = measure.protection(tiny, measure.alpha(tiny, windows[0]), report, quantizer="sign")
+    assert {name for _, name, *_ in (*mask.columns, *mask.weights)} == {"q_proj"}
+    assert min(each[-1] for each in (*mask.columns, *mask.weights)) > 0
+    first, second = mask.to_json()["matrices"]
+    assert (first["matrix"], second["matrix"]) == ("q_proj", "o_proj")
+    assert first["delta_nll"] == pytest.approx(1.035)
+    assert first["standard_error"] == pytest.approx(np.std(np.arange(8), ddof=1) / 100 / 8**0.5)
+    assert first["resolved"]
+    assert second["resolved"]
 
 
 @pytest.mark.slow
