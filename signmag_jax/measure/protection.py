@@ -51,8 +51,8 @@ class Protection:
         """The mask: a strict-JSON object of schema `signmag.protect/1`.
 
         `columns` and `weights` are lists of objects with `layer` (from 0), `matrix` (as in
-        `models.MATRICES`), `column` (input index), for weights `row` (output index), and `score`. `matrices` holds the ΔNLL
-        behind the scores: `resolved` where it is separated from zero by 3 standard errors.
+        `models.MATRICES`), `column` (input index), for weights `row` (output index), and `score`; `matrices`
+        holds the ΔNLL behind the scores, `resolved` where 3 standard errors separate it from zero.
         """
         return {
             "schema": SCHEMA,

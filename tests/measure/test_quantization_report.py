@@ -166,7 +166,9 @@ def test_a_matrix_of_zeros_is_kept_exactly_and_does_not_spoil_the_report(tiny, w
     assert usual.parts["output"]["error"].value > 0.25
     assert zeros.sqnr is None
     assert (zeros.c, zeros.v, zeros.cosine_squared) == (1, 1, 1)
-    assert {part.value for level in LEVELS for part in zeros.parts[level].values()} == {0.0}
+    assert {part.value for part in zeros.parts["output"].values()} == {0.0}
+    # The rest of the layer is compiled anew, and rounds.
+    assert max(part.value for level in LEVELS for part in zeros.parts[level].values()) < 1e-12
     json.dumps(report.to_json(), allow_nan=False)
 
 
