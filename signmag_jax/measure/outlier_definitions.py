@@ -116,11 +116,13 @@ def outlier_definitions(
       InvalidInput: as in `leverage`.
     """
     (rate,) = inputs.check_rates((rate,))
+    chosen = inputs.selected(model.config, layers, matrices)
+    count = SEEDS if seeds is None else seeds
     statistics: ColumnStatistics = column_statistics(model, calibration)
     named = statistics.definitions()
     found = {}
     for index, (name, columns) in enumerate(named.items()):
-        count = {site: float(columns[site].shape[1]) for site in SITES}
+        sizes = {site: float(columns[site].shape[1]) for site in SITES}
         shared = _shared(columns, named[DEFAULT], statistics)
         try:
             one = leverage(
@@ -128,7 +130,7 @@ def outlier_definitions(
                 calibration,
                 evaluation,
                 rates=(rate,),
-                seeds=SEEDS if seeds is None else seeds,
+                seeds=count,
                 layers=layers,
                 matrices=matrices,
                 root=root,
@@ -138,14 +140,18 @@ def outlier_definitions(
                 source=source,
             )
         except TooFewWeights as error:
-            found[name] = Definition(count, shared, None, str(error))
+            found[name] = Definition(sizes, shared, None, str(error))
         else:
-            found[name] = Definition(count, shared, one)
+            found[name] = Definition(sizes, shared, one)
     origin = inputs.provenance_of(
         model,
         source,
         calibration_sha256=inputs.sha256_of_tokens(np.asarray(calibration, np.int32)),
         evaluation_sha256=inputs.sha256_of_tokens(np.asarray(evaluation, np.int32)),
+        rate=rate,
+        seeds=count,
+        layers=list(chosen[0]),
+        matrices=list(chosen[1]),
         root=root,
         windows=len(evaluation),
         window=int(np.shape(evaluation)[1]),

@@ -175,7 +175,14 @@ def rotation(
         for which, each in both.items()
     }
     origin = inputs.provenance_of(
-        model, source, rate=rate, seeds=count, root=root, windows=len(evaluation), window=evaluation.shape[1]
+        model,
+        source,
+        **inputs.texts_of(calibration, evaluation),
+        rate=rate,
+        seeds=count,
+        root=root,
+        windows=len(evaluation),
+        window=evaluation.shape[1],
     )
     return Rotation(
         Estimate.of_samples(

@@ -1,6 +1,7 @@
 """Definitions of "outlier" against NumPy on recorded activations, and what the leverage makes of them."""
 
 import json
+import sys
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import stats
 
 from signmag_jax import measure
 from signmag_jax.measure.column_statistics import INT8, ColumnStatistics
+from signmag_jax.measure.pools import TooFewWeights
 from signmag_jax.models import token_nll
 
 SITES = ("attention_in", "attention_out", "mlp_in", "mlp_mid")
@@ -84,6 +86,19 @@ def test_equal_columns_give_equal_damage_and_a_definition_without_columns_says_s
     assert down.definitions[INT8].found is None
     assert "outlier pool" in down.definitions[INT8].leverage.reason
     json.dumps(down.to_json(), allow_nan=False)
+
+
+def test_the_provenance_says_what_was_flipped(tiny, windows, monkeypatch):
+    """Also where no definition has a leverage of its own to say it."""
+
+    def none(*_, **__):
+        raise TooFewWeights("too few")
+
+    monkeypatch.setattr(sys.modules["signmag_jax.measure.outlier_definitions"], "leverage", none)
+    found = measure.outlier_definitions(tiny, *windows, rate=0.2, seeds=2, layers=(1,), matrices=("up_proj",))
+    assert {each.leverage.reason for each in found.definitions.values()} == {"too few"}
+    wanted = {"rate": 0.2, "seeds": 2, "layers": [1], "matrices": ["up_proj"], "root": 0}
+    assert wanted.items() <= found.provenance.items()
 
 
 @pytest.mark.slow

@@ -70,6 +70,7 @@ def test_the_loss_stays_and_the_outliers_go(found):
         assert (trained > 10).all()
         assert (rotated < 0.5 * trained).all()
     json.dumps(found.to_json(), allow_nan=False)
+    assert {"calibration_sha256", "evaluation_sha256", "rate", "seeds"} <= found.provenance.keys()
 
 
 @pytest.mark.slow
