@@ -30,6 +30,24 @@ from .perturbations import PERTURBATIONS, parse
 
 OURS = ("name", "device", "dry_run", "plot", "json", "quiet")
 SHARED = ("coordinator", "processes", "process", "peer_timeout")
+# Those of `simulate.EXPERIMENTS`, which --help would wait seconds for.
+NAMES = (
+    "block",
+    "block_explicit",
+    "block_fast",
+    "v0",
+    "proposition_1",
+    "proposition_1_shift",
+    "quantizer",
+    "ternary",
+    "ternary_bitnet",
+    "depth",
+    "depth_residual",
+    "v2",
+    "v3",
+    "single_flip",
+    "column_pool",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +56,10 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    name: Annotated[str | None, typer.Argument(help="The experiment; without one, all are listed.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help=f"The experiment: {', '.join(NAMES)}. Without one, all are listed and described."),
+    ] = None,
     width: Annotated[int | None, typer.Option("--width", help="Length of the input.")] = None,
     rate: Annotated[str | None, typer.Option("--rate", help="Flip rate, or several: 0.01,0.05.")] = None,
     perturbation: Annotated[

@@ -6,6 +6,7 @@ import pytest
 
 from signmag_jax import simulate
 from signmag_jax.cli import run
+from signmag_jax.cli.simulate import NAMES
 from signmag_jax.evidence.files import sha256_of_json
 
 SIZES = ["--width", "16", "--inputs", "8", "--networks", "3"]
@@ -20,6 +21,13 @@ def call(capsys):
         return code, out, err
 
     return command
+
+
+def test_help_names_every_experiment(call):
+    code, out, _ = call("--help")
+    assert (code, NAMES) == (0, tuple(simulate.EXPERIMENTS))
+    shown = " ".join(out.replace("│", " ").split())
+    assert ", ".join(simulate.EXPERIMENTS) in shown
 
 
 MISTAKES = [
