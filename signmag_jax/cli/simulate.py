@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
 def simulate(
     name: Annotated[
         str | None,
-        typer.Argument(help=f"The experiment: {', '.join(NAMES)}. Without one, all are listed and described."),
+        typer.Argument(help=f"The experiment: {', '.join(NAMES)}. Without one, all are described."),
     ] = None,
     width: Annotated[int | None, typer.Option("--width", help="Length of the input.")] = None,
     rate: Annotated[str | None, typer.Option("--rate", help="Flip rate, or several: 0.01,0.05.")] = None,

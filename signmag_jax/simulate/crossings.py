@@ -312,8 +312,8 @@ class CrossingSample:
         return lax.map(compare, parameters)
 
 
-# α of both arms, of the share of the weights that are flipped and of the shift's step, and a number: any would
-# do, but with E hδ/E h² what needs all rows is small, and no standard error depends on whether it was drawn.
+# α of both arms, of the share of the weights that are flipped or of the shift's step, plus a number: any will
+# do, but near E hδ/E h² what needs all rows is small, and few standard errors miss it where it is not drawn.
 def _flip_drift(count: Array) -> Array:
     return -2 * count
 

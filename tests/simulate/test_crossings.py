@@ -128,8 +128,10 @@ def test_the_error_is_honest_where_all_rows_were_never_drawn(monkeypatch):
     """Most runs of a wide network draw them in no network: what they leave out must be within their error."""
 
     def distance():
-        common = {"rows": 64, "inputs": 256, "networks": 32, "seed": 8}
-        never, always = (simulate.crossings(320, 0.2, share=share, **common) for share in (1e-6, 1.0))
+        never, always = (
+            simulate.crossings(320, 0.2, share=share, inputs=256, networks=32, seed=8)
+            for share in (1e-6, 1.0)
+        )
         assert np.all(never.transverse_ratio.standard_error < 0.002 * never.transverse_ratio.value)
         return apart(never.transverse_ratio, always.transverse_ratio)
 
