@@ -257,12 +257,14 @@ def _cost(chosen: Any, given: dict[str, Any]) -> dict[str, Any]:
     width, inputs = sizes["width"], sizes["inputs"]
     rows = sizes.get("hidden") or sizes.get("rows") or width
     rates = max(len(given[many]) if isinstance(given.get(many), list) else 1 for many in ("rate", "alpha"))
-    work = round(experiment.work)
+    work, size = round(experiment.work), 8 if sizes["dtype"] == "float64" else 4
+    # Ten of each matrix, measured: with its random bits, what they become on the way, and its errors.
+    matrices = rows * width + (rows * sizes["outputs"] if sizes.get("second_layer") == "explicit" else 0)
     return {
         "networks": "until the target is met" if stop.total is None else stop.total,
         "floating_point_operations_per_network": work,
         "floating_point_operations": "depends on the target" if stop.total is None else work * stop.total,
-        "memory_mib": round(4 * (4 * rows * width + (2 + 4 * rates) * rows * inputs) / 2**20, 1),
+        "memory_mib": round(size * (10 * matrices + (2 + 4 * rates) * rows * inputs) / 2**20, 1),
     }
 
 
