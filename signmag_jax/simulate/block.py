@@ -116,7 +116,9 @@ def block(
       match: "realised" or "expected" equality of the Frobenius norms.
       inputs: per network; `default_inputs(width)` by default.
       antipodal: draw the inputs in pairs x, −x, whose products with W are each other's negatives; each
-        is uniform on the sphere, so nothing is biased, and half of the products are saved.
+        is uniform on the sphere, so no mean and no ratio of means is biased, and half of the products are
+        saved. The bias of a mean of per-network ratios is that of half as many inputs where x and −x tell
+        the same, as under an odd activation.
       controlled: also regress each network's ratio on ‖Wx‖², ‖ΔWx‖² and ⟨Wx, ΔWx⟩ minus their means over
         the sphere, ‖W‖²/n, ‖ΔW‖²/n and tr(WᵀΔW)/n, exact whatever W and ΔW are, and on the means of w²
         and |w| minus 1 and √(2/π): about 13 times less variance at p = 0.01, 5 times at
