@@ -21,7 +21,7 @@ from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import Energies, energies, excess, share, turned, weight_controls
-from .tally import Pair, Tally
+from .tally import Pair, Tally, fewest_networks
 
 SECOND_LAYERS = ("integrated", "explicit", "none")
 DIFFERENCES = ("linear", "finite")
@@ -151,6 +151,9 @@ def block(
         pair,
         controlled=controlled,
     )
+    fewest, networks = fewest_networks(CONTROLS), options.get("networks")
+    if controlled and isinstance(networks, int) and networks < fewest:
+        raise invalid(f"networks >= {fewest} with control variates", networks, "raise it, or leave them out")
     experiment = Experiment(
         "block",
         sample,
