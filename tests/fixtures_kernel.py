@@ -25,6 +25,11 @@ def wrong_kernel(monkeypatch):
             if getattr(module, name, None) is original:
                 monkeypatch.setattr(module, name, lambda *args, f=original: 5 * f(*args))
                 patched += 1
+    # The gap of a given input, a sum over its columns, is another piece of code.
+    shares = importlib.import_module("signmag_jax.theory.profile").gap_of_shares
+    for module in modules:
+        if getattr(module, "gap_of_shares", None) is shares:
+            monkeypatch.setattr(module, "gap_of_shares", lambda *args: 5 * shares(*args))
     width = importlib.import_module("signmag_jax.theory.width")
     original = width._gap_of_angle
     monkeypatch.setattr(width, "_gap_of_angle", lambda theta: 5 * original(theta))

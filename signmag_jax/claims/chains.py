@@ -28,7 +28,7 @@ class Chain:
       rate: flip rate.
       hidden: rows of W_up as a multiple of the width; None for chains of single matrices.
       inputs: of each network. Behind the first layers its states gather, so that more tell little more.
-      weight: networks, as a multiple of the level's: 2 where neighbouring layers are to be told apart.
+      weight: networks, as a multiple of the level's: more where neighbouring layers are to be told apart.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -49,7 +49,7 @@ UNIT_SILU = "plain.silu_at_unit_scale"
 SILU = {"scale": "paper", "activation": "silu"}
 MLP: dict[str, Any] = {"widths": NARROW, "rate": NARROW_RATE, "hidden": 4, "weight": 2}
 CHAINS: dict[str, Chain] = {
-    "plain.relu": Chain({"scale": "paper"}, weight=2),
+    "plain.relu": Chain({"scale": "paper"}, weight=3),
     "residual.relu": Chain({"scale": "paper", "residual": True}, inputs=256),
     "plain.silu": Chain(SILU, widths=(WIDTH,)),
     "residual.silu": Chain({**SILU, "residual": True}, widths=(WIDTH,)),

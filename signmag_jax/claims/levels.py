@@ -19,7 +19,7 @@ class Level:
       widths: widths of the simulated block, ascending; the last three are extrapolated in 1/width.
       networks: independent networks for each width.
       paper_networks: networks for the experiments at the paper's own sizes.
-      depth_networks: networks for each depth chain; some take twice as many.
+      depth_networks: networks for each depth chain; some take a multiple of it.
       window: tokens of an evaluation window.
       windows: evaluation windows.
       calibration_windows: windows on which columns are chosen and activations described.

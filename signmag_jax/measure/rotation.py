@@ -14,11 +14,12 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, keys
-from signmag_jax.models import LanguageModel, window_nll
+from signmag_jax.models import SITE_OF, LanguageModel, window_nll
 from signmag_jax.perturb import SignFlip
 
 from . import inputs, sweep
-from .activations import Alpha, alpha, column_energies
+from .activations import Alpha, alpha
+from .column_statistics import column_statistics
 from .inputs import Windows
 from .leverage import checked_batch
 from .metrics import Metrics, check_draws, metrics
@@ -94,7 +95,7 @@ class Rotation:
     Args:
       difference: NLL of the rotated model minus that of the trained one, error over windows: rounding.
       largest: by model and site that reads the stream, max_j nα_j² of each layer.
-      total: by matrix that reads the stream, Σ_j α_j²‖W_·j‖² of the rotated over the trained model, of each
+      total: by matrix that reads the stream, Σ_j E x_j²‖W_·j‖² of the rotated over the trained model, of each
         layer: the predicted ratio of the damage of flips anywhere.
       flips: by model, the metrics of flipping a part of all signs that read the stream.
       provenance: model, texts, seeds, versions, device.
@@ -181,7 +182,7 @@ def rotation(
             losses["rotated"] - losses["trained"], unit="nat/token", estimator="mean over windows"
         ),
         {which: {site: _largest(profile, site) for site in STREAM} for which, profile in profiles.items()},
-        _totals(both, profiles),
+        _totals(both, calibration),
         flips,
         origin,
     )
@@ -192,13 +193,13 @@ def _largest(profile: Alpha, site: str) -> Float[np.ndarray, " layers"]:
     return share.shape[1] * share.max(axis=1)
 
 
-def _totals(both: dict[str, LanguageModel], profiles: dict[str, Alpha]) -> dict[str, Any]:
-    energies = {which: column_energies(both[which], profiles[which]) for which in both}
-    sums = {
-        which: {
-            name: (found.alpha_squared * found.column_norm_squared).sum(axis=1)
-            for name, found in table.items()
-        }
-        for which, table in energies.items()
-    }
+def _totals(both: dict[str, LanguageModel], calibration: Windows) -> dict[str, Any]:
+    """In E x_j², not in shares of ‖x‖²: outputs stay the same, but folded gains change the input's norm."""
+    sums = {}
+    for which, model in both.items():
+        square = column_statistics(model, calibration).square
+        sums[which] = {}
+        for name in READERS:
+            norms = np.square(np.asarray(model.params["blocks"][name], np.float64)).sum(axis=1)
+            sums[which][name] = (square[SITE_OF[name]] * norms).sum(axis=1)
     return {name: sums["rotated"][name] / sums["trained"][name] for name in READERS}

@@ -10,6 +10,7 @@ import pytest
 from conftest import TINY, build
 
 from signmag_jax import measure
+from signmag_jax.measure.column_statistics import column_statistics
 from signmag_jax.measure.rotation import READERS, _orthogonal
 from signmag_jax.models import logits
 
@@ -73,14 +74,17 @@ def test_the_loss_stays_and_the_outliers_go(found):
 
 @pytest.mark.slow
 def test_total_energy_is_what_the_weights_make_of_it(tiny, windows, found):
-    """E‖Wx‖²-like totals by hand for one matrix: Σ_j α_j²‖W_·j‖² before and after."""
+    """Σ_j E x_j²‖W_·j‖² by hand for one matrix; shares of ‖x‖² would depend on where the gains stand."""
     turned = measure.rotated(tiny, 0)
-    totals = []
+    totals, shares = [], []
     for model in (tiny, turned):
         share = measure.alpha(model, windows[0]).token_share["mlp_in"].value
+        square = column_statistics(model, windows[0]).square["mlp_in"]
         norms = (np.asarray(model.params["blocks"]["up_proj"], np.float64) ** 2).sum(axis=1)
-        totals.append((share * norms).sum(axis=1))
+        totals.append((square * norms).sum(axis=1))
+        shares.append((share * norms).sum(axis=1))
     np.testing.assert_allclose(found.total["up_proj"], totals[1] / totals[0], rtol=1e-6)
+    assert (np.abs(found.total["up_proj"] * shares[0] / shares[1] - 1) > 0.5).all()
     assert set(found.total) == set(READERS)
     assert set(found.flips) == {"trained", "rotated"}
     a, b = (found.flips[which].values["kl"].estimate.value for which in ("trained", "rotated"))

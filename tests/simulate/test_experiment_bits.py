@@ -112,7 +112,7 @@ def test_the_fast_estimator_at_full_width(tmp_path):
 @pytest.mark.slow
 def test_a_vmap_over_networks_would_change_bits_of_the_fast_estimator():
     """Control: one vmapped network is not one of four, and `lax.map` is what mends it."""
-    sample = CrossingSample(512, 512, 64, 64, 1.0, "realised", "float32")
+    sample = CrossingSample(512, 64, 64, 64, 1.0, "realised", "float32")
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         rates = jax.numpy.array([0.01, 0.05])
         keys = jax.random.split(jax.random.key(0), 4)

@@ -326,7 +326,8 @@ def scaled_silu_case():
         )
     }
     arguments = {"rate": 0.2, "depth": 3, "inputs": 64, "activation": "silu", "scale": "paper"}
-    return Case("depth_residual", "silu scale=paper", expected, networks=500, arguments=arguments)
+    # Narrower than this SiLU is not yet linear.
+    return Case("depth_residual", "silu scale=paper", expected, (128, 256), 250, arguments)
 
 
 CHAINS = [
@@ -423,6 +424,7 @@ def test_agreement(case):
         assert np.all(distance < AGREES), (name, distance)
 
 
+@pytest.mark.slow
 def test_the_family_of_all_numbers_keeps_its_level():
     numbers = sum(np.size(case.expected[name][0]()) for case in CASES for name in case.expected)
     assert numbers * math.erfc(AGREES / math.sqrt(2)) < FAMILY_LEVEL
