@@ -30,6 +30,24 @@ from .perturbations import PERTURBATIONS, parse
 
 OURS = ("name", "device", "dry_run", "plot", "json", "quiet")
 SHARED = ("coordinator", "processes", "process", "peer_timeout")
+# Those of `simulate.EXPERIMENTS`, which --help would wait seconds for.
+NAMES = (
+    "block",
+    "block_explicit",
+    "block_fast",
+    "v0",
+    "proposition_1",
+    "proposition_1_shift",
+    "quantizer",
+    "ternary",
+    "ternary_bitnet",
+    "depth",
+    "depth_residual",
+    "v2",
+    "v3",
+    "single_flip",
+    "column_pool",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +56,10 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    name: Annotated[str | None, typer.Argument(help="The experiment; without one, all are listed.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help=f"The experiment: {', '.join(NAMES)}. Without one, all are described."),
+    ] = None,
     width: Annotated[int | None, typer.Option("--width", help="Length of the input.")] = None,
     rate: Annotated[str | None, typer.Option("--rate", help="Flip rate, or several: 0.01,0.05.")] = None,
     perturbation: Annotated[
@@ -236,12 +257,14 @@ def _cost(chosen: Any, given: dict[str, Any]) -> dict[str, Any]:
     width, inputs = sizes["width"], sizes["inputs"]
     rows = sizes.get("hidden") or sizes.get("rows") or width
     rates = max(len(given[many]) if isinstance(given.get(many), list) else 1 for many in ("rate", "alpha"))
-    work = round(experiment.work)
+    work, size = round(experiment.work), 8 if sizes["dtype"] == "float64" else 4
+    # Ten of each matrix, measured: with its random bits, what they become on the way, and its errors.
+    matrices = rows * width + (rows * sizes["outputs"] if sizes.get("second_layer") == "explicit" else 0)
     return {
         "networks": "until the target is met" if stop.total is None else stop.total,
         "floating_point_operations_per_network": work,
         "floating_point_operations": "depends on the target" if stop.total is None else work * stop.total,
-        "memory_mib": round(4 * (4 * rows * width + (2 + 4 * rates) * rows * inputs) / 2**20, 1),
+        "memory_mib": round(size * (10 * matrices + (2 + 4 * rates) * rows * inputs) / 2**20, 1),
     }
 
 

@@ -21,7 +21,7 @@ from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import Energies, energies, excess, share, turned, weight_controls
-from .tally import Pair, Tally
+from .tally import Pair, Tally, fewest_networks
 
 SECOND_LAYERS = ("integrated", "explicit", "none")
 DIFFERENCES = ("linear", "finite")
@@ -116,7 +116,9 @@ def block(
       match: "realised" or "expected" equality of the Frobenius norms.
       inputs: per network; `default_inputs(width)` by default.
       antipodal: draw the inputs in pairs x, −x, whose products with W are each other's negatives; each
-        is uniform on the sphere, so nothing is biased, and half of the products are saved.
+        is uniform on the sphere, so no mean and no ratio of means is biased, and half of the products are
+        saved. The bias of a mean of per-network ratios is that of half as many inputs where x and −x tell
+        the same, as under an odd activation.
       controlled: also regress each network's ratio on ‖Wx‖², ‖ΔWx‖² and ⟨Wx, ΔWx⟩ minus their means over
         the sphere, ‖W‖²/n, ‖ΔW‖²/n and tr(WᵀΔW)/n, exact whatever W and ΔW are, and on the means of w²
         and |w| minus 1 and √(2/π): about 13 times less variance at p = 0.01, 5 times at
@@ -149,6 +151,9 @@ def block(
         pair,
         controlled=controlled,
     )
+    fewest, networks = fewest_networks(CONTROLS), options.get("networks")
+    if controlled and isinstance(networks, int) and networks < fewest:
+        raise invalid(f"networks >= {fewest} with control variates", networks, "raise it, or leave them out")
     experiment = Experiment(
         "block",
         sample,
@@ -288,11 +293,17 @@ class BlockSample:
             top, bottom = ARMS[::-1] if self.second_over_first else ARMS
             ratio = found[f"{top}_transverse"] / found[f"{bottom}_transverse"]
             # Equal matrices may differ in the last bit of their products: a ratio to that is no number.
-            return {**found, "ratio": jnp.where(moved[ARMS.index(bottom)], ratio, jnp.nan)}
+            sound = moved[ARMS.index(bottom)] & self._turns(found, bottom)
+            return {**found, "ratio": jnp.where(sound, ratio, jnp.nan)}
 
         # Not vmap: one rate's arrays at a time stay in cache, which is 1.1 to 1.4 times faster on a CPU
         # at widths 512 and 1024, and memory does not grow with the number of rates.
         return lax.map(compare, parameters)
+
+    def _turns(self, found: Statistics, arm: str) -> Array:
+        """Whether an error is more than a change of length (`Scale`, one active unit) and its rounding."""
+        whole = 1.0 if self.difference == "finite" else found[f"{arm}_energy"]
+        return found[f"{arm}_transverse"] > (8 * float(jnp.finfo(self.dtype).eps)) ** 2 * whole
 
     def _ways(self) -> tuple[int, ...]:
         return (1, -1) if self.antipodal else (1,)

@@ -16,9 +16,9 @@ and since W(−x) = −Wx, the mean of (δ − αh)² over x and −x is, row by
   direction independent of its length, whose square has the mean 2/n. The direction is uniform: z and z'
   differ in sign with probability θ/π, and where they do it is uniform still, and drawn. To a realised norm
   the other rows add a χ² of as many degrees of freedom as they have flips.
-- What is left is about 2/m of T, and nearly all of it mean (hδ − αh²)²/(m E h²): again that of one row. The
-  difference needs all m rows and some inputs, but hardly any precision: it is computed for one network in
-  1/share, and weighted with 1/share, which is unbiased (Russian roulette).
+- What is left is about 2/m of T, and nearly all of it mean (hδ − αh²)²/(m E h²): again that of one row, if
+  α is close to E hδ/E h². The difference needs all m rows and some inputs, but hardly any precision: it is
+  computed for one network in 1/share, and weighted with 1/share, which is unbiased (Russian roulette).
 
 Nothing is approximated: expectations are those of brute force at every width, number of rows and rate.
 """
@@ -53,6 +53,8 @@ DIRECTIONS = 16
 DEFAULT_INPUTS = 512
 # So many weights are drawn for all rows of a network, on average over networks.
 WHOLE = 2**16
+# However wide, all rows are drawn in one network of so many: fewer would be in no run, nor in its error.
+RAREST = 64
 # Of a network, in the rows that are drawn, on average: else no standard error knows of what flips do.
 FEWEST_FLIPS = 0.25
 # (3/2)·8/(3π): the slope of a crossing's mean in q at one flip in many, over √q.
@@ -106,7 +108,8 @@ def crossings(
       match: "realised" or "expected" equality of the Frobenius norms, as in `block`.
       rows: drawn to meet crossings; 64 by default, at most m.
       inputs: of a network whose rows are all drawn, in antipodal pairs; an even number.
-      share: of the networks whose rows are all drawn, in (0, 1]; by default 2^16/(mn), at most 1.
+      share: of the networks whose rows are all drawn, in (0, 1]; by default 2^16/(mn), at least 1/64
+        and at most 1.
       dtype: "float32" or "float64".
       options: targets (on the transverse ratio), seed, resume and mesh, as in `Options`.
 
@@ -157,7 +160,7 @@ def crossings(
 
 def default_share(size: int) -> float:
     """Share of the networks whose rows are all drawn, for networks of that many weights."""
-    return min(WHOLE / size, 1.0)
+    return min(max(WHOLE / size, 1 / RAREST), 1.0)
 
 
 class Row(NamedTuple):
@@ -245,7 +248,15 @@ class CrossingSample:
                 "flip": 2 * rate * (1 - rate) * (1 - 1 / (self.hidden * self.width)) + control,
                 "shift": 2 * rate * (1 - MEAN_ABSOLUTE**2) + (step**2 - 4 * rate) * bend / 2,
             }
-            rows = {"flip": (flip, _flip_drift(count)), "shift": (shift, _shift_drift(step))}
+            bias = _biases(rate)
+            # What they add to the squares; E step·(off_absolute − …) is that of step's fluctuation alone.
+            off = (step - 2 * jnp.sqrt(rate)) * (off_absolute - MEAN_ABSOLUTE * off_square)
+            squares["flip"] += bias["flip"] ** 2 / 2
+            squares["shift"] += bias["shift"] ** 2 / 2 - bias["shift"] * off
+            rows = {
+                "flip": (flip, _flip_drift(count) + bias["flip"]),
+                "shift": (shift, _shift_drift(step) + bias["shift"]),
+            }
             return {arm: squares[arm] - self._row(*rows[arm], places) for arm in rows}
 
         return lax.map(compare, parameters)
@@ -292,22 +303,38 @@ class CrossingSample:
             flipped, shifted = pairs.Matched(self.match).draw(rate, for_pair, w)
             count = jnp.mean(_rows((flipped != w).astype(w.dtype))) / self.width
             step = jnp.sqrt(jnp.mean(_rows(jnp.square(shifted - w))) / self.width)
+            bias = _biases(rate)
             return {
-                "flip": _realignment(z, flipped @ x, _flip_drift(count)),
-                "shift": _realignment(z, shifted @ x, _shift_drift(step)),
+                "flip": _realignment(z, flipped @ x, _flip_drift(count) + bias["flip"]),
+                "shift": _realignment(z, shifted @ x, _shift_drift(step) + bias["shift"]),
             }
 
         return lax.map(compare, parameters)
 
 
-# α of both arms, of the share of the weights that are flipped and of the shift's step: any would do, but with
-# the mean of w(w' − w) what needs all rows is small.
+# α of both arms, of the share of the weights that are flipped or of the shift's step, plus a number: any will
+# do, but near E hδ/E h² what needs all rows is small, and few standard errors miss it where it is not drawn.
 def _flip_drift(count: Array) -> Array:
     return -2 * count
 
 
 def _shift_drift(step: Array) -> Array:
     return step * MEAN_ABSOLUTE
+
+
+def _biases(rate: Array) -> dict[str, Array]:
+    """What crossings add to E hδ/E h² = E z(z' − z) + E max(−zz', 0), of wide rows at the mean angle."""
+    step = 2 * jnp.sqrt(rate)
+    across, along = step * math.sqrt(1 - MEAN_ABSOLUTE**2), 1 + step * MEAN_ABSOLUTE
+    angles = {
+        "flip": (2 * jnp.arcsin(jnp.sqrt(rate)), jnp.ones_like(rate)),
+        "shift": (jnp.arctan2(across, along), jnp.hypot(across, along)),
+    }
+    places = (jnp.arange(DIRECTIONS, dtype=jnp.float64) + 0.5) / DIRECTIONS
+    return {
+        arm: 2 * stretch * angle / jnp.pi * jnp.mean(jnp.sin(places * angle) * jnp.sin((1 - places) * angle))
+        for arm, (angle, stretch) in angles.items()
+    }
 
 
 def _chi_square(key: PRNGKeyArray, degrees: Float[Array, " kinds"]) -> Float[Array, " kinds"]:

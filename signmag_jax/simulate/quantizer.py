@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -76,7 +77,7 @@ def quantizer(
 
     Raises:
       InvalidInput: for an argument out of its range, or a folder of another run.
-      Incomplete: if the target is out of reach.
+      Incomplete: if the target is out of reach, or a row is quantised to zeros and has no direction.
 
     Source: arXiv:2605.18933, Theorem 4 and section 9.6.
     """
@@ -145,10 +146,11 @@ class QuantizerSample(LayerSample):
         w, x = lax.optimization_barrier((w, x))
         quantized = self._quantize(parameters, for_draw, w)
         z, other = w @ x, quantized @ x
-        h = jax.nn.relu(z)
+        h, cosine = jax.nn.relu(z), 1 - turned(w.T, quantized.T)
         pre, post = energies(z, other - z), energies(h, jax.nn.relu(other) - h)
         return {
-            "row_cosine": 1 - turned(w.T, quantized.T),
+            # A row of zeros has no direction, and is not parallel to anything.
+            "row_cosine": jnp.where(jnp.all(jnp.any(quantized != 0, axis=1)), cosine, jnp.nan),
             "vector_cosine": 1 - turned(z, other),
             "pre_energy": pre.energy,
             "pre_radial": pre.radial,

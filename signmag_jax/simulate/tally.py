@@ -17,6 +17,11 @@ FEWEST_PER_CONTROL = 4
 Pair = tuple[Any, Any]
 
 
+def fewest_networks(controls: tuple[str, ...]) -> int:
+    """That a regression on so many control variates takes."""
+    return FEWEST_PER_CONTROL * len(controls)
+
+
 class Tally:
     """Running centred moments (float64) of the named statistics that each network returns.
 
@@ -104,10 +109,10 @@ class Tally:
         """
         moments, index = self._done(), self._index(name)
         count, used = moments.count, len(controls)
-        if count < FEWEST_PER_CONTROL * used:
+        if count < fewest_networks(controls):
             raise Incomplete(
                 f"{count} networks are too few for {used} control variates: ask for at least "
-                f"{FEWEST_PER_CONTROL * used}"
+                f"{fewest_networks(controls)}"
             )
         columns = np.stack([self._index(control) for control in controls], axis=-1)
         values, errors = np.empty(index.shape), np.empty(index.shape)

@@ -6,6 +6,7 @@ import pytest
 
 from signmag_jax import simulate
 from signmag_jax.cli import run
+from signmag_jax.cli.simulate import NAMES
 from signmag_jax.evidence.files import sha256_of_json
 
 SIZES = ["--width", "16", "--inputs", "8", "--networks", "3"]
@@ -20,6 +21,13 @@ def call(capsys):
         return code, out, err
 
     return command
+
+
+def test_help_names_every_experiment(call):
+    code, out, _ = call("--help")
+    assert (code, NAMES) == (0, tuple(simulate.EXPERIMENTS))
+    shown = " ".join(out.replace("│", " ").split())
+    assert ", ".join(simulate.EXPERIMENTS) in shown
 
 
 MISTAKES = [
@@ -64,6 +72,19 @@ def test_every_mistake_is_one_line_with_exit_code_2(call, tmp_path, monkeypatch,
         assert err.startswith("signmag: ")
         assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_knows_what_memory_a_wide_network_takes(call):
+    """4,267 MiB were measured at width 8,192 (the README), some 250 of them the program's own."""
+
+    def memory(*arguments):
+        code, out, _ = call("block", "--width", "8192", "--dry-run", "--json", *arguments)
+        assert code == 0
+        return json.loads(out)["memory_mib"]
+
+    assert 0.9 * 4000 < memory() < 1.1 * 4000
+    assert memory("--dtype", "float64") == 2 * memory()
+    assert memory("--second-layer", "explicit") > 1.5 * memory()
 
 
 def test_a_network_that_nothing_happens_to_is_incomplete(call):

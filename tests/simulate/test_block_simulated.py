@@ -110,6 +110,18 @@ def test_antipodal_inputs_bias_nothing():
     assert abs(pairs.second.energy.distance(single.second.energy)) < 4
 
 
+def test_antipodal_inputs_of_an_odd_activation_are_half_as_many():
+    def run(inputs, antipodal):
+        sizes = {"second_layer": "none", "activation": "tanh", "inputs": inputs, "antipodal": antipodal}
+        return simulate.block(12, 0.2, networks=2000, seed=8, **sizes)
+
+    pairs, half, whole = run(2, True), run(1, False), run(2, False)
+    assert abs(pairs.transverse_ratio.distance(half.transverse_ratio)) < 4
+    assert pairs.transverse_ratio.distance(whole.transverse_ratio) > 4
+    for other in (half, whole):
+        assert abs(pairs.transverse_ratio_of_means.distance(other.transverse_ratio_of_means)) < 4
+
+
 def test_finite_difference_of_the_normalised_block():
     """V0: dividing by the grown norm adds the factor v = 1.359 of the shift."""
     linear = simulate.block(256, 0.01, second_layer="none", inputs=512, networks=80, seed=8)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from signmag_jax import simulate
-from signmag_jax.evidence import Incomplete
+from signmag_jax.evidence import InvalidInput
 
 
 @pytest.mark.parametrize(("rate", "gain"), [(0.01, 2.5), (0.2, 2)])
@@ -31,8 +31,14 @@ def test_no_flag_no_controls():
     plain = simulate.block(32, 0.1, inputs=32, networks=4)
     assert plain.controlled_ratio is None
     assert plain.to_json()["controlled_ratio"] is None
-    with pytest.raises(Incomplete, match="4 networks are too few for 7 control variates"):
-        simulate.block(32, 0.1, inputs=32, networks=4, controlled=True)
+
+
+def test_too_few_networks_for_the_controls_are_refused_before_anything_is_computed():
+    message = "`networks >= 28 with control variates` is required, received 27"
+    for width in (32, 2**24):  # nobody could compute the second
+        with pytest.raises(InvalidInput, match=message):
+            simulate.block(width, 0.1, inputs=32, networks=27, controlled=True)
+    assert simulate.block(32, 0.1, inputs=32, networks=28, controlled=True).controlled_ratio is not None
 
 
 def test_targets_refer_to_the_controlled_estimate():

@@ -12,6 +12,7 @@ from signmag_jax.evidence import InvalidInput
 from signmag_jax.simulate.crossings import CrossingSample, default_share
 from signmag_jax.simulate.engine import run
 from signmag_jax.simulate.network import Experiment
+from signmag_jax.simulate.program import _program
 
 RATES = [0.02, 0.2]
 
@@ -120,6 +121,29 @@ def test_flips_per_row_law():
 def test_the_share_of_networks_with_all_rows():
     assert default_share(64 * 64) == 1.0
     assert default_share(2048 * 2048) == 1 / 64
+    assert default_share(8192 * 8192) == 1 / 64
+
+
+def test_the_error_is_honest_where_all_rows_were_never_drawn(monkeypatch):
+    """Most runs of a wide network draw them in no network: what they leave out must be within their error."""
+
+    def distance():
+        never, always = (
+            simulate.crossings(320, 0.2, share=share, inputs=256, networks=32, seed=8)
+            for share in (1e-6, 1.0)
+        )
+        assert np.all(never.transverse_ratio.standard_error < 0.002 * never.transverse_ratio.value)
+        return apart(never.transverse_ratio, always.transverse_ratio)
+
+    assert distance() < 3
+    # Control: an α that leaves the crossings out is unbiased, too, and its error knows of nothing.
+    none = {"flip": jnp.zeros(()), "shift": jnp.zeros(())}
+    monkeypatch.setattr(sys.modules[CrossingSample.__module__], "_biases", lambda rate: none)
+    _program.cache_clear()
+    try:
+        assert distance() > 8
+    finally:
+        _program.cache_clear()
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from signmag_jax import simulate
-from signmag_jax.evidence import InvalidInput
-from signmag_jax.perturb import SignFlip, SignQuantize, Ternarize
+from signmag_jax.evidence import Incomplete, InvalidInput
+from signmag_jax.perturb import Prune, SignFlip, SignQuantize, Ternarize
 
 
 def within(estimate, value, k=4.0):
@@ -84,3 +84,10 @@ def test_rows_and_tensors_have_their_own_scales():
         simulate.quantizer(16, SignFlip(np.array([0.1, 0.2])))
     with pytest.raises(InvalidInput, match="`granularity in"):
         simulate.quantizer(16, granularity="group")
+
+
+def test_a_row_of_zeros_is_parallel_to_nothing():
+    pruned = {"rows": 8, "inputs": 4, "networks": 4, "dtype": "float64"}
+    with pytest.raises(Incomplete, match="has no finite row cosine"):
+        simulate.quantizer(16, Prune(9.0), **pruned)
+    assert 0.5 < simulate.quantizer(16, Prune(0.5), **pruned).row_cosine.value < 1  # control

@@ -275,6 +275,15 @@ def test_an_error_that_is_nothing_is_no_denominator():
         simulate.block(16, perturbations=pair, inputs=8, networks=4)
 
 
+@pytest.mark.parametrize(("difference", "dtype"), [("linear", "float64"), ("finite", "float32")])
+def test_a_change_of_length_turns_nothing_but_rounding(difference, dtype):
+    sizes = {"second_layer": "explicit", "difference": difference, "inputs": 8, "networks": 2, "dtype": dtype}
+    with pytest.raises(Incomplete, match="has no finite ratio"):
+        simulate.block(16, perturbations=(perturb.SignFlip(0.2), perturb.Scale(1.7)), **sizes)
+    found = simulate.block(16, perturbations=(perturb.Scale(1.7), perturb.SignFlip(0.2)), **sizes)  # control
+    assert found.transverse_ratio.value < 1e-11
+
+
 @pytest.mark.parametrize("target", [{"networks": 2**31}, {"standard_error": 1.0, "max_networks": 2**40}])
 def test_more_networks_than_can_be_numbered_are_refused(target):
     with pytest.raises(InvalidInput, match="numbered in 32 bits"):
