@@ -13,10 +13,12 @@ from .chains import LAYERS, RATE, WIDTH, simulated_at
 from .claim import Claim, Evidence, Route
 from .depth_laws import linear_ratio
 from .published import row as published_row
-from .supply import Supply, component, exact, printed, quotient
+from .supply import Supply, component, exact, found, printed, quotient
 
 LARGE_WIDTH = 2048
 LARGE_RUN_RATES = (0.01, 0.05)
+# Layers that are simulated at that width.
+WIDE_LAYERS = {"relu": 1, "silu": 2}
 DECIMALS = 4
 SAME_WIDTH: tuple[tuple[Route, Route], ...] = (("published", "simulated"),)
 FINITE: tuple[tuple[Route, Route], ...] = (
@@ -38,8 +40,8 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
                 yield _chain(chain, activation, layer, simulated)
     yield from depth_laws.rows(simulated)
     for rate in LARGE_RUN_RATES:
-        yield _first_layer(rate)
-        yield _linear(rate)
+        yield _first_layer(rate, simulated)
+        yield _linear(rate, simulated)
 
 
 def _predicted(chain: str, activation: str, layer: int) -> Supply:
@@ -104,7 +106,7 @@ def _published(chain: str, activation: str, width: int, rate: float, layer: int)
     )
 
 
-def _first_layer(rate: float) -> Claim:
+def _first_layer(rate: float, simulated: Mapping[str, Evidence]) -> Claim:
     """Without v the first ratio is the block's: the difference is normalisation and not architecture."""
     return Claim(
         name=f"depth.first_layer.p={rate:g}",
@@ -114,8 +116,9 @@ def _first_layer(rate: float) -> Claim:
         routes={
             "published": _published("plain", "relu", LARGE_WIDTH, rate, 1),
             "predicted": component(theory.finite_width_depth_ratios, 0, rate, 1, LARGE_WIDTH),
+            "simulated": wide(simulated, "relu", rate, 1),
         },
-        compare=(("published", "predicted"),),
+        compare=(("published", "predicted"), ("predicted", "simulated")),
         rival=lambda: float(theory.finite_width_ratio(rate, LARGE_WIDTH)),
         rival_is="the block's ratio: an effect of the architecture alone",
         proofs=("depth",),
@@ -123,7 +126,7 @@ def _first_layer(rate: float) -> Claim:
     )
 
 
-def _linear(rate: float) -> Claim:
+def _linear(rate: float, simulated: Mapping[str, Evidence]) -> Claim:
     """Compared with the slope that is left to a nonlinearity, since the law is that of infinite width."""
     return Claim(
         name=f"depth.silu_is_linear.p={rate:g}",
@@ -131,12 +134,18 @@ def _linear(rate: float) -> Claim:
         source="section 9.4, D.1 (SiLU)",
         statement=f"The paper's SiLU chain at p = {rate:g} loses in its second layer what a linear one does.",
         routes={
-            "published": _second_over_first(rate),
+            "published": _second_over_first(
+                *(_published("plain", "silu", LARGE_WIDTH, rate, layer) for layer in (1, 2)),
+                error="both of the author's and rounding to 4 decimals",
+            ),
             "predicted": exact(
                 lambda: linear_ratio(rate, 2) / linear_ratio(rate, 1), name="C_2/C_1 of a linear chain"
             ),
+            "simulated": _second_over_first(
+                *(wide(simulated, "silu", rate, layer) for layer in (1, 2)), error="both"
+            ),
         },
-        compare=(("published", "predicted"),),
+        compare=(("published", "predicted"), ("predicted", "simulated")),
         rival=lambda: float(np.divide(*np.asarray(theory.depth_ratios(rate, 2, activation="silu"))[::-1])),
         rival_is="SiLU at unit pre-activation scale",
         note="Pre-activations of deviation 1/√m make SiLU z/2. In C_2/C_1 the width's terms cancel to first "
@@ -144,13 +153,10 @@ def _linear(rate: float) -> Claim:
     )
 
 
-def _second_over_first(rate: float) -> Supply:
-    def supply() -> Evidence:
-        first, second = (_published("plain", "silu", LARGE_WIDTH, rate, layer)() for layer in (1, 2))
-        return quotient(
-            second,
-            first,
-            "C_2 over C_1; error: both of the author's and rounding to 4 decimals, taken as independent",
-        )
+def _second_over_first(first: Supply, second: Supply, error: str) -> Supply:
+    return lambda: quotient(second(), first(), f"C_2 over C_1; error: {error}, taken as independent")
 
-    return supply
+
+def wide(simulated: Mapping[str, Evidence], activation: str, rate: float, layer: int) -> Supply:
+    """C_layer at the widest of the paper's widths."""
+    return found(simulated, f"depth.wide.{activation}.{rate}.{layer}")

@@ -8,7 +8,9 @@ from typing import Any
 from signmag_jax import measure
 from signmag_jax.evidence import invalid
 
+from . import second_table
 from .chains import CHAINS
+from .depth import WIDE_LAYERS
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Level:
     networks: tuple[int, ...]
     paper_networks: int
     depth_networks: int
+    wide_networks: int
+    table_networks: int
     window: int
     windows: int
     calibration_windows: int
@@ -49,7 +53,7 @@ class Level:
 
 TOKENS_OF_A_PASS = 2048
 # Of the experiments at the paper's sizes, in units of `paper_networks`, and of cosines alone.
-PAPER_RUNS, COSINES = 30, 512
+PAPER_RUNS, COSINES = 34, 512
 _RATES = (0.001, 0.005, 0.05)
 
 LEVELS = {
@@ -61,6 +65,8 @@ LEVELS = {
             networks=(192, 192, 96),
             paper_networks=32,
             depth_networks=24,
+            wide_networks=8,
+            table_networks=0,
             window=64,
             windows=8,
             calibration_windows=8,
@@ -75,6 +81,8 @@ LEVELS = {
             networks=(256, 256, 256, 96),
             paper_networks=64,
             depth_networks=48,
+            wide_networks=24,
+            table_networks=32,
             window=256,
             windows=8,
             calibration_windows=8,
@@ -89,6 +97,8 @@ LEVELS = {
             networks=(1024, 768, 512, 384, 192),
             paper_networks=256,
             depth_networks=128,
+            wide_networks=96,
+            table_networks=128,
             window=1024,
             windows=16,
             calibration_windows=16,
@@ -129,4 +139,5 @@ def _networks(chosen: Level) -> int:
     """Of all experiments of `simulations`."""
     depth = sum(chain.weight * len(chain.widths) for chain in CHAINS.values())
     at_paper_sizes = PAPER_RUNS * chosen.paper_networks
-    return sum(chosen.networks) + at_paper_sizes + depth * chosen.depth_networks + COSINES
+    wide = len(WIDE_LAYERS) * chosen.wide_networks + len(second_table.widths()) * chosen.table_networks
+    return sum(chosen.networks) + at_paper_sizes + depth * chosen.depth_networks + wide + COSINES

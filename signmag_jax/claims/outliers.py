@@ -28,7 +28,7 @@ POOL_WIDTH, POOL_RATE = 256, 0.2
 
 def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
     """Single flips, pools and their bound."""
-    yield _single_flip()
+    yield _single_flip(simulated)
     yield _simulated_flip(simulated)
     yield _column_bound()
     yield _pool(simulated)
@@ -39,7 +39,7 @@ def profile() -> np.ndarray:
     return simulate.profile("lognormal", POOL_WIDTH, 1.0)
 
 
-def _single_flip() -> Claim:
+def _single_flip(simulated: Mapping[str, Evidence]) -> Claim:
     alpha, n = PAPER_ALPHA, PAPER_WIDTH
     paper = symbolic.paper_flip_amplification(sp.Float(alpha, 30), sp.Integer(n))
     return Claim(
@@ -50,6 +50,7 @@ def _single_flip() -> Claim:
         routes={
             "published": exact(lambda: sp.N(paper, 17), name="nα²(1 − 4α/(3π))"),
             "predicted": exact(theory.flip_amplification, alpha, n),
+            "simulated": found(simulated, f"single_flip.{n}"),
         },
         compare=(("published", "predicted"),),
         proofs=("single_flip",),
@@ -84,7 +85,7 @@ def _simulated_flip(simulated: Mapping[str, Evidence]) -> Claim:
         f"outliers.single_flip.n={n}",
         f"At α = {alpha} and n = {n} one flip costs R(α, n) flips at a delocalised entry.",
         exact(theory.flip_amplification, alpha, n),
-        found(simulated, "single_flip"),
+        found(simulated, f"single_flip.{n}"),
         (lambda: float(sp.N(paper, 17)), "the paper's form nα²(1 − 4α/(3π))"),
         source="single-flip theorem, exact",
         proofs=("single_flip",),

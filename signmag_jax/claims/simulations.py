@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from signmag_jax import simulate, theory
 from signmag_jax.evidence import Estimate, Incomplete
 
-from . import block, chains, outliers, proposition_1, theorem_3, theorem_4
+from . import block, chains, depth, outliers, proposition_1, second_table, theorem_3, theorem_4
 from .claim import Evidence, Missing
 from .levels import Level
 from .parts import records, subseed
@@ -26,6 +28,8 @@ ROWS = 64
 FEW_INPUTS = 8
 # Enough to tell the best ternary threshold from the rule of thumb.
 BEST_NETWORKS = 128
+# At the widest of the paper's widths: 4 million weights a network, of which inputs cost little.
+WIDE_INPUTS = 64
 # Of the block whose second layer is drawn: an input costs three times as many products, networks pay more.
 EXPLICIT_INPUTS = 256
 
@@ -48,12 +52,16 @@ def _parts(level: Level) -> Iterator[Part]:
         yield f"block.{width}", partial(_block, width, networks)
     yield "paper_block", partial(_paper_block, 2 * level.paper_networks)
     yield "v0", partial(_v0, 2 * level.paper_networks)
+    for width in second_table.widths() if level.table_networks else ():
+        yield f"crossings.{width}", partial(_crossings, width, level.table_networks)
+    yield "depth.wide", partial(_wide_chains, level.wide_networks)
     for row in figures()["theorem_4_synthetic"]["rows"]:
         yield f"theorem_4.row_cosine.{row['n']}", partial(_row_cosine, row["n"])
     for width in theorem_4.WIDTHS:
         yield f"theorem_4.{width}", partial(_quantizers, width, level.paper_networks)
         yield f"ternary_best.{width}", partial(_best_threshold, width)
-    yield "single_flip", partial(_single_flip, 16 * level.paper_networks)
+    for width, weight in ((outliers.NARROW_WIDTH, 16), (outliers.PAPER_WIDTH, 4)):
+        yield f"single_flip.{width}", partial(_single_flip, width, weight * level.paper_networks)
     yield "column_pool", partial(_column_pool, 2 * level.paper_networks)
     yield "proposition_1", partial(_proposition_1, level.paper_networks)
     for name, chain in chains.CHAINS.items():
@@ -92,6 +100,26 @@ def _v0(networks: int, common: dict[str, Any]) -> Pairs:
     yield "v0", found.transverse_ratio
 
 
+def _crossings(width: int, networks: int, common: dict[str, Any]) -> Pairs:
+    rates = second_table.rates(width)
+    found = simulate.crossings(width, rates, networks=networks, **common)
+    for index, rate in enumerate(rates):
+        yield f"crossings.{width}.{rate}", pick(found.transverse_ratio, index)
+
+
+def _wide_chains(networks: int, common: dict[str, Any]) -> Pairs:
+    """The layers of the paper's widest chains that rows speak of: one of ReLU, two of what it calls SiLU."""
+    sizes: dict[str, Any] = {"scale": "paper", "inputs": WIDE_INPUTS, "networks": networks}
+    for activation, layers in depth.WIDE_LAYERS.items():
+        under = _under(common, activation)
+        chain = simulate.depth(
+            depth.LARGE_WIDTH, list(depth.LARGE_RUN_RATES), layers, activation=activation, **sizes, **under
+        )
+        for at in np.ndindex(len(depth.LARGE_RUN_RATES), layers):
+            name = f"depth.wide.{activation}.{depth.LARGE_RUN_RATES[at[0]]}.{at[1] + 1}"
+            yield name, pick(chain.transverse_ratio, at)
+
+
 def _row_cosine(n: int, common: dict[str, Any]) -> Pairs:
     found = simulate.quantizer(n, rows=ROWS, inputs=FEW_INPUTS, networks=ROW_NETWORKS, **common)
     yield f"theorem_4.row_cosine.{n}", found.row_cosine
@@ -114,9 +142,9 @@ def _best_threshold(width: int, common: dict[str, Any]) -> Pairs:
     yield f"ternary_best.cosine.{width}", found.row_cosine
 
 
-def _single_flip(networks: int, common: dict[str, Any]) -> Pairs:
-    alpha, width = outliers.PAPER_ALPHA, outliers.NARROW_WIDTH
-    yield "single_flip", simulate.single_flip(width, alpha, networks=networks, **common).amplification
+def _single_flip(width: int, networks: int, common: dict[str, Any]) -> Pairs:
+    found = simulate.single_flip(width, outliers.PAPER_ALPHA, networks=networks, **common)
+    yield f"single_flip.{width}", found.amplification
 
 
 def _column_pool(networks: int, common: dict[str, Any]) -> Pairs:
