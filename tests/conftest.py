@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import subprocess
 
 import jax
@@ -23,6 +24,11 @@ _hook = install_import_hook(["signmag_jax"], "beartype.beartype")
 # Times vary on shared machines; the examples themselves are what is tested.
 settings.register_profile("signmag", deadline=None, print_blob=True)
 settings.load_profile("signmag")
+
+# A suite that was started in the background inherits an ignored Ctrl-C, and would pass it on to the commands
+# that it interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from signmag_jax.claims.run import declare
 from signmag_jax.claims.simulations import simulations
 from signmag_jax.theory import proof
 
-TINY = Level("tiny", (64, 128), (96, 64), 8, 16, 64, 8, 8, (0.005,), (2,), 2, 2)
+TINY = Level("tiny", (64, 128), (96, 64), 8, 16, 8, 0, 64, 8, 8, (0.005,), (2,), 2, 2)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from signmag_jax.measure import ColumnEnergy
 
 POOL = np.array([[True, False, False, False], [False, True, False, False]])
 ALPHA = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.5, 0.2, 0.2]])
-SMALL = Level("small", (64,), (2,), 2, 2, 16, 8, 4, (1e-4,), (2,), 2, 2)
+SMALL = Level("small", (64,), (2,), 2, 2, 2, 0, 16, 8, 4, (1e-4,), (2,), 2, 2)
 
 
 def energy(norm, alpha=ALPHA):

@@ -54,6 +54,8 @@ class Terminal:
     def end(self):
         """Exit code, standard output, and all that was shown."""
         self.read_until(lambda: self.process.poll() is not None)
+        if self.process.poll() is None:
+            self.process.kill()  # else nothing would end the reading below
         self.read_until(lambda: not select.select([self.side], [], [], 0.1)[0])
         out = self.process.stdout.read()
         self.process.stdout.close()
