@@ -17,6 +17,7 @@ def text(tmp_path_factory):
 COMMON = ["--window", "16", "--windows", "2", "--calibration", "2", "--matrices", "up_proj", "--layers", "0"]
 
 
+@pytest.mark.slow
 def test_the_map_of_columns_and_the_response_share_their_records(capsys, tmp_path, hub_folder, text):
     place = ["--model", str(hub_folder), "--text", str(text), *COMMON]
     kept = ["--seeds", "2", "--resume", str(tmp_path / "records"), "--json"]

@@ -46,6 +46,7 @@ def test_signatures_show_what_may_be_set():
     assert "standard_error" in simulate.experiment("v3").arguments
 
 
+@pytest.mark.slow
 def test_perturbations_stand_in_place_of_the_default_rate(capsys):
     """In Python and on the command line: two for blocks and chains, one for a quantiser."""
     pair = (SignFlip(0.2), Prune(0.5))

@@ -52,6 +52,7 @@ def test_radial_fraction_of_quantisers():
     assert math.isfinite(float(jax.grad(lambda e: theory.radial_fraction_expansion(MagnitudeNoise(e)))(0.0)))
 
 
+@pytest.mark.slow
 def test_wide_layers():
     widths = np.array([2**12, 2**14, 2**16])
     laws = [theory.finite_width_ratio(0.3, int(n)) for n in widths]

@@ -95,6 +95,7 @@ def test_rows_without_flips_saturate():
     assert np.all(np.diff(np.abs(np.array(scaled) - leading)) < 0)
 
 
+@pytest.mark.slow
 def test_widths_compile_rarely_and_trace():
     np.testing.assert_allclose(
         jax.vmap(lambda p: theory.finite_width_ratio(p, 64))(np.array([0.01, 0.7])),
