@@ -29,6 +29,12 @@ class Level:
       leverage_seeds: mask draws of each arm, for each rate: more where single weights decide.
       column_seeds: draws for the comparison over all columns.
       pool_seeds: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
+      chain_seeds: draws of masks and inputs for the chain of trained matrices (Exp B). 0: not run.
+      flipped_columns: columns that are flipped one by one (Exp F and G). 0: not run.
+      probes: Hessian probes of each window for the linear response. 0: not run.
+      singles: weights whose exact cost replaces the linear response's bracket.
+      verified: weights of the shortlist that are flipped singly. 0: not run.
+      rotation_seeds: draws of flips in the trained and in the rotated model. 0: not run.
     """
 
     name: str
@@ -45,6 +51,12 @@ class Level:
     leverage_seeds: tuple[int, ...]
     column_seeds: int
     pool_seeds: int
+    chain_seeds: int = 0
+    flipped_columns: int = 0
+    probes: int = 0
+    singles: int = 0
+    verified: int = 0
+    rotation_seeds: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The sizes as a JSON object."""
@@ -74,6 +86,7 @@ LEVELS = {
             leverage_seeds=(3, 3, 3),
             column_seeds=2,
             pool_seeds=0,
+            chain_seeds=4,
         ),
         Level(
             name="default",
@@ -90,6 +103,11 @@ LEVELS = {
             leverage_seeds=(11, 6, 3),
             column_seeds=5,
             pool_seeds=3,
+            chain_seeds=8,
+            flipped_columns=20,
+            probes=2,
+            singles=8,
+            verified=6,
         ),
         Level(
             name="full",
@@ -106,6 +124,12 @@ LEVELS = {
             leverage_seeds=(48, 24, 12),
             column_seeds=8,
             pool_seeds=6,
+            chain_seeds=24,
+            flipped_columns=40,
+            probes=3,
+            singles=24,
+            verified=50,
+            rotation_seeds=3,
         ),
     )
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,49 +10,16 @@ import numpy as np
 
 from signmag_jax import measure, models, theory
 from signmag_jax.evidence import Estimate
-from signmag_jax.evidence.ratio import Ratio
 
 from .claim import Evidence, Missing
 from .levels import Level
-from .parts import records, subseed
+from .measured import Measured
+from .model_run import ModelRun, evidence_of, unresolved
 
 STREAM_SITES = ("attention_in", "mlp_in")
 STREAM_READERS = {"attention_in": ("q_proj", "k_proj", "v_proj"), "mlp_in": ("gate_proj", "up_proj")}
 DIGITS = 3
 ALL_COLUMNS_RATE = 0.01
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Results by the names that the rows ask for, and the series of the pictures.
-
-    Args:
-      model: name of the model.
-      results: evidence by name.
-      alpha: by site, median and largest α of each layer; None without a model.
-      columns: by site, log10 of α²‖w‖² over its mean, layers × columns; None without a model.
-    """
-
-    model: str
-    results: Mapping[str, Evidence]
-    alpha: dict[str, Any] | None = None
-    columns: dict[str, Any] | None = None
-
-
-class _Absent(dict[str, Evidence]):
-    """Every name answers with the same reason."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
-
-    def get(self, name: str, default: Any = None) -> Evidence:
-        return Missing("NOT RUN", self.reason)
-
-
-def not_run(reason: str) -> Measured:
-    """No model: each row says why, and nothing stands in for it."""
-    return Measured("no model", _Absent(reason))
 
 
 def measure_all(
@@ -66,15 +32,15 @@ def measure_all(
     source: Mapping[str, Any],
 ) -> Measured:
     """Activations, quantisation error, leverage and the comparison over all columns."""
-    run = _Run(model, calibration, evaluation, level, seed, resume, source)
     profile = measure.alpha(model, calibration, source=source)
+    run = ModelRun(model, calibration, evaluation, level, seed, resume, source, profile)
     results: dict[str, Evidence] = {
         **_concentration(model, profile),
         **_quantization(model, calibration, source),
     }
     energies = measure.column_energies(model, profile)
     results["leverage.pool_law"] = _pool_law(energies, len(calibration), profile.provenance)
-    results |= _leverage(run, profile)
+    results |= _leverage(run)
     results |= _outlier_flips(run)
     results["all_columns.ratio"] = _all_columns(run)
     return Measured(
@@ -85,63 +51,33 @@ def measure_all(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """What the sweeps over draws share."""
-
-    model: models.LanguageModel
-    calibration: Any
-    evaluation: Any
-    level: Level
-    seed: int
-    resume: Path | None
-    source: Mapping[str, Any]
-
-    def options(self, part: str) -> dict[str, Any]:
-        """Seed, records and provenance of one of them."""
-        return {
-            "root": subseed(self.seed, part),
-            "resume": records(self.resume, part),
-            "source": self.source,
-        }
-
-
-def _leverage(run: _Run, profile: measure.Alpha) -> dict[str, Evidence]:
+def _leverage(run: ModelRun) -> dict[str, Evidence]:
     """Leverage at every rate; a model with fewer weights than a rate needs has none, and says why."""
     level = run.level
     try:
         found = measure.leverage(
-            run.model,
-            run.calibration,
-            run.evaluation,
+            *run.windows,
             rates=level.leverage_rates,
             seeds=level.leverage_seeds,
-            profile=profile,
+            profile=run.profile,
             **run.options("leverage"),
         )
     except measure.TooFewWeights as error:
-        return {f"leverage.{rate}": Missing("UNRESOLVED", str(error)) for rate in level.leverage_rates}
+        return unresolved([f"leverage.{rate}" for rate in level.leverage_rates], error)
     return {f"leverage.{one.rate}": evidence_of(one.leverage) for one in found.rates}
 
 
-def _outlier_flips(run: _Run) -> dict[str, Evidence]:
+def _outlier_flips(run: ModelRun) -> dict[str, Evidence]:
     """Exp D: flips as they are, and rescaled to equal norm as the paper's are."""
     names = {"exp_d.flips": "outlier over rest", "exp_d.matched": "outlier over rest, matched"}
     seeds = run.level.pool_seeds
     if not seeds:
-        return dict.fromkeys(names, Missing("NOT RUN", f"the {run.level.name} level leaves Exp D out"))
+        return run.left_out(names, "Exp D")
     try:
-        found = measure.outlier_flips(
-            run.model, run.calibration, run.evaluation, seeds=seeds, **run.options("outlier_flips")
-        )
+        found = measure.outlier_flips(*run.windows, seeds=seeds, **run.options("outlier_flips"))
     except measure.TooFewWeights as error:
-        return dict.fromkeys(names, Missing("UNRESOLVED", str(error)))
+        return unresolved(names, error)
     return {name: evidence_of(found.ratios[which]) for name, which in names.items()}
-
-
-def evidence_of(ratio: Ratio) -> Evidence:
-    """The estimate of a ratio, or the reason why there is none."""
-    return Missing("UNRESOLVED", ratio.reason) if ratio.interval is None else ratio.interval.estimate
 
 
 def _concentration(model: models.LanguageModel, profile: measure.Alpha) -> dict[str, Evidence]:
@@ -165,7 +101,7 @@ def _quantization(
     }
 
 
-def _all_columns(run: _Run) -> Evidence:
+def _all_columns(run: ModelRun) -> Evidence:
     found = measure.all_columns(
         run.model,
         run.evaluation,

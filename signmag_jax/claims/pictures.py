@@ -14,7 +14,7 @@ from signmag_jax.evidence import Estimate
 from . import chains, depth, theorem_3, trained
 from .claim import Evidence, Missing
 from .levels import Level
-from .measurements import Measured
+from .measured import Measured
 from .published import figures, row
 
 RATES = np.geomspace(1e-4, 0.5, 80)

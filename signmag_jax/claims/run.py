@@ -20,7 +20,8 @@ from . import block, depth, foundations, outliers, pictures, proposition_1, theo
 from .claim import Claim, Evidence
 from .ledger import FILE_NAME, assemble, fill, save
 from .levels import Level
-from .measurements import Measured, measure_all, not_run
+from .measured import Measured, not_run
+from .measurements import measure_all
 from .simulations import simulations
 
 NO_MODEL = "none"

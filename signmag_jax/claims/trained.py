@@ -14,7 +14,8 @@ from signmag_jax.evidence import Estimate, ratio_of_means
 
 from .claim import Claim, Evidence, Missing, Route
 from .levels import Level
-from .measurements import ALL_COLUMNS_RATE, Measured
+from .measured import Measured
+from .measurements import ALL_COLUMNS_RATE
 from .published import PAPER, figures
 from .supply import Supply, exact, found, printed
 

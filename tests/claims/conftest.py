@@ -3,7 +3,7 @@
 import pytest
 
 from signmag_jax.claims.levels import Level
-from signmag_jax.claims.measurements import not_run
+from signmag_jax.claims.measured import not_run
 from signmag_jax.claims.run import declare
 from signmag_jax.claims.simulations import simulations
 from signmag_jax.theory import proof

@@ -9,7 +9,7 @@ import pytest
 
 from signmag_jax.claims import ledger as ledgers
 from signmag_jax.claims import pictures, shape
-from signmag_jax.claims.measurements import Measured, not_run
+from signmag_jax.claims.measured import Measured, not_run
 from signmag_jax.cli import run
 from signmag_jax.evidence import Estimate, InvalidInput
 

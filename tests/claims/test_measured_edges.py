@@ -10,6 +10,7 @@ from signmag_jax import measure, models
 from signmag_jax.claims import measurements
 from signmag_jax.claims.claim import Missing
 from signmag_jax.claims.levels import Level
+from signmag_jax.claims.model_run import ModelRun
 from signmag_jax.claims.run import check
 from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.measure import ColumnEnergy
@@ -94,7 +95,7 @@ def test_windows_that_recur_are_refused_before_the_weights(hub_folder, tmp_path,
 def test_a_level_without_draws_leaves_exp_d_out(hub_folder):
     level = dataclasses.replace(SMALL, pool_seeds=0)
     model = models.load(hub_folder)
-    found = measurements._outlier_flips(measurements._Run(model, None, None, level, 0, None, {}))
+    found = measurements._outlier_flips(ModelRun(model, None, None, level, 0, None, {}, None))
     assert set(found) == {"exp_d.flips", "exp_d.matched"}
     assert {(row.status, row.reason) for row in found.values()} == {
         ("NOT RUN", "the small level leaves Exp D out")

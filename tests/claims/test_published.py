@@ -2,7 +2,7 @@
 
 import pytest
 
-from signmag_jax.claims.measurements import not_run
+from signmag_jax.claims.measured import not_run
 from signmag_jax.claims.published import figure
 from signmag_jax.claims.run import declare
 from signmag_jax.evidence import Estimate
