@@ -64,6 +64,7 @@ class Level:
 
 
 TOKENS_OF_A_PASS = 2048
+LAYERS_OF_THE_EMBEDDED_MODEL = 30
 # Of the experiments at the paper's sizes, in units of `paper_networks`, and of cosines alone.
 PAPER_RUNS, COSINES = 34, 512
 _RATES = (0.001, 0.005, 0.05)
@@ -151,12 +152,38 @@ def cost(chosen: Level) -> dict[str, Any]:
     if chosen.pool_seeds:  # whose columns are chosen again
         passes += measure.outlier_flips_cost(chosen.windows, chosen.window, chosen.pool_seeds)
         passes += chosen.calibration_windows * chosen.window / TOKENS_OF_A_PASS
+    passes += _of_derivatives(chosen) + _of_columns(chosen)
     return {
         "level": chosen.name,
         "forward_passes_of_2048_tokens": round(passes, 1),
         "simulated_networks": _networks(chosen),
         "peak_memory_gib": "below 4 for the embedded model",
     }
+
+
+def _of_derivatives(chosen: Level) -> float:
+    """Forward passes of the linear response and of the single weights."""
+    windows, window = chosen.windows, chosen.window
+    passes = 0.0
+    if chosen.probes:
+        passes += measure.linear_response_cost(windows, window, chosen.probes, chosen.singles)
+    if chosen.verified:
+        calibration = chosen.calibration_windows
+        passes += measure.deciding_weights_cost(calibration, windows, window, chosen.verified)
+    return passes
+
+
+def _of_columns(chosen: Level) -> float:
+    """Forward passes of Exp F and G and of the rotated model."""
+    windows, window, columns = chosen.windows, chosen.window, chosen.flipped_columns
+    passes = 0.0
+    if columns:  # which choose their columns again
+        passes += measure.flip_energies_cost(windows, window, LAYERS_OF_THE_EMBEDDED_MODEL, columns)
+        passes += measure.column_flips_cost(windows, window, columns)
+        passes += 2 * chosen.calibration_windows * window / TOKENS_OF_A_PASS
+    if chosen.rotation_seeds:
+        passes += measure.rotation_cost(windows, window, chosen.rotation_seeds)
+    return passes
 
 
 def _networks(chosen: Level) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from signmag_jax import measure, models, theory
 from signmag_jax.evidence import Estimate
 
+from . import deciding, response, rotated, single_columns, trained_chains
 from .claim import Evidence, Missing
 from .levels import Level
 from .measured import Measured
@@ -31,7 +32,7 @@ def measure_all(
     resume: Path | None,
     source: Mapping[str, Any],
 ) -> Measured:
-    """Activations, quantisation error, leverage and the comparison over all columns."""
+    """Activations, quantisation error, what flips cost, and what derivatives say that they cost."""
     profile = measure.alpha(model, calibration, source=source)
     run = ModelRun(model, calibration, evaluation, level, seed, resume, source, profile)
     results: dict[str, Evidence] = {
@@ -40,9 +41,14 @@ def measure_all(
     }
     energies = measure.column_energies(model, profile)
     results["leverage.pool_law"] = _pool_law(energies, len(calibration), profile.provenance)
-    results |= _leverage(run)
+    flipped = _leverage(run)
+    results |= _by_rate(level, flipped)
     results |= _outlier_flips(run)
     results["all_columns.ratio"] = _all_columns(run)
+    by_derivatives, linear = response.measured(run, flipped)
+    results |= by_derivatives | deciding.measured(run, linear)
+    for part in (trained_chains, single_columns, rotated):
+        results |= part.measured(run)
     return Measured(
         model.report.source["name"],
         results,
@@ -51,20 +57,24 @@ def measure_all(
     )
 
 
-def _leverage(run: ModelRun) -> dict[str, Evidence]:
+def _by_rate(level: Level, found: measure.Leverage | Missing) -> dict[str, Evidence]:
+    if isinstance(found, Missing):
+        return {f"leverage.{rate}": found for rate in level.leverage_rates}
+    return {f"leverage.{one.rate}": evidence_of(one.leverage) for one in found.rates}
+
+
+def _leverage(run: ModelRun) -> measure.Leverage | Missing:
     """Leverage at every rate; a model with fewer weights than a rate needs has none, and says why."""
-    level = run.level
     try:
-        found = measure.leverage(
+        return measure.leverage(
             *run.windows,
-            rates=level.leverage_rates,
-            seeds=level.leverage_seeds,
+            rates=run.level.leverage_rates,
+            seeds=run.level.leverage_seeds,
             profile=run.profile,
             **run.options("leverage"),
         )
     except measure.TooFewWeights as error:
-        return unresolved([f"leverage.{rate}" for rate in level.leverage_rates], error)
-    return {f"leverage.{one.rate}": evidence_of(one.leverage) for one in found.rates}
+        return Missing("UNRESOLVED", str(error))
 
 
 def _outlier_flips(run: ModelRun) -> dict[str, Evidence]:

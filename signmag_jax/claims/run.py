@@ -16,7 +16,22 @@ from signmag_jax.evidence.together import together
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.theory import proof as proofs
 
-from . import block, depth, foundations, outliers, pictures, proposition_1, theorem_3, theorem_4, trained
+from . import (
+    block,
+    deciding,
+    depth,
+    foundations,
+    outliers,
+    pictures,
+    proposition_1,
+    response,
+    rotated,
+    single_columns,
+    theorem_3,
+    theorem_4,
+    trained,
+    trained_chains,
+)
 from .claim import Claim, Evidence
 from .ledger import FILE_NAME, assemble, fill, save
 from .levels import Level
@@ -111,6 +126,11 @@ def declare(level: Level, simulated: Mapping[str, Evidence], measured: Measured)
         *proposition_1.rows(simulated),
         *depth.rows(simulated),
         *trained.rows(level, measured),
+        *response.rows(level, measured),
+        *deciding.rows(measured),
+        *trained_chains.rows(measured),
+        *single_columns.rows(measured),
+        *rotated.rows(measured),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from signmag_jax.evidence import Estimate
@@ -87,6 +88,13 @@ def pick(estimate: Estimate, index: int | tuple[int, ...]) -> Estimate:
         estimate.estimator,
         {**estimate.provenance, "element": index},
     )
+
+
+def traced(evidence: Evidence, origin: Mapping[str, Any]) -> Evidence:
+    """Evidence with the provenance of the run that it was taken from."""
+    if isinstance(evidence, Missing):
+        return evidence
+    return replace(evidence, provenance={**origin, **evidence.provenance})
 
 
 def scaled(estimate: Estimate, factor: float) -> Estimate:

@@ -40,9 +40,10 @@ def rows(level: Level, measured: Measured) -> Iterator[Claim]:
     yield from _all_columns(measured)
 
 
-def _other(
+def other(
     name: str, source: str, statement: str, routes: dict[Route, Supply], measured: Measured, note: str = ""
 ) -> Claim:
+    """A row whose published figure is of another model."""
     remark = OTHER.format(model=measured.model)
     return Claim(name, "paper", source, statement, routes, kind="other", note=f"{note} {remark}".strip())
 
@@ -68,7 +69,7 @@ def _fact_1(measured: Measured) -> Iterator[Claim]:
             "predicted": exact(lambda: theory.sign_cosine_squared(), name="2/π"),
             "measured": found(measured.results, f"quantization.{which}_cosine"),
         }
-        yield _other(
+        yield other(
             f"fact_1.{which}_cosine",
             "Fact 1, section 9.2",
             f"Sign quantisation of trained matrices: cos² per {which} is near 2/π.",
@@ -81,7 +82,7 @@ def _fact_1(measured: Measured) -> Iterator[Claim]:
 def _concentration(measured: Measured) -> Iterator[Claim]:
     published = figures()["abstract"]["layer_12_outlier_alpha"]
     for which in ("median", "max"):
-        yield _other(
+        yield other(
             f"outliers.alpha.{which}",
             "abstract",
             f"Outlier columns of a middle layer's attention input: {which} α.",
@@ -96,7 +97,7 @@ def _concentration(measured: Measured) -> Iterator[Claim]:
 
 
 def _leverage(rate: float, measured: Measured) -> Claim:
-    return _other(
+    return other(
         f"leverage.rate={rate:g}",
         "section 9.5, Exp E",
         f"Count-matched leverage of sign flips in outlier columns, {rate:.2%} of the outlier pool.",
@@ -193,7 +194,7 @@ def _exp_d(measured: Measured) -> Iterator[Claim]:
         ("matched", "Errors in outlier columns, scaled to the norm of flips anywhere,"),
         ("flips", "As plain flips of 5% of a pool's signs, errors in outlier columns"),
     ):
-        yield _other(
+        yield other(
             f"exp_d.{which}",
             "abstract; section 9.5, Exp D",
             f"{what} cost 5.0 times the NLL of errors in the rest.",

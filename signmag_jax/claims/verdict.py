@@ -166,6 +166,8 @@ def _estimate(evidence: Evidence) -> Estimate:
 def _weigh(claim: Claim, comparisons: tuple[Comparison, ...]) -> Verdict:
     if claim.kind == "other":
         return Verdict(NOT_COMPARABLE, claim.note, comparisons)
+    if claim.kind == "above":
+        return _exceeds(comparisons)
     worst = [comparison for comparison in comparisons if not comparison.agrees]
     if worst:
         return Verdict(DISAGREES, "; ".join(_size(comparison) for comparison in worst), comparisons)
@@ -176,6 +178,17 @@ def _weigh(claim: Claim, comparisons: tuple[Comparison, ...]) -> Verdict:
         reason = f"the interval is too wide to exclude the rival ({claim.rival_is})"
         return Verdict(UNRESOLVED, reason, comparisons)
     return Verdict(REPRODUCED, _within(comparisons), comparisons)
+
+
+def _exceeds(comparisons: tuple[Comparison, ...]) -> Verdict:
+    """Whether the first number of each pair lies clearly above the second; below it, the claim is wrong."""
+    reason = "; ".join(_size(comparison) for comparison in comparisons)
+    apart = [comparison.difference for comparison in comparisons if not comparison.agrees]
+    if any(difference < 0 for difference in apart):
+        return Verdict(DISAGREES, reason, comparisons)
+    if len(apart) < len(comparisons):
+        return Verdict(UNRESOLVED, f"the interval is too wide: {reason}", comparisons)
+    return Verdict(REPRODUCED, reason, comparisons)
 
 
 def _within(comparisons: tuple[Comparison, ...]) -> str:

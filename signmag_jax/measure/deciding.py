@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Ratio, invalid
 from signmag_jax.evidence.bootstrap import LEVEL
-from signmag_jax.models import SITE_OF, LanguageModel
+from signmag_jax.models import LanguageModel
 
 from . import inputs, slopes, sweep
 from .inputs import Windows
@@ -182,7 +182,7 @@ def deciding_weights(
             _over_windows(first[i], "gradient"),
             _over_windows(second[i], "second derivative along the weight"),
             _over_windows(flips[i], "single flip"),
-            None if response is None else _is_outlier(response, place),
+            None if response is None else response.is_outlier(place),
         )
         for i, (place, cost) in enumerate(top)
     )
@@ -280,10 +280,6 @@ def _over_windows(values: Float[np.ndarray, " windows"], what: str) -> Estimate:
     if len(values) == 1:
         return Estimate.exact(values[0], unit="nat/token", estimator=f"{what}, exact on one window")
     return Estimate.of_samples(values, unit="nat/token", estimator=f"{what}, mean over windows")
-
-
-def _is_outlier(response: LinearResponse, place: Place) -> bool:
-    return bool(place.column in response.outliers[SITE_OF[place.name]][place.layer])
 
 
 def _explained(

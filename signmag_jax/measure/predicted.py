@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, Ratio, invalid, ratio_of_means
+from signmag_jax.models import SITE_OF
 
 from . import slopes
 from .activations import Columns
 from .comparison import RateLeverage
 from .leverage import RATES, Leverage
-from .pools import OUTLIER, REST
-from .response_checks import BEYOND, Check, LeverageCheck
+from .pools import ALL, OUTLIER, REST
+from .response_checks import BEYOND, Check, LeverageCheck, distance
 from .singles import Place
 from .slopes import Slopes
 
@@ -36,7 +37,8 @@ class LinearResponse:
       singles: the weights that were flipped one by one.
       samples: by pool, the slope of each probe and window.
       pairs: by pool, the interaction of each probe and window.
-      known: by pool, the exact cost of its `singles` on each window, in nats per token.
+      costs: exact cost of each of `singles` on each window, in nats per token.
+      known: by pool, the sum of the `costs` that belong to it, on each window.
       outliers: the outlier columns, by site, (layers, chosen).
       depth: the layers that take part.
       provenance: model, texts, seeds, versions, device.
@@ -52,6 +54,7 @@ class LinearResponse:
     singles: tuple[Place, ...]
     samples: dict[str, Float[np.ndarray, "_ _"]]
     pairs: dict[str, Float[np.ndarray, "_ _"]]
+    costs: Float[np.ndarray, "singles _"]
     known: dict[str, Float[np.ndarray, " _"]]
     outliers: Columns
     depth: tuple[int, ...]
@@ -96,6 +99,20 @@ class LinearResponse:
             tables.append(rate * self.samples[arm] + self._together(arm, rate) * self.pairs[arm])
         return quotient(*tables)
 
+    def unseen(self, pool: str, rate: float, draws: int) -> float:
+        """Scatter of the mean damage over so many draws that the `singles` of a pool alone make.
+
+        Each is flipped in a draw with probability `rate`: `√(rate (1 − rate) Σ c² / draws)`. A single weight
+        may carry half of a pool's slope, and is flipped in few draws or in none.
+        """
+        of_pool = [pool == ALL or self.is_outlier(place) == (pool == OUTLIER) for place in self.singles]
+        mean = self.costs.mean(axis=1)[np.asarray(of_pool, bool)]
+        return float(np.sqrt(rate * (1 - rate) * np.sum(mean**2) / draws))
+
+    def is_outlier(self, place: Place) -> bool:
+        """Whether a weight lies in an outlier column."""
+        return bool(place.column in self.outliers[SITE_OF[place.name]][place.layer])
+
     def linear_below(self, pool: str, part: float = 0.1) -> float:
         """The rate at which the next term is `part` of the linear one: above it, the slope is not meant."""
         pairs = abs(self.interaction[pool].value)
@@ -129,8 +146,18 @@ class LinearResponse:
         for arm in (OUTLIER, REST):
             if found.flips / int(self.pools[arm].weights) > self.linear_below(arm, 1.0):
                 return LeverageCheck(*known, None, f"{arm}: {BEYOND}")
-        distance = measured.interval.estimate.distance(predicted.interval.estimate)
-        return LeverageCheck(*known, float(distance))
+        unseen = self._unseen_leverage(found, float(predicted.interval.estimate.value))
+        gap = distance(measured.interval.estimate, predicted.interval.estimate, unseen)
+        return LeverageCheck(*known, gap, unseen=unseen)
+
+    def _unseen_leverage(self, found: RateLeverage, leverage: float) -> float:
+        """`unseen` of both arms as an error of the leverage (delta method)."""
+        parts = []
+        for arm in (OUTLIER, REST):
+            rate = found.flips / int(self.pools[arm].weights)
+            damage = float(self.damage(arm, rate, exactly=True).value)
+            parts.append(self.unseen(arm, rate, found.draws) / damage)
+        return abs(leverage) * float(np.hypot(*parts))
 
     def _check_alike(self, found: Leverage) -> None:
         for name in ("evaluation_sha256", "layers", "matrices"):
@@ -153,7 +180,8 @@ class LinearResponse:
                 return Check(rate, arm, predicted, measured, None, reason)
         if rate > self.linear_below(arm, 1.0):
             return Check(rate, arm, predicted, measured, None, BEYOND)
-        return Check(rate, arm, predicted, measured, float(measured.distance(predicted)))
+        unseen = self.unseen(arm, rate, found.draws)
+        return Check(rate, arm, predicted, measured, distance(measured, predicted, unseen), unseen=unseen)
 
     def _shown(self, pool: str, rate: float) -> dict[str, Any]:
         """Damage of independent flips and of exactly k, and what replacement makes of it."""
@@ -188,6 +216,7 @@ class LinearResponse:
             "share_of_singles": self.share_of_singles().to_json(),
             "singles": [place.to_json() for place in self.singles],
             "samples": {name: table.tolist() for name, table in self.samples.items()},
+            "costs": self.costs.tolist(),
             "known": {name: row.tolist() for name, row in self.known.items()},
             "outliers": {site: chosen.tolist() for site, chosen in self.outliers.items()},
             "depth": list(self.depth),

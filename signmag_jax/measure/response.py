@@ -276,27 +276,37 @@ class _Run:
             flat = self._by_matrix([found[start + p] for p in range(probes) for found in by_window])
             return {name: 2 * t.reshape(probes, windows, *t.shape[1:]) for name, t in flat.items()}
 
+        costs = self._costs([found[-1] for found in by_window])
         cells = Cells(
             {name: -2 * table for name, table in first.items()},
             probed(1),
             probed(1 + probes),
-            self._known(first, [found[-1] for found in by_window]),
+            self._known(first, costs),
             {name: self.model.config.shapes()[name][0] for name in self.names},
         )
         bent = np.asarray(
             [[float(found[1 + 2 * probes + i][0]) for found in by_window] for i in range(len(POOLS))]
         )
-        return self._judged(cells, bent, origin)
+        return self._judged(cells, bent, costs, origin)
 
-    def _known(self, like: dict[str, Any], losses: list[Any]) -> dict[str, Any]:
+    def _costs(self, losses: list[Any]) -> Float[np.ndarray, "singles windows"]:
+        """ΔNLL of each single flip on each window."""
+        if not self.singles:
+            return np.zeros((0, len(losses)))
+        return np.stack([row[1:] - row[0] for row in losses], axis=1)
+
+    def _known(self, like: dict[str, Any], costs: Float[np.ndarray, "singles windows"]) -> dict[str, Any]:
         known = {name: np.zeros_like(table) for name, table in like.items()}
-        for index, place in enumerate(self.singles):
-            costs = np.asarray([row[1 + index] - row[0] for row in losses])
-            known[place.name][:, self.layers.index(place.layer), place.column] += costs
+        for place, cost in zip(self.singles, costs, strict=True):
+            known[place.name][:, self.layers.index(place.layer), place.column] += cost
         return known
 
     def _judged(
-        self, cells: Cells, bent: Float[np.ndarray, "pools windows"], origin: Mapping[str, Any]
+        self,
+        cells: Cells,
+        bent: Float[np.ndarray, "pools windows"],
+        costs: Float[np.ndarray, "singles windows"],
+        origin: Mapping[str, Any],
     ) -> LinearResponse:
         def pool_sum(pool: str) -> slopes.Sum:
             return lambda name, table: (table * self.mask(name, pool)[list(self.layers)]).sum(axis=(-2, -1))
@@ -329,6 +339,7 @@ class _Run:
             self.singles,
             samples,
             tables,
+            costs,
             {pool: slopes.added(pool_sum(pool), cells.singles) for pool in POOLS},
             self.columns,
             self.layers,

@@ -52,6 +52,31 @@ def test_agreement_with_a_wide_interval_is_unresolved():
     assert "a rival" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "word"),
+    [
+        (0.9, 0.1, rule.REPRODUCED),
+        (0.9, 0.5, rule.UNRESOLVED),
+        (-0.9, 0.5, rule.UNRESOLVED),
+        (-0.9, 0.1, rule.DISAGREES),
+        (0.9, 0.0, rule.REPRODUCED),
+        (-0.9, 0.0, rule.DISAGREES),
+        (0.0, 0.0, rule.UNRESOLVED),
+    ],
+)
+def test_a_number_that_must_exceed_another(value, error, word):
+    both = {"measured": number(value, error), "predicted": number(0.0)}
+    verdict = judge(both, kind="above", compare=(("measured", "predicted"),))
+    assert verdict.word == word
+    # few samples widen the threshold, here as everywhere
+    few = {**both, "measured": Estimate(value, error, 3, "1", "test")}
+    assert (
+        judge(few, kind="above", compare=(("measured", "predicted"),)).word == rule.UNRESOLVED or error == 0
+    )
+    gone = {**both, "measured": Missing("NOT RUN", "not asked for")}
+    assert judge(gone, kind="above", compare=(("measured", "predicted"),)).word == rule.NOT_RUN
+
+
 def test_the_rival_itself_disagrees_with_its_size():
     verdict = judge({"predicted": number(2.61), "simulated": number(2.668, 0.002)}, rival=2.668)
     assert verdict.word == rule.DISAGREES
