@@ -168,8 +168,8 @@ def _of_derivatives(chosen: Level) -> float:
     if chosen.probes:
         passes += measure.linear_response_cost(windows, window, chosen.probes, chosen.singles)
     if chosen.verified:
-        calibration = chosen.calibration_windows
-        passes += measure.deciding_weights_cost(calibration, windows, window, chosen.verified)
+        sizes = chosen.calibration_windows, windows // 2, window
+        passes += measure.deciding_weights_cost(*sizes, chosen.verified)
     return passes
 
 

@@ -45,9 +45,8 @@ def measure_all(
     results |= _by_rate(level, flipped)
     results |= _outlier_flips(run)
     results["all_columns.ratio"] = _all_columns(run)
-    by_derivatives, linear = response.measured(run, flipped)
-    results |= by_derivatives | deciding.measured(run, linear)
-    for part in (trained_chains, single_columns, rotated):
+    results |= response.measured(run, flipped)
+    for part in (deciding, trained_chains, single_columns, rotated):
         results |= part.measured(run)
     return Measured(
         model.report.source["name"],

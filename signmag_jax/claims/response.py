@@ -19,17 +19,16 @@ from .supply import Supply, found, traced
 ARMS = {OUTLIER: "outlier columns", REST: "the other columns"}
 PAIR: tuple[Route, Route] = ("predicted", "measured")
 SOURCE = "linear response, second order in the rate"
+SUPER_WEIGHTS = "single weights that decide: Yu et al. 2024, arXiv:2411.07191"
 NEXT_ORDER = 0.25
 """Part of the linear term that the next one may be: what lies beyond it is then some 6%."""
 
 
-def measured(
-    run: ModelRun, leverage: measure.Leverage | Missing
-) -> tuple[dict[str, Evidence], measure.LinearResponse | None]:
-    """Slopes by derivatives and what they predict for the flips of `leverage`; the response itself."""
+def measured(run: ModelRun, leverage: measure.Leverage | Missing) -> dict[str, Evidence]:
+    """Slopes by derivatives, and what they predict for the flips of `leverage`."""
     level = run.level
     if not level.probes:
-        return run.left_out(names(level), "the linear response"), None
+        return run.left_out(names(level), "the linear response")
     response = measure.linear_response(
         *run.windows,
         probes=level.probes,
@@ -37,20 +36,20 @@ def measured(
         profile=run.profile,
         **run.options("linear_response"),
     )
-    results = {"response.leverage": traced(evidence_of(response.leverage), response.provenance)}
+    results = _of_slopes(response)
     if isinstance(leverage, Missing):
-        return dict.fromkeys(names(level), leverage) | results, response
+        return dict.fromkeys(names(level), leverage) | results
     checks = iter(response.check(leverage))
     for at, ratio in zip(leverage.rates, response.check_leverage(leverage), strict=True):
         results |= _leverage(at.rate, ratio, response)
         for _ in ARMS:
             results |= _damage(at.rate, next(checks), response)
-    return results, response
+    return results
 
 
 def names(level: Level) -> list[str]:
     """Of all evidence that `measured` gathers."""
-    listed = ["response.leverage"]
+    listed = ["response.leverage", "response.share_of_singles", "response.number_of_singles"]
     for rate in level.leverage_rates:
         listed += [f"response.leverage.{rate}.{route}" for route in PAIR]
         listed += [f"response.{arm}.{rate}.{part}" for arm in ARMS for part in (*PAIR, "gradient")]
@@ -60,10 +59,26 @@ def names(level: Level) -> list[str]:
 def rows(level: Level, measured: Measured) -> Iterator[Claim]:
     """The law of pools against derivatives, and derivatives against flips."""
     yield _law(measured)
+    yield _share(measured)
     for rate in level.leverage_rates:
         yield _leverage_row(rate, measured)
         for arm in ARMS:
             yield _damage_row(rate, arm, measured)
+
+
+def _of_slopes(response: measure.LinearResponse) -> dict[str, Evidence]:
+    """What needs no flips at random: the leverage, and the part of the pool that single weights carry."""
+    count = sum(response.is_outlier(place) for place in response.singles)
+    number = Estimate.exact(
+        count / int(response.pools[OUTLIER].weights),
+        estimator="their number over that of the pool",
+        provenance={"weights": [place.to_json() for place in response.singles if response.is_outlier(place)]},
+    )
+    return {
+        "response.leverage": traced(evidence_of(response.leverage), response.provenance),
+        "response.share_of_singles": traced(evidence_of(response.share_of_singles()), response.provenance),
+        "response.number_of_singles": number,
+    }
 
 
 def _leverage(
@@ -136,6 +151,23 @@ def _law(measured: Measured) -> Claim:
         rival_is="every sign costs the same",
         note="Measured: by derivatives of the loss, without the scatter of draws. The law counts every "
         "output of a matrix alike; the row says how far that carries.",
+    )
+
+
+def _share(measured: Measured) -> Claim:
+    return Claim(
+        name="response.share_of_singles",
+        claimant="literature",
+        source=SUPER_WEIGHTS,
+        statement="A handful of weights carry a part of the outlier pool's slope far beyond their number.",
+        routes={
+            "predicted": found(measured.results, "response.number_of_singles"),
+            "measured": found(measured.results, "response.share_of_singles"),
+        },
+        compare=(("measured", "predicted"),),
+        kind="above",
+        note="Predicted: their number over that of all weights in outlier columns. Few draws of random flips "
+        "hit these weights, so that the damage in that pool is heavy-tailed.",
     )
 
 
