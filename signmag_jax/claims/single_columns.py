@@ -12,9 +12,9 @@ from signmag_jax.measure.flip_energies import LEVELS
 from .claim import Claim, Evidence, Missing
 from .measured import Measured
 from .model_run import ModelRun, unresolved
+from .other_model import other
 from .published import figures
 from .supply import exact, found, printed, traced
-from .trained import other
 
 PLACES = {
     "output": "the output of its matrix",

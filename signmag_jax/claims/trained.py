@@ -16,15 +16,13 @@ from .claim import Claim, Evidence, Missing, Route
 from .levels import Level
 from .measured import Measured
 from .measurements import ALL_COLUMNS_RATE
+from .other_model import other
 from .published import PAPER, figures
 from .supply import Supply, exact, found, printed
 
 TINYLLAMA = "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"
 LAYERS_IN_FACT_1 = 20
 Z95 = 1.96
-OTHER = (
-    "Published: TinyLlama-1.1B on WikiText-2. Measured: {model}. Both are shown, neither is the other's test."
-)
 
 
 def rows(level: Level, measured: Measured) -> Iterator[Claim]:
@@ -38,14 +36,6 @@ def rows(level: Level, measured: Measured) -> Iterator[Claim]:
     yield _column_correlation()
     yield from _exp_d(measured)
     yield from _all_columns(measured)
-
-
-def other(
-    name: str, source: str, statement: str, routes: dict[Route, Supply], measured: Measured, note: str = ""
-) -> Claim:
-    """A row whose published figure is of another model."""
-    remark = OTHER.format(model=measured.model)
-    return Claim(name, "paper", source, statement, routes, kind="other", note=f"{note} {remark}".strip())
 
 
 def _fact_1(measured: Measured) -> Iterator[Claim]:

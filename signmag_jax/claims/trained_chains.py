@@ -10,7 +10,7 @@ from signmag_jax import measure, theory
 from signmag_jax.evidence import Estimate
 
 from . import depth_laws
-from .claim import Claim, Evidence, Route
+from .claim import Claim, Evidence, Missing, Route
 from .measured import Measured
 from .model_run import ModelRun, unresolved
 from .published import figures
@@ -43,12 +43,15 @@ def measured(run: ModelRun) -> dict[str, Evidence]:
         chain = measure.trained_chain(run.model, rates=RATES, seeds=seeds, **run.options("trained_chain"))
     except measure.TooFewWeights as error:
         return unresolved(names, error)
+    ratios, depth = {"law": _law(chain), **chain.ratio}, len(chain.layers)
+    short = Missing("NOT RUN", f"the chain has only {depth} layers")
     return {
         _name(kind, rate, layer): traced(pick(ratio, (row, layer - 1)), chain.provenance)
-        for kind, ratio in {"law": _law(chain), **chain.ratio}.items()
+        if layer <= depth
+        else short
+        for kind, ratio in ratios.items()
         for row, rate in enumerate(RATES)
         for layer in LAYERS
-        if layer <= len(chain.layers)
     }
 
 
