@@ -1,6 +1,5 @@
 """The measured column where there is nothing to measure: a reason in words, not NaN or an end of the run."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +9,6 @@ from signmag_jax import measure, models
 from signmag_jax.claims import measurements
 from signmag_jax.claims.claim import Missing
 from signmag_jax.claims.levels import Level
-from signmag_jax.claims.model_run import ModelRun
 from signmag_jax.claims.run import check
 from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.measure import ColumnEnergy
@@ -90,13 +88,3 @@ def test_windows_that_recur_are_refused_before_the_weights(hub_folder, tmp_path,
     (tmp_path / "text.txt").write_text("abcdefgh" * 100)
     with pytest.raises(InvalidInput, match="calibration and evaluation windows disjoint"):
         check(SMALL, out=tmp_path / "run", model=str(hub_folder), text=str(tmp_path / "text.txt"))
-
-
-def test_a_level_without_draws_leaves_exp_d_out(hub_folder):
-    level = dataclasses.replace(SMALL, pool_seeds=0)
-    model = models.load(hub_folder)
-    found = measurements._outlier_flips(ModelRun(model, None, None, level, 0, None, {}, None))
-    assert set(found) == {"exp_d.flips", "exp_d.matched"}
-    assert {(row.status, row.reason) for row in found.values()} == {
-        ("NOT RUN", "the small level leaves Exp D out")
-    }

@@ -76,6 +76,15 @@ def test_a_level_that_leaves_a_part_out_says_so(run, part, monkeypatch):
         assert measured.reason.removeprefix("the small level leaves ").removeprefix("the ") == f"{part} out"
 
 
+def test_a_level_without_draws_leaves_exp_d_out(run):
+    level = dataclasses.replace(ALL, pool_seeds=0)
+    found = measurements._outlier_flips(dataclasses.replace(run, level=level))
+    assert set(found) == {"exp_d.flips", "exp_d.matched"}
+    assert {(row.status, row.reason) for row in found.values()} == {
+        ("NOT RUN", "the small level leaves Exp D out")
+    }
+
+
 def test_a_model_too_small_leaves_its_rows_unresolved(run):
     small = dataclasses.replace(run, level=dataclasses.replace(NOTHING, flipped_columns=500))
     found = single_columns.measured(small)
@@ -83,6 +92,10 @@ def test_a_model_too_small_leaves_its_rows_unresolved(run):
     for evidence in found.values():
         assert evidence.status == "UNRESOLVED"
         assert "received 500" in evidence.reason
+
+
+@pytest.mark.slow  # compiles the derivatives
+def test_derivatives_stand_without_flips_to_compare_them_with(run):
     absent = response.measured(run, Missing("UNRESOLVED", "too small"))
     assert set(absent) == set(response.names(ALL))
     assert absent[f"response.leverage.{RATE}.measured"].reason == "too small"
