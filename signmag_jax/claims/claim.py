@@ -11,7 +11,7 @@ from signmag_jax.evidence import Estimate
 Route = Literal["published", "predicted", "simulated", "measured"]
 ROUTES: tuple[Route, ...] = ("published", "predicted", "simulated", "measured")
 Kind = Literal["equality", "above", "proof", "identity", "other"]
-Claimant = Literal["paper", "ours", "literature"]
+Claimant = Literal["paper", "ours", "open"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Claim:
     Args:
       name: unique, dotted: "theorem_3.exact.p=0.01".
       claimant: whose claim it is. A claim of "ours" that fails makes `signmag reproduce` exit with 1;
-        "literature" is what others say of trained models, and holds for some of them.
+        "open" is a question about the model at hand, which nobody has answered for all models.
       source: theorem, equation or section.
       statement: the claim in one sentence.
       unit: unit of every route.
@@ -41,8 +41,8 @@ class Claim:
       compare: pairs of routes that must agree for the claim to hold.
       rival: the nearest wrong answer, a value the evidence must be able to exclude.
       rival_is: what the rival value means.
-      kind: "equality" (the pairs must agree), "above" (the first of a pair must exceed the second, which is
-        the rival), "proof" (the named proofs must pass as well), "identity"
+      kind: "equality" (the pairs must agree), "above" (the first of a pair must exceed the second, which
+        the evidence must be able to exclude), "proof" (the named proofs must pass as well), "identity"
         (true by construction), "other" (the published figure belongs to another model, text or protocol).
       proofs: names of derivations that the row rests on.
       note: what a reader must know to judge the row.

@@ -3,51 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate
 
 from .claim import Claim, Evidence, Missing
 from .measured import Measured
-from .model_run import ModelRun
+from .model_run import ModelRun, unresolved
 from .supply import exact, found, traced
 
 NAMES = ("deciding.flip", "deciding.second_order", "deciding.rank_correlation")
 
 
 def measured(run: ModelRun) -> dict[str, Evidence]:
-    """The first of the shortlist, flipped, and how well the list ranks; on half of the windows."""
+    """The first of the shortlist, flipped, and how well the list ranks."""
     if not run.level.verified:
         return run.left_out(NAMES, "the deciding weights")
-    model, calibration, evaluation = run.windows
-    found = measure.deciding_weights(
-        model,
-        calibration,
-        evaluation[: len(evaluation) // 2],
-        verified=run.level.verified,
-        **run.options("deciding_weights"),
-    )
+    try:
+        found = measure.deciding_weights(
+            *run.windows, verified=run.level.verified, **run.options("deciding_weights")
+        )
+    except measure.Unmeasurable as error:
+        return unresolved(NAMES, error)
     top = found.weights[0]  # by the calibration text: nothing is chosen by the flips
     origin = {**found.provenance, **top.place.to_json()}
-    ranked = found.rank_correlation["fisher"]
     return {
-        "deciding.flip": traced(top.flip, origin),
-        "deciding.second_order": _sum(top.first, top.second, origin),
-        "deciding.rank_correlation": Missing("UNRESOLVED", "all ranks are equal")
-        if ranked is None
-        else traced(ranked.estimate, found.provenance),
+        "deciding.flip": traced(_paired(top), origin),
+        "deciding.second_order": Estimate.exact(
+            float(top.first.value) + float(top.second.value),
+            unit="nat/token",
+            estimator="exact first and second order along the weight, on these windows",
+            provenance=origin,
+        ),
+        "deciding.rank_correlation": traced(_against_none(found), found.provenance),
     }
 
 
 def rows(measured: Measured) -> Iterator[Claim]:
-    """What others say of single weights, on this model."""
+    """Whether derivatives tell the cost of such a weight, and whether they rank them."""
     results = measured.results
     yield Claim(
         name="deciding.second_order",
-        claimant="literature",
-        source="second-order saliency: LeCun et al. 1990, Optimal Brain Damage",
+        claimant="open",
+        source="second order as the cost of a weight: LeCun et al. 1990, for pruning",
         statement="Second order gives the cost of the one flip that is expected to cost most.",
         unit="nat/token",
         routes={
@@ -57,14 +57,14 @@ def rows(measured: Measured) -> Iterator[Claim]:
         compare=(("predicted", "measured"),),
         rival=lambda: 0.0,
         rival_is="a weight like any other",
-        note="The weight is the first of a shortlist made on other text. Where second order fails, the "
-        "linear response takes the exact cost of such weights in place of it. Both are of the same windows, "
-        "and their errors are taken as independent: too large an error for their difference.",
+        note="The weight is the first of a shortlist made on other text. Both are of the same windows; the "
+        "error is that of their difference. Where second order fails, the linear response takes the exact "
+        "cost of such weights in place of it.",
     )
     yield Claim(
         name="deciding.rank_correlation",
-        claimant="literature",
-        source="diagonal Fisher information as a saliency: Theis et al. 2018, arXiv:1801.05787",
+        claimant="open",
+        source="diagonal Fisher information as a saliency, as Theis et al. 2018 (arXiv:1801.05787) use it",
         statement="The diagonal-Fisher cost on one text ranks what flips of the weights cost on another.",
         routes={
             "predicted": exact(lambda: 0.0, name="no relation"),
@@ -77,9 +77,18 @@ def rows(measured: Measured) -> Iterator[Claim]:
     )
 
 
-def _sum(first: Estimate, second: Estimate, origin: Mapping[str, Any]) -> Estimate:
-    """Both orders; their errors over the same windows are added in quadrature."""
-    error = math.hypot(float(first.standard_error), float(second.standard_error))
-    name = "exact first and second order along the weight"
-    value = float(first.value) + float(second.value)
-    return Estimate(value, error, second.n, second.unit, name, origin)
+def _paired(weight: measure.DecidingWeight) -> Estimate:
+    """The flip, with the error that matters beside its derivatives on the same windows."""
+    name = "single flip; error of its difference to two orders, paired on each window"
+    return replace(weight.flip, standard_error=weight.beyond.standard_error, estimator=name)
+
+
+def _against_none(found: measure.DecidingWeights) -> Evidence:
+    """The rank correlation with the error that it has where there is none: a bootstrap of few ranks has 0."""
+    ranked = found.rank_correlation["fisher"]
+    if ranked is None:
+        return Missing("UNRESOLVED", "all ranks are equal")
+    error = max(float(ranked.estimate.standard_error), 1 / math.sqrt(len(found.weights) - 1))
+    return replace(
+        ranked.estimate, standard_error=error, estimator=f"{ranked.estimate.estimator}, at least 1/√(n − 1)"
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from signmag_jax import measure
 from signmag_jax.evidence import invalid
+from signmag_jax.measure.deciding import SHORTLIST_PASSES
 
 from . import second_table
 from .chains import CHAINS
@@ -87,7 +88,7 @@ LEVELS = {
             leverage_seeds=(3, 3, 3),
             column_seeds=2,
             pool_seeds=0,
-            chain_seeds=4,
+            chain_seeds=6,
         ),
         Level(
             name="default",
@@ -104,11 +105,11 @@ LEVELS = {
             leverage_seeds=(11, 6, 3),
             column_seeds=5,
             pool_seeds=3,
-            chain_seeds=8,
-            flipped_columns=20,
+            chain_seeds=16,
+            flipped_columns=12,
             probes=2,
-            singles=8,
-            verified=6,
+            singles=6,
+            verified=3,
         ),
         Level(
             name="full",
@@ -125,12 +126,12 @@ LEVELS = {
             leverage_seeds=(48, 24, 12),
             column_seeds=8,
             pool_seeds=6,
-            chain_seeds=24,
+            chain_seeds=48,
             flipped_columns=40,
             probes=3,
             singles=24,
-            verified=50,
-            rotation_seeds=3,
+            verified=24,
+            rotation_seeds=8,
         ),
     )
 }
@@ -167,8 +168,9 @@ def _of_derivatives(chosen: Level) -> float:
     passes = 0.0
     if chosen.probes:
         passes += measure.linear_response_cost(windows, window, chosen.probes, chosen.singles)
+        passes += SHORTLIST_PASSES * chosen.calibration_windows * window / TOKENS_OF_A_PASS
     if chosen.verified:
-        sizes = chosen.calibration_windows, windows // 2, window
+        sizes = chosen.calibration_windows, windows, window
         passes += measure.deciding_weights_cost(*sizes, chosen.verified)
     return passes
 
@@ -183,6 +185,7 @@ def _of_columns(chosen: Level) -> float:
         passes += 2 * chosen.calibration_windows * window / TOKENS_OF_A_PASS
     if chosen.rotation_seeds:
         passes += measure.rotation_cost(windows, window, chosen.rotation_seeds)
+        passes += 4 * chosen.calibration_windows * window / TOKENS_OF_A_PASS  # inputs of both models, twice
     return passes
 
 

@@ -51,8 +51,8 @@ class ModelRun:
         return dict.fromkeys(names, Missing("NOT RUN", f"the {self.level.name} level leaves {what} out"))
 
 
-def unresolved(names: Iterable[str], error: Exception) -> dict[str, Evidence]:
-    """The same answer for all of these names: the model is too small for it."""
+def unresolved(names: Iterable[str], error: measure.Unmeasurable) -> dict[str, Evidence]:
+    """The same answer for all of these names: this model has no such number."""
     return dict.fromkeys(names, Missing("UNRESOLVED", str(error)))
 
 

@@ -9,7 +9,7 @@ from signmag_jax.evidence import ratio_of_means
 
 from .claim import Claim, Evidence, Missing
 from .measured import Measured
-from .model_run import ModelRun, evidence_of
+from .model_run import ModelRun, evidence_of, unresolved
 from .supply import exact, found, traced
 
 NAME = "rotation.flips"
@@ -20,7 +20,10 @@ def measured(run: ModelRun) -> dict[str, Evidence]:
     seeds = run.level.rotation_seeds
     if not seeds:
         return run.left_out([NAME], "the rotated model")
-    rotation = measure.rotation(*run.windows, seeds=seeds, **run.options("rotation"))
+    try:
+        rotation = measure.rotation(*run.windows, seeds=seeds, **run.options("rotation"))
+    except measure.Unmeasurable as error:
+        return unresolved([NAME], error)
     trained, turned = (rotation.flips[which].samples["delta_nll"] for which in ("trained", "rotated"))
     if trained is None or turned is None:
         return {NAME: Missing("UNRESOLVED", "a draw gave no finite loss")}
@@ -31,8 +34,8 @@ def rows(measured: Measured) -> Iterator[Claim]:
     """Spreading the outliers over all columns, against the cost of flips anywhere."""
     yield Claim(
         name=NAME,
-        claimant="literature",
-        source="rotation against outliers: Ashkboos et al. 2024, arXiv:2404.00456",
+        claimant="open",
+        source="rotation against outliers: Ashkboos et al. 2024, arXiv:2404.00456, for quantisation",
         statement="Without outlier columns errors anywhere cost less: flips of 1% of the signs that read the "
         "stream cost the trained model more than its rotated copy.",
         routes={

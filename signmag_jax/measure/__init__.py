@@ -12,6 +12,7 @@ from .deciding import DecidingWeight, DecidingWeights, deciding_weights, decidin
 from .errors import ErrorCost, ErrorResponse, error_response, error_response_cost
 from .flip_energies import FlipEnergies, flip_energies, flip_energies_cost
 from .granularity import quantized
+from .inputs import Unmeasurable
 from .leverage import Leverage, leverage, leverage_cost
 from .loss import nll, perplexity
 from .metrics import Metrics, metrics, metrics_cost
@@ -69,6 +70,7 @@ __all__ = [
     "Slopes",
     "TooFewWeights",
     "TrainedChain",
+    "Unmeasurable",
     "all_columns",
     "all_columns_cost",
     "alpha",

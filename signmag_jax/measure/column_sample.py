@@ -13,8 +13,7 @@ from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
 
 from .activations import Alpha
 from .association import FEWEST
-from .inputs import check_layers
-from .pools import TooFewWeights
+from .inputs import Unmeasurable, check_layers
 
 COLUMNS = 20
 
@@ -72,14 +71,14 @@ def sampled(model: LanguageModel, profile: Alpha, layer: int, matrix: str, count
 
     Raises:
       InvalidInput: for fewer than 5 columns.
-      TooFewWeights: for more columns than the matrix has.
+      Unmeasurable: for more columns than the matrix has.
     """
     share = profile.energy_share[SITE_OF[matrix]].value[layer]
     norms = (np.asarray(model.params["blocks"][matrix][layer], np.float64) ** 2).sum(axis=0)
     alive = np.flatnonzero((share > 0) & (norms > 0))
     if not FEWEST <= count <= len(alive):
         problem = invalid(f"{FEWEST} <= columns <= {len(alive)}", count, f"{matrix} has {len(share)} columns")
-        raise problem if count < FEWEST else TooFewWeights(str(problem))
+        raise problem if count < FEWEST else Unmeasurable(str(problem))
     order = alive[np.argsort(share[alive], kind="stable")]
     logs = np.log(share[order])
     chosen: list[int] = []

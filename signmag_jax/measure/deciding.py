@@ -37,6 +37,7 @@ class DecidingWeight:
       shortlisted: `2 G_ii w²` on the calibration windows, by which it was found.
       first, second: `−2 g w` and `2 H_ii w²`, exact derivatives.
       flip: ΔNLL of the flip itself.
+      beyond: flip − first − second, paired on each window: what two orders leave out.
       outlier: whether its column is one of the response's outliers; None without one.
     """
 
@@ -45,6 +46,7 @@ class DecidingWeight:
     first: Estimate
     second: Estimate
     flip: Estimate
+    beyond: Estimate
     outlier: bool | None
 
     def to_json(self) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class DecidingWeight:
             "first": self.first.to_json(),
             "second": self.second.to_json(),
             "flip": self.flip.to_json(),
+            "beyond": self.beyond.to_json(),
             "resolved": bool(slopes.separated(self.flip)),
             "outlier": self.outlier,
         }
@@ -182,6 +185,7 @@ def deciding_weights(
             _over_windows(first[i], "gradient"),
             _over_windows(second[i], "second derivative along the weight"),
             _over_windows(flips[i], "single flip"),
+            _over_windows(flips[i] - first[i] - second[i], "single flip minus its first and second order"),
             None if response is None else response.is_outlier(place),
         )
         for i, (place, cost) in enumerate(top)
@@ -256,7 +260,7 @@ def _listed(
     if stored is None:
         found = shortlist(model, calibration, count, *chosen, root)
         if len(found) < FEWEST_RANKED:
-            raise invalid(
+            raise inputs.unmeasurable(
                 f"at least {FEWEST_RANKED} weights of positive cost", len(found), "check the weights"
             )
         stored = [[list(place), cost] for place, cost in found]

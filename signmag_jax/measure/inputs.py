@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from signmag_jax.evidence import invalid, provenance
+from signmag_jax.evidence import InvalidInput, invalid, provenance
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows
 
 MINIMUM_WINDOWS = 8
@@ -67,11 +67,24 @@ def _runs(row: Int[np.ndarray, " window"], run: int) -> list[bytes]:
     return [row[start : start + run].tobytes() for start in range(len(row) - run + 1)]
 
 
+class Unmeasurable(InvalidInput):
+    """A model or text that has no such number; others of it may exist."""
+
+
+def unmeasurable(invariant: str, received: object, fix: str) -> Unmeasurable:
+    """As `evidence.invalid`, where the fault lies in what is measured and not in what was asked."""
+    return Unmeasurable(str(invalid(invariant, received, fix)))
+
+
 def check_finite(nll: Float[np.ndarray, "count ..."], what: str = "the clean model's loss") -> None:
-    """Refuse a baseline that is NaN or infinite: no difference to it means anything."""
+    """Refuse a baseline that is NaN or infinite: no difference to it means anything.
+
+    Raises:
+      Unmeasurable: with the first broken window.
+    """
     broken = np.flatnonzero(~np.isfinite(nll.reshape(len(nll), -1)).all(axis=1))
     if broken.size:
-        raise invalid(
+        raise unmeasurable(
             f"{what} finite",
             f"NaN or infinity in window {broken[0]} ({broken.size} of {len(nll)} windows)",
             "check the checkpoint's weights, or load with a wider dtype (`dtype='float32'`)",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
 from signmag_jax.evidence import invalid, keys
 from signmag_jax.evidence.files import sha256_of_json
@@ -35,6 +36,7 @@ class Leverage:
         nothing flipped (A/A), in nats per token.
       pool_sizes: weights in the outlier pool and in the rest.
       columns: the outlier columns, by site, shape (layers, chosen).
+      pools: the weights among which flips were drawn.
       provenance: model, texts, seeds, versions, device.
     """
 
@@ -42,6 +44,7 @@ class Leverage:
     noise_floor: float
     pool_sizes: dict[str, int]
     columns: Columns
+    pools: Pools
     provenance: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -154,7 +157,7 @@ def leverage(
         )
         for rate, k, draws in zip(rates, flips, counts, strict=True)
     ]
-    return Leverage(tuple(results), floor, {arm: pools.size(arm) for arm in ARMS}, columns, origin)
+    return Leverage(tuple(results), floor, {arm: pools.size(arm) for arm in ARMS}, columns, pools, origin)
 
 
 def draws_per_rate(rates: Sequence[float], seeds: int | Sequence[int] | None) -> list[int]:
@@ -203,6 +206,11 @@ def stored_columns(
     return columns
 
 
+def key_of_draws(root: int, flips: int) -> PRNGKeyArray:
+    """The key of all draws of so many flips."""
+    return keys.fold(keys.root(root), "leverage", flips)
+
+
 def _flips(rate: float, pools: Pools) -> int:
     flips, rest = round(rate * pools.size(OUTLIER)), pools.size(REST)
     if flips < 1:
@@ -229,7 +237,7 @@ def _tasks(
     """Clean, A/A, then every draw: rates in order, arms within a rate, seeds within an arm."""
 
     def flipped(k: int, arm: str, seed: int, nothing: bool = False) -> sweep.Row:
-        found: Plan = plan(pools, arm, k, seed, keys.fold(keys.root(root), "leverage", k))
+        found: Plan = plan(pools, arm, k, seed, key_of_draws(root, k))
         invertible = any(is_inverted(pools, each, k) for each in ARMS)
         found = no_flips(found) if nothing else found
         return flipped_nll(model, evaluation, pools, found, capacities(pools, ARMS, k), invertible, batch)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from signmag_jax.evidence import InvalidInput, invalid
+from signmag_jax.evidence import invalid
 from signmag_jax.models import SITE_OF, SITES, LanguageModel
 
 from .activations import Columns, membership
 from .draw import EMPTY
+from .inputs import Unmeasurable
 
 OUTLIER, REST, ALL = "outlier", "rest", "all"
 Slots = tuple[tuple[str, int], ...]
@@ -22,7 +23,7 @@ FEWEST_SLOTS = 512
 """Low rates share one program: to compile another would take longer than to look at empty slots."""
 
 
-class TooFewWeights(InvalidInput):
+class TooFewWeights(Unmeasurable):
     """A pool that cannot hold the flips of a rate."""
 
 

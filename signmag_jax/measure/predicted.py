@@ -15,9 +15,10 @@ from signmag_jax.models import SITE_OF
 from . import slopes
 from .activations import Columns
 from .comparison import RateLeverage
+from .known_flips import controlled
 from .leverage import RATES, Leverage
-from .pools import ALL, OUTLIER, REST
-from .response_checks import BEYOND, Check, LeverageCheck, distance
+from .pools import OUTLIER, REST
+from .response_checks import BEYOND, Check, LeverageCheck
 from .singles import Place
 from .slopes import Slopes
 
@@ -33,7 +34,8 @@ class LinearResponse:
       each: of each matrix of each layer, by name.
       columns: of each input column, by matrix, (layers, inputs).
       leverage: outlier pool over rest per weight, or why it is unresolved.
-      interaction: by pool, `2 Σ_{i≠j} H_ij w_i w_j`, the next term in the rate.
+      interaction: by pool, `2 Σ_{i≠j} H_ij w_i w_j` over the weights that were not flipped one by one, the
+        next term in the rate.
       singles: the weights that were flipped one by one.
       samples: by pool, the slope of each probe and window.
       pairs: by pool, the interaction of each probe and window.
@@ -66,12 +68,16 @@ class LinearResponse:
         `rate · slope + E[m_i m_j] · interaction`; for independent flips E[m_i m_j] is rate², without
         replacement it is less by rate (1 − rate)/(N − 1).
         """
-        slope, pairs = self.pools[pool].slope, self.interaction[pool]
         together = self._together(pool, rate) if exactly else rate**2
-        value = rate * slope.value + together * pairs.value
-        error = float(np.hypot(rate * slope.standard_error, together * pairs.standard_error))
+        table = rate * self.samples[pool] + together * self.pairs[pool]
         how = "exactly k flips" if exactly else "independent flips"
-        return Estimate(value, error, slope.n, "nat/token", f"second order in the rate, {how}")
+        return Estimate(
+            table.mean(),
+            slopes.standard_error(table),
+            self.pools[pool].slope.n,
+            "nat/token",
+            f"second order in the rate, {how}",
+        )
 
     def without_replacement(self, pool: str, rate: float) -> float:
         """E ΔNLL of exactly k flips minus that of independent ones, in nats per token."""
@@ -99,16 +105,6 @@ class LinearResponse:
             tables.append(rate * self.samples[arm] + self._together(arm, rate) * self.pairs[arm])
         return quotient(*tables)
 
-    def unseen(self, pool: str, rate: float, draws: int) -> float:
-        """Scatter of the mean damage over so many draws that the `singles` of a pool alone make.
-
-        Each is flipped in a draw with probability `rate`: `√(rate (1 − rate) Σ c² / draws)`. A single weight
-        may carry half of a pool's slope, and is flipped in few draws or in none.
-        """
-        of_pool = [pool == ALL or self.is_outlier(place) == (pool == OUTLIER) for place in self.singles]
-        mean = self.costs.mean(axis=1)[np.asarray(of_pool, bool)]
-        return float(np.sqrt(rate * (1 - rate) * np.sum(mean**2) / draws))
-
     def is_outlier(self, place: Place) -> bool:
         """Whether a weight lies in an outlier column."""
         return bool(place.column in self.outliers[SITE_OF[place.name]][place.layer])
@@ -121,11 +117,12 @@ class LinearResponse:
     def check(self, found: Leverage) -> list[Check]:
         """The Monte Carlo damage of `leverage` beside its prediction, at every rate and in both arms.
 
+        Measured with the exact costs of `singles` as a control variate, see `known_flips.controlled`.
+
         Raises:
           InvalidInput: if it was measured on other windows, layers, matrices or columns.
         """
-        self._check_alike(found)
-        return [self._check(each, arm) for each in found.rates for arm in (OUTLIER, REST)]
+        return [self._check(each, arm) for each in self._controlled(found) for arm in (OUTLIER, REST)]
 
     def check_leverage(self, found: Leverage) -> list[LeverageCheck]:
         """The Monte Carlo leverage beside its prediction, at every rate.
@@ -133,8 +130,12 @@ class LinearResponse:
         Raises:
           InvalidInput: as in `check`.
         """
+        return [self._check_leverage(each) for each in self._controlled(found)]
+
+    def _controlled(self, found: Leverage) -> tuple[RateLeverage, ...]:
+        """Each draw without the luck of having flipped `singles` or not: few draws flip what matters."""
         self._check_alike(found)
-        return [self._check_leverage(each) for each in found.rates]
+        return controlled(found, self.singles, self.costs)
 
     def _check_leverage(self, found: RateLeverage) -> LeverageCheck:
         predicted, measured = self.leverage_at(found.flips), found.leverage
@@ -146,18 +147,8 @@ class LinearResponse:
         for arm in (OUTLIER, REST):
             if found.flips / int(self.pools[arm].weights) > self.linear_below(arm, 1.0):
                 return LeverageCheck(*known, None, f"{arm}: {BEYOND}")
-        unseen = self._unseen_leverage(found, float(predicted.interval.estimate.value))
-        gap = distance(measured.interval.estimate, predicted.interval.estimate, unseen)
-        return LeverageCheck(*known, gap, unseen=unseen)
-
-    def _unseen_leverage(self, found: RateLeverage, leverage: float) -> float:
-        """`unseen` of both arms as an error of the leverage (delta method)."""
-        parts = []
-        for arm in (OUTLIER, REST):
-            rate = found.flips / int(self.pools[arm].weights)
-            damage = float(self.damage(arm, rate, exactly=True).value)
-            parts.append(self.unseen(arm, rate, found.draws) / damage)
-        return abs(leverage) * float(np.hypot(*parts))
+        distance = measured.interval.estimate.distance(predicted.interval.estimate)
+        return LeverageCheck(*known, float(distance))
 
     def _check_alike(self, found: Leverage) -> None:
         for name in ("evaluation_sha256", "layers", "matrices"):
@@ -174,14 +165,13 @@ class LinearResponse:
         if damage is None:
             return Check(rate, arm, predicted, None, None, "a draw gave no finite loss")
         measured = damage.estimate
-        for name, estimate in (("prediction", predicted), ("measurement", measured)):
-            if not slopes.separated(estimate):
-                reason = f"the {name} is not separated from zero by {slopes.SEPARATION:g} standard errors"
-                return Check(rate, arm, predicted, measured, None, reason)
+        # Whether the measurement is separated from zero is an outcome, and decides nothing.
+        if not slopes.separated(predicted):
+            reason = f"the prediction is not separated from zero by {slopes.SEPARATION:g} standard errors"
+            return Check(rate, arm, predicted, measured, None, reason)
         if rate > self.linear_below(arm, 1.0):
             return Check(rate, arm, predicted, measured, None, BEYOND)
-        unseen = self.unseen(arm, rate, found.draws)
-        return Check(rate, arm, predicted, measured, distance(measured, predicted, unseen), unseen=unseen)
+        return Check(rate, arm, predicted, measured, float(measured.distance(predicted)))
 
     def _shown(self, pool: str, rate: float) -> dict[str, Any]:
         """Damage of independent flips and of exactly k, and what replacement makes of it."""

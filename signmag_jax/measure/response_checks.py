@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +18,10 @@ class Check:
       rate: flips per weight of this pool.
       arm: the pool.
       predicted: rate · slope + rate² · interaction, for exactly k flips.
-      measured: of `leverage`, None where a draw gave no finite loss.
-      distance: (measured − predicted) in combined standard errors, with `unseen`; None unless both are
-        resolved.
+      measured: of `leverage`, with the weights of known cost as a control variate; None where a draw gave
+        no finite loss.
+      distance: (measured − predicted) in combined standard errors; None unless the prediction is resolved.
       reason: why there is no distance.
-      unseen: scatter of a mean of so many draws that the weights of known cost alone make. Few draws flip
-        none of them, and then neither hold their cost nor show in their own scatter that it is missing.
     """
 
     rate: float
@@ -34,7 +30,6 @@ class Check:
     measured: Estimate | None
     distance: float | None
     reason: str = ""
-    unseen: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object."""
@@ -43,7 +38,6 @@ class Check:
             "arm": self.arm,
             "predicted": self.predicted.to_json(),
             "measured": None if self.measured is None else self.measured.to_json(),
-            "unseen": self.unseen,
             "distance": self.distance,
             "reason": self.reason,
         }
@@ -57,11 +51,9 @@ class LeverageCheck:
       rate: flips per weight of the outlier pool.
       flips: in each arm.
       predicted: of exactly so many flips, to second order in the rate.
-      measured: of `leverage`.
-      distance: (measured − predicted) in combined standard errors, with `unseen`; None unless both are
-        resolved and meant.
+      measured: of `leverage`, with the control variate of `Check`.
+      distance: (measured − predicted) in combined standard errors; None unless both are resolved and meant.
       reason: why there is no distance.
-      unseen: as in `Check`, of the leverage.
     """
 
     rate: float
@@ -70,7 +62,6 @@ class LeverageCheck:
     measured: Ratio
     distance: float | None
     reason: str = ""
-    unseen: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object."""
@@ -79,13 +70,6 @@ class LeverageCheck:
             "flips": self.flips,
             "predicted": self.predicted.to_json(),
             "measured": self.measured.to_json(),
-            "unseen": self.unseen,
             "distance": self.distance,
             "reason": self.reason,
         }
-
-
-def distance(measured: Estimate, predicted: Estimate, unseen: float) -> float:
-    """(measured − predicted) in standard errors of both and of what the draws may not have seen."""
-    wider = dataclasses.replace(predicted, standard_error=math.hypot(float(predicted.standard_error), unseen))
-    return float(measured.distance(wider))

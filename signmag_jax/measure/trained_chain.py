@@ -22,7 +22,6 @@ from . import inputs, sweep
 from .column_sample import check_place
 from .draw import subset
 from .metrics import check_draws
-from .pools import TooFewWeights
 
 RATES = (0.01, 0.02, 0.05)
 SEEDS = 8
@@ -159,7 +158,7 @@ def _check_names(rates: Sequence[float], activation: str, scale: str, samples: i
 def _flips(rate: float, width: int) -> int:
     flips = round(rate * width * width)
     if flips < 1:
-        raise TooFewWeights(str(invalid("rate × weights >= 1 flip", f"{rate} × {width}²", "raise the rate")))
+        raise inputs.unmeasurable("rate × weights >= 1 flip", f"{rate} × {width}²", "raise the rate")
     return flips
 
 
