@@ -165,7 +165,7 @@ def _share(measured: Measured) -> Claim:
         },
         compare=(("measured", "predicted"),),
         kind="above",
-        note="The weights are chosen on other text and flipped singly; predicted is the tenth to be exceeded. "
+        note="The weights are chosen on other text and flipped singly; predicted is the tenth. "
         "Few draws of random flips hit them: that is the heavy tail of the pool's damage.",
     )
 

@@ -17,8 +17,8 @@ from .published import figures
 from .supply import exact, found, printed, traced
 
 NOTES = {
-    "output": "In the mean over masks this is algebra, E‖δWx‖² = 4·rate·E x_j²‖w_j‖²: the row checks that flips "
-    "do it, with α² from other text.",
+    "output": "In the mean over masks this is algebra, E‖δWx‖² = 4·rate·E x_j²‖w_j‖²: the row checks that "
+    "flips do it, with α² from other text.",
     "stream": "By real flips. Behind the matrix lie attention and the residual sum, which weigh outputs "
     "unequally.",
     "normalised": "By real flips: the part along the stream is gone.",

@@ -15,7 +15,6 @@ from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.measure import singles, sweep
 from signmag_jax.measure.comparison import RateLeverage
 from signmag_jax.measure.predicted import quotient
-from signmag_jax.measure.response_checks import distance
 from signmag_jax.models import MATRICES, SITE_OF, token_nll
 
 SHAPES = {name: (MINUTE.layers, *MINUTE.shapes()[name]) for name in MATRICES}
@@ -175,7 +174,13 @@ def test_exactly_k_flips_by_enumeration(found):
         found.pools["all"], slope=Estimate.exact(bracket.sum()), weights=np.asarray(size)
     )
     interaction = Estimate.exact((bent.sum() - np.trace(bent)) / 2)
-    exact = dataclasses.replace(found, pools={"all": whole}, interaction={"all": interaction})
+    exact = dataclasses.replace(
+        found,
+        pools={"all": whole},
+        interaction={"all": interaction},
+        samples={"all": np.full((1, 2), whole.slope.value)},
+        pairs={"all": np.full((1, 2), interaction.value)},
+    )
     k = exact.damage("all", 2 / size, exactly=True)
     independent = exact.damage("all", 2 / size)
     assert k.value == pytest.approx(np.mean(pairs), rel=1e-9)
@@ -292,24 +297,6 @@ def test_monte_carlo_leverage_is_checked_where_both_are_resolved(minute, text, f
     for check in (found.check, found.check_leverage):
         with pytest.raises(InvalidInput, match="same evaluation_sha256"):
             check(other)
-
-
-def test_what_few_draws_may_not_have_seen_is_in_the_distance(found):
-    """Against brute force: means of few draws, each weight of known cost flipped at the rate or not."""
-    rate, draws = 0.03, 7
-    member = np.array([found.is_outlier(place) for place in found.singles])
-    rng = np.random.default_rng(3)
-    for pool, of_pool in (("outlier", member), ("rest", ~member), ("all", np.ones_like(member))):
-        cost = found.costs.mean(axis=1)[of_pool]
-        assert of_pool.any()
-        means = ((rng.random((20000, draws, of_pool.sum())) < rate) @ cost).mean(axis=1)
-        assert found.unseen(pool, rate, draws) == pytest.approx(means.std(), rel=0.05)
-        assert found.known[pool] == pytest.approx(found.costs[of_pool].sum(axis=0), rel=1e-9)
-    low, high = Estimate(1.0, 0.1, 9), Estimate(2.0, 0.1, 9)
-    assert distance(high, low, 0.0) == pytest.approx(high.distance(low))
-    assert distance(high, low, 1.0) == pytest.approx(1 / np.sqrt(1.02))
-    exact = Estimate.exact(1.0)
-    assert distance(exact, exact, 0.0) == 0
 
 
 def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_that_at_rate_zero(found):
