@@ -99,13 +99,16 @@ def layers(table: Any, rows: Sequence[str], columns: Sequence[str], title: str, 
 
 
 def maps(pictures: Mapping[str, Any], label: str) -> Figure:
-    """One number for each layer (row) and input column, a picture for each matrix."""
-    figure = Figure(figsize=(9.0, 2.4 * len(pictures)), layout="constrained")
-    grid = figure.subplots(len(pictures), 1, squeeze=False)
-    for axes, (name, table) in zip(grid[:, 0], pictures.items(), strict=True):
+    """One number for each layer (row) and input column, a picture for each matrix, one scale for all."""
+    figure = Figure(figsize=(9.0, 1.5 * len(pictures) + 0.8), layout="constrained")
+    grid = figure.subplots(len(pictures), 1, squeeze=False)[:, 0]
+    for axes, (name, table) in zip(grid, pictures.items(), strict=True):
         picture = axes.imshow(
             np.asarray(table), aspect="auto", cmap="magma", interpolation="nearest", vmin=-1, vmax=2
         )
-        axes.set(title=f"{name}: which input columns carry the signs", xlabel="input column", ylabel="layer")
-        figure.colorbar(picture, ax=axes, label=label)
+        axes.set_title(name, loc="left", fontsize="medium")
+        axes.set(ylabel="layer")
+    grid[-1].set(xlabel="input column")
+    figure.suptitle("Which input columns carry the signs")
+    figure.colorbar(picture, ax=grid.tolist(), label=label, aspect=50, extend="max")
     return figure
