@@ -2,6 +2,7 @@
 
 import copy
 import json
+from itertools import cycle, islice
 
 import jsonschema
 import numpy as np
@@ -97,14 +98,15 @@ def test_what_was_written_is_read_again(whole, tmp_path):
     assert all(whole["figures"].values())
 
 
-def test_the_checker_agrees_with_jsonschema_on_every_change_of_every_place(whole):
+def test_the_checker_agrees_with_jsonschema_on_changes_of_every_place(whole):
     schema, verdicts = ledgers.schema(), []
     reference = jsonschema.Draft202012Validator(schema)
     assert shape.fault(whole, schema) is None
     short = shortened(whole)
     assert reference.is_valid(short)
+    values = cycle((ABSENT, None, True, -1, 0, 1.5, "x", [], ["x"], {}, [[-1]]))
     for path in kinds(short):
-        for new in (ABSENT, None, True, -1, 0, 1.5, "x", [], ["x"], {}, [[-1]]):
+        for new in islice(values, 3):
             broken = changed(short, path, new)
             sound = reference.is_valid(broken)
             assert (shape.fault(broken, schema) is None) == sound, (path, new)

@@ -58,6 +58,8 @@ def test_every_row_finds_its_evidence(everything, part):
             elif cell is not None:
                 assert cell["status"] == "UNRESOLVED", row["name"]
     assert any("value" in (row["predicted"] or {}) for row in rows)
+    vector = everything.results["quantization.vector_cosine"]
+    assert vector.estimator.endswith("crossed bootstrap")
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -140,6 +140,7 @@ def test_short_text_is_refused_before_any_work(capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow  # the main job, begun twice
 def test_an_interrupt_leaves_no_half_written_run(tmp_path):
     script = "from signmag_jax.cli import main; main()"
     command = [sys.executable, "-c", script, "reproduce", "--model", "none", "--out", str(tmp_path / "run")]

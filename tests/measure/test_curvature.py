@@ -111,6 +111,7 @@ def test_slopes_are_the_exact_first_order_sums(minute, brackets):
     np.testing.assert_allclose(-2 * found, by_column(brackets[0]), rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow  # compiles both ways
 def test_a_probe_is_the_product_with_the_residual_by_dense_weights(minute, weights, loss, curved):
     """The same signs, products over all weights as one vector: equal in every column."""
     key = jax.random.key(11)

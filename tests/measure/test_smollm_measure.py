@@ -64,6 +64,7 @@ def test_flips_in_outlier_columns_cost_far_more(leverage):
     assert leverage.noise_floor < 1e-4 * outlier.value
 
 
+@pytest.mark.slow  # twice the flips of the test that it controls
 def test_columns_chosen_at_random_have_no_such_leverage(model, text, profile, leverage):
     rng = np.random.default_rng(0)
     mixed = {

@@ -295,6 +295,7 @@ def test_tokens_of_random_strings_equal_those_of_transformers(smollm, published)
         assert smollm.tokenizer.encode(text).tolist() == published(text).input_ids, text
 
 
+@pytest.mark.slow  # reads the file with PyTorch
 def test_transformers_own_reading_of_the_file_agrees_but_for_spaces_before_numerals(smollm):
     path = embedded().path
     theirs = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)

@@ -110,6 +110,7 @@ def test_antipodal_inputs_bias_nothing():
     assert abs(pairs.second.energy.distance(single.second.energy)) < 4
 
 
+@pytest.mark.slow  # compiles for long
 def test_antipodal_inputs_of_an_odd_activation_are_half_as_many():
     def run(inputs, antipodal):
         sizes = {"second_layer": "none", "activation": "tanh", "inputs": inputs, "antipodal": antipodal}

@@ -124,6 +124,7 @@ def test_the_share_of_networks_with_all_rows():
     assert default_share(8192 * 8192) == 1 / 64
 
 
+@pytest.mark.slow  # many runs, for the coverage of their errors
 def test_the_error_is_honest_where_all_rows_were_never_drawn(monkeypatch):
     """Most runs of a wide network draw them in no network: what they leave out must be within their error."""
 

@@ -48,7 +48,9 @@ def _plot(found: Any, path: Path) -> None:
         clear = value > 3 * np.asarray(each.gauss_newton.standard_error)
         relative = np.where(clear, value / np.asarray(each.weights) / mean, 1.0)
         pictures[name] = np.where(clear, np.log10(relative), UNRESOLVED)
-    figures.save(measured.maps(pictures, "log10 of the slope per weight over the mean; black: not resolved"), path)
+    figures.save(
+        measured.maps(pictures, "log10 of the slope per weight over the mean; black: not resolved"), path
+    )
 
 
 def _rows(found: Any) -> Rows:
