@@ -62,6 +62,8 @@ def reproduce(
     text: str | None = None,
     seed: int = 0,
     dtype: str = "float32",
+    revision: str | None = None,
+    mesh: Mapping[str, int] | None = None,
     resume: Path | None = None,
 ) -> dict[str, Any]:
     """Run the ledger, write `ledger.json` into `out` and return it.
@@ -73,13 +75,17 @@ def reproduce(
       text: see `models.text.load`.
       seed: root seed.
       dtype: precision of the model's weights.
+      revision: branch, tag or commit of a model on the hub.
+      mesh: sizes of the axes of a mesh of devices that share model and windows; see `models.make_mesh`.
       resume: folder of records; finished pieces of simulation and measurement are not computed again.
 
     Raises:
       InvalidInput, MissingResource: before anything is computed or written.
     """
-    reading = check(level, out=out, model=model, text=text, dtype=dtype, resume=resume)
-    subject = None if reading is None else _subject(level, reading, dtype)
+    reading = check(
+        level, out=out, model=model, text=text, dtype=dtype, revision=revision, mesh=mesh, resume=resume
+    )
+    subject = None if reading is None else _subject(level, reading, dtype, mesh)
     proved, simulated, measured = _all_routes(level, subject, seed, resume)
     claims = declare(level, simulated, measured)
     ledger = assemble(
@@ -153,10 +159,12 @@ def check(
     model: str | None = None,
     text: str | None = None,
     dtype: str = "float32",
+    revision: str | None = None,
+    mesh: Mapping[str, int] | None = None,
     resume: Path | None = None,
     fetch: bool = True,
 ) -> models.Reading | None:
-    """Find bad input before any work: folders, dtype, model, text; `fetch` as in `models.open_reading`.
+    """Find bad input before any work; `fetch` as in `models.open_reading`.
 
     Returns:
       What the measurements will read; None without a model, or where it was not fetched.
@@ -169,18 +177,27 @@ def check(
     models.check_dtype(dtype)
     if model != NO_MODEL:
         count = level.calibration_windows + level.windows
-        reading = models.open_reading(model, text, level.window, count, fetch=fetch)
+        devices = _devices(mesh)
+        reading = models.open_reading(model, text, level.window, count, fetch=fetch, revision=revision)
         if reading is not None:
+            reading.checkpoint.check_memory(dtype, devices)
             check_disjoint(*_divided(level, reading))
         return reading
-    if text is not None:
-        raise invalid(f"no --text with --model {NO_MODEL}", text, "nothing reads it: leave one of them out")
+    for option, value in (("--text", text), ("--revision", revision), ("--mesh", mesh)):
+        if value is not None:
+            raise invalid(
+                f"no {option} with --model {NO_MODEL}", value, "nothing uses it: leave one of them out"
+            )
     return None
 
 
-def _subject(level: Level, reading: models.Reading, dtype: str) -> Subject:
+def _devices(mesh: Mapping[str, int] | None) -> Any:
+    return None if mesh is None else models.make_mesh(**mesh)
+
+
+def _subject(level: Level, reading: models.Reading, dtype: str, mesh: Mapping[str, int] | None) -> Subject:
     """Read the weights and divide the windows."""
-    return Subject(reading.checkpoint.load(dtype), reading.text, *_divided(level, reading))
+    return Subject(reading.checkpoint.load(dtype, _devices(mesh)), reading.text, *_divided(level, reading))
 
 
 def _divided(level: Level, reading: models.Reading) -> tuple[Any, Any]:

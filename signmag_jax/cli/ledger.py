@@ -11,13 +11,16 @@ from .options import (
     Device,
     DryRun,
     Json,
+    MeshShape,
     Model,
     Quiet,
     Resume,
+    Revision,
     Seed,
     Text,
     UnusedSeed,
     emit,
+    mesh_axes,
     place,
     prepare,
     remark,
@@ -47,6 +50,7 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer samples: about 90 seconds.")] = False,
     full: Annotated[bool, typer.Option("--full", help="More samples: for publication.")] = False,
     model: Model = None,
+    revision: Revision = None,
     text: Text = None,
     out: Annotated[Path, typer.Option("--out", parser=place, metavar="FOLDER", help="Run folder.")] = Path(
         "signmag-run"
@@ -54,6 +58,7 @@ def reproduce(
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Annotated[str, typer.Option("--dtype", help="Precision of the model's weights.")] = "float32",
+    mesh: MeshShape = None,
     dry_run: DryRun = False,
     resume: Resume = None,
     json: Json = False,
@@ -70,6 +75,7 @@ def reproduce(
         raise typer.BadParameter("--quick and --full exclude each other: give one of them")
     level = claims.level("quick" if quick else "full" if full else "default")
     given = {"out": out, "model": model, "text": text, "dtype": dtype, "resume": resume}
+    given |= {"revision": revision, "mesh": mesh_axes(mesh)}
     if dry_run:
         claims.check(level, **given, fetch=False)
         return show(claims.cost(level), json)

@@ -12,6 +12,7 @@ import pytest
 from measure_verbs import VERBS, write_text
 
 from signmag_jax.cli import run
+from signmag_jax.evidence import InvalidInput
 
 
 @pytest.fixture
@@ -116,3 +117,44 @@ def test_every_measurement_over_a_mesh_is_that_of_one_device(hub_folder, tmp_pat
     # The masks are the same; sums come in another order, and a bootstrap's ends jump between few samples.
     assert {name: gap for name in VERBS if (gap := _farthest(*found[name])) > 1e-2} == {}
     assert _farthest(*found["another seed"]) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--mesh", "data=4096"], "data * tensor <="),
+        (["--mesh", "model=2"], "--mesh takes"),
+        (["--revision", "main"], "revision"),
+        (["--model", "none", "--mesh", "data=1"], "no --mesh with --model none"),
+        (["--model", "none", "--revision", "main"], "no --revision with --model none"),
+    ],
+)
+def test_the_main_job_takes_devices_and_a_revision_and_refuses_wrong_ones(
+    hub_folder, tmp_path, capsys, monkeypatch, extra, message
+):
+    from signmag_jax.claims import run as main_job
+
+    monkeypatch.setattr(main_job, "_all_routes", lambda *_: pytest.fail("work began"))
+    out = tmp_path / "run"
+    assert run(["reproduce", "--quick", "--out", str(out), "--model", str(hub_folder), *extra]) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert shown.out == ""
+    assert not out.exists()
+
+
+def test_the_main_job_loads_over_the_mesh_that_it_was_given(hub_folder, tmp_path, monkeypatch):
+    from signmag_jax.claims import run as main_job
+
+    loaded = []
+
+    def stop(level, subject, *_):
+        loaded.append(subject.model.report.notes)
+        raise InvalidInput("seen enough")
+
+    monkeypatch.setattr(main_job, "_all_routes", stop)
+    text = write_text(tmp_path / "text.txt")
+    base = ["reproduce", "--quick", "--out", str(tmp_path / "run"), "--model", str(hub_folder)]
+    for extra in ([], ["--mesh", "data=1"]):
+        assert run([*base, "--text", str(text), *extra]) == 2
+    assert loaded == [(), ("mesh data=1, tensor=1",)]
