@@ -7,6 +7,7 @@ from typing import Any
 
 from signmag_jax import measure
 from signmag_jax.evidence import invalid
+from signmag_jax.measure.control import GRADIENT_PASSES
 from signmag_jax.measure.deciding import SHORTLIST_PASSES
 
 from . import second_table
@@ -98,7 +99,7 @@ LEVELS = {
             depth_networks=48,
             wide_networks=24,
             table_networks=32,
-            window=256,
+            window=128,
             windows=8,
             calibration_windows=8,
             leverage_rates=_RATES,
@@ -108,7 +109,7 @@ LEVELS = {
             chain_seeds=16,
             flipped_columns=12,
             probes=2,
-            singles=6,
+            singles=12,
             verified=3,
         ),
         Level(
@@ -168,6 +169,7 @@ def _of_derivatives(chosen: Level) -> float:
     passes = 0.0
     if chosen.probes:
         passes += measure.linear_response_cost(windows, window, chosen.probes, chosen.singles)
+        passes += GRADIENT_PASSES * windows * window / TOKENS_OF_A_PASS  # the control variate
         passes += SHORTLIST_PASSES * chosen.calibration_windows * window / TOKENS_OF_A_PASS
     if chosen.verified:
         sizes = chosen.calibration_windows, windows, window

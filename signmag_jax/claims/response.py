@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate
@@ -21,8 +20,8 @@ SOURCE = "linear response, second order in the rate"
 NEXT_ORDER = 0.25
 """Part of the linear term that the next one may be; what lies beyond is then smaller by as much again."""
 NOTE = (
-    "Measured by flips on the same text. The exact costs of single weights serve as a control variate, since "
-    "few draws flip the ones that matter. Errors over the same windows are taken as independent: too large."
+    "Measured by flips on the same text. First derivatives and the exact costs of single weights serve as a "
+    "control variate: they leave its mean alone. Errors over the same windows are taken as independent."
 )
 RARE = 0.1
 """Weights of known cost that a draw may flip, in the mean."""
@@ -47,6 +46,7 @@ def measured(run: ModelRun, leverage: measure.Leverage | Missing) -> dict[str, E
     results = _of_slopes(response)
     if isinstance(leverage, Missing):
         return dict.fromkeys(names(level), leverage) | results
+    leverage = measure.controlled(run.model, run.evaluation, leverage, response)
     checks = iter(response.check(leverage))
     for at, ratio in zip(leverage.rates, response.check_leverage(leverage), strict=True):
         results |= _leverage(at.rate, ratio, response)
@@ -98,13 +98,16 @@ def _damage(rate: float, check: measure.Check, response: measure.LinearResponse)
     flipped = Missing("UNRESOLVED", check.reason) if check.measured is None else check.measured
     flipped = traced(flipped, response.provenance)
     reason = check.reason or beyond(response, check.arm, check.rate)
-    first = response.pools[check.arm].first
-    gradient = replace(
-        first, value=check.rate * first.value, standard_error=check.rate * first.standard_error
+    second = float(response.pools[check.arm].second.value)
+    halved = Estimate.exact(
+        float(check.predicted.value) - check.rate * second / 2,
+        unit="nat/token",
+        estimator="the prediction with half of its second order",
+        provenance=response.provenance,
     )
     return {
         **_pair(name, traced(check.predicted, response.provenance), flipped, reason),
-        f"{name}.gradient": traced(gradient, response.provenance),
+        f"{name}.halved": halved,
     }
 
 

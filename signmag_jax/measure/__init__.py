@@ -8,6 +8,7 @@ from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
 from .column_statistics import ColumnStatistics, column_statistics
 from .comparison import Comparison, RateLeverage
+from .control import controlled
 from .deciding import DecidingWeight, DecidingWeights, deciding_weights, deciding_weights_cost
 from .errors import ErrorCost, ErrorResponse, error_response, error_response_cost
 from .flip_energies import FlipEnergies, flip_energies, flip_energies_cost
@@ -80,6 +81,7 @@ __all__ = [
     "column_flips_cost",
     "column_statistics",
     "columns",
+    "controlled",
     "deciding_weights",
     "deciding_weights_cost",
     "error_response",

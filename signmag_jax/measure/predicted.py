@@ -15,7 +15,6 @@ from signmag_jax.models import SITE_OF
 from . import slopes
 from .activations import Columns
 from .comparison import RateLeverage
-from .known_flips import controlled
 from .leverage import RATES, Leverage
 from .pools import OUTLIER, REST
 from .response_checks import BEYOND, Check, LeverageCheck
@@ -117,12 +116,13 @@ class LinearResponse:
     def check(self, found: Leverage) -> list[Check]:
         """The Monte Carlo damage of `leverage` beside its prediction, at every rate and in both arms.
 
-        Measured with the exact costs of `singles` as a control variate, see `known_flips.controlled`.
+        `control.controlled` takes the luck of its draws from a leverage beforehand.
 
         Raises:
           InvalidInput: if it was measured on other windows, layers, matrices or columns.
         """
-        return [self._check(each, arm) for each in self._controlled(found) for arm in (OUTLIER, REST)]
+        self.check_alike(found)
+        return [self._check(each, arm) for each in found.rates for arm in (OUTLIER, REST)]
 
     def check_leverage(self, found: Leverage) -> list[LeverageCheck]:
         """The Monte Carlo leverage beside its prediction, at every rate.
@@ -130,12 +130,8 @@ class LinearResponse:
         Raises:
           InvalidInput: as in `check`.
         """
-        return [self._check_leverage(each) for each in self._controlled(found)]
-
-    def _controlled(self, found: Leverage) -> tuple[RateLeverage, ...]:
-        """Each draw without the luck of having flipped `singles` or not: few draws flip what matters."""
-        self._check_alike(found)
-        return controlled(found, self.singles, self.costs)
+        self.check_alike(found)
+        return [self._check_leverage(each) for each in found.rates]
 
     def _check_leverage(self, found: RateLeverage) -> LeverageCheck:
         predicted, measured = self.leverage_at(found.flips), found.leverage
@@ -150,7 +146,12 @@ class LinearResponse:
         distance = measured.interval.estimate.distance(predicted.interval.estimate)
         return LeverageCheck(*known, float(distance))
 
-    def _check_alike(self, found: Leverage) -> None:
+    def check_alike(self, found: Leverage) -> None:
+        """Refuse a leverage on other windows, layers, matrices or columns.
+
+        Raises:
+          InvalidInput: with what differs.
+        """
         for name in ("evaluation_sha256", "layers", "matrices"):
             if found.provenance[name] != self.provenance[name]:
                 raise invalid(f"leverage with the same {name}", found.provenance[name], "measure both alike")

@@ -21,7 +21,7 @@ from .inputs import Windows
 from .leverage import check_profile
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse, quotient
-from .singles import Place, loss_with, shortlist
+from .singles import Place, kept_fixed, loss_with, shortlist
 from .slopes import UNIT, Cells, Slopes
 from .stretch import Movable
 
@@ -206,13 +206,7 @@ class _Run:
     def _movable(self) -> Movable:
         taken = np.zeros(self.model.config.layers)
         taken[list(self.layers)] = 1
-        fixed = {}
-        for name in self.names if self.singles else ():
-            # One entry for each of all singles; those of other matrices point past the last row.
-            past = self.model.config.shapes()[name][0]
-            rows = [place.row if place.name == name else past for place in self.singles]
-            layers, columns = ([place[i] for place in self.singles] for i in (1, 3))
-            fixed[name] = tuple(jnp.asarray(part, jnp.int32) for part in (layers, rows, columns))
+        fixed = kept_fixed(self.model.config, self.names, self.singles)
         return Movable(jnp.asarray(taken, self.model.params["embed"].dtype), fixed)
 
     def _window(self, index: int) -> Array:

@@ -18,8 +18,7 @@ class Check:
       rate: flips per weight of this pool.
       arm: the pool.
       predicted: rate · slope + rate² · interaction, for exactly k flips.
-      measured: of `leverage`, with the weights of known cost as a control variate; None where a draw gave
-        no finite loss.
+      measured: of `leverage`; None where a draw gave no finite loss.
       distance: (measured − predicted) in combined standard errors; None unless the prediction is resolved.
       reason: why there is no distance.
     """
@@ -51,7 +50,7 @@ class LeverageCheck:
       rate: flips per weight of the outlier pool.
       flips: in each arm.
       predicted: of exactly so many flips, to second order in the rate.
-      measured: of `leverage`, with the control variate of `Check`.
+      measured: of `leverage`.
       distance: (measured − predicted) in combined standard errors; None unless both are resolved and meant.
       reason: why there is no distance.
     """

@@ -49,6 +49,18 @@ def scaled(place: Place, amount: Float[Array, ""]) -> Transform:
     return transform
 
 
+def kept_fixed(config: ModelConfig, names: Sequence[str], places: Sequence[Place]) -> dict[str, Any]:
+    """The weights of known cost in the form of `stretch.Movable.fixed`."""
+    fixed = {}
+    for name in names if places else ():
+        # One entry for each of all places; those of other matrices point past the last row.
+        past = config.shapes()[name][0]
+        rows = [place.row if place.name == name else past for place in places]
+        layers, columns = ([place[i] for place in places] for i in (1, 3))
+        fixed[name] = tuple(jnp.asarray(part, jnp.int32) for part in (layers, rows, columns))
+    return fixed
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def _cost(
     config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch window"], place: Place

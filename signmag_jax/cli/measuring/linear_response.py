@@ -48,6 +48,7 @@ def _run(request: Request) -> Checked:
         return Checked(found)
     options = request.placed(source, "leverage")
     damage = measure.leverage(model, *windows, rates=request.rates, **options)
+    damage = measure.controlled(model, windows[1], damage, found)
     return Checked(found, tuple(found.check(damage)))
 
 

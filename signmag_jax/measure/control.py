@@ -1,0 +1,174 @@
+"""Derivatives as a control variate of flips at random: each draw without the luck that they can tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig
+
+from . import curvature, inputs
+from .comparison import RateLeverage
+from .flips import Places, Plan, draw, plan
+from .inputs import Windows
+from .leverage import ARMS, Leverage, key_of_draws
+from .pools import OUTLIER, Pools, capacities, is_inverted
+from .predicted import LinearResponse
+from .singles import Place, kept_fixed
+from .stretch import Movable
+
+GRADIENT_PASSES = 3
+
+
+def controlled(
+    model: LanguageModel, evaluation: Windows, found: Leverage, response: LinearResponse
+) -> Leverage:
+    """A leverage with `Σ_i (m_i − E m_i) c_i` taken from every draw, on every window.
+
+    m_i says whether the draw flipped weight i; c_i is `−2 g_i w_i`, or for the `singles` of the response the
+    exact cost of their flip. The mean over draws stays what it was, whatever the c_i. What goes is scatter:
+    at small rates the first order of the weights that a draw happens to hit, and the few weights whose flip
+    costs most, which few draws hit at all.
+
+    Args:
+      model, evaluation: those of the leverage and of the response.
+      found: from `leverage`; a rate at which a draw gave no finite loss is left as it is.
+      response: from `linear_response`.
+
+    Raises:
+      InvalidInput: for other windows, or a leverage and a response that were not measured alike.
+    """
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation")
+    sha256 = inputs.sha256_of_tokens(evaluation)
+    if sha256 != found.provenance["evaluation_sha256"]:
+        raise invalid("the leverage's own evaluation windows", sha256, "pass the windows that it read")
+    response.check_alike(found)
+    names = tuple(found.pools.outputs)
+    fixed = kept_fixed(model.config, names, response.singles)
+    movable = Movable(jnp.ones(model.config.layers, model.params["embed"].dtype), fixed)
+    draws = [_Draws(one, found.pools, found.provenance["root"], response.singles) for one in found.rates]
+    luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in found.rates]
+    for index, window in enumerate(evaluation):
+        products = _products(model.config, names, model.params, jnp.asarray(window[None]), movable)
+        for each, table in zip(draws, luck, strict=True):
+            for arm in ARMS:
+                table[arm][:, index] = each.luck(arm, products, response.costs[:, index])
+    pairs = zip(found.rates, luck, strict=True)
+    return dataclasses.replace(
+        found, rates=tuple(_without(one, table, found.noise_floor) for one, table in pairs)
+    )
+
+
+def _without(found: RateLeverage, luck: dict[str, Any], floor: float) -> RateLeverage:
+    tables = {arm: table for arm, table in found.samples.items() if table is not None}
+    if len(tables) < len(ARMS):
+        return found
+    less = {arm: table - luck[arm] for arm, table in tables.items()}
+    return RateLeverage.of(found.rate, found.flips, less, floor=floor)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _products(
+    config: ModelConfig,
+    names: tuple[str, ...],
+    params: dict[str, Any],
+    tokens: Int[Array, "batch window"],
+    movable: Movable,
+) -> curvature.Weights:
+    """`−2 g w` of every weight, 0 of those whose exact cost is known."""
+    weights = {name: params["blocks"][name] for name in names}
+    gradient = jax.grad(functools.partial(curvature.loss, config, params, tokens))(weights)
+    wide = at_least_float32(params["embed"].dtype)
+    return {
+        name: -2 * gradient[name].astype(wide) * w.astype(wide)
+        for name, w in curvature.masked(weights, movable).items()
+    }
+
+
+@jax.jit
+def _drawn(products: curvature.Weights, places: Places) -> dict[str, Float[Array, " layers"]]:
+    """The sum over the drawn weights of each layer, by matrix."""
+
+    def one(table: Array, rows: Array, columns: Array) -> Array:
+        return jnp.sum(table.at[rows, columns].get(mode="fill", fill_value=0.0))
+
+    return {name: jax.vmap(one)(products[name], *place) for name, place in places.items()}
+
+
+@jax.jit
+def _by_column(products: curvature.Weights) -> curvature.ByColumn:
+    return {name: table.sum(axis=1) for name, table in products.items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Draws:
+    """The draws of a leverage at one rate, made again."""
+
+    found: RateLeverage
+    pools: Pools
+    root: int
+    singles: tuple[Place, ...]
+
+    def luck(
+        self, arm: str, products: curvature.Weights, costs: Float[np.ndarray, " singles"]
+    ) -> Float[np.ndarray, " draws"]:
+        """Of each draw on one window, what derivatives and known costs say of it, less their mean."""
+        totals = self._totals(arm, jax.device_get(_by_column(products)))
+        inverted = is_inverted(self.pools, arm, self.found.flips)
+        rows, layers = [], list(self.pools.layers)
+        for plan_, places in self._made(arm):
+            hit = jax.device_get(_drawn(products, places))
+            flipped, expected = self.known(arm, plan_, places)
+            value = float((flipped - expected) @ costs)
+            for name, total in totals.items():
+                part = np.asarray(plan_.drawn[name]) / self.pools.matrix_size(name, arm)
+                gap = float(np.sum((hit[name] - part * total)[layers]))
+                value += -gap if inverted else gap
+            rows.append(value)
+        return np.asarray(rows)
+
+    def _made(self, arm: str) -> Any:
+        slots = capacities(self.pools, ARMS, self.found.flips)
+        key = key_of_draws(self.root, self.found.flips)
+        for seed in range(self.found.draws):
+            one = plan(self.pools, arm, self.found.flips, seed, key)
+            yield one, draw(self.pools, one, slots)
+
+    def _totals(self, arm: str, columns: dict[str, Any]) -> dict[str, Float[np.ndarray, " layers"]]:
+        """The sum over an arm's pool, by matrix and layer."""
+        found = {}
+        for name, table in columns.items():
+            offset, width = self.pools.span(SITE_OF[name], arm)
+            chosen = self.pools.order[SITE_OF[name]][:, offset : offset + width]
+            found[name] = np.take_along_axis(np.asarray(table, np.float64), chosen, axis=1).sum(axis=1)
+        return found
+
+    def known(
+        self, arm: str, one: Plan, places: Places
+    ) -> tuple[Bool[np.ndarray, " singles"], Float[np.ndarray, " singles"]]:
+        """Whether a draw flipped each weight of known cost, and how probable that was; 0 outside the pool."""
+        inverted = is_inverted(self.pools, arm, self.found.flips)
+        flipped, expected = np.zeros(len(self.singles), bool), np.zeros(len(self.singles))
+        for index, place in enumerate(self.singles):
+            if not self._belongs(arm, place):
+                continue
+            rows, columns = (np.asarray(part[place.layer]) for part in places[place.name])
+            drawn = bool(np.any((rows == place.row) & (columns == place.column)))
+            part = int(one.drawn[place.name][place.layer]) / self.pools.matrix_size(place.name, arm)
+            flipped[index], expected[index] = drawn ^ inverted, 1 - part if inverted else part
+        return flipped, expected
+
+    def _belongs(self, arm: str, place: Place) -> bool:
+        if place.name not in self.pools.outputs or place.layer not in self.pools.layers:
+            return False
+        site = SITE_OF[place.name]
+        outliers = self.pools.order[site][place.layer][: self.pools.outliers[site]]
+        return bool((place.column in outliers) == (arm == OUTLIER))
