@@ -41,6 +41,8 @@ class Claim:
       compare: pairs of routes that must agree for the claim to hold.
       rival: the nearest wrong answer, a value the evidence must be able to exclude.
       rival_is: what the rival value means.
+      paired: the standard error of the difference, where both numbers are of the same samples; by default
+        their errors are independent. 0 while there is none.
       kind: "equality" (the pairs must agree), "above" (the first of a pair must exceed the second, which
         the evidence must be able to exclude), "proof" (the named proofs must pass as well), "identity"
         (true by construction), "other" (the published figure belongs to another model, text or protocol).
@@ -57,6 +59,7 @@ class Claim:
     compare: tuple[tuple[Route, Route], ...] = ()
     rival: Callable[[], float] | None = None
     rival_is: str = ""
+    paired: Callable[[], float] | None = None
     kind: Kind = "equality"
     proofs: tuple[str, ...] = ()
     note: str = ""

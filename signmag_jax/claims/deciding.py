@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from signmag_jax import measure
-from signmag_jax.evidence import Estimate
 
 from .claim import Claim, Evidence, Missing
 from .measured import Measured
 from .model_run import ModelRun, unresolved
-from .supply import exact, found, traced
+from .supply import error_of, exact, found, traced
 
-NAMES = ("deciding.flip", "deciding.second_order", "deciding.rank_correlation")
+NAMES = ("deciding.flip", "deciding.second_order", "deciding.beyond", "deciding.rank_correlation")
 
 
 def measured(run: ModelRun) -> dict[str, Evidence]:
@@ -30,13 +29,9 @@ def measured(run: ModelRun) -> dict[str, Evidence]:
     top = found.weights[0]  # by the calibration text: nothing is chosen by the flips
     origin = {**found.provenance, **top.place.to_json()}
     return {
-        "deciding.flip": traced(_paired(top), origin),
-        "deciding.second_order": Estimate.exact(
-            float(top.first.value) + float(top.second.value),
-            unit="nat/token",
-            estimator="exact first and second order along the weight, on these windows",
-            provenance=origin,
-        ),
+        "deciding.flip": traced(top.flip, origin),
+        "deciding.second_order": traced(top.both, origin),
+        "deciding.beyond": traced(top.beyond, origin),
         "deciding.rank_correlation": traced(_against_none(found), found.provenance),
     }
 
@@ -57,6 +52,7 @@ def rows(measured: Measured) -> Iterator[Claim]:
         compare=(("predicted", "measured"),),
         rival=lambda: 0.0,
         rival_is="a weight like any other",
+        paired=error_of(results.get("deciding.beyond")),
         note="The weight is the first of a shortlist made on other text. Both are of the same windows; the "
         "error is that of their difference. Where second order fails, the linear response takes the exact "
         "cost of such weights in place of it.",
@@ -75,12 +71,6 @@ def rows(measured: Measured) -> Iterator[Claim]:
         note="Predicted: no relation, which a rank correlation must exceed. Only weights from the top of the "
         "shortlist are flipped.",
     )
-
-
-def _paired(weight: measure.DecidingWeight) -> Estimate:
-    """The flip, with the error that matters beside its derivatives on the same windows."""
-    name = "single flip; error of its difference to two orders, paired on each window"
-    return replace(weight.flip, standard_error=weight.beyond.standard_error, estimator=name)
 
 
 def _against_none(found: measure.DecidingWeights) -> Evidence:

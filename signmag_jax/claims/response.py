@@ -12,7 +12,7 @@ from .claim import Claim, Evidence, Missing, Route
 from .levels import Level
 from .measured import Measured
 from .model_run import ModelRun, evidence_of, unresolved
-from .supply import Supply, exact, found, traced
+from .supply import Supply, error_of, exact, found, traced
 
 ARMS = {OUTLIER: "outlier columns", REST: "the other columns"}
 PAIR: tuple[Route, Route] = ("predicted", "measured")
@@ -21,7 +21,7 @@ NEXT_ORDER = 0.25
 """Part of the linear term that the next one may be; what lies beyond is then smaller by as much again."""
 NOTE = (
     "Measured by flips on the same text. First derivatives and the exact costs of single weights serve as a "
-    "control variate: they leave its mean alone. Errors over the same windows are taken as independent."
+    "control variate: they leave its mean alone."
 )
 RARE = 0.1
 """Weights of known cost that a draw may flip, in the mean."""
@@ -60,7 +60,9 @@ def names(level: Level) -> list[str]:
     listed = ["response.leverage", "response.share_of_singles"]
     for rate in level.leverage_rates:
         listed += [f"response.leverage.{rate}.{route}" for route in PAIR]
-        listed += [f"response.{arm}.{rate}.{part}" for arm in ARMS for part in (*PAIR, "halved")]
+        listed += [
+            f"response.{arm}.{rate}.{part}" for arm in ARMS for part in (*PAIR, "halved", "difference")
+        ]
     return listed
 
 
@@ -105,9 +107,14 @@ def _damage(rate: float, check: measure.Check, response: measure.LinearResponse)
         estimator="the prediction with half of its second order",
         provenance=response.provenance,
     )
+    error = 0.0 if check.error is None else check.error
+    difference = Estimate(
+        0.0, error, 0, "nat/token", "error of the difference, paired on each window", response.provenance
+    )
     return {
         **_pair(name, traced(check.predicted, response.provenance), flipped, reason),
         f"{name}.halved": halved,
+        f"{name}.difference": difference,
     }
 
 
@@ -185,7 +192,7 @@ def _leverage_row(rate: float, measured: Measured) -> Claim:
         compare=(PAIR,),
         rival=(lambda: float(law.value)) if isinstance(law, Estimate) else lambda: 1.0,
         rival_is="the α²‖w‖² law" if isinstance(law, Estimate) else "every sign costs the same",
-        note=NOTE,
+        note=f"{NOTE} Errors over the same windows are taken as independent: too large.",
     )
 
 
@@ -202,7 +209,8 @@ def _damage_row(rate: float, arm: str, measured: Measured) -> Claim:
         compare=(PAIR,),
         rival=(lambda: float(halved.value)) if isinstance(halved, Estimate) else lambda: 0.0,
         rival_is="half of the second order" if isinstance(halved, Estimate) else "no damage",
-        note=NOTE,
+        paired=error_of(measured.results.get(f"{name}.difference")),
+        note=f"{NOTE} The error of the difference is paired on each window.",
     )
 
 

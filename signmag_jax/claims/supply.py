@@ -90,6 +90,11 @@ def pick(estimate: Estimate, index: int | tuple[int, ...]) -> Estimate:
     )
 
 
+def error_of(evidence: Evidence | None) -> Callable[[], float] | None:
+    """The error of a paired difference, where there is one."""
+    return (lambda: float(evidence.standard_error)) if isinstance(evidence, Estimate) else None
+
+
 def traced(evidence: Evidence, origin: Mapping[str, Any]) -> Evidence:
     """Evidence with the provenance of the run that it was taken from."""
     if isinstance(evidence, Missing):

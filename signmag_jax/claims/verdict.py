@@ -79,22 +79,37 @@ def student(critical: float, first: Estimate, second: Estimate) -> float:
     return critical if spread == 0 else float(t.isf(norm.sf(critical), total**2 / spread))
 
 
+def of_same(critical: float, first: Estimate, second: Estimate) -> float:
+    """The threshold widened to Student's tails for a difference over the fewer of their common samples."""
+    return float(t.isf(norm.sf(critical), max(min(first.n, second.n) - 1, 1)))
+
+
 def resolving_standard_error(value: float, rival: float, critical: float) -> float:
     """The largest standard error at which `value` can be told from `rival`."""
     return abs(value - rival) / (critical + POWER_MARGIN)
 
 
 def compare(
-    pair: tuple[Route, Route], first: Estimate, second: Estimate, rival: float | None, critical: float
+    pair: tuple[Route, Route],
+    first: Estimate,
+    second: Estimate,
+    rival: float | None,
+    critical: float,
+    paired: float | None = None,
 ) -> Comparison:
-    """Compare two scalar estimates, at the normal threshold `critical` or Student's beyond it."""
+    """Compare two scalar estimates, at the normal threshold `critical` or Student's beyond it.
+
+    `paired` is the standard error of their difference where they are of the same samples.
+    """
     difference = float(first.value) - float(second.value)
     error = math.hypot(float(first.standard_error), float(second.standard_error))
+    if paired is not None:
+        error = paired
     if error == 0:
         scale = max(abs(float(first.value)), abs(float(second.value)), 1e-300)
         return Comparison(pair, difference, 0.0, None, abs(difference) <= EXACT_TOLERANCE * scale, True)
     distance = difference / error
-    critical = student(critical, first, second)
+    critical = student(critical, first, second) if paired is None else of_same(critical, first, second)
     resolving = (
         None if rival is None else resolving_standard_error(_reference(first, second), rival, critical)
     )
@@ -129,8 +144,9 @@ def decide(
     if missing is not None:
         return Verdict(missing.status, missing.reason)
     rival = claim.rival() if claim.rival else None
+    paired = claim.paired() if claim.paired else None
     comparisons = tuple(
-        compare(pair, _estimate(evidence[pair[0]]), _estimate(evidence[pair[1]]), rival, critical)
+        compare(pair, _estimate(evidence[pair[0]]), _estimate(evidence[pair[1]]), rival, critical, paired)
         for pair in claim.compare
     )
     return _weigh(claim, comparisons)

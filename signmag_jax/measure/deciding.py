@@ -35,7 +35,7 @@ class DecidingWeight:
     Args:
       place: matrix, layer, row and column.
       shortlisted: `2 G_ii w²` on the calibration windows, by which it was found.
-      first, second: `−2 g w` and `2 H_ii w²`, exact derivatives.
+      first, second, both: `−2 g w` and `2 H_ii w²`, exact derivatives, and their sum.
       flip: ΔNLL of the flip itself.
       beyond: flip − first − second, paired on each window: what two orders leave out.
       outlier: whether its column is one of the response's outliers; None without one.
@@ -45,6 +45,7 @@ class DecidingWeight:
     shortlisted: float
     first: Estimate
     second: Estimate
+    both: Estimate
     flip: Estimate
     beyond: Estimate
     outlier: bool | None
@@ -56,6 +57,7 @@ class DecidingWeight:
             "shortlisted": self.shortlisted,
             "first": self.first.to_json(),
             "second": self.second.to_json(),
+            "both": self.both.to_json(),
             "flip": self.flip.to_json(),
             "beyond": self.beyond.to_json(),
             "resolved": bool(slopes.separated(self.flip)),
@@ -184,6 +186,7 @@ def deciding_weights(
             cost,
             _over_windows(first[i], "gradient"),
             _over_windows(second[i], "second derivative along the weight"),
+            _over_windows(first[i] + second[i], "first and second order along the weight"),
             _over_windows(flips[i], "single flip"),
             _over_windows(flips[i] - first[i] - second[i], "single flip minus its first and second order"),
             None if response is None else response.is_outlier(place),

@@ -17,7 +17,7 @@ from .activations import Columns
 from .comparison import RateLeverage
 from .leverage import RATES, Leverage
 from .pools import OUTLIER, REST
-from .response_checks import BEYOND, Check, LeverageCheck
+from .response_checks import BEYOND, Check, LeverageCheck, paired_error
 from .singles import Place
 from .slopes import Slopes
 
@@ -68,7 +68,7 @@ class LinearResponse:
         replacement it is less by rate (1 − rate)/(N − 1).
         """
         together = self._together(pool, rate) if exactly else rate**2
-        table = rate * self.samples[pool] + together * self.pairs[pool]
+        table = self._table(pool, rate, together)
         how = "exactly k flips" if exactly else "independent flips"
         return Estimate(
             table.mean(),
@@ -77,6 +77,10 @@ class LinearResponse:
             "nat/token",
             f"second order in the rate, {how}",
         )
+
+    def _table(self, pool: str, rate: float, together: float) -> Float[np.ndarray, "probes windows"]:
+        """The predicted damage of every probe and window."""
+        return rate * self.samples[pool] + together * self.pairs[pool]
 
     def without_replacement(self, pool: str, rate: float) -> float:
         """E ΔNLL of exactly k flips minus that of independent ones, in nats per token."""
@@ -101,7 +105,7 @@ class LinearResponse:
         tables = []
         for arm in (OUTLIER, REST):
             rate = flips / int(self.pools[arm].weights)
-            tables.append(rate * self.samples[arm] + self._together(arm, rate) * self.pairs[arm])
+            tables.append(self._table(arm, rate, self._together(arm, rate)))
         return quotient(*tables)
 
     def is_outlier(self, place: Place) -> bool:
@@ -164,15 +168,18 @@ class LinearResponse:
         rate = found.flips / int(self.pools[arm].weights)
         predicted, damage = self.damage(arm, rate, exactly=True), found.damage[arm]
         if damage is None:
-            return Check(rate, arm, predicted, None, None, "a draw gave no finite loss")
+            return Check(rate, arm, predicted, None, None, None, "a draw gave no finite loss")
         measured = damage.estimate
+        error = paired_error(self._table(arm, rate, self._together(arm, rate)), found.samples[arm])
+        known = rate, arm, predicted, measured, error
         # Whether the measurement is separated from zero is an outcome, and decides nothing.
         if not slopes.separated(predicted):
             reason = f"the prediction is not separated from zero by {slopes.SEPARATION:g} standard errors"
-            return Check(rate, arm, predicted, measured, None, reason)
+            return Check(*known, None, reason)
         if rate > self.linear_below(arm, 1.0):
-            return Check(rate, arm, predicted, measured, None, BEYOND)
-        return Check(rate, arm, predicted, measured, float(measured.distance(predicted)))
+            return Check(*known, None, BEYOND)
+        gap = float(measured.value) - float(predicted.value)
+        return Check(*known, gap / error if error > 0 else None, "" if error > 0 else "no scatter at all")
 
     def _shown(self, pool: str, rate: float) -> dict[str, Any]:
         """Damage of independent flips and of exactly k, and what replacement makes of it."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from signmag_jax.evidence import Estimate, Ratio
 
 BEYOND = "at this rate the next term exceeds the linear one"
@@ -19,7 +22,8 @@ class Check:
       arm: the pool.
       predicted: rate · slope + rate² · interaction, for exactly k flips.
       measured: of `leverage`; None where a draw gave no finite loss.
-      distance: (measured − predicted) in combined standard errors; None unless the prediction is resolved.
+      error: standard error of measured − predicted, paired on each window; None without a measurement.
+      distance: measured − predicted in such errors; None unless the prediction is resolved.
       reason: why there is no distance.
     """
 
@@ -27,6 +31,7 @@ class Check:
     arm: str
     predicted: Estimate
     measured: Estimate | None
+    error: float | None
     distance: float | None
     reason: str = ""
 
@@ -37,6 +42,7 @@ class Check:
             "arm": self.arm,
             "predicted": self.predicted.to_json(),
             "measured": None if self.measured is None else self.measured.to_json(),
+            "error": self.error,
             "distance": self.distance,
             "reason": self.reason,
         }
@@ -72,3 +78,16 @@ class LeverageCheck:
             "distance": self.distance,
             "reason": self.reason,
         }
+
+
+def paired_error(
+    predicted: Float[np.ndarray, "probes windows"], measured: Float[np.ndarray, "draws windows"]
+) -> float:
+    """Standard error of the mean of measured − predicted.
+
+    What both have in common on a window drops out. Probes are independent in every window, and scatter with
+    the windows; a draw flips the same weights on all of them, so that the scatter of draws comes on top.
+    """
+    gaps = measured.mean(axis=0) - predicted.mean(axis=0)
+    parts = [np.var(means, ddof=1) / len(means) for means in (gaps, measured.mean(axis=1)) if len(means) > 1]
+    return float(np.sqrt(sum(parts)))

@@ -77,6 +77,32 @@ def test_a_number_that_must_exceed_another(value, error, word):
     assert judge(gone, kind="above", compare=(("measured", "predicted"),)).word == rule.NOT_RUN
 
 
+def test_numbers_of_the_same_samples_are_told_apart_by_the_error_of_their_difference():
+    both = {"predicted": number(1.0, 0.5), "measured": number(1.4, 0.5)}
+    claim = Claim(
+        "a.claim",
+        "ours",
+        "test",
+        "a statement",
+        {route: (lambda e=e: e) for route, e in both.items()},
+        compare=(("predicted", "measured"),),
+        rival=lambda: 0.0,
+        rival_is="a rival",
+    )
+    assert rule.decide(claim, both, {}, CRITICAL).word == rule.UNRESOLVED
+    sharp = rule.decide(replace(claim, paired=lambda: 0.05), both, {}, CRITICAL)
+    assert sharp.word == rule.DISAGREES
+    assert sharp.comparisons[0].distance == pytest.approx(-8)
+    near = {**both, "measured": number(1.01, 0.5)}
+    assert rule.decide(replace(claim, paired=lambda: 0.05), near, {}, CRITICAL).word == rule.REPRODUCED
+    # over few common samples the threshold is Student's, at the fewer of the two
+    few = {**both, "measured": Estimate(1.4, 0.5, 4, "1", "test")}
+    verdict = rule.decide(replace(claim, paired=lambda: 0.05), few, {}, CRITICAL)
+    assert verdict.comparisons[0].threshold == pytest.approx(
+        rule.student(CRITICAL, Estimate(0.0, 0.1, 4, "1", "test"), number(0.0))
+    )
+
+
 def test_the_rival_itself_disagrees_with_its_size():
     verdict = judge({"predicted": number(2.61), "simulated": number(2.668, 0.002)}, rival=2.668)
     assert verdict.word == rule.DISAGREES

@@ -15,6 +15,7 @@ from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.measure import singles, sweep
 from signmag_jax.measure.comparison import RateLeverage
 from signmag_jax.measure.predicted import quotient
+from signmag_jax.measure.response_checks import paired_error
 from signmag_jax.models import MATRICES, SITE_OF, token_nll
 
 SHAPES = {name: (MINUTE.layers, *MINUTE.shapes()[name]) for name in MATRICES}
@@ -297,6 +298,21 @@ def test_monte_carlo_leverage_is_checked_where_both_are_resolved(minute, text, f
     for check in (found.check, found.check_leverage):
         with pytest.raises(InvalidInput, match="same evaluation_sha256"):
             check(other)
+
+
+def test_the_error_of_a_paired_difference_covers_draws_probes_and_windows():
+    """Against many repetitions; and what both have in common on a window is not in it."""
+    rng = np.random.default_rng(0)
+    gaps, errors = [], []
+    for _ in range(3000):
+        common = 5 * rng.normal(size=8)
+        predicted = common + 0.3 * rng.normal(size=(2, 8))
+        measured = common + rng.normal(size=(6, 1)) + 0.2 * rng.normal(size=(6, 8)) + 0.5 * rng.normal(size=8)
+        gaps.append(measured.mean() - predicted.mean())
+        errors.append(paired_error(predicted, measured))
+    truth = np.std(gaps)
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(truth, rel=0.06)
+    assert truth < 0.3 * 5 / np.sqrt(8)
 
 
 def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_that_at_rate_zero(found):
