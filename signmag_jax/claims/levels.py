@@ -7,7 +7,6 @@ from typing import Any
 
 from signmag_jax import measure
 from signmag_jax.evidence import invalid
-from signmag_jax.measure.control import GRADIENT_PASSES
 from signmag_jax.measure.deciding import SHORTLIST_PASSES
 
 from . import second_table
@@ -169,7 +168,7 @@ def _of_derivatives(chosen: Level) -> float:
     passes = 0.0
     if chosen.probes:
         passes += measure.linear_response_cost(windows, window, chosen.probes, chosen.singles)
-        passes += GRADIENT_PASSES * windows * window / TOKENS_OF_A_PASS  # the control variate
+        passes += measure.controlled_cost(windows, window)
         passes += SHORTLIST_PASSES * chosen.calibration_windows * window / TOKENS_OF_A_PASS
     if chosen.verified:
         sizes = chosen.calibration_windows, windows, window

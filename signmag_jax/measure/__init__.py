@@ -8,7 +8,7 @@ from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
 from .column_statistics import ColumnStatistics, column_statistics
 from .comparison import Comparison, RateLeverage
-from .control import controlled
+from .control import controlled, controlled_cost
 from .deciding import DecidingWeight, DecidingWeights, deciding_weights, deciding_weights_cost
 from .errors import ErrorCost, ErrorResponse, error_response, error_response_cost
 from .flip_energies import FlipEnergies, flip_energies, flip_energies_cost
@@ -82,6 +82,7 @@ __all__ = [
     "column_statistics",
     "columns",
     "controlled",
+    "controlled_cost",
     "deciding_weights",
     "deciding_weights_cost",
     "error_response",

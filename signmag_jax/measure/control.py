@@ -15,7 +15,7 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig
 
-from . import curvature, inputs
+from . import curvature, inputs, sweep
 from .comparison import RateLeverage
 from .flips import Places, Plan, draw, plan
 from .inputs import Windows
@@ -26,6 +26,11 @@ from .singles import Place, kept_fixed
 from .stretch import Movable
 
 GRADIENT_PASSES = 3
+
+
+def controlled_cost(windows: int, window: int) -> float:
+    """Cost of `controlled` in forward passes of 2,048 tokens."""
+    return sweep.passes(GRADIENT_PASSES, windows, window)
 
 
 def controlled(

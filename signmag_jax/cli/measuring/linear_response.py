@@ -119,7 +119,8 @@ def _cost(request: Request) -> float:
     if not request.rates:
         return passes
     damage = measure.leverage_cost(request.windows, request.window, request.rates)
-    return passes + damage + calibration_passes(request)
+    control = measure.controlled_cost(request.windows, request.window)
+    return passes + damage + control + calibration_passes(request)
 
 
 def verb() -> Verb:
