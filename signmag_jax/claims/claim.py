@@ -42,7 +42,7 @@ class Claim:
       rival: the nearest wrong answer, a value the evidence must be able to exclude.
       rival_is: what the rival value means.
       paired: the standard error of the difference, where both numbers are of the same samples; by default
-        their errors are independent. 0 while there is none.
+        their errors are independent.
       kind: "equality" (the pairs must agree), "above" (the first of a pair must exceed the second, which
         the evidence must be able to exclude), "proof" (the named proofs must pass as well), "identity"
         (true by construction), "other" (the published figure belongs to another model, text or protocol).

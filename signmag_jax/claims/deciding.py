@@ -21,18 +21,18 @@ def measured(run: ModelRun) -> dict[str, Evidence]:
     if not run.level.verified:
         return run.left_out(NAMES, "the deciding weights")
     try:
-        found = measure.deciding_weights(
+        weights = measure.deciding_weights(
             *run.windows, verified=run.level.verified, **run.options("deciding_weights")
         )
     except measure.Unmeasurable as error:
         return unresolved(NAMES, error)
-    top = found.weights[0]  # by the calibration text: nothing is chosen by the flips
-    origin = {**found.provenance, **top.place.to_json()}
+    top = weights.weights[0]  # by the calibration text: nothing is chosen by the flips
+    origin = {**weights.provenance, **top.place.to_json()}
     return {
         "deciding.flip": traced(top.flip, origin),
         "deciding.second_order": traced(top.both, origin),
         "deciding.beyond": traced(top.beyond, origin),
-        "deciding.rank_correlation": traced(_against_none(found), found.provenance),
+        "deciding.rank_correlation": traced(_against_none(weights), weights.provenance),
     }
 
 
@@ -74,11 +74,14 @@ def rows(measured: Measured) -> Iterator[Claim]:
 
 
 def _against_none(found: measure.DecidingWeights) -> Evidence:
-    """The rank correlation with the error that it has where there is none: a bootstrap of few ranks has 0."""
+    """The rank correlation with the error that it has where there is none, 1/√(n − 1).
+
+    That error is known and not estimated, so that no Student's tails belong to it; a bootstrap of few ranks
+    in perfect order has none at all.
+    """
     ranked = found.rank_correlation["fisher"]
     if ranked is None:
         return Missing("UNRESOLVED", "all ranks are equal")
-    error = max(float(ranked.estimate.standard_error), 1 / math.sqrt(len(found.weights) - 1))
-    return replace(
-        ranked.estimate, standard_error=error, estimator=f"{ranked.estimate.estimator}, at least 1/√(n − 1)"
-    )
+    error = 1 / math.sqrt(len(found.weights) - 1)
+    name = f"Spearman's rank correlation of {len(found.weights)} weights; its error without a relation"
+    return replace(ranked.estimate, standard_error=error, n=0, estimator=name)

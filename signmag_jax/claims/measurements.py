@@ -72,7 +72,7 @@ def _leverage(run: ModelRun) -> measure.Leverage | Missing:
             profile=run.profile,
             **run.options("leverage"),
         )
-    except measure.TooFewWeights as error:
+    except measure.Unmeasurable as error:
         return Missing("UNRESOLVED", str(error))
 
 
@@ -84,7 +84,7 @@ def _outlier_flips(run: ModelRun) -> dict[str, Evidence]:
         return run.left_out(names, "Exp D")
     try:
         found = measure.outlier_flips(*run.windows, seeds=seeds, **run.options("outlier_flips"))
-    except measure.TooFewWeights as error:
+    except measure.Unmeasurable as error:
         return unresolved(names, error)
     return {name: evidence_of(found.ratios[which]) for name, which in names.items()}
 
@@ -103,21 +103,25 @@ def _concentration(model: models.LanguageModel, profile: measure.Alpha) -> dict[
 def _quantization(
     model: models.LanguageModel, calibration: Any, source: Mapping[str, Any]
 ) -> dict[str, Evidence]:
-    found = measure.quantization(model, calibration, source=source)
-    return {
-        "quantization.row_cosine": found.overall("sign", "rows"),
-        "quantization.vector_cosine": found.overall("sign", "real"),
-    }
+    names = {"row": "rows", "vector": "real"}
+    try:
+        found = measure.quantization(model, calibration, source=source)
+    except measure.Unmeasurable as error:
+        return unresolved([f"quantization.{name}_cosine" for name in names], error)
+    return {f"quantization.{name}_cosine": found.overall("sign", which) for name, which in names.items()}
 
 
 def _all_columns(run: ModelRun) -> Evidence:
-    found = measure.all_columns(
-        run.model,
-        run.evaluation,
-        rates=(ALL_COLUMNS_RATE,),
-        seeds=run.level.column_seeds,
-        **run.options("all_columns"),
-    )
+    try:
+        found = measure.all_columns(
+            run.model,
+            run.evaluation,
+            rates=(ALL_COLUMNS_RATE,),
+            seeds=run.level.column_seeds,
+            **run.options("all_columns"),
+        )
+    except measure.Unmeasurable as error:
+        return Missing("UNRESOLVED", str(error))
     return evidence_of(found.rates[0].ratio)
 
 

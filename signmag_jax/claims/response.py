@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate
@@ -21,7 +24,7 @@ NEXT_ORDER = 0.25
 """Part of the linear term that the next one may be; what lies beyond is then smaller by as much again."""
 NOTE = (
     "Measured by flips on the same text. First derivatives and the exact costs of single weights serve as a "
-    "control variate: they leave its mean alone."
+    "control variate: the plain mean less the luck of its draws, with the same expectation."
 )
 RARE = 0.1
 """Weights of known cost that a draw may flip, in the mean."""
@@ -49,9 +52,9 @@ def measured(run: ModelRun, leverage: measure.Leverage | Missing) -> dict[str, E
     leverage = measure.controlled(run.model, run.evaluation, leverage, response)
     checks = iter(response.check(leverage))
     for at, ratio in zip(leverage.rates, response.check_leverage(leverage), strict=True):
-        results |= _leverage(at.rate, ratio, response)
+        results |= _leverage(at.rate, ratio, response, leverage.provenance)
         for _ in ARMS:
-            results |= _damage(at.rate, next(checks), response)
+            results |= _damage(at.rate, next(checks), response, leverage.provenance)
     return results
 
 
@@ -85,20 +88,38 @@ def _of_slopes(response: measure.LinearResponse) -> dict[str, Evidence]:
 
 
 def _leverage(
-    rate: float, check: measure.LeverageCheck, response: measure.LinearResponse
+    rate: float, check: measure.LeverageCheck, response: measure.LinearResponse, origin: Mapping[str, Any]
 ) -> dict[str, Evidence]:
-    predicted = traced(evidence_of(check.predicted), response.provenance)
-    flipped = traced(evidence_of(check.measured), response.provenance)
+    predicted = evidence_of(check.predicted)
+    if isinstance(predicted, Estimate):
+        error = math.hypot(
+            float(predicted.standard_error), _left_out(check, response) * float(predicted.value)
+        )
+        predicted = replace(predicted, standard_error=error)
+    predicted = traced(predicted, response.provenance)
+    flipped = traced(evidence_of(check.measured), origin)
     reason = check.reason or next(
         (why for arm in ARMS if (why := beyond(response, arm, _rate(check.flips, arm, response)))), ""
     )
     return _pair(f"response.leverage.{rate}", predicted, flipped, reason)
 
 
-def _damage(rate: float, check: measure.Check, response: measure.LinearResponse) -> dict[str, Evidence]:
+def _left_out(check: measure.LeverageCheck, response: measure.LinearResponse) -> float:
+    """What two orders may leave out of either arm, as a part of the leverage."""
+    parts = []
+    for arm in ARMS:
+        rate = _rate(check.flips, arm, response)
+        cost = abs(rate * float(response.pools[arm].slope.value))
+        parts.append(response.left_out(arm, rate) / cost if cost > 0 else 0.0)
+    return math.hypot(*parts)
+
+
+def _damage(
+    rate: float, check: measure.Check, response: measure.LinearResponse, origin: Mapping[str, Any]
+) -> dict[str, Evidence]:
     name = f"response.{check.arm}.{rate}"
     flipped = Missing("UNRESOLVED", check.reason) if check.measured is None else check.measured
-    flipped = traced(flipped, response.provenance)
+    flipped = traced(flipped, origin)
     reason = check.reason or beyond(response, check.arm, check.rate)
     second = float(response.pools[check.arm].second.value)
     halved = Estimate.exact(

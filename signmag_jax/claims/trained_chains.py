@@ -50,7 +50,7 @@ def measured(run: ModelRun) -> dict[str, Evidence]:
     except measure.Unmeasurable as error:
         return unresolved(names, error)
     ratios, depth = {"law": _law(chain), **chain.ratio}, len(chain.layers)
-    short = Missing("NOT RUN", f"the chain has only {depth} layers")
+    short = Missing("UNRESOLVED", f"the chain has only {depth} layers")
     return {
         _name(kind, rate, layer): traced(pick(ratio, (row, layer - 1)), chain.provenance)
         if layer <= depth

@@ -80,8 +80,12 @@ def student(critical: float, first: Estimate, second: Estimate) -> float:
 
 
 def of_same(critical: float, first: Estimate, second: Estimate) -> float:
-    """The threshold widened to Student's tails for a difference over the fewer of their common samples."""
-    return float(t.isf(norm.sf(critical), max(min(first.n, second.n) - 1, 1)))
+    """The threshold widened to Student's tails for a difference over the fewer of their common samples.
+
+    As in `student`, n < 2 says nothing of them.
+    """
+    known = [estimate.n for estimate in (first, second) if estimate.n >= 2]
+    return float(t.isf(norm.sf(critical), min(known) - 1)) if known else critical
 
 
 def resolving_standard_error(value: float, rival: float, critical: float) -> float:

@@ -13,19 +13,21 @@ from jaxtyping import Array, Bool, Float, Int
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.progress import progress
 from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig
 
 from . import curvature, inputs, sweep
 from .comparison import RateLeverage
-from .flips import Places, Plan, draw, plan
+from .flips import Places, Plan, draw, flipped_part, plan
 from .inputs import Windows
 from .leverage import ARMS, Leverage, key_of_draws
 from .pools import OUTLIER, Pools, capacities, is_inverted
 from .predicted import LinearResponse
+from .response import GRADIENT_PASSES
 from .singles import Place, kept_fixed
 from .stretch import Movable
 
-GRADIENT_PASSES = 3
+CONTROL = "control variate"
 
 
 def controlled_cost(windows: int, window: int) -> float:
@@ -39,9 +41,9 @@ def controlled(
     """A leverage with `Σ_i (m_i − E m_i) c_i` taken from every draw, on every window.
 
     m_i says whether the draw flipped weight i; c_i is `−2 g_i w_i`, or for the `singles` of the response the
-    exact cost of their flip. The mean over draws stays what it was, whatever the c_i. What goes is scatter:
-    at small rates the first order of the weights that a draw happens to hit, and the few weights whose flip
-    costs most, which few draws hit at all.
+    exact cost of their flip. The expectation stays what it was, whatever the c_i. At small rates most of the
+    scatter goes: the first order of the weights that a draw happens to hit, and the few weights whose flip
+    costs most, which few draws hit at all. At large rates costs do not add up, and it may grow.
 
     Args:
       model, evaluation: those of the leverage and of the response.
@@ -49,26 +51,35 @@ def controlled(
       response: from `linear_response`.
 
     Raises:
-      InvalidInput: for other windows, or a leverage and a response that were not measured alike.
+      InvalidInput: for other windows, a leverage and a response that were not measured alike, or a leverage
+        that was controlled before.
     """
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     sha256 = inputs.sha256_of_tokens(evaluation)
     if sha256 != found.provenance["evaluation_sha256"]:
         raise invalid("the leverage's own evaluation windows", sha256, "pass the windows that it read")
     response.check_alike(found)
+    if CONTROL in found.provenance:
+        raise invalid("a leverage as it was measured", "one that was controlled before", "pass that")
     names = tuple(found.pools.outputs)
     fixed = kept_fixed(model.config, names, response.singles)
     movable = Movable(jnp.ones(model.config.layers, model.params["embed"].dtype), fixed)
     draws = [_Draws(one, found.pools, found.provenance["root"], response.singles) for one in found.rates]
     luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in found.rates]
-    for index, window in enumerate(evaluation):
-        products = _products(model.config, names, model.params, jnp.asarray(window[None]), movable)
-        for each, table in zip(draws, luck, strict=True):
-            for arm in ARMS:
-                table[arm][:, index] = each.luck(arm, products, response.costs[:, index])
+    with progress("control variate", len(evaluation)) as advance:
+        for index, window in enumerate(evaluation):
+            products = _products(model.config, names, model.params, jnp.asarray(window[None]), movable)
+            columns = jax.device_get(_by_column(products))
+            for each, table in zip(draws, luck, strict=True):
+                for arm in ARMS:
+                    table[arm][:, index] = each.luck(arm, products, columns, response.costs[:, index])
+            del products  # before the next ones are made
+            advance()
     pairs = zip(found.rates, luck, strict=True)
     return dataclasses.replace(
-        found, rates=tuple(_without(one, table, found.noise_floor) for one, table in pairs)
+        found,
+        rates=tuple(_without(one, table, found.noise_floor) for one, table in pairs),
+        provenance={**found.provenance, CONTROL: "first derivatives and exact costs of single weights"},
     )
 
 
@@ -123,20 +134,24 @@ class _Draws:
     singles: tuple[Place, ...]
 
     def luck(
-        self, arm: str, products: curvature.Weights, costs: Float[np.ndarray, " singles"]
+        self,
+        arm: str,
+        products: curvature.Weights,
+        columns: dict[str, Any],
+        costs: Float[np.ndarray, " singles"],
     ) -> Float[np.ndarray, " draws"]:
         """Of each draw on one window, what derivatives and known costs say of it, less their mean."""
-        totals = self._totals(arm, jax.device_get(_by_column(products)))
+        totals = self._totals(arm, columns)
         inverted = is_inverted(self.pools, arm, self.found.flips)
         rows, layers = [], list(self.pools.layers)
-        for plan_, places in self._made(arm):
-            hit = jax.device_get(_drawn(products, places))
-            flipped, expected = self.known(arm, plan_, places)
+        for one, places in self._made(arm):
+            drawn = jax.device_get(_drawn(products, places))
+            flipped, expected = self.known(arm, one, places)
             value = float((flipped - expected) @ costs)
             for name, total in totals.items():
-                part = np.asarray(plan_.drawn[name]) / self.pools.matrix_size(name, arm)
-                gap = float(np.sum((hit[name] - part * total)[layers]))
-                value += -gap if inverted else gap
+                hit = total - drawn[name] if inverted else drawn[name]
+                mean = flipped_part(self.pools, one, arm, name) * total
+                value += float(np.sum((hit - mean)[layers]))
             rows.append(value)
         return np.asarray(rows)
 
@@ -160,20 +175,16 @@ class _Draws:
         self, arm: str, one: Plan, places: Places
     ) -> tuple[Bool[np.ndarray, " singles"], Float[np.ndarray, " singles"]]:
         """Whether a draw flipped each weight of known cost, and how probable that was; 0 outside the pool."""
-        inverted = is_inverted(self.pools, arm, self.found.flips)
+        inverted, places = is_inverted(self.pools, arm, self.found.flips), jax.device_get(places)
         flipped, expected = np.zeros(len(self.singles), bool), np.zeros(len(self.singles))
         for index, place in enumerate(self.singles):
-            if not self._belongs(arm, place):
-                continue
-            rows, columns = (np.asarray(part[place.layer]) for part in places[place.name])
-            drawn = bool(np.any((rows == place.row) & (columns == place.column)))
-            part = int(one.drawn[place.name][place.layer]) / self.pools.matrix_size(place.name, arm)
-            flipped[index], expected[index] = drawn ^ inverted, 1 - part if inverted else part
+            if self._belongs(arm, place):
+                rows, columns = (part[place.layer] for part in places[place.name])
+                flipped[index] = np.any((rows == place.row) & (columns == place.column)) ^ inverted
+                expected[index] = flipped_part(self.pools, one, arm, place.name)[place.layer]
         return flipped, expected
 
     def _belongs(self, arm: str, place: Place) -> bool:
-        if place.name not in self.pools.outputs or place.layer not in self.pools.layers:
-            return False
         site = SITE_OF[place.name]
         outliers = self.pools.order[site][place.layer][: self.pools.outliers[site]]
         return bool((place.column in outliers) == (arm == OUTLIER))

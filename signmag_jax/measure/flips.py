@@ -69,6 +69,13 @@ def plan(pools: Pools, arm: str, flips: int, seed: int, root: PRNGKeyArray) -> P
     )
 
 
+def flipped_part(pools: Pools, plan: Plan, arm: str, name: str) -> Float[np.ndarray, " layers"]:
+    """The part of one matrix's weights in the arm's pool that a draw flips, by layer."""
+    size = pools.matrix_size(name, arm)
+    part = np.asarray(plan.drawn[name], np.float64) / size if size else np.zeros(len(plan.inverted))
+    return np.where(np.asarray(plan.inverted), 1 - part, part)
+
+
 def no_flips(like: Plan) -> Plan:
     """The same shapes with nothing flipped: the other half of an A/A comparison."""
     nothing = {name: jnp.zeros_like(count) for name, count in like.drawn.items()}

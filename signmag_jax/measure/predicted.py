@@ -15,7 +15,8 @@ from signmag_jax.models import SITE_OF
 from . import slopes
 from .activations import Columns
 from .comparison import RateLeverage
-from .leverage import RATES, Leverage
+from .flips import flipped_part, plan
+from .leverage import RATES, Leverage, key_of_draws
 from .pools import OUTLIER, REST
 from .response_checks import BEYOND, Check, LeverageCheck, paired_error
 from .singles import Place
@@ -102,11 +103,26 @@ class LinearResponse:
             raise invalid(
                 f"1 <= flips <= {most}", flips, "flip at least one weight, and no more than a pool's"
             )
-        tables = []
-        for arm in (OUTLIER, REST):
-            rate = flips / int(self.pools[arm].weights)
-            tables.append(self._table(arm, rate, self._together(arm, rate)))
-        return quotient(*tables)
+        return quotient(*(self._table(arm, *self._rates(arm, flips)) for arm in (OUTLIER, REST)))
+
+    def _rates(self, arm: str, flips: int) -> tuple[float, float]:
+        """Flips per weight of a pool, and how often two of its weights flip together."""
+        rate = flips / int(self.pools[arm].weights)
+        return rate, self._together(arm, rate)
+
+    def left_out(self, pool: str, rate: float) -> float:
+        """What two orders may leave out of the damage at a rate, in nats per token.
+
+        The second order times what it is of the first, as in a geometric series; and its pairs with the
+        `singles`, which have no part in `interaction`, if they interact as they cost.
+        """
+        slope, pairs = self.pools[pool].slope, self.interaction[pool]
+        first = abs(rate * float(slope.value))
+        second = rate**2 * (abs(float(pairs.value)) + 2 * float(pairs.standard_error))
+        if first == 0:
+            return second
+        share = abs(rate * float(np.mean(self.known[pool]))) / first
+        return second * (second / first + 2 * share)
 
     def is_outlier(self, place: Place) -> bool:
         """Whether a weight lies in an outlier column."""
@@ -126,7 +142,7 @@ class LinearResponse:
           InvalidInput: if it was measured on other windows, layers, matrices or columns.
         """
         self.check_alike(found)
-        return [self._check(each, arm) for each in found.rates for arm in (OUTLIER, REST)]
+        return [self._check(found, each, arm) for each in found.rates for arm in (OUTLIER, REST)]
 
     def check_leverage(self, found: Leverage) -> list[LeverageCheck]:
         """The Monte Carlo leverage beside its prediction, at every rate.
@@ -135,17 +151,36 @@ class LinearResponse:
           InvalidInput: as in `check`.
         """
         self.check_alike(found)
-        return [self._check_leverage(each) for each in found.rates]
+        return [self._check_leverage(found, each) for each in found.rates]
 
-    def _check_leverage(self, found: RateLeverage) -> LeverageCheck:
-        predicted, measured = self.leverage_at(found.flips), found.leverage
-        known = found.rate, found.flips, predicted, measured
+    def designed(self, found: Leverage, one: RateLeverage, arm: str) -> Float[np.ndarray, "probes windows"]:
+        """The predicted damage of the flips of a leverage, of every probe and window.
+
+        They are shared over matrices in whole numbers, which few flips cannot do in proportion: each matrix
+        counts as it was hit, to first order in the rate.
+        """
+        rate, together = self._rates(arm, one.flips)
+        key = key_of_draws(found.provenance["root"], one.flips)
+        plans = [plan(found.pools, arm, one.flips, seed, key) for seed in range(one.draws)]
+        shift = 0.0
+        for name, slopes_ in self.columns.items():
+            part = np.mean([flipped_part(found.pools, each, arm, name) for each in plans], axis=0)
+            offset, width = found.pools.span(SITE_OF[name], arm)
+            chosen = found.pools.order[SITE_OF[name]][list(self.depth), offset : offset + width]
+            pool = np.take_along_axis(np.asarray(slopes_.slope.value), chosen, axis=1).sum(axis=1)
+            shift += float(np.sum((part[list(self.depth)] - rate) * pool))
+        return self._table(arm, rate, together) + shift
+
+    def _check_leverage(self, found: Leverage, one: RateLeverage) -> LeverageCheck:
+        predicted = quotient(*(self.designed(found, one, arm) for arm in (OUTLIER, REST)))
+        measured = one.leverage
+        known = one.rate, one.flips, predicted, measured
         if predicted.interval is None:
             return LeverageCheck(*known, None, f"the prediction: {predicted.reason}")
         if measured.interval is None:
             return LeverageCheck(*known, None, f"the measurement: {measured.reason}")
         for arm in (OUTLIER, REST):
-            if found.flips / int(self.pools[arm].weights) > self.linear_below(arm, 1.0):
+            if one.flips / int(self.pools[arm].weights) > self.linear_below(arm, 1.0):
                 return LeverageCheck(*known, None, f"{arm}: {BEYOND}")
         distance = measured.interval.estimate.distance(predicted.interval.estimate)
         return LeverageCheck(*known, float(distance))
@@ -159,18 +194,26 @@ class LinearResponse:
         for name in ("evaluation_sha256", "layers", "matrices"):
             if found.provenance[name] != self.provenance[name]:
                 raise invalid(f"leverage with the same {name}", found.provenance[name], "measure both alike")
-        if any((found.columns[site] != chosen).any() for site, chosen in self.outliers.items()):
+        if not all(np.array_equal(found.columns[site], chosen) for site, chosen in self.outliers.items()):
             raise invalid(
                 "leverage with the same outlier columns", "others", "give both the same calibration"
             )
 
-    def _check(self, found: Any, arm: str) -> Check:
-        rate = found.flips / int(self.pools[arm].weights)
-        predicted, damage = self.damage(arm, rate, exactly=True), found.damage[arm]
-        if damage is None:
+    def _check(self, found: Leverage, one: RateLeverage, arm: str) -> Check:
+        rate, damage, table = self._rates(arm, one.flips)[0], one.damage[arm], one.samples[arm]
+        expected = self.designed(found, one, arm)
+        name = "second order in the rate, flips as they were drawn"
+        predicted = Estimate(
+            expected.mean(),
+            slopes.standard_error(expected),
+            self.pools[arm].slope.n,
+            "nat/token",
+            name,
+        )
+        if damage is None or table is None:
             return Check(rate, arm, predicted, None, None, None, "a draw gave no finite loss")
         measured = damage.estimate
-        error = paired_error(self._table(arm, rate, self._together(arm, rate)), found.samples[arm])
+        error = float(np.hypot(paired_error(expected, table), self.left_out(arm, rate)))
         known = rate, arm, predicted, measured, error
         # Whether the measurement is separated from zero is an outcome, and decides nothing.
         if not slopes.separated(predicted):

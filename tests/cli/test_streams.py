@@ -46,7 +46,7 @@ def test_streams_that_nobody_reads_change_no_code(line, code):
     assert done.stderr == b""
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_every_alphabet_gets_its_text(encoding):
     plain = shell(f"{LAW} --json", PYTHONIOENCODING="utf-8")
     narrow = shell(f"{LAW} --json", PYTHONIOENCODING=encoding)

