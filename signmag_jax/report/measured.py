@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from .figures import COLORS
@@ -94,7 +96,7 @@ def layers(table: Any, rows: Sequence[str], columns: Sequence[str], title: str, 
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(range(len(columns)), columns, fontsize=7)
     axes.set(title=title, xlabel="layer")
-    figure.colorbar(picture, ax=axes, label=label)
+    figure.colorbar(shades, ax=axes, label=label)
     return figure
 
 
@@ -102,13 +104,14 @@ def maps(pictures: Mapping[str, Any], label: str) -> Figure:
     """One number for each layer (row) and input column, a picture for each matrix, one scale for all."""
     figure = Figure(figsize=(9.0, 1.5 * len(pictures) + 0.8), layout="constrained")
     grid = figure.subplots(len(pictures), 1, squeeze=False)[:, 0]
+    shades = ScalarMappable(Normalize(-1, 2), "magma")
     for axes, (name, table) in zip(grid, pictures.items(), strict=True):
-        picture = axes.imshow(
-            np.asarray(table), aspect="auto", cmap="magma", interpolation="nearest", vmin=-1, vmax=2
+        axes.imshow(
+            np.asarray(table), aspect="auto", cmap=shades.cmap, norm=shades.norm, interpolation="nearest"
         )
         axes.set_title(name, loc="left", fontsize="medium")
         axes.set(ylabel="layer")
     grid[-1].set(xlabel="input column")
     figure.suptitle("Which input columns carry the signs")
-    figure.colorbar(picture, ax=grid.tolist(), label=label, aspect=50, extend="max")
+    figure.colorbar(shades, ax=grid.tolist(), label=label, aspect=50, extend="max")
     return figure
