@@ -96,7 +96,7 @@ def layers(table: Any, rows: Sequence[str], columns: Sequence[str], title: str, 
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(range(len(columns)), columns, fontsize=7)
     axes.set(title=title, xlabel="layer")
-    figure.colorbar(shades, ax=axes, label=label)
+    figure.colorbar(picture, ax=axes, label=label)
     return figure
 
 
