@@ -98,8 +98,8 @@ LEVELS = {
             depth_networks=48,
             wide_networks=24,
             table_networks=32,
-            window=128,
-            windows=8,
+            window=96,
+            windows=16,
             calibration_windows=8,
             leverage_rates=_RATES,
             leverage_seeds=(11, 6, 3),
@@ -110,6 +110,7 @@ LEVELS = {
             probes=2,
             singles=12,
             verified=3,
+            rotation_seeds=5,
         ),
         Level(
             name="full",

@@ -52,6 +52,8 @@ def measured(run: ModelRun, leverage: measure.Leverage | Missing) -> dict[str, E
     leverage = measure.controlled(run.model, run.evaluation, leverage, response)
     checks = iter(response.check(leverage))
     for at, ratio in zip(leverage.rates, response.check_leverage(leverage), strict=True):
+        # The rows that stand beside the paper's figures show the same number.
+        results[f"leverage.{at.rate}"] = traced(evidence_of(at.leverage), leverage.provenance)
         results |= _leverage(at.rate, ratio, response, leverage.provenance)
         for _ in ARMS:
             results |= _damage(at.rate, next(checks), response, leverage.provenance)

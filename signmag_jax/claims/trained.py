@@ -97,7 +97,8 @@ def _leverage(rate: float, measured: Measured) -> Claim:
             "measured": found(measured.results, f"leverage.{rate}"),
         },
         measured,
-        "Predicted: mean α²‖w‖² of the outlier columns over that of the rest, every output mattering alike.",
+        "Predicted: mean α²‖w‖² of the outlier columns over that of the rest, every output mattering alike. "
+        "Measured: by flips, where linear response is measured with derivatives as a control variate.",
     )
 
 
