@@ -45,11 +45,6 @@ HEAVY = (
 )
 
 
-def pytest_xdist_auto_num_workers():
-    """Half as many again as there are cores: compiling takes one thread, and leaves the others idle."""
-    return 3 * len(os.sched_getaffinity(0)) // 2 if hasattr(os, "sched_getaffinity") else None
-
-
 def pytest_collection_modifyitems(items):
     """Heavy files first, in that order; the others as they come."""
     rank = {name: place for place, name in enumerate(HEAVY)}

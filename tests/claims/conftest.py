@@ -2,6 +2,7 @@
 
 import pytest
 
+from signmag_jax.claims.ledger import fill
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measured import not_run
 from signmag_jax.claims.run import declare
@@ -21,6 +22,13 @@ def tiny_simulation():
 @pytest.fixture
 def tiny_claims(tiny_simulation):
     return declare(TINY, tiny_simulation, not_run("no model in this test"))
+
+
+@pytest.fixture(scope="session")
+def tiny_rows(tiny_simulation, all_proved):
+    """The rows by name, filled once; not to be changed."""
+    filled = fill(declare(TINY, tiny_simulation, not_run("no model in this test")), all_proved)
+    return {row["name"]: row for row in filled}
 
 
 @pytest.fixture(scope="session")

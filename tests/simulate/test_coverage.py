@@ -133,6 +133,7 @@ def test_the_exact_target_is_not_the_limit(repetitions):
     assert abs(values.mean() - (RATE + (1 - RATE) / ROWS)) > 8 * error
 
 
+@pytest.mark.slow  # many runs
 def test_the_controlled_interval():
     """Against a long run, for a pair whose error the controls explain, at 40 networks."""
     pair = (SignFlip(0.2), MagnitudeShift(0.5))

@@ -56,6 +56,7 @@ def test_row_and_vector_cosines_of_the_sign_quantiser():
     assert abs(found.row_cosine.value - 0.636882) < 4 * found.row_cosine.standard_error + 0.000554
 
 
+@pytest.mark.slow  # compiles three quantisers
 def test_radial_fractions_of_quantisers():
     """Exact limits, the finite number of rows within 2/m of them."""
     sign = simulate.quantizer(512, rows=512, granularity="tensor", networks=48, seed=5)
