@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from signmag_jax import measure
+from signmag_jax.evidence import Estimate
 
 from .claim import Claim, Evidence, Missing
 from .measured import Measured
 from .model_run import ModelRun, unresolved
 from .supply import error_of, exact, found, traced
 
+HALF_AGAIN = 1.5
 NAMES = ("deciding.flip", "deciding.second_order", "deciding.beyond", "deciding.rank_correlation")
 
 
@@ -39,6 +41,7 @@ def measured(run: ModelRun) -> dict[str, Evidence]:
 def rows(measured: Measured) -> Iterator[Claim]:
     """Whether derivatives tell the cost of such a weight, and whether they rank them."""
     results = measured.results
+    second = results.get("deciding.second_order")
     yield Claim(
         name="deciding.second_order",
         claimant="open",
@@ -50,8 +53,8 @@ def rows(measured: Measured) -> Iterator[Claim]:
             "measured": found(results, "deciding.flip"),
         },
         compare=(("predicted", "measured"),),
-        rival=lambda: 0.0,
-        rival_is="a weight like any other",
+        rival=(lambda: HALF_AGAIN * float(second.value)) if isinstance(second, Estimate) else lambda: 0.0,
+        rival_is="half as much again" if isinstance(second, Estimate) else "no cost",
         paired=error_of(results.get("deciding.beyond")),
         note="The weight is the first of a shortlist made on other text. Both are of the same windows; the "
         "error is that of their difference. Where second order fails, the linear response takes the exact "

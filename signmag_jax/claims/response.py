@@ -52,8 +52,10 @@ def measured(run: ModelRun, leverage: measure.Leverage | Missing) -> dict[str, E
     leverage = measure.controlled(run.model, run.evaluation, leverage, response)
     checks = iter(response.check(leverage))
     for at, ratio in zip(leverage.rates, response.check_leverage(leverage), strict=True):
-        # The rows that stand beside the paper's figures show the same number.
-        results[f"leverage.{at.rate}"] = traced(evidence_of(at.leverage), leverage.provenance)
+        if not _too_large(at.flips, response):
+            # The rows that stand beside the paper's figures show it as well; at larger rates costs do not
+            # add up, and the control variate may add to the scatter.
+            results[f"leverage.{at.rate}"] = traced(evidence_of(at.leverage), leverage.provenance)
         results |= _leverage(at.rate, ratio, response, leverage.provenance)
         for _ in ARMS:
             results |= _damage(at.rate, next(checks), response, leverage.provenance)
@@ -100,9 +102,7 @@ def _leverage(
         predicted = replace(predicted, standard_error=error)
     predicted = traced(predicted, response.provenance)
     flipped = traced(evidence_of(check.measured), origin)
-    reason = check.reason or next(
-        (why for arm in ARMS if (why := beyond(response, arm, _rate(check.flips, arm, response)))), ""
-    )
+    reason = check.reason or _too_large(check.flips, response)
     return _pair(f"response.leverage.{rate}", predicted, flipped, reason)
 
 
@@ -155,6 +155,12 @@ def beyond(response: measure.LinearResponse, arm: str, rate: float) -> str:
     if rate * known > RARE:
         return f"{ARMS[arm]}: a draw flips {rate * known:.2g} of the {known} weights of known cost"
     return ""
+
+
+def _too_large(flips: int, response: measure.LinearResponse) -> str:
+    """`beyond` in either arm, for so many flips in each."""
+    reasons = (beyond(response, arm, _rate(flips, arm, response)) for arm in ARMS)
+    return next(filter(None, reasons), "")
 
 
 def _rate(flips: int, arm: str, response: measure.LinearResponse) -> float:

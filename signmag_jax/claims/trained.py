@@ -98,7 +98,7 @@ def _leverage(rate: float, measured: Measured) -> Claim:
         },
         measured,
         "Predicted: mean α²‖w‖² of the outlier columns over that of the rest, every output mattering alike. "
-        "Measured: by flips, where linear response is measured with derivatives as a control variate.",
+        "Measured: by flips; at small rates with derivatives as a control variate.",
     )
 
 
