@@ -141,7 +141,10 @@ class _Draws:
         costs: Float[np.ndarray, " singles"],
     ) -> Float[np.ndarray, " draws"]:
         """Of each draw on one window, what derivatives and known costs say of it, less their mean."""
-        totals = self._totals(arm, columns)
+        totals = {
+            name: self.pools.pool_sum(name, arm, np.asarray(table, np.float64))
+            for name, table in columns.items()
+        }
         inverted = is_inverted(self.pools, arm, self.found.flips)
         rows, layers = [], list(self.pools.layers)
         for one, places in self._made(arm):
@@ -161,15 +164,6 @@ class _Draws:
         for seed in range(self.found.draws):
             one = plan(self.pools, arm, self.found.flips, seed, key)
             yield one, draw(self.pools, one, slots)
-
-    def _totals(self, arm: str, columns: dict[str, Any]) -> dict[str, Float[np.ndarray, " layers"]]:
-        """The sum over an arm's pool, by matrix and layer."""
-        found = {}
-        for name, table in columns.items():
-            offset, width = self.pools.span(SITE_OF[name], arm)
-            chosen = self.pools.order[SITE_OF[name]][:, offset : offset + width]
-            found[name] = np.take_along_axis(np.asarray(table, np.float64), chosen, axis=1).sum(axis=1)
-        return found
 
     def known(
         self, arm: str, one: Plan, places: Places

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
 from signmag_jax.models import SITE_OF, SITES, LanguageModel
@@ -64,6 +64,14 @@ class Pools:
         """Offset and width of an arm's columns in `order`."""
         features, outliers = self.order[site].shape[1], self.outliers[site]
         return {OUTLIER: (0, outliers), REST: (outliers, features - outliers), ALL: (0, features)}[arm]
+
+    def pool_sum(
+        self, name: str, arm: str, columns: Float[np.ndarray, "layers features"]
+    ) -> Float[np.ndarray, " layers"]:
+        """The sum over the arm's columns of one matrix, in each layer of the model."""
+        offset, width = self.span(SITE_OF[name], arm)
+        chosen = self.order[SITE_OF[name]][:, offset : offset + width]
+        return np.take_along_axis(columns, chosen, axis=1).sum(axis=1)
 
     def matrix_size(self, name: str, arm: str) -> int:
         """Weights of one matrix in the arm's pool."""

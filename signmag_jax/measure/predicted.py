@@ -162,13 +162,12 @@ class LinearResponse:
         rate, together = self._rates(arm, one.flips)
         key = key_of_draws(found.provenance["root"], one.flips)
         plans = [plan(found.pools, arm, one.flips, seed, key) for seed in range(one.draws)]
-        shift = 0.0
+        shift, layers = 0.0, list(self.depth)
         for name, slopes_ in self.columns.items():
-            part = np.mean([flipped_part(found.pools, each, arm, name) for each in plans], axis=0)
-            offset, width = found.pools.span(SITE_OF[name], arm)
-            chosen = found.pools.order[SITE_OF[name]][list(self.depth), offset : offset + width]
-            pool = np.take_along_axis(np.asarray(slopes_.slope.value), chosen, axis=1).sum(axis=1)
-            shift += float(np.sum((part[list(self.depth)] - rate) * pool))
+            part = np.mean([flipped_part(found.pools, each, arm, name) for each in plans], axis=0)[layers]
+            columns = np.zeros(found.pools.order[SITE_OF[name]].shape)
+            columns[layers] = slopes_.slope.value
+            shift += float(np.sum((part - rate) * found.pools.pool_sum(name, arm, columns)[layers]))
         return self._table(arm, rate, together) + shift
 
     def _check_leverage(self, found: Leverage, one: RateLeverage) -> LeverageCheck:
@@ -180,7 +179,7 @@ class LinearResponse:
         if measured.interval is None:
             return LeverageCheck(*known, None, f"the measurement: {measured.reason}")
         for arm in (OUTLIER, REST):
-            if one.flips / int(self.pools[arm].weights) > self.linear_below(arm, 1.0):
+            if self._rates(arm, one.flips)[0] > self.linear_below(arm, 1.0):
                 return LeverageCheck(*known, None, f"{arm}: {BEYOND}")
         distance = measured.interval.estimate.distance(predicted.interval.estimate)
         return LeverageCheck(*known, float(distance))
