@@ -148,15 +148,19 @@ class _Draws:
         inverted = is_inverted(self.pools, arm, self.found.flips)
         rows, layers = [], list(self.pools.layers)
         for one, places in self._made(arm):
-            drawn = jax.device_get(_drawn(products, places))
-            flipped, expected = self.known(arm, one, places)
-            value = float((flipped - expected) @ costs)
+            drawn, gap = jax.device_get(_drawn(products, places)), 0.0
             for name, total in totals.items():
                 hit = total - drawn[name] if inverted else drawn[name]
                 mean = flipped_part(self.pools, one, arm, name) * total
-                value += float(np.sum((hit - mean)[layers]))
-            rows.append(value)
-        return np.asarray(rows)
+                gap += float(np.sum((hit - mean)[layers]))
+            rows.append(gap)
+        return self._known_luck[arm] @ costs + np.asarray(rows)
+
+    @functools.cached_property
+    def _known_luck(self) -> dict[str, Float[np.ndarray, "draws singles"]]:
+        """By arm, whether each draw flipped each weight of known cost, less its probability."""
+        gaps = {arm: [self.known(arm, *made) for made in self._made(arm)] for arm in ARMS}
+        return {arm: np.stack([hit - mean for hit, mean in pairs]) for arm, pairs in gaps.items()}
 
     def _made(self, arm: str) -> Any:
         slots = capacities(self.pools, ARMS, self.found.flips)
