@@ -152,7 +152,7 @@ def ours(windows: int, tokens: int) -> Callable[..., Any]:
 
     from signmag_jax.evidence import keys
     from signmag_jax.measure.flips import _token_nll as run
-    from signmag_jax.measure.flips import draw, flip_transform, plan
+    from signmag_jax.measure.flips import draw_positions, flip_transform, plan
     from signmag_jax.measure.pools import capacities, is_inverted
     from signmag_jax.models import window_nll
 
@@ -163,7 +163,7 @@ def ours(windows: int, tokens: int) -> Callable[..., Any]:
         key = keys.fold(keys.root(0), "leverage", flips)
         watch = turns.Stopwatch()
         one = plan(found, arm, flips, draw_number, key)
-        places = jax.block_until_ready(draw(found, one, capacities(found, ARMS, flips)))
+        places = jax.block_until_ready(draw_positions(found, one, capacities(found, ARMS, flips)))
         build = watch.look()
         inverted = any(is_inverted(found, each, flips) for each in ARMS)
         nll = run(model.config, flip_transform, inverted, model.params, text, found.order, one, places)

@@ -27,15 +27,15 @@ class Level:
       windows: evaluation windows.
       calibration_windows: windows on which columns are chosen and activations described.
       leverage_rates: flips per sign of the outlier pool.
-      leverage_seeds: mask draws of each arm, for each rate: more where single weights decide.
-      column_seeds: draws for the comparison over all columns.
-      pool_seeds: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
-      chain_seeds: draws of masks and inputs for the chain of trained matrices (Exp B). 0: not run.
+      leverage_draws: mask draws of each arm, for each rate: more where single weights decide.
+      column_draws: draws for the comparison over all columns.
+      pool_draws: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
+      chain_draws: draws of masks and inputs for the chain of trained matrices (Exp B). 0: not run.
       flipped_columns: columns that are flipped one by one (Exp F and G). 0: not run.
       probes: Hessian probes of each window for the linear response. 0: not run.
       singles: weights whose exact cost replaces the linear response's bracket.
       verified: weights of the shortlist that are flipped singly. 0: not run.
-      rotation_seeds: draws of flips in the trained and in the rotated model. 0: not run.
+      rotation_draws: draws of flips in the trained and in the rotated model. 0: not run.
     """
 
     name: str
@@ -49,15 +49,15 @@ class Level:
     windows: int
     calibration_windows: int
     leverage_rates: tuple[float, ...]
-    leverage_seeds: tuple[int, ...]
-    column_seeds: int
-    pool_seeds: int
-    chain_seeds: int = 0
+    leverage_draws: tuple[int, ...]
+    column_draws: int
+    pool_draws: int
+    chain_draws: int = 0
     flipped_columns: int = 0
     probes: int = 0
     singles: int = 0
     verified: int = 0
-    rotation_seeds: int = 0
+    rotation_draws: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The sizes as a JSON object."""
@@ -85,10 +85,10 @@ LEVELS = {
             windows=8,
             calibration_windows=8,
             leverage_rates=_RATES,
-            leverage_seeds=(3, 3, 3),
-            column_seeds=2,
-            pool_seeds=0,
-            chain_seeds=6,
+            leverage_draws=(3, 3, 3),
+            column_draws=2,
+            pool_draws=0,
+            chain_draws=6,
         ),
         Level(
             name="default",
@@ -102,15 +102,15 @@ LEVELS = {
             windows=16,
             calibration_windows=8,
             leverage_rates=_RATES,
-            leverage_seeds=(11, 6, 3),
-            column_seeds=5,
-            pool_seeds=3,
-            chain_seeds=16,
+            leverage_draws=(11, 6, 3),
+            column_draws=5,
+            pool_draws=3,
+            chain_draws=16,
             flipped_columns=12,
             probes=2,
             singles=12,
             verified=3,
-            rotation_seeds=5,
+            rotation_draws=5,
         ),
         Level(
             name="full",
@@ -124,15 +124,15 @@ LEVELS = {
             windows=16,
             calibration_windows=16,
             leverage_rates=_RATES,
-            leverage_seeds=(48, 24, 12),
-            column_seeds=8,
-            pool_seeds=6,
-            chain_seeds=48,
+            leverage_draws=(48, 24, 12),
+            column_draws=8,
+            pool_draws=6,
+            chain_draws=48,
             flipped_columns=40,
             probes=3,
             singles=24,
             verified=24,
-            rotation_seeds=8,
+            rotation_draws=8,
         ),
     )
 }
@@ -148,11 +148,11 @@ def level(name: str) -> Level:
 def cost(chosen: Level) -> dict[str, Any]:
     """What a run of this level costs beside its synthetic part: forward passes and memory."""
     tokens = chosen.window * chosen.windows
-    arms = 2 * (sum(chosen.leverage_seeds) + chosen.column_seeds)
+    arms = 2 * (sum(chosen.leverage_draws) + chosen.column_draws)
     # Clean and A/A for leverage, clean for the comparison over all columns.
     passes = ((arms + 3) * tokens + 2 * chosen.calibration_windows * chosen.window) / TOKENS_OF_A_PASS
-    if chosen.pool_seeds:  # whose columns are chosen again
-        passes += measure.outlier_flips_cost(chosen.windows, chosen.window, chosen.pool_seeds)
+    if chosen.pool_draws:  # whose columns are chosen again
+        passes += measure.outlier_flips_cost(chosen.windows, chosen.window, chosen.pool_draws)
         passes += chosen.calibration_windows * chosen.window / TOKENS_OF_A_PASS
     passes += _of_derivatives(chosen) + _of_columns(chosen)
     return {
@@ -185,8 +185,8 @@ def _of_columns(chosen: Level) -> float:
         passes += measure.flip_energies_cost(windows, window, LAYERS_OF_THE_EMBEDDED_MODEL, columns)
         passes += measure.column_flips_cost(windows, window, columns)
         passes += 2 * chosen.calibration_windows * window / TOKENS_OF_A_PASS
-    if chosen.rotation_seeds:
-        passes += measure.rotation_cost(windows, window, chosen.rotation_seeds)
+    if chosen.rotation_draws:
+        passes += measure.rotation_cost(windows, window, chosen.rotation_draws)
         passes += 4 * chosen.calibration_windows * window / TOKENS_OF_A_PASS  # inputs of both models, twice
     return passes
 

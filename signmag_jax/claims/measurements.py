@@ -68,7 +68,7 @@ def _leverage(run: ModelRun) -> measure.Leverage | Missing:
         return measure.leverage(
             *run.windows,
             rates=run.level.leverage_rates,
-            seeds=run.level.leverage_seeds,
+            draws=run.level.leverage_draws,
             profile=run.profile,
             **run.options("leverage"),
         )
@@ -79,11 +79,11 @@ def _leverage(run: ModelRun) -> measure.Leverage | Missing:
 def _outlier_flips(run: ModelRun) -> dict[str, Evidence]:
     """Exp D: flips as they are, and rescaled to equal norm as the paper's are."""
     names = {"exp_d.flips": "outlier over rest", "exp_d.matched": "outlier over rest, matched"}
-    seeds = run.level.pool_seeds
-    if not seeds:
+    draws = run.level.pool_draws
+    if not draws:
         return run.left_out(names, "Exp D")
     try:
-        found = measure.outlier_flips(*run.windows, seeds=seeds, **run.options("outlier_flips"))
+        found = measure.outlier_flips(*run.windows, draws=draws, **run.options("outlier_flips"))
     except measure.Unmeasurable as error:
         return unresolved(names, error)
     return {name: evidence_of(found.ratios[which]) for name, which in names.items()}
@@ -117,7 +117,7 @@ def _all_columns(run: ModelRun) -> Evidence:
             run.model,
             run.evaluation,
             rates=(ALL_COLUMNS_RATE,),
-            seeds=run.level.column_seeds,
+            draws=run.level.column_draws,
             **run.options("all_columns"),
         )
     except measure.Unmeasurable as error:

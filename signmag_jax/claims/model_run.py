@@ -41,7 +41,7 @@ class ModelRun:
     def options(self, part: str) -> dict[str, Any]:
         """Seed, records and provenance of one of them."""
         return {
-            "root": subseed(self.seed, part),
+            "seed": subseed(self.seed, part),
             "resume": records(self.resume, part),
             "source": self.source,
         }

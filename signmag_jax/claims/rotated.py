@@ -17,11 +17,11 @@ NAME = "rotation.flips"
 
 def measured(run: ModelRun) -> dict[str, Evidence]:
     """ΔNLL of flips in all matrices that read the stream, of the trained model over its rotated copy."""
-    seeds = run.level.rotation_seeds
-    if not seeds:
+    draws = run.level.rotation_draws
+    if not draws:
         return run.left_out([NAME], "the rotated model")
     try:
-        rotation = measure.rotation(*run.windows, seeds=seeds, **run.options("rotation"))
+        rotation = measure.rotation(*run.windows, draws=draws, **run.options("rotation"))
     except measure.Unmeasurable as error:
         return unresolved([NAME], error)
     trained, turned = (rotation.flips[which].samples["delta_nll"] for which in ("trained", "rotated"))

@@ -71,7 +71,7 @@ def _energies(run: ModelRun) -> dict[str, Evidence]:
 def _losses(run: ModelRun) -> dict[str, Evidence]:
     """Exp G. Whole columns: nothing is drawn."""
     options = run.options("column_flips")
-    del options["root"]
+    del options["seed"]
     try:
         found = measure.column_flips(*run.windows, columns=run.level.flipped_columns, **options)
     except measure.Unmeasurable as error:

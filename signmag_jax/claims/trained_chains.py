@@ -38,15 +38,15 @@ NOTES = {
 def measured(run: ModelRun) -> dict[str, Evidence]:
     """C_l of the three kinds of weights, and what the recursion says at their width."""
     names = [_name(kind, rate, layer) for kind in ("law", *WEIGHTS) for rate in RATES for layer in LAYERS]
-    seeds = run.level.chain_seeds
-    if not seeds:
+    draws = run.level.chain_draws
+    if not draws:
         return run.left_out(names, "Exp B")
     width = run.model.config.hidden
     if width < NARROWEST:  # the law has terms of higher order in 1/width, and ReLU may kill a whole state
         reason = f"the recursion holds from width {NARROWEST} on, and the matrices have {width}"
         return dict.fromkeys(names, Missing("UNRESOLVED", reason))
     try:
-        chain = measure.trained_chain(run.model, rates=RATES, seeds=seeds, **run.options("trained_chain"))
+        chain = measure.trained_chain(run.model, rates=RATES, draws=draws, **run.options("trained_chain"))
     except measure.Unmeasurable as error:
         return unresolved(names, error)
     ratios, depth = {"law": _law(chain), **chain.ratio}, len(chain.layers)

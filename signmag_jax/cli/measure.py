@@ -40,7 +40,7 @@ NAMES = ", ".join(MEASUREMENTS)
 PARTICULAR = (
     "calibration",
     "rates",
-    "seeds",
+    "draws",
     "layers",
     "matrices",
     "resume",
@@ -71,7 +71,7 @@ def measure(
         ),
     ] = None,
     rates: Annotated[str | None, typer.Option("--rates", help=f"{LIST}: 0.001,0.005,0.05.")] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", help="Draws: one number, or one per rate.")] = None,
+    draws: Annotated[str | None, typer.Option("--draws", help="Draws: one number, or one per rate.")] = None,
     layers: Annotated[str | None, typer.Option("--layers", help=f"{LIST}: 0,1,29. Default: all.")] = None,
     matrices: Annotated[str | None, typer.Option("--matrices", help=f"{LIST}: q_proj,down_proj.")] = None,
     columns: Annotated[
@@ -115,7 +115,7 @@ def measure(
         windows,
         calibration,
         verb.rates if rates is None else several("--rates", rates, float),
-        _draws(several("--seeds", seeds, int)),
+        _draws(several("--draws", draws, int)),
         several("--layers", layers, int),
         several("--matrices", matrices),
         dtype,
@@ -162,9 +162,9 @@ def _verb(name: str, given: dict[str, Any]) -> Verb:
     return verb
 
 
-def _draws(seeds: tuple[int, ...] | None) -> int | tuple[int, ...] | None:
-    """`--seeds` as the measurements take it: one number for all rates, or one for each."""
-    return seeds[0] if seeds is not None and len(seeds) == 1 else seeds
+def _draws(draws: tuple[int, ...] | None) -> int | tuple[int, ...] | None:
+    """`--draws` as the measurements take it: one number for all rates, or one for each."""
+    return draws[0] if draws is not None and len(draws) == 1 else draws
 
 
 def _cost(verb: Verb, request: Request) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Request:
       windows: windows that are scored.
       calibration: windows before them that choose columns; None where the measurement has none.
       rates: flip rates; empty where it has none.
-      seeds: draws, one number or one per rate; None for the measurement's own.
+      draws: masks, one number or one per rate; None for the measurement's own.
       layers, matrices: where errors fall; None for everywhere.
       dtype: of the weights.
       seed: root seed.
@@ -38,7 +38,7 @@ class Request:
     windows: int
     calibration: int | None
     rates: tuple[float, ...]
-    seeds: int | tuple[int, ...] | None
+    draws: int | tuple[int, ...] | None
     layers: tuple[int, ...] | None
     matrices: tuple[str, ...] | None
     dtype: str
@@ -73,7 +73,7 @@ class Request:
             if value is not None and value < least:
                 raise invalid(f"{option} >= {least}", value, "fewer give no standard error over windows")
         if self.rates:
-            draws_per_rate(inputs.check_rates(self.rates), self.seeds)
+            draws_per_rate(inputs.check_rates(self.rates), self.draws)
         layers = self.layers or ()
         if len(set(layers)) < len(layers) or any(layer < 0 for layer in layers):
             # Which layers the model has is known only when its config is read.
@@ -128,12 +128,12 @@ class Request:
     @property
     def count(self) -> int | None:
         """Draws, where they are the same for all rates; None for the measurement's own."""
-        return self.seeds if isinstance(self.seeds, int) else None
+        return self.draws if isinstance(self.draws, int) else None
 
     def seeded(self, source: Any, part: str = "") -> dict[str, Any]:
         """Options of a measurement that draws and keeps records; a part of it has a folder of its own."""
         resume = None if self.resume is None else self.resume / part
-        return {"root": self.seed, "resume": resume, "source": source}
+        return {"seed": self.seed, "resume": resume, "source": source}
 
     def placed(self, source: Any, part: str = "") -> dict[str, Any]:
         """Those of a measurement that falls on chosen layers and matrices, too."""

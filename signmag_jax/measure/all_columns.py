@@ -19,7 +19,7 @@ from signmag_jax.perturb import MagnitudeShift
 
 from . import inputs, sweep
 from .comparison import Comparison
-from .flips import Places, Plan, flip_transform, flipped_nll, plan
+from .flips import Plan, Positions, flip_transform, flipped_nll, plan
 from .inputs import Windows
 from .leverage import checked_batch, draws_per_rate
 from .pools import ALL, Pools, capacities, is_inverted
@@ -47,10 +47,10 @@ class AllColumns:
 
 
 def all_columns_cost(
-    windows: int, window: int, rates: Sequence[float] = RATES, seeds: int | Sequence[int] | None = None
+    windows: int, window: int, rates: Sequence[float] = RATES, draws: int | Sequence[int] | None = None
 ) -> float:
     """Cost of `all_columns` in forward passes of 2,048 tokens."""
-    return sweep.passes(1 + 2 * sum(_draws(rates, seeds)), windows, window)
+    return sweep.passes(1 + 2 * sum(_draws(rates, draws)), windows, window)
 
 
 def all_columns(
@@ -58,10 +58,10 @@ def all_columns(
     evaluation: Windows,
     *,
     rates: Sequence[float] = RATES,
-    seeds: int | Sequence[int] | None = None,
+    draws: int | Sequence[int] | None = None,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
-    root: int = 0,
+    seed: int = 0,
     batch: int | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
@@ -75,9 +75,9 @@ def all_columns(
       model: from `models.load`.
       evaluation: at least 8 windows.
       rates: parts of all weights, in (0, 1].
-      seeds: masks, one number or one per rate; by default 3.
+      draws: masks, one number or one per rate; by default 3.
       layers, matrices: where errors fall; by default everywhere.
-      root: root seed.
+      seed: root seed.
       batch: windows that pass through a layer together; by default all.
       resume: folder of records to go on from.
       source: added to the provenance.
@@ -89,7 +89,7 @@ def all_columns(
       InvalidInput: as in `leverage`.
     """
     rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
-    counts = _draws(rates, seeds)
+    counts = _draws(rates, draws)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
     batch = checked_batch(batch, len(evaluation))
     pools = Pools.everything(model, *chosen)
@@ -97,19 +97,19 @@ def all_columns(
         "experiment": "all columns",
         "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
         "rates": list(rates),
-        "seeds": counts,
+        "draws": counts,
         "layers": list(chosen[0]),
         "matrices": list(chosen[1]),
-        "root": root,
+        "seed": seed,
         "batch": batch,
     }
     flips = [_flips(rate, pools) for rate in rates]
-    run = functools.partial(_evaluate, model, evaluation, pools, root, batch)
+    run = functools.partial(_evaluate, model, evaluation, pools, seed, batch)
     tasks = [
-        functools.partial(run, k, build, seed)
+        functools.partial(run, k, build, draw)
         for k, count in zip(flips, counts, strict=True)
         for build in (flip_transform, shift_transform)
-        for seed in range(count)
+        for draw in range(count)
     ]
     records = sweep.records_of(resume, model, configuration)
     clean = functools.partial(_clean, model, evaluation, batch)
@@ -125,7 +125,7 @@ def all_columns(
 
 
 def shift_transform(
-    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Places, invertible: bool
+    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Positions, invertible: bool
 ) -> Transform:
     """The magnitude shift whose error has the Frobenius norm of the plan's flips, matrix by matrix."""
 
@@ -147,21 +147,21 @@ def shift_transform(
     return transform
 
 
-def _draws(rates: Sequence[float], seeds: int | Sequence[int] | None) -> list[int]:
-    return draws_per_rate(rates, DRAWS if seeds is None else seeds)
+def _draws(rates: Sequence[float], draws: int | Sequence[int] | None) -> list[int]:
+    return draws_per_rate(rates, DRAWS if draws is None else draws)
 
 
 def _evaluate(
     model: LanguageModel,
     evaluation: Windows,
     pools: Pools,
-    root: int,
+    seed: int,
     batch: int,
     k: int,
     build: Any,
-    seed: int,
+    draw: int,
 ) -> sweep.Row:
-    found = plan(pools, ALL, k, seed, keys.fold(keys.root(root), "all columns", k))
+    found = plan(pools, ALL, k, draw, keys.fold(keys.root(seed), "all columns", k))
     slots, inverted = capacities(pools, (ALL,), k), is_inverted(pools, ALL, k)
     return flipped_nll(model, evaluation, pools, found, slots, inverted, batch, build)
 

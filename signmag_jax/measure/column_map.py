@@ -60,7 +60,7 @@ class ColumnMap:
       total: of everything together.
       outliers: the outlier columns, by site.
       depth: the layers that the arrays stand for.
-      provenance: model, texts, seeds, versions, device.
+      provenance: model, texts, seed, versions, device.
     """
 
     matrices: dict[str, Slopes]

@@ -18,7 +18,7 @@ from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig
 
 from . import curvature, inputs, sweep
 from .comparison import RateLeverage
-from .flips import Places, Plan, draw, flipped_part, plan
+from .flips import Plan, Positions, draw_positions, flipped_part, plan
 from .inputs import Windows
 from .leverage import ARMS, Leverage, key_of_draws
 from .pools import OUTLIER, Pools, capacities, is_inverted
@@ -64,7 +64,7 @@ def controlled(
     names = tuple(found.pools.outputs)
     fixed = kept_fixed(model.config, names, response.singles)
     movable = Movable(jnp.ones(model.config.layers, model.params["embed"].dtype), fixed)
-    draws = [_Draws(one, found.pools, found.provenance["root"], response.singles) for one in found.rates]
+    draws = [_Draws(one, found.pools, found.provenance["seed"], response.singles) for one in found.rates]
     luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in found.rates]
     with progress("control variate", len(evaluation)) as advance:
         for index, window in enumerate(evaluation):
@@ -110,7 +110,7 @@ def _products(
 
 
 @jax.jit
-def _drawn(products: curvature.Weights, places: Places) -> dict[str, Float[Array, " layers"]]:
+def _drawn(products: curvature.Weights, places: Positions) -> dict[str, Float[Array, " layers"]]:
     """The sum over the drawn weights of each layer, by matrix."""
 
     def one(table: Array, rows: Array, columns: Array) -> Array:
@@ -130,7 +130,7 @@ class _Draws:
 
     found: RateLeverage
     pools: Pools
-    root: int
+    seed: int
     singles: tuple[Place, ...]
 
     def luck(
@@ -164,13 +164,13 @@ class _Draws:
 
     def _made(self, arm: str) -> Any:
         slots = capacities(self.pools, ARMS, self.found.flips)
-        key = key_of_draws(self.root, self.found.flips)
-        for seed in range(self.found.draws):
-            one = plan(self.pools, arm, self.found.flips, seed, key)
-            yield one, draw(self.pools, one, slots)
+        key = key_of_draws(self.seed, self.found.flips)
+        for draw in range(self.found.draws):
+            one = plan(self.pools, arm, self.found.flips, draw, key)
+            yield one, draw_positions(self.pools, one, slots)
 
     def known(
-        self, arm: str, one: Plan, places: Places
+        self, arm: str, one: Plan, places: Positions
     ) -> tuple[Bool[np.ndarray, " singles"], Float[np.ndarray, " singles"]]:
         """Whether a draw flipped each weight of known cost, and how probable that was; 0 outside the pool."""
         inverted, places = is_inverted(self.pools, arm, self.found.flips), jax.device_get(places)

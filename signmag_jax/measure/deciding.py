@@ -75,7 +75,7 @@ class DecidingWeights:
       rank_correlation: Spearman's, of predicted and exact cost over the verified weights, by prediction
         ("fisher": of the shortlist, "second order": `−2 g w + 2 H_ii w²`); None where it is undefined.
       explained: part of the outlier pool's slope that the verified weights in it carry, or why not.
-      provenance: model, texts, seeds, versions, device.
+      provenance: model, texts, seed, versions, device.
     """
 
     weights: tuple[DecidingWeight, ...]
@@ -117,7 +117,7 @@ def deciding_weights(
     verified: int = VERIFIED,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
-    root: int = 0,
+    seed: int = 0,
     response: LinearResponse | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
@@ -136,7 +136,7 @@ def deciding_weights(
       shortlisted: length of the shortlist.
       verified: how many of it are verified, from the top; at least 3.
       layers, matrices: where to look; by default everywhere.
-      root: root seed.
+      seed: root seed.
       response: `linear_response` on the same evaluation windows: says what part of the outlier pool's slope
         these weights carry.
       resume: folder of records to go on from.
@@ -162,7 +162,7 @@ def deciding_weights(
         "verified": verified,
         "layers": list(chosen[0]),
         "matrices": list(chosen[1]),
-        "root": root,
+        "seed": seed,
     }
     if (
         response is not None
@@ -170,7 +170,7 @@ def deciding_weights(
     ):
         raise invalid("response on the same evaluation windows", "others", "measure both on the same windows")
     records = sweep.records_of(resume, model, configuration)
-    listed = _listed(model, calibration, shortlisted, chosen, root, records)
+    listed = _listed(model, calibration, shortlisted, chosen, seed, records)
     top = listed[:verified]
     tasks = [functools.partial(_clean, model, evaluation, top[0][0])]
     tasks += [functools.partial(_verify, model, evaluation, place) for place, _ in top]
@@ -255,13 +255,13 @@ def _listed(
     calibration: Windows,
     count: int,
     chosen: tuple[tuple[int, ...], tuple[str, ...]],
-    root: int,
+    seed: int,
     records: Any,
 ) -> list[tuple[Place, float]]:
     """The shortlist, kept as record 0."""
     stored = None if records is None else records.read(0)
     if stored is None:
-        found = shortlist(model, calibration, count, *chosen, root)
+        found = shortlist(model, calibration, count, *chosen, seed)
         if len(found) < FEWEST_RANKED:
             raise inputs.unmeasurable(
                 f"at least {FEWEST_RANKED} weights of positive cost", len(found), "check the weights"

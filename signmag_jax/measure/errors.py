@@ -99,7 +99,7 @@ def error_response(
     probes: int = PROBES,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
-    root: int = 0,
+    seed: int = 0,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> ErrorResponse:
@@ -116,7 +116,7 @@ def error_response(
         ternary quantisation. A random one is refused: its expected cost is a matter of draws.
       probes: of the blocks in each window, at least 2.
       layers, matrices: which take part; by default all.
-      root: root seed.
+      seed: root seed.
       resume: folder of records to go on from.
       source: added to the provenance.
 
@@ -138,7 +138,7 @@ def error_response(
         "probes": probes,
         "layers": list(chosen[0]),
         "matrices": list(chosen[1]),
-        "root": root,
+        "seed": seed,
     }
     records = sweep.records_of(resume, model, configuration)
     taken = np.zeros(model.config.layers)
@@ -154,7 +154,7 @@ def error_response(
     for name in errors:
         for index in range(len(evaluation)):
             window = jnp.asarray(evaluation[index : index + 1])
-            key = keys.fold(keys.root(root), "error response", name, index)
+            key = keys.fold(keys.root(seed), "error response", name, index)
             along = functools.partial(direction, name)
             tasks.append(functools.partial(_whole, model, window, along))
             tasks += [

@@ -30,7 +30,7 @@ from .outlier_flips import check_rate
 
 LEVELS = ("output", "stream", "normalised")
 RATE = 0.1
-SEEDS = 4
+DRAWS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +43,15 @@ class FlipEnergies:
       energy: by level, energy of the change over that of the clean signal: "output", E‖δ Wx‖²/E‖Wx‖²;
         "stream", the residual stream before the next normalisation, E[‖δy‖²/‖y‖²]; "normalised", after it.
       association: by level, of the energies with α²‖w‖².
-      samples: by level, energies of each column, seed and window.
-      provenance: model, texts, seeds, versions, device.
+      samples: by level, energies of each column, draw and window.
+      provenance: model, texts, seed, versions, device.
     """
 
     sample: ColumnSample
     flips: int
     energy: dict[str, Estimate]
     association: dict[str, Association]
-    samples: dict[str, Float[np.ndarray, "columns seeds windows"]]
+    samples: dict[str, Float[np.ndarray, "columns draws windows"]]
     provenance: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
@@ -67,10 +67,10 @@ class FlipEnergies:
 
 
 def flip_energies_cost(
-    windows: int, window: int, layers: int, columns: int = COLUMNS, seeds: int | None = None
+    windows: int, window: int, layers: int, columns: int = COLUMNS, draws: int | None = None
 ) -> float:
     """Cost of `flip_energies` on a model of `layers` layers, in forward passes of 2,048 tokens."""
-    changed = columns * (SEEDS if seeds is None else seeds)
+    changed = columns * (DRAWS if draws is None else draws)
     return sweep.passes(1, windows, window) * (1 + changed / layers)
 
 
@@ -83,8 +83,8 @@ def flip_energies(
     matrix: str = "q_proj",
     columns: int = COLUMNS,
     rate: float = RATE,
-    seeds: int | None = None,
-    root: int = 0,
+    draws: int | None = None,
+    seed: int = 0,
     batch: int = 1,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
@@ -102,8 +102,8 @@ def flip_energies(
       matrix: one of `models.MATRICES`.
       columns: how many, evenly spaced in log α²; at least 5.
       rate: flips per sign of the column, in (0, 0.5].
-      seeds: masks of each column; by default 4.
-      root: root seed.
+      draws: masks of each column; by default 4.
+      seed: root seed.
       batch: windows that pass through a layer together, at least 1.
       resume: folder of records to go on from.
       source: added to the provenance.
@@ -114,13 +114,13 @@ def flip_energies(
     Source: arXiv:2605.18933, experiment F, which evaluates the formula instead.
     """
     layer, matrix = check_place(model, layer, matrix)
-    rate, count = check_rate(rate), check_draws(seeds, SEEDS)
+    rate, count = check_rate(rate), check_draws(draws, DRAWS)
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation, inputs.FEWEST_CALIBRATION)
     batch = checked_batch(batch, len(evaluation))
     sample = sampled(model, alpha(model, calibration), layer, matrix, columns)
     outputs = model.config.shapes()[matrix][0]
     flips = max(1, round(rate * outputs))
-    rows = _rows(keys.fold(keys.root(root), "flip energies", layer, matrix), sample, outputs, flips, count)
+    rows = _rows(keys.fold(keys.root(seed), "flip energies", layer, matrix), sample, outputs, flips, count)
     configuration = {
         "experiment": "flip energies",
         **inputs.texts_of(calibration, evaluation),
@@ -128,8 +128,8 @@ def flip_energies(
         "matrix": matrix,
         "columns": sample.columns.tolist(),
         "rate": rate,
-        "seeds": count,
-        "root": root,
+        "draws": count,
+        "seed": seed,
         "batch": batch,
     }
 
@@ -167,14 +167,14 @@ def relative(change: Float[Array, "*rows n"], signal: Float[Array, "*rows n"]) -
 
 
 def _rows(key: Any, sample: ColumnSample, outputs: int, flips: int, count: int) -> Array:
-    """Rows of the flipped signs, (columns, seeds, flips): each column and seed a draw of its own."""
+    """Rows of the flipped signs, (columns, draws, flips): each column and draw has its own."""
 
-    def one(column: Array, seed: Array) -> Array:
-        return subset(keys.fold(key, column, seed), outputs, flips, flips)
+    def one(column: Array, draw: Array) -> Array:
+        return subset(keys.fold(key, column, draw), outputs, flips, flips)
 
-    seeds = jnp.arange(count, dtype=jnp.int32)
+    draws = jnp.arange(count, dtype=jnp.int32)
     columns = jnp.asarray(sample.columns, jnp.int32)
-    return jax.vmap(lambda column: jax.vmap(lambda seed: one(column, seed))(seeds))(columns)
+    return jax.vmap(lambda column: jax.vmap(lambda draw: one(column, draw))(draws))(columns)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -185,8 +185,8 @@ def _energies(
     tokens: Int[Array, "batch window"],
     layer: Int[Array, ""],
     columns: Int[Array, " columns"],
-    rows: Int[Array, "columns seeds flips"],
-) -> dict[str, Float[Array, "columns seeds batch"]]:
+    rows: Int[Array, "columns draws flips"],
+) -> dict[str, Float[Array, "columns draws batch"]]:
     x = entering(config, params, tokens)[layer]
     clean = layer_states(config, params["blocks"], x, layer, matrix)
 
@@ -198,9 +198,9 @@ def _energies(
 
         return energies(clean, layer_states(config, params["blocks"], x, layer, matrix, transform))
 
-    count, seeds = rows.shape[:2]
-    found = jax.lax.map(one, (jnp.repeat(columns, seeds), rows.reshape(count * seeds, -1)))
-    return {level: table.reshape(count, seeds, -1) for level, table in found.items()}
+    count, draws = rows.shape[:2]
+    found = jax.lax.map(one, (jnp.repeat(columns, draws), rows.reshape(count * draws, -1)))
+    return {level: table.reshape(count, draws, -1) for level, table in found.items()}
 
 
 def energies(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, " batch"]]:

@@ -18,7 +18,7 @@ from .draw import EMPTY, apportion, subset
 from .inputs import Windows
 from .pools import Pools, Slots, is_inverted
 
-Places = dict[str, tuple[Int[Array, "layers capacity"], Int[Array, "layers capacity"]]]
+Positions = dict[str, tuple[Int[Array, "layers capacity"], Int[Array, "layers capacity"]]]
 """Per matrix and layer, rows and columns of the drawn weights."""
 
 
@@ -26,22 +26,22 @@ class Plan(NamedTuple):
     """One draw, as traced arrays: a new draw or the other arm never compiles again.
 
     Args:
-      key: of the arm; folded with layer, matrix and seed for each matrix.
-      seed: number of the draw.
+      key: of the arm; folded with layer, matrix and draw for each matrix.
+      draw: number of the draw.
       offset, width: per site, where the arm's columns begin in `Pools.order` and how many they are.
       drawn: per matrix and layer, how many indices to draw (the complement's, where inverted).
       inverted: per layer, whether the whole pool is flipped first and the drawn weights flipped back.
     """
 
     key: PRNGKeyArray
-    seed: Int[Array, ""]
+    draw: Int[Array, ""]
     offset: dict[str, Int[Array, ""]]
     width: dict[str, Int[Array, ""]]
     drawn: dict[str, Int[Array, " layers"]]
     inverted: Bool[Array, " layers"]
 
 
-def plan(pools: Pools, arm: str, flips: int, seed: int, root: PRNGKeyArray) -> Plan:
+def plan(pools: Pools, arm: str, flips: int, draw: int, root: PRNGKeyArray) -> Plan:
     """Exactly `flips` flips in the arm's pool, shared over its matrices in proportion to their sizes.
 
     Equal remainders are ranked by a random permutation of this draw, so that no layer is favoured.
@@ -49,7 +49,7 @@ def plan(pools: Pools, arm: str, flips: int, seed: int, root: PRNGKeyArray) -> P
     key = keys.fold(root, arm)
     places = [(name, layer) for name in pools.outputs for layer in pools.layers]
     sizes = [pools.matrix_size(name, arm) for name, _ in places]
-    ties = jax.random.permutation(keys.fold(key, "apportion", seed), len(places))
+    ties = jax.random.permutation(keys.fold(key, "apportion", draw), len(places))
     invert = is_inverted(pools, arm, flips)
     depth = len(next(iter(pools.order.values())))
     drawn = {name: np.zeros(depth, np.int32) for name in pools.outputs}
@@ -61,7 +61,7 @@ def plan(pools: Pools, arm: str, flips: int, seed: int, root: PRNGKeyArray) -> P
     spans = {site: pools.span(site, arm) for site in pools.order}
     return Plan(
         key,
-        jnp.asarray(seed, jnp.int32),
+        jnp.asarray(draw, jnp.int32),
         {site: jnp.asarray(offset, jnp.int32) for site, (offset, _) in spans.items()},
         {site: jnp.asarray(width, jnp.int32) for site, (_, width) in spans.items()},
         {name: jnp.asarray(count) for name, count in drawn.items()},
@@ -82,7 +82,7 @@ def no_flips(like: Plan) -> Plan:
     return like._replace(drawn=nothing, inverted=jnp.zeros_like(like.inverted))
 
 
-def draw(pools: Pools, plan: Plan, slots: Slots) -> Places:
+def draw_positions(pools: Pools, plan: Plan, slots: Slots) -> Positions:
     """Rows and columns of the drawn weights of every matrix; unused slots point past the last row.
 
     One loop over all matrices and layers, so that the sampler is compiled once and not once a matrix, and
@@ -97,7 +97,7 @@ def _draw(
     plan: Plan,
     slots: Slots,
     rows_of: tuple[tuple[str, int], ...],
-) -> Places:
+) -> Positions:
     outputs = dict(rows_of)
     capacity = max(1, *(size for _, size in slots))
     depth = plan.inverted.shape[0]
@@ -123,11 +123,11 @@ def _draw(
 
 
 def _matrix_key(plan: Plan, name: str, layer: Int[Array, ""]) -> PRNGKeyArray:
-    return keys.fold(plan.key, layer, name, plan.seed)
+    return keys.fold(plan.key, layer, name, plan.draw)
 
 
 def flip_transform(
-    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Places, invertible: bool
+    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Positions, invertible: bool
 ) -> Transform:
     """The weight transform of a plan, for `models.token_nll`; to be built inside the jitted function."""
 
@@ -167,7 +167,7 @@ def flipped_nll(
     build: Callable[..., Transform] = flip_transform,
 ) -> Float[np.ndarray, " count"]:
     """Mean NLL of each window under the plan (its signs flipped, or what else `build` makes of it)."""
-    places = draw(pools, plan, slots)
+    places = draw_positions(pools, plan, slots)
     rows = []
     for start in range(0, len(windows), batch):
         piece = jnp.asarray(windows[start : start + batch])
@@ -185,6 +185,6 @@ def _token_nll(
     tokens: Int[Array, "batch window"],
     order: dict[str, Any],
     plan: Plan,
-    places: Places,
+    places: Positions,
 ) -> Float[Array, "batch predicted"]:
     return token_nll(config, params, tokens, build(order, plan, places, invertible))

@@ -37,7 +37,7 @@ class Leverage:
       pool_sizes: weights in the outlier pool and in the rest.
       columns: the outlier columns, by site, shape (layers, chosen).
       pools: the weights among which flips were drawn.
-      provenance: model, texts, seeds, versions, device.
+      provenance: model, texts, seed, versions, device.
     """
 
     rates: tuple[RateLeverage, ...]
@@ -64,10 +64,10 @@ def default_draws(rate: float) -> int:
 
 
 def leverage_cost(
-    windows: int, window: int, rates: Sequence[float] = RATES, seeds: int | Sequence[int] | None = None
+    windows: int, window: int, rates: Sequence[float] = RATES, draws: int | Sequence[int] | None = None
 ) -> float:
     """Cost of the evaluations of `leverage` in forward passes of 2,048 tokens, calibration not counted."""
-    return sweep.passes(2 + len(ARMS) * sum(draws_per_rate(rates, seeds)), windows, window)
+    return sweep.passes(2 + len(ARMS) * sum(draws_per_rate(rates, draws)), windows, window)
 
 
 def leverage(
@@ -76,11 +76,11 @@ def leverage(
     evaluation: Windows,
     *,
     rates: Sequence[float] = RATES,
-    seeds: int | Sequence[int] | None = None,
+    draws: int | Sequence[int] | None = None,
     fraction: float = OUTLIER_FRACTION,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
-    root: int = 0,
+    seed: int = 0,
     batch: int | None = None,
     profile: Alpha | None = None,
     columns: Columns | None = None,
@@ -92,7 +92,7 @@ def leverage(
     `leverage = mean ΔNLL(k flips in outlier columns) / mean ΔNLL(k flips elsewhere)`
 
     k = round(rate × weights in outlier columns), shared over matrices and layers in proportion; each draw
-    is a uniform subset, independent between matrices, arms, rates and seeds. ΔNLL is paired with the clean
+    is a uniform subset, independent between matrices, arms, rates and draws. ΔNLL is paired with the clean
     model on every evaluation window, in identical shapes.
 
     Args:
@@ -100,10 +100,10 @@ def leverage(
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rates: parts of the outlier pool, in (0, 1].
-      seeds: masks per arm, one number or one per rate; by default 15, 5 or 3, more at smaller rates.
+      draws: masks per arm, one number or one per rate; by default 15, 5 or 3, more at smaller rates.
       fraction: part of the columns of each layer's input that are outliers.
       layers, matrices: where flips may fall; by default everywhere.
-      root: root seed.
+      seed: root seed.
       batch: evaluation windows that pass through a layer together; by default all.
       profile: `alpha` of these calibration windows, if already computed.
       columns: outlier columns of another definition, by site and of shape (layers, chosen), for instance of
@@ -122,18 +122,18 @@ def leverage(
     Source: arXiv:2605.18933, experiment E.
     """
     rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
-    counts = draws_per_rate(rates, seeds)
+    counts = draws_per_rate(rates, draws)
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     batch = checked_batch(batch, len(evaluation))
     configuration = {
         "experiment": "leverage",
         **inputs.texts_of(calibration, evaluation),
         "rates": list(rates),
-        "seeds": counts,
+        "draws": counts,
         "fraction": fraction,
         "layers": list(chosen[0]),
         "matrices": list(chosen[1]),
-        "root": root,
+        "seed": seed,
         "batch": batch,
     }
     check_profile(profile, configuration["calibration_sha256"])
@@ -145,7 +145,7 @@ def leverage(
         columns = stored_columns(model, calibration, fraction, profile, records)
     pools = Pools.of(model, columns, *chosen)
     flips = [_flips(rate, pools) for rate in rates]
-    tasks = _tasks(model, evaluation, pools, list(zip(flips, counts, strict=True)), root, batch)
+    tasks = _tasks(model, evaluation, pools, list(zip(flips, counts, strict=True)), seed, batch)
     rows = sweep.run("leverage", tasks, records, first=1)
     inputs.check_finite(np.stack(rows[:2], axis=1))
     origin = inputs.origin_of(model, source, configuration, evaluation)
@@ -160,18 +160,18 @@ def leverage(
     return Leverage(tuple(results), floor, {arm: pools.size(arm) for arm in ARMS}, columns, pools, origin)
 
 
-def draws_per_rate(rates: Sequence[float], seeds: int | Sequence[int] | None) -> list[int]:
+def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int] | None) -> list[int]:
     """Masks per arm at each rate.
 
     Raises:
       InvalidInput: for fewer than two, or not one number per rate.
     """
-    if seeds is None:
+    if draws is None:
         return [default_draws(rate) for rate in rates]
-    counts = [seeds] * len(rates) if isinstance(seeds, int) else list(seeds)
+    counts = [draws] * len(rates) if isinstance(draws, int) else list(draws)
     if len(counts) != len(rates) or min(counts) < 2:
         raise invalid(
-            f"seeds >= 2, one number or {len(rates)} (one per rate)", seeds, "one mask has no standard error"
+            f"draws >= 2, one number or {len(rates)} (one per rate)", draws, "one mask has no standard error"
         )
     return counts
 
@@ -206,9 +206,9 @@ def stored_columns(
     return columns
 
 
-def key_of_draws(root: int, flips: int) -> PRNGKeyArray:
+def key_of_draws(seed: int, flips: int) -> PRNGKeyArray:
     """The key of all draws of so many flips."""
-    return keys.fold(keys.root(root), "leverage", flips)
+    return keys.fold(keys.root(seed), "leverage", flips)
 
 
 def _flips(rate: float, pools: Pools) -> int:
@@ -231,13 +231,13 @@ def _tasks(
     evaluation: Windows,
     pools: Pools,
     sizes: Sequence[tuple[int, int]],
-    root: int,
+    seed: int,
     batch: int,
 ) -> list[Any]:
-    """Clean, A/A, then every draw: rates in order, arms within a rate, seeds within an arm."""
+    """Clean, A/A, then every draw: rates in order, arms within a rate, draws within an arm."""
 
-    def flipped(k: int, arm: str, seed: int, nothing: bool = False) -> sweep.Row:
-        found: Plan = plan(pools, arm, k, seed, key_of_draws(root, k))
+    def flipped(k: int, arm: str, draw: int, nothing: bool = False) -> sweep.Row:
+        found: Plan = plan(pools, arm, k, draw, key_of_draws(seed, k))
         invertible = any(is_inverted(pools, each, k) for each in ARMS)
         found = no_flips(found) if nothing else found
         return flipped_nll(model, evaluation, pools, found, capacities(pools, ARMS, k), invertible, batch)
@@ -246,9 +246,9 @@ def _tasks(
         return window_nll(model, evaluation, None, batch).mean(axis=1)
 
     draws = [
-        functools.partial(flipped, k, arm, seed)
+        functools.partial(flipped, k, arm, draw)
         for k, count in sizes
         for arm in ARMS
-        for seed in range(count)
+        for draw in range(count)
     ]
     return [clean, functools.partial(flipped, sizes[0][0], OUTLIER, 0, nothing=True), *draws]

@@ -30,7 +30,7 @@ PAIRED = ("delta_nll", "kl", "reverse_kl", "agreement")
 """Per predicted token: NLL' − NLL, KL(clean ‖ perturbed), KL(perturbed ‖ clean), equal most likely tokens."""
 UNITS = {"delta_nll": "nat/token", "kl": "nat/token", "reverse_kl": "nat/token", "agreement": "1"}
 STORED = ("nll", *PAIRED)
-SEEDS = 4
+DRAWS = 4
 CHUNK = 128
 """Tokens whose two sets of logits exist at one time."""
 
@@ -41,12 +41,12 @@ class Metrics:
 
     Args:
       clean: NLL of the clean model, error over windows.
-      values: by name, means over seeds and windows with crossed-bootstrap errors: those of `PAIRED`, and
+      values: by name, means over draws and windows with crossed-bootstrap errors: those of `PAIRED`, and
         "nll" and "perplexity" of the perturbed model; None where a draw gave no finite predictions.
       noise_floor: by name, what the perturbing program with nothing perturbed measures at most in a window
         (A/A): |ΔNLL|, |KL| and the part of tokens that disagree.
-      samples: by name of `PAIRED`, seeds × windows; None as in `values`.
-      provenance: model, text, perturbation, seeds, versions, device.
+      samples: by name of `PAIRED`, draws × windows; None as in `values`.
+      provenance: model, text, perturbation, seed, versions, device.
     """
 
     clean: Estimate
@@ -66,9 +66,9 @@ class Metrics:
         }
 
 
-def metrics_cost(windows: int, window: int, seeds: int | None = None) -> float:
-    """Cost of `metrics` in forward passes of 2,048 tokens: clean, A/A and every seed."""
-    return sweep.passes(2 + (SEEDS if seeds is None else seeds), windows, window)
+def metrics_cost(windows: int, window: int, draws: int | None = None) -> float:
+    """Cost of `metrics` in forward passes of 2,048 tokens: clean, A/A and every draw."""
+    return sweep.passes(2 + (DRAWS if draws is None else draws), windows, window)
 
 
 def metrics(
@@ -76,10 +76,10 @@ def metrics(
     evaluation: Windows,
     perturbation: Perturbation,
     *,
-    seeds: int | None = None,
+    draws: int | None = None,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
-    root: int = 0,
+    seed: int = 0,
     batch: int | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
@@ -94,47 +94,47 @@ def metrics(
       evaluation: at least 8 windows.
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
-      seeds: draws; by default 4. A perturbation that does not draw needs 1.
+      draws: masks; by default 4. A perturbation that does not draw needs 1.
       layers, matrices: which are perturbed; by default all.
-      root: root seed.
+      seed: root seed.
       batch: windows that pass through a layer together; by default all.
       resume: folder of records to go on from.
       source: added to the provenance.
 
     Raises:
-      InvalidInput: for fewer than 8 windows, seeds below 1, a perturbation that cannot be hashed, unknown
+      InvalidInput: for fewer than 8 windows, draws below 1, a perturbation that cannot be hashed, unknown
         layers or matrices, or clean predictions that are not finite.
     """
     chosen = inputs.selected(model.config, layers, matrices)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
-    count = check_draws(seeds, SEEDS)
+    count = check_draws(draws, DRAWS)
     _check_hashable(perturbation)
     batch = checked_batch(batch, len(evaluation))
     configuration = {
         "experiment": "metrics",
         "perturbation": repr(perturbation),
         "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
-        "seeds": count,
+        "draws": count,
         "layers": list(chosen[0]),
         "matrices": list(chosen[1]),
-        "root": root,
+        "seed": seed,
         "batch": batch,
     }
-    rows = _rows(model, evaluation, perturbation, chosen, count, root, batch, resume, configuration)
+    rows = _rows(model, evaluation, perturbation, chosen, count, seed, batch, resume, configuration)
     inputs.check_finite(rows[:2].reshape(-1, len(evaluation)).T, "the clean model's predictions")
     origin = inputs.origin_of(model, source, configuration, evaluation)
     return _judged(rows, origin)
 
 
-def check_draws(seeds: int | None, default: int, least: int = 1) -> int:
+def check_draws(draws: int | None, default: int, least: int = 1) -> int:
     """A number of draws, or the default.
 
     Raises:
       InvalidInput: unless it is a whole number of at least `least`.
     """
-    count = default if seeds is None else seeds
+    count = default if draws is None else draws
     if isinstance(count, bool) or not isinstance(count, int) or count < least:
-        raise invalid(f"seeds >= {least}, one whole number", seeds, "pass a number of draws")
+        raise invalid(f"draws >= {least}, one whole number", draws, "pass a number of draws")
     return count
 
 
@@ -185,14 +185,14 @@ def perturbing(
     names: Sequence[str],
     taking_part: Bool[Array, " layers"],
     key: PRNGKeyArray,
-    seed: Int[Array, ""],
+    draw: Int[Array, ""],
 ) -> Transform:
     """The weight transform that draws a perturbation anew in each matrix, in the layers that take part."""
 
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         if name not in names:
             return weight
-        changed = perturbation.apply(keys.fold(key, layer, name, seed), weight)
+        changed = perturbation.apply(keys.fold(key, layer, name, draw), weight)
         return jnp.where(taking_part[layer], changed.astype(weight.dtype), weight)
 
     return transform
@@ -204,18 +204,18 @@ def _rows(
     perturbation: Perturbation,
     chosen: tuple[tuple[int, ...], tuple[str, ...]],
     count: int,
-    root: int,
+    seed: int,
     batch: int,
     resume: str | Path | None,
     configuration: Mapping[str, Any],
 ) -> Float[np.ndarray, "rows names windows"]:
-    """Clean, A/A, then every seed; each holds the window means of `STORED`."""
-    key = keys.fold(keys.root(root), "metrics")
+    """Clean, A/A, then every draw; each holds the window means of `STORED`."""
+    key = keys.fold(keys.root(seed), "metrics")
     nothing = np.zeros(model.config.layers, bool)
     taking_part = np.isin(np.arange(len(nothing)), chosen[0])
     clean: list[Array] = []
 
-    def states(seed: int, part: Bool[np.ndarray, " layers"], start: int, names: tuple[str, ...]) -> Array:
+    def states(draw: int, part: Bool[np.ndarray, " layers"], start: int, names: tuple[str, ...]) -> Array:
         return _states(
             model.config,
             perturbation,
@@ -224,24 +224,24 @@ def _rows(
             jnp.asarray(evaluation[start : start + batch]),
             jnp.asarray(part),
             key,
-            jnp.asarray(seed, jnp.int32),
+            jnp.asarray(draw, jnp.int32),
         )
 
     starts = range(0, len(evaluation), batch)
 
-    def task(seed: int, part: Bool[np.ndarray, " layers"], names: tuple[str, ...]) -> sweep.Row:
+    def task(draw: int, part: Bool[np.ndarray, " layers"], names: tuple[str, ...]) -> sweep.Row:
         if not clean:
             clean.extend(states(0, nothing, start, ()) for start in starts)
         found = []
         for start, ours in zip(starts, clean, strict=True):
             tokens = jnp.asarray(evaluation[start : start + batch])
             head = model.params["embed" if model.config.tied else "head"]
-            pieces = _compare(ours, states(seed, part, start, names), tokens, head)
+            pieces = _compare(ours, states(draw, part, start, names), tokens, head)
             found.append([np.asarray(pieces[name], np.float64).mean(axis=1) for name in STORED])
         return np.concatenate(found, axis=1).ravel()
 
     tasks = [functools.partial(task, 0, nothing, ()), functools.partial(task, 0, nothing, chosen[1])]
-    tasks += [functools.partial(task, seed, taking_part, chosen[1]) for seed in range(count)]
+    tasks += [functools.partial(task, draw, taking_part, chosen[1]) for draw in range(count)]
     rows = sweep.run("metrics", tasks, sweep.records_of(resume, model, configuration))
     return np.stack(rows).reshape(len(tasks), len(STORED), len(evaluation))
 
@@ -255,9 +255,9 @@ def _states(
     tokens: Int[Array, "batch window"],
     taking_part: Bool[Array, " layers"],
     key: PRNGKeyArray,
-    seed: Int[Array, ""],
+    draw: Int[Array, ""],
 ) -> Float[Array, "batch window hidden"]:
-    transform = perturbing(perturbation, names, taking_part, key, seed)
+    transform = perturbing(perturbation, names, taking_part, key, draw)
     return Llama.of_parameters(config, params).run(tokens, transform)[0]
 
 

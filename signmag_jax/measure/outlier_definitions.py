@@ -20,7 +20,7 @@ from .leverage import Leverage, leverage, leverage_cost
 from .pools import TooFewWeights
 
 RATE = 0.005
-SEEDS = 3
+DRAWS = 3
 DEFAULT = "top 5% by mean |x|"
 
 
@@ -76,10 +76,10 @@ class OutlierDefinitions:
 
 
 def outlier_definitions_cost(
-    windows: int, window: int, rate: float = RATE, seeds: int | None = None
+    windows: int, window: int, rate: float = RATE, draws: int | None = None
 ) -> float:
     """Cost of the evaluations of `outlier_definitions` in forward passes of 2,048 tokens."""
-    return (len(PARTS) + 3) * leverage_cost(windows, window, (rate,), SEEDS if seeds is None else seeds)
+    return (len(PARTS) + 3) * leverage_cost(windows, window, (rate,), DRAWS if draws is None else draws)
 
 
 def outlier_definitions(
@@ -88,10 +88,10 @@ def outlier_definitions(
     evaluation: Windows,
     *,
     rate: float = RATE,
-    seeds: int | None = None,
+    draws: int | None = None,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
-    root: int = 0,
+    seed: int = 0,
     batch: int | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
@@ -106,8 +106,8 @@ def outlier_definitions(
       calibration: windows whose activations choose the columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of each definition's own pool.
-      seeds: masks per arm; by default 3.
-      layers, matrices, root, batch, resume, source: as in `leverage`; records lie in a folder for each.
+      draws: masks per arm; by default 3.
+      layers, matrices, seed, batch, resume, source: as in `leverage`; records lie in a folder for each.
 
     Returns:
       For each definition its leverage, how many columns it names and how many the default names too.
@@ -117,7 +117,7 @@ def outlier_definitions(
     """
     (rate,) = inputs.check_rates((rate,))
     chosen = inputs.selected(model.config, layers, matrices)
-    count = SEEDS if seeds is None else seeds
+    count = DRAWS if draws is None else draws
     statistics: ColumnStatistics = column_statistics(model, calibration)
     named = statistics.definitions()
     found = {}
@@ -130,10 +130,10 @@ def outlier_definitions(
                 calibration,
                 evaluation,
                 rates=(rate,),
-                seeds=count,
+                draws=count,
                 layers=layers,
                 matrices=matrices,
-                root=root,
+                seed=seed,
                 batch=batch,
                 columns=columns,
                 resume=None if resume is None else Path(resume) / f"definition-{index}",
@@ -149,10 +149,10 @@ def outlier_definitions(
         calibration_sha256=inputs.sha256_of_tokens(np.asarray(calibration, np.int32)),
         evaluation_sha256=inputs.sha256_of_tokens(np.asarray(evaluation, np.int32)),
         rate=rate,
-        seeds=count,
+        draws=count,
         layers=list(chosen[0]),
         matrices=list(chosen[1]),
-        root=root,
+        seed=seed,
         windows=len(evaluation),
         window=int(np.shape(evaluation)[1]),
     )

@@ -19,14 +19,14 @@ from signmag_jax.models import SITE_OF, LanguageModel, Transform, window_nll
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Columns
 from .comparison import Table
-from .flips import Places, Plan, draw, flip_transform, flipped_nll, no_flips, plan
+from .flips import Plan, Positions, draw_positions, flip_transform, flipped_nll, no_flips, plan
 from .inputs import Windows
 from .leverage import checked_batch, stored_columns
 from .metrics import check_draws, exponential
 from .pools import ALL, OUTLIER, REST, Pools, Slots, TooFewWeights, capacities
 
 RATE = 0.05
-SEEDS = 3
+DRAWS = 3
 POOLS = {"anywhere": ALL, "outlier": OUTLIER, "rest": REST}
 MATCHED = {"outlier, matched": OUTLIER, "rest, matched": REST}
 ARMS = POOLS | MATCHED
@@ -44,12 +44,12 @@ class OutlierFlips:
         draw gave no finite loss.
       perplexity: by arm, exp of the mean NLL; None as in `damage`, or where it overflows.
       ratios: outlier arm over the rest, of mean damage, unscaled and matched; not per flip.
-      factor: by matched arm, median over matrices and seeds of what a drawn weight is multiplied by: −1
+      factor: by matched arm, median over matrices and draws of what a drawn weight is multiplied by: −1
         would be a flip.
       noise_floor: as in `Leverage`.
-      samples: by arm, ΔNLL of each seed and window.
+      samples: by arm, ΔNLL of each draw and window.
       columns: the outlier columns, by site, shape (layers, chosen).
-      provenance: model, texts, seeds, versions, device.
+      provenance: model, texts, seed, versions, device.
     """
 
     rate: float
@@ -80,9 +80,9 @@ class OutlierFlips:
         return plain | {"provenance": dict(self.provenance)}
 
 
-def outlier_flips_cost(windows: int, window: int, seeds: int | None = None) -> float:
+def outlier_flips_cost(windows: int, window: int, draws: int | None = None) -> float:
     """Cost of the evaluations of `outlier_flips` in forward passes of 2,048 tokens."""
-    return sweep.passes(2 + len(ARMS) * (SEEDS if seeds is None else seeds), windows, window)
+    return sweep.passes(2 + len(ARMS) * (DRAWS if draws is None else draws), windows, window)
 
 
 def outlier_flips(
@@ -91,11 +91,11 @@ def outlier_flips(
     evaluation: Windows,
     *,
     rate: float = RATE,
-    seeds: int | None = None,
+    draws: int | None = None,
     fraction: float = OUTLIER_FRACTION,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
-    root: int = 0,
+    seed: int = 0,
     batch: int | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
@@ -107,15 +107,15 @@ def outlier_flips(
     for outlier columns it is no longer a sign flip. The unscaled flips stand beside it.
 
     Exactly round(rate × pool) flips, drawn without replacement and independently in each matrix, arm and
-    seed; the matched arms reuse the masks of the unscaled ones.
+    draw; the matched arms reuse the masks of the unscaled ones.
 
     Args:
       model: from `models.load`.
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of a pool, in (0, 0.5].
-      seeds: masks per arm, at least 2; by default 3.
-      fraction, layers, matrices, root, batch, resume, source: as in `leverage`.
+      draws: masks per arm, at least 2; by default 3.
+      fraction, layers, matrices, seed, batch, resume, source: as in `leverage`.
 
     Raises:
       InvalidInput: as in `leverage`.
@@ -123,26 +123,26 @@ def outlier_flips(
     Source: arXiv:2605.18933, experiment D.
     """
     chosen = inputs.selected(model.config, layers, matrices)
-    rate, count = check_rate(rate), check_draws(seeds, SEEDS, 2)
+    rate, count = check_rate(rate), check_draws(draws, DRAWS, 2)
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     batch = checked_batch(batch, len(evaluation))
     configuration = {
         "experiment": "outlier flips",
         **inputs.texts_of(calibration, evaluation),
         "rate": rate,
-        "seeds": count,
+        "draws": count,
         "fraction": fraction,
         "layers": list(chosen[0]),
         "matrices": list(chosen[1]),
-        "root": root,
+        "seed": seed,
         "batch": batch,
     }
     records = sweep.records_of(resume, model, configuration)
     columns = stored_columns(model, calibration, fraction, None, records)
-    trial = _Trial(model, evaluation, Pools.of(model, columns, *chosen), rate, root, batch)
+    trial = _Trial(model, evaluation, Pools.of(model, columns, *chosen), rate, seed, batch)
     flips = {arm: trial.flips(arm) for arm in ARMS}
     tasks = [trial.clean, functools.partial(trial.run, "anywhere", 0, nothing=True)]
-    tasks += [functools.partial(trial.run, arm, seed) for arm in ARMS for seed in range(count)]
+    tasks += [functools.partial(trial.run, arm, draw) for arm in ARMS for draw in range(count)]
     rows = sweep.run("outlier flips", tasks, records, first=1)
     inputs.check_finite(np.stack(rows[:2], axis=1))
     nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(ARMS)}
@@ -160,7 +160,7 @@ def check_rate(rate: float) -> float:
 
 
 def matched_transform(
-    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Places, invertible: bool
+    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Positions, invertible: bool
 ) -> Transform:
     """Multiplies the drawn weights so that their error has the norm expected of flips anywhere."""
     del order, invertible
@@ -200,7 +200,7 @@ class _Trial:
     evaluation: Windows
     pools: Pools
     rate: float
-    root: int
+    seed: int
     batch: int
 
     def flips(self, arm: str) -> int:
@@ -219,29 +219,29 @@ class _Trial:
         each = [dict(capacities(self.pools, (pool,), self.flips(arm))) for arm, pool in POOLS.items()]
         return tuple((name, max(sizes[name] for sizes in each)) for name in each[0])
 
-    def plan(self, arm: str, seed: int) -> Plan:
-        """The draw of a seed; the same for an arm and its matched version."""
-        key = keys.fold(keys.root(self.root), "outlier flips")
-        return plan(self.pools, ARMS[arm], self.flips(arm), seed, key)
+    def plan(self, arm: str, draw: int) -> Plan:
+        """What a draw flips; the same for an arm and its matched version."""
+        key = keys.fold(keys.root(self.seed), "outlier flips")
+        return plan(self.pools, ARMS[arm], self.flips(arm), draw, key)
 
     def clean(self) -> sweep.Row:
         """Mean NLL of each window."""
         return window_nll(self.model, self.evaluation, None, self.batch).mean(axis=1)
 
-    def run(self, arm: str, seed: int, nothing: bool = False) -> sweep.Row:
+    def run(self, arm: str, draw: int, nothing: bool = False) -> sweep.Row:
         """Mean NLL of each window under a draw, or under its program with nothing drawn."""
-        found = no_flips(self.plan(arm, seed)) if nothing else self.plan(arm, seed)
+        found = no_flips(self.plan(arm, draw)) if nothing else self.plan(arm, draw)
         build = matched_transform if arm in MATCHED else flip_transform
         return flipped_nll(
             self.model, self.evaluation, self.pools, found, self.slots(), False, self.batch, build
         )
 
     def factor(self, arm: str, count: int) -> float:
-        """Median over matrices and seeds of what a drawn weight of a matched arm is multiplied by."""
+        """Median over matrices and draws of what a drawn weight of a matched arm is multiplied by."""
         factors = []
-        for seed in range(count):
-            found = self.plan(arm, seed)
-            for name, (rows, columns) in draw(self.pools, found, self.slots()).items():
+        for draw in range(count):
+            found = self.plan(arm, draw)
+            for name, (rows, columns) in draw_positions(self.pools, found, self.slots()).items():
                 pool = self.pools.outputs[name] * found.width[SITE_OF[name]]
                 factors += [
                     1 - 2 * float(_scale(weight, rows[i], columns[i], found.drawn[name][i], pool))

@@ -43,7 +43,7 @@ class LinearResponse:
       known: by pool, the sum of the `costs` that belong to it, on each window.
       outliers: the outlier columns, by site, (layers, chosen).
       depth: the layers that take part.
-      provenance: model, texts, seeds, versions, device.
+      provenance: model, texts, seed, versions, device.
     """
 
     pools: dict[str, Slopes]
@@ -160,8 +160,8 @@ class LinearResponse:
         counts as it was hit, to first order in the rate.
         """
         rate, together = self._rates(arm, one.flips)
-        key = key_of_draws(found.provenance["root"], one.flips)
-        plans = [plan(found.pools, arm, one.flips, seed, key) for seed in range(one.draws)]
+        key = key_of_draws(found.provenance["seed"], one.flips)
+        plans = [plan(found.pools, arm, one.flips, draw, key) for draw in range(one.draws)]
         shift, layers = 0.0, list(self.depth)
         for name, slopes_ in self.columns.items():
             part = np.mean([flipped_part(found.pools, each, arm, name) for each in plans], axis=0)[layers]

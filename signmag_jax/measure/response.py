@@ -61,7 +61,7 @@ def linear_response(
     fraction: float = OUTLIER_FRACTION,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
-    root: int = 0,
+    seed: int = 0,
     profile: Alpha | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
@@ -84,7 +84,7 @@ def linear_response(
       newton: "signs" (of the logits, one backward pass) or "products" (`Jᵀ H_out J`, weights' signs).
       fraction: part of the columns of each layer's input that are outliers.
       layers, matrices: which take part; by default all.
-      root: root seed.
+      seed: root seed.
       profile: `alpha` of these calibration windows, if already computed.
       resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
       source: added to the provenance.
@@ -117,12 +117,12 @@ def linear_response(
         "fraction": fraction,
         "layers": list(chosen[0]),
         "matrices": list(chosen[1]),
-        "root": root,
+        "seed": seed,
     }
     records = sweep.records_of(resume, model, configuration)
     check_profile(profile, configuration["calibration_sha256"])
-    columns, places = _selection(model, calibration, fraction, profile, asked, chosen, root, records)
-    run = _Run(model, evaluation, probes, NEWTON[newton], columns, places, *chosen, root)
+    columns, places = _selection(model, calibration, fraction, profile, asked, chosen, seed, records)
+    run = _Run(model, evaluation, probes, NEWTON[newton], columns, places, *chosen, seed)
     rows = sweep.run("linear response", run.tasks(), records, first=1)
     for row in rows:
         inputs.check_finite(row[None], "derivatives of the loss")
@@ -159,7 +159,7 @@ def _selection(
     profile: Alpha | None,
     asked: int | list[list[int]],
     chosen: tuple[tuple[int, ...], tuple[str, ...]],
-    root: int,
+    seed: int,
     records: Any,
 ) -> tuple[Columns, tuple[Place, ...]]:
     """Outlier columns and single weights, kept as record 0: resumption must not break ties anew."""
@@ -167,7 +167,7 @@ def _selection(
     if stored is None:
         columns = (alpha(model, calibration) if profile is None else profile).outliers(fraction)
         if isinstance(asked, int):
-            found = shortlist(model, calibration, asked, *chosen, root) if asked else []
+            found = shortlist(model, calibration, asked, *chosen, seed) if asked else []
             asked = [list(place) for place, _ in found]
         stored = {"columns": {site: rows.tolist() for site, rows in columns.items()}, "singles": asked}
         if records is not None:
@@ -188,7 +188,7 @@ class _Run:
     singles: tuple[Place, ...]
     layers: tuple[int, ...]
     names: tuple[str, ...]
-    root: int
+    seed: int
 
     def tasks(self) -> list[Any]:
         """For each window: slopes, probes of both parts of H, three directions; then flips, if any."""
@@ -220,7 +220,7 @@ class _Run:
     def _probe(self, kind: Any, index: int, probe: int) -> sweep.Row:
         model = self.model
         purpose = "residual" if kind is curvature.residual_probe else "gauss-newton"
-        key = keys.fold(keys.root(self.root), "linear response", purpose, index, probe)
+        key = keys.fold(keys.root(self.seed), "linear response", purpose, index, probe)
         window = self._window(index)
         return self._flat(kind(model.config, self.names, model.params, window, self._movable, key))
 

@@ -35,7 +35,7 @@ READERS = {
 WRITERS = ("o_proj", "down_proj", "o_bias", "down_bias")
 STREAM = ("attention_in", "mlp_in")
 RATE = 0.01
-SEEDS = 3
+DRAWS = 3
 
 
 def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
@@ -98,7 +98,7 @@ class Rotation:
       total: by matrix that reads the stream, Σ_j E x_j²‖W_·j‖² of the rotated over the trained model, of each
         layer: the predicted ratio of the damage of flips anywhere.
       flips: by model, the metrics of flipping a part of all signs that read the stream.
-      provenance: model, texts, seeds, versions, device.
+      provenance: model, texts, seed, versions, device.
     """
 
     difference: Estimate
@@ -121,9 +121,9 @@ class Rotation:
         }
 
 
-def rotation_cost(windows: int, window: int, seeds: int | None = None) -> float:
+def rotation_cost(windows: int, window: int, draws: int | None = None) -> float:
     """Cost of the evaluations of `rotation` in forward passes of 2,048 tokens."""
-    return sweep.passes(2 + 2 * (2 + (SEEDS if seeds is None else seeds)), windows, window)
+    return sweep.passes(2 + 2 * (2 + (DRAWS if draws is None else draws)), windows, window)
 
 
 def rotation(
@@ -132,8 +132,8 @@ def rotation(
     evaluation: Windows,
     *,
     rate: float = RATE,
-    seeds: int | None = None,
-    root: int = 0,
+    draws: int | None = None,
+    seed: int = 0,
     batch: int | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
@@ -145,18 +145,18 @@ def rotation(
       calibration: windows that measure α² (at least 2).
       evaluation: other windows that score the losses (at least 8).
       rate: independent flips of that part of all signs of the matrices that read the stream.
-      seeds: masks; by default 3.
-      root: root seed, of masks and of the rotation.
+      draws: masks; by default 3.
+      seed: root seed, of masks and of the rotation.
       batch, resume, source: as in `metrics`.
 
     Raises:
       InvalidInput: as in `metrics`, or for windows that overlap.
     """
-    count = check_draws(seeds, SEEDS)
+    count = check_draws(draws, DRAWS)
     perturbation = SignFlip(inputs.check_rates((rate,))[0])
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     size = checked_batch(batch, len(evaluation))
-    both = {"trained": model, "rotated": rotated(model, root)}
+    both = {"trained": model, "rotated": rotated(model, seed)}
     losses = {which: window_nll(each, evaluation, None, size).mean(axis=1) for which, each in both.items()}
     inputs.check_finite(losses["trained"])
     profiles = {which: alpha(each, calibration) for which, each in both.items()}
@@ -165,9 +165,9 @@ def rotation(
             each,
             evaluation,
             perturbation,
-            seeds=count,
+            draws=count,
             matrices=tuple(READERS),
-            root=root,
+            seed=seed,
             batch=batch,
             resume=None if resume is None else Path(resume) / which,
             source=source,
@@ -179,8 +179,8 @@ def rotation(
         source,
         **inputs.texts_of(calibration, evaluation),
         rate=rate,
-        seeds=count,
-        root=root,
+        draws=count,
+        seed=seed,
         windows=len(evaluation),
         window=evaluation.shape[1],
     )

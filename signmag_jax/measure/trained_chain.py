@@ -24,7 +24,7 @@ from .draw import subset
 from .metrics import check_draws
 
 RATES = (0.01, 0.02, 0.05)
-SEEDS = 8
+DRAWS = 8
 DEPTH = 6
 INPUTS = 256
 ACTIVATIONS = {"relu": jax.nn.relu, "silu": jax.nn.silu}
@@ -37,13 +37,13 @@ class TrainedChain:
     """Result of `trained_chain`.
 
     Args:
-      ratio: by kind of weights, C_l after each layer, of shape (rates, depth): mean over seeds of E sin² of
+      ratio: by kind of weights, C_l after each layer, of shape (rates, depth): mean over draws of E sin² of
         the angle to the clean state with flips over that with shifts. "trained" are the model's matrices,
         "permuted" the same numbers in random places, "gaussian" independent normal ones.
       rates: flip rates.
       layers: the matrices of the chain, in order.
       width: rows and columns that are used of each.
-      provenance: model, seeds, versions, device.
+      provenance: model, seed, versions, device.
     """
 
     ratio: dict[str, Estimate]
@@ -71,9 +71,9 @@ def trained_chain(
     matrix: str = "gate_proj",
     activation: str = "relu",
     scale: str = "unit",
-    seeds: int | None = None,
+    draws: int | None = None,
     samples: int = INPUTS,
-    root: int = 0,
+    seed: int = 0,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> TrainedChain:
@@ -90,18 +90,18 @@ def trained_chain(
       activation: "relu" or "silu".
       scale: "unit" divides each matrix by its root mean square, so that pre-activations have unit
         variance; "trained" leaves it. Chains of ReLU do not depend on it.
-      seeds: draws of masks and inputs, at least 2; by default 8.
+      draws: masks and inputs, at least 2; by default 8.
       samples: inputs of each draw, uniform on the sphere.
-      root: root seed.
+      seed: root seed.
       resume: folder of records to go on from.
       source: added to the provenance.
 
     Raises:
-      InvalidInput: for unknown names, rates out of range, or fewer than 2 seeds or inputs.
+      InvalidInput: for unknown names, rates out of range, or fewer than 2 draws or inputs.
 
     Source: arXiv:2605.18933, experiment B.
     """
-    rates, count = inputs.check_rates(rates), check_draws(seeds, SEEDS, 2)
+    rates, count = inputs.check_rates(rates), check_draws(draws, DRAWS, 2)
     _check_names(rates, activation, scale, samples)
     depth = model.config.layers
     first = max(0, (depth - DEPTH) // 2)
@@ -118,22 +118,22 @@ def trained_chain(
         "matrix": matrix,
         "activation": activation,
         "scale": scale,
-        "seeds": count,
+        "draws": count,
         "samples": samples,
-        "root": root,
+        "seed": seed,
     }
     flips = jnp.asarray([_flips(rate, width) for rate in rates], jnp.int32)
     capacity = int(flips.max())
 
-    def task(kind: str, seed: int) -> sweep.Row:
-        key = keys.fold(keys.root(root), "trained chain", kind, seed)
+    def task(kind: str, draw: int) -> sweep.Row:
+        key = keys.fold(keys.root(seed), "trained chain", kind, draw)
         weights = _weights(stack, keys.fold(key, "weights"), kind)
         if scale == "unit":
             weights = weights / jnp.sqrt(jnp.mean(weights**2, axis=(1, 2), keepdims=True))
         found = _ratios(weights, key, flips, activation, samples, capacity)
         return np.asarray(found, np.float64).ravel()
 
-    tasks = [functools.partial(task, kind, seed) for kind in WEIGHTS for seed in range(count)]
+    tasks = [functools.partial(task, kind, draw) for kind in WEIGHTS for draw in range(count)]
     rows = sweep.run("trained chain", tasks, sweep.records_of(resume, model, configuration))
     table = np.stack(rows).reshape(len(WEIGHTS), count, len(rates), len(chain))
     inputs.check_finite(table.reshape(len(WEIGHTS), -1), "the ratio of every chain")

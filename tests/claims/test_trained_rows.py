@@ -18,7 +18,7 @@ from signmag_jax.evidence import Estimate
 RATE = 0.05
 ALL = Level("small", (64,), (2,), 2, 2, 2, 0, 16, 8, 4, (RATE,), (3,), 2, 2, 2, 6, 2, 3, 3, 2)
 NOTHING = dataclasses.replace(
-    ALL, chain_seeds=0, flipped_columns=0, probes=0, singles=0, verified=0, rotation_seeds=0
+    ALL, chain_draws=0, flipped_columns=0, probes=0, singles=0, verified=0, rotation_draws=0
 )
 PARTS = {
     "linear response": lambda measured: response.rows(ALL, measured),
@@ -79,7 +79,7 @@ def test_a_level_that_leaves_a_part_out_says_so(run, part, monkeypatch):
 
 
 def test_a_level_without_draws_leaves_exp_d_out(run):
-    level = dataclasses.replace(ALL, pool_seeds=0)
+    level = dataclasses.replace(ALL, pool_draws=0)
     found = measurements._outlier_flips(dataclasses.replace(run, level=level))
     assert set(found) == {"exp_d.flips", "exp_d.matched"}
     assert {(row.status, row.reason) for row in found.values()} == {
@@ -158,7 +158,7 @@ def test_rows_hold_on_evidence_for_them_and_not_on_evidence_against(module, name
 
 def test_few_weights_in_perfect_order_are_no_proof(run):
     """A bootstrap of three ranks in order has no scatter: the error is what ranks without relation have."""
-    ranked = measure.deciding_weights(*run.windows, verified=3, shortlisted=3, root=1)
+    ranked = measure.deciding_weights(*run.windows, verified=3, shortlisted=3, seed=1)
     perfect = dataclasses.replace(ranked.rank_correlation["fisher"], estimate=number(1.0, 0.0))
     found = dataclasses.replace(ranked, rank_correlation={"fisher": perfect})
     assert deciding._against_none(found).standard_error == pytest.approx(1 / np.sqrt(2))
@@ -217,7 +217,7 @@ def test_the_cost_of_a_level_counts_every_part():
         ({"probes": 2, "singles": 3}, (3 + 2 * 12 + 12 + 4 + 3) * tokens + 4 * 4 * 16 / 2048),
         ({"verified": 3}, (1 + 3 * 5) * tokens + 4 * 4 * 16 / 2048),
         ({"flipped_columns": 6}, (1 + 24 / 30 + 8) * tokens + 2 * 4 * 16 / 2048),
-        ({"rotation_seeds": 2}, 10 * tokens + 4 * 4 * 16 / 2048),
+        ({"rotation_draws": 2}, 10 * tokens + 4 * 4 * 16 / 2048),
     ):
         with_it = claims.cost(dataclasses.replace(NOTHING, **change))["forward_passes_of_2048_tokens"]
         assert with_it - plain == pytest.approx(passes, abs=0.11)

@@ -3,28 +3,28 @@
 import numpy as np
 
 PLACE = ("--layers", "0", "--matrices", "up_proj")
-DERIVATIVES = ("--windows", "2", "--seeds", "2", *PLACE)
+DERIVATIVES = ("--windows", "2", "--draws", "2", *PLACE)
 
 # Options, and a line that the terminal shows.
 VERBS = {
     "alpha": ((), "largest α²"),
     "quantization": (("--layers", "0", "--matrices", "q_proj"), "cos², ternary, real"),
-    "leverage": (("--rates", "0.1,0.2", "--seeds", "2"), "rate 0.2"),
-    "all-columns": (("--rates", "0.1", "--seeds", "2"), "flips over shifts"),
-    "metrics": (("--perturbation", "flip:0.05", "--seeds", "2"), "kl"),
-    "outlier-flips": (("--rates", "0.1", "--seeds", "2"), "outlier over rest"),
+    "leverage": (("--rates", "0.1,0.2", "--draws", "2"), "rate 0.2"),
+    "all-columns": (("--rates", "0.1", "--draws", "2"), "flips over shifts"),
+    "metrics": (("--perturbation", "flip:0.05", "--draws", "2"), "kl"),
+    "outlier-flips": (("--rates", "0.1", "--draws", "2"), "outlier over rest"),
     "column-flips": (
         ("--columns", "5", "--layers", "1", "--matrices", "up_proj,q_proj"),
         "layer 1 q_proj, α²‖w‖²: rank correlation",
     ),
-    "flip-energies": (("--columns", "5", "--rates", "0.2", "--seeds", "2"), "normalised: rank correlation"),
-    "trained-chain": (("--rates", "0.05", "--seeds", "2"), "C_1..C_"),
+    "flip-energies": (("--columns", "5", "--rates", "0.2", "--draws", "2"), "normalised: rank correlation"),
+    "trained-chain": (("--rates", "0.05", "--draws", "2"), "C_1..C_"),
     "quantization-report": (
         ("--quantizers", "sign", "--layers", "0", "--matrices", "o_proj", "--mask", "mask.json"),
         "layer 0 o_proj, sign",
     ),
-    "outlier-definitions": (("--rates", "0.4", "--seeds", "2", "--matrices", "up_proj"), "LLM.int8"),
-    "rotation": (("--rates", "0.1", "--seeds", "2"), "nll rotated − trained"),
+    "outlier-definitions": (("--rates", "0.4", "--draws", "2", "--matrices", "up_proj"), "LLM.int8"),
+    "rotation": (("--rates", "0.1", "--draws", "2"), "nll rotated − trained"),
     "linear-response": (DERIVATIVES, "predicted count-matched leverage"),
     "columns": (DERIVATIVES, "resolved columns, gauss_newton"),
     "deciding-weights": ((*DERIVATIVES, "--columns", "5"), "pool's slope that they carry"),

@@ -13,13 +13,13 @@ from signmag_jax.cli import INTERRUPTED
 
 MAIN = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
 # Some ten thousand pieces of a millisecond: nobody is fast enough to see the end.
-ENDLESS = ("--seeds", "5000", "--json", "--quiet")
+ENDLESS = ("--draws", "5000", "--json", "--quiet")
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_stopped_sweep_keeps_its_records(tmp_path, hub_folder, number):
     call = arguments("trained-chain", hub_folder, write_text(tmp_path / "text.txt"))
-    call = [each for each in call if each not in ("--seeds", "2")]
+    call = [each for each in call if each not in ("--draws", "2")]
     kept = tmp_path / "kept"
     command = [*MAIN, *call, *ENDLESS, "--resume", str(kept)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -34,7 +34,7 @@ def test_the_shift_has_the_norm_of_the_very_mask(tiny, rate):
     slots, inverted = pool_room.capacities(pools, ("all",), k), pool_room.is_inverted(pools, "all", k)
     plan = flips.plan(pools, "all", k, 1, keys.root(3))
     blocks = {name: tiny.params["blocks"][name] for name in MATRICES}
-    places = flips.draw(pools, plan, slots)
+    places = flips.draw_positions(pools, plan, slots)
     by_flip = applied(flips.flip_transform, inverted, blocks, pools.order, plan, places)
     by_shift = applied(shift_transform, inverted, blocks, pools.order, plan, places)
     total = 0
@@ -55,9 +55,9 @@ def test_result_cost_and_resumption(tiny, windows, tmp_path, monkeypatch):
     count = []
     real = sweep._one
     monkeypatch.setattr(sweep, "_one", lambda *a: count.append(0) or real(*a))
-    first = measure.all_columns(tiny, windows[1], rates=(0.1,), seeds=2, resume=tmp_path)
+    first = measure.all_columns(tiny, windows[1], rates=(0.1,), draws=2, resume=tmp_path)
     assert len(count) * 8 * 33 / 2048 == measure.all_columns_cost(8, 33, (0.1,), 2)
-    again = measure.all_columns(tiny, windows[1], rates=(0.1,), seeds=2, resume=tmp_path)
+    again = measure.all_columns(tiny, windows[1], rates=(0.1,), draws=2, resume=tmp_path)
     plain = json.dumps(first.to_json(), allow_nan=False)
     assert plain == json.dumps(again.to_json(), allow_nan=False)
     found = first.rates[0]
@@ -73,7 +73,7 @@ def test_result_cost_and_resumption(tiny, windows, tmp_path, monkeypatch):
     [
         ({"rates": (1e-9,)}, "rate × weights >= 1 flip"),
         ({"rates": (2.0,)}, "0 < rate <= 1"),
-        ({"seeds": 1}, "seeds >= 2"),
+        ({"draws": 1}, "draws >= 2"),
         ({"matrices": ("x",)}, "matrices in"),
     ],
 )

@@ -52,7 +52,7 @@ def test_all_columns_are_kept_and_the_outlier_is_among_them(column):
 )
 def test_energies_are_those_of_a_full_forward_pass(tiny, windows, name, layer):
     """The layer run on its own, against the whole model with edited weights."""
-    options = {"layer": layer, "matrix": name, "columns": 5, "seeds": 1, "rate": 0.2, "batch": 4}
+    options = {"layer": layer, "matrix": name, "columns": 5, "draws": 1, "rate": 0.2, "batch": 4}
     found = measure.flip_energies(tiny, windows[0], windows[1][:4], **options)
     key = keys.fold(keys.root(0), "flip energies", layer, name)
     j = int(found.sample.columns[-1])
@@ -90,7 +90,7 @@ def test_output_energy_is_proportional_to_the_law_only_with_the_weights(windows)
     weight = np.array(model.params["blocks"]["gate_proj"])
     weight *= np.geomspace(0.05, 5, weight.shape[2]).astype(np.float32)
     found = measure.flip_energies(
-        with_block(model, "gate_proj", weight), *windows, matrix="gate_proj", columns=12, seeds=16, batch=8
+        with_block(model, "gate_proj", weight), *windows, matrix="gate_proj", columns=12, draws=16, batch=8
     )
     output = found.association["output"]
     assert output.rank_correlation.estimate.value > 0.95

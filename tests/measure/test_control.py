@@ -27,7 +27,7 @@ DRAWS = 8
 
 @pytest.fixture(scope="module")
 def found(minute, minute_text):
-    return measure.leverage(minute, *minute_text, rates=RATES, seeds=DRAWS, fraction=0.2, root=3)
+    return measure.leverage(minute, *minute_text, rates=RATES, draws=DRAWS, fraction=0.2, seed=3)
 
 
 @pytest.fixture(scope="module")

@@ -29,12 +29,12 @@ def _applied(invertible, blocks, order, plan, places):
     return jax.lax.scan(body, None, (depth, blocks))[1]
 
 
-def flipped_masks(model, pools, arm, k, seed, root=0):
+def flipped_masks(model, pools, arm, k, draw, seed=0):
     """Which weights the transform flips, from the weights themselves."""
     blocks = {name: jnp.asarray(model.params["blocks"][name]) for name in MATRICES}
     invertible = any(pool_room.is_inverted(pools, each, k) for each in ARMS)
-    plan = flips.plan(pools, arm, k, seed, keys.root(root))
-    places = flips.draw(pools, plan, pool_room.capacities(pools, ARMS, k))
+    plan = flips.plan(pools, arm, k, draw, keys.root(seed))
+    places = flips.draw_positions(pools, plan, pool_room.capacities(pools, ARMS, k))
     after = _applied(invertible, blocks, pools.order, plan, places)
     masks = {}
     for name, before in blocks.items():
@@ -62,8 +62,8 @@ def in_pool(pools, name, arm):
 @pytest.mark.parametrize("rate", [0.002, 0.3, 0.5, 0.51, 1.0])
 def test_exactly_k_flips_inside_the_arms_columns(tiny, pools, arm, rate):
     k = max(1, round(rate * pools.size("outlier")))
-    for seed in range(3):
-        masks = flipped_masks(tiny, pools, arm, k, seed)
+    for draw in range(3):
+        masks = flipped_masks(tiny, pools, arm, k, draw)
         assert sum(mask.sum() for mask in masks.values()) == k
         for name, mask in masks.items():
             columns = in_pool(pools, name, arm)[:, None, :]
@@ -77,7 +77,7 @@ def test_rest_arm_inverted(tiny, pools):
     k = round(0.8 * pools.size("rest"))
     blocks = {name: jnp.asarray(tiny.params["blocks"][name]) for name in MATRICES}
     plan = flips.plan(pools, "rest", k, 0, keys.root(0))
-    places = flips.draw(pools, plan, pool_room.capacities(pools, ("rest",), k))
+    places = flips.draw_positions(pools, plan, pool_room.capacities(pools, ("rest",), k))
     after = _applied(True, blocks, pools.order, plan, places)
     assert sum(int((np.asarray(after[name]) == -np.asarray(blocks[name])).sum()) for name in MATRICES) == k
 
@@ -98,7 +98,7 @@ def test_masks_differ_between_layers_matrices_seeds_arms_and_roots(tiny, pools):
     assert all((one[name] == again[name]).all() for name in MATRICES)
     for other in (
         flipped_masks(tiny, pools, "outlier", k, 1),
-        flipped_masks(tiny, pools, "outlier", k, 0, root=1),
+        flipped_masks(tiny, pools, "outlier", k, 0, seed=1),
         flipped_masks(tiny, pools, "rest", k, 0),
     ):
         assert all((one[name] != other[name]).any() for name in MATRICES)
@@ -118,7 +118,7 @@ def correlation(first, second):
 def test_masks_are_independent_across_matrices(tiny, pools):
     """Counts of a matrix vary by at most 1 between draws, so positions must carry no correlation."""
     k = pools.size("outlier") // 4
-    draws = [flipped_masks(tiny, pools, "outlier", k, seed) for seed in range(60)]
+    draws = [flipped_masks(tiny, pools, "outlier", k, draw) for draw in range(60)]
 
     def cells(name, layer):
         return np.stack([mask[name][layer][:, in_pool(pools, name, "outlier")[layer]] for mask in draws])
@@ -134,8 +134,8 @@ def test_masks_are_independent_across_matrices(tiny, pools):
 def test_flips_are_uniform_over_columns_and_rows(tiny, pools):
     k = pools.size("rest") // 20
     total = dict.fromkeys(MATRICES, 0)
-    for seed in range(120):
-        for name, mask in flipped_masks(tiny, pools, "rest", k, seed).items():
+    for draw in range(120):
+        for name, mask in flipped_masks(tiny, pools, "rest", k, draw).items():
             total[name] = total[name] + mask.astype(int)
     columns = np.concatenate(
         [total[name].sum(axis=1)[in_pool(pools, name, "rest")] / pools.outputs[name] for name in MATRICES]
@@ -154,8 +154,8 @@ def test_flips_are_uniform_over_columns_and_rows(tiny, pools):
 
 def test_no_layer_is_favoured_when_there_are_fewer_flips_than_matrices(tiny, pools):
     counts = np.zeros(3)
-    for seed in range(300):
-        plan = flips.plan(pools, "outlier", 2, seed, keys.root(0))
+    for draw in range(300):
+        plan = flips.plan(pools, "outlier", 2, draw, keys.root(0))
         counts += sum(np.asarray(count) for count in plan.drawn.values())
     assert counts.sum() == 600
     assert stats.chisquare(counts).pvalue > 1e-4
@@ -202,8 +202,8 @@ def test_one_compilation_serves_both_arms_all_seeds_and_low_rates(tiny, windows,
     for k in (11, 40):
         slots = pool_room.capacities(pools, ARMS, k)
         for arm in ARMS:
-            for seed in range(3):
-                plan = flips.plan(pools, arm, k, seed, keys.root(0))
+            for draw in range(3):
+                plan = flips.plan(pools, arm, k, draw, keys.root(0))
                 flips.flipped_nll(tiny, windows[1], pools, plan, slots, False, 8)
     assert flips._token_nll._cache_size() == 1
     assert flips._draw._cache_size() == 1
@@ -214,7 +214,7 @@ def test_a_draw_does_not_depend_on_the_number_of_slots(pools):
     plan = flips.plan(pools, "outlier", k, 0, keys.root(0))
     few = pool_room.capacities(pools, ARMS, k)
     many = tuple((name, 2 * size + 7) for name, size in few)
-    short, long = (flips.draw(pools, plan, slots) for slots in (few, many))
+    short, long = (flips.draw_positions(pools, plan, slots) for slots in (few, many))
     for name, size in few:
         for one, other in zip(short[name], long[name], strict=True):
             # rows past the last one and any column: nothing is flipped there

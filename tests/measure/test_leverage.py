@@ -37,7 +37,7 @@ def own_text(loud):
 
 
 def run(model, text, **options):
-    defaults = {"rates": (0.15,), "seeds": 10, "matrices": READERS}
+    defaults = {"rates": (0.15,), "draws": 10, "matrices": READERS}
     return measure.leverage(model, *text, **(defaults | options))
 
 
@@ -99,7 +99,7 @@ def test_permuted_outliers_have_no_leverage(loud, own_text, found):
         site: Estimate(np.roll(each.value, 11, axis=1), each.standard_error, each.n)
         for site, each in profile.magnitude.items()
     }
-    control = run(loud, own_text, profile=dataclasses.replace(profile, magnitude=turned), seeds=6)
+    control = run(loud, own_text, profile=dataclasses.replace(profile, magnitude=turned), draws=6)
     assert (control.columns["mlp_in"] != np.array(LOUD["mlp_norm"])).all()
     assert control.rates[0].leverage.interval.high < found.rates[0].leverage.interval.low
     assert control.rates[0].leverage.interval.low < 1
@@ -114,7 +114,7 @@ def test_result_is_strict_json_with_provenance(found):
 
 def test_interrupted_run_resumes_to_the_same_bits(loud, own_text, tmp_path, monkeypatch):
     text = (own_text[0][:4], own_text[1][:8])
-    whole = run(loud, text, seeds=3, resume=tmp_path / "whole").to_json()
+    whole = run(loud, text, draws=3, resume=tmp_path / "whole").to_json()
     real, calls = sweep._one, []
 
     def stops(index, task, records):
@@ -125,34 +125,34 @@ def test_interrupted_run_resumes_to_the_same_bits(loud, own_text, tmp_path, monk
 
     monkeypatch.setattr(sweep, "_one", stops)
     with pytest.raises(KeyboardInterrupt):
-        run(loud, text, seeds=3, resume=tmp_path / "cut")
+        run(loud, text, draws=3, resume=tmp_path / "cut")
     monkeypatch.setattr(sweep, "_one", real)
     done = sorted(path.name for path in (tmp_path / "cut").glob("record-*"))
     assert len(done) == 5  # the columns and four evaluations
     (tmp_path / "cut" / done[2]).write_text("{")  # and one torn record
-    again = run(loud, text, seeds=3, resume=tmp_path / "cut").to_json()
+    again = run(loud, text, draws=3, resume=tmp_path / "cut").to_json()
     assert json.dumps(again) == json.dumps(whole)
 
 
 def test_resume_refuses_other_options_weights_and_versions(loud, own_text, tmp_path, monkeypatch):
     text = (own_text[0][:4], own_text[1][:8])
-    run(loud, text, seeds=2, resume=tmp_path)
-    with pytest.raises(InvalidInput, match="different: seeds"):
-        run(loud, text, seeds=3, resume=tmp_path)
+    run(loud, text, draws=2, resume=tmp_path)
+    with pytest.raises(InvalidInput, match="different: draws"):
+        run(loud, text, draws=3, resume=tmp_path)
     edited = with_block(loud, "up_proj", -loud.params["blocks"]["up_proj"])
     with pytest.raises(InvalidInput, match="different: parameters_sha256"):
-        run(edited, text, seeds=2, resume=tmp_path)
+        run(edited, text, draws=2, resume=tmp_path)
     monkeypatch.setattr(
         "signmag_jax.evidence.provenance.versions", lambda: dict.fromkeys(provenance.PACKAGES, "0.0.0")
     )
     with pytest.raises(InvalidInput, match="different: versions"):
-        run(loud, text, seeds=2, resume=tmp_path)
+        run(loud, text, draws=2, resume=tmp_path)
 
 
 def test_unresolved_has_words_and_no_number(loud, own_text):
     """On noise, which the model did not write, flips neither hurt nor help on average."""
     noise = np.random.default_rng(8).integers(0, TINY.vocabulary, (8, 40)).astype(np.int32)
-    plain = run(loud, (own_text[0][:4], noise), seeds=3).to_json()["rates"][0]
+    plain = run(loud, (own_text[0][:4], noise), draws=3).to_json()["rates"][0]
     reason = plain["leverage"]["reason"]
     assert plain["leverage"] == {"interval": None, "resolved": False, "reason": reason}
     assert "denominator" in reason or "draws" in reason
@@ -170,7 +170,7 @@ def test_a_draw_without_finite_loss_is_unresolved(loud, own_text):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "run", poisoned)
-        found = run(loud, text, seeds=2).rates[0]
+        found = run(loud, text, draws=2).rates[0]
     assert found.damage["outlier"] is None
     assert found.damage["rest"] is not None
     assert found.leverage.reason == "no finite loss in 1 of 2 draws (outlier)"
@@ -185,7 +185,7 @@ def test_cost_counts_every_evaluation(loud, own_text, monkeypatch):
         return np.random.default_rng(index).normal(3, 1, 8)
 
     monkeypatch.setattr(sweep, "_one", pretend)
-    run(loud, (own_text[0][:4], own_text[1][:8]), rates=(0.1, 0.2), seeds=(3, 2))
+    run(loud, (own_text[0][:4], own_text[1][:8]), rates=(0.1, 0.2), draws=(3, 2))
     assert len(done) * 8 * 40 / 2048 == measure.leverage_cost(8, 40, (0.1, 0.2), (3, 2))
 
 
@@ -202,13 +202,13 @@ def test_default_cost_fits_the_main_job():
         ({"rates": (0.1, 0.1)}, "distinct rates"),
         ({"rates": (1e-5,)}, "rate × outlier pool >= 1 flip"),
         ({"rates": (1.0,), "fraction": 0.9}, "as many weights outside"),
-        ({"seeds": 1}, "seeds >= 2"),
-        ({"seeds": (3, 3)}, "one number or 1"),
+        ({"draws": 1}, "draws >= 2"),
+        ({"draws": (3, 3)}, "one number or 1"),
         ({"layers": (0, 3)}, r"layers in 0..2.*\[3\]"),
         ({"matrices": ("w_proj",)}, "q_proj.*down_proj.*w_proj"),
         ({"fraction": 0.0}, "outlier fraction"),
         ({"batch": 0}, "batch >= 1"),
-        ({"root": -1}, "seed"),
+        ({"seed": -1}, "seed"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(tiny, windows, change, message):

@@ -18,18 +18,18 @@ from signmag_jax.perturb import SignFlip, SignQuantize
 
 @pytest.fixture(scope="module")
 def found(tiny, windows):
-    return measure.metrics(tiny, windows[1], SignFlip(0.02), seeds=3)
+    return measure.metrics(tiny, windows[1], SignFlip(0.02), draws=3)
 
 
-def edited(model, perturbation, seed, root=0):
+def edited(model, perturbation, draw, seed=0):
     """Weights perturbed outside the forward pass, from the documented keys."""
-    key = keys.fold(keys.root(root), "metrics")
+    key = keys.fold(keys.root(seed), "metrics")
     for name in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"):
         stacked = model.params["blocks"][name]
         model = with_block(
             model,
             name,
-            jnp.stack([perturbation.apply(keys.fold(key, i, name, seed), w) for i, w in enumerate(stacked)]),
+            jnp.stack([perturbation.apply(keys.fold(key, i, name, draw), w) for i, w in enumerate(stacked)]),
         )
     return model
 
@@ -37,8 +37,8 @@ def edited(model, perturbation, seed, root=0):
 def test_every_metric_equals_full_logits_in_float64(tiny, windows, found):
     forward = jax.jit(lambda params: logits(tiny.config, params, jnp.asarray(windows[1])))
     p = special.log_softmax(np.asarray(forward(tiny.params), np.float64)[:, :-1], axis=-1)
-    for seed in range(3):
-        other = edited(tiny, SignFlip(0.02), seed)
+    for draw in range(3):
+        other = edited(tiny, SignFlip(0.02), draw)
         q = special.log_softmax(np.asarray(forward(other.params), np.float64)[:, :-1], axis=-1)
         truth = {
             "delta_nll": np.take_along_axis(p - q, windows[1][:, 1:, None], axis=-1)[..., 0],
@@ -47,7 +47,7 @@ def test_every_metric_equals_full_logits_in_float64(tiny, windows, found):
             "agreement": p.argmax(axis=-1) == q.argmax(axis=-1),
         }
         for name in PAIRED:
-            np.testing.assert_allclose(found.samples[name][seed], truth[name].mean(axis=1), atol=3e-5)
+            np.testing.assert_allclose(found.samples[name][draw], truth[name].mean(axis=1), atol=3e-5)
         # The two divergences differ by more than that: neither stands for the other.
         assert np.abs(truth["kl"].mean() - truth["reverse_kl"].mean()) > 3e-4
     assert found.clean.value == pytest.approx(window_nll(tiny, windows[1], batch=8).mean(), rel=1e-6)
@@ -84,7 +84,7 @@ def test_the_floor_is_far_below_the_effect(found):
 
 
 def test_draws_that_cannot_be_told_apart_have_no_spread_over_seeds(tiny, windows, found, tmp_path):
-    options = {"seeds": 2, "matrices": ("up_proj",), "resume": tmp_path}
+    options = {"draws": 2, "matrices": ("up_proj",), "resume": tmp_path}
     fixed = measure.metrics(tiny, windows[1], SignQuantize(), **options)
     assert (np.diff(fixed.samples["kl"], axis=0) == 0).all()
     assert (np.diff(found.samples["kl"], axis=0) != 0).all()
@@ -97,7 +97,7 @@ def test_draws_that_cannot_be_told_apart_have_no_spread_over_seeds(tiny, windows
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seeds": 0}, "seeds >= 1"),
+        ({"draws": 0}, "draws >= 1"),
         ({"layers": (7,)}, "layers in"),
         ({"perturbation": SignFlip(np.array([0.1]))}, "plain numbers"),
     ],
@@ -116,8 +116,8 @@ def test_masks_are_independent_across_matrices_layers_and_seeds():
 
     @jax.jit
     def flipped(layer, seeds):
-        def one(seed):
-            transform = perturbing(SignFlip(0.2), names, jnp.asarray(part), keys.root(1), seed)
+        def one(draw):
+            transform = perturbing(SignFlip(0.2), names, jnp.asarray(part), keys.root(1), draw)
             return jnp.stack([transform(jnp.ones((8, 8)), layer, name) for name in names])
 
         return jax.vmap(one)(seeds) < 0

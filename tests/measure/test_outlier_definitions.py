@@ -66,13 +66,13 @@ def test_the_int8_rule_takes_layers_and_positions():
 
 @pytest.fixture(scope="module")
 def compared(tiny, windows):
-    return measure.outlier_definitions(tiny, *windows, rate=0.2, seeds=2, matrices=("up_proj",))
+    return measure.outlier_definitions(tiny, *windows, rate=0.2, draws=2, matrices=("up_proj",))
 
 
 @pytest.mark.slow
 def test_equal_columns_give_equal_damage_and_a_definition_without_columns_says_so(tiny, windows, compared):
     default = compared.definitions["top 5% by mean |x|"]
-    plain = measure.leverage(tiny, *windows, rates=(0.2,), seeds=2, matrices=("up_proj",))
+    plain = measure.leverage(tiny, *windows, rates=(0.2,), draws=2, matrices=("up_proj",))
     np.testing.assert_array_equal(
         default.found.rates[0].samples["outlier"], plain.rates[0].samples["outlier"]
     )
@@ -82,7 +82,7 @@ def test_equal_columns_give_equal_damage_and_a_definition_without_columns_says_s
     # On random text flips neither hurt nor help on average: the size of the change is what differs.
     sizes = [np.abs(each.found.rates[0].samples["outlier"]).mean() for each in (kurtosis, default)]
     assert 2 * sizes[0] < sizes[1]
-    down = measure.outlier_definitions(tiny, *windows, rate=0.2, seeds=2, matrices=("down_proj",))
+    down = measure.outlier_definitions(tiny, *windows, rate=0.2, draws=2, matrices=("down_proj",))
     assert down.definitions[INT8].found is None
     assert "outlier pool" in down.definitions[INT8].leverage.reason
     json.dumps(down.to_json(), allow_nan=False)
@@ -95,9 +95,9 @@ def test_the_provenance_says_what_was_flipped(tiny, windows, monkeypatch):
         raise TooFewWeights("too few")
 
     monkeypatch.setattr(sys.modules["signmag_jax.measure.outlier_definitions"], "leverage", none)
-    found = measure.outlier_definitions(tiny, *windows, rate=0.2, seeds=2, layers=(1,), matrices=("up_proj",))
+    found = measure.outlier_definitions(tiny, *windows, rate=0.2, draws=2, layers=(1,), matrices=("up_proj",))
     assert {each.leverage.reason for each in found.definitions.values()} == {"too few"}
-    wanted = {"rate": 0.2, "seeds": 2, "layers": [1], "matrices": ["up_proj"], "root": 0}
+    wanted = {"rate": 0.2, "draws": 2, "layers": [1], "matrices": ["up_proj"], "seed": 0}
     assert wanted.items() <= found.provenance.items()
 
 

@@ -12,7 +12,7 @@ from conftest import with_block
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure.activations import alpha
-from signmag_jax.measure.flips import draw, flip_transform
+from signmag_jax.measure.flips import draw_positions, flip_transform
 from signmag_jax.measure.outlier_flips import ARMS, MATCHED, _Trial, matched_transform
 from signmag_jax.measure.pools import Pools
 from signmag_jax.models import MATRICES, SITE_OF, window_nll
@@ -22,7 +22,7 @@ RATE = 0.1
 
 @pytest.fixture(scope="module")
 def found(tiny, windows):
-    return measure.outlier_flips(tiny, *windows, rate=RATE, seeds=2)
+    return measure.outlier_flips(tiny, *windows, rate=RATE, draws=2)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def changed(trial, arm, seed):
     blocks = {name: trial.model.params["blocks"][name] for name in MATRICES}
     plan = trial.plan(arm, seed)
     build = matched_transform if arm in MATCHED else flip_transform
-    after = applied(build, blocks, trial.pools.order, plan, draw(trial.pools, plan, trial.slots()))
+    after = applied(build, blocks, trial.pools.order, plan, draw_positions(trial.pools, plan, trial.slots()))
     return {
         name: (np.asarray(blocks[name], np.float64), np.asarray(after[name], np.float64)) for name in after
     }
@@ -117,8 +117,8 @@ def test_result(tiny, windows, found, tmp_path):
         "outlier over rest", "outlier over rest, matched", "outlier, matched, over anywhere"
     }  # fmt: skip
     plain = json.dumps(found.to_json(), allow_nan=False)
-    first = measure.outlier_flips(tiny, *windows, rate=RATE, seeds=2, resume=tmp_path)
-    again = measure.outlier_flips(tiny, *windows, rate=RATE, seeds=2, resume=tmp_path)
+    first = measure.outlier_flips(tiny, *windows, rate=RATE, draws=2, resume=tmp_path)
+    again = measure.outlier_flips(tiny, *windows, rate=RATE, draws=2, resume=tmp_path)
     assert json.dumps(first.to_json()) == json.dumps(again.to_json()) == plain
     count = len(list(tmp_path.glob("record-*"))) - 1
     assert measure.outlier_flips_cost(8, 33, 2) == count * 8 * 33 / 2048
@@ -129,7 +129,7 @@ def test_result(tiny, windows, found, tmp_path):
     [
         ({"rate": 0.6}, "0 < rate <= 0.5"),
         ({"rate": 1e-6}, "rate × pool >= 1 flip"),
-        ({"seeds": 1}, "seeds >= 2"),
+        ({"draws": 1}, "draws >= 2"),
         ({"layers": (9,)}, "layers in"),
     ],
 )

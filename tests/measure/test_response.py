@@ -323,7 +323,7 @@ def test_the_error_of_a_paired_difference_covers_draws_probes_and_windows():
 
 @pytest.fixture(scope="module")
 def drawn(minute, text):
-    return measure.leverage(minute, *text, rates=(0.05,), seeds=40, fraction=0.2)
+    return measure.leverage(minute, *text, rates=(0.05,), draws=40, fraction=0.2)
 
 
 def test_few_flips_count_for_each_matrix_as_they_were_shared(found, drawn):

@@ -57,7 +57,7 @@ def test_the_matrix_is_orthogonal_and_depends_on_the_seed():
 
 @pytest.fixture(scope="module")
 def found(tiny, windows):
-    return measure.rotation(tiny, *windows, rate=0.05, seeds=2)
+    return measure.rotation(tiny, *windows, rate=0.05, draws=2)
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_the_loss_stays_and_the_outliers_go(found):
         assert (trained > 10).all()
         assert (rotated < 0.5 * trained).all()
     json.dumps(found.to_json(), allow_nan=False)
-    assert {"calibration_sha256", "evaluation_sha256", "rate", "seeds"} <= found.provenance.keys()
+    assert {"calibration_sha256", "evaluation_sha256", "rate", "draws"} <= found.provenance.keys()
 
 
 @pytest.mark.slow

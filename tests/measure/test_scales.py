@@ -168,7 +168,7 @@ def test_the_shift_has_the_norm_of_the_mask_at_any_scale(tiny, scale):
     slots, inverted = pool_room.capacities(pools, ("all",), k), pool_room.is_inverted(pools, "all", k)
     plan = flips.plan(pools, "all", k, 1, keys.root(3))
     blocks = {name: tiny.params["blocks"][name] * np.float32(scale) for name in MATRICES}
-    places = flips.draw(pools, plan, slots)
+    places = flips.draw_positions(pools, plan, slots)
     by_flip = applied(flips.flip_transform, inverted, blocks, pools.order, plan, places)
     by_shift = applied(shift_transform, inverted, blocks, pools.order, plan, places)
     for name, before in blocks.items():
@@ -184,13 +184,13 @@ def test_flips_of_weights_that_are_zero_cost_nothing_and_say_so(tiny, windows):
     for layer, columns in enumerate(outliers):
         weight[layer][:, columns] = 0
     model = with_block(tiny, "q_proj", weight)
-    found = measure.leverage(model, *windows, rates=(0.5,), seeds=2, matrices=("q_proj",)).rates[0]
+    found = measure.leverage(model, *windows, rates=(0.5,), draws=2, matrices=("q_proj",)).rates[0]
     assert (found.samples["outlier"] == 0).all()
     assert found.damage["outlier"].estimate.value == 0
     if found.ratio.resolved:
         assert found.ratio.interval.estimate.value == 0
     empty = with_block(tiny, "q_proj", np.zeros_like(weight))
-    found = measure.leverage(empty, *windows, rates=(0.5,), seeds=2, matrices=("q_proj",)).rates[0]
+    found = measure.leverage(empty, *windows, rates=(0.5,), draws=2, matrices=("q_proj",)).rates[0]
     assert not found.ratio.resolved
     assert "not separated from zero" in found.ratio.reason
 
@@ -198,9 +198,9 @@ def test_flips_of_weights_that_are_zero_cost_nothing_and_say_so(tiny, windows):
 def test_a_pool_without_columns_on_either_side_is_refused(tiny, windows):
     for fraction in (0.0, 1.0, -0.1, float("nan"), 0.999):
         with pytest.raises(InvalidInput, match="outlier fraction"):
-            measure.leverage(tiny, *windows, rates=(0.5,), seeds=2, fraction=fraction)
+            measure.leverage(tiny, *windows, rates=(0.5,), draws=2, fraction=fraction)
     with pytest.raises(measure.TooFewWeights, match="as many weights outside"):
-        measure.leverage(tiny, *windows, rates=(1.0,), seeds=2, fraction=0.9)
+        measure.leverage(tiny, *windows, rates=(1.0,), draws=2, fraction=0.9)
 
 
 def test_no_draw_is_larger_than_a_pool():

@@ -52,7 +52,7 @@ def test_rows_are_less_aligned_than_gaussian_ones(model):
 
 @pytest.fixture(scope="module")
 def leverage(model, text, profile):
-    return measure.leverage(model, *text, rates=(0.02,), seeds=3, matrices=STREAM, profile=profile)
+    return measure.leverage(model, *text, rates=(0.02,), draws=3, matrices=STREAM, profile=profile)
 
 
 def test_flips_in_outlier_columns_cost_far_more(leverage):
@@ -75,7 +75,7 @@ def test_columns_chosen_at_random_have_no_such_leverage(model, text, profile, le
         model,
         *text,
         rates=(0.02,),
-        seeds=2,
+        draws=2,
         matrices=STREAM,
         profile=dataclasses.replace(profile, magnitude=mixed),
     )

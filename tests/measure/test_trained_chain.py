@@ -14,7 +14,7 @@ from signmag_jax.measure.trained_chain import _pair
 
 @pytest.fixture(scope="module")
 def found(tiny):
-    return measure.trained_chain(tiny, rates=(0.05,), seeds=40, samples=64)
+    return measure.trained_chain(tiny, rates=(0.05,), draws=40, samples=64)
 
 
 def chain(stack, rate, rng, samples=64):
@@ -56,15 +56,15 @@ def test_the_controls_tell_structure_from_the_distribution_of_weights():
     rng = np.random.default_rng(1)
     low = np.einsum("lik,lkj->lij", rng.normal(size=(3, 60, 2)), rng.normal(size=(3, 2, 40)))
     model = with_block(build(), "gate_proj", low.astype(np.float32))
-    found = measure.trained_chain(model, rates=(0.05,), seeds=20, samples=64)
+    found = measure.trained_chain(model, rates=(0.05,), draws=20, samples=64)
     trained, permuted = (found.ratio[kind] for kind in ("trained", "permuted"))
     assert (np.abs(trained.distance(permuted)) > 5).any()
-    same = measure.trained_chain(build(), rates=(0.05,), seeds=20, samples=64)
+    same = measure.trained_chain(build(), rates=(0.05,), draws=20, samples=64)
     assert np.abs(same.ratio["trained"].distance(same.ratio["gaussian"]))[0, 0] < 5
 
 
 def test_relu_does_not_see_the_scale_and_silu_does(tiny):
-    options = {"rates": (0.05,), "seeds": 2, "samples": 64}
+    options = {"rates": (0.05,), "draws": 2, "samples": 64}
     relu = [measure.trained_chain(tiny, scale=scale, **options) for scale in ("unit", "trained")]
     np.testing.assert_allclose(*(each.ratio["trained"].value for each in relu), rtol=1e-4)
     options |= {"activation": "silu"}
@@ -79,7 +79,7 @@ def test_relu_does_not_see_the_scale_and_silu_does(tiny):
         ({"rates": (0.7,)}, "0 < rate <= 0.5"),
         ({"activation": "tanh"}, "activation in"),
         ({"scale": "x"}, "scale in"),
-        ({"seeds": 1}, "seeds >= 2"),
+        ({"draws": 1}, "draws >= 2"),
         ({"samples": 1}, "samples >= 2"),
         ({"layers": (TINY.layers,)}, "layers in"),
         ({"matrix": "w"}, "matrix in"),

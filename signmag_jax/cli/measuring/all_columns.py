@@ -16,7 +16,7 @@ def _run(request: Request) -> Any:
 
     model, tokens, source = request.load()
     return measure.all_columns(
-        model, tokens, rates=request.rates, seeds=request.seeds, **request.placed(source)
+        model, tokens, rates=request.rates, draws=request.draws, **request.placed(source)
     )
 
 
@@ -32,7 +32,7 @@ def _plot(found: Any, path: Path) -> None:
 def _cost(request: Request) -> float:
     from signmag_jax import measure
 
-    return measure.all_columns_cost(request.windows, request.window, request.rates, request.seeds)
+    return measure.all_columns_cost(request.windows, request.window, request.rates, request.draws)
 
 
 def verb() -> Verb:

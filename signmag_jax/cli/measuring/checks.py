@@ -19,8 +19,8 @@ def one_number_of_seeds(request: Request) -> None:
     """The same draws for all rates."""
     from signmag_jax.evidence import invalid
 
-    if isinstance(request.seeds, tuple):
-        raise invalid("one value of --seeds", request.seeds, "these draws are the same for all rates")
+    if isinstance(request.draws, tuple):
+        raise invalid("one value of --draws", request.draws, "these draws are the same for all rates")
 
 
 def one_rate_and_number(request: Request) -> None:

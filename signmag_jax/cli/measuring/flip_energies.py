@@ -18,7 +18,7 @@ def _run(request: Request) -> Several:
     from signmag_jax import measure
 
     return places.everywhere(
-        request, measure.flip_energies, rate=request.rates[0], seeds=request.count, root=request.seed
+        request, measure.flip_energies, rate=request.rates[0], draws=request.count, seed=request.seed
     )
 
 
@@ -68,7 +68,7 @@ def verb() -> Verb:
         _run,
         _summary,
         _cost,
-        ("calibration", "columns", "rates", "seeds", *PLACES, "resume"),
+        ("calibration", "columns", "rates", "draws", *PLACES, "resume"),
         FEWEST_CALIBRATION,
         (RATE,),
         _plot,

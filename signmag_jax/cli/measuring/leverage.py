@@ -19,7 +19,7 @@ def _run(request: Request) -> Any:
         model,
         *request.divided(tokens),
         rates=request.rates,
-        seeds=request.seeds,
+        draws=request.draws,
         **request.placed(source),
     )
 
@@ -36,7 +36,7 @@ def _plot(found: Any, path: Path) -> None:
 def _cost(request: Request) -> float:
     from signmag_jax import measure
 
-    passes = measure.leverage_cost(request.windows, request.window, request.rates, request.seeds)
+    passes = measure.leverage_cost(request.windows, request.window, request.rates, request.draws)
     return passes + calibration_passes(request)
 
 

@@ -23,11 +23,11 @@ def _perturbation(request: Request) -> Any:
 
 def _check(request: Request) -> None:
     from signmag_jax.measure.errors import is_deterministic
-    from signmag_jax.measure.metrics import SEEDS, check_draws
+    from signmag_jax.measure.metrics import DRAWS, check_draws
 
     one_number_of_seeds(request)
     # Whatever draws has a spread over draws.
-    check_draws(request.count, SEEDS, 1 if is_deterministic(_perturbation(request)) else 2)
+    check_draws(request.count, DRAWS, 1 if is_deterministic(_perturbation(request)) else 2)
 
 
 def _run(request: Request) -> Any:
@@ -35,7 +35,7 @@ def _run(request: Request) -> Any:
 
     model, tokens, source = request.load()
     return measure.metrics(
-        model, tokens, _perturbation(request), seeds=request.count, **request.placed(source)
+        model, tokens, _perturbation(request), draws=request.count, **request.placed(source)
     )
 
 

@@ -21,7 +21,7 @@ def _run(request: Request) -> Any:
         model,
         *request.divided(tokens),
         rate=request.rates[0],
-        seeds=request.count,
+        draws=request.count,
         **request.placed(source),
     )
 

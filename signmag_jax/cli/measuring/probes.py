@@ -6,7 +6,7 @@ from signmag_jax.cli.request import Request
 
 from .verb import PLACES, calibration_passes
 
-OPTIONS = ("seeds", "calibration", *PLACES, "resume")
+OPTIONS = ("draws", "calibration", *PLACES, "resume")
 FEWEST = 2
 ARRAYS = 3
 """Weights, the costs by which single ones are chosen, and a gradient."""
@@ -23,8 +23,8 @@ def check(request: Request) -> None:
     """At least two probes, the same number for every window."""
     from signmag_jax.evidence import invalid
 
-    if isinstance(request.seeds, tuple) or count(request) < 2:
-        raise invalid("--seeds is one number >= 2", request.seeds, "it counts the random probes of a window")
+    if isinstance(request.draws, tuple) or count(request) < 2:
+        raise invalid("--draws is one number >= 2", request.draws, "it counts the random probes of a window")
 
 
 def cost(request: Request) -> float:

@@ -21,7 +21,7 @@ def _run(request: Request) -> Any:
         model,
         *request.divided(tokens),
         rate=request.rates[0],
-        seeds=request.count,
+        draws=request.count,
         **request.seeded(source),
     )
 
@@ -71,7 +71,7 @@ def verb() -> Verb:
         _run,
         _summary,
         scored("rotation_cost"),
-        ("calibration", "rates", "seeds", "resume"),
+        ("calibration", "rates", "draws", "resume"),
         MINIMUM_WINDOWS,
         (RATE,),
         plot=_plot,

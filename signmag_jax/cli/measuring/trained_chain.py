@@ -31,7 +31,7 @@ def _run(request: Request) -> Any:
         rates=request.rates,
         layers=request.layers,
         matrix=(request.matrices or ("gate_proj",))[0],
-        seeds=request.count,
+        draws=request.count,
         **request.seeded(source),
     )
 

@@ -13,7 +13,7 @@ Rows = list[dict[str, Any]]
 """Flat rows, of which a Parquet file is made."""
 
 PLACES = ("layers", "matrices")
-DRAWS = ("seeds", *PLACES, "resume")
+DRAWS = ("draws", *PLACES, "resume")
 
 
 @dataclass(frozen=True)
