@@ -4,8 +4,20 @@
 """
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
+
+# The first process of a run makes the folder in which all of them (its workers, the commands that tests start) keep
+# what they have compiled: each program is compiled once. Whoever sets the variable keeps it from run to run.
+# JAX reads these variables when it is imported.
+_compiled = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.mkdtemp(prefix="signmag-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 import pytest
@@ -31,24 +43,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that take longest: a worker that comes to one of them last leaves the others idle.
-HEAVY = (
-    "test_rows.py",
-    "test_smollm.py",
-    "test_theory_agreement.py",
-    "test_smollm_measure.py",
-    "test_measure_experiments.py",
-    "test_block_simulated.py",
-    "test_response.py",
-    "test_engine_bits.py",
-    "test_crossings.py",
-)
-
-
-def pytest_collection_modifyitems(items):
-    """Heavy files first, in that order; the others as they come."""
-    rank = {name: place for place, name in enumerate(HEAVY)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(HEAVY)))
+def pytest_unconfigure():
+    """Leaves nothing of this run's compilations behind."""
+    if _compiled:
+        shutil.rmtree(_compiled, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
