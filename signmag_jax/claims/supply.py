@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from signmag_jax.evidence import Estimate
+from signmag_jax.evidence import ConfidenceInterval, Estimate
+from signmag_jax.evidence.ratio import Ratio
 
-from .claim import Evidence, Missing
+from .claim import Evidence, Missing, Supply
 from .published import figure
-
-Supply = Callable[[], Evidence]
 
 
 def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **keywords: Any) -> Supply:
@@ -36,28 +35,23 @@ def printed(value: float, *, decimals: int | None, section: str, what: str, **ke
     return lambda: figure(value, decimals=decimals, section=section, what=what, **keywords)
 
 
-def found(results: Mapping[str, Evidence], name: str) -> Supply:
-    """Evidence gathered beforehand under a name."""
-    return lambda: results.get(name) or Missing("NOT RUN", f"{name} is not part of this run")
-
-
 def combine(parts: Sequence[Supply], weights: Sequence[float], estimator: str) -> Supply:
     """A linear combination of independent estimates."""
 
     def supply() -> Evidence:
-        found = []
+        terms = []
         for part in parts:
             evidence = part()
             if isinstance(evidence, Missing):
                 return evidence
-            found.append(evidence)
+            terms.append(evidence)
         return Estimate(
-            math.fsum(w * float(one.value) for w, one in zip(weights, found, strict=True)),
-            math.hypot(*(w * float(one.standard_error) for w, one in zip(weights, found, strict=True))),
-            min(one.n for one in found),
-            found[0].unit,
+            math.fsum(w * float(term.value) for w, term in zip(weights, terms, strict=True)),
+            math.hypot(*(w * float(term.standard_error) for w, term in zip(weights, terms, strict=True))),
+            min(term.n for term in terms),
+            terms[0].unit,
             estimator,
-            {"weights": list(weights), "parts": [dict(one.provenance) for one in found]},
+            {"weights": list(weights), "parts": [dict(term.provenance) for term in terms]},
         )
 
     return supply
@@ -90,12 +84,27 @@ def pick(estimate: Estimate, index: int | tuple[int, ...]) -> Estimate:
     )
 
 
-def error_of(evidence: Evidence | None) -> Callable[[], float] | None:
+def of_ratio(ratio: Ratio, origin: Mapping[str, Any]) -> Evidence:
+    """The estimate of a ratio, or the reason why there is none, with the provenance of its measurement."""
+    return of_interval(ratio.interval, ratio.reason, origin)
+
+
+def of_interval(interval: ConfidenceInterval | None, reason: str, origin: Mapping[str, Any]) -> Evidence:
+    """The estimate of a confidence interval, or the reason why there is none; `origin` as in `of_ratio`."""
+    return with_origin(Missing("UNRESOLVED", reason) if interval is None else interval.estimate, origin)
+
+
+def error_of(evidence: Evidence) -> Callable[[], float] | None:
     """The error of a paired difference, where there is one."""
     return (lambda: float(evidence.standard_error)) if isinstance(evidence, Estimate) else None
 
 
-def traced(evidence: Evidence, origin: Mapping[str, Any]) -> Evidence:
+def value_of(evidence: Evidence, otherwise: float) -> Callable[[], float]:
+    """The value of evidence as a rival, or another rival where there is none."""
+    return lambda: float(evidence.value) if isinstance(evidence, Estimate) else otherwise
+
+
+def with_origin(evidence: Evidence, origin: Mapping[str, Any]) -> Evidence:
     """Evidence with the provenance of the run that it was taken from."""
     if isinstance(evidence, Missing):
         return evidence
