@@ -69,19 +69,12 @@ def extrapolated(*points: tuple[int, Supply]) -> Supply:
 
 def weights_at_infinity(widths: Sequence[int]) -> list[float]:
     """Lagrange's weights at 1/n = 0 for values at these widths: Π_{j≠i} n_i/(n_i − n_j)."""
-    return [math.prod(n / (n - other) for other in widths if other != n) for n in widths]
+    return [math.prod((n / (n - other) for other in widths if other != n), start=1.0) for n in widths]
 
 
 def pick(estimate: Estimate, index: int | tuple[int, ...]) -> Estimate:
     """One element of an estimate that holds an array."""
-    return Estimate(
-        estimate.value[index],
-        estimate.standard_error[index],
-        estimate.n,
-        estimate.unit,
-        estimate.estimator,
-        {**estimate.provenance, "element": index},
-    )
+    return _changed(estimate, estimate.value[index], estimate.standard_error[index], element=index)
 
 
 def of_ratio(ratio: Ratio, origin: Mapping[str, Any]) -> Evidence:
@@ -113,27 +106,23 @@ def with_origin(evidence: Evidence, origin: Mapping[str, Any]) -> Evidence:
 
 def scaled(estimate: Estimate, factor: float) -> Estimate:
     """An estimate in another unit."""
-    return Estimate(
+    return _changed(
+        estimate,
         factor * estimate.value,
         abs(factor) * estimate.standard_error,
-        estimate.n,
-        estimate.unit,
-        estimate.estimator,
-        {**estimate.provenance, "multiplied_by": factor},
+        multiplied_by=factor,
     )
 
 
 def inverse(estimate: Estimate) -> Estimate:
     """One over an estimate (delta method: for a ratio of means, that of the ratio the other way round)."""
     value = 1 / float(estimate.value)
-    return Estimate(
-        value,
-        value**2 * float(estimate.standard_error),
-        estimate.n,
-        estimate.unit,
-        estimate.estimator,
-        {**estimate.provenance, "inverted": True},
-    )
+    return _changed(estimate, value, value**2 * float(estimate.standard_error), inverted=True)
+
+
+def _changed(estimate: Estimate, value: Any, error: Any, **how: Any) -> Estimate:
+    origin = {**estimate.provenance, **how}
+    return replace(estimate, value=value, standard_error=error, provenance=origin, enclosure=None)
 
 
 def quotient(numerator: Evidence, denominator: Evidence, estimator: str) -> Evidence:

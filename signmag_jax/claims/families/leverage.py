@@ -99,6 +99,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 
 def _leverage(rate: float, results: Results) -> Claim:
+    measured = leverage_by_flips(results, rate)
     return other_model(
         f"leverage.rate={rate:g}",
         "section 9.5, Exp E",
@@ -106,7 +107,7 @@ def _leverage(rate: float, results: Results) -> Claim:
         {
             "published": lambda: published_leverage(rate),
             "predicted": results.supply(POOL_LAW, lambda law: law),
-            "measured": lambda: leverage_by_flips(results, rate),
+            "measured": lambda: measured,
         },
         results.model,
         "Predicted: mean α²‖w‖² of the outlier columns over that of the rest, every output mattering alike. "

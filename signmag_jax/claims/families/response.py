@@ -109,6 +109,7 @@ def _flipped_leverage(run: Checked, rate: float) -> Evidence:
 
 
 def damage(rate: float, arm: str, results: Results) -> Claim:
+    """ΔNLL of one arm at one rate, by both ways."""
     checked = results[CHECKED]
     check = None if isinstance(checked, Missing) else checked.damage[rate, arm]
     halved = results.evidence(CHECKED, lambda run: _halved(run, rate, arm))
