@@ -14,7 +14,6 @@ from .levels import Level
 from .pieces import Piece, records, subseed
 
 R = TypeVar("R")
-LAYERS = 30  # of the embedded model
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,15 @@ class Measured(Piece[R]):
       options: what the level asks of it: the same keywords tell what it costs.
       amount: 0 at a level that leaves it out.
       what: what such a level leaves out, as its rows say it.
-      calibrations: how many times it reads the calibration windows.
-      passes: forward passes of 2,048 tokens, where the registry of measurements does not know them.
+      profiled: whether it is given the activations on the calibration windows, which others read themselves.
+      passes: forward passes of 2,048 tokens, where they are not those that the registry of `measure` tells.
     """
 
     measure: Callable[..., R | Missing] = field(compare=False)
     options: Callable[[Level], dict[str, Any]] = field(default=lambda level: {}, compare=False)
     amount: Callable[[Level], int] = field(default=lambda level: 1, compare=False)
     what: str = field(default="", compare=False)
-    calibrations: int = field(default=0, compare=False)
+    profiled: bool = field(default=False, compare=False)
     passes: Callable[[Level], float] | None = field(default=None, compare=False)
 
     def cost(self, level: Level) -> float:
@@ -43,15 +42,13 @@ class Measured(Piece[R]):
             return 0.0
         if self.passes is not None:
             return self.passes(level)
-        windows, window, options = level.windows, level.window, self.options(level)
-        readings = self.calibrations * level.calibration_passes
-        if self.name == "trained_chain":
-            return readings
-        if self.name == "deciding_weights":
-            return measure.deciding_weights_cost(level.calibration_windows, windows, window, **options)
-        if self.name == "flip_energies":
-            return readings + measure.flip_energies_cost(windows, window, LAYERS, **options)
-        return readings + getattr(measure, f"{self.name}_cost")(windows, window, **options)
+        passes = measure.MEASUREMENTS[self.name.replace("_", "-")].passes(
+            windows=level.windows,
+            window=level.window,
+            calibration=level.calibration_windows,
+            **self.options(level),
+        )
+        return passes - (level.calibration_passes if self.profiled else 0)
 
 
 @dataclass(frozen=True, eq=False)

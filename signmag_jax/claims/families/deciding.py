@@ -13,6 +13,7 @@ from signmag_jax.claims.measured import Measured
 from signmag_jax.claims.pieces import Results
 from signmag_jax.claims.supply import error_of, exact, value_of, with_origin
 from signmag_jax.evidence import Estimate
+from signmag_jax.measure.deciding import SHORTLIST_PASSES
 
 HALF_AGAIN = 1.5
 DECIDING = Measured(
@@ -21,7 +22,16 @@ DECIDING = Measured(
     options=lambda level: {"verified": level.verified},
     amount=lambda level: level.verified,
     what="the deciding weights",
+    passes=lambda level: _passes(level),
 )
+
+
+def _passes(level: Level) -> float:
+    """Without the linear response, which the command of that name measures as well."""
+    scored = measure.MEASUREMENTS["deciding-weights"].passes(
+        windows=level.windows, window=level.window, verified=level.verified, response=False
+    )
+    return scored + SHORTLIST_PASSES * level.calibration_passes
 
 
 def rows(level: Level, results: Results) -> Iterator[Claim]:

@@ -18,6 +18,7 @@ from signmag_jax.claims.published import PAPER, figures
 from signmag_jax.claims.supply import of_ratio, printed
 from signmag_jax.evidence import Estimate, ratio_of_means
 from signmag_jax.measure.pools import OUTLIER, REST
+from signmag_jax.measure.registry import CONTROLLED
 
 from .alignment import PROFILE
 
@@ -72,6 +73,7 @@ LEVERAGE = Measured(
     "leverage",
     lambda run, **options: measure.leverage(*run.windows, profile=run.needed(PROFILE), **options),
     options=lambda level: {"rates": level.leverage_rates, "draws": level.leverage_draws},
+    profiled=True,
 )
 RESPONSE = Measured(
     "linear_response",
@@ -79,14 +81,14 @@ RESPONSE = Measured(
     options=lambda level: {"probes": level.probes, "singles": level.singles},
     amount=lambda level: level.probes,
     what="the linear response",
-    calibrations=4,
+    profiled=True,
 )
 CHECKED = Measured(
     "controlled",
     _checked,
     amount=lambda level: level.probes,
     what="the linear response",
-    passes=lambda level: measure.controlled_cost(level.windows, level.window),
+    passes=lambda level: CONTROLLED.passes(windows=level.windows, window=level.window),
 )
 
 

@@ -18,7 +18,6 @@ ROTATION = Measured(
     options=lambda level: {"draws": level.rotation_draws},
     amount=lambda level: level.rotation_draws,
     what="the rotated model",
-    calibrations=4,  # inputs of both models, twice
 )
 
 

@@ -45,7 +45,6 @@ ENERGIES = Measured(
     options=lambda level: {"columns": level.flipped_columns},
     amount=lambda level: level.flipped_columns,
     what="Exp F and G",
-    calibrations=1,
 )
 # Exp G flips whole columns: nothing is drawn.
 LOSSES = Measured(
@@ -54,7 +53,6 @@ LOSSES = Measured(
     options=lambda level: {"columns": level.flipped_columns},
     amount=lambda level: level.flipped_columns,
     what="Exp F and G",
-    calibrations=1,
 )
 
 

@@ -25,7 +25,6 @@ EXP_D = Measured(
     options=lambda level: {"draws": level.pool_draws},
     amount=lambda level: level.pool_draws,
     what="Exp D",
-    calibrations=1,
 )
 ALL_COLUMNS = Measured(
     "all_columns",
