@@ -46,19 +46,12 @@ class AllColumns:
         }
 
 
-def all_columns_cost(
-    windows: int, window: int, rates: Sequence[float] = RATES, draws: int | Sequence[int] | None = None
-) -> float:
-    """Cost of `all_columns` in forward passes of 2,048 tokens."""
-    return sweep.passes(1 + 2 * sum(_draws(rates, draws)), windows, window)
-
-
 def all_columns(
     model: LanguageModel,
     evaluation: Windows,
     *,
     rates: Sequence[float] = RATES,
-    draws: int | Sequence[int] | None = None,
+    draws: int | Sequence[int] = DRAWS,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
     seed: int = 0,
@@ -75,7 +68,7 @@ def all_columns(
       model: from `models.load`.
       evaluation: at least 8 windows.
       rates: parts of all weights, in (0, 1].
-      draws: masks, one number or one per rate; by default 3.
+      draws: masks, one number or one per rate.
       layers, matrices: where errors fall; by default everywhere.
       seed: root seed.
       batch: windows that pass through a layer together; by default all.
@@ -89,7 +82,7 @@ def all_columns(
       InvalidInput: as in `leverage`.
     """
     rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
-    counts = _draws(rates, draws)
+    counts = draws_per_rate(rates, draws)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
     batch = checked_batch(batch, len(evaluation))
     pools = Pools.everything(model, *chosen)
@@ -145,10 +138,6 @@ def shift_transform(
         return (shifted.astype(unit.dtype) * unit).astype(weight.dtype)
 
     return transform
-
-
-def _draws(rates: Sequence[float], draws: int | Sequence[int] | None) -> list[int]:
-    return draws_per_rate(rates, DRAWS if draws is None else draws)
 
 
 def _evaluate(

@@ -62,11 +62,6 @@ class ColumnFlips:
         }
 
 
-def column_flips_cost(windows: int, window: int, columns: int = COLUMNS) -> float:
-    """Cost of the evaluations of `column_flips` in forward passes of 2,048 tokens."""
-    return sweep.passes(2 + columns, windows, window)
-
-
 def column_flips(
     model: LanguageModel,
     calibration: Windows,

@@ -102,12 +102,6 @@ class DecidingWeights:
         }
 
 
-def deciding_weights_cost(calibration: int, windows: int, window: int, verified: int = VERIFIED) -> float:
-    """Cost of `deciding_weights` in forward passes of 2,048 tokens."""
-    scored = sweep.passes(1 + verified * (1 + BRACKET_PASSES), windows, window)
-    return sweep.passes(SHORTLIST_PASSES, calibration, window) + scored
-
-
 def deciding_weights(
     model: LanguageModel,
     calibration: Windows,

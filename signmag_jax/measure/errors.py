@@ -86,15 +86,10 @@ class ErrorResponse:
         }
 
 
-def error_response_cost(windows: int, window: int, errors: int = len(ERRORS), probes: int = PROBES) -> float:
-    """Cost of `error_response` in forward passes of 2,048 tokens."""
-    return sweep.passes(errors * (WHOLE_PASSES + probes * PROBE_PASSES), windows, window)
-
-
 def error_response(
     model: LanguageModel,
     evaluation: Windows,
-    errors: Mapping[str, Perturbation] | None = None,
+    errors: Mapping[str, Perturbation] = ERRORS,
     *,
     probes: int = PROBES,
     layers: Sequence[int] | None = None,
@@ -124,7 +119,6 @@ def error_response(
       InvalidInput: for fewer than two probes, unknown layers or matrices, a random perturbation, or a result
         that is not finite.
     """
-    errors = ERRORS if errors is None else dict(errors)
     chosen = inputs.selected(model.config, layers, matrices)
     if probes < 2:
         raise invalid("probes >= 2", probes, "one probe has no standard error")

@@ -66,14 +66,6 @@ class FlipEnergies:
         }
 
 
-def flip_energies_cost(
-    windows: int, window: int, layers: int, columns: int = COLUMNS, draws: int | None = None
-) -> float:
-    """Cost of `flip_energies` on a model of `layers` layers, in forward passes of 2,048 tokens."""
-    changed = columns * (DRAWS if draws is None else draws)
-    return sweep.passes(1, windows, window) * (1 + changed / layers)
-
-
 def flip_energies(
     model: LanguageModel,
     calibration: Windows,
@@ -83,7 +75,7 @@ def flip_energies(
     matrix: str = "q_proj",
     columns: int = COLUMNS,
     rate: float = RATE,
-    draws: int | None = None,
+    draws: int = DRAWS,
     seed: int = 0,
     batch: int = 1,
     resume: str | Path | None = None,
@@ -102,7 +94,7 @@ def flip_energies(
       matrix: one of `models.MATRICES`.
       columns: how many, evenly spaced in log α²; at least 5.
       rate: flips per sign of the column, in (0, 0.5].
-      draws: masks of each column; by default 4.
+      draws: masks of each column.
       seed: root seed.
       batch: windows that pass through a layer together, at least 1.
       resume: folder of records to go on from.
@@ -114,7 +106,7 @@ def flip_energies(
     Source: arXiv:2605.18933, experiment F, which evaluates the formula instead.
     """
     layer, matrix = check_place(model, layer, matrix)
-    rate, count = check_rate(rate), check_draws(draws, DRAWS)
+    rate, count = check_rate(rate), check_draws(draws)
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation, inputs.FEWEST_CALIBRATION)
     batch = checked_batch(batch, len(evaluation))
     sample = sampled(model, alpha(model, calibration), layer, matrix, columns)

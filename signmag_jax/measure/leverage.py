@@ -63,13 +63,6 @@ def default_draws(rate: float) -> int:
     return 15 if rate < 0.003 else 5 if rate < 0.03 else 3
 
 
-def leverage_cost(
-    windows: int, window: int, rates: Sequence[float] = RATES, draws: int | Sequence[int] | None = None
-) -> float:
-    """Cost of the evaluations of `leverage` in forward passes of 2,048 tokens, calibration not counted."""
-    return sweep.passes(2 + len(ARMS) * sum(draws_per_rate(rates, draws)), windows, window)
-
-
 def leverage(
     model: LanguageModel,
     calibration: Windows,

@@ -19,7 +19,7 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invali
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform
 from signmag_jax.models.layers import apply_linear
-from signmag_jax.perturb import Perturbation
+from signmag_jax.perturb import Perturbation, SignFlip
 
 from . import inputs, sweep
 from .comparison import Table
@@ -31,6 +31,7 @@ PAIRED = ("delta_nll", "kl", "reverse_kl", "agreement")
 UNITS = {"delta_nll": "nat/token", "kl": "nat/token", "reverse_kl": "nat/token", "agreement": "1"}
 STORED = ("nll", *PAIRED)
 DRAWS = 4
+FLIPS = SignFlip(0.01)
 CHUNK = 128
 """Tokens whose two sets of logits exist at one time."""
 
@@ -66,17 +67,12 @@ class Metrics:
         }
 
 
-def metrics_cost(windows: int, window: int, draws: int | None = None) -> float:
-    """Cost of `metrics` in forward passes of 2,048 tokens: clean, A/A and every draw."""
-    return sweep.passes(2 + (DRAWS if draws is None else draws), windows, window)
-
-
 def metrics(
     model: LanguageModel,
     evaluation: Windows,
-    perturbation: Perturbation,
+    perturbation: Perturbation = FLIPS,
     *,
-    draws: int | None = None,
+    draws: int = DRAWS,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
     seed: int = 0,
@@ -94,7 +90,7 @@ def metrics(
       evaluation: at least 8 windows.
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
-      draws: masks; by default 4. A perturbation that does not draw needs 1.
+      draws: masks. A perturbation that does not draw needs 1.
       layers, matrices: which are perturbed; by default all.
       seed: root seed.
       batch: windows that pass through a layer together; by default all.
@@ -107,7 +103,7 @@ def metrics(
     """
     chosen = inputs.selected(model.config, layers, matrices)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
-    count = check_draws(draws, DRAWS)
+    count = check_draws(draws)
     _check_hashable(perturbation)
     batch = checked_batch(batch, len(evaluation))
     configuration = {
@@ -126,16 +122,15 @@ def metrics(
     return _judged(rows, origin)
 
 
-def check_draws(draws: int | None, default: int, least: int = 1) -> int:
-    """A number of draws, or the default.
+def check_draws(draws: int, least: int = 1) -> int:
+    """A number of draws.
 
     Raises:
       InvalidInput: unless it is a whole number of at least `least`.
     """
-    count = default if draws is None else draws
-    if isinstance(count, bool) or not isinstance(count, int) or count < least:
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < least:
         raise invalid(f"draws >= {least}, one whole number", draws, "pass a number of draws")
-    return count
+    return draws
 
 
 def compare_states(

@@ -14,9 +14,9 @@ from signmag_jax.models import SITES, LanguageModel
 
 from . import inputs
 from .activations import membership
-from .column_statistics import PARTS, ColumnStatistics, column_statistics
+from .column_statistics import ColumnStatistics, column_statistics
 from .inputs import Windows
-from .leverage import Leverage, leverage, leverage_cost
+from .leverage import Leverage, leverage
 from .pools import TooFewWeights
 
 RATE = 0.005
@@ -75,20 +75,13 @@ class OutlierDefinitions:
         }
 
 
-def outlier_definitions_cost(
-    windows: int, window: int, rate: float = RATE, draws: int | None = None
-) -> float:
-    """Cost of the evaluations of `outlier_definitions` in forward passes of 2,048 tokens."""
-    return (len(PARTS) + 3) * leverage_cost(windows, window, (rate,), DRAWS if draws is None else draws)
-
-
 def outlier_definitions(
     model: LanguageModel,
     calibration: Windows,
     evaluation: Windows,
     *,
     rate: float = RATE,
-    draws: int | None = None,
+    draws: int = DRAWS,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
     seed: int = 0,
@@ -106,7 +99,7 @@ def outlier_definitions(
       calibration: windows whose activations choose the columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of each definition's own pool.
-      draws: masks per arm; by default 3.
+      draws: masks per arm.
       layers, matrices, seed, batch, resume, source: as in `leverage`; records lie in a folder for each.
 
     Returns:
@@ -117,7 +110,6 @@ def outlier_definitions(
     """
     (rate,) = inputs.check_rates((rate,))
     chosen = inputs.selected(model.config, layers, matrices)
-    count = DRAWS if draws is None else draws
     statistics: ColumnStatistics = column_statistics(model, calibration)
     named = statistics.definitions()
     found = {}
@@ -130,7 +122,7 @@ def outlier_definitions(
                 calibration,
                 evaluation,
                 rates=(rate,),
-                draws=count,
+                draws=draws,
                 layers=layers,
                 matrices=matrices,
                 seed=seed,
@@ -149,7 +141,7 @@ def outlier_definitions(
         calibration_sha256=inputs.sha256_of_tokens(np.asarray(calibration, np.int32)),
         evaluation_sha256=inputs.sha256_of_tokens(np.asarray(evaluation, np.int32)),
         rate=rate,
-        draws=count,
+        draws=draws,
         layers=list(chosen[0]),
         matrices=list(chosen[1]),
         seed=seed,

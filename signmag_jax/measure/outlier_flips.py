@@ -80,18 +80,13 @@ class OutlierFlips:
         return plain | {"provenance": dict(self.provenance)}
 
 
-def outlier_flips_cost(windows: int, window: int, draws: int | None = None) -> float:
-    """Cost of the evaluations of `outlier_flips` in forward passes of 2,048 tokens."""
-    return sweep.passes(2 + len(ARMS) * (DRAWS if draws is None else draws), windows, window)
-
-
 def outlier_flips(
     model: LanguageModel,
     calibration: Windows,
     evaluation: Windows,
     *,
     rate: float = RATE,
-    draws: int | None = None,
+    draws: int = DRAWS,
     fraction: float = OUTLIER_FRACTION,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
@@ -114,7 +109,7 @@ def outlier_flips(
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of a pool, in (0, 0.5].
-      draws: masks per arm, at least 2; by default 3.
+      draws: masks per arm, at least 2.
       fraction, layers, matrices, seed, batch, resume, source: as in `leverage`.
 
     Raises:
@@ -123,7 +118,7 @@ def outlier_flips(
     Source: arXiv:2605.18933, experiment D.
     """
     chosen = inputs.selected(model.config, layers, matrices)
-    rate, count = check_rate(rate), check_draws(draws, DRAWS, 2)
+    rate, count = check_rate(rate), check_draws(draws, 2)
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     batch = checked_batch(batch, len(evaluation))
     configuration = {

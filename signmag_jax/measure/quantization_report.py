@@ -155,15 +155,6 @@ def _cost(entry: QuantizedMatrix) -> float:
     return entry.parts["normalised"]["error"].value
 
 
-def quantization_report_cost(
-    windows: int, window: int, layers: int, places: int, options: int, losses: bool = True
-) -> float:
-    """Cost in forward passes of 2,048 tokens: one layer for each place and option, and one loss."""
-    once = sweep.passes(1, windows, window)
-    looks = once * (1 + places * (options + 1) / layers)
-    return looks + (once * (2 + places * options) if losses else 0)
-
-
 def quantization_report(
     model: LanguageModel,
     tokens: Windows,

@@ -36,20 +36,6 @@ NEWTON_PASSES = {"signs": 4, "products": 6}
 """In forward passes, by the products of matrices in each; attention is computed again for a backward pass."""
 
 
-def linear_response_cost(
-    windows: int,
-    window: int,
-    probes: int = PROBES,
-    singles: int | Sequence[Place] = SINGLES,
-    newton: str = "signs",
-) -> float:
-    """Cost of `linear_response` in forward passes of 2,048 tokens, calibration not counted."""
-    count = singles if isinstance(singles, int) else len(singles)
-    flips = count + 1 if count else 0
-    each = GRADIENT_PASSES + probes * (RESIDUAL_PASSES + NEWTON_PASSES[newton])
-    return sweep.passes(each + flips + len(POOLS) * DIRECTION_PASSES, windows, window)
-
-
 def linear_response(
     model: LanguageModel,
     calibration: Windows,
@@ -98,7 +84,7 @@ def linear_response(
         singles, or derivatives that are not finite.
     """
     chosen = inputs.selected(model.config, layers, matrices)
-    _check_options(probes, newton)
+    check_options(probes, newton)
     calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     inputs.check_disjoint(calibration, evaluation)
@@ -132,7 +118,7 @@ def linear_response(
     return run.result(rows, origin)
 
 
-def _check_options(probes: int, newton: str) -> None:
+def check_options(probes: int, newton: str) -> None:
     if probes < 2:
         raise invalid("probes >= 2", probes, "one probe has no standard error")
     if newton not in NEWTON:

@@ -17,7 +17,7 @@ from signmag_jax.evidence import Estimate, keys
 from signmag_jax.models import SITE_OF, LanguageModel, window_nll
 from signmag_jax.perturb import SignFlip
 
-from . import inputs, sweep
+from . import inputs
 from .activations import Alpha, alpha
 from .column_statistics import column_statistics
 from .inputs import Windows
@@ -121,18 +121,13 @@ class Rotation:
         }
 
 
-def rotation_cost(windows: int, window: int, draws: int | None = None) -> float:
-    """Cost of the evaluations of `rotation` in forward passes of 2,048 tokens."""
-    return sweep.passes(2 + 2 * (2 + (DRAWS if draws is None else draws)), windows, window)
-
-
 def rotation(
     model: LanguageModel,
     calibration: Windows,
     evaluation: Windows,
     *,
     rate: float = RATE,
-    draws: int | None = None,
+    draws: int = DRAWS,
     seed: int = 0,
     batch: int | None = None,
     resume: str | Path | None = None,
@@ -145,14 +140,14 @@ def rotation(
       calibration: windows that measure α² (at least 2).
       evaluation: other windows that score the losses (at least 8).
       rate: independent flips of that part of all signs of the matrices that read the stream.
-      draws: masks; by default 3.
+      draws: masks.
       seed: root seed, of masks and of the rotation.
       batch, resume, source: as in `metrics`.
 
     Raises:
       InvalidInput: as in `metrics`, or for windows that overlap.
     """
-    count = check_draws(draws, DRAWS)
+    count = check_draws(draws)
     perturbation = SignFlip(inputs.check_rates((rate,))[0])
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     size = checked_batch(batch, len(evaluation))

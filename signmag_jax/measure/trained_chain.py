@@ -71,7 +71,7 @@ def trained_chain(
     matrix: str = "gate_proj",
     activation: str = "relu",
     scale: str = "unit",
-    draws: int | None = None,
+    draws: int = DRAWS,
     samples: int = INPUTS,
     seed: int = 0,
     resume: str | Path | None = None,
@@ -90,7 +90,7 @@ def trained_chain(
       activation: "relu" or "silu".
       scale: "unit" divides each matrix by its root mean square, so that pre-activations have unit
         variance; "trained" leaves it. Chains of ReLU do not depend on it.
-      draws: masks and inputs, at least 2; by default 8.
+      draws: masks and inputs, at least 2.
       samples: inputs of each draw, uniform on the sphere.
       seed: root seed.
       resume: folder of records to go on from.
@@ -101,7 +101,7 @@ def trained_chain(
 
     Source: arXiv:2605.18933, experiment B.
     """
-    rates, count = inputs.check_rates(rates), check_draws(draws, DRAWS, 2)
+    rates, count = inputs.check_rates(rates), check_draws(draws, 2)
     _check_names(rates, activation, scale, samples)
     depth = model.config.layers
     first = max(0, (depth - DEPTH) // 2)

@@ -1,34 +1,55 @@
-"""Rows of Proposition 1: one matrix without a ReLU, where noise costs more than flips, and the shift less."""
+"""Proposition 1: one matrix without a ReLU, where noise costs more than flips, and the shift less."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
-from signmag_jax import theory
+from signmag_jax import simulate, theory
+from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.pieces import Results, Simulated
+from signmag_jax.claims.published import PAPER, figures
+from signmag_jax.claims.supply import exact, inverse, scaled
 from signmag_jax.evidence import Estimate
-
-from .claim import Claim, Evidence, Route
-from .published import PAPER, figures
-from .simulated_law import simulated_law
-from .supply import Supply, exact, found
 
 SECTION = "9.7"
 SIMULATED_RATE = 0.1
 SIMULATED_WIDTH = 256
 
 
-def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
+def experiments(level: Level) -> Iterator[Simulated]:
+    """Flips against noise, and against the coherent shift."""
+    yield against_noise(level)
+    yield against_shift(level)
+
+
+def against_noise(level: Level) -> Simulated[simulate.Proposition1]:
+    """Flips and magnitude noise of one matrix."""
+    run = partial(simulate.proposition_1, SIMULATED_WIDTH, SIMULATED_RATE)
+    return Simulated("proposition_1", run, level.paper_networks)
+
+
+def against_shift(level: Level) -> Simulated[simulate.Proposition1]:
+    """Flips and the coherent shift of one matrix."""
+    run = partial(simulate.proposition_1, SIMULATED_WIDTH, SIMULATED_RATE, magnitude="shift")
+    return Simulated("proposition_1", run, level.paper_networks, variant="shift")
+
+
+def rows(level: Level, results: Results) -> Iterator[Claim]:
     """Energy, radial fractions and the reversed ratio, over the paper's table and simulated; the shift."""
     rate, m = SIMULATED_RATE, SIMULATED_WIDTH
+    noise = against_noise(level)
+    law = float(theory.flip_matrix_radial_fraction(rate, m))
     yield _claim(
         "energy",
         "Equal Frobenius norm gives equal energy E‖δWx‖² to flips and to noise.",
         _published("energy_flip_over_magnitude", lambda p, rows: 1.0),
         lambda: 1.0,
-        found(simulated, "proposition_1.energy"),
+        results.supply(noise, lambda run: run.energy_ratio),
         (lambda: 1 - rate, "flips that lose the factor 1 − p"),
     )
     yield _claim(
@@ -36,7 +57,7 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
         "The radial fraction of sign flips is p + (1 − p)/m.",
         _published("radial_flip", theory.flip_matrix_radial_fraction),
         lambda: 1.0,
-        found(simulated, "proposition_1.radial_flip"),
+        results.supply(noise, lambda run: scaled(run.flip_radial_fraction, 1 / law)),
         (lambda: rate / float(theory.flip_matrix_radial_fraction(rate, m)), "p, without the 1/m term"),
         (("predicted", "simulated"),),
         "The law is a ratio of means; a mean of per-input cos² has other terms of order 1/m. Which of the "
@@ -48,7 +69,7 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
         "The radial fraction of magnitude noise is 1/m.",
         _published("radial_magnitude", lambda p, rows: theory.noise_matrix_radial_fraction(rows)),
         lambda: 1.0,
-        found(simulated, "proposition_1.radial_noise"),
+        results.supply(noise, lambda run: scaled(run.magnitude_radial_fraction, float(m))),
         (lambda: m * float(theory.flip_matrix_radial_fraction(rate, m)), "that of the flips"),
     )
     yield _claim(
@@ -56,10 +77,10 @@ def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
         "Noise has 1/(1 − p) times the transverse energy of flips: without a ReLU it is the other way round.",
         _published("transverse_magnitude_over_flip", lambda p, rows: 1 / (1 - p)),
         lambda: 1.0,
-        found(simulated, "proposition_1.transverse_ratio"),
+        results.supply(noise, lambda run: scaled(run.transverse_ratio, 1 - rate)),
         (lambda: (1 - rate) ** 2, "the ratio the other way round"),
     )
-    yield _coherent(found(simulated, "proposition_1.shift"))
+    yield _coherent(results.supply(against_shift(level), lambda run: inverse(run.transverse_ratio)))
 
 
 def _coherent(simulated: Supply) -> Claim:
@@ -80,9 +101,9 @@ def _coherent(simulated: Supply) -> Claim:
 def _claim(
     name: str,
     statement: str,
-    published: Callable[[], Evidence],
+    published: Supply,
     predicted: Callable[[], float],
-    simulated: Callable[[], Evidence],
+    simulated: Supply,
     rival: tuple[Callable[[], float], str],
     compare: tuple[tuple[Route, Route], ...] = (("published", "predicted"), ("predicted", "simulated")),
     note: str = "",
@@ -109,7 +130,7 @@ def _claim(
     )
 
 
-def _published(column: str, law: Callable[[Any, Any], Any]) -> Callable[[], Evidence]:
+def _published(column: str, law: Callable[[Any, Any], Any]) -> Supply:
     """Over the law, by size: a size is one sample, since its rates share draws (noise has equal digits)."""
 
     def supply() -> Estimate:

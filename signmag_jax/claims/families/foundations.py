@@ -1,4 +1,4 @@
-"""Rows that rest on a derivation alone, and rows that are true by construction."""
+"""Claims that rest on a derivation alone, and those that are true by construction."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import Iterator
 import sympy as sp
 
 from signmag_jax import theory
+from signmag_jax.claims.claim import Claim
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.pieces import Results
+from signmag_jax.claims.published import figures
+from signmag_jax.claims.supply import exact, printed
 from signmag_jax.perturb import SignFlip
 from signmag_jax.theory.symbolic import block
-
-from .claim import Claim
-from .published import figures
-from .supply import exact, printed
 
 # A correlation away from the ends, where the kernel is neither 0 nor ½.
 KERNEL_RATE = 0.2
 
 
-def rows() -> Iterator[Claim]:
+def rows(level: Level, results: Results) -> Iterator[Claim]:
     """Constants, kernel, RMSNorm's derivative, the second layer, and the identity of Exp F."""
     yield Claim(
         name="constants.bussgang",

@@ -1,24 +1,29 @@
-"""Rows on depth: the paper's chains of section 9.4, D.1 and D.2, at its own widths."""
+"""Depth: the paper's chains of section 9.4, D.1 and D.2, at its own widths."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
-from signmag_jax import theory
+from signmag_jax import simulate, theory
+from signmag_jax.claims.claim import Claim, Route, Supply
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.pieces import Results, Simulated
+from signmag_jax.claims.published import row as published_row
+from signmag_jax.claims.supply import component, exact, pick, printed, quotient
+from signmag_jax.evidence import Estimate
 
 from . import depth_laws
-from .chains import LAYERS, RATE, WIDTH, simulated_at
-from .claim import Claim, Evidence, Route
-from .depth_laws import linear_ratio
-from .published import row as published_row
-from .supply import Supply, component, exact, found, printed, quotient
+from .depth_laws import LAYERS, RATE, WIDTH, chain_at, linear_ratio, ratio_behind
 
 LARGE_WIDTH = 2048
 LARGE_RUN_RATES = (0.01, 0.05)
 # Layers that are simulated at that width.
 WIDE_LAYERS = {"relu": 1, "silu": 2}
+# There, 4 million weights a network, of which inputs cost little.
+WIDE_INPUTS = 64
 DECIMALS = 4
 SAME_WIDTH: tuple[tuple[Route, Route], ...] = (("published", "simulated"),)
 FINITE: tuple[tuple[Route, Route], ...] = (
@@ -32,16 +37,45 @@ ACTIVATIONS = ("relu", "silu")
 SILU_SLOPE = 0.5
 
 
-def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
+def experiments(level: Level) -> Iterator[Simulated]:
+    """The paper's widest chains; the others are those of our recursions."""
+    yield from depth_laws.experiments(level)
+    for activation in ACTIVATIONS:
+        yield wide_chain(level, activation)
+
+
+def wide_chain(level: Level, activation: str) -> Simulated[simulate.Depth]:
+    """The layers of the paper's widest chains that rows speak of: one of ReLU, two of what it calls SiLU."""
+    run = partial(
+        simulate.depth,
+        LARGE_WIDTH,
+        list(LARGE_RUN_RATES),
+        WIDE_LAYERS[activation],
+        activation=activation,
+        scale="paper",
+        inputs=WIDE_INPUTS,
+    )
+    return Simulated("depth.wide", run, level.wide_networks, variant=activation)
+
+
+def wide_ratio(rate: float, layer: int) -> Callable[[simulate.Depth], Estimate]:
+    """Reads C_layer of a widest chain at one of its rates."""
+    return lambda run: pick(run.transverse_ratio, (LARGE_RUN_RATES.index(rate), layer - 1))
+
+
+def rows(level: Level, results: Results) -> Iterator[Claim]:
     """The paper's chains and our recursions beside them, the chains that are called SiLU, the conjecture."""
     for chain in SECTIONS:
         for activation in ACTIVATIONS:
             for layer in range(1, LAYERS + 1):
-                yield _chain(chain, activation, layer, simulated)
-    yield from depth_laws.rows(simulated)
+                simulated = chain_at(level, f"{chain}.{activation}", WIDTH)
+                yield _chain(chain, activation, layer, results.supply(simulated, ratio_behind(layer)))
+    yield from depth_laws.rows(level, results)
+    relu, silu = (wide_chain(level, activation) for activation in ACTIVATIONS)
     for rate in LARGE_RUN_RATES:
-        yield _first_layer(rate, simulated)
-        yield _linear(rate, simulated)
+        yield _first_layer(rate, results.supply(relu, wide_ratio(rate, 1)))
+        layers = (results.supply(silu, wide_ratio(rate, layer)) for layer in (1, 2))
+        yield _linear(rate, _second_over_first(*layers, error="both"))
 
 
 def _predicted(chain: str, activation: str, layer: int) -> Supply:
@@ -53,7 +87,7 @@ def _predicted(chain: str, activation: str, layer: int) -> Supply:
     return component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=True, **linear)
 
 
-def _chain(chain: str, activation: str, layer: int, simulated: Mapping[str, Evidence]) -> Claim:
+def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
     what = f"{chain} chain, {activation}" + (
         " at the paper's pre-activation scale" if activation == "silu" else ""
     )
@@ -66,7 +100,7 @@ def _chain(chain: str, activation: str, layer: int, simulated: Mapping[str, Evid
         routes={
             "published": _published(chain, activation, WIDTH, RATE, layer),
             "predicted": _predicted(chain, activation, layer),
-            "simulated": simulated_at(simulated, f"{chain}.{activation}", WIDTH, layer),
+            "simulated": simulated,
         },
         compare=FINITE if (chain, activation) == ("plain", "relu") else SAME_WIDTH,
         rival=lambda: rival,
@@ -106,7 +140,7 @@ def _published(chain: str, activation: str, width: int, rate: float, layer: int)
     )
 
 
-def _first_layer(rate: float, simulated: Mapping[str, Evidence]) -> Claim:
+def _first_layer(rate: float, simulated: Supply) -> Claim:
     """Without v the first ratio is the block's: the difference is normalisation and not architecture."""
     return Claim(
         name=f"depth.first_layer.p={rate:g}",
@@ -116,7 +150,7 @@ def _first_layer(rate: float, simulated: Mapping[str, Evidence]) -> Claim:
         routes={
             "published": _published("plain", "relu", LARGE_WIDTH, rate, 1),
             "predicted": component(theory.finite_width_depth_ratios, 0, rate, 1, LARGE_WIDTH),
-            "simulated": wide(simulated, "relu", rate, 1),
+            "simulated": simulated,
         },
         compare=(("published", "predicted"), ("predicted", "simulated")),
         rival=lambda: float(theory.finite_width_ratio(rate, LARGE_WIDTH)),
@@ -126,7 +160,7 @@ def _first_layer(rate: float, simulated: Mapping[str, Evidence]) -> Claim:
     )
 
 
-def _linear(rate: float, simulated: Mapping[str, Evidence]) -> Claim:
+def _linear(rate: float, simulated: Supply) -> Claim:
     """Compared with the slope that is left to a nonlinearity, since the law is that of infinite width."""
     return Claim(
         name=f"depth.silu_is_linear.p={rate:g}",
@@ -141,9 +175,7 @@ def _linear(rate: float, simulated: Mapping[str, Evidence]) -> Claim:
             "predicted": exact(
                 lambda: linear_ratio(rate, 2) / linear_ratio(rate, 1), name="C_2/C_1 of a linear chain"
             ),
-            "simulated": _second_over_first(
-                *(wide(simulated, "silu", rate, layer) for layer in (1, 2)), error="both"
-            ),
+            "simulated": simulated,
         },
         compare=(("published", "predicted"),),
         rival=lambda: float(np.divide(*np.asarray(theory.depth_ratios(rate, 2, activation="silu"))[::-1])),
@@ -156,8 +188,3 @@ def _linear(rate: float, simulated: Mapping[str, Evidence]) -> Claim:
 
 def _second_over_first(first: Supply, second: Supply, error: str) -> Supply:
     return lambda: quotient(second(), first(), f"C_2 over C_1; error: {error}, taken as independent")
-
-
-def wide(simulated: Mapping[str, Evidence], activation: str, rate: float, layer: int) -> Supply:
-    """C_layer at the widest of the paper's widths."""
-    return found(simulated, f"depth.wide.{activation}.{rate}.{layer}")

@@ -1,21 +1,22 @@
-"""Rows of Theorem 3: the limit, the finite rate, the finite width, the paper's own runs."""
+"""Theorem 3: the limit, the finite rate, the finite width, the paper's own runs."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import sympy as sp
 
-from signmag_jax import theory
+from signmag_jax import simulate, theory
+from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.pieces import Results, Simulated
+from signmag_jax.claims.published import figures, second_table_rates, second_table_widths
+from signmag_jax.claims.supply import exact, extrapolated, pick, printed
+from signmag_jax.evidence import Estimate
 from signmag_jax.theory.symbolic import block as symbolic
-
-from .claim import Claim, Evidence, Route
-from .levels import Level
-from .published import figures
-from .simulated_law import simulated_law
-from .supply import Supply, exact, extrapolated, found, printed
 
 SECTION = "9.3"
 PAPER_SEEDS = 20
@@ -33,26 +34,71 @@ FAST = (
 )
 # Small enough for the O(p) term to vanish in float64, large enough for √p not to.
 TINY_RATE = 1e-14
+FINITE_WIDTH_RATE = 0.01
+# Of the block whose second layer is drawn: an input costs three times as many products, networks pay more.
+EXPLICIT_INPUTS = 256
 
 
-def rows(level: Level, simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
+def experiments(level: Level) -> Iterator[Simulated]:
+    """The block at every width of the level, and as the paper has it."""
+    for width in level.widths:
+        yield block(level, width)
+    yield paper_block(level)
+    for width in second_table_widths():
+        yield crossings(level, width)
+
+
+def block(level: Level, width: int) -> Simulated[simulate.Block]:
+    """The block at one of the level's widths, its second layer integrated out."""
+    networks = level.networks[level.widths.index(width)]
+    return Simulated(f"block.{width}", partial(simulate.block, width, rates()), networks)
+
+
+def paper_block(level: Level) -> Simulated[simulate.Block]:
+    """The block as the paper's script has it, both layers drawn."""
+    sizes = {"inputs": EXPLICIT_INPUTS, "second_layer": "explicit"}
+    run = partial(simulate.block, SCRIPT_WIDTH, rates(), **sizes)
+    return Simulated("paper_block", run, 2 * level.paper_networks)
+
+
+def crossings(level: Level, width: int) -> Simulated[simulate.Crossings]:
+    """The fast estimator at a width of the paper's second table, which wider blocks need."""
+    run = partial(simulate.crossings, width, second_table_rates(width))
+    return Simulated(f"crossings.{width}", run, level.table_networks)
+
+
+def rates() -> list[float]:
+    """The rates of the paper's first table of blocks."""
+    return figures()["theorem_3_V1"]["p"]
+
+
+def ratio_at(
+    rate: float, simulated: list[float]
+) -> Callable[[simulate.Block | simulate.Crossings], Estimate]:
+    """Reads the transverse ratio at one of the simulated rates."""
+    index = simulated.index(rate)
+    return lambda result: pick(result.transverse_ratio, index)
+
+
+def rows(level: Level, results: Results) -> Iterator[Claim]:
     """All rows of Theorem 3."""
     yield _limit()
     yield _coefficient()
     table = figures()["theorem_3_V1"]
     for index, rate in enumerate(table["p"]):
-        infinite = _extrapolated(level, simulated, rate)
+        infinite = _extrapolated(level, results, rate)
         yield _formula(rate, table["formula"][index], infinite)
         yield _closed_form(rate, infinite)
         yield _exact(rate, infinite)
         value, deviation = table["measured"][index], table["plus_minus"][index]
-        for width, part in ((SCRIPT_WIDTH, "paper_block"), (LABELLED_WIDTH, f"crossings.{LABELLED_WIDTH}")):
-            yield _measured(rate, value, deviation, width, found(simulated, f"{part}.{rate}"))
+        script = results.supply(paper_block(level), ratio_at(rate, rates()))
+        yield _run_of_paper(rate, value, deviation, SCRIPT_WIDTH, script)
+        labelled = results.supply(
+            crossings(level, LABELLED_WIDTH), ratio_at(rate, second_table_rates(LABELLED_WIDTH))
+        )
+        yield _run_of_paper(rate, value, deviation, LABELLED_WIDTH, labelled)
     for width in level.widths:
-        yield _finite_width(width, found(simulated, f"block.{width}.{FINITE_WIDTH_RATE}"))
-
-
-FINITE_WIDTH_RATE = 0.01
+        yield _finite_width(width, results.supply(block(level, width), ratio_at(FINITE_WIDTH_RATE, rates())))
 
 
 def numeric_limit() -> float:
@@ -108,7 +154,7 @@ def _coefficient() -> Claim:
     )
 
 
-def _extrapolated(level: Level, simulated: Mapping[str, Evidence], rate: float) -> Supply:
+def _extrapolated(level: Level, results: Results, rate: float) -> Supply:
     """The block at infinite width, from the simulation alone.
 
     Three widths and not two: where a row holds few flips (small rates) the ratio has a large term of order
@@ -117,7 +163,9 @@ def _extrapolated(level: Level, simulated: Mapping[str, Evidence], rate: float) 
     instead would feed the simulated column with the kernel that it is there to test.
     """
     widths = level.widths[-3:]
-    return extrapolated(*((width, found(simulated, f"block.{width}.{rate}")) for width in widths))
+    return extrapolated(
+        *((width, results.supply(block(level, width), ratio_at(rate, rates()))) for width in widths)
+    )
 
 
 def _formula(rate: float, formula: float, infinite: Supply) -> Claim:
@@ -169,7 +217,7 @@ def _exact(rate: float, infinite: Supply) -> Claim:
     )
 
 
-def _measured(rate: float, value: float, deviation: float, width: int, simulated: Supply) -> Claim:
+def _run_of_paper(rate: float, value: float, deviation: float, width: int, simulated: Supply) -> Claim:
     published = printed(
         value,
         decimals=PAPER_DECIMALS,

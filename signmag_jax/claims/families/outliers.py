@@ -1,20 +1,21 @@
-"""Rows on outliers: one flip at an amplitude, pools of columns, and the paper's bound on their ratio."""
+"""Outliers: one flip at an amplitude, pools of columns, and the paper's bound on their ratio."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import sympy as sp
 
 from signmag_jax import simulate, theory
+from signmag_jax.claims.claim import Claim, Supply, simulated_law
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.pieces import Results, Simulated
+from signmag_jax.claims.published import figures
+from signmag_jax.claims.supply import exact
 from signmag_jax.simulate.column_pool import top
 from signmag_jax.theory.symbolic import outliers as symbolic
-
-from .claim import Claim, Evidence
-from .published import figures
-from .simulated_law import simulated_law
-from .supply import exact, found
 
 PAPER_ALPHA, PAPER_WIDTH = 0.26, 2048
 # So narrow that the delocalised entry, which the paper's form forgets, contracts by 5%.
@@ -26,12 +27,36 @@ PAPER_POOL = 0.05
 POOL_WIDTH, POOL_RATE = 256, 0.2
 
 
-def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
+def experiments(level: Level) -> Iterator[Simulated]:
+    """One flip at two widths, and a pool of columns."""
+    yield single_flip(level, NARROW_WIDTH)
+    yield single_flip(level, PAPER_WIDTH)
+    yield column_pool(level)
+
+
+def single_flip(level: Level, width: int) -> Simulated[simulate.SingleFlip]:
+    """One flip at the paper's amplitude; where networks are narrow there are more of them."""
+    run = partial(simulate.single_flip, width, PAPER_ALPHA)
+    return Simulated(f"single_flip.{width}", run, (16 if width == NARROW_WIDTH else 4) * level.paper_networks)
+
+
+def column_pool(level: Level) -> Simulated[simulate.ColumnPool]:
+    """Flips inside and outside a pool of columns."""
+    pool = {"profile": profile().tolist(), "fraction": PAPER_POOL}
+    run = partial(simulate.column_pool, POOL_WIDTH, POOL_RATE, **pool)
+    return Simulated("column_pool", run, 2 * level.paper_networks)
+
+
+def rows(level: Level, results: Results) -> Iterator[Claim]:
     """Single flips, pools and their bound."""
-    yield _single_flip(simulated)
-    yield _simulated_flip(simulated)
+    wide, narrow = (
+        results.supply(single_flip(level, width), lambda run: run.amplification)
+        for width in (PAPER_WIDTH, NARROW_WIDTH)
+    )
+    yield _single_flip(wide)
+    yield _simulated_flip(narrow)
     yield _column_bound()
-    yield _pool(simulated)
+    yield _pool(results.supply(column_pool(level), lambda run: run.leverage))
 
 
 def profile() -> np.ndarray:
@@ -39,7 +64,7 @@ def profile() -> np.ndarray:
     return simulate.profile("lognormal", POOL_WIDTH, 1.0)
 
 
-def _single_flip(simulated: Mapping[str, Evidence]) -> Claim:
+def _single_flip(simulated: Supply) -> Claim:
     alpha, n = PAPER_ALPHA, PAPER_WIDTH
     paper = symbolic.paper_flip_amplification(sp.Float(alpha, 30), sp.Integer(n))
     return Claim(
@@ -50,7 +75,7 @@ def _single_flip(simulated: Mapping[str, Evidence]) -> Claim:
         routes={
             "published": exact(lambda: sp.N(paper, 17), name="nα²(1 − 4α/(3π))"),
             "predicted": exact(theory.flip_amplification, alpha, n),
-            "simulated": found(simulated, f"single_flip.{n}"),
+            "simulated": simulated,
         },
         compare=(("published", "predicted"),),
         proofs=("single_flip",),
@@ -78,21 +103,21 @@ def _column_bound() -> Claim:
     )
 
 
-def _simulated_flip(simulated: Mapping[str, Evidence]) -> Claim:
+def _simulated_flip(simulated: Supply) -> Claim:
     alpha, n = PAPER_ALPHA, NARROW_WIDTH
     paper = symbolic.paper_flip_amplification(sp.Float(alpha, 30), sp.Integer(n))
     return simulated_law(
         f"outliers.single_flip.n={n}",
         f"At α = {alpha} and n = {n} one flip costs R(α, n) flips at a delocalised entry.",
         exact(theory.flip_amplification, alpha, n),
-        found(simulated, f"single_flip.{n}"),
+        simulated,
         (lambda: float(sp.N(paper, 17)), "the paper's form nα²(1 − 4α/(3π))"),
         source="single-flip theorem, exact",
         proofs=("single_flip",),
     )
 
 
-def _pool(simulated: Mapping[str, Evidence]) -> Claim:
+def _pool(simulated: Supply) -> Claim:
     squares = profile()
     pool = top(squares, PAPER_POOL)
 
@@ -107,7 +132,7 @@ def _pool(simulated: Mapping[str, Evidence]) -> Claim:
         f"Count-matched leverage of the top {PAPER_POOL:.0%} of {POOL_WIDTH} lognormal columns, "
         f"{POOL_RATE:.0%} of the pool flipped.",
         exact(predicted, name="profile_pool_leverage"),
-        found(simulated, "column_pool"),
+        simulated,
         (ratio_of_squares, "the ratio of mean α² alone: no contraction"),
         source="pools of columns, exact at every rate",
         proofs=("pool_leverage",),

@@ -1,20 +1,22 @@
-"""Rows on the plain chain with a trained model's own matrices (Exp B), beside two controls."""
+"""The plain chain with a trained model's own matrices (Exp B), beside two controls."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from signmag_jax import measure, theory
+from signmag_jax.claims.claim import Claim, Evidence, Missing, Route, Supply
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.measured import Measured, ModelRun
+from signmag_jax.claims.pieces import Results
+from signmag_jax.claims.published import figures
+from signmag_jax.claims.supply import pick, printed, with_origin
 from signmag_jax.evidence import Estimate
 
 from . import depth_laws
-from .claim import Claim, Evidence, Missing, Route
-from .measured import Measured
-from .model_run import ModelRun, unresolved
-from .published import figures
-from .supply import Supply, found, pick, printed, traced
 
 RATES = (0.01, 0.05)
 NARROWEST = 128
@@ -35,30 +37,26 @@ NOTES = {
 }
 
 
-def measured(run: ModelRun) -> dict[str, Evidence]:
-    """C_l of the three kinds of weights, and what the recursion says at their width."""
-    names = [_name(kind, rate, layer) for kind in ("law", *WEIGHTS) for rate in RATES for layer in LAYERS]
-    draws = run.level.chain_draws
-    if not draws:
-        return run.left_out(names, "Exp B")
+def _measure(run: ModelRun, **options: Any) -> measure.TrainedChain:
+    """C_l of the three kinds of weights.
+
+    Below that width the law has terms of higher order in 1/width, and ReLU may kill a whole state.
+    """
     width = run.model.config.hidden
-    if width < NARROWEST:  # the law has terms of higher order in 1/width, and ReLU may kill a whole state
-        reason = f"the recursion holds from width {NARROWEST} on, and the matrices have {width}"
-        return dict.fromkeys(names, Missing("UNRESOLVED", reason))
-    try:
-        chain = measure.trained_chain(run.model, rates=RATES, draws=draws, **run.options("trained_chain"))
-    except measure.Unmeasurable as error:
-        return unresolved(names, error)
-    ratios, depth = {"law": _law(chain), **chain.ratio}, len(chain.layers)
-    short = Missing("UNRESOLVED", f"the chain has only {depth} layers")
-    return {
-        _name(kind, rate, layer): traced(pick(ratio, (row, layer - 1)), chain.provenance)
-        if layer <= depth
-        else short
-        for kind, ratio in ratios.items()
-        for row, rate in enumerate(RATES)
-        for layer in LAYERS
-    }
+    if width < NARROWEST:
+        raise measure.Unmeasurable(
+            f"the recursion holds from width {NARROWEST} on, and the matrices have {width}"
+        )
+    return measure.trained_chain(run.model, **options)
+
+
+CHAIN = Measured(
+    "trained_chain",
+    _measure,
+    options=lambda level: {"rates": RATES, "draws": level.chain_draws},
+    amount=lambda level: level.chain_draws,
+    what="Exp B",
+)
 
 
 def _law(chain: measure.TrainedChain) -> Estimate:
@@ -73,19 +71,32 @@ def _law(chain: measure.TrainedChain) -> Estimate:
     )
 
 
-def rows(measured: Measured) -> Iterator[Claim]:
+def rows(level: Level, results: Results) -> Iterator[Claim]:
     """Each kind of weights against the law, at two rates, behind the first and the sixth layer."""
+    law = results.evidence(CHAIN, _law)
     for kind in WEIGHTS:
         for rate in RATES:
             for layer in LAYERS:
-                yield _row(kind, rate, layer, measured)
+                yield _row(kind, rate, layer, law, results)
 
 
-def _row(kind: str, rate: float, layer: int, measured: Measured) -> Claim:
+def _row(kind: str, rate: float, layer: int, law: Evidence, results: Results) -> Claim:
     value, meaning = depth_laws.rival("plain", rate, layer)
+
+    def ratio_of(ratios: Callable[[measure.TrainedChain], Any]) -> Supply:
+        """C_layer at that rate, among `ratios` by rate and layer."""
+
+        def read(chain: measure.TrainedChain) -> Evidence:
+            depth = len(chain.layers)
+            if layer > depth:
+                return Missing("UNRESOLVED", f"the chain has only {depth} layers")
+            return with_origin(pick(ratios(chain), (RATES.index(rate), layer - 1)), chain.provenance)
+
+        return results.supply(CHAIN, read)
+
     routes: dict[Route, Supply] = {
-        "predicted": found(measured.results, _name("law", rate, layer)),
-        "measured": found(measured.results, _name(kind, rate, layer)),
+        "predicted": ratio_of(lambda _: law),
+        "measured": ratio_of(lambda chain: chain.ratio[kind]),
     }
     if kind in PUBLISHED:
         routes = {"published": _published(kind, rate, layer), **routes}
@@ -98,7 +109,7 @@ def _row(kind: str, rate: float, layer: int, measured: Measured) -> Claim:
         compare=(("predicted", "measured"),),
         rival=lambda: value,
         rival_is=meaning,
-        note=f"{NOTES[kind]} Published: width 2048, not compared. Measured: {measured.model}.",
+        note=f"{NOTES[kind]} Published: width 2048, not compared. Measured: {results.model}.",
     )
 
 
@@ -109,7 +120,3 @@ def _published(kind: str, rate: float, layer: int) -> Supply:
         if (row["weights"], row["activation"], row["p"]) == (PUBLISHED[kind], "relu", rate)
     )
     return printed(table["C_L"][layer - 1], decimals=4, section="9.4", what="6 middle gate_proj matrices")
-
-
-def _name(kind: str, rate: float, layer: int) -> str:
-    return f"exp_b.{kind}.{rate}.{layer}"

@@ -1,19 +1,29 @@
-"""Rows on our recursions in depth: exact at infinite width, and why compounding cannot happen."""
+"""Our recursions in depth: exact at infinite width, and why compounding cannot happen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from signmag_jax import theory
+from signmag_jax import simulate, theory
+from signmag_jax.claims.claim import Claim, Supply, simulated_law
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.pieces import Results, Simulated
+from signmag_jax.claims.supply import component, exact, extrapolated, pick
+from signmag_jax.evidence import Estimate
 from signmag_jax.perturb import MagnitudeShift, SignFlip
 
-from .chains import LAYERS, NARROW_RATE, RATE, UNIT_SILU, infinite
-from .claim import Claim, Evidence
-from .simulated_law import simulated_law
-from .supply import component, exact
-
+WIDTH = 512
+RATE = 0.01
+LAYERS = 6
+# Chains without a published figure: narrow, at a rate at which a narrow row holds many flips all the same,
+# so that the extrapolation in 1/width leaves less than half of the standard error.
+NARROW = (64, 128)
+NARROW_RATE = 0.1
 SOURCE = "depth recursion, infinite width"
 PROOFS = {"plain": "depth", "residual": "residual_depth"}
 # [W_up, ReLU, W_down, norm], by the chain whose recursion it has.
@@ -21,16 +31,81 @@ MLPS = {"v2": "plain", "v3": "renormalised"}
 SKIPS = {"v2": "without skips", "v3": "with skips"}
 
 
-def rows(simulated: Mapping[str, Evidence]) -> Iterator[Claim]:
+@dataclass(frozen=True)
+class Chain:
+    """One of the simulated chains of layers, by the arguments of `simulate.depth`.
+
+    Args:
+      options: what is neither width, rate nor depth.
+      widths: simulated widths; two are extrapolated.
+      rate: flip rate.
+      hidden: rows of W_up as a multiple of the width; None for chains of single matrices.
+      inputs: of each network. Behind the first layers its states gather, so that more tell little more.
+      weight: networks, as a multiple of the level's: more where neighbouring layers are to be told apart.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    widths: tuple[int, ...] = (256, WIDTH)
+    rate: float = RATE
+    hidden: int | None = None
+    inputs: int = 128
+    weight: int = 1
+
+
+UNIT_SILU = "plain.silu_at_unit_scale"
+SILU = {"scale": "paper", "activation": "silu"}
+MLP: dict[str, Any] = {"widths": NARROW, "rate": NARROW_RATE, "hidden": 4, "weight": 2}
+CHAINS: dict[str, Chain] = {
+    "plain.relu": Chain({"scale": "paper"}, weight=3),
+    "residual.relu": Chain({"scale": "paper", "residual": True}, inputs=256),
+    "plain.silu": Chain(SILU, widths=(WIDTH,)),
+    "residual.silu": Chain({**SILU, "residual": True}, widths=(WIDTH,)),
+    UNIT_SILU: Chain({"scale": "unit", "activation": "silu"}),
+    "v2": Chain(**MLP),
+    "v3": Chain({"residual": True}, **MLP),
+}
+
+
+def experiments(level: Level) -> Iterator[Simulated]:
+    """Every chain at each of its widths."""
+    for name, chain in CHAINS.items():
+        for width in chain.widths:
+            yield chain_at(level, name, width)
+
+
+def chain_at(level: Level, name: str, width: int) -> Simulated[simulate.Depth]:
+    """One of the chains at one of its widths."""
+    chain = CHAINS[name]
+    hidden = {} if chain.hidden is None else {"hidden": chain.hidden * width}
+    run = partial(simulate.depth, width, chain.rate, LAYERS, inputs=chain.inputs, **hidden, **chain.options)
+    return Simulated(f"depth.{name}.{width}", run, chain.weight * level.depth_networks)
+
+
+def ratio_behind(layer: int) -> Callable[[simulate.Depth], Estimate]:
+    """Reads C_layer, layers counted from 1."""
+    return lambda run: pick(run.transverse_ratio, layer - 1)
+
+
+def rows(level: Level, results: Results) -> Iterator[Claim]:
     """The recursions at infinite width, their limits, and the compounding conjecture."""
+
+    def infinite(name: str, layer: int) -> Supply:
+        """C_layer at two widths, extrapolated in 1/width."""
+        return extrapolated(
+            *(
+                (width, results.supply(chain_at(level, name, width), ratio_behind(layer)))
+                for width in CHAINS[name].widths
+            )
+        )
+
     for chain in PROOFS:
         for layer in range(1, LAYERS + 1):
-            yield _recursion(chain, layer, simulated)
+            yield _recursion(chain, layer, infinite(f"{chain}.relu", layer))
     for layer in range(1, LAYERS + 1):
-        yield _unit_scale(layer, simulated)
+        yield _unit_scale(layer, infinite(UNIT_SILU, layer))
     for name in MLPS:
         for layer in (1, LAYERS):
-            yield _mlp(name, layer, simulated)
+            yield _mlp(name, layer, infinite(name, layer))
     yield from _limits()
     yield _compounding()
 
@@ -54,25 +129,25 @@ def linear_ratio(rate: float, layer: int) -> float:
     return float((1 - flip) / (1 - (moments.c**2 / moments.v) ** layer))
 
 
-def _recursion(chain: str, layer: int, simulated: Mapping[str, Evidence]) -> Claim:
+def _recursion(chain: str, layer: int, simulated: Supply) -> Claim:
     value, meaning = rival(chain, RATE, layer)
     return simulated_law(
         f"depth.{chain}.exact.L={layer}",
         f"C_{layer} of the {chain} ReLU chain at p = {RATE:g} is that of the exact recursion.",
         component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=chain == "residual"),
-        infinite(simulated, f"{chain}.relu", layer),
+        simulated,
         (lambda: value, meaning),
         source=SOURCE,
         proofs=(PROOFS[chain],),
     )
 
 
-def _unit_scale(layer: int, simulated: Mapping[str, Evidence]) -> Claim:
+def _unit_scale(layer: int, simulated: Supply) -> Claim:
     return simulated_law(
         f"depth.{UNIT_SILU}.L={layer}",
         f"C_{layer} of the plain chain, SiLU with pre-activations of deviation 1, at p = {RATE:g}.",
         component(theory.depth_ratios, layer - 1, RATE, LAYERS, activation="silu"),
-        infinite(simulated, UNIT_SILU, layer),
+        simulated,
         (
             lambda: linear_ratio(RATE, layer),
             "a linear chain, which is what SiLU at the paper's pre-activation scale makes",
@@ -82,7 +157,7 @@ def _unit_scale(layer: int, simulated: Mapping[str, Evidence]) -> Claim:
     )
 
 
-def _mlp(name: str, layer: int, simulated: Mapping[str, Evidence]) -> Claim:
+def _mlp(name: str, layer: int, simulated: Supply) -> Claim:
     chain = MLPS[name]
     value, meaning = rival(chain, NARROW_RATE, layer)
     return simulated_law(
@@ -90,7 +165,7 @@ def _mlp(name: str, layer: int, simulated: Mapping[str, Evidence]) -> Claim:
         f"C_{layer} of {name.upper()}, [W_up, ReLU, W_down, norm] {SKIPS[name]}, at p = {NARROW_RATE:g} is "
         f"that of the {chain} recursion.",
         component(theory.chain_ratios, layer - 1, NARROW_RATE, LAYERS, chain),
-        infinite(simulated, name, layer),
+        simulated,
         (lambda: value, meaning),
         source=SOURCE,
         proofs=("depth",) if chain == "plain" else ("residual_depth",),
