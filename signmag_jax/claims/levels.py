@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from signmag_jax import measure
 from signmag_jax.evidence import invalid
+from signmag_jax.measure import registry
 from signmag_jax.measure.deciding import SHORTLIST_PASSES
 
 from . import second_table
@@ -65,7 +65,6 @@ class Level:
 
 
 TOKENS_OF_A_PASS = 2048
-LAYERS_OF_THE_EMBEDDED_MODEL = 30
 # Of the experiments at the paper's sizes, in units of `paper_networks`, and of cosines alone.
 PAPER_RUNS, COSINES = 34, 512
 _RATES = (0.001, 0.005, 0.05)
@@ -152,7 +151,7 @@ def cost(chosen: Level) -> dict[str, Any]:
     # Clean and A/A for leverage, clean for the comparison over all columns.
     passes = ((arms + 3) * tokens + 2 * chosen.calibration_windows * chosen.window) / TOKENS_OF_A_PASS
     if chosen.pool_draws:  # whose columns are chosen again
-        passes += measure.outlier_flips_cost(chosen.windows, chosen.window, chosen.pool_draws)
+        passes += _passes("outlier-flips", chosen, draws=chosen.pool_draws)
         passes += chosen.calibration_windows * chosen.window / TOKENS_OF_A_PASS
     passes += _of_derivatives(chosen) + _of_columns(chosen)
     return {
@@ -163,30 +162,36 @@ def cost(chosen: Level) -> dict[str, Any]:
     }
 
 
+def _passes(name: str, chosen: Level, **options: Any) -> float:
+    """Forward passes over the evaluation windows of the measurement of that name."""
+    measurement = registry.MEASUREMENTS[name]
+    return measurement.passes(windows=chosen.windows, window=chosen.window, **options)
+
+
 def _of_derivatives(chosen: Level) -> float:
     """Forward passes of the linear response and of the single weights."""
     windows, window = chosen.windows, chosen.window
     passes = 0.0
     if chosen.probes:
-        passes += measure.linear_response_cost(windows, window, chosen.probes, chosen.singles)
-        passes += measure.controlled_cost(windows, window)
+        passes += _passes("linear-response", chosen, probes=chosen.probes, singles=chosen.singles)
+        passes += registry.CONTROLLED.passes(windows=windows, window=window)
         passes += SHORTLIST_PASSES * chosen.calibration_windows * window / TOKENS_OF_A_PASS
     if chosen.verified:
-        sizes = chosen.calibration_windows, windows, window
-        passes += measure.deciding_weights_cost(*sizes, chosen.verified)
+        passes += _passes("deciding-weights", chosen, verified=chosen.verified, probes=0)
+        passes += SHORTLIST_PASSES * chosen.calibration_windows * window / TOKENS_OF_A_PASS
     return passes
 
 
 def _of_columns(chosen: Level) -> float:
     """Forward passes of Exp F and G and of the rotated model."""
-    windows, window, columns = chosen.windows, chosen.window, chosen.flipped_columns
+    window, columns = chosen.window, chosen.flipped_columns
     passes = 0.0
     if columns:  # which choose their columns again
-        passes += measure.flip_energies_cost(windows, window, LAYERS_OF_THE_EMBEDDED_MODEL, columns)
-        passes += measure.column_flips_cost(windows, window, columns)
+        passes += _passes("flip-energies", chosen, columns=columns)
+        passes += _passes("column-flips", chosen, columns=columns)
         passes += 2 * chosen.calibration_windows * window / TOKENS_OF_A_PASS
     if chosen.rotation_draws:
-        passes += measure.rotation_cost(windows, window, chosen.rotation_draws)
+        passes += _passes("rotation", chosen, draws=chosen.rotation_draws)
         passes += 4 * chosen.calibration_windows * window / TOKENS_OF_A_PASS  # inputs of both models, twice
     return passes
 
