@@ -69,7 +69,7 @@ class Crossings(Result):
     """The transverse ratio of a ReLU block; estimates of shape () or (rates,).
 
     Args:
-      transverse_ratio: flips over shift, the ratio of means of `Block.transverse_ratio_of_means`. A mean of
+      transverse_ratio: flips over shift, as `BlockResult.transverse_ratio_of_means`. A mean of
         per-network ratios has no counterpart here, because numerator and denominator of one network are
         never known; the two differ by the bias of a quotient, O(1/inputs) of the network.
       flip: E‖P⊥(h) δ‖²/m of the flips, for pre-activations N(0, 1).
