@@ -25,14 +25,17 @@ from .bootstrap import (
 )
 from .errors import invalid
 from .estimate import Estimate
+from .result import Result
 
 SEPARATION = 3.0
 DOMINANT_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(Result):
     """A ratio of means, or the reason in words why the data do not determine one."""
+
+    SHOWN = ("resolved",)
 
     interval: ConfidenceInterval | None
     reason: str = ""
@@ -42,13 +45,8 @@ class Ratio:
         """Whether there is a number."""
         return self.interval is not None
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object; `interval` is null where the ratio is unresolved."""
-        return {
-            "interval": None if self.interval is None else self.interval.to_json(),
-            "resolved": self.resolved,
-            "reason": self.reason,
-        }
+    def __str__(self) -> str:
+        return f"UNRESOLVED: {self.reason}" if self.interval is None else str(self.interval.estimate)
 
 
 def ratio_of_means(

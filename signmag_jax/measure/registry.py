@@ -68,7 +68,7 @@ class Measurement:
         calibration: int = 0,
         layers_of_model: int = LAYERS,
         **options: Any,
-    ) -> float:
+    ) -> int | float:
         """Cost in forward passes of 2,048 tokens.
 
         Args:
@@ -179,8 +179,8 @@ def _controlled(**_: Any) -> int | float:
     return response.GRADIENT_PASSES
 
 
-def _deciding_weights(verified: int, response: Any = None, **options: Any) -> int | float:
-    own = _linear_response(**options) if response is None else 0
+def _deciding_weights(verified: int, probes: int, response: Any = None, **_: Any) -> int | float:
+    own = _linear_response(probes) if response is None and probes else 0
     return 1 + verified * (1 + BRACKET_PASSES) + own
 
 
@@ -198,8 +198,9 @@ def _check_linear_response(probes: int, rates: Sequence[float] = (), **_: Any) -
         inputs.check_rates(rates)
 
 
-def _check_deciding(verified: int, **options: Any) -> None:
-    _check_probes(**options)
+def _check_deciding(verified: int, probes: int, **_: Any) -> None:
+    if probes:
+        _check_probes(probes)
     check_counts(verified)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
 
 from . import curvature, inputs, slopes, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha, membership
+from .control import controlled
 from .inputs import Windows
-from .leverage import check_profile
+from .leverage import check_profile, leverage
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse, quotient
 from .singles import Place, kept_fixed, loss_with, shortlist
@@ -47,6 +49,7 @@ def linear_response(
     fraction: float = OUTLIER_FRACTION,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
+    rates: Sequence[float] = (),
     seed: int = 0,
     profile: Alpha | None = None,
     resume: str | Path | None = None,
@@ -70,6 +73,8 @@ def linear_response(
       newton: "signs" (of the logits, one backward pass) or "products" (`Jᵀ H_out J`, weights' signs).
       fraction: part of the columns of each layer's input that are outliers.
       layers, matrices: which take part; by default all.
+      rates: flip rates at which the damage is measured as well, by `leverage` and its control variate, and
+        compared with the prediction; this takes at least 8 evaluation windows.
       seed: root seed.
       profile: `alpha` of these calibration windows, if already computed.
       resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
@@ -86,7 +91,8 @@ def linear_response(
     chosen = inputs.selected(model.config, layers, matrices)
     check_options(probes, newton)
     calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation")
+    fewest = inputs.MINIMUM_WINDOWS if rates else 1
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation", fewest)
     inputs.check_disjoint(calibration, evaluation)
     asked = (
         singles
@@ -115,7 +121,23 @@ def linear_response(
     origin = inputs.provenance_of(
         model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
     )
-    return run.result(rows, origin)
+    found = run.result(rows, origin)
+    if not rates:
+        return found
+    damage = leverage(
+        model,
+        calibration,
+        evaluation,
+        rates=rates,
+        fraction=fraction,
+        layers=layers,
+        matrices=matrices,
+        seed=seed,
+        profile=profile,
+        resume=None if resume is None else Path(resume) / "leverage",
+        source=source,
+    )
+    return dataclasses.replace(found, checks=tuple(found.check(controlled(model, evaluation, damage, found))))
 
 
 def check_options(probes: int, newton: str) -> None:

@@ -98,4 +98,6 @@ def test_random_errors_and_single_probes_are_refused(minute, minute_text):
         measure.error_response(minute, minute_text[1], {"flip": SignFlip(0.1)})
     with pytest.raises(InvalidInput, match="probes >= 2"):
         measure.error_response(minute, minute_text[1], probes=1)
-    assert measure.error_response_cost(4, 1024, 2, 3) == 2 * 2 * (5 + 3 * 8)
+    assert measure.MEASUREMENTS["error-response"].passes(
+        windows=4, window=1024, errors=dict.fromkeys("ab"), probes=3
+    ) == 2 * 2 * (5 + 3 * 8)

@@ -226,7 +226,7 @@ def test_resumption_gives_the_same_bits_and_cost_is_counted(minute, text, tmp_pa
     (tmp_path / "record-00000004.json").write_text("{")
     again = measure.linear_response(minute, *text, **options).to_json()
     assert json.dumps(first) == json.dumps(again)
-    cost = measure.linear_response_cost(4, 1024, 2, 3)
+    cost = measure.MEASUREMENTS["linear-response"].passes(windows=4, window=1024, probes=2, singles=3)
     assert cost == 2 * (3 + 2 * (8 + 4) + 4 + 3 * 4)
 
 
@@ -413,7 +413,7 @@ def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_
 
 
 def test_exactly_k_flips_are_shown_beside_independent_ones(found):
-    plain = found.to_json()["damage"]["outlier"]
+    plain = found.to_json()["damages"]["outlier"]
     size, bent = int(found.pools["outlier"].weights), found.interaction["outlier"].value
     for each in plain:
         gap = each["exactly"]["value"] - each["independent"]["value"]

@@ -18,7 +18,7 @@ from signmag_jax.measure.deciding import SHORTLIST_PASSES
 HALF_AGAIN = 1.5
 DECIDING = Measured(
     "deciding_weights",
-    lambda run, **options: measure.deciding_weights(*run.windows, **options),
+    lambda run, **options: measure.deciding_weights(*run.windows, probes=0, **options),
     options=lambda level: {"verified": level.verified},
     amount=lambda level: level.verified,
     what="the deciding weights",
@@ -29,7 +29,7 @@ DECIDING = Measured(
 def _passes(level: Level) -> float:
     """Without the linear response, which the command of that name measures as well."""
     scored = measure.MEASUREMENTS["deciding-weights"].passes(
-        windows=level.windows, window=level.window, verified=level.verified, response=False
+        windows=level.windows, window=level.window, verified=level.verified, probes=0
     )
     return scored + SHORTLIST_PASSES * level.calibration_passes
 

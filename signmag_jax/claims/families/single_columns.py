@@ -36,7 +36,8 @@ def _flip_energies(run: ModelRun, **options: Any) -> measure.FlipEnergies:
         raise measure.Unmeasurable(
             f"energies of single columns drown in the rounding of {dtype}: load with dtype float32"
         )
-    return measure.flip_energies(*run.windows, **options)
+    (energies,) = measure.flip_energies(*run.windows, **options).results
+    return energies
 
 
 ENERGIES = Measured(
@@ -49,7 +50,7 @@ ENERGIES = Measured(
 # Exp G flips whole columns: nothing is drawn.
 LOSSES = Measured(
     "column_flips",
-    lambda run, seed, **options: measure.column_flips(*run.windows, **options),
+    lambda run, seed, **options: measure.column_flips(*run.windows, **options).results[0],
     options=lambda level: {"columns": level.flipped_columns},
     amount=lambda level: level.flipped_columns,
     what="Exp F and G",
