@@ -12,12 +12,12 @@ from conftest import MINUTE
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput
+from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.measure import singles, sweep
 from signmag_jax.measure.activations import membership
 from signmag_jax.measure.comparison import RateLeverage
 from signmag_jax.measure.flips import plan
 from signmag_jax.measure.leverage import key_of_draws
-from signmag_jax.measure.predicted import quotient
 from signmag_jax.measure.response_checks import paired_error
 from signmag_jax.models import MATRICES, SITE_OF, token_nll
 
@@ -281,7 +281,7 @@ def test_leverage_is_the_ratio_of_pools_or_says_why_not(found):
     if not found.pools["rest"].resolved:
         assert "not separated from zero" in found.leverage.reason
     # The same quotient where both pools are clear: a tenth of their scatter.
-    clear = quotient(outlier + 1, rest + 2)
+    clear = paired_ratio(outlier + 1, rest + 2)
     assert clear.interval.estimate.value == pytest.approx((outlier.mean() + 1) / (rest.mean() + 2), rel=1e-9)
 
 
