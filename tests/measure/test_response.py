@@ -286,14 +286,31 @@ def test_leverage_is_the_ratio_of_pools_or_says_why_not(found):
     assert clear.interval.estimate.value == pytest.approx((outlier.mean() + 1) / (rest.mean() + 2), rel=1e-9)
 
 
+def scattered(found, part, times=1.0):
+    """A response with a part of its scatter, and its mean slopes multiplied."""
+    samples = {
+        pool: times * table.mean() + part * (table - table.mean()) for pool, table in found.samples.items()
+    }
+    pairs = {pool: part * table for pool, table in found.pairs.items()}
+    return dataclasses.replace(found, samples=samples, pairs=pairs)
+
+
 def test_monte_carlo_leverage_is_checked_where_both_are_resolved(found, drawn):
     # 0.3 of a pool of 20% of the columns: beyond the linear regime for some, which must be said
     monte = drawn
     checks = found.check(monte)
     assert [check.arm for check in checks] == ["outlier", "rest"]
+    assert "not separated from zero" in checks[0].reason
+    # A thirtieth of the scatter of probes and windows is enough for a distance.
+    sharp = scattered(found, 1 / 30)
+    (check, _) = sharp.check(monte)
+    assert not check.reason
+    assert check.distance == pytest.approx((check.measured.value - check.predicted.value) / check.error)
+    assert abs(check.distance) < 4
+    (wrong, _) = scattered(found, 1 / 30, 20.0).check(monte)
+    assert abs(wrong.distance) > 4
     for check in checks:
         assert (check.distance is None) == bool(check.reason)
-        assert check.distance is None or abs(check.distance) < 4
     (ratio,) = found.check_leverage(monte)
     assert (ratio.distance is None) == bool(ratio.reason)
     assert ratio.distance is None or abs(ratio.distance) < 4
