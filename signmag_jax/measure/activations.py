@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from signmag_jax.evidence import Estimate, Picture, Result, invalid
 from signmag_jax.evidence.precision import at_least_float32, unit_of
 from signmag_jax.evidence.progress import progress
+from signmag_jax.evidence.ratio import ratio_over_samples
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import MATRICES, SITE_OF, SITES, LanguageModel, token_nll
 
@@ -153,7 +154,11 @@ def alpha(
             found[1], found[2] = found[1] * unit**2, found[2] * unit
         _check_finite(found, site)
         share[site] = Estimate.of_samples(found[0], estimator="mean over tokens of x_j²/‖x‖²")
-        energy[site] = _ratio_of_means(found[1])
+        energy[site] = ratio_over_samples(
+            found[1],
+            found[1].sum(axis=-1, keepdims=True),
+            estimator="ratio of means over tokens, E x_j²/E‖x‖²",
+        )
         magnitude[site] = Estimate.of_samples(found[2], estimator="mean over tokens of |x_j|")
     origin = provenance_of(
         model, source, tokens_sha256=sha256_of_tokens(tokens), windows=len(tokens), window=tokens.shape[1]
@@ -211,14 +216,6 @@ def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch
         return share.mean(axis=1), (scaled * scaled).mean(axis=1), jnp.abs(scaled).mean(axis=1), unit[:, 0]
 
     return token_nll(config, params, tokens, observe=look)[1]
-
-
-def _ratio_of_means(squares: Float[np.ndarray, "windows layers features"]) -> Estimate:
-    totals = squares.sum(axis=-1, keepdims=True)
-    ratio = squares.mean(axis=0) / totals.mean(axis=0)
-    residual = (squares - ratio * totals).std(axis=0, ddof=1) / totals.mean(axis=0)
-    count = len(squares)
-    return Estimate(ratio, residual / np.sqrt(count), count, "1", "ratio of means over tokens, E x_j²/E‖x‖²")
 
 
 def _check_finite(found: list[Float[np.ndarray, "windows layers features"]], site: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, bootstrap, ratio_of_means
-from signmag_jax.evidence.result import by_draw
+from signmag_jax.evidence.result import by_draw, named
 
 C = TypeVar("C", bound="Comparison")
 Table = Float[np.ndarray, "_ _"]
@@ -83,6 +83,8 @@ class Comparison(Result):
 @dataclass(frozen=True, eq=False)
 class RateLeverage(Comparison):
     """Outlier arm over rest, with as many flips in each: `ratio` is a ratio of damage per flip."""
+
+    ratio: Ratio = field(metadata=named("leverage"))
 
     @property
     def leverage(self) -> Ratio:

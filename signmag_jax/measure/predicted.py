@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, Picture, Ratio, Result, invalid, ratio_of_means
+from signmag_jax.evidence import Estimate, Picture, Ratio, Result, invalid
+from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import SITE_OF
 
@@ -108,7 +109,7 @@ class LinearResponse(Result):
             raise invalid(
                 f"1 <= flips <= {most}", flips, "flip at least one weight, and no more than a pool's"
             )
-        return quotient(*(self._table(arm, *self._rates(arm, flips)) for arm in (OUTLIER, REST)))
+        return paired_ratio(*(self._table(arm, *self._rates(arm, flips)) for arm in (OUTLIER, REST)))
 
     def _rates(self, arm: str, flips: int) -> tuple[float, float]:
         """Flips per weight of a pool, and how often two of its weights flip together."""
@@ -176,7 +177,7 @@ class LinearResponse(Result):
         return self._table(arm, rate, together) + shift
 
     def _check_leverage(self, found: Leverage, one: RateLeverage) -> LeverageCheck:
-        predicted = quotient(*(self.designed(found, one, arm) for arm in (OUTLIER, REST)))
+        predicted = paired_ratio(*(self.designed(found, one, arm) for arm in (OUTLIER, REST)))
         measured = one.leverage
         known = one.rate, one.flips, predicted, measured
         if predicted.interval is None:
@@ -245,7 +246,7 @@ class LinearResponse(Result):
     def share(self, cost: Float[np.ndarray, " windows"], pool: str = OUTLIER) -> Ratio:
         """A cost on each evaluation window as a part of a pool's slope."""
         whole = self.samples[pool]
-        return quotient(np.broadcast_to(np.asarray(cost)[None], whole.shape), whole)
+        return paired_ratio(np.broadcast_to(np.asarray(cost)[None], whole.shape), whole)
 
     def linear_below_rate(self) -> dict[str, float]:
         """By pool, the rate above which the slope is not meant."""
@@ -290,12 +291,3 @@ class LinearResponse(Result):
         return Picture(
             "curves", {"series": series, "x": "layer", "y": y, "title": title, "places": self.taking_part}
         )
-
-
-def quotient(numerator: Float[np.ndarray, "_ _"], denominator: Float[np.ndarray, "_ _"]) -> Ratio:
-    """Ratio of slopes, paired: over the means of windows, or over the probes of a single one."""
-    return ratio_of_means(_across(numerator), _across(denominator), paired=True)
-
-
-def _across(table: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "1 _"]:
-    return (table.mean(axis=0) if table.shape[1] > 1 else table[:, 0])[None]

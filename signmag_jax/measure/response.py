@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
 
 from . import curvature, inputs, slopes, sweep
@@ -22,7 +23,7 @@ from .control import controlled
 from .inputs import Windows
 from .leverage import check_profile, leverage
 from .pools import ALL, OUTLIER, REST
-from .predicted import LinearResponse, quotient
+from .predicted import LinearResponse
 from .singles import Place, kept_fixed, loss_with, shortlist
 from .slopes import UNIT, Cells, Slopes
 from .stretch import Movable
@@ -336,7 +337,7 @@ class _Run:
             {name: Slopes.of(cells, only(name, (-2, -1))) for name in self.names},
             {name: Slopes.of(cells, only(name, -1)) for name in self.names},
             {name: Slopes.of(cells, only(name, ())) for name in self.names},
-            quotient(samples[OUTLIER] / sizes[OUTLIER], samples[REST] / sizes[REST]),
+            paired_ratio(samples[OUTLIER] / sizes[OUTLIER], samples[REST] / sizes[REST]),
             pairs,
             self.singles,
             samples,
