@@ -9,7 +9,7 @@ import sympy as sp
 
 from signmag_jax import theory
 from signmag_jax.perturb import SignFlip
-from signmag_jax.theory.symbolic import block
+from signmag_jax.theory.symbolic import energies
 
 from .claim import Claim
 from .published import figures
@@ -71,7 +71,7 @@ def rows() -> Iterator[Claim]:
 
 
 def _textbook_kernel() -> float:
-    return float(block.kappa(1 - 2 * sp.Rational(str(KERNEL_RATE)), sp.Integer(1)).evalf(20))
+    return float(energies.kappa(1 - 2 * sp.Rational(str(KERNEL_RATE)), sp.Integer(1)).evalf(20))
 
 
 def _numeric_kernel() -> float:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import sympy as sp
 
 from signmag_jax import theory
-from signmag_jax.theory.symbolic import block as symbolic
+from signmag_jax.theory.symbolic import theorem_3 as symbolic
 
 from .claim import Claim, Evidence, Route
 from .levels import Level
