@@ -17,6 +17,6 @@ def column_ratio_bound(fraction: fmpq, share: fmpq | None = None) -> arb:
 
 
 def column_ratio_expansion(rate: fmpq, share: fmpq, fraction: fmpq) -> arb:
-    """Its first two terms in √p."""
+    """((1−f)/f)·σ/(1−σ)·[1 − (4/(3π))(√σ − √(1−σ))√p], the ratio's first two terms in √p."""
     bend = 4 / (3 * arb.pi()) * (arb(share).sqrt() - arb(1 - share).sqrt())
     return (1 - fraction) / fraction * share / (1 - share) * (1 - bend * arb(rate).sqrt())

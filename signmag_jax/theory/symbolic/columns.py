@@ -12,7 +12,7 @@ def column_ratio(rate: sp.Expr = rate, share: sp.Expr = pool_share, fraction: sp
 
 
 def column_ratio_limit(share: sp.Expr = pool_share, fraction: sp.Expr = fraction) -> sp.Expr:
-    """Its limit for p → 0, ((1 − f)/f) σ/(1 − σ)."""
+    """The energy per flip inside over outside for p → 0, ((1 − f)/f) σ/(1 − σ)."""
     return (1 - fraction) / fraction * share / (1 - share)
 
 
