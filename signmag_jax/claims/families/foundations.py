@@ -14,7 +14,7 @@ from signmag_jax.claims.pieces import Results
 from signmag_jax.claims.published import figures
 from signmag_jax.claims.supply import exact, printed
 from signmag_jax.perturb import SignFlip
-from signmag_jax.theory.symbolic import block
+from signmag_jax.theory.symbolic import energies
 
 # A correlation away from the ends, where the kernel is neither 0 nor ½.
 KERNEL_RATE = 0.2
@@ -72,7 +72,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 
 def _textbook_kernel() -> float:
-    return float(block.kappa(1 - 2 * sp.Rational(str(KERNEL_RATE)), sp.Integer(1)).evalf(20))
+    return float(energies.kappa(1 - 2 * sp.Rational(str(KERNEL_RATE)), sp.Integer(1)).evalf(20))
 
 
 def _numeric_kernel() -> float:

@@ -16,7 +16,7 @@ from signmag_jax.claims.pieces import Results, Simulated
 from signmag_jax.claims.published import figures, second_table_rates, second_table_widths
 from signmag_jax.claims.supply import exact, extrapolated, pick, printed
 from signmag_jax.evidence import Estimate
-from signmag_jax.theory.symbolic import block as symbolic
+from signmag_jax.theory.symbolic import theorem_3 as symbolic
 
 SECTION = "9.3"
 PAPER_SEEDS = 20
