@@ -9,6 +9,7 @@ import typer
 from .measuring import MEASUREMENTS, Verb
 from .options import (
     Device,
+    Distributed,
     DryRun,
     Json,
     Mask,
@@ -25,6 +26,7 @@ from .options import (
     check_plot,
     filled,
     flags,
+    joined,
     mesh_axes,
     prepare,
     remark,
@@ -92,6 +94,7 @@ def measure(
     dtype: Annotated[str, typer.Option("--dtype", help="Precision of the weights.")] = "float32",
     device: Device = "auto",
     mesh: MeshShape = None,
+    distributed: Distributed = False,
     dry_run: DryRun = False,
     resume: Resume = None,
     plot: Plot = None,
@@ -104,6 +107,7 @@ def measure(
     Example: signmag measure nll --text FILE --window 1024 --windows 1
     """
     given = locals()
+    index, count = joined(distributed=distributed and not dry_run, device=device)
     prepare(quiet=quiet, device=device)
     verb = _verb(name, given)
     if calibration is None and "calibration" in verb.options:
@@ -127,7 +131,7 @@ def measure(
         perturbation,
         mask,
         revision,
-        mesh_axes(mesh),
+        mesh_axes(mesh) if mesh is not None or count == 1 else _all_devices(),
     )
     request.check(verb.fewest)
     if verb.check is not None:
@@ -142,6 +146,8 @@ def measure(
     if dry_run:
         return show(_cost(verb, request), json)
     found = verb.run(request)
+    if index:
+        return 0  # all processes hold the same numbers; the first one shows them
     if plot is not None and verb.plot is not None:
         verb.plot(found, plot)
         remark(f"Written: {plot}", quiet=quiet)
@@ -149,6 +155,13 @@ def measure(
         write_parquet(verb.rows(found), parquet)
         remark(f"Written: {parquet}", quiet=quiet)
     return show(found.to_json() if json else verb.summary(found), json)
+
+
+def _all_devices() -> dict[str, int]:
+    """A mesh over the devices of all processes, which share the windows."""
+    import jax
+
+    return {"data": jax.device_count()}
 
 
 def _verb(name: str, given: dict[str, Any]) -> Verb:
