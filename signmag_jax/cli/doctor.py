@@ -7,9 +7,7 @@ import os
 import sys
 from typing import Any
 
-import typer
-
-from .options import Json, Quiet, UnusedSeed, emit, prepare, say
+from .options import emit, prepare, say
 
 # Import name of each run-time dependency and the name under which pip installs it.
 REQUIRED = {
@@ -33,12 +31,7 @@ REQUIRED = {
 OPTIONAL = {"datasets": "pip install 'signmag_jax[hub]'", "torch": "pip install 'signmag_jax[test]'"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb to the command line."""
-    app.command("doctor")(doctor)
-
-
-def doctor(json: Json = False, seed: UnusedSeed = 0, quiet: Quiet = False) -> int:
+def doctor(*, json: bool = False, quiet: bool = False) -> int:
     """Devices, versions, caches, what is missing and the command that installs it.
 
     Example: signmag doctor --json
