@@ -24,7 +24,7 @@ def measured(run: ModelRun) -> dict[str, Evidence]:
         return run.left_out(NAMES, "the deciding weights")
     try:
         weights = measure.deciding_weights(
-            *run.windows, verified=run.level.verified, **run.options("deciding_weights")
+            *run.windows, verified=run.level.verified, probes=0, **run.options("deciding_weights")
         )
     except measure.Unmeasurable as error:
         return unresolved(NAMES, error)

@@ -177,7 +177,7 @@ def _of_derivatives(chosen: Level) -> float:
         passes += registry.CONTROLLED.passes(windows=windows, window=window)
         passes += SHORTLIST_PASSES * chosen.calibration_windows * window / TOKENS_OF_A_PASS
     if chosen.verified:
-        passes += _passes("deciding-weights", chosen, verified=chosen.verified, response=True)
+        passes += _passes("deciding-weights", chosen, verified=chosen.verified, probes=0)
         passes += SHORTLIST_PASSES * chosen.calibration_windows * window / TOKENS_OF_A_PASS
     return passes
 

@@ -53,9 +53,9 @@ def _energies(run: ModelRun) -> dict[str, Evidence]:
         reason = f"energies of single columns drown in the rounding of {dtype}: load with dtype float32"
         return dict.fromkeys(names, Missing("UNRESOLVED", reason))
     try:
-        found = measure.flip_energies(
+        (found,) = measure.flip_energies(
             *run.windows, columns=run.level.flipped_columns, **run.options("flip_energies")
-        )
+        ).results
     except measure.Unmeasurable as error:
         return unresolved(names, error)
     slopes = found.association
@@ -73,7 +73,7 @@ def _losses(run: ModelRun) -> dict[str, Evidence]:
     options = run.options("column_flips")
     del options["seed"]
     try:
-        found = measure.column_flips(*run.windows, columns=run.level.flipped_columns, **options)
+        (found,) = measure.column_flips(*run.windows, columns=run.level.flipped_columns, **options).results
     except measure.Unmeasurable as error:
         return unresolved([name for name in NAMES if name.startswith("exp_g")], error)
     return {

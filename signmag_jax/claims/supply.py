@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.ratio import ratio_of_estimates
 
 from .claim import Evidence, Missing
 from .published import figure
@@ -134,11 +135,7 @@ def quotient(numerator: Evidence, denominator: Evidence, estimator: str) -> Evid
             return one
     assert isinstance(numerator, Estimate)
     assert isinstance(denominator, Estimate)
-    value = float(numerator.value) / float(denominator.value)
-    parts = [float(one.standard_error) / float(one.value) for one in (numerator, denominator)]
-    known = [one.n for one in (numerator, denominator) if one.n]
-    source = {"numerator": dict(numerator.provenance), "denominator": dict(denominator.provenance)}
-    return Estimate(value, abs(value) * math.hypot(*parts), min(known, default=0), "1", estimator, source)
+    return ratio_of_estimates(numerator, denominator, estimator=estimator)
 
 
 def _plain(keywords: Mapping[str, Any]) -> dict[str, Any]:

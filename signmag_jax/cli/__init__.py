@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from typing import Any
@@ -82,6 +83,8 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
+    # XLA writes its start-up remarks to standard error; a user's terminal is not the place for them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         code = _invoke(arguments or ["--help"])
     except typer.Exit as finished:
@@ -92,7 +95,7 @@ def run(arguments: list[str]) -> int:
         said = streams.fault(found)
         return 0 if said is None else _complain(said, 2)
     except Exception as error:
-        # Typer has the base of its errors from Click, or from a copy of Click: they are known by what they can.
+        # Typer's errors are Click's or those of its own copy of Click: known by what they offer.
         if hasattr(error, "format_message"):
             return _complain(_misused(error), 2)
         # Imported here, so that --help does not wait for NumPy.
@@ -116,8 +119,12 @@ def _misused(error: Any) -> str:
     path = "signmag" if context is None else context.command_path
     said = error.format_message()
     if hasattr(error, "possibilities") and context is not None:
-        known = [max(one.opts, key=len) for one in context.command.get_params(context) if one.opts[0][0] == "-"]
-        said = f"{path.partition(' ')[2] or path} does not take {error.option_name}: it takes {', '.join(known)}"
+        known = [
+            max(one.opts, key=len) for one in context.command.get_params(context) if one.opts[0][0] == "-"
+        ]
+        said = (
+            f"{path.partition(' ')[2] or path} does not take {error.option_name}: it takes {', '.join(known)}"
+        )
     return f"{said} (see `{path} --help`)"
 
 

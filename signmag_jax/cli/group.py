@@ -53,7 +53,7 @@ def subcommand(
 
 
 def verb(app: typer.Typer, function: Callable[..., int]) -> None:
-    """Add a verb without sub-commands, a function of its options; all take a seed, of which some have no use."""
+    """Add a verb without sub-commands; it takes a seed, also where it has no use for one."""
     options = derive.options(function)
     seeded = any(option.name == "seed" for option in options)
 
@@ -81,8 +81,12 @@ def _example(text: str) -> str | None:
 def add(app: typer.Typer, name: str, kind: type[Group], help_: str, example: str) -> None:
     """Add a verb with sub-commands; without one it lists them."""
     room = typer.Typer(
-        cls=kind, invoke_without_command=True, add_completion=False, rich_markup_mode=None,
-        context_settings=derive.HELP, subcommand_metavar="NAME ...",
+        cls=kind,
+        invoke_without_command=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings=derive.HELP,
+        subcommand_metavar="NAME ...",
     )
 
     about = f"{help_}\n\nEach NAME has a help of its own: signmag {name} NAME --help"

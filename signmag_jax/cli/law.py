@@ -49,7 +49,7 @@ class Laws(Group):
             name,
             functools.partial(_run, law),
             [*map(functools.partial(_option, law), law.arguments), *_extra(law), *OUTPUT],
-            f"{derive.help_of(law.function)}\n\nSource: {law.source}; {law.estimator}; in units of {law.unit}.",
+            f"{derive.help_of(law.function)}\n\nSource: {law.source}; {law.estimator}; unit: {law.unit}.",
             _example(law),
         )
 
@@ -164,7 +164,6 @@ def _expansion(law: Any, arguments: dict[str, Any], axis: str | None) -> dict[st
     """A law's expansion at the same arguments."""
     value = _estimate(law, arguments, axis).to_json()["value"]
     return {"law": law.name, "formula": law.doc, "value": value}
-
 
 
 def _ball(ball: Any) -> dict[str, str]:

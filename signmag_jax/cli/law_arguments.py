@@ -10,7 +10,7 @@ import typer
 
 from . import perturbations
 from .derive import flag
-from .values import filled, one_of, several
+from .values import one_of, several
 
 MOST_POINTS = 10_000
 MOST_LAYERS = 1_000_000

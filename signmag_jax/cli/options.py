@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
+
 
 def joined(*, distributed: bool, device: str) -> tuple[int, int]:
     """Index of this process and number of all, connected with the others where `distributed` says so."""
@@ -20,7 +20,6 @@ def joined(*, distributed: bool, device: str) -> tuple[int, int]:
     from . import streams
 
     streams.keep_from_libraries()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if device in _PLATFORMS:  # JAX chooses its platform as soon as the processes are connected
         import jax
 
@@ -43,8 +42,6 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
         return
     if device not in {*_PLATFORMS, "auto"}:
         raise invalid("--device in cpu, gpu, tpu, auto", device, "name one of them")
-    # XLA writes its start-up remarks to standard error; a user's terminal is not the place for them.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import jax
 
     if device != "auto":

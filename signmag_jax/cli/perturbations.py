@@ -65,5 +65,7 @@ def typed(perturbation: Any) -> str:
     for kind, (name, _, most) in KINDS.items():
         if type(perturbation).__name__ == name:
             values = list(vars(perturbation).values())[:most] if hasattr(perturbation, "__dict__") else []
-            return ":".join([kind, *(f"{value:g}" if isinstance(value, float) else str(value) for value in values)])
+            return ":".join(
+                [kind, *(f"{value:g}" if isinstance(value, float) else str(value) for value in values)]
+            )
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import values
 from .derive import Option
+from .perturbations import PERTURBATIONS, parse
 from .values import FLAG, Kind
 
 _FILE = Kind("FILE", values.place)
@@ -13,9 +14,7 @@ _NAME = Kind("NAME", values.filled)
 _ALL = [
     Option("model", _NAME, "Hub name, folder or .gguf file; default: the embedded SmolLM2-135M."),
     Option("revision", Kind("REF", values.filled), "Branch, tag or commit of a model on the hub."),
-    Option(
-        "text", _NAME, "File, - for standard input, or wikitext-2; default: Python's own documentation."
-    ),
+    Option("text", _NAME, "File, - for standard input, or wikitext-2; default: Python's own documentation."),
     Option("device", _NAME, "cpu, gpu, tpu or auto (the best there is).", "auto"),
     Option(
         "mesh",
@@ -36,6 +35,19 @@ _ALL = [
     Option("plot", _FILE, "Write a picture to this file (.svg, .png or .pdf)."),
     Option("parquet", _FILE, "Write a table to this file (needs pyarrow)."),
     Option("mask", _FILE, "Write the columns and weights to protect, as JSON."),
+    Option(
+        "perturbations",
+        Kind("PERTURBATION,PERTURBATION", values.perturbations),
+        f"Instead of a rate, two to compare: flip:0.1,prune:0.5. Each is like {PERTURBATIONS}.",
+        flags=("--perturbation",),
+    ),
+    Option("perturbation", Kind("PERTURBATION", parse), f"Like {PERTURBATIONS}."),
+    Option(
+        "errors",
+        Kind("PERTURBATION", lambda text: {text: parse(text)}),
+        f"One error in place of all: {PERTURBATIONS}.",
+        flags=("--perturbation",),
+    ),
     Option("json", FLAG, "Print JSON on standard output, and nothing else."),
     Option("quiet", FLAG, "No progress bars and no remarks.", flags=("--quiet", "-q")),
 ]

@@ -16,8 +16,9 @@ from .options import check_plot, check_resume, emit, joined, prepare, remark, sa
 from .shared import SHARED
 
 OUTPUT = [SHARED[name] for name in ("device", "distributed", "dry_run", "plot", "json", "quiet")]
-RATIOS = """Ratios come as the mean of per-network ratios, which the paper prints, and as a ratio of means, which
-the laws predict: they differ by the bias of a quotient, which falls with inputs and width, not with networks."""
+RATIOS = """Ratios come as the mean of per-network ratios, which the paper prints, and as a ratio of means,
+which the laws predict: they differ by the bias of a quotient, which falls with inputs and width, not with
+networks."""
 SHARES = """Several processes share the work through a folder: with --resume DIR --share I/N each computes the
 I-th of N shares, at the same time as the others or not. The last run, without --share, reads the folder,
 computes what is missing and prints the bits of a single process. In a Slurm array:

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from .perturbations import parse as perturbation
+from .perturbations import parse
 
 LARGEST_SEED = 2**63 - 1
 
@@ -101,8 +101,6 @@ def kind_of(annotation: Any) -> Kind | None:
     single, listed = _arms(annotation)
     if _is(bool, single):
         return FLAG
-    if any(getattr(arm, "__name__", "") == "Perturbation" for arm in [*single, *listed]):
-        return Kind("PERTURBATION", perturbation) if single else Kind("PERTURBATION,…", _perturbations)
     arms = single or listed
     choices = [choice for arm in arms if typing.get_origin(arm) is typing.Literal for choice in arm.__args__]
     scalars = [kind for kind in (Path, int, float, str) if _is(kind, arms)]
@@ -135,7 +133,11 @@ def _arms(annotation: Any) -> tuple[list[Any], list[Any]]:
             listed += some + more
         elif isinstance(arm, type) or origin is typing.Literal:
             single.append(arm)
-    return [arm for arm in single if arm is not type(None)], listed
+    known = [
+        [arm for arm in arms if arm in SCALARS or arm is bool or not isinstance(arm, type)]
+        for arms in (single, listed)
+    ]
+    return known[0], known[1]
 
 
 def _is(kind: type, arms: list[Any]) -> bool:
@@ -156,5 +158,6 @@ def _alone(values: tuple[Any, ...]) -> Any:
     return values[0] if len(values) == 1 else list(values)
 
 
-def _perturbations(text: str) -> tuple[Any, ...]:
-    return tuple(map(perturbation, filled(text).split(",")))
+def perturbations(text: str) -> tuple[Any, ...]:
+    """Several perturbations, between commas."""
+    return tuple(map(parse, filled(text).split(",")))

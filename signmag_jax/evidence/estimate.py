@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from .errors import invalid
+from .numbers import with_error
+from .result import Result
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class Estimate(Result):
     """A number with everything that is needed to judge it.
 
     Args:
@@ -98,6 +100,17 @@ class Estimate:
     def interval(self, k: float = 1.96) -> tuple[Any, Any]:
         """`value ± k · standard_error`."""
         return self.value - k * self.standard_error, self.value + k * self.standard_error
+
+    def __str__(self) -> str:
+        if np.ndim(self.value):
+            number = f"{' × '.join(map(str, np.shape(self.value)))} values"
+        else:
+            number = with_error(self.value, self.standard_error)
+        return f"{number} {self.unit} (n = {self.n}; {self.estimator})"
+
+    def summary(self) -> dict[str, str]:
+        """The value in one line."""
+        return {"value": str(self)}
 
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object; `from_json` reads it back."""

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import invalid, keys
+from signmag_jax.evidence import Picture, Result, invalid, keys
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.models import LanguageModel, Transform, window_nll
 from signmag_jax.perturb import MagnitudeShift
 
 from . import inputs, sweep
-from .comparison import Comparison
+from .comparison import Comparison, arms_picture
 from .flips import Plan, Positions, flip_transform, flipped_nll, plan
 from .inputs import Windows
 from .leverage import checked_batch, draws_per_rate
@@ -30,20 +30,29 @@ DRAWS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class AllColumns:
+class AllColumns(Result):
     """Result of `all_columns`: one comparison per rate (arms "flip" and "shift"), and where it came from."""
 
     rates: tuple[Comparison, ...]
     pool_size: int
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "rates": [found.to_json() for found in self.rates],
-            "pool_size": self.pool_size,
-            "provenance": dict(self.provenance),
-        }
+    def summary(self) -> dict[str, str]:
+        """For each rate the ratio and the damage of both arms."""
+        lines = {}
+        for each in self.rates:
+            lines |= each.lines("flips over shifts")
+        return lines
+
+    def rows(self) -> list[dict[str, Any]]:
+        """ΔNLL of every draw and window."""
+        return [row for each in self.rates for row in each.rows()]
+
+    def picture(self) -> Picture:
+        """Both arms and their ratio against the rate."""
+        return arms_picture(
+            self.rates, "flips over shifts", "Sign flips against magnitude shifts of equal norm"
+        )
 
 
 def all_columns(

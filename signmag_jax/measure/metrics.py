@@ -15,14 +15,15 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid, keys
+from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result, bootstrap, invalid, keys
 from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.perturb import Perturbation, SignFlip
 
 from . import inputs, sweep
-from .comparison import Table
+from .comparison import Table, damage_line
 from .inputs import Windows
 from .leverage import checked_batch
 
@@ -37,7 +38,7 @@ CHUNK = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Metrics:
+class Metrics(Result):
     """Result of `metrics`.
 
     Args:
@@ -56,15 +57,22 @@ class Metrics:
     samples: dict[str, Table | None]
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object, with every sample."""
-        return {
-            "clean": self.clean.to_json(),
-            "values": {name: None if v is None else v.to_json() for name, v in self.values.items()},
-            "noise_floor": self.noise_floor,
-            "samples": {name: None if t is None else t.tolist() for name, t in self.samples.items()},
-            "provenance": dict(self.provenance),
-        }
+    def summary(self) -> dict[str, str]:
+        """The clean loss, every mean, and the noise floor."""
+        values = {name: damage_line(value) for name, value in self.values.items()}
+        floor = ", ".join(f"{name} {value:.2g}" for name, value in self.noise_floor.items())
+        return {"clean nll": str(self.clean), **values, "noise floor (A/A)": floor}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every metric of every draw and window."""
+        return by_draw(self.samples, "metric", "value")
+
+    def picture(self) -> Picture:
+        """ΔNLL and both divergences with their intervals."""
+        losses = {name: self.values[name] for name in PAIRED[:3]}
+        values = {name: (each.estimate.value, each.low, each.high) for name, each in losses.items() if each}
+        title = self.provenance["perturbation"]
+        return Picture("bars", {"values": values, "y": "nats per token", "title": title})
 
 
 def metrics(

@@ -12,13 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import ConfidenceInterval, Ratio, bootstrap, invalid, keys, ratio_of_means
+from signmag_jax.evidence import (
+    ConfidenceInterval,
+    Picture,
+    Ratio,
+    Result,
+    bootstrap,
+    invalid,
+    keys,
+    ratio_of_means,
+)
 from signmag_jax.evidence.precision import unit_of
+from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import SITE_OF, LanguageModel, Transform, window_nll
 
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Columns
-from .comparison import Table
+from .comparison import Table, damage_line
 from .flips import Plan, Positions, draw_positions, flip_transform, flipped_nll, no_flips, plan
 from .inputs import Windows
 from .leverage import checked_batch, stored_columns
@@ -34,7 +44,7 @@ ARMS = POOLS | MATCHED
 
 
 @dataclass(frozen=True, eq=False)
-class OutlierFlips:
+class OutlierFlips(Result):
     """Result of `outlier_flips`.
 
     Args:
@@ -63,21 +73,27 @@ class OutlierFlips:
     columns: Columns
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object, with every sample."""
-        plain: dict[str, Any] = {"rate": self.rate, "noise_floor": self.noise_floor, "arms": {}}
-        for arm in ARMS:
-            damage, ppl, samples = self.damage[arm], self.perplexity[arm], self.samples[arm]
-            plain["arms"][arm] = {
-                "flips": self.flips[arm],
-                "damage": None if damage is None else damage.to_json(),
-                "perplexity": None if ppl is None else ppl.to_json(),
-                "factor": self.factor.get(arm, -1.0),
-                "samples": None if samples is None else samples.tolist(),
-            }
-        plain["ratios"] = {name: ratio.to_json() for name, ratio in self.ratios.items()}
-        plain["columns"] = {site: chosen.tolist() for site, chosen in self.columns.items()}
-        return plain | {"provenance": dict(self.provenance)}
+    def summary(self) -> dict[str, str]:
+        """The damage of every arm and the ratios."""
+        summary = {"noise floor": f"{self.noise_floor:.2g} nat/token"}
+        for arm, damage in self.damage.items():
+            scaled = f", drawn weights × {self.factor[arm]:.2f}" if arm in self.factor else ""
+            summary[f"ΔNLL {arm}, {self.flips[arm]} flips{scaled}"] = damage_line(damage)
+        return summary | {name: str(ratio) for name, ratio in self.ratios.items()}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """ΔNLL of every draw and window."""
+        return by_draw(self.samples, "arm", "delta_nll")
+
+    def picture(self) -> Picture:
+        """The damage of every arm."""
+        values = {
+            arm: (damage.estimate.value, damage.low, damage.high)
+            for arm, damage in self.damage.items()
+            if damage is not None
+        }
+        title = f"Flips of {self.rate:.2%} of the signs, by where they fall"
+        return Picture("bars", {"values": values, "y": "ΔNLL, nats per token", "title": title})
 
 
 def outlier_flips(

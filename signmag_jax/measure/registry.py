@@ -55,7 +55,7 @@ class Measurement:
 
     function: Callable[..., Any]
     evaluations: Callable[..., float]
-    calibrations: float = 0
+    calibrations: int = 0
     fewest: int = 1
     arrays: int = 1
     check: Callable[..., None] | None = None
@@ -68,7 +68,7 @@ class Measurement:
         calibration: int = 0,
         layers_of_model: int = LAYERS,
         **options: Any,
-    ) -> float:
+    ) -> int | float:
         """Cost in forward passes of 2,048 tokens.
 
         Args:
@@ -91,29 +91,29 @@ class Measurement:
         }
 
 
-def _once(**_: Any) -> float:
+def _once(**_: Any) -> int | float:
     return 1
 
 
-def _leverage(rates: Sequence[float], draws: int | Sequence[int] | None, **_: Any) -> float:
+def _leverage(rates: Sequence[float], draws: int | Sequence[int] | None, **_: Any) -> int | float:
     """Clean, A/A, and both arms at every rate."""
     return 2 + len(ARMS) * sum(draws_per_rate(rates, draws))
 
 
-def _all_columns(rates: Sequence[float], draws: int | Sequence[int], **_: Any) -> float:
+def _all_columns(rates: Sequence[float], draws: int | Sequence[int], **_: Any) -> int | float:
     return 1 + 2 * sum(draws_per_rate(rates, draws))
 
 
-def _metrics(draws: int, **_: Any) -> float:
+def _metrics(draws: int, **_: Any) -> int | float:
     """Clean, A/A and every draw."""
     return 2 + draws
 
 
-def _outlier_flips(draws: int, **_: Any) -> float:
+def _outlier_flips(draws: int, **_: Any) -> int | float:
     return 2 + len(OUTLIER_ARMS) * draws
 
 
-def _outlier_definitions(rate: float, draws: int, **_: Any) -> float:
+def _outlier_definitions(rate: float, draws: int, **_: Any) -> int | float:
     return (len(PARTS) + 3) * _leverage((rate,), draws)
 
 
@@ -124,7 +124,7 @@ def _matrices(layers: Sequence[int] | None, matrices: Sequence[str] | None) -> i
 
 def _column_flips(
     columns: int, layers: Sequence[int] | None = None, matrices: Sequence[str] | None = None, **_: Any
-) -> float:
+) -> int | float:
     return _matrices(layers, matrices) * (2 + columns)
 
 
@@ -135,7 +135,7 @@ def _flip_energies(
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
     **_: Any,
-) -> float:
+) -> int | float:
     """One pass for the clean streams; a flipped column runs its own layer again."""
     return _matrices(layers, matrices) * (1 + columns * draws / layers_of_model)
 
@@ -148,7 +148,7 @@ def _quantization_report(
     losses: bool,
     layers_of_model: int,
     **_: Any,
-) -> float:
+) -> int | float:
     """One layer for each matrix and option, and one loss."""
     options = len(checked_options(quantizers, scales))
     quantized = len(range(layers_of_model) if layers is None else layers) * len(matrices or MATRICES)
@@ -156,7 +156,7 @@ def _quantization_report(
     return looks + (2 + quantized * options if losses else 0)
 
 
-def _rotation(draws: int, **_: Any) -> float:
+def _rotation(draws: int, **_: Any) -> int | float:
     """The clean loss and the metrics of both models."""
     return 2 + 2 * _metrics(draws)
 
@@ -167,7 +167,7 @@ def _linear_response(
     newton: str = "signs",
     rates: Sequence[float] = (),
     **_: Any,
-) -> float:
+) -> int | float:
     count = singles if isinstance(singles, int) else len(singles)
     flips = count + 1 if count else 0
     each = response.GRADIENT_PASSES + probes * (response.RESIDUAL_PASSES + response.NEWTON_PASSES[newton])
@@ -175,16 +175,16 @@ def _linear_response(
     return derivatives + (_leverage(rates, None) + _controlled() if rates else 0)
 
 
-def _controlled(**_: Any) -> float:
+def _controlled(**_: Any) -> int | float:
     return response.GRADIENT_PASSES
 
 
-def _deciding_weights(verified: int, response: Any = None, **options: Any) -> float:
-    own = _linear_response(**options) if response is None else 0
+def _deciding_weights(verified: int, probes: int, response: Any = None, **_: Any) -> int | float:
+    own = _linear_response(probes) if response is None and probes else 0
     return 1 + verified * (1 + BRACKET_PASSES) + own
 
 
-def _error_response(errors: Any, probes: int, **_: Any) -> float:
+def _error_response(errors: Any, probes: int, **_: Any) -> int | float:
     return len(errors) * (WHOLE_PASSES + probes * PROBE_PASSES)
 
 
@@ -198,8 +198,9 @@ def _check_linear_response(probes: int, rates: Sequence[float] = (), **_: Any) -
         inputs.check_rates(rates)
 
 
-def _check_deciding(verified: int, **options: Any) -> None:
-    _check_probes(**options)
+def _check_deciding(verified: int, probes: int, **_: Any) -> None:
+    if probes:
+        _check_probes(probes)
     check_counts(verified)
 
 
