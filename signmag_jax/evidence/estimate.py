@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .errors import invalid
 from .numbers import with_error
 from .result import Result
+
+E = TypeVar("E", bound="Estimate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +64,13 @@ class Estimate(Result):
 
     @classmethod
     def of_samples(
-        cls,
+        cls: type[E],
         samples: Sequence[float] | np.ndarray,
         *,
         unit: str = "1",
         estimator: str,
         provenance: Mapping[str, Any] | None = None,
-    ) -> Estimate:
+    ) -> E:
         """Mean of independent samples along the first axis, with the standard error of that mean."""
         array = np.asarray(samples, dtype=np.float64)
         if array.shape[:1] < (2,):
@@ -78,14 +80,14 @@ class Estimate(Result):
 
     @classmethod
     def exact(
-        cls,
+        cls: type[E],
         value: Any,
         *,
         unit: str = "1",
         estimator: str = "closed form",
         provenance: Mapping[str, Any] | None = None,
         enclosure: tuple[str, str] | None = None,
-    ) -> Estimate:
+    ) -> E:
         """A value without sampling error."""
         return cls(value, np.zeros(np.shape(value)), 0, unit, estimator, provenance or {}, enclosure)
 

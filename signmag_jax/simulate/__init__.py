@@ -3,7 +3,7 @@
 Nothing here knows a closed form of the theory: weights are drawn, perturbed and multiplied.
 """
 
-from .block import Arm, Block, block
+from .block import Arm, BlockResult, block
 from .column_pool import ColumnPool, column_pool
 from .crossings import Crossings, crossings
 from .depth import Depth, depth
@@ -24,7 +24,7 @@ __all__ = [
     "SHAPES",
     "TWO_RATIOS",
     "Arm",
-    "Block",
+    "BlockResult",
     "ColumnPool",
     "Crossings",
     "Depth",
