@@ -49,7 +49,8 @@ class Option:
             base: Any = list[str] | None if self.many else str
         else:
             flags = self.flags or (flag(self.name),)
-            info = typer.Option(*flags, help=self.help, show_default=self.default or False, **parse)
+            help_ = f"{self.help} [default: {self.default}]" if self.default else self.help
+            info = typer.Option(*flags, help=help_.strip(), show_default=False, **parse)
             base = str | None if self.kind.parse else bool | None
         needed = self.positional and not self.many
         return inspect.Parameter(
@@ -62,7 +63,8 @@ class Option:
 
 def flag(name: str) -> str:
     """A parameter as it is typed."""
-    return "--" + name.replace("_", "-")
+    # What two arms have in common has one word here, be it a norm, a rate or a count.
+    return "--" + name.replace("matching", "match").replace("_", "-")
 
 
 def options(
@@ -80,7 +82,7 @@ def options(
     helps, hints = arguments_of(function), hints_of(function)
     found: list[Option] = []
     for parameter in (signature or inspect.signature(function)).parameters.values():
-        name, hint = parameter.name, hints.get(parameter.name, Any)
+        name, hint = parameter.name, hints.get(parameter.name, object)
         if name in leave:
             continue
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -195,7 +197,7 @@ def _hint(raw: Any, room: Mapping[str, Any]) -> Any:
     try:
         return eval(raw, {}, _Names(room))
     except (AttributeError, TypeError, SyntaxError):  # a part of something that is not imported
-        return Any
+        return object
 
 
 class _Names(dict[str, Any]):

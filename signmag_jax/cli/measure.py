@@ -20,6 +20,7 @@ EXAMPLES = {
     "nll": "--text FILE --window 1024 --windows 1",
     "quantization-report": "--layers 11 --matrices down_proj --mask protect.json",
     "metrics": "--perturbation flip:0.01 --draws 4",
+    "trained-chain": "--draws 8",
     "columns": "--calibration 2 --windows 4 --plot columns.png",
 }
 # What is filled in from the model and the text; nothing else of a measurement goes untyped.

@@ -14,7 +14,7 @@ class Reading:
       model, text, revision, mesh: as every command takes them.
       window: tokens of a window.
       windows: windows that are scored.
-      calibration: windows before them that choose columns; None where the measurement takes none.
+      calibration: windows before them that choose columns.
       dtype: precision of the weights.
     """
 

@@ -98,6 +98,8 @@ SCALARS: dict[Any, tuple[Callable[[str], Any], str, str, str]] = {
 
 def kind_of(annotation: Any) -> Kind | None:
     """What an argument of this type takes on the command line; None where it cannot be typed."""
+    if annotation is Any:
+        return Kind("VALUE[,…]", lambda text: _alone(several(text, _number_or_name, "values")))
     single, listed = _arms(annotation)
     if _is(bool, single):
         return FLAG
@@ -142,6 +144,10 @@ def _arms(annotation: Any) -> tuple[list[Any], list[Any]]:
 
 def _is(kind: type, arms: list[Any]) -> bool:
     return any(arm is kind for arm in arms)
+
+
+def _number_or_name(text: str) -> Any:
+    return _open([int, float], text)
 
 
 def _open(scalars: list[Any], text: str) -> Any:
