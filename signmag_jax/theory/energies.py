@@ -69,7 +69,7 @@ def activated_block(moments: Moments, activation: Activation, scale: Any) -> Blo
 
 def not_negative(noise: Array) -> Array:
     """`noise` without the −1e-17 that rounding leaves; unlike a maximum, with its full derivative at 0."""
-    return jnp.where(noise < 0, 0 * noise, noise)
+    return jnp.where(noise < 0, 0 * jnp.abs(noise), noise)
 
 
 def assemble(pair: Pair) -> Block:

@@ -67,7 +67,8 @@ def _angle_minus_sine(theta: Real) -> Real:
 def safe_sqrt(x: Real) -> Real:
     """√x with derivative 0, not infinite, at 0."""
     positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), x * 0)
+    # |x|: of −0.0, a 0 with its sign would turn an angle of π into −π.
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), jnp.abs(x) * 0)
 
 
 def angle(c: Real, noise: Real) -> Real:

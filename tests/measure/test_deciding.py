@@ -77,7 +77,7 @@ def test_share_of_the_outlier_pool(heavy, minute_text):
     for name, value in {
         "samples": {"outlier": slope},
         "outliers": outliers,
-        "depth": (0, 1),
+        "taking_part": (0, 1),
         "matrices": dict.fromkeys(MATRICES),
         "provenance": {"evaluation_sha256": sha},
     }.items():
