@@ -118,7 +118,9 @@ def _misused(error: Any) -> str:
     context = getattr(error, "ctx", None)
     path = "signmag" if context is None else context.command_path
     said = error.format_message()
-    if hasattr(error, "possibilities") and context is not None:
+    if hasattr(error, "possibilities") and isinstance(getattr(context, "command", None), group.Group):
+        said = f"options stand after the name: {path} NAME {error.option_name} ..."
+    elif hasattr(error, "possibilities") and context is not None:
         known = [
             max(one.opts, key=len) for one in context.command.get_params(context) if one.opts[0][0] == "-"
         ]

@@ -110,12 +110,13 @@ def _unpacked(hint: Any, leave: Iterable[str]) -> list[Option]:
     if table is None:
         return []
     helps, hints = arguments_of(table), hints_of(table)
-    kinds = {name: kind_of(hint) for name, hint in hints.items() if name not in leave}
-    return [
-        SHARED.get(name) or Option(name, kind, helps.get(name, ""))
-        for name, kind in kinds.items()
-        if name in SHARED or kind is not None
-    ]  # pyright: ignore[reportReturnType]
+    found = []
+    for name, kind in ((name, kind_of(hint)) for name, hint in hints.items() if name not in leave):
+        if name in SHARED:
+            found.append(SHARED[name])
+        elif kind is not None:
+            found.append(Option(name, kind, helps.get(name, "")))
+    return found
 
 
 def command(function: Callable[..., Any], found: list[Option]) -> Callable[..., Any]:
@@ -124,7 +125,11 @@ def command(function: Callable[..., Any], found: list[Option]) -> Callable[..., 
     def call(**given: Any) -> Any:
         return function(**{name: value for name, value in given.items() if value is not None})
 
-    parameters = [option.parameter() for option in found]
+    return with_parameters(call, [option.parameter() for option in found])
+
+
+def with_parameters(call: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:
+    """The same function, with these parameters for whoever inspects it."""
     call.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     call.__annotations__ = {each.name: each.annotation for each in parameters}
     return call

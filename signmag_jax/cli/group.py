@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from typer.core import TyperGroup
 
 from . import derive
 from .options import emit, say
-from .shared import UNUSED_SEED
+from .shared import SHARED, UNUSED_SEED
 
 
 class Group(TyperGroup):
@@ -91,16 +92,17 @@ def add(app: typer.Typer, name: str, kind: type[Group], help_: str, example: str
 
     about = f"{help_}\n\nEach NAME has a help of its own: signmag {name} NAME --help"
 
-    @room.callback(help=about, epilog=_example(f"signmag {name} {example}"))
-    def listed(ctx: typer.Context, json: bool = typer.Option(False, "--json", help="List as JSON.")) -> None:
-        group: Any = ctx.command
+    def listed(*, ctx: Any, json: bool | None = None) -> None:
         if ctx.invoked_subcommand is not None:
             if json:
                 raise typer.BadParameter(f"--json stands after the name: signmag {name} NAME --json")
         elif json:
-            emit(group.plain())
+            emit(ctx.command.plain())
         else:
-            for each, line in group.lines().items():
+            for each, line in ctx.command.lines().items():
                 say(f"{each}: {line}")
 
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    call = derive.with_parameters(listed, [context, SHARED["json"].parameter()])
+    room.callback(help=about, epilog=_example(f"signmag {name} {example}"))(call)
     app.add_typer(room, name=name)

@@ -103,6 +103,8 @@ def _run(
 ) -> int:
     index, count = joined(distributed=distributed and not dry_run, device=device)
     prepare(quiet=quiet, device=device)
+    from signmag_jax.measure import inputs
+
     function = measurement.function
     own = {one.name for one in dataclasses.fields(Reading)}
     asked = {key: value for key, value in given.items() if key in own}
@@ -110,15 +112,20 @@ def _run(
     options = {key: value for key, value in given.items() if key in takes and key not in own}
     if "calibration" not in takes:
         asked["calibration"] = None
+    texts = _texts(function)
+    if not texts:
+        asked["windows"] = 0
     if count > 1 and "mesh" not in asked:
         asked["mesh"] = _all_devices()
     reading = Reading(**asked)
-    reading.check(measurement.fewest)
+    # Damage at rates has an interval over the windows, whatever else is measured.
+    fewest = max(measurement.fewest, inputs.MINIMUM_WINDOWS if "rates" in options else 1)
+    reading.check(fewest if texts else 0)
     _check(measurement, options)
     check_plot(plot)
     check_parquet(parquet)
     if dry_run:
-        return show(_cost(measurement, reading, options), json)
+        return show(_dry_run(measurement, reading, options), json)
     result = _measured(function, reading, options)
     if index:
         return 0  # all processes hold the same numbers; the first one shows them
@@ -160,38 +167,40 @@ def _check(measurement: Any, options: dict[str, Any]) -> None:
     check_file("--mask", options.get("mask"))
 
 
-def _opened(reading: Reading, options: dict[str, Any], *, fetch: bool = True) -> Any:
+def _opened(reading: Reading, options: dict[str, Any], *, fetch: bool = True) -> tuple[Any, Any]:
+    """The model without its weights, and the windows, which suit the options."""
     from signmag_jax.measure import inputs
 
-    opened = reading.open(fetch=fetch)
-    if opened is not None:
-        inputs.selected(opened.checkpoint.config, options.get("layers"), options.get("matrices"))
-    return opened
+    checkpoint, read = reading.open(fetch=fetch)
+    if checkpoint is not None:
+        inputs.selected(checkpoint.config, options.get("layers"), options.get("matrices"))
+    return checkpoint, read
 
 
 def _measured(function: Any, reading: Reading, options: dict[str, Any]) -> Any:
     """The measurement on a model and the windows of a text, those of the calibration first."""
-    opened = _opened(reading, options)
-    model = opened.checkpoint.load(reading.dtype, reading.devices())
-    texts, source = _texts(function), {}
-    if texts:
-        source = {"text": opened.text.source, "text_sha256": opened.text.sha256}
+    checkpoint, read = _opened(reading, options)
+    model = checkpoint.load(reading.dtype, reading.devices())
+    if read is None:
+        return function(model, **options)
     first = reading.calibration or 0
-    parts = {"calibration": opened.windows[:first], **dict.fromkeys(WINDOWS, opened.windows[first:])}
-    return function(model, **{text: parts[text] for text in texts}, **options, source=source)
+    parts = {"calibration": read.windows[:first], **dict.fromkeys(WINDOWS, read.windows[first:])}
+    texts = {name: parts[name] for name in _texts(function)}
+    source = {"text": read.text.source, "text_sha256": read.text.sha256}
+    return function(model, **texts, **options, source=source)
 
 
-def _cost(measurement: Any, reading: Reading, options: dict[str, Any]) -> dict[str, Any]:
+def _dry_run(measurement: Any, reading: Reading, options: dict[str, Any]) -> dict[str, Any]:
     """What a run would take, as far as a model and a text tell that need not be fetched."""
     from signmag_jax.evidence.provenance import threads
 
-    opened = _opened(reading, options, fetch=False)
+    checkpoint, _ = _opened(reading, options, fetch=False)
     passes = measurement.passes(
         windows=reading.windows, window=reading.window, calibration=reading.calibration or 0, **options
     )
     return {
         "forward_passes_of_2048_tokens": round(passes, 2),
-        "memory": _memory(measurement.arrays, reading.dtype, opened and opened.checkpoint.config),
+        "memory": _memory(measurement.arrays, reading.dtype, checkpoint and checkpoint.config),
         "threads": threads(),
     }
 

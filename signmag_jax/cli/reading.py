@@ -13,7 +13,7 @@ class Reading:
     Args:
       model, text, revision, mesh: as every command takes them.
       window: tokens of a window.
-      windows: windows that are scored.
+      windows: windows that are scored; 0 where the measurement reads no text.
       calibration: windows before them that choose columns.
       dtype: precision of the weights.
     """
@@ -48,22 +48,31 @@ class Reading:
         models.check_dtype(self.dtype)
         self.devices()
 
-    def open(self, *, fetch: bool = True) -> Any:
-        """The text's windows and the model without its weights, as `models.open_reading` has them.
+    def open(self, *, fetch: bool = True) -> tuple[Any, Any]:
+        """The model without its weights, and the text's windows, as `models.open_reading` has them.
+
+        Either is None where it is not opened for `fetch=False`, or where there are no windows to read.
 
         Raises:
           InvalidInput: if they do not suit each other.
           MissingResource: if the weights would not fit in memory.
         """
-        from signmag_jax import models
+        from signmag_jax.models.load import open_checkpoint
+        from signmag_jax.models.reading import open_reading
+        from signmag_jax.models.resolve import is_local
 
-        count = self.windows + (self.calibration or 0)
-        opened = models.open_reading(
-            self.model, self.text, self.window, count, fetch=fetch, revision=self.revision
-        )
-        if opened is not None:
-            opened.checkpoint.check_memory(self.dtype, self.devices())
-        return opened
+        reading = checkpoint = None
+        if self.windows:
+            count = self.windows + (self.calibration or 0)
+            reading = open_reading(
+                self.model, self.text, self.window, count, fetch=fetch, revision=self.revision
+            )
+            checkpoint = None if reading is None else reading.checkpoint
+        elif fetch or is_local(self.model):
+            checkpoint = open_checkpoint(self.model, self.revision)
+        if checkpoint is not None:
+            checkpoint.check_memory(self.dtype, self.devices())
+        return checkpoint, reading
 
     def devices(self) -> Any:
         """The mesh of devices; None for one device.

@@ -94,7 +94,7 @@ def _run(
     check_plot(plot)
     check_resume(given.get("resume"))
     if dry_run:
-        return show(_cost(chosen, given), json)
+        return show(chosen.cost(**given), json)
     try:
         found = chosen(**given)
     except room.ShareDone as done:
@@ -112,24 +112,6 @@ def _run(
     return _print(found, chosen, name, json=json, quiet=quiet)
 
 
-def _cost(chosen: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Operations and memory of the run, from its sizes, which are checked."""
-    experiment, stop = chosen.plan(**given)
-    sizes = experiment.arguments
-    width, inputs = sizes["width"], sizes["inputs"]
-    rows = sizes.get("hidden") or sizes.get("rows") or width
-    rates = max(len(given[many]) if isinstance(given.get(many), list) else 1 for many in ("rate", "alpha"))
-    work, size = round(experiment.work), 8 if sizes["dtype"] == "float64" else 4
-    # Ten of each matrix, measured: with its random bits, what they become on the way, and its errors.
-    matrices = rows * width + (rows * sizes["outputs"] if sizes.get("second_layer") == "explicit" else 0)
-    return {
-        "networks": "until the target is met" if stop.total is None else stop.total,
-        "floating_point_operations_per_network": work,
-        "floating_point_operations": "depends on the target" if stop.total is None else work * stop.total,
-        "memory_mib": round(size * (10 * matrices + (2 + 4 * rates) * rows * inputs) / 2**20, 1),
-    }
-
-
 def _print(found: Any, chosen: Any, name: str, *, json: bool, quiet: bool) -> int:
     """The primary estimate first, then every estimate of the result, and what lies between two ratios."""
     if json:
@@ -137,29 +119,11 @@ def _print(found: Any, chosen: Any, name: str, *, json: bool, quiet: bool) -> in
         emit({"experiment": name, "primary": chosen.primary, **primary, "results": found.to_json()})
         return 0
     from signmag_jax import simulate as room
-    from signmag_jax.report.numbers import with_error
 
-    estimators = set()
-    for leaf, plain in _leaves(found.to_json()):
-        value, error = plain["value"], plain["standard_error"]
-        cells = [with_error(*pair) for pair in zip(_flat(value), _flat(error), strict=True)]
-        say(f"{leaf}: {', '.join(cells)} (n = {plain['n']}; {plain['estimator']})")
-        estimators.add(plain["estimator"])
-    if estimators >= room.BOTH_RATIOS:
+    lines = found.summary()
+    if all(any(each in line for line in lines.values()) for each in room.BOTH_RATIOS):
         remark(room.TWO_RATIOS, quiet=quiet)
-    return 0
-
-
-def _leaves(plain: Any, name: str = "") -> list[tuple[str, dict[str, Any]]]:
-    if not isinstance(plain, dict):
-        return []
-    if "standard_error" in plain:
-        return [(name, plain)]
-    return [leaf for key, item in plain.items() for leaf in _leaves(item, f"{name}.{key}".lstrip("."))]
-
-
-def _flat(value: Any) -> list[float]:
-    return [number for item in value for number in _flat(item)] if isinstance(value, list) else [value]
+    return show(lines, json)
 
 
 def _plot(found: Any, chosen: Any, name: str, given: dict[str, Any], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import typer
 
-from .perturbations import parse
+from .perturbations import parse as perturbation
 
 LARGEST_SEED = 2**63 - 1
 
@@ -103,6 +104,8 @@ def kind_of(annotation: Any) -> Kind | None:
     single, listed = _arms(annotation)
     if _is(bool, single):
         return FLAG
+    if any(map(_is_perturbation, single)):
+        return Kind("PERTURBATION", perturbation)
     arms = single or listed
     choices = [choice for arm in arms if typing.get_origin(arm) is typing.Literal for choice in arm.__args__]
     scalars = [kind for kind in (Path, int, float, str) if _is(kind, arms)]
@@ -112,11 +115,14 @@ def kind_of(annotation: Any) -> Kind | None:
     base = scalars[0] if scalars else str
     parse, metavar, what, many = SCALARS[base]
     if choices:
-        values = {str(choice): choice for choice in choices}
-        metavar = "|".join(values)
-        parse = lambda text: values[text] if text in values else _open(scalars, text)  # noqa: E731
+        # What is none of them may still be a number or a name, where the type has one beside them.
+        by_text = {str(choice): choice for choice in choices}
+        metavar, what = "|".join(by_text), " or ".join(by_text)
+        many = what
+
+        parse = functools.partial(_chosen, by_text, scalars)
     elif len(scalars) > 1 and base is not Path:
-        parse, metavar, what, many = (lambda text: _open(scalars, text)), "VALUE", "a value", "values"
+        parse, metavar, what, many = functools.partial(_open, scalars), "VALUE", "a value", "values"
     if not listed:
         return Kind(metavar, lambda text: one_of(text, parse, what))
     if single:
@@ -136,10 +142,19 @@ def _arms(annotation: Any) -> tuple[list[Any], list[Any]]:
         elif isinstance(arm, type) or origin is typing.Literal:
             single.append(arm)
     known = [
-        [arm for arm in arms if arm in SCALARS or arm is bool or not isinstance(arm, type)]
+        [
+            arm
+            for arm in arms
+            if arm in SCALARS or arm is bool or not isinstance(arm, type) or _is_perturbation(arm)
+        ]
         for arms in (single, listed)
     ]
     return known[0], known[1]
+
+
+def _is_perturbation(arm: Any) -> bool:
+    # By its name: only type checkers import it where it is not needed.
+    return getattr(arm, "__name__", "") == "Perturbation"
 
 
 def _is(kind: type, arms: list[Any]) -> bool:
@@ -148,6 +163,12 @@ def _is(kind: type, arms: list[Any]) -> bool:
 
 def _number_or_name(text: str) -> Any:
     return _open([int, float], text)
+
+
+def _chosen(by_text: dict[str, Any], scalars: list[Any], text: str) -> Any:
+    if text not in by_text and not scalars:
+        raise ValueError(text)
+    return by_text[text] if text in by_text else _open(scalars, text)
 
 
 def _open(scalars: list[Any], text: str) -> Any:
@@ -166,4 +187,4 @@ def _alone(values: tuple[Any, ...]) -> Any:
 
 def perturbations(text: str) -> tuple[Any, ...]:
     """Several perturbations, between commas."""
-    return tuple(map(parse, filled(text).split(",")))
+    return tuple(map(perturbation, filled(text).split(",")))
