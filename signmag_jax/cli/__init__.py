@@ -118,15 +118,14 @@ def _misused(error: Any) -> str:
     context = getattr(error, "ctx", None)
     path = "signmag" if context is None else context.command_path
     said = error.format_message()
-    if hasattr(error, "possibilities") and isinstance(getattr(context, "command", None), group.Group):
-        said = f"options stand after the name: {path} NAME {error.option_name} ..."
-    elif hasattr(error, "possibilities") and context is not None:
-        known = [
-            max(one.opts, key=len) for one in context.command.get_params(context) if one.opts[0][0] == "-"
-        ]
-        said = (
-            f"{path.partition(' ')[2] or path} does not take {error.option_name}: it takes {', '.join(known)}"
-        )
+    option = getattr(error, "option_name", None)
+    if context is not None and option is not None and hasattr(error, "possibilities"):
+        if isinstance(context.command, group.Group):
+            said = f"options stand after the name: {path} NAME {option} ..."
+        else:
+            named = [max(one.opts, key=len) for one in context.command.get_params(context)]
+            known = ", ".join(one for one in named if one.startswith("-"))
+            said = f"{path.removeprefix('signmag ')} does not take {option}: it takes {known}"
     return f"{said} (see `{path} --help`)"
 
 
