@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from signmag_jax.evidence import Estimate, SignmagError
+from signmag_jax.evidence import Estimate, Incomplete, SignmagError
 from signmag_jax.perturb import Compose
 
 from .activations import find_activation
 from .law import Law
 from .registry import find
+
+CLOSED, INTEGRATED = 1e-11, 1e-9
+"""Relative distance from its ball at which a closed form, or a quadrature, is refused."""
 
 
 def estimate(law: str | Law, **arguments: Any) -> Estimate:
@@ -22,13 +25,30 @@ def estimate(law: str | Law, **arguments: Any) -> Estimate:
 
     Raises:
       InvalidInput: for an unknown law, or arguments that do not fit it.
+      Incomplete: if the value lies outside the law's own rigorous enclosure: one of the two is wrong.
     """
     found = find(law)
     value = found(**arguments)
     provenance = {"law": found.name, "source": found.source, "arguments": _plain(arguments)}
     ball = _ball(found, arguments) if np.ndim(value) == 0 else None
     estimator = _estimator(found, arguments)
+    if ball is not None:
+        _check_inside(found.name, float(value), ball, INTEGRATED if "quadrature" in estimator else CLOSED)
     return Estimate.exact(value, unit=found.unit, estimator=estimator, provenance=provenance, enclosure=ball)
+
+
+def _check_inside(name: str, value: float, ball: tuple[str, str], slack: float) -> None:
+    """Refuse a float64 value that its enclosure contradicts by more than rounding.
+
+    Raises:
+      Incomplete: naming the law and both numbers.
+    """
+    midpoint, radius = map(float, ball)
+    if not abs(value - midpoint) <= radius + slack * abs(midpoint):
+        raise Incomplete(
+            f"{name} evaluates to {value!r}, but its rigorous enclosure is {ball[0]} ± {ball[1]}: the "
+            "arguments lie where float64 does not resolve the law; take the enclosure"
+        )
 
 
 def _estimator(law: Law, arguments: Mapping[str, Any]) -> str:
