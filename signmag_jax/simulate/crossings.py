@@ -298,7 +298,7 @@ class CrossingSample:
         return count / size, 2 * jnp.sqrt(norm / size)
 
     def _rest(self, parameters: Float[Array, " rates"], key: PRNGKeyArray) -> Statistics:
-        """What (A − αB)²/B of both arms holds beyond its rows' parts: it needs all rows at the same inputs."""
+        """What (A − αB)²/B of both arms holds beyond its rows' parts, which needs all rows at once."""
         for_w, for_x, for_pair = jax.random.split(key, 3)
         w = weights(for_w, self.hidden, self.width, self.dtype)
         x = sphere(for_x, self.width, self.inputs // 2, self.dtype)
