@@ -109,7 +109,7 @@ class ErrorResponse(Result):
         values = {}
         for name, cost in self.errors.items():
             for part, estimate in (("predicted", cost.predicted), ("measured", cost.measured)):
-                values[f"{name}, {part}"] = (estimate.value, *estimate.interval(2))
+                values[f"{name}, {part}"] = (estimate.value, *estimate.interval(2.0))
         title = "Errors of a fixed direction, to second order and in place"
         return Picture("bars", {"values": values, "y": "ΔNLL, nats per token", "title": title})
 
