@@ -79,7 +79,8 @@ def all_columns(
       evaluation: at least 8 windows.
       rates: parts of all weights, in (0, 1].
       draws: masks, one number or one per rate.
-      layers, matrices: where errors fall; by default everywhere.
+      layers: numbers of the layers where errors fall; by default all.
+      matrices: names of the matrices where errors fall; by default all.
       seed: root seed.
       batch: windows that pass through a layer together; by default all.
       resume: folder of records to go on from.

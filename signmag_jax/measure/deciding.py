@@ -151,7 +151,8 @@ def deciding_weights(
       verified: how many of it are verified, from the top; at least 3.
       probes: random probes of each window for the linear response that is measured where none is given; with
         0 nothing is said of the outlier pool.
-      layers, matrices: where to look; by default everywhere.
+      layers: numbers of the layers in which to look; by default all.
+      matrices: names of the matrices in which to look; by default all.
       seed: root seed.
       response: `linear_response` on the same windows, which says what part of the outlier pool's slope these
         weights carry; by default it is measured here.

@@ -139,7 +139,8 @@ def error_response(
       errors: deterministic perturbations by name; by default a shift of 0.02σ, pruning below 0.05σ, sign and
         ternary quantisation. A random one is refused: its expected cost is a matter of draws.
       probes: of the blocks in each window, at least 2.
-      layers, matrices: which take part; by default all.
+      layers: numbers of the layers that take part; by default all.
+      matrices: names of the matrices that take part; by default all.
       seed: root seed.
       resume: folder of records to go on from.
       source: added to the provenance.

@@ -102,7 +102,8 @@ def leverage(
       rates: parts of the outlier pool, in (0, 1].
       draws: masks per arm, one number or one per rate; by default 15, 5 or 3, more at smaller rates.
       fraction: part of the columns of each layer's input that are outliers.
-      layers, matrices: where flips may fall; by default everywhere.
+      layers: numbers of the layers where flips may fall; by default all.
+      matrices: names of the matrices where flips may fall; by default all.
       seed: root seed.
       batch: evaluation windows that pass through a layer together; by default all.
       profile: `alpha` of these calibration windows, if already computed.

@@ -99,7 +99,8 @@ def metrics(
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
       draws: masks. A perturbation that does not draw needs 1.
-      layers, matrices: which are perturbed; by default all.
+      layers: numbers of the layers that are perturbed; by default all.
+      matrices: names of the matrices that are perturbed; by default all.
       seed: root seed.
       batch: windows that pass through a layer together; by default all.
       resume: folder of records to go on from.

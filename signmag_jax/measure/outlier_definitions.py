@@ -117,7 +117,13 @@ def outlier_definitions(
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of each definition's own pool.
       draws: masks per arm.
-      layers, matrices, seed, batch, resume, source: as in `leverage`; records lie in a folder for each.
+      layers: numbers of the layers where flips may fall; by default all.
+      matrices: names of the matrices where flips may fall; by default all.
+      seed: root seed.
+      batch: evaluation windows that pass through a layer together; by default all.
+      resume: folder of records, one folder for each definition; an interrupted run goes on where it stopped,
+        with an identical result.
+      source: added to the provenance.
 
     Returns:
       For each definition its leverage, how many columns it names and how many the default names too.

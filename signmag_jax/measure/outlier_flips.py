@@ -127,7 +127,13 @@ def outlier_flips(
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of a pool, in (0, 0.5].
       draws: masks per arm, at least 2.
-      fraction, layers, matrices, seed, batch, resume, source: as in `leverage`.
+      fraction: part of the columns of each layer's input that are outliers.
+      layers: numbers of the layers where flips may fall; by default all.
+      matrices: names of the matrices where flips may fall; by default all.
+      seed: root seed.
+      batch: evaluation windows that pass through a layer together; by default all.
+      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
+      source: added to the provenance.
 
     Raises:
       InvalidInput: as in `leverage`.

@@ -170,7 +170,8 @@ def quantization_report(
       tokens: at least 8 windows.
       quantizers: of "sign", "ternary" and "bitnet"; by default all.
       scales: what shares one scale: "tensor", "row", or a number of neighbours in a row, like 32.
-      layers, matrices: which; by default all.
+      layers: numbers of the layers that are quantised; by default all.
+      matrices: names of the matrices that are quantised; by default all.
       losses: whether to measure ΔNLL too, which costs a forward pass for each entry.
       batch: windows that pass through the model together for the losses; by default all.
       resume: folder of records of the losses.

@@ -74,7 +74,8 @@ def linear_response(
       singles: how many weights to flip one by one, or which.
       newton: "signs" (of the logits, one backward pass) or "products" (`Jᵀ H_out J`, weights' signs).
       fraction: part of the columns of each layer's input that are outliers.
-      layers, matrices: which take part; by default all.
+      layers: numbers of the layers that take part; by default all.
+      matrices: names of the matrices that take part; by default all.
       rates: flip rates at which the damage is measured as well, by `leverage` and its control variate, and
         compared with the prediction; this takes at least 8 evaluation windows.
       seed: root seed.

@@ -169,7 +169,10 @@ def rotation(
       rate: independent flips of that part of all signs of the matrices that read the stream.
       draws: masks.
       seed: root seed, of masks and of the rotation.
-      batch, resume, source: as in `metrics`.
+      batch: evaluation windows that pass through a layer together; by default all.
+      resume: folder of records, one folder for each model; an interrupted run goes on where it stopped,
+        with an identical result.
+      source: added to the provenance.
 
     Raises:
       InvalidInput: as in `metrics`, or for windows that overlap.
