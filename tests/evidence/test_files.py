@@ -1,5 +1,7 @@
 """A file is whole or absent, whatever happens while it is written."""
 
+import itertools
+import linecache
 import os
 import signal
 import subprocess
@@ -8,7 +10,7 @@ import time
 
 import pytest
 
-from signmag_jax.evidence import MissingResource
+from signmag_jax.evidence import MissingResource, files
 from signmag_jax.evidence.files import (
     sha256_of,
     sha256_of_json,
@@ -97,3 +99,39 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(MissingResource, match="cannot write"):
         write_atomic(tmp_path / "folder", "text")
     assert sorted(found.name for found in tmp_path.iterdir()) == ["file", "folder"]
+
+
+# A file that was just opened, as the interruption comes, is closed by the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_at_any_line_leaves_nothing_half_written(tmp_path):
+    """The n-th line of the writing is interrupted, for every n; only the clean-up's own line is spared."""
+    path = tmp_path / "record.json"
+    interrupted = []
+    for step in itertools.count():
+        path.write_text("old")
+        lines = itertools.count()
+
+        def trace(frame, event, _, step=step, lines=lines):
+            if frame.f_code.co_filename != files.__file__:
+                return None
+            line = linecache.getline(files.__file__, frame.f_lineno)
+            if event == "line" and "unlink" not in line and next(lines) == step:
+                interrupted.append(line.strip())
+                raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            write_atomic(path, "new")
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        assert [each.name for each in tmp_path.iterdir()] == [path.name], interrupted[-1]
+        assert path.read_text() in ("old", "new")
+        if len(interrupted) == step:
+            break
+    assert path.read_text() == "new"
+    assert any("touch" in line for line in interrupted)
+    assert any("replace" in line for line in interrupted)
