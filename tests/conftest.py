@@ -3,9 +3,12 @@
 `SIGNMAG_TEST_X64=0` runs the same tests in JAX's default precision.
 """
 
+import collections
+import itertools
 import os
 import signal
 import subprocess
+import tempfile
 
 import jax
 import pytest
@@ -15,6 +18,19 @@ from jaxtyping import install_import_hook
 jax.config.update("jax_enable_x64", os.environ.get("SIGNMAG_TEST_X64", "1") == "1")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# The first process of a run makes a folder for compiled programs; its workers and the commands that tests
+# start inherit it, and what two of them need is compiled once. Whoever sets this variable keeps the folder.
+_compiled = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory(prefix="signmag-tests-")
+    for _name, _value in (
+        ("jax_compilation_cache_dir", _compiled.name),
+        ("jax_persistent_cache_min_compile_time_secs", 0),
+        ("jax_persistent_cache_min_entry_size_bytes", -1),
+    ):
+        jax.config.update(_name, _value)
+        os.environ[_name.upper()] = str(_value)
 
 pytest_plugins = ["fixtures_kernel", "fixtures_models"]
 
@@ -31,24 +47,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that take longest: a worker that comes to one of them last leaves the others idle.
-HEAVY = (
-    "test_rows.py",
-    "test_smollm.py",
-    "test_theory_agreement.py",
-    "test_smollm_measure.py",
-    "test_measure_experiments.py",
-    "test_block_simulated.py",
-    "test_response.py",
-    "test_engine_bits.py",
-    "test_crossings.py",
-)
+def pytest_unconfigure():
+    if _compiled:
+        _compiled.cleanup()
 
 
-def pytest_collection_modifyitems(items):
-    """Heavy files first, in that order; the others as they come."""
-    rank = {name: place for place, name in enumerate(HEAVY)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(HEAVY)))
+def pytest_addoption(parser):
+    parser.addoption(
+        "--durations-by-room", action="store_true", help="show how long each folder's tests took"
+    )
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("durations_by_room"):
+        rooms = collections.Counter()
+        for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+            if hasattr(report, "duration"):
+                rooms[report.nodeid.rpartition("/")[0]] += report.duration
+        terminalreporter.section("seconds of the workers' time by room")
+        for room, seconds in rooms.most_common():
+            terminalreporter.line(f"{seconds:7.1f}  {room}")
 
 
 @pytest.fixture(autouse=True)

@@ -55,9 +55,7 @@ def test_record_copied_from_another_run_is_refused(tmp_path):
     first = Records(tmp_path / "one", CONFIGURATION)
     second = Records(tmp_path / "two", CONFIGURATION | {"seeds": 4})
     first.write(0, [1.0])
-    (tmp_path / "two" / "record-00000000.json").write_bytes(
-        (tmp_path / "one" / "record-00000000.json").read_bytes()
-    )
+    shutil.copy(record_file(tmp_path / "one", 0), record_file(tmp_path / "two", 0))
     with pytest.raises(InvalidInput, match="written by another run"):
         second.read(0)
 
@@ -86,6 +84,10 @@ PAYLOAD = [{"ratio": [2.639, 1e-300], "energy": 0.1}]
 
 def only_record(folder):
     return next(folder.glob("record-*.json"))
+
+
+def record_file(folder, index):
+    return folder / f"record-{index:08d}.json"
 
 
 def test_any_flipped_bit_is_seen(tmp_path):
@@ -124,14 +126,14 @@ def test_a_forged_checksum_passes(tmp_path):
 def test_no_file_is_mistaken_for_a_record(tmp_path_factory, content):
     folder = tmp_path_factory.getbasetemp() / "foreign"
     records = Records(folder, CONFIGURATION)
-    records._path(0).write_bytes(content)
+    record_file(folder, 0).write_bytes(content)
     assert records.read(0) is None
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "null", "[]", "7", '"text"', "{}", '{"sha256": NaN}'])
 def test_strange_json_is_no_record_and_no_header(tmp_path, text):
     records = Records(tmp_path, CONFIGURATION)
-    records._path(0).write_text(text)
+    record_file(tmp_path, 0).write_text(text)
     assert records.read(0) is None
     (tmp_path / "configuration.json").write_text(text)
     with pytest.raises(InvalidInput, match="not a readable run configuration"):
@@ -156,7 +158,7 @@ def test_a_header_of_another_schema_is_refused(tmp_path):
 def test_a_renamed_record_is_not_taken_for_another(tmp_path):
     records = Records(tmp_path, CONFIGURATION)
     records.write(0, PAYLOAD)
-    only_record(tmp_path).rename(records._path(1))
+    only_record(tmp_path).rename(record_file(tmp_path, 1))
     assert records.read(0) is None
     assert records.read(1) is None
     records.write(1, [1.0])
@@ -165,7 +167,7 @@ def test_a_renamed_record_is_not_taken_for_another(tmp_path):
 
 def test_a_record_replaced_by_a_folder_is_one_clear_line(tmp_path):
     records = Records(tmp_path, CONFIGURATION)
-    records._path(0).mkdir()
+    record_file(tmp_path, 0).mkdir()
     assert records.read(0) is None
     with pytest.raises(MissingResource, match="cannot write"):
         records.write(0, PAYLOAD)
