@@ -9,11 +9,11 @@ from signmag_jax.theory.proof import Chain, Proof, run
 from signmag_jax.theory.rules import Algebra, Derivative, Differentiate, Fact, Series, Using
 from signmag_jax.theory.symbolic import (
     cosine_map,
+    depth_floor,
     fixed_point_coefficient,
     kappa,
     magnitude_shift,
     plain_bound,
-    plain_floor,
     plain_ratio,
     plain_step,
     transverse_ratio_limit,
@@ -167,7 +167,7 @@ def _floor(proof: Proof) -> None:
     )
     floor = proof.start("u_flip/u_shift", sp.cbrt(k_flip.lhs / k_shift.lhs * ratio.lhs**2))
     floor.step("insert the limits", sp.cbrt((sp.pi / (sp.pi - 2)) ** 2), Using(k_flip, k_shift, ratio))
-    floor.conclude("floor", plain_floor())
+    floor.conclude("floor", depth_floor())
 
 
 def _turn_ratio(proof: Proof) -> Fact:

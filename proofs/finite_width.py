@@ -17,6 +17,7 @@ from signmag_jax.theory.rules import (
     Using,
 )
 from signmag_jax.theory.symbolic import (
+    finite_width_slope,
     flip_energy_expansion,
     profile_slope,
     profile_variance,
@@ -24,7 +25,6 @@ from signmag_jax.theory.symbolic import (
     share_mean,
     share_variance,
     width_coefficient,
-    width_slope,
 )
 from signmag_jax.theory.symbolic.gaussian import expectation, normal_density
 from signmag_jax.theory.symbolic.symbols import rate, root_rate, width
@@ -151,7 +151,7 @@ def _many_flips(proof: Proof, variance: sp.Expr, given: sp.Expr) -> None:
     of_rate = proof.let(kappa, analytic, "κ at rate p = s²")
     whole = -6 * analytic * s**2 * sp.sqrt(1 - s**2) / (sp.pi * (half - 2 * analytic**2))
     chain.step("κ of the flips", whole, Using(of_rate))
-    chain.branch().conclude("coefficient of 1/n at every rate", width_slope(s**2) * s)
+    chain.branch().conclude("coefficient of 1/n at every rate", finite_width_slope(s**2) * s)
     single = proof.start("ΔT/T, given x", pull * bend * given.subs(p, s**2) / 2 / (half - 2 * kappa**2))
     tilt = -2 * kappa * s * sp.sqrt(1 - s**2) * fourth / (sp.pi * (half - 2 * kappa**2))
     single.step("insert its variance", tilt, Using(*named[:2]))

@@ -8,13 +8,13 @@ import sympy as sp
 from signmag_jax.theory.proof import Chain, Proof, run
 from signmag_jax.theory.rules import Fact, Linearity, Using
 from signmag_jax.theory.symbolic import (
-    flip_radial_fraction,
-    flip_to_shift,
+    flip_matrix_radial_fraction,
+    flip_to_shift_ratio,
     matrix_radial,
     matrix_radial_fraction,
     matrix_transverse,
-    noise_radial_fraction,
-    noise_to_flip,
+    noise_matrix_radial_fraction,
+    noise_to_flip_ratio,
 )
 from signmag_jax.theory.symbolic.gaussian import expectation
 from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, rows, size
@@ -104,9 +104,9 @@ def _perturbations(proof: Proof, radial: Fact, rest: Fact) -> None:
     flip, noise, shift = (_moments(proof, n) for n in ("sign flip", "magnitude noise", "magnitude shift"))
     fraction = matrix_radial_fraction(c, v, m)
     of_flips = _inserted(proof, "radial fraction of flips", fraction, flip, p + (1 - p) / m)
-    of_flips.conclude("radial fraction of flips", flip_radial_fraction(p, m))
+    of_flips.conclude("radial fraction of flips", flip_matrix_radial_fraction(p, m))
     of_noise = _inserted(proof, "radial fraction of noise", fraction, noise, 1 / m)
-    of_noise.conclude("radial fraction of noise", noise_radial_fraction(m))
+    of_noise.conclude("radial fraction of noise", noise_matrix_radial_fraction(m))
 
     flips = _inserted(proof, "transverse energy of flips", rest.rhs, flip, (m - 1) * 4 * p * (1 - p))
     noisy = _inserted(proof, "transverse energy of noise", rest.rhs, noise, (m - 1) * 4 * p)
@@ -120,10 +120,10 @@ def _perturbations(proof: Proof, radial: Fact, rest: Fact) -> None:
     ]
     reverse = proof.start("noise/flip", t_noise / t_flip)
     reverse.step("insert and cancel", 1 / (1 - p), Using(*energies[:2]))
-    reverse.conclude("transverse ratio noise/flip", noise_to_flip(p))
+    reverse.conclude("transverse ratio noise/flip", noise_to_flip_ratio(p))
     coherent = proof.start("flip/shift", t_flip / t_shift)
     coherent.step("insert and cancel", sp.pi * (1 - p) / (sp.pi - 2), Using(energies[0], energies[2]))
-    coherent.conclude("transverse ratio flip/shift", flip_to_shift(p))
+    coherent.conclude("transverse ratio flip/shift", flip_to_shift_ratio(p))
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def _ratio_rises(proof: Proof) -> None:
 
 
 def _first_layer(proof: Proof) -> None:
-    """The same from the exact recursion, and the limit of the limits."""
+    """The first layer's ratio from the exact recursion, and the limit of the limits, as p → 0."""
     c_shift, v_shift = magnitude_shift(2 * s)
     flip = proof.start("angle of the flips", sp.acos(1 - 2 * s**2))
     flip.step("double angle", 2 * sp.asin(s), Derivative(s, sp.Integer(0)))

@@ -24,6 +24,7 @@ class Missing:
 
 
 Evidence = Estimate | Missing
+Supply = Callable[[], Evidence]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Claim:
     claimant: Claimant
     source: str
     statement: str
-    routes: dict[Route, Callable[[], Evidence]]
+    routes: dict[Route, Supply]
     unit: str = "1"
     compare: tuple[tuple[Route, Route], ...] = ()
     rival: Callable[[], float] | None = None
@@ -63,3 +64,43 @@ class Claim:
     kind: Kind = "equality"
     proofs: tuple[str, ...] = ()
     note: str = ""
+
+
+def simulated_law(
+    name: str,
+    statement: str,
+    predicted: Supply,
+    simulated: Supply,
+    rival: tuple[Callable[[], float], str],
+    *,
+    source: str,
+    proofs: tuple[str, ...] = (),
+    note: str = "",
+) -> Claim:
+    """The commonest row, a law of ours beside the simulation that could contradict it.
+
+    Args: as in `Claim`; `rival` holds the value and what it means.
+    """
+    return Claim(
+        name=name,
+        claimant="ours",
+        source=source,
+        statement=statement,
+        routes={"predicted": predicted, "simulated": simulated},
+        compare=(("predicted", "simulated"),),
+        rival=rival[0],
+        rival_is=rival[1],
+        proofs=proofs,
+        note=note,
+    )
+
+
+def other_model(
+    name: str, source: str, statement: str, routes: dict[Route, Supply], model: str, note: str = ""
+) -> Claim:
+    """A row whose published figure is of another model than the measured `model`."""
+    remark = (
+        f"Published: TinyLlama-1.1B on WikiText-2. Measured: {model}. Both are shown, neither is the other's "
+        "test."
+    )
+    return Claim(name, "paper", source, statement, routes, kind="other", note=f"{note} {remark}".strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -13,7 +14,6 @@ from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.evidence.files import strict_json, write_atomic
 
 from .claim import ROUTES, Claim, Evidence, Missing
-from .shape import fault
 from .verdict import (
     DISAGREES,
     FAMILY_LEVEL,
@@ -28,6 +28,8 @@ from .verdict import (
 
 SCHEMA_VERSION = 1
 FILE_NAME = "ledger.json"
+# Of what the validator says of a damaged file, which may repeat much of it.
+MESSAGE = 200
 
 
 def fill(claims: Sequence[Claim], proved: Mapping[str, bool]) -> list[dict[str, Any]]:
@@ -117,7 +119,7 @@ def assemble(
     *,
     level: Mapping[str, Any],
     provenance: Mapping[str, Any],
-    figures: Mapping[str, Any],
+    pictures: Mapping[str, Any],
     comparisons: int,
 ) -> dict[str, Any]:
     """The whole ledger as one JSON object of the shipped schema."""
@@ -133,7 +135,7 @@ def assemble(
         },
         "summary": summary(rows),
         "rows": rows,
-        "figures": dict(figures),
+        "figures": dict(pictures),
         "provenance": dict(provenance),
     }
 
@@ -169,7 +171,8 @@ def read(folder: Path) -> dict[str, Any]:
     if path.is_char_device():  # /dev/zero never ends
         raise InvalidInput(f"{str(path)!r} is a device: give a folder that `signmag reproduce --out` wrote")
     try:
-        ledger = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        text = path.read_text(encoding="utf-8")
+        ledger = json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_integer)
     except FileNotFoundError:
         raise InvalidInput(
             f"no ledger at {str(path)!r}: give a folder that `signmag reproduce --out` wrote"
@@ -181,14 +184,31 @@ def read(folder: Path) -> dict[str, Any]:
             f"{str(path)!r} is not a ledger of schema {SCHEMA_VERSION}: "
             "use the version of signmag_jax that wrote it, or run it again"
         )
-    damage = fault(ledger, schema()) or _inconsistency(ledger)
+    damage = _against_schema(ledger) or _inconsistency(ledger)
     if damage:
         raise InvalidInput(f"{str(path)!r} is a damaged ledger ({damage}): run it again")
     return ledger
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _finite(literal: str) -> float:
+    number = float(literal)
+    if not math.isfinite(number):
+        raise ValueError(f"{literal} is no finite number")
+    return number
+
+
+def _integer(literal: str) -> int:
+    _finite(literal)  # an integer beyond every float is no number of ours
+    return int(literal)
+
+
+def _against_schema(ledger: Mapping[str, Any]) -> str | None:
+    """Where and how a ledger breaks the schema, or None where it satisfies it."""
+    from jsonschema import Draft202012Validator  # slow to import, and only readers of a file need it
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(schema()).iter_errors(ledger))
+    return None if error is None else f"{error.json_path}: {error.message[:MESSAGE]}"
 
 
 def _is_current(version: Any) -> bool:
@@ -208,12 +228,14 @@ def _inconsistency(ledger: Mapping[str, Any]) -> str | None:
                 _ = None if inner is None else Estimate.from_json(inner)
             except (InvalidInput, ValueError) as error:
                 return f"row {row['name']}, {route}: {error}"
-    return None if _is_rectangular(ledger["figures"]) else "series of a figure differ in length"
+    return None if _is_rectangular(ledger["figures"]) else "series of a picture differ in length"
 
 
-def _is_rectangular(figure: Any) -> bool:
+def _is_rectangular(picture: Any) -> bool:
     """Whether all series side by side, in an object or in an array, have the same length, at every depth."""
-    inner = list(figure.values()) if isinstance(figure, dict) else figure if isinstance(figure, list) else []
+    inner = (
+        list(picture.values()) if isinstance(picture, dict) else picture if isinstance(picture, list) else []
+    )
     lengths = {len(series) for series in inner if isinstance(series, list)}
     return len(lengths) <= 1 and all(map(_is_rectangular, inner))
 

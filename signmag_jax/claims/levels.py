@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from signmag_jax import measure
 from signmag_jax.evidence import invalid
-from signmag_jax.measure.deciding import SHORTLIST_PASSES
 
-from . import second_table
-from .chains import CHAINS
-from .depth import WIDE_LAYERS
+TOKENS_OF_A_PASS = 2048
 
 
 @dataclass(frozen=True)
@@ -22,7 +18,9 @@ class Level:
       widths: widths of the simulated block, ascending; the last three are extrapolated in 1/width.
       networks: independent networks for each width.
       paper_networks: networks for the experiments at the paper's own sizes.
-      depth_networks: networks for each depth chain; some take a multiple of it.
+      depth_networks: networks for each chain of layers; some take a multiple of it.
+      wide_networks: networks for each of the paper's widest chains.
+      table_networks: networks for each width of the paper's second table of blocks. 0: not run.
       window: tokens of an evaluation window.
       windows: evaluation windows.
       calibration_windows: windows on which columns are chosen and activations described.
@@ -34,7 +32,7 @@ class Level:
       flipped_columns: columns that are flipped one by one (Exp F and G). 0: not run.
       probes: Hessian probes of each window for the linear response. 0: not run.
       singles: weights whose exact cost replaces the linear response's bracket.
-      verified: weights of the shortlist that are flipped singly. 0: not run.
+      verified: weights of the shortlist of deciding weights that are flipped singly. 0: not run.
       rotation_draws: draws of flips in the trained and in the rotated model. 0: not run.
     """
 
@@ -59,15 +57,16 @@ class Level:
     verified: int = 0
     rotation_draws: int = 0
 
+    @property
+    def calibration_passes(self) -> float:
+        """Forward passes of 2,048 tokens that reading the calibration windows once costs."""
+        return self.calibration_windows * self.window / TOKENS_OF_A_PASS
+
     def to_json(self) -> dict[str, Any]:
         """The sizes as a JSON object."""
         return asdict(self)
 
 
-TOKENS_OF_A_PASS = 2048
-LAYERS_OF_THE_EMBEDDED_MODEL = 30
-# Of the experiments at the paper's sizes, in units of `paper_networks`, and of cosines alone.
-PAPER_RUNS, COSINES = 34, 512
 _RATES = (0.001, 0.005, 0.05)
 
 LEVELS = {
@@ -143,57 +142,3 @@ def level(name: str) -> Level:
     if name not in LEVELS:
         raise invalid(f"level in {sorted(LEVELS)}", name, "choose one of them")
     return LEVELS[name]
-
-
-def cost(chosen: Level) -> dict[str, Any]:
-    """What a run of this level costs beside its synthetic part: forward passes and memory."""
-    tokens = chosen.window * chosen.windows
-    arms = 2 * (sum(chosen.leverage_draws) + chosen.column_draws)
-    # Clean and A/A for leverage, clean for the comparison over all columns.
-    passes = ((arms + 3) * tokens + 2 * chosen.calibration_windows * chosen.window) / TOKENS_OF_A_PASS
-    if chosen.pool_draws:  # whose columns are chosen again
-        passes += measure.outlier_flips_cost(chosen.windows, chosen.window, chosen.pool_draws)
-        passes += chosen.calibration_windows * chosen.window / TOKENS_OF_A_PASS
-    passes += _of_derivatives(chosen) + _of_columns(chosen)
-    return {
-        "level": chosen.name,
-        "forward_passes_of_2048_tokens": round(passes, 1),
-        "simulated_networks": _networks(chosen),
-        "peak_memory_gib": "below 4 for the embedded model",
-    }
-
-
-def _of_derivatives(chosen: Level) -> float:
-    """Forward passes of the linear response and of the single weights."""
-    windows, window = chosen.windows, chosen.window
-    passes = 0.0
-    if chosen.probes:
-        passes += measure.linear_response_cost(windows, window, chosen.probes, chosen.singles)
-        passes += measure.controlled_cost(windows, window)
-        passes += SHORTLIST_PASSES * chosen.calibration_windows * window / TOKENS_OF_A_PASS
-    if chosen.verified:
-        sizes = chosen.calibration_windows, windows, window
-        passes += measure.deciding_weights_cost(*sizes, chosen.verified)
-    return passes
-
-
-def _of_columns(chosen: Level) -> float:
-    """Forward passes of Exp F and G and of the rotated model."""
-    windows, window, columns = chosen.windows, chosen.window, chosen.flipped_columns
-    passes = 0.0
-    if columns:  # which choose their columns again
-        passes += measure.flip_energies_cost(windows, window, LAYERS_OF_THE_EMBEDDED_MODEL, columns)
-        passes += measure.column_flips_cost(windows, window, columns)
-        passes += 2 * chosen.calibration_windows * window / TOKENS_OF_A_PASS
-    if chosen.rotation_draws:
-        passes += measure.rotation_cost(windows, window, chosen.rotation_draws)
-        passes += 4 * chosen.calibration_windows * window / TOKENS_OF_A_PASS  # inputs of both models, twice
-    return passes
-
-
-def _networks(chosen: Level) -> int:
-    """Of all experiments of `simulations`."""
-    depth = sum(chain.weight * len(chain.widths) for chain in CHAINS.values())
-    at_paper_sizes = PAPER_RUNS * chosen.paper_networks
-    wide = len(WIDE_LAYERS) * chosen.wide_networks + len(second_table.widths()) * chosen.table_networks
-    return sum(chosen.networks) + at_paper_sizes + depth * chosen.depth_networks + wide + COSINES

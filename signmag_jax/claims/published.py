@@ -63,3 +63,18 @@ def row(table: str, **where: Any) -> dict[str, Any]:
         if all(candidate.get(name) == value for name, value in where.items()):
             return candidate
     raise KeyError(f"{table} has no row with {where}")
+
+
+def second_table() -> list[dict[str, Any]]:
+    """Two layers, flips against the coherent shift, at widths 512 to 2,048."""
+    return figures()["proposition_1"]["two_layer_hidden"]
+
+
+def second_table_widths() -> list[int]:
+    """Widths of the second table, ascending."""
+    return sorted({row["n"] for row in second_table()})
+
+
+def second_table_rates(width: int) -> list[float]:
+    """Rates of the second table at one of its widths, ascending."""
+    return sorted({row["p"] for row in second_table() if row["n"] == width})

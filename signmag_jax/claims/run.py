@@ -16,28 +16,13 @@ from signmag_jax.evidence.together import together
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.theory import proof as proofs
 
-from . import (
-    block,
-    deciding,
-    depth,
-    foundations,
-    outliers,
-    pictures,
-    proposition_1,
-    response,
-    rotated,
-    single_columns,
-    theorem_3,
-    theorem_4,
-    trained,
-    trained_chains,
-)
-from .claim import Claim, Evidence
+from . import families
+from .claim import Missing
+from .families import pictures
 from .ledger import FILE_NAME, assemble, fill, save
 from .levels import Level
-from .measured import Measured, not_run
-from .measurements import measure_all
-from .simulations import simulations
+from .measured import ModelRun
+from .pieces import Results
 
 NO_MODEL = "none"
 # The measurement is one piece and computes throughout; the rest mostly compiles, in one thread.
@@ -86,58 +71,54 @@ def reproduce(
         level, out=out, model=model, text=text, dtype=dtype, revision=revision, mesh=mesh, resume=resume
     )
     subject = None if reading is None else _subject(level, reading, dtype, mesh)
-    proved, simulated, measured = _all_routes(level, subject, seed, resume)
-    claims = declare(level, simulated, measured)
+    proved, results = _all_routes(level, subject, seed, resume)
+    claims = families.rows(level, results)
     ledger = assemble(
         fill(claims, proved),
         level=level.to_json(),
         comparisons=sum(len(claim.compare) for claim in claims),
-        figures=pictures.series(level, simulated, measured),
+        pictures=pictures.series(level, results),
         provenance=provenance.collect(seed=seed, **_subject_json(subject)),
     )
     save(ledger, writable_folder(out))
     return ledger
 
 
+def cost(level: Level) -> dict[str, Any]:
+    """What a run of this level costs: networks, and forward passes of a model like the embedded one."""
+    passes = sum(measurement.cost(level) for measurement in families.measurements())
+    return {
+        "level": level.name,
+        "forward_passes_of_2048_tokens": round(passes, 1),
+        "simulated_networks": sum(experiment.networks for experiment in families.experiments(level)),
+        "peak_memory_gib": "below 4 for the embedded model",
+    }
+
+
 def _all_routes(
     level: Level, subject: Subject | None, seed: int, resume: Path | None
-) -> tuple[dict[str, bool], dict[str, Evidence], Measured]:
+) -> tuple[dict[str, bool], Results]:
     """Proofs, simulations and measurements, two at a time: while one is compiled, another is computed."""
-    experiments = simulations(level, seed, resume)
+    experiments = families.experiments(level)
     pieces: list[Callable[[], Any]] = [
         partial(_measure, level, subject, seed, resume),
         prove_all,
-        *(run for _, run in experiments),
+        *(partial(experiment.run, seed, resume) for experiment in experiments),
     ]
     with progress("proofs, simulation, measurement", len(pieces)) as advance:
         measured, proved, *simulated = together(pieces, AT_ONCE, advance)
-    return proved, {name: value for found in simulated for name, value in found.items()}, measured
+    model = {} if subject is None else {"model": subject.model.report.source["name"]}
+    return proved, Results({**dict(zip(experiments, simulated, strict=True)), **measured}, **model)
 
 
-def _measure(level: Level, subject: Subject | None, seed: int, resume: Path | None) -> Measured:
+def _measure(level: Level, subject: Subject | None, seed: int, resume: Path | None) -> dict[Any, Any]:
+    """Results by measurement; without a model each says why, and nothing stands in for it."""
     if subject is None:
-        return not_run(f"--model {NO_MODEL}: no model was asked for")
-    origin = _origin(subject.text)
-    return measure_all(subject.model, subject.calibration, subject.evaluation, level, seed, resume, origin)
-
-
-def declare(level: Level, simulated: Mapping[str, Evidence], measured: Measured) -> list[Claim]:
-    """Every row of the ledger, in reading order."""
-    return [
-        *foundations.rows(),
-        *outliers.rows(simulated),
-        *theorem_3.rows(level, simulated),
-        *block.rows(simulated),
-        *theorem_4.rows(simulated),
-        *proposition_1.rows(simulated),
-        *depth.rows(simulated),
-        *trained.rows(level, measured),
-        *response.rows(level, measured),
-        *deciding.rows(measured),
-        *trained_chains.rows(measured),
-        *single_columns.rows(measured),
-        *rotated.rows(measured),
-    ]
+        reason = Missing("NOT RUN", f"--model {NO_MODEL}: no model was asked for")
+        return dict.fromkeys(families.measurements(), reason)
+    origin = {"text": subject.text.source, "text_sha256": subject.text.sha256}
+    run = ModelRun(subject.model, subject.calibration, subject.evaluation, level, seed, resume, origin)
+    return {measurement: run.result(measurement) for measurement in families.measurements()}
 
 
 def prove_all() -> dict[str, bool]:
@@ -203,10 +184,6 @@ def _subject(level: Level, reading: models.Reading, dtype: str, mesh: Mapping[st
 def _divided(level: Level, reading: models.Reading) -> tuple[Any, Any]:
     """The windows that choose columns and those that are scored."""
     return reading.windows[: level.calibration_windows], reading.windows[level.calibration_windows :]
-
-
-def _origin(text: models.text.Text) -> dict[str, str]:
-    return {"text": text.source, "text_sha256": text.sha256}
 
 
 def _subject_json(subject: Subject | None) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from signmag_jax.evidence import Estimate
+from signmag_jax.evidence import ConfidenceInterval, Estimate
+from signmag_jax.evidence.ratio import Ratio, ratio_of_estimates
 
-from .claim import Evidence, Missing
+from .claim import Evidence, Missing, Supply
 from .published import figure
-
-Supply = Callable[[], Evidence]
 
 
 def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **keywords: Any) -> Supply:
@@ -36,28 +35,23 @@ def printed(value: float, *, decimals: int | None, section: str, what: str, **ke
     return lambda: figure(value, decimals=decimals, section=section, what=what, **keywords)
 
 
-def found(results: Mapping[str, Evidence], name: str) -> Supply:
-    """Evidence gathered beforehand under a name."""
-    return lambda: results.get(name) or Missing("NOT RUN", f"{name} is not part of this run")
-
-
 def combine(parts: Sequence[Supply], weights: Sequence[float], estimator: str) -> Supply:
     """A linear combination of independent estimates."""
 
     def supply() -> Evidence:
-        found = []
+        terms = []
         for part in parts:
             evidence = part()
             if isinstance(evidence, Missing):
                 return evidence
-            found.append(evidence)
+            terms.append(evidence)
         return Estimate(
-            math.fsum(w * float(one.value) for w, one in zip(weights, found, strict=True)),
-            math.hypot(*(w * float(one.standard_error) for w, one in zip(weights, found, strict=True))),
-            min(one.n for one in found),
-            found[0].unit,
+            math.fsum(w * float(term.value) for w, term in zip(weights, terms, strict=True)),
+            math.hypot(*(w * float(term.standard_error) for w, term in zip(weights, terms, strict=True))),
+            min(term.n for term in terms),
+            terms[0].unit,
             estimator,
-            {"weights": list(weights), "parts": [dict(one.provenance) for one in found]},
+            {"weights": list(weights), "parts": [dict(term.provenance) for term in terms]},
         )
 
     return supply
@@ -75,27 +69,35 @@ def extrapolated(*points: tuple[int, Supply]) -> Supply:
 
 def weights_at_infinity(widths: Sequence[int]) -> list[float]:
     """Lagrange's weights at 1/n = 0 for values at these widths: Π_{j≠i} n_i/(n_i − n_j)."""
-    return [math.prod(n / (n - other) for other in widths if other != n) for n in widths]
+    return [math.prod((n / (n - other) for other in widths if other != n), start=1.0) for n in widths]
 
 
 def pick(estimate: Estimate, index: int | tuple[int, ...]) -> Estimate:
     """One element of an estimate that holds an array."""
-    return Estimate(
-        estimate.value[index],
-        estimate.standard_error[index],
-        estimate.n,
-        estimate.unit,
-        estimate.estimator,
-        {**estimate.provenance, "element": index},
-    )
+    return _changed(estimate, estimate.value[index], estimate.standard_error[index], element=index)
 
 
-def error_of(evidence: Evidence | None) -> Callable[[], float] | None:
+def of_ratio(ratio: Ratio, origin: Mapping[str, Any]) -> Evidence:
+    """The estimate of a ratio, or the reason why there is none, with the provenance of its measurement."""
+    return of_interval(ratio.interval, ratio.reason, origin)
+
+
+def of_interval(interval: ConfidenceInterval | None, reason: str, origin: Mapping[str, Any]) -> Evidence:
+    """The estimate of a confidence interval, or the reason why there is none; `origin` as in `of_ratio`."""
+    return with_origin(Missing("UNRESOLVED", reason) if interval is None else interval.estimate, origin)
+
+
+def error_of(evidence: Evidence) -> Callable[[], float] | None:
     """The error of a paired difference, where there is one."""
     return (lambda: float(evidence.standard_error)) if isinstance(evidence, Estimate) else None
 
 
-def traced(evidence: Evidence, origin: Mapping[str, Any]) -> Evidence:
+def value_of(evidence: Evidence, otherwise: float) -> Callable[[], float]:
+    """The value of evidence as a rival, or another rival where there is none."""
+    return lambda: float(evidence.value) if isinstance(evidence, Estimate) else otherwise
+
+
+def with_origin(evidence: Evidence, origin: Mapping[str, Any]) -> Evidence:
     """Evidence with the provenance of the run that it was taken from."""
     if isinstance(evidence, Missing):
         return evidence
@@ -104,27 +106,23 @@ def traced(evidence: Evidence, origin: Mapping[str, Any]) -> Evidence:
 
 def scaled(estimate: Estimate, factor: float) -> Estimate:
     """An estimate in another unit."""
-    return Estimate(
+    return _changed(
+        estimate,
         factor * estimate.value,
         abs(factor) * estimate.standard_error,
-        estimate.n,
-        estimate.unit,
-        estimate.estimator,
-        {**estimate.provenance, "multiplied_by": factor},
+        multiplied_by=factor,
     )
 
 
 def inverse(estimate: Estimate) -> Estimate:
     """One over an estimate (delta method: for a ratio of means, that of the ratio the other way round)."""
     value = 1 / float(estimate.value)
-    return Estimate(
-        value,
-        value**2 * float(estimate.standard_error),
-        estimate.n,
-        estimate.unit,
-        estimate.estimator,
-        {**estimate.provenance, "inverted": True},
-    )
+    return _changed(estimate, value, value**2 * float(estimate.standard_error), inverted=True)
+
+
+def _changed(estimate: Estimate, value: Any, error: Any, **how: Any) -> Estimate:
+    origin = {**estimate.provenance, **how}
+    return replace(estimate, value=value, standard_error=error, provenance=origin, enclosure=None)
 
 
 def quotient(numerator: Evidence, denominator: Evidence, estimator: str) -> Evidence:
@@ -134,11 +132,7 @@ def quotient(numerator: Evidence, denominator: Evidence, estimator: str) -> Evid
             return one
     assert isinstance(numerator, Estimate)
     assert isinstance(denominator, Estimate)
-    value = float(numerator.value) / float(denominator.value)
-    parts = [float(one.standard_error) / float(one.value) for one in (numerator, denominator)]
-    known = [one.n for one in (numerator, denominator) if one.n]
-    source = {"numerator": dict(numerator.provenance), "denominator": dict(denominator.provenance)}
-    return Estimate(value, abs(value) * math.hypot(*parts), min(known, default=0), "1", estimator, source)
+    return ratio_of_estimates(numerator, denominator, estimator=estimator)
 
 
 def _plain(keywords: Mapping[str, Any]) -> dict[str, Any]:

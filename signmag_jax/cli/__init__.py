@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from . import doctor, law, ledger, measure, prove, simulate, streams, supervise
+from . import doctor, law, ledger, measure, prove, simulate, streams
 
 INTERRUPTED = "interrupted; nothing half-written is left, and finished records are kept"
 
@@ -62,7 +62,6 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
-    supervise.command_line.set(arguments)
     try:
         code = _invoke(arguments or ["--help"])
     except typer.Exit as finished:
@@ -103,8 +102,7 @@ def _flushed(code: int) -> int:
 
 
 def _interrupted() -> int:
-    # A parent that supervises this process says it.
-    return _complain("" if supervise.is_child() else INTERRUPTED, 130)
+    return _complain(INTERRUPTED, 130)
 
 
 def _complain(message: str, code: int) -> int:

@@ -5,32 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from importlib import metadata
 from typing import Any
 
 import typer
+from packaging.requirements import Requirement
 
 from .options import Json, Quiet, UnusedSeed, emit, prepare, say
 
-# Import name of each run-time dependency and the name under which pip installs it.
-REQUIRED = {
-    "jax": "jax",
-    "jaxlib": "jaxlib",
-    "flax": "flax",
-    "optax": "optax",
-    "jaxtyping": "jaxtyping",
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "sympy": "sympy",
-    "flint": "python-flint",
-    "transformers": "transformers",
-    "safetensors": "safetensors",
-    "gguf": "gguf",
-    "tokenizers": "tokenizers",
-    "rich": "rich",
-    "matplotlib": "matplotlib",
-    "jinja2": "jinja2",
-}
-OPTIONAL = {"datasets": "pip install 'signmag_jax[hub]'", "torch": "pip install 'signmag_jax[test]'"}
+PACKAGE = "signmag_jax"
+EXTRAS = ("hub", "parquet")
+"""Extras that a user may want; the others serve the package's own tests."""
 
 
 def register(app: typer.Typer) -> None:
@@ -57,22 +42,53 @@ def examine() -> dict[str, Any]:
     """Everything that `signmag doctor` reports, as a JSON object."""
     from signmag_jax.evidence import provenance
 
-    problems = [
-        f"{package} is missing: pip install {package}"
-        for module, package in REQUIRED.items()
-        if importlib.util.find_spec(module) is None
-    ]
+    required, optional = dependencies()
+    problems = list(required)
     findings: dict[str, Any] = {"versions": provenance.versions(), "threads": provenance.threads()}
     findings["memory_gib"] = round(_memory() / 2**30, 1)
     findings["terminal"] = sys.stderr.isatty()
     findings["devices"] = [] if problems else _devices(problems)
     findings["embedded_model"] = None if problems else _embedded(problems)
-    findings["optional"] = {
-        name: "installed" if importlib.util.find_spec(name) else f"absent; {command}"
-        for name, command in OPTIONAL.items()
-    }
+    findings["optional"] = optional
     findings["problems"] = problems
     return findings
+
+
+def dependencies() -> tuple[list[str], dict[str, str]]:
+    """What the package's own metadata requires and is not here; and the state of each extra's packages."""
+    problems, optional = [], {}
+    for line in metadata.requires(PACKAGE) or ():
+        requirement = Requirement(line)
+        extra = _extra_of(requirement)
+        if extra is None and not (requirement.marker and not requirement.marker.evaluate()):
+            fault = _fault(requirement)
+            if fault:
+                problems.append(f"{fault}: pip install '{requirement.name}{requirement.specifier}'")
+        elif extra in EXTRAS:
+            fault = _fault(requirement)
+            remedy = f"{fault}; pip install '{PACKAGE}[{extra}]'"
+            optional[requirement.name] = remedy if fault else "installed"
+    return problems, optional
+
+
+def _extra_of(requirement: Requirement) -> str | None:
+    """The extra that a requirement belongs to; None for what everybody needs."""
+    marker = requirement.marker
+    if marker is None or marker.evaluate({"extra": ""}):
+        return None
+    extras = metadata.metadata(PACKAGE).get_all("Provides-Extra") or ()
+    return next((extra for extra in extras if marker.evaluate({"extra": extra})), None)
+
+
+def _fault(requirement: Requirement) -> str:
+    """Why a requirement is not met; nothing where it is."""
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return f"{requirement.name} is missing"
+    if requirement.specifier.contains(version, prereleases=True):
+        return ""
+    return f"{requirement.name} {version} is not {requirement.specifier}"
 
 
 def _memory() -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated, Any
 
 import typer
 
-from .measuring import MEASUREMENTS, Verb
 from .options import (
     Device,
     DryRun,
@@ -21,7 +21,6 @@ from .options import (
     Revision,
     Seed,
     Text,
-    check_file,
     check_plot,
     filled,
     flags,
@@ -36,7 +35,11 @@ from .request import Request
 
 LIST = "Comma-separated"
 DEFAULT_CALIBRATION = 8
-NAMES = ", ".join(MEASUREMENTS)
+NAMES = (
+    "nll, alpha, leverage, quantization, all-columns, metrics, outlier-flips, column-flips, flip-energies, "
+    "trained-chain, quantization-report, outlier-definitions, rotation, linear-response, columns, "
+    "deciding-weights, error-response"
+)
 PARTICULAR = (
     "calibration",
     "rates",
@@ -105,8 +108,8 @@ def measure(
     """
     given = locals()
     prepare(quiet=quiet, device=device)
-    verb = _verb(name, given)
-    if calibration is None and "calibration" in verb.options:
+    measurement = _measurement(name, given)
+    if calibration is None and "calibration" in _parameters(measurement):
         calibration = DEFAULT_CALIBRATION
     request = Request(
         model,
@@ -114,7 +117,7 @@ def measure(
         window,
         windows,
         calibration,
-        verb.rates if rates is None else several("--rates", rates, float),
+        () if rates is None else several("--rates", rates, float),
         _draws(several("--draws", draws, int)),
         several("--layers", layers, int),
         several("--matrices", matrices),
@@ -129,37 +132,84 @@ def measure(
         revision,
         mesh_axes(mesh),
     )
-    request.check(verb.fewest)
-    if verb.check is not None:
-        verb.check(request)
-    if plot is not None and verb.plot is None:
-        raise typer.BadParameter(f"{name} has no picture: leave --plot out")
+    request.check(measurement.fewest)
+    options = _options(measurement, request)
+    if measurement.check is not None:
+        measurement.check(**measurement.defaults() | options)
     check_plot(plot)
-    check_file("--mask", mask)
-    if parquet is not None and verb.rows is None:
-        raise typer.BadParameter(f"{name} has no table: leave --parquet out")
     check_parquet(parquet)
     if dry_run:
-        return show(_cost(verb, request), json)
-    found = verb.run(request)
-    if plot is not None and verb.plot is not None:
-        verb.plot(found, plot)
+        return show(_cost(measurement, request, options), json)
+    model_, windows_, source = request.load()
+    texts = [windows_] if request.calibration is None else [*request.divided(windows_)]
+    if name == "trained-chain":
+        texts = []
+    result = measurement.function(model_, *texts, **options, **_common(measurement, request, source))
+    if plot is not None and (picture := result.picture()):
+        from signmag_jax.report import figures, measured
+
+        figures.save(measured.draw(picture), plot)
         remark(f"Written: {plot}", quiet=quiet)
-    if parquet is not None and verb.rows is not None:
-        write_parquet(verb.rows(found), parquet)
+    if parquet is not None:
+        write_parquet(result.rows(), parquet)
         remark(f"Written: {parquet}", quiet=quiet)
-    return show(found.to_json() if json else verb.summary(found), json)
+    return show(result.to_json() if json else result.summary(), json)
 
 
-def _verb(name: str, given: dict[str, Any]) -> Verb:
+def _parameters(measurement: Any) -> Any:
+    return inspect.signature(measurement.function).parameters
+
+
+def _measurement(name: str, given: dict[str, Any]) -> Any:
     """The measurement of that name, unless an option was given that it does not take."""
+    from signmag_jax.measure.registry import MEASUREMENTS
+
     if name not in MEASUREMENTS:
         raise typer.BadParameter(f"no measurement {name!r}: choose from {NAMES}")
-    verb: Verb = MEASUREMENTS[name].verb()
-    strange = [one for one in PARTICULAR if given[one] is not None and one not in verb.options]
+    known = {*_parameters(MEASUREMENTS[name]), "mask"}
+    takes = {one for one, names in ALIASES.items() if known & set(names)}
+    strange = [one for one in PARTICULAR if given[one] is not None and one not in known | takes]
     if strange:
         raise typer.BadParameter(f"{name} does not take {flags(strange)}: leave it out")
-    return verb
+    return MEASUREMENTS[name]
+
+
+ALIASES = {
+    "rates": ("rate",),
+    "draws": ("probes",),
+    "columns": ("verified",),
+    "matrices": ("matrix",),
+    "perturbation": ("errors",),
+}
+
+
+def _options(measurement: Any, request: Request) -> dict[str, Any]:
+    """The options that were given, by the names of the function."""
+    from .perturbations import parse
+
+    asked = request.perturbation
+    values = {
+        "rates": request.rates or None,
+        "rate": request.rates[0] if request.rates else None,
+        "draws": request.draws,
+        "probes": request.count,
+        "layers": request.layers,
+        "matrices": request.matrices,
+        "matrix": request.matrices[0] if request.matrices else None,
+        "columns": request.columns,
+        "verified": request.columns,
+        "quantizers": request.quantizers,
+        "scales": request.scales,
+        "perturbation": None if asked is None else parse(asked),
+        "errors": None if asked is None else {asked: parse(asked)},
+    }
+    known = _parameters(measurement)
+    return {name: value for name, value in values.items() if value is not None and name in known}
+
+
+def _common(measurement: Any, request: Request, source: Any) -> dict[str, Any]:
+    values = {"seed": request.seed, "resume": request.resume, "source": source}
+    return {name: value for name, value in values.items() if name in _parameters(measurement)}
 
 
 def _draws(draws: tuple[int, ...] | None) -> int | tuple[int, ...] | None:
@@ -167,14 +217,23 @@ def _draws(draws: tuple[int, ...] | None) -> int | tuple[int, ...] | None:
     return draws[0] if draws is not None and len(draws) == 1 else draws
 
 
-def _cost(verb: Verb, request: Request) -> dict[str, Any]:
+def _cost(measurement: Any, request: Request, options: dict[str, Any]) -> dict[str, Any]:
     """What a run would take, as far as a model and a text tell that need not be fetched."""
     from signmag_jax.evidence.provenance import threads
 
     reading = request.open(fetch=False)
+    config = None if reading is None else reading.checkpoint.config
     return {
-        "forward_passes_of_2048_tokens": round(verb.cost(request), 2),
-        "memory": _memory(verb.arrays, request, None if reading is None else reading.checkpoint.config),
+        "forward_passes_of_2048_tokens": round(
+            measurement.passes(
+                windows=request.windows,
+                window=request.window,
+                calibration=request.calibration or 0,
+                **options,
+            ),
+            2,
+        ),
+        "memory": _memory(measurement.arrays, request, config),
         "threads": threads(),
     }
 

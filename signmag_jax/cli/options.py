@@ -48,6 +48,12 @@ Resume = Annotated[
         help="Folder of records: finished pieces are read, new ones are added.",
     ),
 ]
+Distributed = Annotated[
+    bool,
+    typer.Option(
+        "--distributed", help="One of several processes that JAX connects (Slurm, Open MPI, JAX_* variables)."
+    ),
+]
 Plot = Annotated[
     Path | None,
     typer.Option(
@@ -99,6 +105,24 @@ Text = Annotated[
         help="File, - for standard input, or wikitext-2; default: Python's own documentation.",
     ),
 ]
+
+
+def joined(*, distributed: bool, device: str) -> tuple[int, int]:
+    """Index of this process and number of all, connected with the others where `distributed` says so."""
+    if not distributed:
+        return 0, 1
+    from signmag_jax.evidence.distributed import start
+
+    from . import streams
+
+    streams.keep_from_libraries()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if device in _PLATFORMS:  # JAX chooses its platform as soon as the processes are connected
+        import jax
+
+        jax.config.update("jax_platforms", _PLATFORMS[device])
+    return start()
+
 
 _PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 

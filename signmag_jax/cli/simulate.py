@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from . import supervise
 from .options import (
     Device,
+    Distributed,
     DryRun,
     Json,
     Plot,
@@ -20,6 +20,7 @@ from .options import (
     check_resume,
     emit,
     flags,
+    joined,
     prepare,
     remark,
     say,
@@ -28,8 +29,7 @@ from .options import (
 )
 from .perturbations import PERTURBATIONS, parse
 
-OURS = ("name", "device", "dry_run", "plot", "json", "quiet")
-SHARED = ("coordinator", "processes", "process", "peer_timeout")
+OURS = ("name", "device", "dry_run", "plot", "json", "quiet", "distributed", "share")
 # Those of `simulate.EXPERIMENTS`, which --help would wait seconds for.
 NAMES = (
     "block",
@@ -119,17 +119,11 @@ def simulate(
     seconds: Annotated[
         float | None, typer.Option("--seconds", help="Stop at this time (not reproducible).")
     ] = None,
-    coordinator: Annotated[
+    share: Annotated[
         str | None,
-        typer.Option("--coordinator", metavar="HOST:PORT", help="Share the work: where process 0 listens."),
+        typer.Option("--share", metavar="I/N", help="Compute the I-th of N shares, from 0, into --resume."),
     ] = None,
-    processes: Annotated[
-        int | None, typer.Option("--processes", help="How many share the work; 1: this one alone.")
-    ] = None,
-    process: Annotated[int | None, typer.Option("--process", help="Which of them this is, from 0.")] = None,
-    peer_timeout: Annotated[
-        float, typer.Option("--peer-timeout", help="Seconds until an absent or silent process is given up.")
-    ] = 120.0,
+    distributed: Distributed = False,
     dtype: Annotated[str | None, typer.Option("--dtype", help="float32 or float64.")] = None,
     device: Device = "auto",
     dry_run: DryRun = False,
@@ -146,58 +140,46 @@ def simulate(
     Ratios come as the mean of per-network ratios, which the paper prints, and as a ratio of means, which the
     laws predict: they differ by the bias of a quotient, which falls with inputs and width, not with networks.
 
-    Several processes share the work when Slurm, Open MPI or Cloud TPU started them, or when each is given
-    --coordinator, --processes and --process; only process 0 prints the result. Open MPI 5 and MPICH tell
-    the last two only.
+    Several processes share the work through a folder: with --resume DIR --share I/N each computes the I-th of
+    N shares, at the same time as the others or not. The last run, without --share, reads the folder,
+    computes what is missing and prints the bits of a single process:
+
+    Slurm array: --share $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT (with --array=0-3)
+
+    GNU parallel: parallel signmag simulate ... --resume DIR --share {}/4 ::: 0 1 2 3
+
+    --distributed takes I and N from JAX's own runtime.
     """
-    given = {
-        key: value for key, value in locals().items() if value is not None and key not in (*OURS, *SHARED)
-    }
-    place = coordinator, processes, process
+    given = {key: value for key, value in locals().items() if value is not None and key not in OURS}
+    if share is not None and distributed:
+        raise typer.BadParameter("--share or --distributed, not both: --distributed finds the share itself")
+    index, count = joined(distributed=distributed and not dry_run, device=device)
+    prepare(quiet=quiet, device=device)
+    from signmag_jax import simulate as room
 
-    def work(*, prints: bool = True) -> int:
-        return _run(
-            name, given, device=device, dry_run=dry_run, plot=plot, json=json, quiet=quiet, prints=prints
-        )
-
-    if name is None or dry_run or not _is_shared(*place):
-        return work()
-    if not supervise.is_child():
-        _check_place(*place, peer_timeout)
-        return supervise.supervise(peer_timeout, resume)
-    with supervise.joined(*place, peer_timeout) as first:
-        return work(prints=first)
-
-
-def _is_shared(coordinator: str | None, processes: int | None, process: int | None) -> bool:
-    """Whether other processes take part: as was asked for, or else as this one was started."""
-    if coordinator is None and process is None and processes is None:
-        supervise.hush()
-        from signmag_jax.simulate import place
-
-        return place.started() is not None
-    return coordinator is not None or process is not None or processes != 1
-
-
-def _check_place(*place: Any) -> None:
-    supervise.hush()
-    from signmag_jax.simulate.place import check_place
-
-    check_place(*place)
+    if share is not None:
+        given["share"] = room.parse_share(share)
+    elif count > 1:
+        given["share"] = index, count
+    try:
+        return _run(name, given, dry_run=dry_run, plot=plot, json=json, quiet=quiet)
+    except room.ShareDone as done:
+        if json:
+            emit(done.to_json())
+        else:
+            say(str(done))
+        return 0
 
 
 def _run(
     name: str | None,
     given: dict[str, Any],
     *,
-    device: str,
     dry_run: bool,
     plot: Path | None,
     json: bool,
     quiet: bool,
-    prints: bool,
 ) -> int:
-    prepare(quiet=quiet, device=device)
     from signmag_jax import simulate as room
 
     chosen = None if name is None else room.experiment(name)
@@ -218,8 +200,6 @@ def _run(
     if dry_run:
         return show(_cost(chosen, given), json)
     found = chosen(**given)
-    if not prints:
-        return 0
     ended = getattr(found, chosen.primary).provenance["stopped_by"]
     if ended != "target":
         remark(f"Stopped by {ended}.", quiet=quiet)

@@ -54,6 +54,17 @@ def prepare() -> None:
         sys.stdout = Output(buffer, encoding=encoding, errors="backslashreplace", line_buffering=lines)
 
 
+def keep_from_libraries() -> None:
+    """Leave standard output to Python: what C++ writes there, as Gloo does, goes to standard error."""
+    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
+        if sys.stdout.fileno() != 1:
+            return  # it is not the process's own
+        sys.stdout.flush()
+        own = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)
+        sys.stdout = Output(own, encoding=sys.stdout.encoding, errors="backslashreplace")
+
+
 def fault(found: Unwritten) -> str | None:
     """What to say of standard output that cannot be written; None where its reader has seen enough."""
     silence(sys.stdout)

@@ -6,6 +6,7 @@ from .estimate import Estimate
 from .moments import Moments, merge_all
 from .ratio import Ratio, ratio_of_means
 from .records import Records
+from .result import Picture, Result
 
 __all__ = [
     "ConfidenceInterval",
@@ -14,8 +15,10 @@ __all__ = [
     "InvalidInput",
     "MissingResource",
     "Moments",
+    "Picture",
     "Ratio",
     "Records",
+    "Result",
     "SignmagError",
     "invalid",
     "merge_all",

@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from .errors import invalid
 from .estimate import Estimate
+from .result import Result
 
 Table = Float[np.ndarray, "_ _"]
 """Draws × windows."""
@@ -29,7 +30,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class ConfidenceInterval:
+class ConfidenceInterval(Result):
     """An estimate with a percentile interval `[low, high]` of coverage `level`."""
 
     estimate: Estimate
@@ -37,14 +38,8 @@ class ConfidenceInterval:
     high: float
     level: float
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "estimate": self.estimate.to_json(),
-            "low": self.low,
-            "high": self.high,
-            "level": self.level,
-        }
+    def __str__(self) -> str:
+        return f"{self.estimate}, {self.level:.0%} interval [{self.low:.3g}, {self.high:.3g}]"
 
 
 def mean(

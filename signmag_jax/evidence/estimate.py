@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .errors import invalid
+from .numbers import with_error
+from .result import Result
+
+E = TypeVar("E", bound="Estimate")
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class Estimate(Result):
     """A number with everything that is needed to judge it.
 
     Args:
@@ -60,13 +64,13 @@ class Estimate:
 
     @classmethod
     def of_samples(
-        cls,
+        cls: type[E],
         samples: Sequence[float] | np.ndarray,
         *,
         unit: str = "1",
         estimator: str,
         provenance: Mapping[str, Any] | None = None,
-    ) -> Estimate:
+    ) -> E:
         """Mean of independent samples along the first axis, with the standard error of that mean."""
         array = np.asarray(samples, dtype=np.float64)
         if array.shape[:1] < (2,):
@@ -76,14 +80,14 @@ class Estimate:
 
     @classmethod
     def exact(
-        cls,
+        cls: type[E],
         value: Any,
         *,
         unit: str = "1",
         estimator: str = "closed form",
         provenance: Mapping[str, Any] | None = None,
         enclosure: tuple[str, str] | None = None,
-    ) -> Estimate:
+    ) -> E:
         """A value without sampling error."""
         return cls(value, np.zeros(np.shape(value)), 0, unit, estimator, provenance or {}, enclosure)
 
@@ -98,6 +102,17 @@ class Estimate:
     def interval(self, k: float = 1.96) -> tuple[Any, Any]:
         """`value ± k · standard_error`."""
         return self.value - k * self.standard_error, self.value + k * self.standard_error
+
+    def __str__(self) -> str:
+        if np.ndim(self.value):
+            number = f"{' × '.join(map(str, np.shape(self.value)))} values"
+        else:
+            number = with_error(self.value, self.standard_error)
+        return f"{number} {self.unit} (n = {self.n}; {self.estimator})"
+
+    def summary(self) -> dict[str, str]:
+        """The value in one line."""
+        return {"value": str(self)}
 
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object; `from_json` reads it back."""

@@ -9,7 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("signmag_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "sympy", "python-flint")
+PACKAGES = (
+    *("signmag_jax", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "sympy", "python-flint"),
+    # What turns a checkpoint's files into weights and token ids.
+    *("transformers", "tokenizers", "gguf", "safetensors"),
+)
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Ratios of means over draws and windows, or the reason in words why there is none."""
+"""Ratios of means over draws and windows, over samples, of two estimates; or why there is none."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ from .bootstrap import (
 )
 from .errors import invalid
 from .estimate import Estimate
+from .result import Result
 
 SEPARATION = 3.0
 DOMINANT_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(Result):
     """A ratio of means, or the reason in words why the data do not determine one."""
+
+    SHOWN = ("resolved",)
 
     interval: ConfidenceInterval | None
     reason: str = ""
@@ -42,13 +45,8 @@ class Ratio:
         """Whether there is a number."""
         return self.interval is not None
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object; `interval` is null where the ratio is unresolved."""
-        return {
-            "interval": None if self.interval is None else self.interval.to_json(),
-            "resolved": self.resolved,
-            "reason": self.reason,
-        }
+    def __str__(self) -> str:
+        return f"UNRESOLVED: {self.reason}" if self.interval is None else str(self.interval.estimate)
 
 
 def ratio_of_means(
@@ -170,3 +168,37 @@ def _one_sided(
     valid = bottom * centre > 0
     quotient = np.divide(top, bottom, out=np.full_like(top, np.inf), where=valid)
     return np.where(valid, quotient, np.copysign(np.inf, top * centre))
+
+
+def paired_ratio(numerator: Table, denominator: Table) -> Ratio:
+    """The ratio of two tables probes × windows of the same probes, or why it is unresolved.
+
+    The units are the means of windows, or the probes of a single window.
+    """
+
+    def across(table: Table) -> Table:
+        return (table.mean(axis=0) if table.shape[1] > 1 else table[:, 0])[None]
+
+    return ratio_of_means(across(numerator), across(denominator), paired=True)
+
+
+def ratio_over_samples(
+    numerator: Float[np.ndarray, "samples ..."],
+    denominator: Float[np.ndarray, "samples ..."],
+    *,
+    estimator: str,
+) -> Estimate:
+    """`mean(numerator) / mean(denominator)` over the first axis, for many ratios at once."""
+    centre, count = denominator.mean(axis=0), len(numerator)
+    ratio = numerator.mean(axis=0) / centre
+    residual = (numerator - ratio * denominator).std(axis=0, ddof=1) / centre
+    return Estimate(ratio, residual / np.sqrt(count), count, "1", estimator)
+
+
+def ratio_of_estimates(numerator: Estimate, denominator: Estimate, *, estimator: str) -> Estimate:
+    """The ratio of two estimates, their errors taken as independent (delta method)."""
+    value = float(numerator.value) / float(denominator.value)
+    parts = [float(one.standard_error) / float(one.value) for one in (numerator, denominator)]
+    known = [one.n for one in (numerator, denominator) if one.n]
+    source = {"numerator": dict(numerator.provenance), "denominator": dict(denominator.provenance)}
+    return Estimate(value, abs(value) * math.hypot(*parts), min(known, default=0), "1", estimator, source)

@@ -1,24 +1,24 @@
 """Measured on trained models: losses, activations, quantisation errors, and what sign flips cost."""
 
 from .activations import Alpha, ColumnEnergy, alpha, column_energies
-from .all_columns import AllColumns, all_columns, all_columns_cost
+from .all_columns import AllColumns, all_columns
 from .association import Association, associate
-from .column_flips import ColumnFlips, column_flips, column_flips_cost
+from .column_flips import ColumnFlips, column_flips
 from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
 from .column_statistics import ColumnStatistics, column_statistics
 from .comparison import Comparison, RateLeverage
-from .control import controlled, controlled_cost
-from .deciding import DecidingWeight, DecidingWeights, deciding_weights, deciding_weights_cost
-from .errors import ErrorCost, ErrorResponse, error_response, error_response_cost
-from .flip_energies import FlipEnergies, flip_energies, flip_energies_cost
+from .control import controlled
+from .deciding import DecidingWeight, DecidingWeights, deciding_weights
+from .errors import ErrorCost, ErrorResponse, error_response
+from .flip_energies import FlipEnergies, flip_energies
 from .granularity import quantized
 from .inputs import Unmeasurable
-from .leverage import Leverage, leverage, leverage_cost
+from .leverage import Leverage, leverage
 from .loss import nll, perplexity
-from .metrics import Metrics, metrics, metrics_cost
-from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions, outlier_definitions_cost
-from .outlier_flips import OutlierFlips, outlier_flips, outlier_flips_cost
+from .metrics import Metrics, metrics
+from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
+from .outlier_flips import OutlierFlips, outlier_flips
 from .pools import TooFewWeights
 from .predicted import LinearResponse
 from .protection import Protection, protection
@@ -27,16 +27,17 @@ from .quantization_report import (
     QuantizationReport,
     QuantizedMatrix,
     quantization_report,
-    quantization_report_cost,
 )
-from .response import linear_response, linear_response_cost
+from .registry import MEASUREMENTS, Measurement
+from .response import linear_response
 from .response_checks import Check, LeverageCheck
-from .rotation import Rotation, rotated, rotation, rotation_cost
+from .rotation import Rotation, rotated, rotation
 from .singles import Place
 from .slopes import Slopes
 from .trained_chain import TrainedChain, trained_chain
 
 __all__ = [
+    "MEASUREMENTS",
     "Alignment",
     "AllColumns",
     "Alpha",
@@ -58,6 +59,7 @@ __all__ = [
     "Leverage",
     "LeverageCheck",
     "LinearResponse",
+    "Measurement",
     "Metrics",
     "OutlierDefinitions",
     "OutlierFlips",
@@ -73,41 +75,28 @@ __all__ = [
     "TrainedChain",
     "Unmeasurable",
     "all_columns",
-    "all_columns_cost",
     "alpha",
     "associate",
     "column_energies",
     "column_flips",
-    "column_flips_cost",
     "column_statistics",
     "columns",
     "controlled",
-    "controlled_cost",
     "deciding_weights",
-    "deciding_weights_cost",
     "error_response",
-    "error_response_cost",
     "flip_energies",
-    "flip_energies_cost",
     "leverage",
-    "leverage_cost",
     "linear_response",
-    "linear_response_cost",
     "metrics",
-    "metrics_cost",
     "nll",
     "outlier_definitions",
-    "outlier_definitions_cost",
     "outlier_flips",
-    "outlier_flips_cost",
     "perplexity",
     "protection",
     "quantization",
     "quantization_report",
-    "quantization_report_cost",
     "quantized",
     "rotated",
     "rotation",
-    "rotation_cost",
     "trained_chain",
 ]

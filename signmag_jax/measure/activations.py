@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from signmag_jax.evidence import Estimate, invalid
+from signmag_jax.evidence import Estimate, Picture, Result, invalid
 from signmag_jax.evidence.precision import at_least_float32, unit_of
 from signmag_jax.evidence.progress import progress
+from signmag_jax.evidence.ratio import ratio_over_samples
+from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import MATRICES, SITE_OF, SITES, LanguageModel, token_nll
 
 from .inputs import FEWEST_CALIBRATION, Windows, checked_windows, provenance_of, sha256_of_tokens
@@ -24,7 +26,7 @@ Columns = dict[str, Int[np.ndarray, "layers chosen"]]
 
 
 @dataclass(frozen=True, eq=False)
-class Alpha:
+class Alpha(Result):
     """Energy shares α_j² of the input columns, by site; arrays of shape (layers, features).
 
     Args:
@@ -34,9 +36,11 @@ class Alpha:
       provenance: model, text and versions.
     """
 
-    token_share: dict[str, Estimate]
-    energy_share: dict[str, Estimate]
-    magnitude: dict[str, Estimate]
+    SHOWN = ("sites",)
+
+    token_share: dict[str, Estimate] = field(metadata=KEPT_OUT)
+    energy_share: dict[str, Estimate] = field(metadata=KEPT_OUT)
+    magnitude: dict[str, Estimate] = field(metadata=KEPT_OUT)
     provenance: Mapping[str, Any]
 
     def outliers(self, fraction: float = OUTLIER_FRACTION) -> Columns:
@@ -47,19 +51,54 @@ class Alpha:
         """
         return {site: _largest(found.value, fraction) for site, found in self.magnitude.items()}
 
-    def to_json(self, columns: bool = False) -> dict[str, Any]:
-        """A strict-JSON object: median and largest share per layer, all columns on request."""
-        plain: dict[str, Any] = {"provenance": dict(self.provenance), "sites": {}}
-        for site in self.token_share:
-            plain["sites"][site] = {
+    @property
+    def sites(self) -> dict[str, Any]:
+        """By site: median and largest share of each layer, by both definitions."""
+        return {
+            site: {
                 "token_share": _profile(self.token_share[site]),
                 "energy_share": _profile(self.energy_share[site]),
             }
-            if columns:
-                for name in ("token_share", "energy_share", "magnitude"):
-                    found: Estimate = getattr(self, name)[site]
-                    plain["sites"][site].setdefault(name, {})["columns"] = found.to_json()
-        return plain
+            for site in self.token_share
+        }
+
+    def summary(self) -> dict[str, str]:
+        """The largest share at every site."""
+        lines = {}
+        for site, share in self.token_share.items():
+            layer, column = divmod(int(share.value.argmax()), share.value.shape[1])
+            lines[site] = (
+                f"largest α² = {share.value[layer, column]:.4f}({share.standard_error[layer, column]:.4f}) "
+                f"in column {column} of layer {layer}; uniform would be {1 / share.value.shape[1]:.5f}"
+            )
+        return lines
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each input column of each layer."""
+        return [
+            {
+                "site": site,
+                "layer": layer,
+                "column": column,
+                "token_share": float(share.value[layer, column]),
+                "token_share_se": float(share.standard_error[layer, column]),
+                "energy_share": float(self.energy_share[site].value[layer, column]),
+                "magnitude": float(self.magnitude[site].value[layer, column]),
+            }
+            for site, share in self.token_share.items()
+            for layer, column in np.ndindex(share.value.shape)
+        ]
+
+    def picture(self) -> Picture:
+        """Median and largest α of every layer, by site."""
+        series = {
+            site: {
+                "median": np.sqrt(np.median(share.value, axis=1)),
+                "max": np.sqrt(share.value.max(axis=1)),
+            }
+            for site, share in self.token_share.items()
+        }
+        return Picture("alpha", {"data": series})
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +154,11 @@ def alpha(
             found[1], found[2] = found[1] * unit**2, found[2] * unit
         _check_finite(found, site)
         share[site] = Estimate.of_samples(found[0], estimator="mean over tokens of x_j²/‖x‖²")
-        energy[site] = _ratio_of_means(found[1])
+        energy[site] = ratio_over_samples(
+            found[1],
+            found[1].sum(axis=-1, keepdims=True),
+            estimator="ratio of means over tokens, E x_j²/E‖x‖²",
+        )
         magnitude[site] = Estimate.of_samples(found[2], estimator="mean over tokens of |x_j|")
     origin = provenance_of(
         model, source, tokens_sha256=sha256_of_tokens(tokens), windows=len(tokens), window=tokens.shape[1]
@@ -173,14 +216,6 @@ def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch
         return share.mean(axis=1), (scaled * scaled).mean(axis=1), jnp.abs(scaled).mean(axis=1), unit[:, 0]
 
     return token_nll(config, params, tokens, observe=look)[1]
-
-
-def _ratio_of_means(squares: Float[np.ndarray, "windows layers features"]) -> Estimate:
-    totals = squares.sum(axis=-1, keepdims=True)
-    ratio = squares.mean(axis=0) / totals.mean(axis=0)
-    residual = (squares - ratio * totals).std(axis=0, ddof=1) / totals.mean(axis=0)
-    count = len(squares)
-    return Estimate(ratio, residual / np.sqrt(count), count, "1", "ratio of means over tokens, E x_j²/E‖x‖²")
 
 
 def _check_finite(found: list[Float[np.ndarray, "windows layers features"]], site: str) -> None:

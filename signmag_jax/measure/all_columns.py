@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import invalid, keys
+from signmag_jax.evidence import Picture, Result, invalid, keys
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.models import LanguageModel, Transform, window_nll
 from signmag_jax.perturb import MagnitudeShift
 
 from . import inputs, sweep
-from .comparison import Comparison
+from .comparison import Comparison, arms_picture
 from .flips import Plan, Positions, flip_transform, flipped_nll, plan
 from .inputs import Windows
 from .leverage import checked_batch, draws_per_rate
@@ -30,27 +30,29 @@ DRAWS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class AllColumns:
+class AllColumns(Result):
     """Result of `all_columns`: one comparison per rate (arms "flip" and "shift"), and where it came from."""
 
     rates: tuple[Comparison, ...]
     pool_size: int
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "rates": [found.to_json() for found in self.rates],
-            "pool_size": self.pool_size,
-            "provenance": dict(self.provenance),
-        }
+    def summary(self) -> dict[str, str]:
+        """For each rate the ratio and the damage of both arms."""
+        lines = {}
+        for each in self.rates:
+            lines |= each.lines("flips over shifts")
+        return lines
 
+    def rows(self) -> list[dict[str, Any]]:
+        """ΔNLL of every draw and window."""
+        return [row for each in self.rates for row in each.rows()]
 
-def all_columns_cost(
-    windows: int, window: int, rates: Sequence[float] = RATES, draws: int | Sequence[int] | None = None
-) -> float:
-    """Cost of `all_columns` in forward passes of 2,048 tokens."""
-    return sweep.passes(1 + 2 * sum(_draws(rates, draws)), windows, window)
+    def picture(self) -> Picture:
+        """Both arms and their ratio against the rate."""
+        return arms_picture(
+            self.rates, "flips over shifts", "Sign flips against magnitude shifts of equal norm"
+        )
 
 
 def all_columns(
@@ -58,7 +60,7 @@ def all_columns(
     evaluation: Windows,
     *,
     rates: Sequence[float] = RATES,
-    draws: int | Sequence[int] | None = None,
+    draws: int | Sequence[int] = DRAWS,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
     seed: int = 0,
@@ -75,7 +77,7 @@ def all_columns(
       model: from `models.load`.
       evaluation: at least 8 windows.
       rates: parts of all weights, in (0, 1].
-      draws: masks, one number or one per rate; by default 3.
+      draws: masks, one number or one per rate.
       layers, matrices: where errors fall; by default everywhere.
       seed: root seed.
       batch: windows that pass through a layer together; by default all.
@@ -89,7 +91,7 @@ def all_columns(
       InvalidInput: as in `leverage`.
     """
     rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
-    counts = _draws(rates, draws)
+    counts = draws_per_rate(rates, draws)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
     batch = checked_batch(batch, len(evaluation))
     pools = Pools.everything(model, *chosen)
@@ -145,10 +147,6 @@ def shift_transform(
         return (shifted.astype(unit.dtype) * unit).astype(weight.dtype)
 
     return transform
-
-
-def _draws(rates: Sequence[float], draws: int | Sequence[int] | None) -> list[int]:
-    return draws_per_rate(rates, DRAWS if draws is None else draws)
 
 
 def _evaluate(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid
+from signmag_jax.evidence import ConfidenceInterval, Estimate, Result, bootstrap, invalid
+from signmag_jax.evidence.result import named
 
 FEWEST = 5
 """Items below which ranks say nothing."""
@@ -21,7 +22,7 @@ Table = Float[np.ndarray, "items windows"]
 
 
 @dataclass(frozen=True)
-class Association:
+class Association(Result):
     """What a predictor says about damages.
 
     Args:
@@ -32,16 +33,17 @@ class Association:
     """
 
     rank_correlation: ConfidenceInterval
-    slope: ConfidenceInterval | None
+    slope: ConfidenceInterval | None = field(metadata=named("log_log_slope"))
     reason: str
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "rank_correlation": self.rank_correlation.to_json(),
-            "log_log_slope": None if self.slope is None else self.slope.to_json(),
-            "reason": self.reason,
-        }
+    def lines(self, name: str) -> dict[str, str]:
+        """Rank correlation and slope of damages with a predictor of that name."""
+        slope = f"UNRESOLVED: {self.reason}" if self.slope is None else str(self.slope.estimate)
+        return {f"{name}: rank correlation": str(self.rank_correlation), f"{name}: log-log slope": slope}
+
+    def summary(self) -> dict[str, str]:
+        """Rank correlation and slope."""
+        return self.lines("predictor")
 
 
 def associate(

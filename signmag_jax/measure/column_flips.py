@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import ConfidenceInterval, bootstrap
+from signmag_jax.evidence import ConfidenceInterval, Picture, Result, bootstrap
+from signmag_jax.evidence.result import named
 from signmag_jax.models import LanguageModel, ModelConfig, token_nll
 
 from . import inputs, sweep
-from .activations import alpha
+from .activations import Alpha, alpha
 from .association import Association, associate
-from .column_sample import COLUMNS, ColumnSample, check_place, sampled
+from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .inputs import Windows
 from .leverage import checked_batch
 
@@ -28,7 +29,7 @@ NOWHERE = -1
 
 
 @dataclass(frozen=True, eq=False)
-class ColumnFlips:
+class ColumnFlips(Result):
     """Result of `column_flips`.
 
     Args:
@@ -43,28 +44,39 @@ class ColumnFlips:
 
     sample: ColumnSample
     damage: tuple[ConfidenceInterval, ...]
-    association: Association
-    by_alpha: Association
+    association: Association = field(metadata=named("alpha_squared_norm_squared"))
+    by_alpha: Association = field(metadata=named("alpha_squared_alone"))
     noise_floor: float
     samples: Float[np.ndarray, "columns windows"]
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object, with every sample."""
+    def summary(self) -> dict[str, str]:
+        """The most costly column, those whose flip helps, and what α² and ‖w‖² say of them."""
+        title, means = self.sample.title(), self.samples.mean(axis=1)
+        top = int(means.argmax())
         return {
-            **self.sample.to_json(),
-            "damage": [found.to_json() for found in self.damage],
-            "alpha_squared_norm_squared": self.association.to_json(),
-            "alpha_squared_alone": self.by_alpha.to_json(),
-            "noise_floor": self.noise_floor,
-            "samples": self.samples.tolist(),
-            "provenance": dict(self.provenance),
+            f"{title}: most costly of {len(means)} columns": (
+                f"column {self.sample.columns[top]}, ΔNLL {self.damage[top].estimate}"
+            ),
+            f"{title}: columns whose flip lowers the loss": str(int((means < 0).sum())),
+            **self.association.lines(f"{title}, α²‖w‖²"),
+            **self.by_alpha.lines(f"{title}, α² alone"),
         }
 
+    def rows(self) -> list[dict[str, Any]]:
+        """ΔNLL of every column and window."""
+        return [
+            {**self.sample.row(index), "window": window, "delta_nll": float(value)}
+            for index, row in enumerate(self.samples)
+            for window, value in enumerate(row)
+        ]
 
-def column_flips_cost(windows: int, window: int, columns: int = COLUMNS) -> float:
-    """Cost of the evaluations of `column_flips` in forward passes of 2,048 tokens."""
-    return sweep.passes(2 + columns, windows, window)
+    def picture(self) -> Picture:
+        """The damage of every column against α²‖w‖²."""
+        errors = [damage.estimate.standard_error for damage in self.damage]
+        series = {self.sample.title(): (self.sample.predictor, self.samples.mean(axis=1), errors)}
+        y, title = "ΔNLL, nats per token", "Flipping one whole column"
+        return Picture("points", {"series": series, "x": "α²‖w‖²", "y": y, "title": title})
 
 
 def column_flips(
@@ -72,13 +84,13 @@ def column_flips(
     calibration: Windows,
     evaluation: Windows,
     *,
-    layer: int | None = None,
-    matrix: str = "q_proj",
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] = ("q_proj",),
     columns: int = COLUMNS,
     batch: int | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
-) -> ColumnFlips:
+) -> ByMatrix[ColumnFlips]:
     """Flip every sign of one column, column by column, and compare the damage with α_j²‖W_·j‖².
 
     Columns whose flip lowers the loss are kept: to drop them would flatter the correlation.
@@ -87,10 +99,12 @@ def column_flips(
       model: from `models.load`.
       calibration: windows that measure α² and choose the columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
-      layer: by default the middle one.
-      matrix: one of `models.MATRICES`.
-      columns: how many, evenly spaced in log α²; at least 5.
-      batch, resume, source: as in `leverage`.
+      layers: by default the middle one.
+      matrices: some of `models.MATRICES`.
+      columns: how many of each matrix, evenly spaced in log α²; at least 5.
+      batch: evaluation windows that pass through a layer together; by default all.
+      resume: folder of records to go on from.
+      source: added to the provenance.
 
     Raises:
       InvalidInput: for too few or overlapping windows, a layer, matrix or number of columns that does not
@@ -98,10 +112,26 @@ def column_flips(
 
     Source: arXiv:2605.18933, experiment G.
     """
-    layer, matrix = check_place(model, layer, matrix)
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     batch = checked_batch(batch, len(evaluation))
-    sample = sampled(model, alpha(model, calibration), layer, matrix, columns)
+    profile = alpha(model, calibration)
+    one = functools.partial(_in_matrix, model, calibration, evaluation, profile, columns, batch, source)
+    return in_each(one, model, layers, matrices, resume)
+
+
+def _in_matrix(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    profile: Alpha,
+    columns: int,
+    batch: int,
+    source: Mapping[str, Any] | None,
+    layer: int,
+    matrix: str,
+    resume: Path | None,
+) -> ColumnFlips:
+    sample = sampled(model, profile, layer, matrix, columns)
     configuration = {
         "experiment": "column flips",
         **inputs.texts_of(calibration, evaluation),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from signmag_jax.evidence import invalid
+from signmag_jax.evidence import Picture, Result, invalid
+from signmag_jax.evidence.numbers import with_error
+from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import SITE_OF, LanguageModel
 
-from . import slopes
+from . import slopes as judged
 from .activations import Columns
 from .inputs import Windows
 from .predicted import LinearResponse
@@ -19,12 +22,15 @@ from .response import linear_response
 from .slopes import Slopes
 
 GAUSS_NEWTON, HESSIAN = "gauss_newton", "hessian"
-SHOWN = 100
+PROTECTED = 100
+SUMMARISED = 10
+# log10 of a slope per weight over the mean: what is not resolved stays at the bottom of the picture.
+UNRESOLVED = -1.0
 PROBES = 4
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(Result):
     """One input column of one matrix of one layer; slopes in nats per token per unit flip rate.
 
     Args:
@@ -46,35 +52,33 @@ class Column:
     relative: float
     outlier: bool
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return dict(vars(self))
-
 
 @dataclass(frozen=True, eq=False)
-class ColumnMap:
+class ColumnMap(Result):
     """Result of `columns`.
 
     Args:
       matrices: slopes of each column by matrix, (layers, inputs).
       total: of everything together.
       outliers: the outlier columns, by site.
-      depth: the layers that the arrays stand for.
+      layers: those that the arrays stand for.
       provenance: model, texts, seed, versions, device.
     """
 
-    matrices: dict[str, Slopes]
+    SHOWN = ("protect_first", "resolved_share", "slopes")
+
+    matrices: dict[str, Slopes] = field(metadata=KEPT_OUT)
     total: Slopes
     outliers: Columns
-    depth: tuple[int, ...]
+    layers: tuple[int, ...]
     provenance: Mapping[str, Any]
 
     @classmethod
     def of(cls, found: LinearResponse) -> ColumnMap:
         """The columns of a linear response."""
-        return cls(found.columns, found.pools["all"], found.outliers, found.depth, found.provenance)
+        return cls(found.columns, found.pools["all"], found.outliers, found.taking_part, found.provenance)
 
-    def protect_first(self, count: int = SHOWN) -> list[Column]:
+    def protect_first(self, count: int = PROTECTED) -> list[Column]:
         """The columns that cost most when their signs flip, by Gauss–Newton slope, among those resolved.
 
         A single column's Hessian slope is seldom resolved: a probe of what it has beside the Gauss–Newton
@@ -87,14 +91,14 @@ class ColumnMap:
             raise invalid("count >= 1", count, "ask for at least one column")
         slope = self._flat(lambda each: np.asarray(each.gauss_newton.value))
         error = self._flat(lambda each: np.asarray(each.gauss_newton.standard_error))
-        order = np.argsort(-np.where(slope > slopes.SEPARATION * error, slope, -np.inf), kind="stable")[
+        order = np.argsort(-np.where(slope > judged.SEPARATION * error, slope, -np.inf), kind="stable")[
             :count
         ]
-        return [self._column(int(i)) for i in order if slope[i] > slopes.SEPARATION * error[i]]
+        return [self._column(int(i)) for i in order if slope[i] > judged.SEPARATION * error[i]]
 
     def resolved_share(self) -> dict[str, float]:
         """Part of the columns whose slope is separated from zero by 3 standard errors, by kind of slope."""
-        newton = self._flat(lambda each: slopes.separated(each.gauss_newton))
+        newton = self._flat(lambda each: judged.separated(each.gauss_newton))
         hessian = self._flat(lambda each: each.resolved)
         return {GAUSS_NEWTON: float(newton.mean()), HESSIAN: float(hessian.mean())}
 
@@ -107,7 +111,7 @@ class ColumnMap:
                 index -= each.weights.size
                 continue
             at = np.unravel_index(index, each.weights.shape)
-            layer, column = self.depth[int(at[0])], int(at[1])
+            layer, column = self.layers[int(at[0])], int(at[1])
             mean = self.total.gauss_newton.value / int(self.total.weights)
             return Column(
                 name,
@@ -123,17 +127,45 @@ class ColumnMap:
             )
         raise IndexError(index)
 
-    def to_json(self, count: int = SHOWN) -> dict[str, Any]:
-        """A strict-JSON object: the first `count` to protect, and every column's two slopes with errors."""
-        return {
-            "protect_first": [column.to_json() for column in self.protect_first(count)],
-            "resolved_share": self.resolved_share(),
-            "total": self.total.to_json(),
-            "matrices": {name: _both(each) for name, each in self.matrices.items()},
-            "outliers": {site: chosen.tolist() for site, chosen in self.outliers.items()},
-            "depth": list(self.depth),
-            "provenance": dict(self.provenance),
-        }
+    def summary(self) -> dict[str, str]:
+        """How many columns are resolved, and which to protect first."""
+        lines = {f"resolved columns, {kind}": f"{share:.1%}" for kind, share in self.resolved_share().items()}
+        for rank, column in enumerate(self.protect_first(SUMMARISED), start=1):
+            where = f"layer {column.layer} {column.matrix} column {column.column}"
+            note = ", an outlier column" if column.outlier else ""
+            cost = with_error(column.slope, column.standard_error)
+            lines[f"protect {rank}"] = f"{where}: {cost}, {column.relative:.3g} times the mean weight's{note}"
+        return lines
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each input column: both slopes with their errors."""
+        rows = []
+        for name, each in self.matrices.items():
+            parts = {GAUSS_NEWTON: each.gauss_newton, HESSIAN: each.slope}
+            for at in np.ndindex(each.weights.shape):
+                layer, column = self.layers[at[0]], at[1]
+                row = {"matrix": name, "layer": layer, "column": column, "weights": int(each.weights[at])}
+                for part, estimate in parts.items():
+                    row[part] = float(estimate.value[at])
+                    row[f"{part}_se"] = float(estimate.standard_error[at])
+                rows.append(row | {"outlier": bool(column in self.outliers[SITE_OF[name]][layer])})
+        return rows
+
+    def picture(self) -> Picture:
+        """The slope per weight of every column over the mean, where it is resolved."""
+        mean = float(self.total.gauss_newton.value) / int(self.total.weights)
+        pictures = {}
+        for name, each in self.matrices.items():
+            value, clear = np.asarray(each.gauss_newton.value), judged.separated(each.gauss_newton)
+            clear &= value > 0
+            relative = np.where(clear, value / np.asarray(each.weights) / mean, 1.0)
+            pictures[name] = np.where(clear, np.log10(relative), UNRESOLVED)
+        label = "log10 of the slope per weight over the mean; black: not resolved"
+        return Picture("maps", {"pictures": pictures, "label": label})
+
+    def slopes(self) -> dict[str, Any]:
+        """By matrix, both slopes of every column, each with its error and whether it is resolved."""
+        return {name: _both(each) for name, each in self.matrices.items()}
 
 
 def _both(each: Slopes) -> dict[str, Any]:
@@ -142,18 +174,53 @@ def _both(each: Slopes) -> dict[str, Any]:
         name: {
             "value": np.asarray(found.value).tolist(),
             "standard_error": np.asarray(found.standard_error).tolist(),
-            "resolved": np.asarray(slopes.separated(found)).tolist(),
+            "resolved": np.asarray(judged.separated(found)).tolist(),
         }
         for name, found in ((GAUSS_NEWTON, each.gauss_newton), (HESSIAN, each.slope))
     }
 
 
 def columns(
-    model: LanguageModel, calibration: Windows, evaluation: Windows, *, probes: int = PROBES, **options: Any
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    *,
+    probes: int = PROBES,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    seed: int = 0,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> ColumnMap:
     """E ΔNLL per unit flip rate of every input column of every matrix, and which to protect first.
 
-    Arguments, errors and records are those of `linear_response`, which measures all columns at once; at the
-    same arguments the two share a folder of records.
+    Errors and records are those of `linear_response`, which measures all columns at once; at the same
+    arguments the two share a folder of records.
+
+    Args:
+      model: from `models.load`.
+      calibration: windows that choose the outlier columns and the single weights (at least 2).
+      evaluation: other windows, on which everything is scored.
+      probes: independent probes in each window, at least 2.
+      layers: which take part; by default all.
+      matrices: which take part; by default all.
+      seed: root seed.
+      resume: folder of records to go on from.
+      source: added to the provenance.
+      options: others of `linear_response`.
     """
-    return ColumnMap.of(linear_response(model, calibration, evaluation, probes=probes, **options))
+    return ColumnMap.of(
+        linear_response(
+            model,
+            calibration,
+            evaluation,
+            probes=probes,
+            layers=layers,
+            matrices=matrices,
+            seed=seed,
+            resume=resume,
+            source=source,
+            **options,
+        )
+    )

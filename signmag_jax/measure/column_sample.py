@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from signmag_jax.evidence import invalid
+from signmag_jax.evidence import Picture, Result, invalid
 from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
 
 from .activations import Alpha
 from .association import FEWEST
-from .inputs import Unmeasurable, check_layers
+from .inputs import Unmeasurable, check_layers, check_matrices
 
 COLUMNS = 20
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True, eq=False)
-class ColumnSample:
+class ColumnSample(Result):
     """Some columns of one matrix.
 
     Args:
@@ -40,14 +43,18 @@ class ColumnSample:
         """α²‖w‖², to which the damage should be proportional if every output mattered alike."""
         return self.alpha_squared * self.norm_squared
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
+    def title(self) -> str:
+        """Which matrix the columns are of."""
+        return f"layer {self.layer} {self.matrix}"
+
+    def row(self, index: int) -> dict[str, Any]:
+        """What is known of one column, for a table."""
         return {
             "layer": self.layer,
             "matrix": self.matrix,
-            "columns": self.columns.tolist(),
-            "alpha_squared": self.alpha_squared.tolist(),
-            "norm_squared": self.norm_squared.tolist(),
+            "column": int(self.columns[index]),
+            "alpha_squared": float(self.alpha_squared[index]),
+            "norm_squared": float(self.norm_squared[index]),
         }
 
 
@@ -87,3 +94,42 @@ def sampled(model: LanguageModel, profile: Alpha, layer: int, matrix: str, count
         chosen.append(int(free[np.argmin(np.abs(logs[free] - target))]))
     columns = order[np.sort(chosen)]
     return ColumnSample(layer, matrix, columns, share[columns], norms[columns])
+
+
+@dataclass(frozen=True, eq=False)
+class ByMatrix(Result, Generic[R]):
+    """One measurement in several matrices: the result of each, in the order of layers, then matrices."""
+
+    results: tuple[R, ...]
+
+    def summary(self) -> dict[str, str]:
+        """The lines of all matrices."""
+        return {name: line for each in self.results for name, line in each.summary().items()}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of all matrices."""
+        return [row for each in self.results for row in each.rows()]
+
+    def picture(self) -> Picture | None:
+        """The series of all matrices in one picture."""
+        pictures = [picture for each in self.results if (picture := each.picture())]
+        series = {name: one for each in pictures for name, one in each.arguments["series"].items()}
+        return Picture(pictures[0].kind, {**pictures[0].arguments, "series": series})
+
+
+def in_each(
+    measurement: Callable[..., R],
+    model: LanguageModel,
+    layers: Sequence[int] | None,
+    matrices: Sequence[str],
+    resume: str | Path | None,
+) -> ByMatrix[R]:
+    """The measurement in every layer (by default the middle one) and matrix; records in a folder for each."""
+    chosen = check_layers((model.config.layers // 2,) if layers is None else layers, model.config.layers)
+    return ByMatrix(
+        tuple(
+            measurement(layer, name, None if resume is None else Path(resume) / f"layer-{layer}-{name}")
+            for layer in chosen
+            for name in check_matrices(matrices)
+        )
+    )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import ConfidenceInterval, Ratio, bootstrap, ratio_of_means
+from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, bootstrap, ratio_of_means
+from signmag_jax.evidence.result import by_draw, named
 
 C = TypeVar("C", bound="Comparison")
 Table = Float[np.ndarray, "_ _"]
@@ -17,7 +18,7 @@ Table = Float[np.ndarray, "_ _"]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Result):
     """Damage in two arms at one rate, and the ratio of the means.
 
     Args:
@@ -62,30 +63,55 @@ class Comparison:
         ratio = ratio_of_means(samples[first], samples[second], floor=floor, paired=paired)
         return cls(rate, flips, draws, damage, ratio, kept)
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object, with every sample."""
+    def lines(self, what: str) -> dict[str, str]:
+        """The ratio, or why there is none, and the damage of both arms."""
+        name = f"rate {self.rate:g}, {self.flips} flips"
         return {
-            "rate": self.rate,
-            "flips": self.flips,
-            "draws": self.draws,
-            "damage": {arm: None if found is None else found.to_json() for arm, found in self.damage.items()},
-            "ratio": self.ratio.to_json(),
-            "samples": {
-                arm: None if table is None else table.tolist() for arm, table in self.samples.items()
-            },
+            f"{name}: {what}": str(self.ratio),
+            **{f"{name}: ΔNLL {arm}": damage_line(damage) for arm, damage in self.damage.items()},
         }
 
+    def summary(self) -> dict[str, str]:
+        """The ratio and the damage of both arms."""
+        return self.lines("ratio")
 
+    def rows(self) -> list[dict[str, Any]]:
+        """ΔNLL of every draw and window."""
+        return by_draw(self.samples, "arm", "delta_nll", rate=self.rate, flips=self.flips)
+
+
+@dataclass(frozen=True, eq=False)
 class RateLeverage(Comparison):
     """Outlier arm over rest, with as many flips in each: `ratio` is a ratio of damage per flip."""
+
+    ratio: Ratio = field(metadata=named("leverage"))
 
     @property
     def leverage(self) -> Ratio:
         """The leverage, or why it is unresolved."""
         return self.ratio
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object, with every sample."""
-        plain = super().to_json()
-        plain["leverage"] = plain.pop("ratio")
-        return plain
+
+def damage_line(damage: ConfidenceInterval | None) -> str:
+    """A mean with its error, or that a draw had none."""
+    return "not finite" if damage is None else str(damage.estimate)
+
+
+def arms_picture(rates: Sequence[Comparison], what: str, title: str) -> Picture:
+    """Both arms and their ratio against the rate; what is not finite or not resolved is left out."""
+    damage = {}
+    for arm in rates[0].damage:
+        known = [(each.rate, found.estimate) for each in rates if (found := each.damage[arm])]
+        damage[arm] = [
+            [rate for rate, _ in known],
+            [estimate.value for _, estimate in known],
+            [estimate.standard_error for _, estimate in known],
+        ]
+    clear = [(each.rate, interval) for each in rates if (interval := each.ratio.interval)]
+    ratio = [
+        [rate for rate, _ in clear],
+        [interval.estimate.value for _, interval in clear],
+        [interval.low for _, interval in clear],
+        [interval.high for _, interval in clear],
+    ]
+    return Picture("arms", {"damage": damage, "ratio": ratio, "what": what, "title": title})

@@ -16,23 +16,17 @@ from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig
 
-from . import curvature, inputs, sweep
+from . import curvature, inputs
 from .comparison import RateLeverage
 from .flips import Plan, Positions, draw_positions, flipped_part, plan
 from .inputs import Windows
 from .leverage import ARMS, Leverage, key_of_draws
 from .pools import OUTLIER, Pools, capacities, is_inverted
 from .predicted import LinearResponse
-from .response import GRADIENT_PASSES
 from .singles import Place, kept_fixed
 from .stretch import Movable
 
 CONTROL = "control variate"
-
-
-def controlled_cost(windows: int, window: int) -> float:
-    """Cost of `controlled` in forward passes of 2,048 tokens."""
-    return sweep.passes(GRADIENT_PASSES, windows, window)
 
 
 def controlled(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import ConfidenceInterval, Estimate, Ratio, invalid
+from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Ratio, Result, invalid
 from signmag_jax.evidence.bootstrap import LEVEL
 from signmag_jax.models import LanguageModel
 
@@ -19,17 +19,19 @@ from . import inputs, slopes, sweep
 from .inputs import Windows
 from .pools import OUTLIER
 from .predicted import LinearResponse
+from .response import PROBES, linear_response
 from .singles import Place, brackets, loss_with, shortlist
 
 SHORTLIST = 500
 VERIFIED = 50
 SHORTLIST_PASSES, BRACKET_PASSES = 4, 4
 RESAMPLES = 2000
+SUMMARISED = 10
 FEWEST_RANKED = 3
 
 
 @dataclass(frozen=True, eq=False)
-class DecidingWeight:
+class DecidingWeight(Result):
     """One verified weight; costs in nats per token over the evaluation windows.
 
     Args:
@@ -41,6 +43,8 @@ class DecidingWeight:
       outlier: whether its column is one of the response's outliers; None without one.
     """
 
+    SHOWN = ("resolved",)
+
     place: Place
     shortlisted: float
     first: Estimate
@@ -50,23 +54,23 @@ class DecidingWeight:
     beyond: Estimate
     outlier: bool | None
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
+    @property
+    def resolved(self) -> bool:
+        """Whether the cost of the flip is separated from zero by 3 standard errors."""
+        return bool(slopes.separated(self.flip))
+
+    def costs(self) -> dict[str, float]:
+        """First and second order and the flip, each with its error, as the cells of a table."""
+        parts = {"first": self.first, "second": self.second, "flip": self.flip}
         return {
-            **self.place.to_json(),
-            "shortlisted": self.shortlisted,
-            "first": self.first.to_json(),
-            "second": self.second.to_json(),
-            "both": self.both.to_json(),
-            "flip": self.flip.to_json(),
-            "beyond": self.beyond.to_json(),
-            "resolved": bool(slopes.separated(self.flip)),
-            "outlier": self.outlier,
+            label: float(value)
+            for name, part in parts.items()
+            for label, value in ((name, part.value), (f"{name}_se", part.standard_error))
         }
 
 
 @dataclass(frozen=True, eq=False)
-class DecidingWeights:
+class DecidingWeights(Result):
     """Result of `deciding_weights`.
 
     Args:
@@ -88,24 +92,32 @@ class DecidingWeights:
         """The verified weights by the exact cost of their flip, descending."""
         return sorted(self.weights, key=lambda each: -each.flip.value)
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "weights": [each.to_json() for each in self.ranked()],
-            "shortlist": [{**place.to_json(), "shortlisted": cost} for place, cost in self.shortlist],
-            "rank_correlation": {
-                name: None if found is None else found.to_json()
-                for name, found in self.rank_correlation.items()
-            },
-            "explained": self.explained.to_json(),
-            "provenance": dict(self.provenance),
+    def summary(self) -> dict[str, str]:
+        """How well the costs were predicted, the most costly weights, and what they carry."""
+        summary = {
+            f"rank correlation with the exact cost, {name}": "undefined" if found is None else str(found)
+            for name, found in self.rank_correlation.items()
         }
+        for rank, weight in enumerate(self.ranked()[:SUMMARISED], start=1):
+            place = weight.place
+            where = f"layer {place.layer} {place.name} [{place.row}, {place.column}]"
+            summary[f"weight {rank}: {where}"] = f"ΔNLL {weight.flip}"
+        return summary | {"part of the outlier pool's slope that they carry": str(self.explained)}
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each shortlisted weight; those that were not verified have no exact cost."""
+        costs = {each.place: each.costs() for each in self.weights}
+        return [
+            {**place.to_json(), "shortlisted": cost, **costs.get(place, {})} for place, cost in self.shortlist
+        ]
 
-def deciding_weights_cost(calibration: int, windows: int, window: int, verified: int = VERIFIED) -> float:
-    """Cost of `deciding_weights` in forward passes of 2,048 tokens."""
-    scored = sweep.passes(1 + verified * (1 + BRACKET_PASSES), windows, window)
-    return sweep.passes(SHORTLIST_PASSES, calibration, window) + scored
+    def picture(self) -> Picture:
+        """The cost of every verified flip against its prediction."""
+        flips = [each.flip for each in self.weights]
+        values, errors = [each.value for each in flips], [each.standard_error for each in flips]
+        series = {"verified": ([each.shortlisted for each in self.weights], values, errors)}
+        x, y = "predicted on calibration text, nats per token", "ΔNLL, nats per token"
+        return Picture("points", {"series": series, "x": x, "y": y, "title": "Flipping one weight"})
 
 
 def deciding_weights(
@@ -115,6 +127,7 @@ def deciding_weights(
     *,
     shortlisted: int = SHORTLIST,
     verified: int = VERIFIED,
+    probes: int = PROBES,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
     seed: int = 0,
@@ -135,10 +148,12 @@ def deciding_weights(
       evaluation: other windows, on which flips are scored.
       shortlisted: length of the shortlist.
       verified: how many of it are verified, from the top; at least 3.
+      probes: random probes of each window for the linear response that is measured where none is given; with
+        0 nothing is said of the outlier pool.
       layers, matrices: where to look; by default everywhere.
       seed: root seed.
-      response: `linear_response` on the same evaluation windows: says what part of the outlier pool's slope
-        these weights carry.
+      response: `linear_response` on the same windows, which says what part of the outlier pool's slope these
+        weights carry; by default it is measured here.
       resume: folder of records to go on from.
       source: added to the provenance.
 
@@ -164,6 +179,18 @@ def deciding_weights(
         "matrices": list(chosen[1]),
         "seed": seed,
     }
+    if response is None and probes:
+        response = linear_response(
+            model,
+            calibration,
+            evaluation,
+            probes=probes,
+            layers=layers,
+            matrices=matrices,
+            seed=seed,
+            resume=None if resume is None else Path(resume) / "linear-response",
+            source=source,
+        )
     if (
         response is not None
         and response.provenance["evaluation_sha256"] != configuration["evaluation_sha256"]
@@ -301,4 +328,4 @@ def _explained(
 
 
 def _took_part(response: LinearResponse, place: Place) -> bool:
-    return place.layer in response.depth and place.name in response.matrices
+    return place.layer in response.taking_part and place.name in response.matrices

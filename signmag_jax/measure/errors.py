@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys
+from signmag_jax.evidence.result import named
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig
 from signmag_jax.perturb import MagnitudeShift, Perturbation, Prune, SignQuantize, Ternarize
 
@@ -34,7 +35,7 @@ PROBE_PASSES, WHOLE_PASSES = 8, 5
 
 
 @dataclass(frozen=True, eq=False)
-class ErrorCost:
+class ErrorCost(Result):
     """Predicted cost of one deterministic error e at its actual size, in nats per token.
 
     Args:
@@ -48,53 +49,75 @@ class ErrorCost:
       each_second: by matrix, `½ eᵀHe` of the same, by random signs of the blocks, (layers,).
     """
 
+    SHOWN = ("resolved",)
+
     relative_norm: float
     first: Estimate
     second: Estimate
     predicted: Estimate
     measured: Estimate
-    meant: bool
+    meant: bool = field(metadata=named("quadratic_model_meant"))
     each_first: dict[str, Estimate]
     each_second: dict[str, Estimate]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        plain = {name: getattr(self, name).to_json() for name in ("first", "second", "predicted", "measured")}
-        plain |= {"relative_norm": self.relative_norm, "quadratic_model_meant": self.meant}
-        for part in ("each_first", "each_second"):
-            plain[part] = {
-                name: {**found.to_json(), "resolved": np.asarray(slopes.separated(found)).tolist()}
-                for name, found in getattr(self, part).items()
-            }
-        return plain
-
-
-@dataclass(frozen=True, eq=False)
-class ErrorResponse:
-    """Result of `error_response`: a cost for each error by name, the layers of its arrays, provenance."""
-
-    errors: dict[str, ErrorCost]
-    depth: tuple[int, ...]
-    provenance: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """By matrix, whether each layer's first and second order are separated from zero."""
         return {
-            "errors": {name: found.to_json() for name, found in self.errors.items()},
-            "depth": list(self.depth),
-            "provenance": dict(self.provenance),
+            name: {"first": slopes.separated(first), "second": slopes.separated(self.each_second[name])}
+            for name, first in self.each_first.items()
         }
 
 
-def error_response_cost(windows: int, window: int, errors: int = len(ERRORS), probes: int = PROBES) -> float:
-    """Cost of `error_response` in forward passes of 2,048 tokens."""
-    return sweep.passes(errors * (WHOLE_PASSES + probes * PROBE_PASSES), windows, window)
+@dataclass(frozen=True, eq=False)
+class ErrorResponse(Result):
+    """Result of `error_response`: a cost for each error by name, the layers of its arrays, provenance."""
+
+    errors: dict[str, ErrorCost]
+    layers: tuple[int, ...]
+    provenance: Mapping[str, Any]
+
+    def summary(self) -> dict[str, str]:
+        """Both orders, their sum and the measured cost of every error."""
+        summary = {}
+        for name, cost in self.errors.items():
+            for part in ("first", "second", "predicted", "measured"):
+                summary[f"{name}: {part}"] = str(getattr(cost, part))
+            if not cost.meant:
+                summary[f"{name}: predicted"] += "; not meant at this size of error"
+        return summary
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each error, matrix and layer: both orders with their errors."""
+        return [
+            {
+                "error": name,
+                "matrix": matrix,
+                "layer": layer,
+                "first": float(first.value[index]),
+                "first_se": float(first.standard_error[index]),
+                "second": float(cost.each_second[matrix].value[index]),
+                "second_se": float(cost.each_second[matrix].standard_error[index]),
+            }
+            for name, cost in self.errors.items()
+            for matrix, first in cost.each_first.items()
+            for index, layer in enumerate(self.layers)
+        ]
+
+    def picture(self) -> Picture:
+        """Predicted and measured cost of every error."""
+        values = {}
+        for name, cost in self.errors.items():
+            for part, estimate in (("predicted", cost.predicted), ("measured", cost.measured)):
+                values[f"{name}, {part}"] = (estimate.value, *estimate.interval(2))
+        title = "Errors of a fixed direction, to second order and in place"
+        return Picture("bars", {"values": values, "y": "ΔNLL, nats per token", "title": title})
 
 
 def error_response(
     model: LanguageModel,
     evaluation: Windows,
-    errors: Mapping[str, Perturbation] | None = None,
+    errors: Mapping[str, Perturbation] = ERRORS,
     *,
     probes: int = PROBES,
     layers: Sequence[int] | None = None,
@@ -124,7 +147,6 @@ def error_response(
       InvalidInput: for fewer than two probes, unknown layers or matrices, a random perturbation, or a result
         that is not finite.
     """
-    errors = ERRORS if errors is None else dict(errors)
     chosen = inputs.selected(model.config, layers, matrices)
     if probes < 2:
         raise invalid("probes >= 2", probes, "one probe has no standard error")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import Estimate, keys
+from signmag_jax.evidence import Estimate, Picture, Result, keys
 from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, ModelConfig
 
 from . import inputs, sweep
-from .activations import alpha
+from .activations import Alpha, alpha
 from .association import Association, associate
-from .column_sample import COLUMNS, ColumnSample, check_place, sampled
+from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .draw import subset
 from .inputs import Windows
 from .layer import LayerStates, entering, layer_states
@@ -34,7 +35,7 @@ DRAWS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class FlipEnergies:
+class FlipEnergies(Result):
     """Result of `flip_energies`; estimates of shape (columns,), errors over windows.
 
     Args:
@@ -54,24 +55,36 @@ class FlipEnergies:
     samples: dict[str, Float[np.ndarray, "columns draws windows"]]
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object, with every sample."""
+    def summary(self) -> dict[str, str]:
+        """By level, what α²‖w‖² says of the energies."""
         return {
-            **self.sample.to_json(),
-            "flips": self.flips,
-            "energy": {level: found.to_json() for level, found in self.energy.items()},
-            "association": {level: found.to_json() for level, found in self.association.items()},
-            "samples": {level: table.tolist() for level, table in self.samples.items()},
-            "provenance": dict(self.provenance),
+            name: line
+            for level, association in self.association.items()
+            for name, line in association.lines(f"{self.sample.title()}, {level}").items()
         }
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The energy at every level of every column, draw and window."""
+        return [
+            self.sample.row(index) | cell
+            for index in range(len(self.sample.columns))
+            for cell in by_draw(
+                {level: table[index] for level, table in self.samples.items()},
+                "level",
+                "energy",
+                flips=self.flips,
+            )
+        ]
 
-def flip_energies_cost(
-    windows: int, window: int, layers: int, columns: int = COLUMNS, draws: int | None = None
-) -> float:
-    """Cost of `flip_energies` on a model of `layers` layers, in forward passes of 2,048 tokens."""
-    changed = columns * (DRAWS if draws is None else draws)
-    return sweep.passes(1, windows, window) * (1 + changed / layers)
+    def picture(self) -> Picture:
+        """The energies of every column against α²‖w‖², by level."""
+        title = self.sample.title()
+        series = {
+            f"{title}, {level}": (self.sample.predictor, energy.value, energy.standard_error)
+            for level, energy in self.energy.items()
+        }
+        y, title = "energy of the change over the signal's", f"{self.flips} flips in one column"
+        return Picture("points", {"series": series, "x": "α²‖w‖²", "y": y, "title": title})
 
 
 def flip_energies(
@@ -79,16 +92,16 @@ def flip_energies(
     calibration: Windows,
     evaluation: Windows,
     *,
-    layer: int | None = None,
-    matrix: str = "q_proj",
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] = ("q_proj",),
     columns: int = COLUMNS,
     rate: float = RATE,
-    draws: int | None = None,
+    draws: int = DRAWS,
     seed: int = 0,
     batch: int = 1,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
-) -> FlipEnergies:
+) -> ByMatrix[FlipEnergies]:
     """Flip exactly max(1, round(rate·m)) of a column's m signs and measure what changes downstream.
 
     For the layer's own output, E‖δ Wx‖² = 4·rate·E x_j²·‖W_·j‖² in the mean over masks. Here nothing is
@@ -98,11 +111,11 @@ def flip_energies(
       model: from `models.load`.
       calibration: windows that measure α² and choose the columns (at least 2).
       evaluation: other windows, on which the energies are measured (at least 2).
-      layer: by default the middle one.
-      matrix: one of `models.MATRICES`.
+      layers: by default the middle one.
+      matrices: some of `models.MATRICES`.
       columns: how many, evenly spaced in log α²; at least 5.
       rate: flips per sign of the column, in (0, 0.5].
-      draws: masks of each column; by default 4.
+      draws: masks of each column.
       seed: root seed.
       batch: windows that pass through a layer together, at least 1.
       resume: folder of records to go on from.
@@ -113,11 +126,32 @@ def flip_energies(
 
     Source: arXiv:2605.18933, experiment F, which evaluates the formula instead.
     """
-    layer, matrix = check_place(model, layer, matrix)
-    rate, count = check_rate(rate), check_draws(draws, DRAWS)
+    rate, count = check_rate(rate), check_draws(draws)
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation, inputs.FEWEST_CALIBRATION)
     batch = checked_batch(batch, len(evaluation))
-    sample = sampled(model, alpha(model, calibration), layer, matrix, columns)
+    profile = alpha(model, calibration)
+    one = functools.partial(
+        _in_matrix, model, calibration, evaluation, profile, columns, rate, count, seed, batch, source
+    )
+    return in_each(one, model, layers, matrices, resume)
+
+
+def _in_matrix(
+    model: LanguageModel,
+    calibration: Windows,
+    evaluation: Windows,
+    profile: Alpha,
+    columns: int,
+    rate: float,
+    count: int,
+    seed: int,
+    batch: int,
+    source: Mapping[str, Any] | None,
+    layer: int,
+    matrix: str,
+    resume: Path | None,
+) -> FlipEnergies:
+    sample = sampled(model, profile, layer, matrix, columns)
     outputs = model.config.shapes()[matrix][0]
     flips = max(1, round(rate * outputs))
     rows = _rows(keys.fold(keys.root(seed), "flip energies", layer, matrix), sample, outputs, flips, count)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from signmag_jax.evidence import invalid, keys
+from signmag_jax.evidence import Picture, Result, invalid, keys
 from signmag_jax.evidence.files import sha256_of_json
+from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import LanguageModel, window_nll
 
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
-from .comparison import RateLeverage
+from .comparison import RateLeverage, arms_picture
 from .flips import Plan, flipped_nll, no_flips, plan
 from .inputs import Windows
 from .pools import OUTLIER, REST, Pools, TooFewWeights, capacities, is_inverted
@@ -27,7 +28,7 @@ ARMS = (OUTLIER, REST)
 
 
 @dataclass(frozen=True, eq=False)
-class Leverage:
+class Leverage(Result):
     """Result of `leverage`.
 
     Args:
@@ -44,30 +45,28 @@ class Leverage:
     noise_floor: float
     pool_sizes: dict[str, int]
     columns: Columns
-    pools: Pools
+    pools: Pools = field(metadata=KEPT_OUT)
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "rates": [found.to_json() for found in self.rates],
-            "noise_floor": self.noise_floor,
-            "pool_sizes": self.pool_sizes,
-            "columns": {site: chosen.tolist() for site, chosen in self.columns.items()},
-            "provenance": dict(self.provenance),
-        }
+    def summary(self) -> dict[str, str]:
+        """The noise floor, then for each rate the leverage and the damage of both arms."""
+        lines = {"noise floor": f"{self.noise_floor:.2g} nat/token"}
+        for each in self.rates:
+            lines |= each.lines("leverage")
+        return lines
+
+    def rows(self) -> list[dict[str, Any]]:
+        """ΔNLL of every draw and window."""
+        return [row for each in self.rates for row in each.rows()]
+
+    def picture(self) -> Picture:
+        """Both arms and the leverage against the rate."""
+        return arms_picture(self.rates, "leverage", "Sign flips in outlier columns against the rest")
 
 
 def default_draws(rate: float) -> int:
     """Masks per arm: more at small rates, where few flips fall on the weights that decide."""
     return 15 if rate < 0.003 else 5 if rate < 0.03 else 3
-
-
-def leverage_cost(
-    windows: int, window: int, rates: Sequence[float] = RATES, draws: int | Sequence[int] | None = None
-) -> float:
-    """Cost of the evaluations of `leverage` in forward passes of 2,048 tokens, calibration not counted."""
-    return sweep.passes(2 + len(ARMS) * sum(draws_per_rate(rates, draws)), windows, window)
 
 
 def leverage(

@@ -17,6 +17,14 @@ from signmag_jax.models.sharding import data_devices
 from .inputs import Windows, check_finite, checked_windows, provenance_of, sha256_of_tokens
 
 
+class Loss(Estimate):
+    """A mean negative log-likelihood."""
+
+    def summary(self) -> dict[str, str]:
+        """The loss and its perplexity."""
+        return {"nll": str(self), "perplexity": str(perplexity(self))}
+
+
 def nll(
     model: LanguageModel,
     tokens: Windows,
@@ -24,7 +32,7 @@ def nll(
     *,
     batch: int = 1,
     source: Mapping[str, Any] | None = None,
-) -> Estimate:
+) -> Loss:
     """Mean negative log-likelihood per predicted token, in nats.
 
     `mean over windows of mean over t of −ln p(token_{t+1} | token_0..t)`
@@ -50,7 +58,7 @@ def nll(
         model, source, tokens_sha256=sha256_of_tokens(tokens), windows=len(tokens), window=tokens.shape[1]
     )
     if len(found) > 1:
-        return Estimate.of_samples(
+        return Loss.of_samples(
             found.mean(axis=1), unit="nat/token", estimator="mean over windows", provenance=origin
         )
     return _single(found[0], origin)
@@ -68,12 +76,12 @@ def _rows(
     return np.concatenate(rows)
 
 
-def _single(row: Float[np.ndarray, " predicted"], origin: Mapping[str, Any]) -> Estimate:
+def _single(row: Float[np.ndarray, " predicted"], origin: Mapping[str, Any]) -> Loss:
     name = "mean over the tokens of one window, taken as independent"
     if len(row) == 1:
         # One token has no spread; its loss is still an exact function of model and text.
-        return Estimate.exact(row[0], unit="nat/token", estimator="one predicted token", provenance=origin)
-    return Estimate.of_samples(row, unit="nat/token", estimator=name, provenance=origin)
+        return Loss.exact(row[0], unit="nat/token", estimator="one predicted token", provenance=origin)
+    return Loss.of_samples(row, unit="nat/token", estimator=name, provenance=origin)
 
 
 def perplexity(loss: Estimate) -> Estimate:

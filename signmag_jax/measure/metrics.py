@@ -15,14 +15,15 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid, keys
+from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result, bootstrap, invalid, keys
 from signmag_jax.evidence.precision import at_least_float32
+from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform
 from signmag_jax.models.layers import apply_linear
-from signmag_jax.perturb import Perturbation
+from signmag_jax.perturb import Perturbation, SignFlip
 
 from . import inputs, sweep
-from .comparison import Table
+from .comparison import Table, damage_line
 from .inputs import Windows
 from .leverage import checked_batch
 
@@ -31,12 +32,13 @@ PAIRED = ("delta_nll", "kl", "reverse_kl", "agreement")
 UNITS = {"delta_nll": "nat/token", "kl": "nat/token", "reverse_kl": "nat/token", "agreement": "1"}
 STORED = ("nll", *PAIRED)
 DRAWS = 4
+FLIPS = SignFlip(0.01)
 CHUNK = 128
 """Tokens whose two sets of logits exist at one time."""
 
 
 @dataclass(frozen=True, eq=False)
-class Metrics:
+class Metrics(Result):
     """Result of `metrics`.
 
     Args:
@@ -55,28 +57,30 @@ class Metrics:
     samples: dict[str, Table | None]
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object, with every sample."""
-        return {
-            "clean": self.clean.to_json(),
-            "values": {name: None if v is None else v.to_json() for name, v in self.values.items()},
-            "noise_floor": self.noise_floor,
-            "samples": {name: None if t is None else t.tolist() for name, t in self.samples.items()},
-            "provenance": dict(self.provenance),
-        }
+    def summary(self) -> dict[str, str]:
+        """The clean loss, every mean, and the noise floor."""
+        values = {name: damage_line(value) for name, value in self.values.items()}
+        floor = ", ".join(f"{name} {value:.2g}" for name, value in self.noise_floor.items())
+        return {"clean nll": str(self.clean), **values, "noise floor (A/A)": floor}
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Every metric of every draw and window."""
+        return by_draw(self.samples, "metric", "value")
 
-def metrics_cost(windows: int, window: int, draws: int | None = None) -> float:
-    """Cost of `metrics` in forward passes of 2,048 tokens: clean, A/A and every draw."""
-    return sweep.passes(2 + (DRAWS if draws is None else draws), windows, window)
+    def picture(self) -> Picture:
+        """ΔNLL and both divergences with their intervals."""
+        losses = {name: self.values[name] for name in PAIRED[:3]}
+        values = {name: (each.estimate.value, each.low, each.high) for name, each in losses.items() if each}
+        title = self.provenance["perturbation"]
+        return Picture("bars", {"values": values, "y": "nats per token", "title": title})
 
 
 def metrics(
     model: LanguageModel,
     evaluation: Windows,
-    perturbation: Perturbation,
+    perturbation: Perturbation = FLIPS,
     *,
-    draws: int | None = None,
+    draws: int = DRAWS,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
     seed: int = 0,
@@ -94,7 +98,7 @@ def metrics(
       evaluation: at least 8 windows.
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
-      draws: masks; by default 4. A perturbation that does not draw needs 1.
+      draws: masks. A perturbation that does not draw needs 1.
       layers, matrices: which are perturbed; by default all.
       seed: root seed.
       batch: windows that pass through a layer together; by default all.
@@ -107,7 +111,7 @@ def metrics(
     """
     chosen = inputs.selected(model.config, layers, matrices)
     evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
-    count = check_draws(draws, DRAWS)
+    count = check_draws(draws)
     _check_hashable(perturbation)
     batch = checked_batch(batch, len(evaluation))
     configuration = {
@@ -126,16 +130,15 @@ def metrics(
     return _judged(rows, origin)
 
 
-def check_draws(draws: int | None, default: int, least: int = 1) -> int:
-    """A number of draws, or the default.
+def check_draws(draws: int, least: int = 1) -> int:
+    """A number of draws.
 
     Raises:
       InvalidInput: unless it is a whole number of at least `least`.
     """
-    count = default if draws is None else draws
-    if isinstance(count, bool) or not isinstance(count, int) or count < least:
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < least:
         raise invalid(f"draws >= {least}, one whole number", draws, "pass a number of draws")
-    return count
+    return draws
 
 
 def compare_states(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from signmag_jax.evidence import Ratio
+from signmag_jax.evidence import Picture, Ratio, Result
+from signmag_jax.evidence.result import KEPT_OUT, named
 from signmag_jax.models import SITES, LanguageModel
 
 from . import inputs
 from .activations import membership
-from .column_statistics import PARTS, ColumnStatistics, column_statistics
+from .column_statistics import ColumnStatistics, column_statistics
 from .inputs import Windows
-from .leverage import Leverage, leverage, leverage_cost
+from .leverage import Leverage, leverage
 from .pools import TooFewWeights
 
 RATE = 0.005
@@ -25,7 +26,7 @@ DEFAULT = "top 5% by mean |x|"
 
 
 @dataclass(frozen=True, eq=False)
-class Definition:
+class Definition(Result):
     """One definition of outlier columns.
 
     Args:
@@ -35,9 +36,11 @@ class Definition:
       reason: why there is none.
     """
 
+    SHOWN = ("arms", "leverage")
+
     columns: dict[str, float]
-    shared: float | None
-    found: Leverage | None
+    shared: float | None = field(metadata=named("shared_with_default"))
+    found: Leverage | None = field(metadata=KEPT_OUT)
     reason: str = ""
 
     @property
@@ -45,41 +48,49 @@ class Definition:
         """The leverage, or why there is none."""
         return Ratio(None, self.reason) if self.found is None else self.found.rates[0].leverage
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        found = self.found
+    def arms(self) -> dict[str, Any]:
+        """Flips, pools, damage and leverage; nothing where no flip fits into the pool."""
         return {
-            "columns": self.columns,
-            "shared_with_default": self.shared,
-            "flips": None if found is None else found.rates[0].flips,
-            "pool_sizes": None if found is None else found.pool_sizes,
-            "damage": None if found is None else found.rates[0].to_json()["damage"],
-            "leverage": self.leverage.to_json(),
+            "flips": None if self.found is None else self.found.rates[0].flips,
+            "pool_sizes": None if self.found is None else self.found.pool_sizes,
+            "damage": None if self.found is None else self.found.rates[0].damage,
         }
 
 
 @dataclass(frozen=True, eq=False)
-class OutlierDefinitions:
+class OutlierDefinitions(Result):
     """Result of `outlier_definitions`: by name, and where it came from."""
 
     definitions: dict[str, Definition]
     rate: float
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "definitions": {name: each.to_json() for name, each in self.definitions.items()},
-            "rate": self.rate,
-            "provenance": dict(self.provenance),
+    def summary(self) -> dict[str, str]:
+        """The leverage by definition."""
+        summary = {}
+        for name, each in self.definitions.items():
+            counts = ", ".join(f"{site} {count:g}" for site, count in each.columns.items())
+            summary[f"leverage, {name} (columns a layer: {counts})"] = str(each.leverage)
+        return summary
+
+    def rows(self) -> list[dict[str, Any]]:
+        """ΔNLL of every draw and window under each definition that has a leverage."""
+        return [
+            {"definition": name, **row}
+            for name, each in self.definitions.items()
+            if each.found is not None
+            for row in each.found.rows()
+        ]
+
+    def picture(self) -> Picture:
+        """The leverage by definition, where it is resolved."""
+        values = {
+            name: (interval.estimate.value, interval.low, interval.high)
+            for name, each in self.definitions.items()
+            if (interval := each.leverage.interval)
         }
-
-
-def outlier_definitions_cost(
-    windows: int, window: int, rate: float = RATE, draws: int | None = None
-) -> float:
-    """Cost of the evaluations of `outlier_definitions` in forward passes of 2,048 tokens."""
-    return (len(PARTS) + 3) * leverage_cost(windows, window, (rate,), DRAWS if draws is None else draws)
+        title = "Leverage by definition of an outlier"
+        return Picture("bars", {"values": values, "y": "leverage", "title": title})
 
 
 def outlier_definitions(
@@ -88,7 +99,7 @@ def outlier_definitions(
     evaluation: Windows,
     *,
     rate: float = RATE,
-    draws: int | None = None,
+    draws: int = DRAWS,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
     seed: int = 0,
@@ -106,7 +117,7 @@ def outlier_definitions(
       calibration: windows whose activations choose the columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of each definition's own pool.
-      draws: masks per arm; by default 3.
+      draws: masks per arm.
       layers, matrices, seed, batch, resume, source: as in `leverage`; records lie in a folder for each.
 
     Returns:
@@ -117,7 +128,6 @@ def outlier_definitions(
     """
     (rate,) = inputs.check_rates((rate,))
     chosen = inputs.selected(model.config, layers, matrices)
-    count = DRAWS if draws is None else draws
     statistics: ColumnStatistics = column_statistics(model, calibration)
     named = statistics.definitions()
     found = {}
@@ -130,7 +140,7 @@ def outlier_definitions(
                 calibration,
                 evaluation,
                 rates=(rate,),
-                draws=count,
+                draws=draws,
                 layers=layers,
                 matrices=matrices,
                 seed=seed,
@@ -149,7 +159,7 @@ def outlier_definitions(
         calibration_sha256=inputs.sha256_of_tokens(np.asarray(calibration, np.int32)),
         evaluation_sha256=inputs.sha256_of_tokens(np.asarray(evaluation, np.int32)),
         rate=rate,
-        draws=count,
+        draws=draws,
         layers=list(chosen[0]),
         matrices=list(chosen[1]),
         seed=seed,

@@ -12,13 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import ConfidenceInterval, Ratio, bootstrap, invalid, keys, ratio_of_means
+from signmag_jax.evidence import (
+    ConfidenceInterval,
+    Picture,
+    Ratio,
+    Result,
+    bootstrap,
+    invalid,
+    keys,
+    ratio_of_means,
+)
 from signmag_jax.evidence.precision import unit_of
+from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import SITE_OF, LanguageModel, Transform, window_nll
 
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Columns
-from .comparison import Table
+from .comparison import Table, damage_line
 from .flips import Plan, Positions, draw_positions, flip_transform, flipped_nll, no_flips, plan
 from .inputs import Windows
 from .leverage import checked_batch, stored_columns
@@ -34,7 +44,7 @@ ARMS = POOLS | MATCHED
 
 
 @dataclass(frozen=True, eq=False)
-class OutlierFlips:
+class OutlierFlips(Result):
     """Result of `outlier_flips`.
 
     Args:
@@ -63,26 +73,27 @@ class OutlierFlips:
     columns: Columns
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object, with every sample."""
-        plain: dict[str, Any] = {"rate": self.rate, "noise_floor": self.noise_floor, "arms": {}}
-        for arm in ARMS:
-            damage, ppl, samples = self.damage[arm], self.perplexity[arm], self.samples[arm]
-            plain["arms"][arm] = {
-                "flips": self.flips[arm],
-                "damage": None if damage is None else damage.to_json(),
-                "perplexity": None if ppl is None else ppl.to_json(),
-                "factor": self.factor.get(arm, -1.0),
-                "samples": None if samples is None else samples.tolist(),
-            }
-        plain["ratios"] = {name: ratio.to_json() for name, ratio in self.ratios.items()}
-        plain["columns"] = {site: chosen.tolist() for site, chosen in self.columns.items()}
-        return plain | {"provenance": dict(self.provenance)}
+    def summary(self) -> dict[str, str]:
+        """The damage of every arm and the ratios."""
+        summary = {"noise floor": f"{self.noise_floor:.2g} nat/token"}
+        for arm, damage in self.damage.items():
+            scaled = f", drawn weights × {self.factor[arm]:.2f}" if arm in self.factor else ""
+            summary[f"ΔNLL {arm}, {self.flips[arm]} flips{scaled}"] = damage_line(damage)
+        return summary | {name: str(ratio) for name, ratio in self.ratios.items()}
 
+    def rows(self) -> list[dict[str, Any]]:
+        """ΔNLL of every draw and window."""
+        return by_draw(self.samples, "arm", "delta_nll")
 
-def outlier_flips_cost(windows: int, window: int, draws: int | None = None) -> float:
-    """Cost of the evaluations of `outlier_flips` in forward passes of 2,048 tokens."""
-    return sweep.passes(2 + len(ARMS) * (DRAWS if draws is None else draws), windows, window)
+    def picture(self) -> Picture:
+        """The damage of every arm."""
+        values = {
+            arm: (damage.estimate.value, damage.low, damage.high)
+            for arm, damage in self.damage.items()
+            if damage is not None
+        }
+        title = f"Flips of {self.rate:.2%} of the signs, by where they fall"
+        return Picture("bars", {"values": values, "y": "ΔNLL, nats per token", "title": title})
 
 
 def outlier_flips(
@@ -91,7 +102,7 @@ def outlier_flips(
     evaluation: Windows,
     *,
     rate: float = RATE,
-    draws: int | None = None,
+    draws: int = DRAWS,
     fraction: float = OUTLIER_FRACTION,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
@@ -114,7 +125,7 @@ def outlier_flips(
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of a pool, in (0, 0.5].
-      draws: masks per arm, at least 2; by default 3.
+      draws: masks per arm, at least 2.
       fraction, layers, matrices, seed, batch, resume, source: as in `leverage`.
 
     Raises:
@@ -123,7 +134,7 @@ def outlier_flips(
     Source: arXiv:2605.18933, experiment D.
     """
     chosen = inputs.selected(model.config, layers, matrices)
-    rate, count = check_rate(rate), check_draws(draws, DRAWS, 2)
+    rate, count = check_rate(rate), check_draws(draws, 2)
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     batch = checked_batch(batch, len(evaluation))
     configuration = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, Ratio, invalid, ratio_of_means
+from signmag_jax.evidence import Estimate, Picture, Ratio, Result, invalid
+from signmag_jax.evidence.ratio import paired_ratio
+from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import SITE_OF
 
 from . import slopes
@@ -24,7 +26,7 @@ from .slopes import Slopes
 
 
 @dataclass(frozen=True, eq=False)
-class LinearResponse:
+class LinearResponse(Result):
     """Result of `linear_response`: slopes of the loss in the flip rate.
 
     Args:
@@ -42,25 +44,29 @@ class LinearResponse:
       costs: exact cost of each of `singles` on each window, in nats per token.
       known: by pool, the sum of the `costs` that belong to it, on each window.
       outliers: the outlier columns, by site, (layers, chosen).
-      depth: the layers that take part.
+      taking_part: the layers that take part.
       provenance: model, texts, seed, versions, device.
+      checks: the damage of real flips beside its prediction, where rates were asked for.
     """
+
+    SHOWN = ("linear_below_rate", "damages", "share_of_singles")
 
     pools: dict[str, Slopes]
     layers: Slopes
     matrices: dict[str, Slopes]
     each: dict[str, Slopes]
-    columns: dict[str, Slopes]
+    columns: dict[str, Slopes] = field(metadata=KEPT_OUT)
     leverage: Ratio
     interaction: dict[str, Estimate]
     singles: tuple[Place, ...]
     samples: dict[str, Float[np.ndarray, "_ _"]]
-    pairs: dict[str, Float[np.ndarray, "_ _"]]
+    pairs: dict[str, Float[np.ndarray, "_ _"]] = field(metadata=KEPT_OUT)
     costs: Float[np.ndarray, "singles _"]
     known: dict[str, Float[np.ndarray, " _"]]
     outliers: Columns
-    depth: tuple[int, ...]
+    taking_part: tuple[int, ...]
     provenance: Mapping[str, Any]
+    checks: tuple[Check, ...] = ()
 
     def damage(self, pool: str, rate: float, exactly: bool = False) -> Estimate:
         """E ΔNLL at a flip rate to second order in it, for independent flips or for exactly k = rate · N.
@@ -103,7 +109,7 @@ class LinearResponse:
             raise invalid(
                 f"1 <= flips <= {most}", flips, "flip at least one weight, and no more than a pool's"
             )
-        return quotient(*(self._table(arm, *self._rates(arm, flips)) for arm in (OUTLIER, REST)))
+        return paired_ratio(*(self._table(arm, *self._rates(arm, flips)) for arm in (OUTLIER, REST)))
 
     def _rates(self, arm: str, flips: int) -> tuple[float, float]:
         """Flips per weight of a pool, and how often two of its weights flip together."""
@@ -162,7 +168,7 @@ class LinearResponse:
         rate, together = self._rates(arm, one.flips)
         key = key_of_draws(found.provenance["seed"], one.flips)
         plans = [plan(found.pools, arm, one.flips, draw, key) for draw in range(one.draws)]
-        shift, layers = 0.0, list(self.depth)
+        shift, layers = 0.0, list(self.taking_part)
         for name, slopes_ in self.columns.items():
             part = np.mean([flipped_part(found.pools, each, arm, name) for each in plans], axis=0)[layers]
             columns = np.zeros(found.pools.order[SITE_OF[name]].shape)
@@ -171,7 +177,7 @@ class LinearResponse:
         return self._table(arm, rate, together) + shift
 
     def _check_leverage(self, found: Leverage, one: RateLeverage) -> LeverageCheck:
-        predicted = quotient(*(self.designed(found, one, arm) for arm in (OUTLIER, REST)))
+        predicted = paired_ratio(*(self.designed(found, one, arm) for arm in (OUTLIER, REST)))
         measured = one.leverage
         known = one.rate, one.flips, predicted, measured
         if predicted.interval is None:
@@ -227,8 +233,8 @@ class LinearResponse:
         """Damage of independent flips and of exactly k, and what replacement makes of it."""
         return {
             "rate": rate,
-            "independent": self.damage(pool, rate).to_json(),
-            "exactly": self.damage(pool, rate, exactly=True).to_json(),
+            "independent": self.damage(pool, rate),
+            "exactly": self.damage(pool, rate, exactly=True),
             "difference": self.without_replacement(pool, rate),
             "linear": rate <= self.linear_below(pool),
         }
@@ -240,34 +246,48 @@ class LinearResponse:
     def share(self, cost: Float[np.ndarray, " windows"], pool: str = OUTLIER) -> Ratio:
         """A cost on each evaluation window as a part of a pool's slope."""
         whole = self.samples[pool]
-        return quotient(np.broadcast_to(np.asarray(cost)[None], whole.shape), whole)
+        return paired_ratio(np.broadcast_to(np.asarray(cost)[None], whole.shape), whole)
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object; the columns are left to `columns`."""
-        return {
-            "pools": {name: found.to_json() for name, found in self.pools.items()},
-            "layers": self.layers.to_json(),
-            "matrices": {name: found.to_json() for name, found in self.matrices.items()},
-            "each": {name: found.to_json() for name, found in self.each.items()},
-            "leverage": self.leverage.to_json(),
-            "interaction": {name: found.to_json() for name, found in self.interaction.items()},
-            "linear_below_rate": {name: self.linear_below(name) for name in self.pools},
-            "damage": {name: [self._shown(name, rate) for rate in RATES] for name in self.pools},
-            "share_of_singles": self.share_of_singles().to_json(),
-            "singles": [place.to_json() for place in self.singles],
-            "samples": {name: table.tolist() for name, table in self.samples.items()},
-            "costs": self.costs.tolist(),
-            "known": {name: row.tolist() for name, row in self.known.items()},
-            "outliers": {site: chosen.tolist() for site, chosen in self.outliers.items()},
-            "depth": list(self.depth),
-            "provenance": dict(self.provenance),
+    def linear_below_rate(self) -> dict[str, float]:
+        """By pool, the rate above which the slope is not meant."""
+        return {pool: self.linear_below(pool) for pool in self.pools}
+
+    def damages(self) -> dict[str, Any]:
+        """By pool, the damage at the usual rates."""
+        return {pool: [self._shown(pool, rate) for rate in RATES] for pool in self.pools}
+
+    def summary(self) -> dict[str, str]:
+        """Slopes of every pool, their checks, the leverage, and what single weights carry."""
+        summary = {}
+        for pool, found in self.pools.items():
+            for name in slopes.PARTS:
+                label = f"{pool}, {int(found.weights)} weights: {name.replace('_', '–')}"
+                summary[label] = str(getattr(found, name))
+            if not found.resolved:
+                summary[f"{pool}: slope"] = "UNRESOLVED: not separated from zero by 3 standard errors"
+            summary[f"{pool}: linear to 10% below rate"] = f"{self.linear_below(pool):.2g}"
+        for check in self.checks:
+            summary[f"{check.arm} at rate {check.rate:g}"] = str(check)
+        return summary | {
+            "predicted count-matched leverage": str(self.leverage),
+            "part of the outlier pool's slope that single weights carry": str(self.share_of_singles()),
         }
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each pool, then for each matrix of each layer: slopes with errors."""
+        return [{"pool": pool, **found.row()} for pool, found in self.pools.items()] + [
+            {"pool": "all", "matrix": name, "layer": layer, **found.row(index)}
+            for name, found in self.each.items()
+            for index, layer in enumerate(self.taking_part)
+        ]
 
-def quotient(numerator: Float[np.ndarray, "_ _"], denominator: Float[np.ndarray, "_ _"]) -> Ratio:
-    """Ratio of slopes, paired: over the means of windows, or over the probes of a single one."""
-    return ratio_of_means(_across(numerator), _across(denominator), paired=True)
-
-
-def _across(table: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "1 _"]:
-    return (table.mean(axis=0) if table.shape[1] > 1 else table[:, 0])[None]
+    def picture(self) -> Picture:
+        """The slope per weight of every matrix, by layer."""
+        series = {
+            name: (found.slope.value / found.weights, found.slope.standard_error / found.weights)
+            for name, found in self.each.items()
+        }
+        y, title = "nats per token per unit flip rate and weight", "Slope of the loss in the flip rate"
+        return Picture(
+            "curves", {"series": series, "x": "layer", "y": y, "title": title, "places": self.taking_part}
+        )

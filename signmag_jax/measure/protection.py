@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, invalid
+from signmag_jax.evidence import Estimate, Result, invalid
 from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.models import SITE_OF, LanguageModel
 
@@ -25,7 +25,7 @@ COLUMNS, WEIGHTS = 200, 200
 
 
 @dataclass(frozen=True, eq=False)
-class Protection:
+class Protection(Result):
     """Columns and single weights that carry a cost, most costly first; none where nothing was hurt.
 
     The score of a column is the matrix's measured ΔNLL times the column's share of the error energy of its

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from signmag_jax.evidence import Estimate, bootstrap, invalid, keys
+from signmag_jax.evidence import Estimate, Picture, Result, bootstrap, invalid, keys
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.progress import progress
+from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig, token_nll
 from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
 
@@ -25,6 +26,8 @@ from .inputs import Windows
 QUANTIZERS: dict[str, Perturbation] = {"sign": SignQuantize(), "ternary": Ternarize()}
 """Per tensor; "ternary" has BitNet b1.58's threshold and the least-squares scale (cos² ignores the scale)."""
 
+KINDS = ("rows", "spherical", "real")
+"""Of inputs: none, so that rows are compared; uniform ones; the model's own."""
 OVER_WINDOWS = "mean over windows of cos² of outputs"
 
 
@@ -42,19 +45,11 @@ class Alignment:
     rows: Estimate
     spherical: Estimate
     real: Estimate | None
-    windows: Float[np.ndarray, "layers windows"] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "rows": self.rows.to_json(),
-            "spherical": self.spherical.to_json(),
-            "real": None if self.real is None else self.real.to_json(),
-        }
+    windows: Float[np.ndarray, "layers windows"] | None = field(default=None, metadata=KEPT_OUT)
 
 
 @dataclass(frozen=True, eq=False)
-class Quantization:
+class Quantization(Result):
     """Result of `quantization`.
 
     Args:
@@ -81,9 +76,9 @@ class Quantization:
         Raises:
           InvalidInput: for an unknown name, or "real" without text.
         """
-        if quantizer not in self.alignments or which not in ("rows", "spherical", "real"):
+        if quantizer not in self.alignments or which not in KINDS:
             raise invalid(
-                f"quantizer in {tuple(self.alignments)} and which in ('rows', 'spherical', 'real')",
+                f"quantizer in {tuple(self.alignments)} and which in {KINDS}",
                 (quantizer, which),
                 "name one of them",
             )
@@ -104,16 +99,53 @@ class Quantization:
         name = "mean over matrices and windows of cos² of outputs, crossed bootstrap"
         return dataclasses.replace(found, estimator=name)
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
+    def _kinds(self) -> list[str]:
+        """The kinds of input that were measured."""
+        some = next(iter(next(iter(self.alignments.values())).values()))
+        return [which for which in KINDS if getattr(some, which) is not None]
+
+    def summary(self) -> dict[str, str]:
+        """The mean cos² by quantiser and kind of input."""
         return {
-            "alignments": {
-                quantizer: {name: each.to_json() for name, each in table.items()}
-                for quantizer, table in self.alignments.items()
-            },
-            "layers": list(self.layers),
-            "provenance": dict(self.provenance),
+            f"cos², {quantizer}, {which}": str(self.overall(quantizer, which))
+            for quantizer in self.alignments
+            for which in self._kinds()
         }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each quantiser, matrix and layer: cos² by kind of input, with its error."""
+        rows = []
+        for quantizer, table in self.alignments.items():
+            for name, each in table.items():
+                for index, layer in enumerate(self.layers):
+                    row = {"quantizer": quantizer, "matrix": name, "layer": layer}
+                    for which in self._kinds():
+                        estimate = getattr(each, which)
+                        row[which] = float(estimate.value[index])
+                        row[f"{which}_se"] = float(estimate.standard_error[index])
+                    rows.append(row)
+        return rows
+
+    def picture(self) -> Picture:
+        """cos² of every matrix and layer."""
+        which = self._kinds()[-1]
+        tables = {
+            f"{quantizer}, {name}": getattr(each, which).value
+            for quantizer, table in self.alignments.items()
+            for name, each in table.items()
+        }
+        title = f"What quantised weights keep of the direction: {which}"
+        layers = [str(layer) for layer in self.layers]
+        return Picture(
+            "layers",
+            {
+                "table": list(tables.values()),
+                "rows": list(tables),
+                "columns": layers,
+                "title": title,
+                "label": "cos²",
+            },
+        )
 
 
 def quantization(

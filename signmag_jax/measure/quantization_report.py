@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid
+from signmag_jax.evidence import ConfidenceInterval, Estimate, Result, bootstrap, invalid
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
+from signmag_jax.evidence.result import plain
 from signmag_jax.frechet import split
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, token_nll
 from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
@@ -39,7 +40,7 @@ Option = tuple[str, Scale]
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizedMatrix:
+class QuantizedMatrix(Result):
     """One matrix, quantised alone.
 
     Args:
@@ -98,19 +99,12 @@ class QuantizedMatrix:
         return flat
 
     def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            **self.row(),
-            "parts": {
-                level: {part: found.to_json() for part, found in parts.items()}
-                for level, parts in self.parts.items()
-            },
-            "damage": None if self.damage is None else self.damage.to_json(),
-        }
+        """The flat row, and estimates with their errors."""
+        return self.row() | {"parts": plain(self.parts), "damage": plain(self.damage)}
 
 
 @dataclass(frozen=True, eq=False)
-class QuantizationReport:
+class QuantizationReport(Result):
     """Result of `quantization_report`: one entry for each matrix, quantiser and scale.
 
     Args:
@@ -140,28 +134,20 @@ class QuantizationReport:
         """Flat rows for a table."""
         return [each.row() for each in self.entries]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "entries": [each.to_json() for each in self.entries],
-            "noise_floor": self.noise_floor,
-            "provenance": dict(self.provenance),
-        }
+    def summary(self) -> dict[str, str]:
+        """The noise floor, and the loss of every matrix that was quantised alone."""
+        lines = {} if self.noise_floor is None else {"noise floor": f"{self.noise_floor:.2g} nat/token"}
+        for each in self.entries:
+            name = f"layer {each.layer} {each.matrix}, {each.quantizer} by {each.scale}"
+            loss = "" if each.damage is None else f"ΔNLL {each.damage.estimate}; "
+            lines[name] = f"{loss}cos² {each.cosine_squared:.4f}"
+        return lines
 
 
 def _cost(entry: QuantizedMatrix) -> float:
     if entry.damage is not None:
         return entry.damage.estimate.value
     return entry.parts["normalised"]["error"].value
-
-
-def quantization_report_cost(
-    windows: int, window: int, layers: int, places: int, options: int, losses: bool = True
-) -> float:
-    """Cost in forward passes of 2,048 tokens: one layer for each place and option, and one loss."""
-    once = sweep.passes(1, windows, window)
-    looks = once * (1 + places * (options + 1) / layers)
-    return looks + (once * (2 + places * options) if losses else 0)
 
 
 def quantization_report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
 
 from . import curvature, inputs, slopes, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha, membership
+from .control import controlled
 from .inputs import Windows
-from .leverage import check_profile
+from .leverage import check_profile, leverage
 from .pools import ALL, OUTLIER, REST
-from .predicted import LinearResponse, quotient
+from .predicted import LinearResponse
 from .singles import Place, kept_fixed, loss_with, shortlist
 from .slopes import UNIT, Cells, Slopes
 from .stretch import Movable
@@ -36,20 +39,6 @@ NEWTON_PASSES = {"signs": 4, "products": 6}
 """In forward passes, by the products of matrices in each; attention is computed again for a backward pass."""
 
 
-def linear_response_cost(
-    windows: int,
-    window: int,
-    probes: int = PROBES,
-    singles: int | Sequence[Place] = SINGLES,
-    newton: str = "signs",
-) -> float:
-    """Cost of `linear_response` in forward passes of 2,048 tokens, calibration not counted."""
-    count = singles if isinstance(singles, int) else len(singles)
-    flips = count + 1 if count else 0
-    each = GRADIENT_PASSES + probes * (RESIDUAL_PASSES + NEWTON_PASSES[newton])
-    return sweep.passes(each + flips + len(POOLS) * DIRECTION_PASSES, windows, window)
-
-
 def linear_response(
     model: LanguageModel,
     calibration: Windows,
@@ -61,6 +50,7 @@ def linear_response(
     fraction: float = OUTLIER_FRACTION,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
+    rates: Sequence[float] = (),
     seed: int = 0,
     profile: Alpha | None = None,
     resume: str | Path | None = None,
@@ -84,6 +74,8 @@ def linear_response(
       newton: "signs" (of the logits, one backward pass) or "products" (`Jᵀ H_out J`, weights' signs).
       fraction: part of the columns of each layer's input that are outliers.
       layers, matrices: which take part; by default all.
+      rates: flip rates at which the damage is measured as well, by `leverage` and its control variate, and
+        compared with the prediction; this takes at least 8 evaluation windows.
       seed: root seed.
       profile: `alpha` of these calibration windows, if already computed.
       resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
@@ -98,9 +90,10 @@ def linear_response(
         singles, or derivatives that are not finite.
     """
     chosen = inputs.selected(model.config, layers, matrices)
-    _check_options(probes, newton)
+    check_options(probes, newton)
     calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation")
+    fewest = inputs.MINIMUM_WINDOWS if rates else 1
+    evaluation = inputs.checked_windows(model, evaluation, "evaluation", fewest)
     inputs.check_disjoint(calibration, evaluation)
     asked = (
         singles
@@ -129,10 +122,26 @@ def linear_response(
     origin = inputs.provenance_of(
         model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
     )
-    return run.result(rows, origin)
+    found = run.result(rows, origin)
+    if not rates:
+        return found
+    damage = leverage(
+        model,
+        calibration,
+        evaluation,
+        rates=rates,
+        fraction=fraction,
+        layers=layers,
+        matrices=matrices,
+        seed=seed,
+        profile=profile,
+        resume=None if resume is None else Path(resume) / "leverage",
+        source=source,
+    )
+    return dataclasses.replace(found, checks=tuple(found.check(controlled(model, evaluation, damage, found))))
 
 
-def _check_options(probes: int, newton: str) -> None:
+def check_options(probes: int, newton: str) -> None:
     if probes < 2:
         raise invalid("probes >= 2", probes, "one probe has no standard error")
     if newton not in NEWTON:
@@ -328,7 +337,7 @@ class _Run:
             {name: Slopes.of(cells, only(name, (-2, -1))) for name in self.names},
             {name: Slopes.of(cells, only(name, -1)) for name in self.names},
             {name: Slopes.of(cells, only(name, ())) for name in self.names},
-            quotient(samples[OUTLIER] / sizes[OUTLIER], samples[REST] / sizes[REST]),
+            paired_ratio(samples[OUTLIER] / sizes[OUTLIER], samples[REST] / sizes[REST]),
             pairs,
             self.singles,
             samples,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, Ratio
+from signmag_jax.evidence import Estimate, Ratio, Result
 
 BEYOND = "at this rate the next term exceeds the linear one"
 
 
 @dataclass(frozen=True, eq=False)
-class Check:
+class Check(Result):
     """A Monte Carlo measurement of a pool's damage beside its prediction, both in nats per token.
 
     Args:
@@ -36,21 +35,16 @@ class Check:
     distance: float | None
     reason: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "rate": self.rate,
-            "arm": self.arm,
-            "predicted": self.predicted.to_json(),
-            "measured": None if self.measured is None else self.measured.to_json(),
-            "error": self.error,
-            "distance": self.distance,
-            "reason": self.reason,
-        }
+    def __str__(self) -> str:
+        parts = [f"predicted {self.predicted}"]
+        if self.measured is not None:
+            parts.append(f"measured {self.measured}")
+        far = self.reason if self.distance is None else f"{self.distance:+.1f} standard errors apart"
+        return "; ".join([*parts, far])
 
 
 @dataclass(frozen=True, eq=False)
-class LeverageCheck:
+class LeverageCheck(Result):
     """A Monte Carlo leverage beside its prediction.
 
     Args:
@@ -68,17 +62,6 @@ class LeverageCheck:
     measured: Ratio
     distance: float | None
     reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "rate": self.rate,
-            "flips": self.flips,
-            "predicted": self.predicted.to_json(),
-            "measured": self.measured.to_json(),
-            "distance": self.distance,
-            "reason": self.reason,
-        }
 
 
 def paired_error(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, keys
+from signmag_jax.evidence import Estimate, Picture, Result, keys
+from signmag_jax.evidence.result import named
 from signmag_jax.models import SITE_OF, LanguageModel, window_nll
 from signmag_jax.perturb import SignFlip
 
-from . import inputs, sweep
+from . import inputs
 from .activations import Alpha, alpha
 from .column_statistics import column_statistics
+from .comparison import damage_line
 from .inputs import Windows
 from .leverage import checked_batch
 from .metrics import Metrics, check_draws, metrics
@@ -89,7 +91,7 @@ def _each(stacked: Any, change: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Rotation:
+class Rotation(Result):
     """Result of `rotation`: "trained" is the model as it is, "rotated" its turned copy.
 
     Args:
@@ -102,28 +104,48 @@ class Rotation:
     """
 
     difference: Estimate
-    largest: dict[str, dict[str, Float[np.ndarray, " layers"]]]
-    total: dict[str, Float[np.ndarray, " layers"]]
+    largest: dict[str, dict[str, Float[np.ndarray, " layers"]]] = field(
+        metadata=named("largest_n_alpha_squared")
+    )
+    total: dict[str, Float[np.ndarray, " layers"]] = field(metadata=named("total_energy_ratio"))
     flips: dict[str, Metrics]
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "difference": self.difference.to_json(),
-            "largest_n_alpha_squared": {
-                which: {site: values.tolist() for site, values in table.items()}
-                for which, table in self.largest.items()
-            },
-            "total_energy_ratio": {name: values.tolist() for name, values in self.total.items()},
-            "flips": {which: found.to_json() for which, found in self.flips.items()},
-            "provenance": dict(self.provenance),
+    def summary(self) -> dict[str, str]:
+        """Rounding, the largest columns, and what flips cost before and after."""
+        summary = {"nll rotated − trained": str(self.difference)}
+        for which, table in self.largest.items():
+            for site, values in table.items():
+                summary[f"largest nα² at {site}, median over layers, {which}"] = f"{np.median(values):.4g}"
+        for name, values in self.total.items():
+            summary[f"Σα²‖w‖² of {name}, rotated over trained, median"] = f"{np.median(values):.3g}"
+        for which, flips in self.flips.items():
+            summary[f"ΔNLL of flips, {which}"] = damage_line(flips.values["delta_nll"])
+        return summary
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The metrics of every draw and window, of the trained and of the rotated model."""
+        return [{"model": which, **row} for which, flips in self.flips.items() for row in flips.rows()]
+
+    def picture(self) -> Picture:
+        """The largest column of every layer, before and after."""
+        series = {
+            f"{which}, {site}": (values, None)
+            for which, table in self.largest.items()
+            for site, values in table.items()
         }
-
-
-def rotation_cost(windows: int, window: int, draws: int | None = None) -> float:
-    """Cost of the evaluations of `rotation` in forward passes of 2,048 tokens."""
-    return sweep.passes(2 + 2 * (2 + (DRAWS if draws is None else draws)), windows, window)
+        count = len(next(iter(series.values()))[0])
+        return Picture(
+            "curves",
+            {
+                "series": series,
+                "x": "layer",
+                "y": "largest nα²",
+                "title": "The largest column before and after a rotation",
+                "places": range(count),
+                "log": True,
+            },
+        )
 
 
 def rotation(
@@ -132,7 +154,7 @@ def rotation(
     evaluation: Windows,
     *,
     rate: float = RATE,
-    draws: int | None = None,
+    draws: int = DRAWS,
     seed: int = 0,
     batch: int | None = None,
     resume: str | Path | None = None,
@@ -145,14 +167,14 @@ def rotation(
       calibration: windows that measure α² (at least 2).
       evaluation: other windows that score the losses (at least 8).
       rate: independent flips of that part of all signs of the matrices that read the stream.
-      draws: masks; by default 3.
+      draws: masks.
       seed: root seed, of masks and of the rotation.
       batch, resume, source: as in `metrics`.
 
     Raises:
       InvalidInput: as in `metrics`, or for windows that overlap.
     """
-    count = check_draws(draws, DRAWS)
+    count = check_draws(draws)
     perturbation = SignFlip(inputs.check_rates((rate,))[0])
     calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
     size = checked_batch(batch, len(evaluation))

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from signmag_jax.evidence import Estimate
+from signmag_jax.evidence import Estimate, Result
 from signmag_jax.evidence.ratio import SEPARATION
 
 UNIT = "nat/token per unit flip rate"
+PARTS = ("slope", "first", "second", "singles", "gauss_newton")
 
 Sum = Callable[[str, Float[np.ndarray, "... layers inputs"]], Any]
 """Sums the columns of one matrix that belong to a set, keeping the leading axes; 0 where it has none."""
@@ -40,7 +41,7 @@ class Cells:
 
 
 @dataclass(frozen=True, eq=False)
-class Slopes:
+class Slopes(Result):
     """`d E ΔNLL / d rate` at rate 0 of one or more sets of weights; all arrays have one shape.
 
     Args:
@@ -53,6 +54,8 @@ class Slopes:
       probe_error: the part of `slope`'s standard error that more probes on the same text would remove.
       weights: how many weights.
     """
+
+    SHOWN = ("resolved", "gauss_newton_resolved")
 
     slope: Estimate
     first: Estimate
@@ -90,16 +93,19 @@ class Slopes:
         """Whether each slope is separated from zero by 3 standard errors."""
         return separated(self.slope)
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object; a slope that is not resolved says so beside its error."""
-        parts = ("slope", "first", "second", "singles", "gauss_newton", "difference")
-        return {
-            **{name: getattr(self, name).to_json() for name in parts},
-            "resolved": np.asarray(self.resolved).tolist(),
-            "gauss_newton_resolved": np.asarray(separated(self.gauss_newton)).tolist(),
-            "probe_error": np.asarray(self.probe_error).tolist(),
-            "weights": self.weights.tolist(),
-        }
+    @property
+    def gauss_newton_resolved(self) -> Any:
+        """The same of the Gauss–Newton slope."""
+        return separated(self.gauss_newton)
+
+    def row(self, at: Any = ()) -> dict[str, Any]:
+        """One of the sets, as the cells of a table."""
+        flat: dict[str, Any] = {"weights": int(self.weights[at])}
+        for part in PARTS:
+            estimate = getattr(self, part)
+            for name, value in ((part, estimate.value), (f"{part}_se", estimate.standard_error)):
+                flat[name] = float(np.asarray(value)[at])
+        return flat
 
 
 def separated(estimate: Estimate) -> Any:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys
+from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel
 from signmag_jax.perturb import MagnitudeShift
@@ -33,7 +34,7 @@ WEIGHTS = ("trained", "permuted", "gaussian")
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedChain:
+class TrainedChain(Result):
     """Result of `trained_chain`.
 
     Args:
@@ -52,15 +53,38 @@ class TrainedChain:
     width: int
     provenance: Mapping[str, Any]
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "ratio": {kind: found.to_json() for kind, found in self.ratio.items()},
-            "rates": list(self.rates),
-            "layers": list(self.layers),
-            "width": self.width,
-            "provenance": dict(self.provenance),
+    def summary(self) -> dict[str, str]:
+        """The ratios along the chain, by kind of weights and rate."""
+        lines = {"matrices of layers": ", ".join(map(str, self.layers)), "width": str(self.width)}
+        for kind, ratio in self.ratio.items():
+            for rate, value, error in zip(self.rates, ratio.value, ratio.standard_error, strict=True):
+                name = f"C_1..C_{len(self.layers)}, {kind}, rate {rate:g}"
+                lines[name] = "  ".join(map(with_error, value, error))
+        return lines
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each kind of weights, rate and depth."""
+        return [
+            {
+                "weights": kind,
+                "rate": self.rates[i],
+                "depth": depth + 1,
+                "ratio": float(ratio.value[i, depth]),
+                "standard_error": float(ratio.standard_error[i, depth]),
+            }
+            for kind, ratio in self.ratio.items()
+            for i, depth in np.ndindex(ratio.value.shape)
+        ]
+
+    def picture(self) -> Picture:
+        """The ratio after each layer, by kind of weights and rate."""
+        series = {
+            f"{kind}, rate {rate:g}": (ratio.value[i], ratio.standard_error[i])
+            for kind, ratio in self.ratio.items()
+            for i, rate in enumerate(self.rates)
         }
+        y, title = "transverse ratio C_L", "Trained matrices in a chain"
+        return Picture("curves", {"series": series, "x": "layers L", "y": y, "title": title})
 
 
 def trained_chain(
@@ -71,7 +95,7 @@ def trained_chain(
     matrix: str = "gate_proj",
     activation: str = "relu",
     scale: str = "unit",
-    draws: int | None = None,
+    draws: int = DRAWS,
     samples: int = INPUTS,
     seed: int = 0,
     resume: str | Path | None = None,
@@ -90,7 +114,7 @@ def trained_chain(
       activation: "relu" or "silu".
       scale: "unit" divides each matrix by its root mean square, so that pre-activations have unit
         variance; "trained" leaves it. Chains of ReLU do not depend on it.
-      draws: masks and inputs, at least 2; by default 8.
+      draws: masks and inputs, at least 2.
       samples: inputs of each draw, uniform on the sphere.
       seed: root seed.
       resume: folder of records to go on from.
@@ -101,7 +125,7 @@ def trained_chain(
 
     Source: arXiv:2605.18933, experiment B.
     """
-    rates, count = inputs.check_rates(rates), check_draws(draws, DRAWS, 2)
+    rates, count = inputs.check_rates(rates), check_draws(draws, 2)
     _check_names(rates, activation, scale, samples)
     depth = model.config.layers
     first = max(0, (depth - DEPTH) // 2)

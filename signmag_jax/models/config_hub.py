@@ -10,7 +10,7 @@ from typing import Any
 from signmag_jax.evidence import MissingResource, invalid
 
 from .config import ModelConfig, Rope
-from .foreign import reason, silenced
+from .foreign import heard, reason
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 
@@ -76,7 +76,7 @@ def config_from_hub(folder: Path) -> ModelConfig:
         raise MissingResource(f"{path} is no JSON object ({error}): download it again") from None
     _refuse_other_models(raw, family)
     try:
-        with silenced():
+        with heard():
             from transformers import AutoConfig
 
             parsed = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)

@@ -4,65 +4,105 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
+import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
-from signmag_jax.evidence.progress import shown
+LIBRARIES = ("transformers", "huggingface_hub", "tokenizers", "safetensors", "gguf", "datasets")
+"""Roots of the loggers that are heard."""
 
-STANDARD_OUTPUT, STANDARD_ERROR = 1, 2
+_heard: dict[int, list[str]] = {}
+"""By thread, what has been said to it."""
+_lock = threading.RLock()
 
 
 @contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """Nothing reaches standard output or error from inside: no log record, no warning, no native print.
+def heard() -> Iterator[list[str]]:
+    """Collects what libraries remark in this thread: their log's warnings, and Python's; nothing is printed.
 
-    What is wrong with a file is said once, by the caller, in one line. A panic of a library in Rust, which
-    is no `Exception`, becomes a RuntimeError.
+    Other threads, their logs and the process's streams are left alone. What stops a library is said once, by
+    the caller, in one line; a panic in Rust, which is no `Exception`, becomes a RuntimeError (Rust itself
+    has printed it on the standard error stream by then, which only a redirection for everybody could stop).
     """
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
+    thread = threading.get_ident()
+    with _lock:
+        outer, remarks = _heard.get(thread), []
+        _heard[thread] = remarks
+        if len(_heard) == 1 and outer is None:
+            _EARS.open()
     try:
-        with warnings.catch_warnings(), _nowhere(STANDARD_OUTPUT), _nowhere(STANDARD_ERROR):
-            warnings.simplefilter("ignore")
-            yield
+        yield remarks
     except BaseException as error:
         if type(error).__name__ == "PanicException":
             raise RuntimeError(str(error)) from None
         raise
     finally:
-        logging.disable(before)
+        with _lock:
+            if outer is None:
+                del _heard[thread]
+            else:
+                _heard[thread] = outer
+            if not _heard:
+                _EARS.close()
 
 
-@contextlib.contextmanager
-def downloading() -> Iterator[None]:
-    """As `silenced`, but a library's own progress bar is left where ours would be shown."""
-    with contextlib.nullcontext() if shown() else silenced():
-        yield
+def unheard(record: logging.LogRecord) -> bool:
+    """Whether a log record is of a thread that nobody listens to: the others' are not shown as well."""
+    return record.thread not in _heard
 
 
-@contextlib.contextmanager
-def _nowhere(descriptor: int) -> Iterator[None]:
-    """Turn a file descriptor to the null device: Rust and C write past Python's own streams."""
-    stream = sys.stdout if descriptor == STANDARD_OUTPUT else sys.stderr
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        stream.flush()
-    try:
-        kept = os.dup(descriptor)
-    except OSError:  # it is closed: nothing can be written there
-        yield
-        return
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, descriptor)
-        os.close(null)
-        yield
-    finally:
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            stream.flush()
-        os.dup2(kept, descriptor)
-        os.close(kept)
+class _Listener(logging.Handler):
+    """Keeps the warnings of the threads that are listened to."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        remarks = _heard.get(record.thread or 0)
+        if remarks is not None:
+            _keep(remarks, record.getMessage())
+
+
+class _Ears:
+    """The handlers and hooks that exist while any thread listens."""
+
+    def __init__(self) -> None:
+        self._listener = _Listener(logging.WARNING)
+        self._filtered: list[logging.Handler] = []
+        self._show: Any = None
+
+    def open(self) -> None:
+        loggers = [logging.getLogger(name) for name in LIBRARIES]
+        # A library's own handler, and those of whoever configured the root, would print the record too.
+        self._filtered = [handler for one in (*loggers, logging.getLogger()) for handler in one.handlers]
+        for handler in self._filtered:
+            handler.addFilter(unheard)
+        for logger in loggers:
+            logger.addHandler(self._listener)
+        self._show, warnings.showwarning = warnings.showwarning, self._warn
+
+    def close(self) -> None:
+        for handler in self._filtered:
+            handler.removeFilter(unheard)
+        for name in LIBRARIES:
+            logging.getLogger(name).removeHandler(self._listener)
+        # Somebody may have put a hook of their own over ours, which then still asks ours.
+        if warnings.showwarning == self._warn:
+            warnings.showwarning = self._show
+
+    def _warn(self, message: Warning | str, *arguments: Any, **options: Any) -> None:
+        remarks = _heard.get(threading.get_ident())
+        if remarks is None:
+            self._show(message, *arguments, **options)
+        else:
+            _keep(remarks, str(message))
+
+
+_EARS = _Ears()
+
+
+def _keep(remarks: list[str], text: str) -> None:
+    line = " ".join(text.split())
+    if line and line not in remarks:
+        remarks.append(line)
 
 
 def reason(error: Exception, length: int = 200) -> str:

@@ -76,7 +76,9 @@ class Checkpoint:
         check_dtype(dtype)
         mesh = None if mesh is None else check_mesh(mesh)
         params, ignored = load_parameters(self.config, self.source, dtype, mesh)
-        notes = () if mesh is None else (describe(self.config, mesh),)
+        notes = self.tokenizer.remarks
+        if mesh is not None:
+            notes += (describe(self.config, mesh),)
         known = self.tokenizer.size
         # Vocabularies are padded to round numbers; a tokenizer of another model knows far fewer.
         if known < 0.95 * self.config.vocabulary:

@@ -15,7 +15,7 @@ from .block import Transform
 from .config import ModelConfig
 from .forward import token_nll
 from .load import LanguageModel
-from .sharding import data_devices
+from .sharding import data_devices, fetch
 
 
 def window_nll(
@@ -43,7 +43,7 @@ def window_nll(
         # Each device takes equally many windows: the last is repeated, and what it gives cut off.
         full = np.concatenate([piece, np.repeat(piece[-1:], -len(piece) % devices, axis=0)])
         found = _nll(model.config, transform, model.params, full)
-        rows.append(np.asarray(found)[: len(piece)])
+        rows.append(fetch(found)[: len(piece)])
     return np.concatenate(rows).astype(np.float64)
 
 

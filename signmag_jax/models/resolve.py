@@ -8,9 +8,10 @@ from typing import Any
 
 from signmag_jax.evidence import MissingResource, invalid
 from signmag_jax.evidence.files import user_path
+from signmag_jax.evidence.progress import shown
 
 from .embedded import WHEEL, embedded
-from .foreign import downloading, reason
+from .foreign import heard, reason
 
 PATTERNS = ("*.json", "*.safetensors", "tokenizer*", "*.model", "merges.txt", "vocab.txt")
 DEFAULT_NAME = "SmolLM2-135M-Instruct"
@@ -80,10 +81,17 @@ def _is_path(name: str | Path) -> bool:
 
 def _from_hub(name: str, revision: str | None) -> Resolved:
     try:
-        with downloading():
+        with heard():
             from huggingface_hub import snapshot_download
 
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
+            folder = Path(
+                snapshot_download(
+                    name,
+                    revision=revision,
+                    allow_patterns=list(PATTERNS),
+                    tqdm_class=None if shown() else _hidden_bar(),
+                )
+            )
     # The hub's client raises many types; each means that the model is not to be had.
     except Exception as error:
         why = UNREACHED if type(error).__name__ in OFFLINE else f"{type(error).__name__}: {reason(error)}"
@@ -94,3 +102,14 @@ def _from_hub(name: str, revision: str | None) -> Resolved:
         ) from None
     # A snapshot's folder is named by the commit it holds.
     return Resolved(folder, {"name": name, "kind": "hub", "revision": folder.name})
+
+
+def _hidden_bar() -> Any:
+    """The client's own progress bar, where ours would not be shown either."""
+    from huggingface_hub.utils import tqdm
+
+    class Hidden(tqdm):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **{**options, "disable": True})
+
+    return Hidden

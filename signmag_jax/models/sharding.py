@@ -23,7 +23,7 @@ DATA, TENSOR = "data", "tensor"
 
 
 def make_mesh(data: int = 1, tensor: int = 1) -> Mesh:
-    """A mesh of the first `data` · `tensor` devices, with the axes "data" and "tensor".
+    """A mesh of the first `data` · `tensor` devices of all processes, with the axes "data" and "tensor".
 
     Raises:
       InvalidInput: if there are not that many devices.
@@ -107,6 +107,19 @@ def over_data(x: jax.Array, like: jax.Array, axis: int = 0) -> jax.Array:
         return x
     spec = PartitionSpec(*(None,) * axis, DATA)
     return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
+
+
+def fetch(x: Any) -> Any:
+    """An array, or a pytree of them, on the host of every process, wherever its pieces lie."""
+
+    def one(leaf: Any) -> np.ndarray:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        from jax.experimental import multihost_utils
+
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+
+    return jax.tree.map(one, x)
 
 
 def _place(config: ModelConfig, mesh: Mesh, name: str, rank: int, stacked: bool = False) -> NamedSharding:

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from signmag_jax.evidence import MissingResource, invalid
 from signmag_jax.evidence.files import user_path
 
-from .foreign import downloading, reason
+from .foreign import heard, reason
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ def _topics() -> str:
 
 def _wikitext() -> str:
     try:
-        with downloading():
+        with heard():
             from datasets import load_dataset  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise MissingResource(
             "wikitext-2 comes through `datasets`: run `pip install 'signmag_jax[hub]'`"
         ) from None
     try:
-        with downloading():
+        with heard():
             rows = load_dataset("Salesforce/wikitext", "wikitext-2-v1", split="test")
     except Exception as error:  # `datasets` raises many types; each means that the text is not to be had
         raise MissingResource(

@@ -10,19 +10,21 @@ import numpy as np
 
 from signmag_jax.evidence import MissingResource
 
-from .foreign import reason, silenced
+from .foreign import heard, reason
 
 
 class Tokenizer:
     """Text to token ids and back; a beginning-of-sequence token only where the model's tokenizer adds it."""
 
-    def __init__(self, backend: Any, bos: int | None, kind: str):
+    def __init__(self, backend: Any, bos: int | None, kind: str, remarks: Sequence[str] = ()):
         # A stored truncation or padding would silently shorten or lengthen the text.
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
         self.bos = bos
         self.kind = kind
+        self.remarks = tuple(remarks)
+        """What the library that built it warned of."""
 
     @property
     def size(self) -> int:
@@ -36,7 +38,7 @@ class Tokenizer:
           MissingResource: if the tokenizer fails, as a damaged one does on some text only.
         """
         try:
-            with silenced():
+            with heard():
                 ids = self._backend.encode(text, add_special_tokens=False).ids
         except Exception as error:  # `tokenizers` raises plain exceptions, and panics
             raise MissingResource(
@@ -58,9 +60,9 @@ def tokenizer_from_hub(folder: Path) -> Tokenizer:
     """
     remedy = "the folder needs tokenizer.json (or the files that transformers builds it from)"
     try:
-        with silenced():
+        with heard():  # what it says of the environment, on being imported, is not of this tokenizer
             from transformers import AutoTokenizer
-
+        with heard() as remarks:
             loaded: Any = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True
             )
@@ -75,4 +77,4 @@ def tokenizer_from_hub(folder: Path) -> Tokenizer:
     if not first:
         raise MissingResource(f"the tokenizer of {folder} is empty: {remedy}")
     adds_bos = loaded.bos_token_id is not None and first == [loaded.bos_token_id]
-    return Tokenizer(backend, loaded.bos_token_id if adds_bos else None, type(loaded).__name__)
+    return Tokenizer(backend, loaded.bos_token_id if adds_bos else None, type(loaded).__name__, remarks)

@@ -7,7 +7,7 @@ from typing import Any
 
 from signmag_jax.evidence import SignmagError, invalid
 
-from .foreign import reason, silenced
+from .foreign import heard, reason
 from .tokenizer import Tokenizer
 
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 2, 3, 4, 5, 6
@@ -29,7 +29,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
             "no other tokenizer is read from GGUF; use the hub folder",
         )
     try:
-        with silenced():
+        with heard():
             return _byte_level(metadata) if kind == "gpt2" else _sentence_pieces(metadata)
     except SignmagError:
         raise

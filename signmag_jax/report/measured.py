@@ -10,6 +10,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from signmag_jax.evidence import Picture
+
+from . import figures
 from .figures import COLORS
 
 PALETTE = (COLORS["measured"], COLORS["simulated"], COLORS["predicted"], COLORS["paper"])
@@ -21,7 +24,7 @@ def points(series: Mapping[str, tuple[Any, Any, Any]], x: str, y: str, title: st
     axes = figure.subplots()
     sizes = [np.abs(value) for _, value, _ in series.values()]
     positive = np.concatenate(sizes)[np.concatenate(sizes) > 0]
-    for color, (name, (places, value, error)) in zip(PALETTE, series.items(), strict=False):
+    for color, (name, (places, value, error)) in zip(PALETTE * len(series), series.items(), strict=False):
         axes.errorbar(places, value, error, fmt="o", capsize=3, color=color, label=name)
     axes.set(xscale="log", xlabel=x, ylabel=y, title=title)
     # Linear around zero, so that the columns whose flip helps stay in the picture.
@@ -115,3 +118,19 @@ def maps(pictures: Mapping[str, Any], label: str) -> Figure:
     figure.suptitle("Which input columns carry the signs")
     figure.colorbar(shades, ax=grid.tolist(), label=label, aspect=50, extend="max")
     return figure
+
+
+def draw(picture: Picture) -> Figure:
+    """The figure that a result describes."""
+    return KINDS[picture.kind](**picture.arguments)
+
+
+KINDS = {
+    "alpha": figures.alpha,
+    "points": points,
+    "bars": bars,
+    "arms": arms,
+    "curves": curves,
+    "layers": layers,
+    "maps": maps,
+}

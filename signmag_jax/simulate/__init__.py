@@ -3,18 +3,18 @@
 Nothing here knows a closed form of the theory: weights are drawn, perturbed and multiplied.
 """
 
-from .block import Arm, Block, block
+from .block import Arm, BlockResult, block
 from .column_pool import ColumnPool, column_pool
 from .crossings import Crossings, crossings
 from .depth import Depth, depth
 from .engine import Options
 from .experiments import EXPERIMENTS, Named, experiment
 from .gaussian import ACTIVATIONS
-from .processes import connect
 from .profiles import SHAPES, profile
 from .proposition_1 import Proposition1, proposition_1
 from .quantizer import Quantizer, quantizer
 from .result import BOTH_RATIOS, TWO_RATIOS
+from .share import ShareDone, parse_share
 from .single_flip import SingleFlip, single_flip
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "SHAPES",
     "TWO_RATIOS",
     "Arm",
-    "Block",
+    "BlockResult",
     "ColumnPool",
     "Crossings",
     "Depth",
@@ -32,13 +32,14 @@ __all__ = [
     "Options",
     "Proposition1",
     "Quantizer",
+    "ShareDone",
     "SingleFlip",
     "block",
     "column_pool",
-    "connect",
     "crossings",
     "depth",
     "experiment",
+    "parse_share",
     "profile",
     "proposition_1",
     "quantizer",

@@ -58,7 +58,7 @@ class Arm(Result):
 
 
 @dataclass(frozen=True)
-class Block(Result):
+class BlockResult(Result):
     """Two perturbations compared after the normalisation.
 
     Args:
@@ -95,7 +95,7 @@ def block(
     controlled: bool = False,
     dtype: str = "float32",
     **options: Unpack[Options],
-) -> Block:
+) -> BlockResult:
     """Simulate y = W₂ φ(W x) with W perturbed, by brute force: draw W, perturb it, multiply.
 
     W (hidden × width) has N(0, 1) entries, x is uniform on the unit sphere, W₂ (outputs × hidden) has
@@ -164,7 +164,7 @@ def block(
     )
     tally, provenance = run(experiment, **options)
     found = Estimates(tally, provenance, shape)
-    return Block(
+    return BlockResult(
         found.mean("ratio", MEAN_OF_RATIOS),
         found.ratio("first_transverse", "second_transverse"),
         _arm(found, "first"),

@@ -18,7 +18,7 @@ and since W(−x) = −Wx, the mean of (δ − αh)² over x and −x is, row by
   the other rows add a χ² of as many degrees of freedom as they have flips.
 - What is left is about 2/m of T, and nearly all of it mean (hδ − αh²)²/(m E h²): again that of one row, if
   α is close to E hδ/E h². The difference needs all m rows and some inputs, but hardly any precision: it is
-  computed for one network in 1/share, and weighted with 1/share, which is unbiased (Russian roulette).
+  computed for one network in 1/roulette, and weighted with 1/roulette, which is unbiased (Russian roulette).
 
 Nothing is approximated: expectations are those of brute force at every width, number of rows and rate.
 """
@@ -69,7 +69,7 @@ class Crossings(Result):
     """The transverse ratio of a ReLU block; estimates of shape () or (rates,).
 
     Args:
-      transverse_ratio: flips over shift, the ratio of means of `Block.transverse_ratio_of_means`. A mean of
+      transverse_ratio: flips over shift, as `BlockResult.transverse_ratio_of_means`. A mean of
         per-network ratios has no counterpart here, because numerator and denominator of one network are
         never known; the two differ by the bias of a quotient, O(1/inputs) of the network.
       flip: E‖P⊥(h) δ‖²/m of the flips, for pre-activations N(0, 1).
@@ -91,7 +91,7 @@ def crossings(
     match: str = "realised",
     rows: int | None = None,
     inputs: int = DEFAULT_INPUTS,
-    share: float | None = None,
+    roulette: float | None = None,
     dtype: str = "float32",
     **options: Unpack[Options],
 ) -> Crossings:
@@ -108,7 +108,7 @@ def crossings(
       match: "realised" or "expected" equality of the Frobenius norms, as in `block`.
       rows: drawn to meet crossings; 64 by default, at most m.
       inputs: of a network whose rows are all drawn, in antipodal pairs; an even number.
-      share: of the networks whose rows are all drawn, in (0, 1]; by default 2^16/(mn), at least 1/64
+      roulette: part of the networks whose rows are all drawn, in (0, 1]; by default 2^16/(mn), at least 1/64
         and at most 1.
       dtype: "float32" or "float64".
       options: targets (on the transverse ratio), seed, resume and mesh, as in `Options`.
@@ -129,7 +129,7 @@ def crossings(
         hidden,
         min(DEFAULT_ROWS, hidden) if rows is None else rows,
         inputs,
-        default_share(width * hidden) if share is None else share,
+        default_roulette(width * hidden) if roulette is None else roulette,
         match,
         dtype,
     )
@@ -158,7 +158,7 @@ def crossings(
     )
 
 
-def default_share(size: int) -> float:
+def default_roulette(size: int) -> float:
     """Share of the networks whose rows are all drawn, for networks of that many weights."""
     return min(max(WHOLE / size, 1 / RAREST), 1.0)
 
@@ -179,7 +179,7 @@ class CrossingSample:
     hidden: int
     rows: int
     inputs: int
-    share: float
+    roulette: float
     match: str
     dtype: str
 
@@ -190,30 +190,36 @@ class CrossingSample:
         whole("inputs", self.inputs, 2)
         if self.inputs % 2:
             raise invalid("inputs is even for antipodal inputs", self.inputs, "pass an even number")
-        if isinstance(self.share, bool) or not isinstance(self.share, float | int) or not 0 < self.share <= 1:
-            raise invalid("0 < share <= 1", self.share, "pass share=1 to draw the rows of every network")
+        if (
+            isinstance(self.roulette, bool)
+            or not isinstance(self.roulette, float | int)
+            or not 0 < self.roulette <= 1
+        ):
+            raise invalid(
+                "0 < roulette <= 1", self.roulette, "pass roulette=1 to draw the rows of every network"
+            )
         choose("match", self.match, pairs.MATCHES)
         choose("dtype", self.dtype, DTYPES)
 
     def arguments(self) -> dict[str, Any]:
         """All of them."""
-        names = ("width", "hidden", "rows", "inputs", "share", "match", "dtype")
+        names = ("width", "hidden", "rows", "inputs", "roulette", "match", "dtype")
         return {name: getattr(self, name) for name in names}
 
     def work(self, rates: int) -> float:
         """Floating-point operations: the matrix products, and about 300 for a random weight or input."""
-        drawn = 300.0 * (2 * self.rows + self.share * (2 * self.hidden + self.inputs / 2))
-        return self.width * (drawn + self.share * self.hidden * self.inputs * (1.0 + 2 * rates))
+        drawn = 300.0 * (2 * self.rows + self.roulette * (2 * self.hidden + self.inputs / 2))
+        return self.width * (drawn + self.roulette * self.hidden * self.inputs * (1.0 + 2 * rates))
 
     def __call__(self, parameters: Float[Array, " rates"], key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, of shape (rates,)."""
         for_part, for_whole, for_roulette = jax.random.split(key, 3)
         found = self._crossings(parameters, for_part)
         rest = lambda: self._rest(parameters, for_whole)  # noqa: E731
-        if self.share < 1:
+        if self.roulette < 1:
             none = jax.tree.map(jnp.zeros_like, found)
-            scaled = lambda: jax.tree.map(lambda leaf: leaf / self.share, rest())  # noqa: E731
-            taken = lax.cond(jax.random.bernoulli(for_roulette, self.share), scaled, lambda: none)
+            scaled = lambda: jax.tree.map(lambda leaf: leaf / self.roulette, rest())  # noqa: E731
+            taken = lax.cond(jax.random.bernoulli(for_roulette, self.roulette), scaled, lambda: none)
         else:
             taken = rest()
         return {name: found[name] - taken[name] for name in found}

@@ -1,4 +1,4 @@
-"""Independent networks over any number of devices and processes, with the same bits.
+"""Independent networks over any number of devices, and of processes that share a folder: the same bits.
 
 Each network is keyed by its index. A device computes one block of consecutive networks at a time by
 `lax.map`; how many make a block depends on the experiment alone, so a network's program, and with it
@@ -9,13 +9,13 @@ What holds: the result is the same to the last bit for any number of devices and
 that was killed anywhere and resumed, because every network is computed by the same program and merged on
 the host in float64, in the order of its index. Where that ends: on another platform or processor, with
 other versions of JAX, or with one thread instead of at least two, a matrix product may be summed in
-another order; records and processes that differ in one of these are refused by name. A stop at a time
+another order; records that differ in one of these are refused by name. A stop at a time
 depends on how fast the machine was, and the result says so.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -29,11 +29,11 @@ from jaxtyping import PRNGKeyArray
 from signmag_jax.evidence import Incomplete, keys
 from signmag_jax.evidence.progress import progress
 
-from . import processes
 from .identity import identity_of, provenance_of
 from .kept import Kept
 from .network import Experiment, Row
 from .program import check_mesh, compute, fixed_numerics, flat
+from .share import ShareDone, check_share, has_enough
 from .stop import FEWEST, Stop
 from .tally import Tally
 
@@ -52,6 +52,10 @@ class Options(TypedDict, total=False):
       seconds: stop at this wall time (the result says that it is not reproducible).
       seed: root of all random keys, 0 by default.
       resume: folder that keeps finished networks; what it holds is not computed again.
+      share: (I, N) for one of N processes that share the folder: compute the blocks of networks that are I
+        modulo N, counted from 0, and end with `ShareDone` in place of a result. With a standard error, a
+        share stops when the records without a gap meet it, or when N times its own networks would. A last
+        run without a share gives the result, with the bits of one process.
       mesh: devices, of any shape; all local ones by default. The numbers do not depend on it.
     """
 
@@ -61,6 +65,7 @@ class Options(TypedDict, total=False):
     seconds: float | None
     seed: int
     resume: str | Path | None
+    share: tuple[int, int] | None
     mesh: Mesh | None
 
 
@@ -73,43 +78,41 @@ def run(
     seconds: float | None = None,
     seed: int = 0,
     resume: str | Path | None = None,
+    share: tuple[int, int] | None = None,
     mesh: Any = None,
 ) -> tuple[Tally, dict[str, Any]]:
     """Simulate until a target is met; returns the merged statistics and their provenance.
 
-    After `simulate.connect`, the work is shared with the other processes and each returns the same.
-
     Args: as in `Options`.
 
     Raises:
-      InvalidInput: if a target is impossible, `resume` holds another run, or another process was asked
-        for another one.
-      Incomplete: if the target is out of reach, or another process has stopped; the records are kept.
+      InvalidInput: if a target is impossible, or `resume` holds another run.
+      Incomplete: if the target is out of reach; the records are kept.
+      ShareDone: at the end of a share.
     """
     stop = Stop(networks, standard_error, max_networks, seconds)
     check_mesh(mesh)
+    check_share(share, resume)
     keys.check_seed(seed)
     if _planning.get():
         raise _Planned(experiment, stop)
     mesh = flat(mesh)
     tally = Tally()
     ended = "time (not reproducible)" if stop.seconds is not None else "target"
-    with fixed_numerics(), progress(experiment.name, stop.total) as advance, processes.meet() as meeting:
+    with fixed_numerics(), progress(experiment.name, stop.total) as advance:
         root = keys.fold(keys.root(seed), experiment.name)
-        identity = identity_of(experiment, seed, mesh)
-        kept = Kept(experiment, resume, identity, stop.limit)
-        span = _span(meeting, mesh, identity, stop)
-        for first, rows in _blocks(experiment, root, mesh, stop, kept, meeting, span):
+        kept = Kept(experiment, resume, identity_of(experiment, seed, mesh), stop.limit)
+        obtain = functools.partial(_obtain, experiment, root, mesh, limit=stop.limit, kept=kept)
+        if share is not None:
+            raise _work_through(experiment, mesh, stop, kept, share, obtain, advance)
+        for first, rows in _blocks(experiment, mesh, stop, obtain):
             before = tally.count
             finished = _merge(experiment, tally, stop, first, rows)
-            note = _note(experiment, tally)
-            advance(tally.count - before, note)
-            meeting.watch(tally.count, note)
+            advance(tally.count - before, _note(experiment, tally))
             if finished:
                 ended = "target"
                 break
-        _agree(meeting, tally)
-    return tally, provenance_of(experiment, seed, mesh, meeting.count, tally.count, ended)
+    return tally, provenance_of(experiment, seed, mesh, tally.count, ended)
 
 
 class _Planned(Exception):
@@ -151,62 +154,85 @@ def _merge(experiment: Experiment, tally: Tally, stop: Stop, first: int, rows: l
     return tally.count >= stop.limit
 
 
-Meeting = processes.Meeting | processes.Alone
-
-
-def _span(meeting: Meeting, mesh: Mesh, identity: dict[str, Any], stop: Stop) -> int:
-    """Blocks between two steps of the processes, once they have agreed on what they do.
-
-    Raises:
-      InvalidInput: if they were asked for different runs.
-    """
-    asked = {**identity, **dataclasses.asdict(stop), "processes": meeting.count}
-    found = meeting.gather({"asked": asked, "devices": mesh.size})
-    processes.same([one["asked"] for one in found])
-    meeting.watch(0, "")
-    return meeting.count * max(one["devices"] for one in found)
-
-
-def _agree(meeting: Meeting, tally: Tally) -> None:
-    """Make sure that all processes end with the same bits, which also keeps the first until the last."""
-    if len(set(meeting.gather(tally.digest()))) > 1:
-        raise Incomplete(
-            "the processes have merged the same networks to different bits: run all of them on the same kind "
-            "of processor, or one alone"
-        )
+# Statistics of as many blocks as there are devices at most.
+Obtain = Callable[[list[int]], dict[int, list[Row]]]
 
 
 def _blocks(
-    experiment: Experiment,
-    root: PRNGKeyArray,
-    mesh: Mesh,
-    stop: Stop,
-    kept: Kept,
-    meeting: Meeting,
-    span: int,
+    experiment: Experiment, mesh: Mesh, stop: Stop, obtain: Obtain
 ) -> Iterator[tuple[int, list[Row]]]:
-    """Every block in order, computed or read by one process: its first network and their statistics."""
-    size, deadline = experiment.block, time.monotonic() + (stop.seconds or np.inf)
-    blocks = -(-stop.limit // size)
-    for start in range(0, blocks, span):
-        step = range(start, min(start + span, blocks))
-        mine = [block for block in step if block % meeting.count == meeting.index]
-        done: dict[int, list[Row]] = {}
-        for few in range(0, len(mine), mesh.size):
-            done.update(_obtain(experiment, root, mesh, mine[few : few + mesh.size], stop.limit, kept))
-        found = meeting.gather({"rows": [done[block] for block in mine], "late": time.monotonic() > deadline})
+    """Every block in order: its first network and the statistics of all of them."""
+    size, deadline = experiment.block, _deadline(stop)
+    blocks = range(-(-stop.limit // size))
+    for start in range(0, len(blocks), mesh.size):
+        step = blocks[start : start + mesh.size]
+        done = obtain(list(step))
+        late = time.monotonic() > deadline
         for block in step:
-            rows = found[block % meeting.count]["rows"]
-            yield block * size, rows[(block - start) // meeting.count]
-        # The first one's clock counts for all.
-        if found[0]["late"] and step.stop * size >= FEWEST:
+            yield block * size, done[block]
+        if late and step.stop * size >= FEWEST:
             return
 
 
+def _work_through(
+    experiment: Experiment,
+    mesh: Mesh,
+    stop: Stop,
+    kept: Kept,
+    share: tuple[int, int],
+    obtain: Obtain,
+    advance: Callable[..., None],
+) -> ShareDone:
+    """Do a share's blocks in order, until the prefix or its own networks say that there are enough.
+
+    The stopping rule reads what all shares have recorded up to the first gap, so that whatever it raises or
+    decides is what one process alone would have.
+    """
+    (index, count), size, deadline = share, experiment.block, _deadline(stop)
+    blocks = range(-(-stop.limit // size))
+    mine, done = blocks[index::count], list[int]()
+    prefix, own, position = Tally(), Tally(), 0
+    why = "all of its blocks"
+    # No block at first: what is recorded already may be enough.
+    for start in range(-mesh.size, len(mine), mesh.size):
+        step = list(mine[max(start, 0) : start + mesh.size])
+        found = obtain(step)
+        try:
+            for block in step:
+                for network, row in enumerate(found[block], start=block * size):
+                    own.add(network, row)
+                done.append(block)
+                advance(len(found[block]))
+        # Whether the run needs that network is for the stopping rule to say, in the last run.
+        except Incomplete as undefined:
+            why = str(undefined)
+            break
+        finished = False
+        while not finished and position < len(blocks) and (known := kept.read([position])):
+            finished = _merge(experiment, prefix, stop, position * size, known[position])
+            position += 1
+        if finished and prefix.count < stop.limit:
+            why = "the target is met"
+            break
+        if has_enough(experiment, stop, own, count):
+            why = "as many shares like this one meet the target"
+            break
+        if time.monotonic() > deadline:
+            why = "time"
+            break
+    recorded = range(position, max(done, default=-1) + 1)
+    missing = [block for block in recorded if block % count != index and not kept.read([block])]
+    return ShareDone(share, done, missing, why)
+
+
+def _deadline(stop: Stop) -> float:
+    return time.monotonic() + (stop.seconds or np.inf)
+
+
 def _obtain(
-    experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], limit: int, kept: Kept
+    experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], *, limit: int, kept: Kept
 ) -> dict[int, list[Row]]:
-    """Statistics of as many blocks as there are devices at most, from their records where there are any."""
+    """Statistics of blocks from their records, and computed and recorded where there are none."""
     done = kept.read(blocks)
     missing = [block for block in blocks if block not in done]
     if missing:

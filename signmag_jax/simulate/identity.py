@@ -29,10 +29,8 @@ def identity_of(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]
     }
 
 
-def provenance_of(
-    experiment: Experiment, seed: int, mesh: Mesh, crew: int, count: int, ended: str
-) -> dict[str, Any]:
-    """What is written beside the estimates; `crew` is the number of processes."""
+def provenance_of(experiment: Experiment, seed: int, mesh: Mesh, count: int, ended: str) -> dict[str, Any]:
+    """What is written beside the estimates."""
     device = mesh.devices.flat[0]
     return {
         "experiment": experiment.name,
@@ -41,7 +39,6 @@ def provenance_of(
         "networks": count,
         "stopped_by": ended,
         "device": {"kind": device.device_kind, "platform": device.platform, "count": mesh.size},
-        "processes": crew,
         "processor": processor(),
         "threads": threads(),
         "versions": _versions("signmag_jax", "jax", "jaxlib", "numpy", "python"),

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence import result as base
+from signmag_jax.evidence.numbers import with_error
 
 from .tally import Pair, Tally
 
@@ -36,23 +37,21 @@ TWO_RATIOS = (
 MEAN = "mean over networks"
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(base.Result):
     """Base of the results: a dataclass whose fields are Estimates, nested results or plain values."""
 
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object with the fields' names."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (Estimate, Result)):
-        return value.to_json()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return value
+    def summary(self) -> dict[str, str]:
+        """One line for each estimate, nested ones by a dotted name."""
+        found = {}
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            value = getattr(self, field.name)
+            if isinstance(value, Result):
+                found |= {f"{field.name}.{name}": line for name, line in value.summary().items()}
+            elif isinstance(value, Estimate):
+                pairs = zip(np.ravel(value.value), np.ravel(value.standard_error), strict=True)
+                cells = ", ".join(with_error(float(one), float(error)) for one, error in pairs)
+                found[field.name] = f"{cells} (n = {value.n}; {value.estimator})"
+        return found
 
 
 class Estimates:

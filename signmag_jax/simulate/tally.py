@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -38,14 +37,6 @@ class Tally:
     def count(self) -> int:
         """Networks merged so far."""
         return 0 if self.moments is None else self.moments.count
-
-    def digest(self) -> str:
-        """SHA-256 of everything merged so far: equal where all bits are."""
-        found = hashlib.sha256(repr((self.count, sorted(self._shapes.items()))).encode())
-        if self.moments is not None:
-            found.update(self.moments.mean.tobytes())
-            found.update(self.moments.comoment.tobytes())
-        return found.hexdigest()
 
     def add(self, network: int, statistics: Mapping[str, Any]) -> None:
         """Merge the statistics of the next network in order.

@@ -7,47 +7,56 @@ from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
 from .checks import checked
 from .columns import column_ratio, column_ratio_bound, column_ratio_expansion
 from .depth import Depth, chain, chain_ratios, depth_ratios
-from .depth_limits import residual_first_ratio, residual_limit
+from .depth_limits import depth_floor, residual_first_ratio, residual_limit
 from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
-from .energies import Block, block, cosine_squared, radial_fraction, transverse_ratio
+from .energies import BlockEnergies, block, cosine_squared, radial_fraction, sign_cosine_squared
 from .estimates import estimate
-from .expansions import (
-    finite_width_expansion,
-    finite_width_saturation_expansion,
-    flip_amplification_expansion,
-    profile_width_expansion,
-    radial_fraction_expansion,
-)
-from .outliers import flip_amplification
-from .paper import paper_transverse_ratio, paper_transverse_ratio_as_printed, paper_transverse_ratio_error
+from .outliers import flip_amplification, flip_amplification_expansion
 from .pools import pool_leverage, profile_pool_leverage
-from .profile import infinite_width_holds, profile_width_gap, profile_width_ratio, profile_width_slope
+from .profile import (
+    infinite_width_holds,
+    profile_width_expansion,
+    profile_width_gap,
+    profile_width_ratio,
+    profile_width_slope,
+)
+from .proposition_1 import (
+    flip_matrix_radial_fraction,
+    flip_to_shift_ratio,
+    noise_matrix_radial_fraction,
+    noise_to_flip_ratio,
+)
 from .registry import LAWS, Law
 from .rise import first_fall
 from .rows import finite_rows_radial_fraction, finite_rows_ratio
-from .theorems import (
-    depth_floor,
-    flip_matrix_radial_fraction,
-    flip_to_shift_ratio,
+from .small_errors import radial_fraction_expansion
+from .theorem_3 import (
     matched_noise,
     matched_shift,
-    noise_matrix_radial_fraction,
-    noise_to_flip_ratio,
-    sign_cosine_squared,
+    paper_transverse_ratio,
+    paper_transverse_ratio_as_printed,
+    paper_transverse_ratio_error,
+    transverse_ratio,
     transverse_ratio_expansion,
     transverse_ratio_limit,
     transverse_ratio_rate_coefficient,
     transverse_ratio_root_coefficient,
 )
-from .width import finite_width_ratio, finite_width_saturation, finite_width_slope
+from .width import (
+    finite_width_expansion,
+    finite_width_ratio,
+    finite_width_saturation,
+    finite_width_saturation_expansion,
+    finite_width_slope,
+)
 
 __all__ = [
     "ACTIVATIONS",
     "LAWS",
     "Activation",
     "Ball",
-    "Block",
+    "BlockEnergies",
     "Depth",
     "Law",
     "block",

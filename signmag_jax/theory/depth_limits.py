@@ -44,3 +44,8 @@ def _lost(theta: Array) -> Array:
 def residual_first_ratio() -> np.float64:
     """3π/(3π − 2): the residual chain's ratio after one layer, as p → 0."""
     return np.float64(3 * math.pi / (3 * math.pi - 2))
+
+
+def depth_floor() -> np.float64:
+    """Limit of the plain chain's ratio for p → 0 after L → ∞: (π/(π − 2))^(2/3)."""
+    return np.float64((math.pi / (math.pi - 2)) ** (2 / 3))

@@ -15,7 +15,7 @@ from signmag_jax.perturb import Moments
 from . import width as finite_width
 from .depth import check_chain
 from .energies import RATE
-from .theorems import matched_shift
+from .theorem_3 import matched_shift
 
 NODES = 64
 # Numbers of flips beyond this many standard deviations, or 40 for rare flips, weigh below 1e-15.

@@ -1,27 +1,26 @@
 """One block: what the error of a layer costs before and after the normalisation that follows."""
 
-import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, check_traced, is_traced, law
-from signmag_jax.perturb import HasMoments, Moments
+from signmag_jax.perturb import HasMoments, Moments, SignQuantize
 
 from .activations import ACTIVATIONS, Activation, Pair, find_activation
-from .kernel import cubic_factor, safe_sqrt
+from .kernel import safe_sqrt
 
 SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
 RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
 
 
-class Block(NamedTuple):
+class BlockEnergies(NamedTuple):
     """Per-unit expectations of h = φ(z), h' = φ(z'), δ = h' − h in the infinitely wide block.
 
     energy = radial + transverse; the sine is that of the angle between the vectors h and h'.
@@ -52,7 +51,7 @@ class Block(NamedTuple):
     mean_shift: Any
 
 
-def relu_block(moments: Moments) -> Block:
+def relu_block(moments: Moments) -> BlockEnergies:
     """The ReLU block at unit scale, for use inside a law.
 
     With g the gap: energy (drift² + noise)/2 − g/π, radial (drift + g/π)²/2,
@@ -61,7 +60,7 @@ def relu_block(moments: Moments) -> Block:
     return activated_block(moments, ACTIVATIONS["relu"], 1.0)
 
 
-def activated_block(moments: Moments, activation: Activation, scale: Any) -> Block:
+def activated_block(moments: Moments, activation: Activation, scale: Any) -> BlockEnergies:
     """The block of any activation at any pre-activation standard deviation, for use inside a law."""
     pair = activation.pair(moments._replace(noise=not_negative(moments.noise)), scale)
     return assemble(pair)
@@ -72,7 +71,7 @@ def not_negative(noise: Array) -> Array:
     return jnp.where(noise < 0, 0 * jnp.abs(noise), noise)
 
 
-def assemble(pair: Pair) -> Block:
+def assemble(pair: Pair) -> BlockEnergies:
     """The quantities that follow from a pair's moments."""
     energy, perturbed = pair.energy, pair.perturbed
     radial = pair.alignment**2 / pair.signal
@@ -82,7 +81,7 @@ def assemble(pair: Pair) -> Block:
     safe = jnp.where(alive, perturbed, jnp.ones_like(perturbed))
     sine = jnp.where(alive, pair.transverse / safe, 1 + 0 * perturbed)
     cosine = jnp.where(alive, pair.overlap / jnp.sqrt(pair.signal * safe), 0 * perturbed)
-    return Block(
+    return BlockEnergies(
         energy,
         radial,
         pair.transverse,
@@ -97,11 +96,13 @@ def assemble(pair: Pair) -> Block:
 
 
 @law(static=("activation",))
-def _block(moments: Moments, activation: Activation, scale: ArrayLike) -> Block:
+def _block(moments: Moments, activation: Activation, scale: ArrayLike) -> BlockEnergies:
     return activated_block(Moments(*jnp.broadcast_arrays(*moments)), activation, jnp.asarray(scale))
 
 
-def block(perturbation: HasMoments, activation: str | Activation = "relu", scale: ArrayLike = 1.0) -> Block:
+def block(
+    perturbation: HasMoments, activation: str | Activation = "relu", scale: ArrayLike = 1.0
+) -> BlockEnergies:
     """Energies of one infinitely wide block under a perturbation of its first layer.
 
     h = φ(z), h' = φ(z') with (z, z') centred Gaussian of covariance scale²·[[1, c], [c, v]]; a Gaussian
@@ -113,7 +114,7 @@ def block(perturbation: HasMoments, activation: str | Activation = "relu", scale
       scale: standard deviation of the clean pre-activations. For the ReLU family only a factor.
 
     Returns:
-      `Block`; float64 NumPy for concrete moments.
+      `BlockEnergies`; float64 NumPy for concrete moments.
 
     Raises:
       InvalidInput: for an unknown activation, a scale that is not positive, or moments that no pair of
@@ -204,44 +205,9 @@ def resolved_rate(rate: ArrayLike) -> Array:
     return jnp.where(p < least, least + (p - jax.lax.stop_gradient(p)), p)
 
 
-@law(domain={"rate": RATE})
-def transverse_ratio(rate: ArrayLike) -> Float[Array, "..."]:
-    """A(p) = T(flips of rate p)/T(magnitude shift of equal Frobenius norm), exact at every p.
+def sign_cosine_squared() -> Real:
+    """cos²(w, sign w) → 2/π, for rows of weights and for pre-activations.
 
-    T = v/2 − 2κ², the energy that RMSNorm's derivative lets through; the shift has size 2√p. As p → 0,
-    A = π/(π−2)·[1 − (4/(3π))(1 − √(1−2/π))√p + O(p)].
-
-    Args:
-      rate: flip rate in (0, 1/2], scalar or array.
-
-    Returns:
-      Array of the shape of `rate`; NaN where a traced rate lies outside. The value and its first derivative
-      keep all but a few units of rounding at every rate, in float32 too. At subnormal rates, which XLA may
-      count as 0, the value is the limit π/(π−2), which is A to rounding.
-
-    Raises:
-      InvalidInput: for a concrete rate outside (0, 1/2].
-
-    Source: arXiv:2605.18933, Theorem 3.
+    Source: arXiv:2605.18933, Theorem 4.
     """
-    s = jnp.sqrt(jnp.asarray(rate))
-    b, k = math.sqrt(2 / math.pi), math.sqrt(1 - 2 / math.pi)
-    along = 1 + 2 * b * s
-    # XLA may count a subnormal rate as 0: there the angles over √p are their limits, 2 and 2k.
-    some = s > 0
-    root = jnp.where(some, s, 0.5 + 0 * s)
-    flip_angle = jnp.where(some, 2 * jnp.arcsin(root) / root, 2 + 0 * s)
-    shift_angle = jnp.where(some, jnp.arctan2(2 * k * root, along) / root, 2 * k + 0 * s)
-    flip = _transverse_per_rate(s, 1 - 2 * s**2, 4 * (1 - s**2), flip_angle)
-    return flip / _transverse_per_rate(s, along, 4 * k**2 + 0 * s, shift_angle)
-
-
-def _transverse_per_rate(s: Array, c: Array, noise: Array, angle: Array) -> Array:
-    """T/p at p = s², from c, and noise/p and θ/√p, which do not vanish with p.
-
-    With γ = g/p = √v (θ/√p)³ √p·(sin θ − θ cos θ)/θ³ it is noise/2 − cγ/π − pγ²/(2π²). No part of it, nor
-    of its derivative, is a difference of near equals at small rates.
-    """
-    v = c**2 + s**2 * noise
-    ratio = jnp.sqrt(v) * angle**3 * s * cubic_factor(s * angle) / jnp.pi
-    return noise / 2 - c * ratio - (s * ratio) ** 2 / 2
+    return cosine_squared(SignQuantize())

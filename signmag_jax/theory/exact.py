@@ -15,7 +15,7 @@ from signmag_jax.evidence.domain import Interval
 
 from . import balls, pools
 from .law import Law
-from .theorems import matched_shift
+from .theorem_3 import matched_shift
 
 _CALL = re.compile(r"^\s*(\w+)\s*(?:\((.*)\))?\s*$")
 COUNTS = ("depth", "n", "rows")

@@ -52,3 +52,15 @@ def _flip_energy_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arr
     # 1 − θ/π without cancellation.
     left = 2 / jnp.pi * jnp.arctan2(jnp.sqrt((1 - alpha) * (1 + alpha)), alpha)
     return flip_energy(alpha), 4 * alpha * left * tangents[0]
+
+
+@law(domain={"alpha": AMPLITUDE, "n": WIDTH})
+def flip_amplification_expansion(alpha: ArrayLike, n: ArrayLike) -> Float[Array, "..."]:
+    """nα²[1 − (4/(3π))(α − 1/√n)]: R(α, n) to first order in both amplitudes.
+
+    Args and errors as in `flip_amplification`.
+
+    Source: proofs/single_flip.py.
+    """
+    alpha, n = jnp.broadcast_arrays(alpha, n)
+    return n * alpha**2 * (1 - 4 / (3 * jnp.pi) * (alpha - 1 / jnp.sqrt(n)))

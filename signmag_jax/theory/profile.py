@@ -24,6 +24,7 @@ from signmag_jax.perturb import MagnitudeShift
 
 from .energies import RATE, relu_block, resolved_rate
 from .kernel import gap
+from .theorem_3 import transverse_ratio
 from .width import transverse_of_gap
 
 # The trapezoidal rule in log t: the integrand is analytic for |Im log t| < π/2 and the error e^(−π²/step).
@@ -197,3 +198,13 @@ def infinite_width_holds(rate: ArrayLike, x: ArrayLike | None = None, *, n: int 
         square = (np.asarray(x, dtype=np.float64) / np.max(np.abs(x))) ** 2
         effective = np.sum(square) ** 2 / np.sum(square**2)
     return np.asarray(rate) * effective >= FEW_FLIPS
+
+
+def profile_width_expansion(rate: ArrayLike, x: ArrayLike) -> Real:
+    """A(p)·(1 + slope), slope = −2κ√(p(1−p))/(πT)·Σx_j⁴/‖x‖⁴: one input to first order in Σx_j⁴/‖x‖⁴.
+
+    Args and errors as in `profile_width_ratio`.
+
+    Source: proofs/finite_width.py.
+    """
+    return transverse_ratio(rate) * (1 + profile_width_slope(rate, x))

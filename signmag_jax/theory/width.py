@@ -29,6 +29,7 @@ from signmag_jax.perturb import MagnitudeShift, SignFlip
 
 from .energies import RATE, relu_block, resolved_rate
 from .kernel import gap
+from .theorem_3 import transverse_ratio
 
 ANGLE_NODES = 96
 # exp(−40) of the peak: what is cut away is below 1e-17 of the mean.
@@ -210,3 +211,23 @@ def finite_width_saturation(n: int) -> Real:
       InvalidInput: for a width outside.
     """
     return np.float64(-check_width(n) * mean_gaps(n)[1] / (2 * math.pi))
+
+
+def finite_width_expansion(rate: ArrayLike, n: int) -> Real:
+    """A(p)·(1 + slope/n), slope = −6κ√(p(1−p))/(πT): the law of width n to first order in 1/n, for n·p ≫ 1.
+
+    Args and errors as in `finite_width_ratio`.
+
+    Source: proofs/finite_width.py.
+    """
+    return transverse_ratio(rate) * (1 + finite_width_slope(rate) / check_width(n))
+
+
+def finite_width_saturation_expansion(n: int) -> Real:
+    """−(4/(3π))√(8/π)/√n: the change of the ratio where rows hold one flip at most, to leading order.
+
+    Args and errors as in `finite_width_saturation`.
+
+    Source: proofs/finite_width.py.
+    """
+    return np.float64(-4 / (3 * math.pi) * math.sqrt(8 / math.pi) / math.sqrt(check_width(n)))

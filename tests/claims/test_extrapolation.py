@@ -1,15 +1,17 @@
 """Infinite width from finite ones: what the extrapolation leaves out must be smaller than its error."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_runs import results_of
 
 from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Missing
+from signmag_jax.claims.families.theorem_3 import block, rows
 from signmag_jax.claims.levels import LEVELS
 from signmag_jax.claims.supply import extrapolated, weights_at_infinity
-from signmag_jax.claims.theorem_3 import rows
 from signmag_jax.claims.verdict import resolving_standard_error, student, threshold
 from signmag_jax.evidence import Estimate
 
@@ -70,8 +72,11 @@ def test_two_widths_do_not_hold_their_bias(name, deviation):
 
 @pytest.mark.parametrize("name", LEVELS)
 def test_the_rows_use_three_widths(name):
-    widths = LEVELS[name].widths
-    exact = {f"block.{n}.{rate}": Estimate(float(n), 1.0, 9, "1", "test") for n in widths for rate in RATES}
-    claim = next(claim for claim in rows(LEVELS[name], exact) if claim.name == "theorem_3.exact.p=0.01")
+    level, widths = LEVELS[name], LEVELS[name].widths
+    each = np.ones(len(RATES))
+    ratios = {n: Estimate(n * each, each, 9, "1", "test") for n in widths}
+    known = {block(level, n): SimpleNamespace(transverse_ratio=ratio) for n, ratio in ratios.items()}
+    claims = rows(level, results_of(level, known))
+    claim = next(claim for claim in claims if claim.name == "theorem_3.exact.p=0.01")
     found = claim.routes["simulated"]()
     assert found.value == pytest.approx(np.dot(weights_at_infinity(widths[-3:]), widths[-3:]))

@@ -2,17 +2,14 @@
 
 import pytest
 
-from signmag_jax.claims.measured import not_run
 from signmag_jax.claims.published import figure
-from signmag_jax.claims.run import declare
 from signmag_jax.evidence import Estimate
 
 
 @pytest.fixture(scope="module")
-def published(tiny_level):
-    rows = declare(tiny_level, {}, not_run("no model in this test"))
-    found = {row.name: row.routes["published"]() for row in rows if "published" in row.routes}
-    return {name: one for name, one in found.items() if isinstance(one, Estimate)}
+def published(declared):
+    figures = {row.name: row.routes["published"]() for row in declared if "published" in row.routes}
+    return {name: one for name, one in figures.items() if isinstance(one, Estimate)}
 
 
 def test_an_error_that_no_samples_carry_says_how_it_arose(published):

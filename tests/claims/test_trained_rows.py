@@ -1,213 +1,278 @@
-"""Rows on a trained model: each finds its evidence, and is turned by evidence that is wrong."""
+"""Rows on a trained model: each finds its evidence, is turned by wrong evidence, or says what it lacks."""
 
 import dataclasses
-import functools
+import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from small_runs import results_of
 
 from signmag_jax import claims, measure, models
-from signmag_jax.claims import deciding, measurements, response, rotated, single_columns, trained_chains
+from signmag_jax.claims import families
 from signmag_jax.claims.claim import Missing
+from signmag_jax.claims.families import (
+    alignment,
+    deciding,
+    leverage,
+    pictures,
+    response,
+    rotated,
+    single_columns,
+    trained,
+    trained_chains,
+)
 from signmag_jax.claims.ledger import fill
 from signmag_jax.claims.levels import Level
-from signmag_jax.claims.measured import Measured
-from signmag_jax.claims.model_run import ModelRun
-from signmag_jax.evidence import Estimate
+from signmag_jax.claims.measured import Measured, ModelRun
+from signmag_jax.evidence import Estimate, InvalidInput
 
 RATE = 0.05
 ALL = Level("small", (64,), (2,), 2, 2, 2, 0, 16, 8, 4, (RATE,), (3,), 2, 2, 2, 6, 2, 3, 3, 2)
 NOTHING = dataclasses.replace(
-    ALL, chain_draws=0, flipped_columns=0, probes=0, singles=0, verified=0, rotation_draws=0
+    ALL, pool_draws=0, chain_draws=0, flipped_columns=0, probes=0, singles=0, verified=0, rotation_draws=0
 )
 PARTS = {
-    "linear response": lambda measured: response.rows(ALL, measured),
-    "deciding weights": deciding.rows,
-    "Exp B": trained_chains.rows,
-    "Exp F and G": single_columns.rows,
-    "rotated model": rotated.rows,
+    "linear response": (response, (leverage.RESPONSE, leverage.CHECKED)),
+    "deciding weights": (deciding, (deciding.DECIDING,)),
+    "Exp B": (trained_chains, (trained_chains.CHAIN,)),
+    "Exp D": (trained, (trained.EXP_D,)),
+    "Exp F and G": (single_columns, (single_columns.ENERGIES, single_columns.LOSSES)),
+    "rotated model": (rotated, (rotated.ROTATION,)),
 }
+POOL = np.array([[True, False, False, False], [False, True, False, False]])
+ALPHA = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.5, 0.2, 0.2]])
 
 
 def number(value, error):
     return Estimate(value, error, 1000, "1", "test", {"from": "test"})
 
 
+def at_level(run, **changes):
+    """The same model and text at another level, the activations known."""
+    level = dataclasses.replace(run.level, **changes)
+    return dataclasses.replace(run, level=level, results={alignment.PROFILE: run.needed(alignment.PROFILE)})
+
+
+def without_a_model(level=ALL, **known):
+    return ModelRun(Mock(spec=models.LanguageModel), None, None, level, 0, None, {"text": "none"}, **known)
+
+
 @pytest.fixture(scope="module")
 def run(hub_folder):
     model = models.load(hub_folder)
     tokens = np.random.default_rng(4).integers(0, 90, (12, 16)).astype(np.int32)
-    profile = measure.alpha(model, tokens[:4])
-    return ModelRun(model, tokens[:4], tokens[4:], ALL, 0, None, {"text": "none"}, profile)
-
-
-@pytest.fixture(scope="module")
-def everything(run):
-    return measurements.measure_all(*run.windows, ALL, 0, None, run.source)
+    return ModelRun(model, tokens[:4], tokens[4:], ALL, 0, None, {"text": "none"})
 
 
 @pytest.mark.slow  # a program for each measurement: a minute of compiling
-@pytest.mark.parametrize("part", PARTS)
-def test_every_row_finds_its_evidence(everything, part):
-    rows = fill(list(PARTS[part](everything)), {})
-    for row in rows:
-        for route in ("predicted", "measured"):
-            cell = row[route]
-            if cell is not None and "value" in cell:
-                assert cell["provenance"], row["name"]
-            elif cell is not None:
-                assert cell["status"] == "UNRESOLVED", row["name"]
+def test_every_row_finds_its_evidence(run):
+    measured = results_of(ALL, {each: run.result(each) for each in families.measurements()}, "a model")
+    rows = {row["name"]: row for row in fill(families.rows(ALL, measured), {})}
+    found = 0
+    for name, row in rows.items():
+        cell = row["measured"]
+        if cell is None or row["predicted"] is None:
+            continue
+        if "value" in cell:
+            assert cell["provenance"], name
+            found += 1
+        else:
+            assert cell["status"] == "UNRESOLVED", name
+    assert found >= 8
     # The chain of Exp B needs matrices of width 128.
-    assert part == "Exp B" or any("value" in (row["predicted"] or {}) for row in rows)
-    vector = everything.results["quantization.vector_cosine"]
-    assert vector.estimator.endswith("crossed bootstrap")
+    assert "from width 128 on" in rows["exp_b.trained.p=0.01.L=1"]["measured"]["reason"]
+    assert rows["fact_1.vector_cosine"]["measured"]["estimator"].endswith("crossed bootstrap")
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_level_that_leaves_a_part_out_says_so(run, part, monkeypatch):
-    """And computes nothing of it."""
-    for name in ("linear_response", "deciding_weights", "trained_chain", "flip_energies", "rotation"):
-        monkeypatch.setattr(measure, name, lambda *_, name=name, **__: pytest.fail(name))
-    run = dataclasses.replace(run, level=NOTHING)
-    results = dict(response.measured(run, Missing("UNRESOLVED", "none")))
-    for module in (deciding, trained_chains, single_columns, rotated):
-        results |= module.measured(run)
-    for row in PARTS[part](Measured("a model", results)):
-        measured = row.routes["measured"]()
-        assert measured.status == "NOT RUN"
-        assert measured.reason.removeprefix("the small level leaves ").removeprefix("the ") == f"{part} out"
+def test_a_level_that_leaves_a_part_out_says_so(part):
+    """And computes nothing of it: there is no model to compute with."""
+    module, measurements = PARTS[part]
+    run = without_a_model(NOTHING)
+    results = results_of(NOTHING, {each: run.result(each) for each in measurements})
+    rows = list(module.rows(NOTHING, results))
+    left_out = 0
+    for row in rows:
+        evidence = row.routes["measured"]()
+        if isinstance(evidence, Missing) and "leaves" in evidence.reason:
+            assert evidence.status == "NOT RUN"
+            assert (
+                evidence.reason.removeprefix("the small level leaves ").removeprefix("the ") == f"{part} out"
+            )
+            left_out += 1
+    assert left_out == (2 if part == "Exp D" else len(rows))
 
 
-def test_a_level_without_draws_leaves_exp_d_out(run):
-    level = dataclasses.replace(ALL, pool_draws=0)
-    found = measurements._outlier_flips(dataclasses.replace(run, level=level))
-    assert set(found) == {"exp_d.flips", "exp_d.matched"}
-    assert {(row.status, row.reason) for row in found.values()} == {
-        ("NOT RUN", "the small level leaves Exp D out")
-    }
+def test_a_measurement_that_needs_another_has_no_result_for_the_same_reason():
+    flips, slopes = (Missing("UNRESOLVED", f"no {what}") for what in ("flips", "slopes"))
+    known = {leverage.LEVERAGE: flips, leverage.RESPONSE: Mock(spec=measure.LinearResponse)}
+    assert without_a_model(results=known).result(leverage.CHECKED) is flips
+    known = {leverage.LEVERAGE: flips, leverage.RESPONSE: slopes}
+    assert without_a_model(results=known).result(leverage.CHECKED) is slopes
+
+
+def test_a_model_without_a_number_is_unresolved_and_other_mistakes_end_the_run():
+    def fails(error):
+        def measured(run, **_):
+            raise error
+
+        return Measured("test", measured)
+
+    found = without_a_model().result(fails(measure.Unmeasurable("too small")))
+    assert found == Missing("UNRESOLVED", "too small")
+    with pytest.raises(InvalidInput, match="another run"):
+        without_a_model().result(fails(InvalidInput("folder 'x' holds the records of another run")))
 
 
 def test_a_model_too_small_leaves_its_rows_unresolved(run):
-    small = dataclasses.replace(run, level=dataclasses.replace(NOTHING, flipped_columns=500))
-    found = single_columns.measured(small)
-    assert set(found) == set(single_columns.NAMES)
-    for evidence in found.values():
-        assert evidence.status == "UNRESOLVED"
-        assert "received 500" in evidence.reason
-    narrow = trained_chains.measured(dataclasses.replace(run, level=ALL))
-    assert {evidence.status for evidence in narrow.values()} == {"UNRESOLVED"}
-    assert "from width 128 on" in narrow["exp_b.law.0.01.1"].reason
-
-
-@pytest.mark.slow  # compiles the derivatives
-def test_derivatives_stand_without_flips_to_compare_them_with(run):
-    absent = response.measured(run, Missing("UNRESOLVED", "too small"))
-    assert set(absent) == set(response.names(ALL))
-    assert absent[f"response.leverage.{RATE}.measured"].reason == "too small"
-    assert absent["response.share_of_singles"].reason != "too small"
-
-
-def row_of(rows, results, name):
-    measured = Measured("a model", results)
-    (claim,) = [claim for claim in rows(measured) if claim.name == name]
-    return fill([claim], {})[0]
+    many = at_level(run, flipped_columns=500, leverage_rates=(1e-4,))
+    for measurement, why in (
+        (single_columns.ENERGIES, "received 500"),
+        (single_columns.LOSSES, "received 500"),
+        (trained_chains.CHAIN, "from width 128 on"),
+        (leverage.LEVERAGE, "rate × outlier pool >= 1 flip"),
+    ):
+        missing = many.result(measurement)
+        assert missing.status == "UNRESOLVED"
+        assert why in missing.reason
 
 
 @pytest.mark.parametrize(
     ("factor", "error", "word"), [(1, 0.001, "REPRODUCED"), (2, 0.001, "DISAGREES"), (1, 0.1, "UNRESOLVED")]
 )
 def test_damage_is_judged_against_half_of_the_second_order(factor, error, word):
-    name = f"response.outlier.{RATE}"
-    results = {
-        f"{name}.predicted": number(factor * 0.05, error),
-        f"{name}.measured": number(0.05, error),
-        f"{name}.halved": number(0.02, error),
-    }
-    row = row_of(lambda m: response.rows(ALL, m), results, f"response.outlier.rate={RATE}")
+    predicted = number(factor * 0.05, error)
+    second = 0.06 / RATE * factor
+    slopes = Mock(spec=measure.Slopes, second=number(second, 0.0), slope=number(10.0, 0.1))
+    derivatives = bare_response(0.0, 0.0, 0, slopes)
+    flipped = measure.Check(RATE, "outlier", predicted, number(0.05, error), error * 2**0.5, None)
+    ratio = Mock(spec=measure.LeverageCheck, flips=5, reason="not the matter of this test")
+    checked = leverage.Checked(
+        derivatives,
+        Mock(spec=measure.Leverage, provenance={"of": "flips"}),
+        {RATE: ratio},
+        {(RATE, "outlier"): flipped},
+    )
+    row = fill([response.damage(RATE, "outlier", results_of(ALL, {leverage.CHECKED: checked}))], {})[0]
     assert row["verdict"] == word
-    assert row["rival"]["value"] == 0.02
+    assert row["rival"]["value"] == pytest.approx(predicted.value - 0.03 * factor)
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "evidence", "wrong"),
+    ("name", "evidence", "wrong"),
     [
-        (
-            deciding,
-            "deciding.second_order",
-            {"deciding.second_order": (1.46, 0.0), "deciding.flip": (1.5, 0.1)},
-            (2.35, 0.1),
-        ),
-        (deciding, "deciding.rank_correlation", {"deciding.rank_correlation": (0.8, 0.1)}, (-0.8, 0.1)),
-        (rotated, "rotation.flips", {"rotation.flips": (1.9, 0.1)}, (0.2, 0.1)),
-        (single_columns, "exp_g.slope", {"exp_g.slope": (1.02, 0.04)}, (0.5, 0.04)),
-        (single_columns, "exp_f.output.slope", {"exp_f.output": (0.99, 0.02)}, (0.5, 0.02)),
-        (
-            trained_chains,
-            "exp_b.gaussian.p=0.01.L=1",
-            {"exp_b.law.0.01.1": (3.6, 0.0), "exp_b.gaussian.0.01.1": (3.59, 0.02)},
-            (2.64, 0.02),
-        ),
+        ("deciding.rank_correlation", {"measured": (0.8, 0.1)}, (-0.8, 0.1)),
+        ("rotation.flips", {"measured": (1.9, 0.1)}, (0.2, 0.1)),
+        ("exp_g.slope", {"measured": (1.02, 0.04)}, (0.5, 0.04)),
+        ("exp_f.output.slope", {"measured": (0.99, 0.02)}, (0.5, 0.02)),
+        ("exp_b.gaussian.p=0.01.L=1", {"predicted": (3.6, 0.0), "measured": (3.59, 0.02)}, (2.64, 0.02)),
     ],
 )
-def test_rows_hold_on_evidence_for_them_and_not_on_evidence_against(module, name, evidence, wrong):
-    results = {key: number(*pair) for key, pair in evidence.items()}
-    assert row_of(module.rows, results, name)["verdict"] == "REPRODUCED"
-    results[list(evidence)[-1]] = number(*wrong)
-    assert row_of(module.rows, results, name)["verdict"] == "DISAGREES"
+def test_rows_hold_on_evidence_for_them_and_not_on_evidence_against(declared, name, evidence, wrong):
+    claim = next(claim for claim in declared if claim.name == name)
+
+    def verdict(**given):
+        supplies = {route: lambda pair=pair: number(*pair) for route, pair in given.items()}
+        return fill([dataclasses.replace(claim, routes={**claim.routes, **supplies})], {})[0]["verdict"]
+
+    assert verdict(**evidence) == "REPRODUCED"
+    assert verdict(**evidence | {"measured": wrong}) == "DISAGREES"
 
 
-def test_few_weights_in_perfect_order_are_no_proof(run):
+@pytest.mark.parametrize(("flip", "word"), [(1.5, "REPRODUCED"), (2.35, "DISAGREES")])
+def test_the_cost_of_a_deciding_weight_is_judged_by_the_paired_error(flip, word):
+    first = Mock(spec=measure.DecidingWeight, both=number(1.46, 0.5), flip=number(flip, 0.5))
+    first.beyond, first.place = number(flip - 1.46, 0.05), measure.Place(0, 0, 0, 0)
+    weights = Mock(spec=measure.DecidingWeights, weights=(first,) * 3, provenance={"a": 1})
+    weights.rank_correlation = {"fisher": None}
+    results = results_of(ALL, {deciding.DECIDING: weights})
+    row, ranks = fill(list(deciding.rows(ALL, results)), {})
+    assert row["verdict"] == word
+    assert ranks["reason"] == "all ranks are equal"
+
+
+def test_few_weights_in_perfect_order_are_no_proof():
     """A bootstrap of three ranks in order has no scatter: the error is what ranks without relation have."""
-    ranked = measure.deciding_weights(*run.windows, verified=3, shortlisted=3, seed=1)
-    perfect = dataclasses.replace(ranked.rank_correlation["fisher"], estimate=number(1.0, 0.0))
-    found = dataclasses.replace(ranked, rank_correlation={"fisher": perfect})
-    assert deciding._against_none(found).standard_error == pytest.approx(1 / np.sqrt(2))
-    assert deciding._against_none(found).n == 0
-    flipped = ranked.weights[0]
-    gap = flipped.flip.value - flipped.first.value - flipped.second.value
-    assert flipped.beyond.value == pytest.approx(gap, rel=1e-4)
-    assert flipped.both.value == pytest.approx(flipped.first.value + flipped.second.value, rel=1e-6)
-    none = dataclasses.replace(ranked, rank_correlation={"fisher": None})
-    assert deciding._against_none(none).reason == "all ranks are equal"
-
-
-def test_a_model_whose_loss_is_constant_has_no_deciding_weights(run):
-    head = run.model.params["head"] * 0
-    silent = dataclasses.replace(run, model=run.model.replace(params=run.model.params | {"head": head}))
-    found = deciding.measured(silent)
-    assert {evidence.status for evidence in found.values()} == {"UNRESOLVED"}
+    perfect = Mock(estimate=number(1.0, 0.0))
+    weights = Mock(spec=measure.DecidingWeights, weights=(None,) * 3, provenance={"a": 1})
+    weights.rank_correlation = {"fisher": perfect}
+    evidence = deciding.against_no_relation(weights)
+    assert evidence.standard_error == pytest.approx(1 / np.sqrt(2))
+    assert evidence.n == 0
 
 
 def test_a_rate_at_which_a_third_order_counts_is_not_judged():
     """The number stands beside the reason; a smaller rate of the same response is judged."""
-
-    response_of = functools.partial(bare_response, slope=10.0)
-    assert response.beyond(response_of(20.0, 0.0, 0), "rest", 0.1) == ""
-    assert "25% of the first" in response.beyond(response_of(20.0, 0.0, 0), "rest", 0.2)
+    slopes = Mock(spec=measure.Slopes, slope=number(10.0, 0.1))
+    assert leverage.beyond(bare_response(20.0, 0.0, 0, slopes), "rest", 0.1) == ""
+    assert "25% of the first" in leverage.beyond(bare_response(20.0, 0.0, 0, slopes), "rest", 0.2)
     # a sum that cancels is not small where its error is large
-    assert "25% of the first" in response.beyond(response_of(0.0, 20.0, 0), "rest", 0.1)
-    assert "known cost" in response.beyond(response_of(0.0, 0.0, 3), "rest", 0.05)
-    assert response.beyond(response_of(0.0, 0.0, 3), "outlier", 0.05) == ""
-    pair = response._pair("x", number(1, 0.1), number(1, 0.1), "why")
-    assert pair["x.measured"].reason == "why"
-    assert pair["x.measured"].estimate.standard_error == 0.1
+    assert "25% of the first" in leverage.beyond(bare_response(0.0, 20.0, 0, slopes), "rest", 0.1)
+    assert "known cost" in leverage.beyond(bare_response(0.0, 0.0, 3, slopes), "rest", 0.05)
+    assert leverage.beyond(bare_response(0.0, 0.0, 3, slopes), "outlier", 0.05) == ""
+    shown = response.unjudged(number(1, 0.1), "why")
+    assert (shown.reason, shown.estimate.standard_error) == ("why", 0.1)
 
 
-def bare_response(pairs, error, known, slope):
-    class Response(measure.LinearResponse):
-        def is_outlier(self, place):
-            return False
+def bare_response(pairs, error, known, slopes):
+    """Derivatives of two equal pools, and weights of known cost outside the outlier columns."""
+    arms = ("outlier", "rest")
+    return Mock(
+        spec=measure.LinearResponse,
+        interaction=dict.fromkeys(arms, number(pairs, error)),
+        pools=dict.fromkeys(arms, slopes),
+        singles=tuple(measure.Place(0, 0, 0, i) for i in range(known)),
+        is_outlier=lambda place: False,
+        provenance={"of": "derivatives"},
+    )
 
-    found = object.__new__(Response)
-    slopes = object.__new__(measure.Slopes)
-    object.__setattr__(slopes, "slope", number(slope, 0.1))
-    for name, value in (
-        ("interaction", dict.fromkeys(("outlier", "rest"), number(pairs, error))),
-        ("pools", dict.fromkeys(("outlier", "rest"), slopes)),
-        ("singles", tuple(measure.Place(0, 0, 0, i) for i in range(known))),
-    ):
-        object.__setattr__(found, name, value)
-    return found
+
+def energy(norm, alpha=ALPHA):
+    return measure.ColumnEnergy(alpha, np.asarray(norm, float), POOL, 0.01 * alpha)
+
+
+def law(*energies):
+    return leverage.pool_law({str(i): each for i, each in enumerate(energies)}, 8, {"a": 1})
+
+
+@pytest.mark.parametrize("scale", [1e-70, 1.0, 1e90])
+def test_the_law_of_pools_has_no_scale(scale):
+    norms = np.array([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]])
+    evidence = law(energy(norms * scale), energy(norms[::-1] * scale))
+    cost = np.concatenate([ALPHA * norms, ALPHA * norms[::-1]])
+    pool = np.concatenate([POOL, POOL])
+    assert evidence.value == pytest.approx(cost[pool].mean() / cost[~pool].mean())
+    assert 0 < evidence.standard_error < 0.1 * evidence.value
+
+
+@pytest.mark.parametrize(("norm", "where"), [(~POOL, "2 outlier columns"), (POOL, "6 other columns")])
+def test_a_pool_that_costs_nothing_is_unresolved(norm, where):
+    missing = law(energy(norm))
+    assert missing.status == "UNRESOLVED"
+    assert where in missing.reason
+    assert isinstance(law(energy(np.zeros((2, 4)))), Missing)
+
+
+def test_a_layer_without_weights_leaves_the_picture_finite():
+    norms = np.array([[0.0, 0.0, 0.0, 0.0], [1e-300, 0.0, 1.0, 2.0]])
+    readers = {name: energy(norms) for name in ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")}
+    series = pictures.column_shares(readers)
+    json.dumps(series, allow_nan=False)
+    assert np.argmax(series["attention_in"][1]) == 3
+
+
+def test_a_column_that_is_never_active_has_alpha_zero():
+    share = Estimate(np.zeros(2), np.zeros(2), 8, "1", "test")
+    alpha = alignment.root_of_share(share, 0.0, 0.0, 3)
+    assert (alpha.value, alpha.standard_error) == (0.0, 0.0)
+
+
+def test_windows_that_recur_are_refused_before_the_weights(hub_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(models.Checkpoint, "load", lambda *_: pytest.fail("the weights were read"))
+    (tmp_path / "text.txt").write_text("abcdefgh" * 100)
+    with pytest.raises(InvalidInput, match="calibration and evaluation windows disjoint"):
+        claims.check(ALL, out=tmp_path / "run", model=str(hub_folder), text=str(tmp_path / "text.txt"))
 
 
 def test_the_cost_of_a_level_counts_every_part():

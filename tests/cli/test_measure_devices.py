@@ -54,7 +54,7 @@ def test_a_mesh_of_devices_that_are_not_there_is_one_line(nll, hub_folder, capsy
 def test_the_revision_reaches_the_hub_and_no_path(nll, hub_folder, capsys, monkeypatch):
     asked = []
 
-    def download(name, *, revision, allow_patterns):
+    def download(name, *, revision, allow_patterns, tqdm_class):
         asked.append((name, revision))
         return str(hub_folder)
 

@@ -56,7 +56,9 @@ def test_result_cost_and_resumption(tiny, windows, tmp_path, monkeypatch):
     real = sweep._one
     monkeypatch.setattr(sweep, "_one", lambda *a: count.append(0) or real(*a))
     first = measure.all_columns(tiny, windows[1], rates=(0.1,), draws=2, resume=tmp_path)
-    assert len(count) * 8 * 33 / 2048 == measure.all_columns_cost(8, 33, (0.1,), 2)
+    assert len(count) * 8 * 33 / 2048 == measure.MEASUREMENTS["all-columns"].passes(
+        windows=8, window=33, rates=(0.1,), draws=2
+    )
     again = measure.all_columns(tiny, windows[1], rates=(0.1,), draws=2, resume=tmp_path)
     plain = json.dumps(first.to_json(), allow_nan=False)
     assert plain == json.dumps(again.to_json(), allow_nan=False)

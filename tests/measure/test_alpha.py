@@ -87,12 +87,18 @@ def test_column_energies(tiny, profile):
             assert (np.flatnonzero(each.pool[layer]) == profile.outliers()[SITE_OF[name]][layer]).all()
 
 
-def test_json_has_profiles_and_columns_on_request(profile):
+def test_json_has_profiles_and_rows_every_column(profile):
     short = json.loads(json.dumps(profile.to_json(), allow_nan=False))
-    long = json.loads(json.dumps(profile.to_json(columns=True), allow_nan=False))
     assert set(short["sites"]) == set(SITES)
     assert short["sites"]["mlp_in"]["token_share"]["largest_column"][0] in LOUD["mlp_norm"]
-    assert np.shape(long["sites"]["mlp_in"]["token_share"]["columns"]["value"]) == (3, 40)
+    (row,) = (
+        each
+        for each in profile.rows()
+        if (each["site"], each["layer"]) == ("mlp_in", 2) and each["column"] == 7
+    )
+    assert row["token_share"] == profile.token_share["mlp_in"].value[2, 7]
+    assert len(repr(profile)) < 500
+    assert profile._repr_html_().count("<tr>") == len(SITES)
 
 
 def test_one_window_and_broken_weights_are_refused(tiny, windows):

@@ -17,7 +17,7 @@ from signmag_jax.models import hidden, window_nll
 
 @pytest.fixture(scope="module")
 def column(tiny, windows):
-    return measure.column_flips(tiny, *windows, layer=2, matrix="up_proj", columns=8)
+    return measure.column_flips(tiny, *windows, layers=(2,), matrices=("up_proj",), columns=8).results[0]
 
 
 def flipped(model, name, layer, column, rows=slice(None)):
@@ -52,8 +52,8 @@ def test_all_columns_are_kept_and_the_outlier_is_among_them(column):
 )
 def test_energies_are_those_of_a_full_forward_pass(tiny, windows, name, layer):
     """The layer run on its own, against the whole model with edited weights."""
-    options = {"layer": layer, "matrix": name, "columns": 5, "draws": 1, "rate": 0.2, "batch": 4}
-    found = measure.flip_energies(tiny, windows[0], windows[1][:4], **options)
+    options = {"layers": (layer,), "matrices": (name,), "columns": 5, "draws": 1, "rate": 0.2, "batch": 4}
+    (found,) = measure.flip_energies(tiny, windows[0], windows[1][:4], **options).results
     key = keys.fold(keys.root(0), "flip energies", layer, name)
     j = int(found.sample.columns[-1])
     outputs = tiny.params["blocks"][name].shape[1]
@@ -89,9 +89,8 @@ def test_output_energy_is_proportional_to_the_law_only_with_the_weights(windows)
     model = build(seed=3)
     weight = np.array(model.params["blocks"]["gate_proj"])
     weight *= np.geomspace(0.05, 5, weight.shape[2]).astype(np.float32)
-    found = measure.flip_energies(
-        with_block(model, "gate_proj", weight), *windows, matrix="gate_proj", columns=12, draws=16, batch=8
-    )
+    options = {"matrices": ("gate_proj",), "columns": 12, "draws": 16, "batch": 8}
+    (found,) = measure.flip_energies(with_block(model, "gate_proj", weight), *windows, **options).results
     output = found.association["output"]
     assert output.rank_correlation.estimate.value > 0.95
     slope = output.slope.estimate
@@ -123,8 +122,8 @@ def test_association_by_hand():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layer": 3}, r"layers in 0\.\.2"),
-        ({"matrix": "w"}, "matrix in"),
+        ({"layers": (3,)}, r"layers in 0\.\.2"),
+        ({"matrices": ("w",)}, "matrices in"),
         ({"columns": 4}, "5 <= columns <= 40"),
         ({"columns": 41}, "5 <= columns <= 40"),
     ],
@@ -136,9 +135,9 @@ def test_bad_options_are_refused(tiny, windows, change, message):
 
 
 def test_a_resumed_run_is_the_same(tiny, windows, tmp_path):
-    options = {"layer": 2, "matrix": "up_proj", "columns": 8, "resume": tmp_path}
+    options = {"layers": (2,), "matrices": ("up_proj",), "columns": 8, "resume": tmp_path}
     first = measure.column_flips(tiny, *windows, **options)
-    (tmp_path / "record-00000004.json").unlink()
+    (tmp_path / "layer-2-up_proj" / "record-00000004.json").unlink()
     again = measure.column_flips(tiny, *windows, **options)
     assert json.dumps(first.to_json()) == json.dumps(again.to_json())
 

@@ -25,7 +25,7 @@ def heavy(minute):
 
 @pytest.fixture(scope="module")
 def found(heavy, minute_text):
-    return measure.deciding_weights(heavy, *minute_text, shortlisted=30, verified=12)
+    return measure.deciding_weights(heavy, *minute_text, shortlisted=30, verified=12, probes=0)
 
 
 def edited_cost(model, place, tokens):
@@ -36,7 +36,7 @@ def edited_cost(model, place, tokens):
 
 def test_the_planted_weight_is_shortlisted(found, minute, minute_text):
     assert HEAVY in [each.place for each in found.weights]
-    control = measure.deciding_weights(minute, *minute_text, shortlisted=30, verified=12)
+    control = measure.deciding_weights(minute, *minute_text, shortlisted=30, verified=12, probes=0)
     assert dict(control.shortlist).get(HEAVY, 0.0) < dict(found.shortlist)[HEAVY]
 
 
@@ -47,7 +47,7 @@ def test_costs_are_those_of_edited_weights(found, heavy, minute_text):
 
 def test_the_shortlist_does_not_see_the_evaluation_text(found, heavy, minute_text):
     other = minute_text[1][::-1, ::-1].copy()
-    again = measure.deciding_weights(heavy, minute_text[0], other, shortlisted=30, verified=12)
+    again = measure.deciding_weights(heavy, minute_text[0], other, shortlisted=30, verified=12, probes=0)
     assert again.shortlist == found.shortlist
     assert again.weights[0].flip.value != found.weights[0].flip.value
 
@@ -77,7 +77,7 @@ def test_share_of_the_outlier_pool(heavy, minute_text):
     for name, value in {
         "samples": {"outlier": slope},
         "outliers": outliers,
-        "depth": (0, 1),
+        "taking_part": (0, 1),
         "matrices": dict.fromkeys(MATRICES),
         "provenance": {"evaluation_sha256": sha},
     }.items():
@@ -93,13 +93,15 @@ def test_share_of_the_outlier_pool(heavy, minute_text):
 
 
 def test_resumption_and_json(heavy, minute_text, tmp_path):
-    options = {"shortlisted": 30, "verified": 12, "resume": tmp_path}
+    options = {"shortlisted": 30, "verified": 12, "probes": 0, "resume": tmp_path}
     first = measure.deciding_weights(heavy, *minute_text, **options).to_json()
     (tmp_path / "record-00000002.json").unlink()
     again = measure.deciding_weights(heavy, *minute_text, **options).to_json()
     assert json.dumps(first, allow_nan=False) == json.dumps(again)
     assert first["explained"]["interval"] is None
-    assert measure.deciding_weights_cost(2, 4, 1024, 50) == 2 * (1 + 50 * 5) + 4
+    assert measure.MEASUREMENTS["deciding-weights"].passes(
+        windows=4, window=1024, verified=50, probes=0
+    ) == 2 * (1 + 50 * 5)
 
 
 @pytest.mark.parametrize("change", [{"verified": 2}, {"shortlisted": 5, "verified": 6}])

@@ -90,7 +90,7 @@ def test_the_size_at_which_the_quadratic_model_is_meant_is_said(found):
     plain = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert plain["errors"]["shift"]["quadratic_model_meant"] is True
     assert plain["errors"]["sign"]["relative_norm"] > 0.3
-    assert np.shape(plain["errors"]["sign"]["each_second"]["q_proj"]["resolved"]) == (MINUTE.layers,)
+    assert np.shape(plain["errors"]["sign"]["resolved"]["q_proj"]["second"]) == (MINUTE.layers,)
 
 
 def test_random_errors_and_single_probes_are_refused(minute, minute_text):
@@ -98,4 +98,6 @@ def test_random_errors_and_single_probes_are_refused(minute, minute_text):
         measure.error_response(minute, minute_text[1], {"flip": SignFlip(0.1)})
     with pytest.raises(InvalidInput, match="probes >= 2"):
         measure.error_response(minute, minute_text[1], probes=1)
-    assert measure.error_response_cost(4, 1024, 2, 3) == 2 * 2 * (5 + 3 * 8)
+    assert measure.MEASUREMENTS["error-response"].passes(
+        windows=4, window=1024, errors=dict.fromkeys("ab"), probes=3
+    ) == 2 * 2 * (5 + 3 * 8)

@@ -186,11 +186,13 @@ def test_cost_counts_every_evaluation(loud, own_text, monkeypatch):
 
     monkeypatch.setattr(sweep, "_one", pretend)
     run(loud, (own_text[0][:4], own_text[1][:8]), rates=(0.1, 0.2), draws=(3, 2))
-    assert len(done) * 8 * 40 / 2048 == measure.leverage_cost(8, 40, (0.1, 0.2), (3, 2))
+    assert len(done) * 8 * 40 / 2048 == measure.MEASUREMENTS["leverage"].passes(
+        windows=8, window=40, rates=(0.1, 0.2), draws=(3, 2)
+    )
 
 
 def test_default_cost_fits_the_main_job():
-    assert measure.leverage_cost(8, 512) <= 96
+    assert measure.MEASUREMENTS["leverage"].passes(windows=8, window=512) <= 96
 
 
 @pytest.mark.parametrize(

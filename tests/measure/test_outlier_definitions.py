@@ -105,4 +105,7 @@ def test_the_provenance_says_what_was_flipped(tiny, windows, monkeypatch):
 def test_cost_counts_every_evaluation(compared):
     flips = 2 * 2 + 2
     assert len(compared.definitions) == 7
-    assert measure.outlier_definitions_cost(8, 33, 0.2, 2) == 7 * flips * 8 * 33 / 2048
+    assert (
+        measure.MEASUREMENTS["outlier-definitions"].passes(windows=8, window=33, rate=0.2, draws=2)
+        == 7 * flips * 8 * 33 / 2048
+    )

@@ -121,7 +121,9 @@ def test_result(tiny, windows, found, tmp_path):
     again = measure.outlier_flips(tiny, *windows, rate=RATE, draws=2, resume=tmp_path)
     assert json.dumps(first.to_json()) == json.dumps(again.to_json()) == plain
     count = len(list(tmp_path.glob("record-*"))) - 1
-    assert measure.outlier_flips_cost(8, 33, 2) == count * 8 * 33 / 2048
+    assert (
+        measure.MEASUREMENTS["outlier-flips"].passes(windows=8, window=33, draws=2) == count * 8 * 33 / 2048
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from conftest import MINUTE
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput
+from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.measure import singles, sweep
 from signmag_jax.measure.activations import membership
 from signmag_jax.measure.comparison import RateLeverage
 from signmag_jax.measure.flips import plan
 from signmag_jax.measure.leverage import key_of_draws
-from signmag_jax.measure.predicted import quotient
 from signmag_jax.measure.response_checks import paired_error
 from signmag_jax.models import MATRICES, SITE_OF, token_nll
 
@@ -226,7 +226,7 @@ def test_resumption_gives_the_same_bits_and_cost_is_counted(minute, text, tmp_pa
     (tmp_path / "record-00000004.json").write_text("{")
     again = measure.linear_response(minute, *text, **options).to_json()
     assert json.dumps(first) == json.dumps(again)
-    cost = measure.linear_response_cost(4, 1024, 2, 3)
+    cost = measure.MEASUREMENTS["linear-response"].passes(windows=4, window=1024, probes=2, singles=3)
     assert cost == 2 * (3 + 2 * (8 + 4) + 4 + 3 * 4)
 
 
@@ -266,8 +266,9 @@ def test_columns_to_protect_first_are_those_of_largest_cost(found, flips):
     assert best
     assert min(exact) > ranks[len(ranks) // 4]
     assert sum(exact) > 0.7 * sum(ranks[: len(best)])
-    plain = json.loads(json.dumps(mapped.to_json(3), allow_nan=False))
-    assert len(plain["protect_first"]) == min(3, len(best))
+    plain = json.loads(json.dumps(mapped.to_json(), allow_nan=False))
+    first = [each["column"] for each in plain["protect_first"][: len(best)]]
+    assert first == [each.column for each in best]
     shares = mapped.resolved_share()
     assert shares["gauss_newton"] >= shares["hessian"]
     with pytest.raises(InvalidInput, match="count >= 1"):
@@ -281,8 +282,17 @@ def test_leverage_is_the_ratio_of_pools_or_says_why_not(found):
     if not found.pools["rest"].resolved:
         assert "not separated from zero" in found.leverage.reason
     # The same quotient where both pools are clear: a tenth of their scatter.
-    clear = quotient(outlier + 1, rest + 2)
+    clear = paired_ratio(outlier + 1, rest + 2)
     assert clear.interval.estimate.value == pytest.approx((outlier.mean() + 1) / (rest.mean() + 2), rel=1e-9)
+
+
+def scattered(found, part, times=1.0):
+    """A response with a part of its scatter, and its mean slopes multiplied."""
+    samples = {
+        pool: times * table.mean() + part * (table - table.mean()) for pool, table in found.samples.items()
+    }
+    pairs = {pool: part * table for pool, table in found.pairs.items()}
+    return dataclasses.replace(found, samples=samples, pairs=pairs)
 
 
 def test_monte_carlo_leverage_is_checked_where_both_are_resolved(found, drawn):
@@ -290,9 +300,17 @@ def test_monte_carlo_leverage_is_checked_where_both_are_resolved(found, drawn):
     monte = drawn
     checks = found.check(monte)
     assert [check.arm for check in checks] == ["outlier", "rest"]
+    assert "not separated from zero" in checks[0].reason
+    # A thirtieth of the scatter of probes and windows is enough for a distance.
+    sharp = scattered(found, 1 / 30)
+    (check, _) = sharp.check(monte)
+    assert not check.reason
+    assert check.distance == pytest.approx((check.measured.value - check.predicted.value) / check.error)
+    assert abs(check.distance) < 4
+    (wrong, _) = scattered(found, 1 / 30, 20.0).check(monte)
+    assert abs(wrong.distance) > 4
     for check in checks:
         assert (check.distance is None) == bool(check.reason)
-        assert check.distance is None or abs(check.distance) < 4
     (ratio,) = found.check_leverage(monte)
     assert (ratio.distance is None) == bool(ratio.reason)
     assert ratio.distance is None or abs(ratio.distance) < 4
@@ -413,7 +431,7 @@ def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_
 
 
 def test_exactly_k_flips_are_shown_beside_independent_ones(found):
-    plain = found.to_json()["damage"]["outlier"]
+    plain = found.to_json()["damages"]["outlier"]
     size, bent = int(found.pools["outlier"].weights), found.interaction["outlier"].value
     for each in plain:
         gap = each["exactly"]["value"] - each["independent"]["value"]

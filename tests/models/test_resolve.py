@@ -23,7 +23,7 @@ def test_a_hub_name_pins_its_revision_in_the_report(tmp_path, monkeypatch):
     oracle.save(oracle.oracle("llama", {}), snapshot)
     asked = []
 
-    def download(name, *, revision, allow_patterns):
+    def download(name, *, revision, allow_patterns, tqdm_class):
         asked.append((name, revision, allow_patterns))
         return str(snapshot)
 

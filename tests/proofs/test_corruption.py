@@ -4,15 +4,13 @@ import pytest
 
 from signmag_jax.theory import proof
 from signmag_jax.theory.derivation import ASIDE, DEFINITION, LAW, SIGN
-from signmag_jax.theory.proof import Library, Tamper, check, folder, load
-
-LIBRARY = Library(remembered=set())
+from signmag_jax.theory.proof import Tamper, check, folder, load
 
 
 @pytest.fixture(params=proof.names())
-def derivation(request):
+def derivation(request, library):
     """A proof file and its result without tampering."""
-    result = LIBRARY.result(request.param)
+    result = library.result(request.param)
     return load(folder() / f"{request.param}.py"), result
 
 
@@ -23,10 +21,10 @@ def test_it_stands(derivation):
     assert result.count(LAW) >= 1
 
 
-def test_a_false_line_is_caught_where_it_stands(derivation):
+def test_a_false_line_is_caught_where_it_stands(derivation, library):
     module, result = derivation
     for index, step in enumerate(result.steps):
-        broken = check(module, LIBRARY, Tamper(index))
+        broken = check(module, library, Tamper(index))
         assert not broken.proved, f"line {index} ({step.name}) was falsified and nothing happened"
         failed_at = len(broken.steps) - 1
         if step.kind == DEFINITION:
@@ -35,12 +33,12 @@ def test_a_false_line_is_caught_where_it_stands(derivation):
             assert failed_at == index, f"line {index} ({step.name}) was falsified, {failed_at} failed"
 
 
-def test_a_false_line_that_is_believed_brings_down_what_follows(derivation):
+def test_a_false_line_that_is_believed_brings_down_what_follows(derivation, library):
     module, result = derivation
     for index, step in enumerate(result.steps):
         if step.kind in (*ASIDE, SIGN):
             continue
-        broken = check(module, LIBRARY, Tamper(index, believed=True))
+        broken = check(module, library, Tamper(index, believed=True))
         assert not broken.proved or broken.conclusions != result.conclusions, (
             f"line {index} ({step.name}) can be anything: nothing rests on it"
         )

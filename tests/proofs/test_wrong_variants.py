@@ -5,9 +5,7 @@ import ast
 import pytest
 
 from signmag_jax.theory import proof
-from signmag_jax.theory.proof import Library, check, folder, load
-
-LIBRARY = Library(remembered=set())
+from signmag_jax.theory.proof import check, folder, load
 
 # (proof, what the source says, what it is made to say)
 HEADLINES = [
@@ -39,19 +37,19 @@ HEADLINES = [
 ]
 
 
-def edited(tmp_path, name, source):
+def edited(library, tmp_path, name, source):
     """The proof with another source, checked."""
     path = tmp_path / f"{name}.py"
     path.write_text(source, encoding="utf-8")
-    return check(load(path), LIBRARY)
+    return check(load(path), library)
 
 
 @pytest.mark.parametrize(("name", "right", "wrong"), HEADLINES)
-def test_a_wrong_headline_is_rejected(tmp_path, name, right, wrong):
+def test_a_wrong_headline_is_rejected(library, tmp_path, name, right, wrong):
     source = (folder() / f"{name}.py").read_text(encoding="utf-8")
     assert source.count(right) >= 1, "the proof no longer says this: update the test"
-    assert LIBRARY.result(name).proved
-    result = edited(tmp_path, name, source.replace(right, wrong))
+    assert library.result(name).proved
+    result = edited(library, tmp_path, name, source.replace(right, wrong))
     assert not result.proved
     assert "step" in result.failure
 
@@ -65,10 +63,10 @@ def test_a_wrong_headline_is_rejected(tmp_path, name, right, wrong):
         ("arccos_kernel", "kappa", "double"),
         ("theorem_4", "sign_radial_fraction", "double"),
         ("single_flip", "flip_amplification_expansion", "paper_flip"),
-        ("proposition_1", "noise_to_flip", "double"),
+        ("proposition_1", "noise_to_flip_ratio", "double"),
         ("small_errors", "radial_fraction_expansion", "double"),
         ("small_errors", "energy_expansion", "double"),
-        ("finite_width", "width_slope", "double"),
+        ("finite_width", "finite_width_slope", "double"),
         ("second_layer", "output_transverse", "double"),
         ("residual_limit", "residual_limit", "double"),
         ("residual_rise", "residual_first_ratio", "double"),
@@ -79,7 +77,7 @@ def test_a_wrong_headline_is_rejected(tmp_path, name, right, wrong):
         ("pool_leverage", "column_ratio_expansion", "double"),
     ],
 )
-def test_a_wrong_law_is_not_concluded(name, law, wrong):
+def test_a_wrong_law_is_not_concluded(library, name, law, wrong):
     """The last step compares with an expression that is written down elsewhere; falsify that one."""
     from signmag_jax.theory import symbolic
 
@@ -90,7 +88,7 @@ def test_a_wrong_law_is_not_concluded(name, law, wrong):
     }
     module = load(folder() / f"{name}.py")
     setattr(module, law, replacements[wrong])
-    result = check(module, LIBRARY)
+    result = check(module, library)
     assert not result.proved
 
 
@@ -104,7 +102,7 @@ def literals(source):
 
 
 @pytest.mark.parametrize("name", proof.names())
-def test_a_changed_coefficient_in_the_source_is_noticed(tmp_path, name):
+def test_a_changed_coefficient_in_the_source_is_noticed(library, tmp_path, name):
     source = (folder() / f"{name}.py").read_text(encoding="utf-8")
     places = sorted(set(literals(source)))
     for line, column, value in places[:: max(1, len(places) // 6)]:
@@ -112,5 +110,5 @@ def test_a_changed_coefficient_in_the_source_is_noticed(tmp_path, name):
         # ast counts columns in UTF-8 bytes
         row = lines[line - 1].encode()
         lines[line - 1] = (row[:column] + b"7" + row[column + len(str(value)) :]).decode()
-        result = edited(tmp_path, name, "".join(lines))
+        result = edited(library, tmp_path, name, "".join(lines))
         assert not result.proved, f"{name}.py line {line}: {value} became 7 and the proof still stands"

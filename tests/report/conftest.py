@@ -30,7 +30,7 @@ def small_ledger():
             compare=(("predicted", "simulated"),), rival=lambda: 2.64408, rival_is="the right answer",
         ),
     ]  # fmt: skip
-    figures = {
+    pictures = {
         "transverse_ratio": {
             "rate": [0.001, 0.01, 0.1], "exact": [2.73, 2.67, 2.29], "paper_formula": [2.7, 2.6, 2.1],
             "published": {"rate": [0.01], "value": [2.639], "standard_error": [0.003]},
@@ -47,6 +47,6 @@ def small_ledger():
         ledgers.fill(claims, {}),
         level={"name": "quick"},
         provenance=provenance,
-        figures=figures,
+        pictures=pictures,
         comparisons=2,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from signmag_jax import simulate, theory
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.simulate.crossings import CrossingSample, default_share
+from signmag_jax.simulate.crossings import CrossingSample, default_roulette
 from signmag_jax.simulate.engine import run
 from signmag_jax.simulate.network import Experiment
 from signmag_jax.simulate.program import _program
@@ -86,7 +86,7 @@ def test_wrong_laws_of_the_rows_are_told_apart(wrong, quantity):
 @pytest.mark.parametrize("match", ["realised", "expected"])
 def test_some_rows_stand_for_all(match):
     common = {"hidden": 64, "match": match, "networks": 600, "inputs": 64}
-    some = simulate.crossings(32, 0.1, rows=16, share=0.5, seed=4, **common)
+    some = simulate.crossings(32, 0.1, rows=16, roulette=0.5, seed=4, **common)
     # With 8 times fewer rows the norm that the others add decides.
     everything = simulate.crossings(32, 0.1, seed=5, **common)
     for name in ("transverse_ratio", "flip", "shift"):
@@ -121,9 +121,9 @@ def test_flips_per_row_law():
 
 
 def test_the_share_of_networks_with_all_rows():
-    assert default_share(64 * 64) == 1.0
-    assert default_share(2048 * 2048) == 1 / 64
-    assert default_share(8192 * 8192) == 1 / 64
+    assert default_roulette(64 * 64) == 1.0
+    assert default_roulette(2048 * 2048) == 1 / 64
+    assert default_roulette(8192 * 8192) == 1 / 64
 
 
 @pytest.mark.slow  # many runs, for the coverage of their errors
@@ -132,8 +132,8 @@ def test_the_error_is_honest_where_all_rows_were_never_drawn(monkeypatch):
 
     def distance():
         never, always = (
-            simulate.crossings(320, 0.2, share=share, inputs=256, networks=32, seed=8)
-            for share in (1e-6, 1.0)
+            simulate.crossings(320, 0.2, roulette=part, inputs=256, networks=32, seed=8)
+            for part in (1e-6, 1.0)
         )
         assert np.all(never.transverse_ratio.standard_error < 0.002 * never.transverse_ratio.value)
         return apart(never.transverse_ratio, always.transverse_ratio)
@@ -173,8 +173,8 @@ def test_float32_bias_is_far_below_the_error(monkeypatch):
     [
         ({"rows": 17}, "`rows <= hidden` is required, received 17"),
         ({"inputs": 7}, "`inputs is even"),
-        ({"share": 0.0}, "`0 < share <= 1` is required, received 0.0"),
-        ({"share": float("nan")}, "`0 < share <= 1` is required, received nan"),
+        ({"roulette": 0.0}, "`0 < roulette <= 1` is required, received 0.0"),
+        ({"roulette": float("nan")}, "`0 < roulette <= 1` is required, received nan"),
         ({"match": "none"}, "`match in"),
         ({"dtype": "int8"}, "`dtype in"),
         ({"hidden": 1}, "`hidden is an integer >= 2`"),

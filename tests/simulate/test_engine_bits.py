@@ -1,11 +1,10 @@
-"""The same bits from any number of devices and processes, under any flags, and across interruptions."""
+"""The same bits from any number of devices and shares, under any flags, and across interruptions."""
 
 import json
 import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,15 +22,18 @@ RUN = """
 import json, sys
 import jax
 from signmag_jax import simulate
-folder, flags, place = sys.argv[1] or None, sys.argv[2], sys.argv[3]
+folder, flags, share = sys.argv[1] or None, sys.argv[2], sys.argv[3]
 if flags == "other":
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_prng_impl", "rbg")
-if place:
-    port, process = place.split(",")
-    simulate.connect(f"127.0.0.1:{port}", 2, int(process), timeout=100)
 def block(**target):
-    found = simulate.block(512, [0.01, 0.05], inputs=64, seed=3, resume=folder, **target)
+    share_of_it = simulate.parse_share(share) if share else None
+    try:
+        found = simulate.block(
+            512, [0.01, 0.05], inputs=64, seed=3, resume=folder, share=share_of_it, **target
+        )
+    except simulate.ShareDone as done:
+        return done.to_json()
     kept = (found.transverse_ratio, found.transverse_ratio_of_means, found.first.energy)
     return [found.networks, *([e.value.tolist(), e.standard_error.tolist()] for e in kept)]
 print(json.dumps([block(standard_error=0.0085), block(networks=100)]))
@@ -39,18 +41,11 @@ print(json.dumps([block(standard_error=0.0085), block(networks=100)]))
 BLOCKS = 9
 
 
-def start(devices: int, folder: str = "", flags: str = "", place: str = "") -> subprocess.Popen:
+def start(devices: int, folder: str = "", flags: str = "", share: str = "") -> subprocess.Popen:
     environment = dict(os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, folder, flags, place], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", RUN, folder, flags, share], env=environment, stdout=subprocess.PIPE, text=True
     )
-
-
-def start_two(devices: tuple[int, int], folder: str = "", flags: str = "") -> list[subprocess.Popen]:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    return [start(devices[index], folder, flags, f"{port},{index}") for index in range(2)]
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -83,33 +78,35 @@ def test_eight_devices_and_other_flags_change_no_bit(one_device):
     assert finish(start(8, flags="other")) == one_device
 
 
-@pytest.mark.slow  # two processes
-def test_two_processes_of_different_sizes_change_no_bit(one_device):
-    assert [finish(process) for process in start_two((1, 2))] == [one_device] * 2
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", ["", "other"])
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])
-def test_devices_and_processes_change_no_bit(one_device, devices, flags):
+def test_devices_and_shares_change_no_bit(one_device, tmp_path, devices, flags):
     assert finish(start(devices, flags=flags)) == one_device
-    assert [finish(process) for process in start_two((devices, devices), flags=flags)] == [one_device] * 2
+    folder = str(tmp_path / "run")
+    for running in [start(devices, folder, flags, f"{index}/2") for index in range(2)]:
+        finish(running)
+    assert finish(start(1, folder)) == one_device
 
 
-def test_killed_and_resumed_with_other_devices(one_device, tmp_path):
+def test_a_share_killed_and_started_again_on_other_devices(one_device, tmp_path):
+    """Beside another that runs on; the last run has the bits of one process."""
     folder = tmp_path / "run"
-    process = start(1, str(folder))
+    other = start(2, str(folder), share="1/2")
+    process = start(1, str(folder), share="0/2")
     deadline = time.monotonic() + 200
     while not (folder / "record-00000000.json").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    kept = {path.name: path.read_bytes() for path in folder.glob("record-*.json")}
-    assert kept
-    torn = folder / sorted(kept)[0]
-    torn.write_bytes(kept[torn.name][:-40])
-    assert finish(start(2, str(folder))) == one_device
-    assert torn.read_bytes() == kept[torn.name]  # redone, to the last bit
+    torn = folder / "record-00000000.json"
+    whole = torn.read_bytes()
+    torn.write_bytes(whole[:-40])
+    finish(other)
+    done = [block["done"] for block in json.loads(finish(start(2, str(folder), share="0/2")))]
+    assert done[1] == list(range(0, BLOCKS, 2))
+    assert torn.read_bytes() == whole  # redone, to the last bit
+    assert finish(start(1, str(folder))) == one_device
 
 
 @pytest.mark.slow
@@ -120,13 +117,13 @@ def test_killed_at_random_moments_and_resumed_by_any_number(one_device, tmp_path
     folder = str(tmp_path / "run")
     for _ in range(4):
         devices = rng.choice([1, 2, 4, 8])
-        both = rng.random() < 0.5
-        running = start_two((devices, devices), folder) if both else [start(devices, folder)]
+        shares = rng.choice([[""], ["0/2", "1/2"]])
+        running = [start(devices, folder, share=share) for share in shares]
         time.sleep(rng.uniform(2.0, 20.0))
         for process in rng.sample(running, len(running)):
             process.send_signal(signal.SIGKILL)
             process.communicate()
-    assert [finish(process) for process in start_two((2, 1), folder)] == [one_device] * 2
+    assert finish(start(2, folder)) == one_device
     # What a kill leaves beside the records is no record.
     assert finish(start(8, folder)) == one_device
 

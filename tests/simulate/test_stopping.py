@@ -43,6 +43,10 @@ class Draws:
 DRAWS = Experiment("draws", Draws(), 1.5, {"kind": "draws"}, 1e9, lambda tally: tally.mean("value"))
 
 
+def bits(tally):
+    return tally.count, tally.moments.mean.tobytes(), tally.moments.comoment.tobytes()
+
+
 @pytest.mark.parametrize("target", [1e3, 0.2])
 def test_what_lies_beyond_the_stop_is_discarded(monkeypatch, target):
     computed, compute = [], engine.compute
@@ -55,10 +59,10 @@ def test_what_lies_beyond_the_stop_is_discarded(monkeypatch, target):
     tally, provenance = run(DRAWS, standard_error=target, seed=4)
     count = tally.count
     assert count == provenance["networks"] == (32 if target == 1e3 else count)
-    assert tally.digest() == run(DRAWS, networks=count, seed=4)[0].digest()
+    assert bits(tally) == bits(run(DRAWS, networks=count, seed=4)[0])
     if target == 0.2:  # in the middle of a block, whose other networks were computed
         assert DRAWS.block * (max(computed) + 1) > count
-        assert tally.digest() != run(DRAWS, networks=count + 1, seed=4)[0].digest()
+        assert bits(tally) != bits(run(DRAWS, networks=count + 1, seed=4)[0])
     # Control: without the least number, the rule would have been met long before the 32nd.
     assert target == 0.2 or run(DRAWS, networks=2, seed=4)[0].mean("value")[1] < target
 
@@ -93,7 +97,7 @@ def test_targets_that_contradict_each_other_are_refused(target, message):
 def test_a_bound_ends_a_run_by_time_as_a_target():
     tally, provenance = run(DRAWS, seconds=1e6, max_networks=40)
     assert (tally.count, provenance["stopped_by"]) == (40, "target")
-    assert tally.digest() == run(DRAWS, networks=40)[0].digest()
+    assert bits(tally) == bits(run(DRAWS, networks=40)[0])
 
 
 def test_an_unreachable_target_is_incomplete_and_keeps_its_records(tmp_path):
@@ -137,36 +141,18 @@ def quantize(**options):
 
 
 def test_errors_fall_as_the_root_of_the_count():
-    counts = np.array([64, 256, 1024, 4096])
+    counts = np.array([64, 256, 1024])
     errors = [quantize(networks=int(count), seed=4).row_cosine.standard_error for count in counts]
     slope = np.polyfit(np.log(counts), np.log(errors), 1)[0]
     assert abs(slope + 0.5) < 0.05
     deviations = [
         np.sqrt(
-            np.mean([(quantize(networks=c, seed=s).row_cosine.value - ROW_COSINE) ** 2 for s in range(40)])
+            np.mean([(quantize(networks=c, seed=s).row_cosine.value - ROW_COSINE) ** 2 for s in range(24)])
         )
         for c in (8, 32, 128)
     ]
     slope = np.polyfit(np.log([8, 32, 128]), np.log(deviations), 1)[0]
     assert abs(slope + 0.5) < 0.25
-
-
-def test_the_interval_covers_the_exact_row_cosine():
-    """E cos²(w, sign w) = 2/π + (1 − 2/π)/n for a Gaussian row, by the independence of norm and direction."""
-    fixed = [quantize(networks=32, seed=1000 + seed).row_cosine for seed in range(400)]
-    covered = np.mean([abs(one.value - ROW_COSINE) <= 1.96 * one.standard_error for one in fixed])
-    assert 0.92 <= covered <= 0.98
-    infinite = np.mean([abs(one.value - 2 / np.pi) <= 1.96 * one.standard_error for one in fixed])
-    assert infinite < 0.5
-
-
-def test_the_interval_covers_proposition_1s_energy():
-    """E‖δWx‖² per row is 4p for flips, exactly, at every width."""
-    found = [
-        simulate.proposition_1(16, 0.2, inputs=32, networks=32, seed=seed).flip_energy for seed in range(400)
-    ]
-    covered = np.mean([abs(one.value - 0.8) <= 1.96 * one.standard_error for one in found])
-    assert 0.92 <= covered <= 0.98
 
 
 class OneMask:

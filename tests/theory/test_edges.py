@@ -56,7 +56,7 @@ def test_every_block_has_gradients_where_its_angle_ends(activation, kind):
         for x in (0.0, 1.0, -1.0) if kind is Scale else (0.0, 1.0):
             found = np.asarray(slopes(x))
             # The radial fraction is 0/0 where there is no error.
-            kept = np.arange(len(found)) != theory.Block._fields.index("radial_fraction")
+            kept = np.arange(len(found)) != theory.BlockEnergies._fields.index("radial_fraction")
             assert np.all(np.isfinite(found[kept])), (x, found)
 
 

@@ -14,10 +14,10 @@ def test_a_value_off_its_ball_is_refused(off):
     law = find("transverse_ratio")
     wrong = dataclasses.replace(law, function=lambda rate: (1 + off) * law.function(rate))
     assert theory.estimate(law, rate=0.01).enclosure is not None
-    with pytest.raises(Incomplete, match="transverse_ratio evaluates to .* rigorous enclosure is 2.668"):
+    with pytest.raises(Incomplete, match=r"transverse_ratio evaluates to .* rigorous enclosure is 2.668"):
         theory.estimate(wrong, rate=0.01)
 
 
 def test_an_underflow_is_no_zero():
-    with pytest.raises(Incomplete, match="radial_fraction evaluates to 0.0"):
+    with pytest.raises(Incomplete, match=r"radial_fraction evaluates to 0\.0"):
         theory.estimate("radial_fraction", perturbation=perturb.MagnitudeShift(1e-160))

@@ -25,7 +25,14 @@ def number(expr: sp.Expr) -> float:
 @pytest.mark.parametrize("p", RATES)
 @pytest.mark.parametrize(
     "name",
-    ["transverse_ratio", "paper_transverse_ratio", "noise_to_flip", "flip_to_shift", "plain_1", "residual_1"],
+    [
+        "transverse_ratio",
+        "paper_transverse_ratio",
+        "noise_to_flip_ratio",
+        "flip_to_shift_ratio",
+        "plain_1",
+        "residual_1",
+    ],
 )
 def test_laws_of_the_rate(name, p):
     flip = symbolic.sign_flip(p)
@@ -46,8 +53,8 @@ def test_laws_of_the_rate(name, p):
     expression, computed = {
         "transverse_ratio": (symbolic.transverse_ratio(p), theory.transverse_ratio),
         "paper_transverse_ratio": (symbolic.paper_transverse_ratio(p), theory.paper_transverse_ratio),
-        "noise_to_flip": (symbolic.noise_to_flip(p), theory.noise_to_flip_ratio),
-        "flip_to_shift": (symbolic.flip_to_shift(p), theory.flip_to_shift_ratio),
+        "noise_to_flip_ratio": (symbolic.noise_to_flip_ratio(p), theory.noise_to_flip_ratio),
+        "flip_to_shift_ratio": (symbolic.flip_to_shift_ratio(p), theory.flip_to_shift_ratio),
         "plain_1": (symbolic.plain_ratio(*steps), lambda rate: theory.depth_ratios(rate, 1)[0]),
         "residual_1": (across[0] / across[1], lambda rate: theory.depth_ratios(rate, 1, residual=True)[0]),
     }[name]

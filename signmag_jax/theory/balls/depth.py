@@ -5,7 +5,7 @@ from typing import Any
 
 from flint import arb, fmpq
 
-from .activations import kappa, second_moments
+from .activations import second_moments
 from .pairs import Pair, flip, matched
 
 State = Any
@@ -77,19 +77,3 @@ def depth_ratios(
 ) -> list[arb]:
     """One ratio a layer."""
     return chain_ratios(rate, depth, "residual" if residual else "plain", layers, activation, scale)
-
-
-def depth_floor() -> arb:
-    """(π/(π − 2))^(2/3)."""
-    return ((arb.pi() / (arb.pi() - 2)).log() * fmpq(2, 3)).exp()
-
-
-def residual_limit(rate: fmpq) -> arb:
-    """(1 − J(c_flip))/(v(1 − J(c_shift/√v))), J = 2κ/√v."""
-    (c, _), (c_shift, v) = flip(rate), matched(rate)
-    return (1 - 2 * kappa(c, arb(1))) / (v - 2 * v.sqrt() * kappa(c_shift, v))
-
-
-def residual_first_ratio() -> arb:
-    """3π/(3π − 2)."""
-    return 3 * arb.pi() / (3 * arb.pi() - 2)

@@ -7,18 +7,16 @@ A_{K+2} − A_K = B((K+1)/2, (n−K−1)/2)/(K B(K/2, (n−K)/2)), A_2 = B(½, (
 Nothing here is an integral.
 """
 
-from collections.abc import Sequence
-
 from flint import arb, fmpq
 
 from signmag_jax.evidence import invalid
 
-from .activations import kappa
-from .block import transverse, transverse_ratio
-from .pairs import flip, matched
+from .energies import transverse
+from .pairs import matched
+from .profile import bend
+from .theorem_3 import transverse_ratio
 
 MOST_INPUTS = 65_536
-MOST_SUMS = 4096
 
 
 def _check_inputs(n: int) -> None:
@@ -109,7 +107,7 @@ def finite_width_saturation(n: fmpq) -> arb:
 
 def finite_width_slope(rate: fmpq) -> arb:
     """−6κ√(p(1−p))/(πT)."""
-    return 3 * _bend(rate)
+    return 3 * bend(rate)
 
 
 def finite_width_expansion(rate: fmpq, n: fmpq) -> arb:
@@ -120,61 +118,3 @@ def finite_width_expansion(rate: fmpq, n: fmpq) -> arb:
 def finite_width_saturation_expansion(n: fmpq) -> arb:
     """−(4/(3π))√(8/π)/√n."""
     return -4 / (3 * arb.pi()) * (8 / (arb.pi() * n)).sqrt()
-
-
-def _bend(rate: fmpq) -> arb:
-    """−2κ√(p(1−p))/(πT): the relative change of T for each unit of Σx_j⁴."""
-    pair = flip(rate)
-    return -2 * kappa(*pair) * arb(rate * (1 - rate)).sqrt() / (arb.pi() * transverse(pair))
-
-
-def profile_width_slope(rate: fmpq, x: Sequence[fmpq]) -> arb:
-    """−2κ√(p(1−p))/(πT)·Σx⁴/(Σx²)²."""
-    return _bend(rate) * sum((s * s for s in _shares(x)), fmpq(0))
-
-
-def profile_width_expansion(rate: fmpq, x: Sequence[fmpq]) -> arb:
-    """A(p)(1 + slope)."""
-    return transverse_ratio(rate) * (1 + profile_width_slope(rate, x))
-
-
-def profile_width_ratio(rate: fmpq, x: Sequence[fmpq]) -> arb:
-    """(½ − 2(E κ)²)/T(shift), summed over all masks."""
-    kernel = _mean_over_masks([rate] * len(x), _shares(x))
-    return (fmpq(1, 2) - 2 * kernel**2) / transverse(matched(rate))
-
-
-def profile_pool_leverage(rate: fmpq, x: Sequence[fmpq], pool: Sequence[bool], matching: str = "rate") -> arb:
-    """E(1 − 2κ) over the masks of the pool, over that of the masks outside."""
-    shares, costs = _shares(x), []
-    counts = [sum(bool(inside) == side for inside in pool) for side in (True, False)]
-    for side, count in zip((True, False), counts, strict=True):
-        thinned = rate * fmpq(min(counts), count) if matching == "count" else rate
-        rates = [thinned if bool(inside) == side else fmpq(0) for inside in pool]
-        cost = 1 - 2 * _mean_over_masks(rates, shares)
-        costs.append(cost if matching == "count" else cost / count)
-    return costs[0] / costs[1]
-
-
-def _shares(x: Sequence[fmpq]) -> list[fmpq]:
-    squares = [entry * entry for entry in x]
-    total = sum(squares, fmpq(0))
-    return [square / total for square in squares]
-
-
-def _mean_over_masks(rates: Sequence[fmpq], shares: Sequence[fmpq]) -> arb:
-    """E κ at correlation 1 − 2q, q = Σ M_j share_j, sum by sum: equal entries share their sums."""
-    law = {fmpq(0): arb(1)}
-    for rate, share in zip(rates, shares, strict=True):
-        if rate == 0 or share == 0:
-            continue
-        following: dict[fmpq, arb] = {}
-        for q, weight in law.items():
-            for place, part in ((q, 1 - rate), (q + share, rate)):
-                following[place] = following.get(place, arb(0)) + weight * part
-        if len(following) > MOST_SUMS:
-            raise invalid(
-                f"at most {MOST_SUMS} sums of x_j² for an enclosure", len(shares), "pass fewer columns"
-            )
-        law = following
-    return sum((weight * kappa(arb(1 - 2 * q), arb(1)) for q, weight in law.items()), arb(0))

@@ -37,7 +37,7 @@ class Fact:
     rhs: sp.Expr
 
     def at(self, values: dict) -> "Fact":
-        """The same equality with some of its free symbols specialised."""
+        """The equality with values for some of its free symbols."""
         return Fact(
             self.lhs.subs(values, simultaneous=True).doit(integrals=False, sums=False),
             self.rhs.subs(values, simultaneous=True),

@@ -134,7 +134,7 @@ def _trim(a: Jet) -> Jet:
 
 
 def _padded(a: Jet) -> Jet:
-    """The same jet from the constant term on."""
+    """The terms of `a` from the constant one on, with a 0 for each that `a` leaves out."""
     a = a if a.shift >= 0 else _trim(a)
     if a.shift < 0:
         raise Refused("a function is taken at a pole")

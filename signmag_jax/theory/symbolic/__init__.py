@@ -1,53 +1,45 @@
 """Each law once, as a SymPy expression; `proofs/` derives them from the definitions."""
 
-from .block import (
-    analytic_transverse_ratio,
-    energy,
-    kappa,
-    normalised_change,
-    paper_root_coefficient,
-    paper_tabulated_ratio,
-    paper_transverse_ratio,
-    radial,
-    radial_fraction,
-    rate_coefficient,
-    root_coefficient,
-    sign_radial_fraction,
-    stable_kappa,
-    transverse,
-    transverse_ratio,
-    transverse_ratio_expansion,
-    transverse_ratio_limit,
+from .columns import (
+    column_ratio,
+    column_ratio_bound,
+    column_ratio_expansion,
+    column_ratio_limit,
 )
 from .depth import (
     cosine_map,
-    fixed_point_coefficient,
-    plain_bound,
-    plain_floor,
     plain_ratio,
     plain_step,
-    residual_bound,
     residual_energy,
-    residual_first_ratio,
-    residual_limit,
     residual_linear_step,
     residual_overlap,
     residual_transverse,
     skip_step,
 )
-from .finite_width import (
-    flip_rows_coefficient,
-    profile_slope,
-    profile_variance,
-    realignment,
-    saturation_coefficient,
-    share_mean,
-    share_variance,
-    shift_rows_coefficient,
-    width_coefficient,
-    width_slope,
+from .depth_limits import (
+    depth_floor,
+    fixed_point_coefficient,
+    plain_bound,
+    residual_bound,
+    residual_first_ratio,
+    residual_limit,
 )
-from .gaussian import expectation, normal_density, relu
+from .energies import (
+    cosine_squared,
+    energy,
+    kappa,
+    normalised_change,
+    radial,
+    radial_fraction,
+    sign_radial_fraction,
+    stable_kappa,
+    transverse,
+)
+from .gaussian import (
+    expectation,
+    normal_density,
+    relu,
+)
 from .outliers import (
     flip_amplification,
     flip_amplification_expansion,
@@ -57,7 +49,6 @@ from .outliers import (
 )
 from .perturbations import (
     Pair,
-    cosine_squared,
     error_energy,
     linear_radial_fraction,
     magnitude_noise,
@@ -69,26 +60,56 @@ from .perturbations import (
     ternarize,
 )
 from .pools import (
-    column_ratio,
-    column_ratio_bound,
-    column_ratio_expansion,
-    column_ratio_limit,
     pool_flip_energy,
     pool_growth,
     pool_noise,
     pool_overlap,
 )
+from .profile import (
+    profile_slope,
+    profile_variance,
+)
 from .proposition_1 import (
-    flip_radial_fraction,
-    flip_to_shift,
+    flip_matrix_radial_fraction,
+    flip_to_shift_ratio,
     matrix_radial,
     matrix_radial_fraction,
     matrix_transverse,
-    noise_radial_fraction,
-    noise_to_flip,
+    noise_matrix_radial_fraction,
+    noise_to_flip_ratio,
 )
-from .second_layer import output_radial_fraction, output_transverse
-from .small_errors import energy_expansion, leading_gap, radial_fraction_expansion
+from .rows import (
+    flip_rows_coefficient,
+    realignment,
+    shift_rows_coefficient,
+)
+from .second_layer import (
+    output_radial_fraction,
+    output_transverse,
+)
+from .small_errors import (
+    energy_expansion,
+    leading_gap,
+    radial_fraction_expansion,
+)
+from .theorem_3 import (
+    analytic_transverse_ratio,
+    paper_root_coefficient,
+    paper_transverse_ratio,
+    paper_transverse_ratio_as_printed,
+    transverse_ratio,
+    transverse_ratio_expansion,
+    transverse_ratio_limit,
+    transverse_ratio_rate_coefficient,
+    transverse_ratio_root_coefficient,
+)
+from .width import (
+    finite_width_slope,
+    saturation_coefficient,
+    share_mean,
+    share_variance,
+    width_coefficient,
+)
 
 __all__ = [
     "Pair",
@@ -99,18 +120,20 @@ __all__ = [
     "column_ratio_limit",
     "cosine_map",
     "cosine_squared",
+    "depth_floor",
     "energy",
     "energy_expansion",
     "error_energy",
     "expectation",
+    "finite_width_slope",
     "fixed_point_coefficient",
     "flip_amplification",
     "flip_amplification_expansion",
     "flip_energy",
     "flip_energy_expansion",
-    "flip_radial_fraction",
+    "flip_matrix_radial_fraction",
     "flip_rows_coefficient",
-    "flip_to_shift",
+    "flip_to_shift_ratio",
     "kappa",
     "leading_gap",
     "linear_radial_fraction",
@@ -121,18 +144,17 @@ __all__ = [
     "matrix_radial_fraction",
     "matrix_transverse",
     "mean_magnitude",
-    "noise_radial_fraction",
-    "noise_to_flip",
+    "noise_matrix_radial_fraction",
+    "noise_to_flip_ratio",
     "normal_density",
     "normalised_change",
     "output_radial_fraction",
     "output_transverse",
     "paper_flip_amplification",
     "paper_root_coefficient",
-    "paper_tabulated_ratio",
     "paper_transverse_ratio",
+    "paper_transverse_ratio_as_printed",
     "plain_bound",
-    "plain_floor",
     "plain_ratio",
     "plain_step",
     "pool_flip_energy",
@@ -144,7 +166,6 @@ __all__ = [
     "radial",
     "radial_fraction",
     "radial_fraction_expansion",
-    "rate_coefficient",
     "realignment",
     "relu",
     "residual_bound",
@@ -154,7 +175,6 @@ __all__ = [
     "residual_linear_step",
     "residual_overlap",
     "residual_transverse",
-    "root_coefficient",
     "saturation_coefficient",
     "share_mean",
     "share_variance",
@@ -169,6 +189,7 @@ __all__ = [
     "transverse_ratio",
     "transverse_ratio_expansion",
     "transverse_ratio_limit",
+    "transverse_ratio_rate_coefficient",
+    "transverse_ratio_root_coefficient",
     "width_coefficient",
-    "width_slope",
 ]

@@ -2,7 +2,6 @@
 
 import sympy as sp
 
-from .block import transverse_ratio_limit
 from .symbols import cosine, growth, overlap, state_cosine
 
 
@@ -21,21 +20,6 @@ def plain_ratio(q_flip: sp.Expr, q_shift: sp.Expr) -> sp.Expr:
     return (1 - q_flip**2) / (1 - q_shift**2)
 
 
-def plain_bound(c_flip: sp.Expr, c_shift: sp.Expr, v_shift: sp.Expr) -> sp.Expr:
-    """Upper bound of C_L at every depth L of a plain chain, (1 − c_flip)/(1 − c_shift/√v_shift)."""
-    return (1 - c_flip) / (1 - c_shift / sp.sqrt(v_shift))
-
-
-def fixed_point_coefficient() -> sp.Expr:
-    """lim u³/η² = 9π²/8 for the fixed point 1 − u of a plain chain whose layers turn by 1 − c/√v = η → 0."""
-    return 9 * sp.pi**2 / 8
-
-
-def plain_floor() -> sp.Expr:
-    """C_∞ as p → 0: (π/(π − 2))^{2/3}."""
-    return transverse_ratio_limit() ** sp.Rational(2, 3)
-
-
 def residual_energy(layers: sp.Expr, v: sp.Expr = growth) -> sp.Expr:
     """E y_L'² of y ← y + relu(W' y/‖y‖) with E y_0² = 1: 1 + v (L/2 + L(L − 1)/(2π))."""
     return 1 + v * (layers / 2 + layers * (layers - 1) / (2 * sp.pi))
@@ -51,16 +35,6 @@ def residual_transverse(energy: sp.Expr, perturbed_energy: sp.Expr, overlap: sp.
     return perturbed_energy - overlap**2 / energy
 
 
-def residual_bound(c_shift: sp.Expr, v_shift: sp.Expr) -> sp.Expr:
-    """Upper bound of the residual chain's C_L at every depth L: 2/(1 − J(c_shift/√v_shift))."""
-    return 2 / (1 - cosine_map(c_shift / sp.sqrt(v_shift)))
-
-
-def residual_limit(c_flip: sp.Expr, c_shift: sp.Expr, v_shift: sp.Expr) -> sp.Expr:
-    """C_L of the residual chain as L → ∞: (1 − J(c_flip))/(v (1 − J(c_shift/√v)))."""
-    return (1 - cosine_map(c_flip)) / (v_shift * (1 - cosine_map(c_shift / sp.sqrt(v_shift))))
-
-
 def residual_linear_step(
     transverse: sp.Expr, turn: sp.Expr, jump_squared: sp.Expr, growth: sp.Expr, rise: sp.Expr
 ) -> sp.Expr:
@@ -69,11 +43,6 @@ def residual_linear_step(
     r = 1 + 1/(2(1 + A)) with A = E y² − 1, η = 1 − c/√v, σ = √v − 1, and Δ the rise of A/(1 + A).
     """
     return growth * transverse + turn + jump_squared * rise
-
-
-def residual_first_ratio() -> sp.Expr:
-    """C_1 of the residual chain as p → 0: 3π/(3π − 2)."""
-    return 1 / (1 - 2 / (3 * sp.pi))
 
 
 def skip_step(q: sp.Expr = state_cosine, c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:

@@ -56,11 +56,6 @@ def matched_size(rate: sp.Expr = rate) -> sp.Expr:
     return 2 * sp.sqrt(rate)
 
 
-def cosine_squared(c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:
-    """cos²(w, w') = c²/v."""
-    return c**2 / v
-
-
 def linear_radial_fraction(c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:
     """Radial fraction of the error before the ReLU, (c − 1)²/(v + 1 − 2c)."""
     return (c - 1) ** 2 / error_energy(c, v)

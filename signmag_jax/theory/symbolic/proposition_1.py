@@ -21,21 +21,21 @@ def matrix_radial_fraction(c: sp.Expr = overlap, v: sp.Expr = growth, m: sp.Expr
     return matrix_radial(c, v, m) / (m * error_energy(c, v))
 
 
-def flip_radial_fraction(rate: sp.Expr = rate, m: sp.Expr = rows) -> sp.Expr:
+def flip_matrix_radial_fraction(rate: sp.Expr = rate, m: sp.Expr = rows) -> sp.Expr:
     """p + (1 − p)/m."""
     return rate + (1 - rate) / m
 
 
-def noise_radial_fraction(m: sp.Expr = rows) -> sp.Expr:
+def noise_matrix_radial_fraction(m: sp.Expr = rows) -> sp.Expr:
     """1/m."""
     return 1 / m
 
 
-def noise_to_flip(rate: sp.Expr = rate) -> sp.Expr:
+def noise_to_flip_ratio(rate: sp.Expr = rate) -> sp.Expr:
     """Transverse ratio noise/flip at equal Frobenius norm, 1/(1 − p)."""
     return 1 / (1 - rate)
 
 
-def flip_to_shift(rate: sp.Expr = rate) -> sp.Expr:
+def flip_to_shift_ratio(rate: sp.Expr = rate) -> sp.Expr:
     """Transverse ratio flip/shift at equal Frobenius norm, (1 − p) π/(π − 2)."""
     return (1 - rate) * sp.pi / (sp.pi - 2)

@@ -1,0 +1,88 @@
+"""The families of claims: each declares what it simulates or measures, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from signmag_jax.claims.claim import Claim
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.measured import Measured
+from signmag_jax.claims.pieces import Results, Simulated
+
+from . import (
+    alignment,
+    block,
+    deciding,
+    depth,
+    foundations,
+    leverage,
+    outliers,
+    proposition_1,
+    response,
+    rotated,
+    single_columns,
+    theorem_3,
+    theorem_4,
+    trained,
+    trained_chains,
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family.
+
+    Args:
+      rows: its claims, from the results of all families.
+      experiments: what it simulates at a level.
+      measurements: what it measures on a trained model.
+    """
+
+    rows: Callable[[Level, Results], Iterable[Claim]]
+    experiments: Callable[[Level], Iterable[Simulated]] = lambda level: ()
+    measurements: tuple[Measured, ...] = ()
+
+
+# In the order in which the ledger is read.
+FAMILIES = (
+    Family(foundations.rows),
+    Family(outliers.rows, outliers.experiments),
+    Family(theorem_3.rows, theorem_3.experiments),
+    Family(block.rows, block.experiments),
+    Family(theorem_4.rows, theorem_4.experiments),
+    Family(proposition_1.rows, proposition_1.experiments),
+    Family(depth.rows, depth.experiments),
+    Family(alignment.rows, measurements=(alignment.PROFILE, alignment.QUANTIZATION)),
+    Family(
+        leverage.rows,
+        measurements=(
+            leverage.COLUMNS,
+            leverage.POOL_LAW,
+            leverage.LEVERAGE,
+            leverage.RESPONSE,
+            leverage.CHECKED,
+        ),
+    ),
+    Family(trained.rows, measurements=(trained.EXP_D, trained.ALL_COLUMNS)),
+    Family(response.rows),
+    Family(deciding.rows, measurements=(deciding.DECIDING,)),
+    Family(trained_chains.rows, measurements=(trained_chains.CHAIN,)),
+    Family(single_columns.rows, measurements=(single_columns.ENERGIES, single_columns.LOSSES)),
+    Family(rotated.rows, measurements=(rotated.ROTATION,)),
+)
+
+
+def experiments(level: Level) -> list[Simulated]:
+    """Every simulation of the ledger: each is keyed by its name, so they may run in any order."""
+    return [experiment for family in FAMILIES for experiment in family.experiments(level)]
+
+
+def measurements() -> list[Measured]:
+    """Everything that the ledger measures on a trained model."""
+    return [measurement for family in FAMILIES for measurement in family.measurements]
+
+
+def rows(level: Level, results: Results) -> list[Claim]:
+    """Every row of the ledger, in reading order."""
+    return [claim for family in FAMILIES for claim in family.rows(level, results)]

@@ -1,0 +1,190 @@
+"""Depth: the paper's chains of section 9.4, D.1 and D.2, at its own widths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+
+from signmag_jax import simulate, theory
+from signmag_jax.claims.claim import Claim, Route, Supply
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.pieces import Results, Simulated
+from signmag_jax.claims.published import row as published_row
+from signmag_jax.claims.supply import component, exact, pick, printed, quotient
+from signmag_jax.evidence import Estimate
+
+from . import depth_laws
+from .depth_laws import LAYERS, RATE, WIDTH, chain_at, linear_ratio, ratio_behind
+
+LARGE_WIDTH = 2048
+LARGE_RUN_RATES = (0.01, 0.05)
+# Layers that are simulated at that width.
+WIDE_LAYERS = {"relu": 1, "silu": 2}
+# There, 4 million weights a network, of which inputs cost little.
+WIDE_INPUTS = 64
+DECIMALS = 4
+SAME_WIDTH: tuple[tuple[Route, Route], ...] = (("published", "simulated"),)
+FINITE: tuple[tuple[Route, Route], ...] = (
+    ("published", "predicted"),
+    ("published", "simulated"),
+    ("predicted", "simulated"),
+)
+SECTIONS = {"plain": "9.4, D.1", "residual": "D.2"}
+ACTIVATIONS = ("relu", "silu")
+# At the paper's scale SiLU is z/2: to a stream that it is added to, half of a linear layer.
+SILU_SLOPE = 0.5
+
+
+def experiments(level: Level) -> Iterator[Simulated]:
+    """The paper's widest chains; the others are those of our recursions."""
+    yield from depth_laws.experiments(level)
+    for activation in ACTIVATIONS:
+        yield wide_chain(level, activation)
+
+
+def wide_chain(level: Level, activation: str) -> Simulated[simulate.Depth]:
+    """The layers of the paper's widest chains that rows speak of: one of ReLU, two of what it calls SiLU."""
+    run = partial(
+        simulate.depth,
+        LARGE_WIDTH,
+        list(LARGE_RUN_RATES),
+        WIDE_LAYERS[activation],
+        activation=activation,
+        scale="paper",
+        inputs=WIDE_INPUTS,
+    )
+    return Simulated("depth.wide", run, level.wide_networks, variant=activation)
+
+
+def wide_ratio(rate: float, layer: int) -> Callable[[simulate.Depth], Estimate]:
+    """Reads C_layer of a widest chain at one of its rates."""
+    return lambda run: pick(run.transverse_ratio, (LARGE_RUN_RATES.index(rate), layer - 1))
+
+
+def rows(level: Level, results: Results) -> Iterator[Claim]:
+    """The paper's chains and our recursions beside them, the chains that are called SiLU, the conjecture."""
+    for chain in SECTIONS:
+        for activation in ACTIVATIONS:
+            for layer in range(1, LAYERS + 1):
+                simulated = chain_at(level, f"{chain}.{activation}", WIDTH)
+                yield _chain(chain, activation, layer, results.supply(simulated, ratio_behind(layer)))
+    yield from depth_laws.rows(level, results)
+    relu, silu = (wide_chain(level, activation) for activation in ACTIVATIONS)
+    for rate in LARGE_RUN_RATES:
+        yield _first_layer(rate, results.supply(relu, wide_ratio(rate, 1)))
+        layers = (results.supply(silu, wide_ratio(rate, layer)) for layer in (1, 2))
+        yield _linear(rate, _second_over_first(*layers, error="both"))
+
+
+def _predicted(chain: str, activation: str, layer: int) -> Supply:
+    if chain == "plain" and activation == "silu":
+        return exact(linear_ratio, RATE, layer, name="linear chain")
+    if chain == "plain":
+        return component(theory.finite_width_depth_ratios, layer - 1, RATE, LAYERS, WIDTH)
+    linear = {"activation": "identity", "scale": SILU_SLOPE} if activation == "silu" else {}
+    return component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=True, **linear)
+
+
+def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
+    what = f"{chain} chain, {activation}" + (
+        " at the paper's pre-activation scale" if activation == "silu" else ""
+    )
+    rival, meaning = _rival(chain, activation, layer)
+    return Claim(
+        name=f"depth.{chain}.{activation}.L={layer}",
+        claimant="paper",
+        source=f"section {SECTIONS[chain]}",
+        statement=f"C_{layer} of the {what} at p = {RATE:g}, width {WIDTH}.",
+        routes={
+            "published": _published(chain, activation, WIDTH, RATE, layer),
+            "predicted": _predicted(chain, activation, layer),
+            "simulated": simulated,
+        },
+        compare=FINITE if (chain, activation) == ("plain", "relu") else SAME_WIDTH,
+        rival=lambda: rival,
+        rival_is=meaning,
+        note=_note(chain, activation),
+    )
+
+
+def _rival(chain: str, activation: str, layer: int) -> tuple[float, str]:
+    if activation == "silu":
+        relu = np.asarray(theory.depth_ratios(RATE, LAYERS, residual=chain == "residual"))
+        return float(relu[layer - 1]), "a ReLU chain"
+    return depth_laws.rival(chain, RATE, layer)
+
+
+def _note(chain: str, activation: str) -> str:
+    width = "infinite width. Compared at the paper's own width"
+    if activation == "silu":
+        return (
+            f"Predicted: a linear network at {width}. Pre-activations of deviation 1/√m make SiLU z/2: "
+            "these runs test no nonlinearity."
+        )
+    if chain == "plain":
+        return "Predicted: the recursion at the paper's own width, averaged over the flips of a row."
+    return f"Predicted: {width}; see the rows on the recursion."
+
+
+def _published(chain: str, activation: str, width: int, rate: float, layer: int) -> Supply:
+    table = published_row(f"depth_{chain}", activation=activation, width=width, p=rate)
+    return printed(
+        table["C_L"][layer - 1],
+        decimals=DECIMALS,
+        standard_error=table["se"][layer - 1],
+        section=SECTIONS[chain],
+        error="the author's own, over seeds whose number is not published,",
+        what="mean over seeds",
+    )
+
+
+def _first_layer(rate: float, simulated: Supply) -> Claim:
+    """Without v the first ratio is the block's: the difference is normalisation and not architecture."""
+    return Claim(
+        name=f"depth.first_layer.p={rate:g}",
+        claimant="ours",
+        source="depth recursion at finite width; section 9.4",
+        statement=f"C_1 at p = {rate:g} is the block's ratio times v of the shift, by which one divides.",
+        routes={
+            "published": _published("plain", "relu", LARGE_WIDTH, rate, 1),
+            "predicted": component(theory.finite_width_depth_ratios, 0, rate, 1, LARGE_WIDTH),
+            "simulated": simulated,
+        },
+        compare=(("published", "predicted"), ("predicted", "simulated")),
+        rival=lambda: float(theory.finite_width_ratio(rate, LARGE_WIDTH)),
+        rival_is="the block's ratio: an effect of the architecture alone",
+        proofs=("depth",),
+        note="The paper's figure, at its width 2048. C_1 = v A(p) is derived; v is 1 for the flips.",
+    )
+
+
+def _linear(rate: float, simulated: Supply) -> Claim:
+    """Compared with the slope that is left to a nonlinearity, since the law is that of infinite width."""
+    return Claim(
+        name=f"depth.silu_is_linear.p={rate:g}",
+        claimant="ours",
+        source="section 9.4, D.1 (SiLU)",
+        statement=f"The paper's SiLU chain at p = {rate:g} loses in its second layer what a linear one does.",
+        routes={
+            "published": _second_over_first(
+                *(_published("plain", "silu", LARGE_WIDTH, rate, layer) for layer in (1, 2)),
+                error="both of the author's and rounding to 4 decimals",
+            ),
+            "predicted": exact(
+                lambda: linear_ratio(rate, 2) / linear_ratio(rate, 1), name="C_2/C_1 of a linear chain"
+            ),
+            "simulated": simulated,
+        },
+        compare=(("published", "predicted"),),
+        rival=lambda: float(np.divide(*np.asarray(theory.depth_ratios(rate, 2, activation="silu"))[::-1])),
+        rival_is="SiLU at unit pre-activation scale",
+        note="Pre-activations of deviation 1/√m make SiLU z/2. In C_2/C_1 the width's terms cancel to first "
+        "order; the two published errors are taken as independent, and so are the simulated ones, which are "
+        "of the same networks: too large an error to be compared with.",
+    )
+
+
+def _second_over_first(first: Supply, second: Supply, error: str) -> Supply:
+    return lambda: quotient(second(), first(), f"C_2 over C_1; error: {error}, taken as independent")

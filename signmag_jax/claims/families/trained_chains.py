@@ -1,0 +1,122 @@
+"""The plain chain with a trained model's own matrices (Exp B), beside two controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from signmag_jax import measure, theory
+from signmag_jax.claims.claim import Claim, Evidence, Missing, Route, Supply
+from signmag_jax.claims.levels import Level
+from signmag_jax.claims.measured import Measured, ModelRun
+from signmag_jax.claims.pieces import Results
+from signmag_jax.claims.published import figures
+from signmag_jax.claims.supply import pick, printed, with_origin
+from signmag_jax.evidence import Estimate
+
+from . import depth_laws
+
+RATES = (0.01, 0.05)
+NARROWEST = 128
+LAYERS = (1, 6)
+SECTION = "section 9.4, Exp B"
+CONTROL = "gaussian"
+WEIGHTS = {
+    "trained": "a model's own gate_proj matrices",
+    "permuted": "the numbers of its gate_proj matrices, in random places,",
+    CONTROL: "Gaussian matrices of their size",
+}
+PUBLISHED = {"trained": "trained", CONTROL: "iid_baseline"}
+NOTES = {
+    "trained": "The law is that of Gaussian matrices: the row says how far it describes trained ones. "
+    "In the paper: TinyLlama-1.1B.",
+    "permuted": "Only the distribution of the entries is left of training.",
+    CONTROL: "The control: the same code on what the law is about.",
+}
+
+
+def _measure(run: ModelRun, **options: Any) -> measure.TrainedChain:
+    """C_l of the three kinds of weights.
+
+    Below that width the law has terms of higher order in 1/width, and ReLU may kill a whole state.
+    """
+    width = run.model.config.hidden
+    if width < NARROWEST:
+        raise measure.Unmeasurable(
+            f"the recursion holds from width {NARROWEST} on, and the matrices have {width}"
+        )
+    return measure.trained_chain(run.model, **options)
+
+
+CHAIN = Measured(
+    "trained_chain",
+    _measure,
+    options=lambda level: {"rates": RATES, "draws": level.chain_draws},
+    amount=lambda level: level.chain_draws,
+    what="Exp B",
+)
+
+
+def _law(chain: measure.TrainedChain) -> Estimate:
+    """What the recursion says of Gaussian matrices of that width."""
+    depth, width = len(chain.layers), chain.width
+    value = np.stack(
+        [theory.finite_width_depth_ratios(round(rate * width**2) / width**2, depth, width) for rate in RATES]
+    )
+    name = "closed form, averaged over the flips of a row"
+    return Estimate.exact(
+        value, estimator=name, provenance={"law": "finite_width_depth_ratios", "width": width}
+    )
+
+
+def rows(level: Level, results: Results) -> Iterator[Claim]:
+    """Each kind of weights against the law, at two rates, behind the first and the sixth layer."""
+    law = results.evidence(CHAIN, _law)
+    for kind in WEIGHTS:
+        for rate in RATES:
+            for layer in LAYERS:
+                yield _row(kind, rate, layer, law, results)
+
+
+def _row(kind: str, rate: float, layer: int, law: Evidence, results: Results) -> Claim:
+    value, meaning = depth_laws.rival("plain", rate, layer)
+
+    def ratio_of(ratios: Callable[[measure.TrainedChain], Any]) -> Supply:
+        """C_layer at that rate, among `ratios` by rate and layer."""
+
+        def read(chain: measure.TrainedChain) -> Evidence:
+            depth = len(chain.layers)
+            if layer > depth:
+                return Missing("UNRESOLVED", f"the chain has only {depth} layers")
+            return with_origin(pick(ratios(chain), (RATES.index(rate), layer - 1)), chain.provenance)
+
+        return results.supply(CHAIN, read)
+
+    routes: dict[Route, Supply] = {
+        "predicted": ratio_of(lambda _: law),
+        "measured": ratio_of(lambda chain: chain.ratio[kind]),
+    }
+    if kind in PUBLISHED:
+        routes = {"published": _published(kind, rate, layer), **routes}
+    return Claim(
+        name=f"exp_b.{kind}.p={rate:g}.L={layer}",
+        claimant="ours" if kind == CONTROL else "paper",
+        source=SECTION,
+        statement=f"C_{layer} at p = {rate:g} of a chain of {WEIGHTS[kind]} is that of the recursion.",
+        routes=routes,
+        compare=(("predicted", "measured"),),
+        rival=lambda: value,
+        rival_is=meaning,
+        note=f"{NOTES[kind]} Published: width 2048, not compared. Measured: {results.model}.",
+    )
+
+
+def _published(kind: str, rate: float, layer: int) -> Supply:
+    table = next(
+        row
+        for row in figures()["depth_trained"]["rows"]
+        if (row["weights"], row["activation"], row["p"]) == (PUBLISHED[kind], "relu", rate)
+    )
+    return printed(table["C_L"][layer - 1], decimals=4, section="9.4", what="6 middle gate_proj matrices")

@@ -1,0 +1,120 @@
+"""What every result offers: JSON, lines for a terminal, rows of a table, and a picture, described plainly."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+LONGEST_REPR = 400
+KEPT_OUT: Mapping[str, Any] = {"json": None}
+"""Metadata of a field that is not part of the JSON."""
+
+
+def named(name: str) -> Mapping[str, Any]:
+    """Metadata of a field that bears another name in the JSON."""
+    return {"json": name}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as plain data; `report.measured.draw` makes a figure of it.
+
+    Args:
+      kind: name of a function of `report.measured`.
+      arguments: its keyword arguments.
+    """
+
+    kind: str
+    arguments: Mapping[str, Any]
+
+
+class Result:
+    """Base of results, which are frozen dataclasses.
+
+    The JSON has every field by its name, unless its metadata say otherwise: `KEPT_OUT` or `named(...)`.
+    `SHOWN` names properties and methods without arguments whose values stand beside the fields.
+    """
+
+    SHOWN: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A dataclass writes its own unless the class has one already.
+        cls.__repr__ = Result.__repr__
+
+    def to_json(self) -> dict[str, Any]:
+        """A strict-JSON object."""
+        found = _fields(self)
+        for name in self.SHOWN:
+            value = getattr(self, name)
+            found[name] = plain(value() if callable(value) else value)
+        return found
+
+    def summary(self) -> dict[str, str]:
+        """Lines for a terminal, by name."""
+        found = {}
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            value = getattr(self, field.name)
+            if isinstance(value, str | int | float | Result):
+                found[field.name.replace("_", " ")] = str(value)
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Flat rows of a table; empty where there is none."""
+        return []
+
+    def picture(self) -> Picture | None:
+        """The result as a picture, if there is one."""
+        return None
+
+    def __repr__(self) -> str:
+        lines = "; ".join(f"{name}: {value}" for name, value in self.summary().items())
+        return f"{type(self).__name__}({textwrap.shorten(lines, LONGEST_REPR, placeholder=' …')})"
+
+    def _repr_html_(self) -> str:
+        cells = (
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
+            for name, value in self.summary().items()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{''.join(cells)}</table>"
+
+
+def plain(value: Any) -> Any:
+    """A value as strict JSON has it: arrays as lists, results and named tuples as objects."""
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if dataclasses.is_dataclass(value):
+        return _fields(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass as their metadata say."""
+    names = {field.name: field.metadata.get("json", field.name) for field in dataclasses.fields(value)}
+    return {shown: plain(getattr(value, name)) for name, shown in names.items() if shown is not None}
+
+
+def by_draw(samples: Mapping[str, Any], name: str, value: str, **fixed: Any) -> list[dict[str, Any]]:
+    """One row for each draw and window of draws × windows tables, None left out, with its table's name."""
+    return [
+        {**fixed, name: label, "draw": draw, "window": window, value: float(number)}
+        for label, table in samples.items()
+        if table is not None
+        for draw, row in enumerate(table)
+        for window, number in enumerate(row)
+    ]

@@ -1,0 +1,60 @@
+"""Finite width for one given input in ball arithmetic: the sum over all masks of its row."""
+
+from collections.abc import Sequence
+
+from flint import arb, fmpq
+
+from signmag_jax.evidence import invalid
+
+from .activations import kappa
+from .energies import transverse
+from .pairs import flip, matched
+from .theorem_3 import transverse_ratio
+
+MOST_SUMS = 4096
+
+
+def bend(rate: fmpq) -> arb:
+    """−2κ√(p(1−p))/(πT): the relative change of T for each unit of Σx_j⁴."""
+    pair = flip(rate)
+    return -2 * kappa(*pair) * arb(rate * (1 - rate)).sqrt() / (arb.pi() * transverse(pair))
+
+
+def profile_width_slope(rate: fmpq, x: Sequence[fmpq]) -> arb:
+    """−2κ√(p(1−p))/(πT)·Σx⁴/(Σx²)²."""
+    return bend(rate) * sum((s * s for s in shares_of(x)), fmpq(0))
+
+
+def profile_width_expansion(rate: fmpq, x: Sequence[fmpq]) -> arb:
+    """A(p)(1 + slope)."""
+    return transverse_ratio(rate) * (1 + profile_width_slope(rate, x))
+
+
+def profile_width_ratio(rate: fmpq, x: Sequence[fmpq]) -> arb:
+    """(½ − 2(E κ)²)/T(shift), summed over all masks."""
+    kernel = mean_over_masks([rate] * len(x), shares_of(x))
+    return (fmpq(1, 2) - 2 * kernel**2) / transverse(matched(rate))
+
+
+def shares_of(x: Sequence[fmpq]) -> list[fmpq]:
+    squares = [entry * entry for entry in x]
+    total = sum(squares, fmpq(0))
+    return [square / total for square in squares]
+
+
+def mean_over_masks(rates: Sequence[fmpq], shares: Sequence[fmpq]) -> arb:
+    """E κ at correlation 1 − 2q, q = Σ M_j share_j, sum by sum: equal entries share their sums."""
+    law = {fmpq(0): arb(1)}
+    for rate, share in zip(rates, shares, strict=True):
+        if rate == 0 or share == 0:
+            continue
+        following: dict[fmpq, arb] = {}
+        for q, weight in law.items():
+            for place, part in ((q, 1 - rate), (q + share, rate)):
+                following[place] = following.get(place, arb(0)) + weight * part
+        if len(following) > MOST_SUMS:
+            raise invalid(
+                f"at most {MOST_SUMS} sums of x_j² for an enclosure", len(shares), "pass fewer columns"
+            )
+        law = following
+    return sum((weight * kappa(arb(1 - 2 * q), arb(1)) for q, weight in law.items()), arb(0))

@@ -1,0 +1,78 @@
+"""Pieces of a run: their keys, their cost, and why they may have no result."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from small_runs import TINY, results_of
+
+from signmag_jax import claims
+from signmag_jax.claims import families
+from signmag_jax.claims.claim import Missing
+from signmag_jax.claims.families import theorem_3
+from signmag_jax.claims.pieces import Results, Simulated
+from signmag_jax.evidence import Estimate, Incomplete
+from signmag_jax.simulate import engine
+
+
+def test_every_simulation_has_its_own_random_numbers_and_records():
+    keys = []
+    for experiment in families.experiments(claims.level("full")):
+        asked = dataclasses.replace(experiment, simulate=lambda **options: keys.append(options))
+        asked.run(0, Path("records"))
+    assert len({key["seed"] for key in keys}) == len({key["resume"] for key in keys}) == len(keys) > 30
+    # These names are what a run is repeated by: they never change.
+    seeds = {key["resume"]: key["seed"] for key in keys}
+    assert seeds["records/block.64"] == 864277006
+    assert seeds["records/theorem_4.256.sign"] == 225711654
+
+
+def test_a_row_on_a_simulation_that_nobody_declares_is_an_error():
+    results = results_of(TINY, {})
+    with pytest.raises(KeyError):
+        results.evidence(Simulated("block.65", lambda **_: None, 1), lambda run: run)
+    sample = Estimate(2.0, 0.1, 9, "1", "test")
+    block = theorem_3.block(TINY, 64)
+    with pytest.raises(AttributeError):
+        Results({block: sample}).supply(block, lambda run: run.no_such_output)
+
+
+def test_a_simulation_without_a_number_says_why():
+    def short(**_):
+        raise Incomplete("the target is out of reach")
+
+    experiment = Simulated("short", short, 4)
+    assert experiment.run(0, None) == Missing("UNRESOLVED", "the target is out of reach")
+    left_out = dataclasses.replace(experiment, networks=0).run(0, None)
+    assert left_out.status == "NOT RUN"
+    assert "short" in left_out.reason
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Networks of every simulation: their statistics are of the right shapes, and made up."""
+    names = []
+
+    def compute(experiment, root, mesh, blocks, limit):
+        rng, size, rows = np.random.default_rng(0), experiment.block, {}
+        shapes = jax.eval_shape(experiment.sample, experiment.parameters, root)
+        for block in blocks:
+            count = min(size, limit - block * size)
+            rows[block] = [{n: rng.uniform(1, 2, s.shape) for n, s in shapes.items()} for _ in range(count)]
+            names.extend([experiment.name] * count)
+        return {block: [{n: v.tolist() for n, v in row.items()} for row in rows[block]] for block in rows}
+
+    monkeypatch.setattr(engine, "compute", compute)
+    return names
+
+
+@pytest.mark.parametrize("name", ["quick", "default"])
+def test_every_network_is_counted(counted, name):
+    level = claims.level(name)
+    for experiment in families.experiments(level):
+        experiment.run(0, None)
+    assert claims.cost(level)["simulated_networks"] == len(counted)
+    # Control: a count that forgets the row cosines, say, would have been seen.
+    assert counted.count("quantizer") >= 4 * 64

@@ -1,0 +1,11 @@
+"""What the tests of the proofs share."""
+
+import pytest
+
+from signmag_jax.theory.proof import Library
+
+
+@pytest.fixture(scope="session")
+def library():
+    """Every proof, run once when it is first asked for; a step that was verified is not verified again."""
+    return Library(remembered=set())
