@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from typing import Any
 
 import typer
 
-from . import doctor, law, ledger, measure, prove, simulate, streams
+from . import derive, group, streams
+from .doctor import doctor
+from .law import Laws
+from .ledger import diff, report, reproduce
+from .measure import Measurements
+from .prove import prove
+from .simulate import Experiments
 
 INTERRUPTED = "interrupted; nothing half-written is left, and finished records are kept"
 
-# Typer carries click under a private name in some versions: its base error is found through a public one.
-UsageProblem: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
-
+# Help is plain text: brackets are mathematics here, and no other library need be loaded for it.
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=derive.HELP,
 )
 
 
@@ -45,8 +49,25 @@ def root(
     """
 
 
-for _module in (ledger, prove, law, simulate, measure, doctor):
-    _module.register(app)
+for _function in (reproduce, prove):
+    group.verb(app, _function)
+group.add(app, "law", Laws, "Evaluate a law of the theory.", "transverse_ratio --rate 0.01")
+group.add(
+    app,
+    "simulate",
+    Experiments,
+    "Simulate Gaussian networks until a standard error, a number of networks or a time is reached.",
+    "block --width 256 --rate 0.02 --standard-error 0.005",
+)
+group.add(
+    app,
+    "measure",
+    Measurements,
+    "Measure a trained model: loss, concentration of its inputs, quantisation error, leverage of columns.",
+    "nll --text FILE --window 1024 --windows 1",
+)
+for _function in (report, diff, doctor):
+    group.verb(app, _function)
 
 
 def main() -> None:
@@ -62,18 +83,21 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
+    # XLA writes its start-up remarks to standard error; a user's terminal is not the place for them.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         code = _invoke(arguments or ["--help"])
     except typer.Exit as finished:
         code = finished.exit_code
-    except UsageProblem as error:
-        return _complain(f"{error.format_message()} (see `signmag --help`)", 2)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except streams.Unwritten as found:
         said = streams.fault(found)
         return 0 if said is None else _complain(said, 2)
     except Exception as error:
+        # Typer's errors are Click's or those of its own copy of Click: known by what they offer.
+        if hasattr(error, "format_message"):
+            return _complain(_misused(error), 2)
         # Imported here, so that --help does not wait for NumPy.
         from signmag_jax.evidence.errors import SignmagError
 
@@ -85,10 +109,24 @@ def run(arguments: list[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> Any:
-    """What Typer's own entry does, without its answer to a closed pipe: exit code 1 in silence."""
-    command = typer.main.get_command(app)
-    with command.make_context("signmag", list(arguments)) as context:
-        return command.invoke(context)
+    """The command's answer, or what a shell asks to complete it."""
+    return typer.main.get_command(app).main(arguments, prog_name="signmag", standalone_mode=False)
+
+
+def _misused(error: Any) -> str:
+    """What was wrong with a command line, and where the right way stands."""
+    context = getattr(error, "ctx", None)
+    path = "signmag" if context is None else context.command_path
+    said = error.format_message()
+    option = getattr(error, "option_name", None)
+    if context is not None and option is not None and hasattr(error, "possibilities"):
+        if isinstance(context.command, group.Group):
+            said = f"options stand after the name: {path} NAME {option} ..."
+        else:
+            named = [max(one.opts, key=len) for one in context.command.get_params(context)]
+            known = ", ".join(one for one in named if one.startswith("-"))
+            said = f"{path.removeprefix('signmag ')} does not take {option}: it takes {known}"
+    return f"{said} (see `{path} --help`)"
 
 
 def _flushed(code: int) -> int:

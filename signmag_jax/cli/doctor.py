@@ -8,22 +8,16 @@ import sys
 from importlib import metadata
 from typing import Any
 
-import typer
 from packaging.requirements import Requirement
 
-from .options import Json, Quiet, UnusedSeed, emit, prepare, say
+from .options import emit, prepare, say
 
 PACKAGE = "signmag_jax"
 EXTRAS = ("hub", "parquet")
 """Extras that a user may want; the others serve the package's own tests."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb to the command line."""
-    app.command("doctor")(doctor)
-
-
-def doctor(json: Json = False, seed: UnusedSeed = 0, quiet: Quiet = False) -> int:
+def doctor(*, json: bool = False, quiet: bool = False) -> int:
     """Devices, versions, caches, what is missing and the command that installs it.
 
     Example: signmag doctor --json

@@ -1,111 +1,134 @@
-"""`signmag law`."""
+"""`signmag law NAME`: one sub-command for each law of the theory."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from . import law_arguments
-from .options import Json, Plot, Quiet, UnusedSeed, check_plot, emit, prepare, remark, say
-from .perturbations import PERTURBATIONS
+from . import derive, law_arguments
+from .group import Group, subcommand
+from .options import check_plot, emit, prepare, remark, say
+from .shared import SHARED, UNUSED_SEED
+from .values import FLAG, Kind, filled
 
-OURS = ("name", "digits", "plot", "json", "seed", "quiet")
-MOST_LAYERS = 1_000_000
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verb to the command line."""
-    app.command("law")(law)
+MOST_DIGITS = 1000
+OUTPUT = [SHARED["plot"], SHARED["json"], UNUSED_SEED, SHARED["quiet"]]
 
 
-def law(
-    name: Annotated[str | None, typer.Argument(help="The law; without one, all are listed.")] = None,
-    rate: Annotated[
-        str | None,
-        typer.Option("--rate", help="Flip rate, or several: 0.01,0.05. One option may have several values."),
-    ] = None,
-    n: Annotated[str | None, typer.Option("--n", "--width", help="Width, or several.")] = None,
-    alpha: Annotated[
-        str | None, typer.Option("--alpha", help="Amplitude of an input entry, or several.")
-    ] = None,
-    rows: Annotated[str | None, typer.Option("--rows", help="Rows of the matrix, or several.")] = None,
-    outputs: Annotated[str | None, typer.Option("--outputs", help="Outputs behind them, or several.")] = None,
-    depth: Annotated[
-        int | None, typer.Option("--depth", min=1, max=MOST_LAYERS, help="Layers, one number.")
-    ] = None,
-    residual: Annotated[bool | None, typer.Option("--residual", help="Chains with skips.")] = None,
-    x: Annotated[str | None, typer.Option("--input", help="Entries of one input: 1,0.5,2.")] = None,
-    scale: Annotated[
-        float | None, typer.Option("--scale", help="Standard deviation of pre-activations, one number.")
-    ] = None,
-    chain: Annotated[str | None, typer.Option("--chain", help="Kind of chain.")] = None,
-    layers: Annotated[str | None, typer.Option("--layers", help="Perturbed layers: all or first.")] = None,
-    activation: Annotated[str | None, typer.Option("--activation", help="relu, ...")] = None,
-    perturbation: Annotated[str | None, typer.Option("--perturbation", help=f"{PERTURBATIONS}.")] = None,
-    alpha_squared: Annotated[
-        str | None, typer.Option("--alpha-squared", help="α² of each column: 0.5,0.25,0.25.")
-    ] = None,
-    column_norm_squared: Annotated[
-        str | None, typer.Option("--norms-squared", help="‖W_·j‖² of each column, or one number for all.")
-    ] = None,
-    share: Annotated[
-        str | None, typer.Option("--share", help="The pool's share of the variance, or several.")
-    ] = None,
-    fraction: Annotated[
-        str | None, typer.Option("--fraction", help="The pool's part of the columns, or several.")
-    ] = None,
-    pool: Annotated[str | None, typer.Option("--pool", help="Columns in the pool, from 0: 0,2.")] = None,
-    matching: Annotated[
-        str | None, typer.Option("--matching", help="What the arms share: rate, count or energy.")
-    ] = None,
-    measure: Annotated[str | None, typer.Option("--measure", help="Damage: energy or transverse.")] = None,
-    over: Annotated[
-        str | None, typer.Option("--range", help="START:STOP:COUNT for the rate, in equal factors.")
-    ] = None,
-    digits: Annotated[
-        int | None,
-        typer.Option(
-            "--digits", min=1, max=1000, help="Also a rigorous ball of this many digits, around one value."
-        ),
-    ] = None,
-    plot: Plot = None,
-    json: Json = False,
-    seed: UnusedSeed = 0,
-    quiet: Quiet = False,
+class Laws(Group):
+    """The laws of `theory.LAWS`."""
+
+    what = "law"
+
+    def lines(self) -> Mapping[str, str]:
+        """The arguments and the formula of each."""
+        from signmag_jax.theory import LAWS
+
+        return {name: f"({', '.join(law.arguments)}) {law.doc}" for name, law in LAWS.items()}
+
+    def plain(self) -> Any:
+        """Name, arguments, formula and source of each."""
+        from signmag_jax.theory import LAWS
+
+        return [
+            {"name": law.name, "arguments": list(law.arguments), "formula": law.doc, "source": law.source}
+            for law in LAWS.values()
+        ]
+
+    def make(self, name: str) -> Any:
+        """The law as a sub-command."""
+        from signmag_jax.theory import LAWS
+
+        law = LAWS[name]
+        return subcommand(
+            name,
+            functools.partial(_run, law),
+            [*map(functools.partial(_option, law), law.arguments), *_extra(law), *OUTPUT],
+            f"{derive.help_of(law.function)}\n\nSource: {law.source}; {law.estimator}; unit: {law.unit}.",
+            _example(law),
+        )
+
+
+def _option(law: Any, name: str) -> derive.Option:
+    """An argument of a law: where it may lie, what it means and its default."""
+    domain = law.arguments[name]
+    default = inspect.signature(law.function).parameters[name].default
+    help_ = derive.arguments_of(law.function).get(name, "").rstrip(".")
+    required = default is inspect.Parameter.empty
+    if isinstance(domain, tuple) and set(domain) == {False, True}:
+        kind = FLAG
+    elif isinstance(domain, tuple):
+        kind = Kind("|".join(map(str, domain)), filled)
+    else:
+        kind = Kind(law_arguments.metavar(name), filled)
+    if domain is not None and not isinstance(domain, tuple):
+        help_ += f"{'; ' if help_ else ''}{domain.describe(name)}"
+    help_ = f"{help_}. Required." if required else f"{help_}."
+    shown = "" if required else derive.shown(default)
+    return derive.Option(name, kind, help_.lstrip(". "), shown, law_arguments.flags(name))
+
+
+def _extra(law: Any) -> list[derive.Option]:
+    found = [
+        derive.Option(
+            "digits",
+            Kind("INTEGER", _digits),
+            f"Also a rigorous ball of this many digits, 1 to {MOST_DIGITS}, around one value.",
+        )
+    ]
+    if "rate" in law.arguments:
+        range_ = Kind("START:STOP:COUNT", filled)
+        found.insert(0, derive.Option("range", range_, "Values for the rate, in equal factors: 1e-4:0.5:20."))
+    return found
+
+
+def _digits(text: str) -> int:
+    if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= MOST_DIGITS:
+        raise typer.BadParameter(f"--digits takes a whole number from 1 to {MOST_DIGITS}, not {text!r}")
+    return int(text)
+
+
+def _example(law: Any) -> str:
+    required = (f"{law_arguments.flags(name)[0]} {law_arguments.EXAMPLES[name]}" for name in law.required)
+    return " ".join(["signmag law", law.name, *required])
+
+
+def _run(
+    law: Any,
+    *,
+    digits: int | None = None,
+    plot: Path | None = None,
+    json: bool = False,
+    seed: int = 0,
+    quiet: bool = False,
+    **given: Any,
 ) -> int:
-    """Evaluate a law of the theory.
-
-    Example: signmag law transverse_ratio --rate 0.01
-    """
-    given = {key: value for key, value in locals().items() if value is not None and key not in OURS}
     prepare(quiet=quiet)
     from signmag_jax import theory
-    from signmag_jax.theory.registry import find
 
-    if name is None:
-        if given:
-            raise typer.BadParameter(f"without a law there is no use for {law_arguments.typed(given)}")
-        return _list(theory.LAWS, json)
-    found = find(name)
     arguments = law_arguments.values(given)
     axis = law_arguments.axis(arguments)
     if axis is not None and digits is not None:
         raise typer.BadParameter(f"--digits encloses one value: give one {law_arguments.typed([axis])}")
     check_plot(plot)
-    estimate = _estimate(found, arguments, axis)
-    result = {"law": found.name, "formula": found.doc, "source": found.source, **estimate.to_json()}
+    law.check(arguments)
+    estimate = _estimate(law, arguments, axis)
+    result = {"law": law.name, "formula": law.doc, "source": law.source, **estimate.to_json()}
     if axis is not None:
         result["along"] = {axis: list(arguments[axis])}
     # An option that the expansion does not know, as an activation, leaves none.
-    if found.expansion is not None and set(arguments) <= set(theory.LAWS[found.expansion].arguments):
-        result["expansion"] = _expansion(theory.LAWS[found.expansion], arguments, axis)
+    if law.expansion is not None and set(arguments) <= set(theory.LAWS[law.expansion].arguments):
+        result["expansion"] = _expansion(theory.LAWS[law.expansion], arguments, axis)
     if digits is not None:
-        balls = theory.enclose(found.name, digits=digits, **law_arguments.exact(given, arguments))
+        balls = theory.enclose(law.name, digits=digits, **law_arguments.exact(given, arguments))
         result["enclosure"] = [_ball(ball) for ball in balls] if isinstance(balls, list) else _ball(balls)
     if plot is not None:
-        _plot(found.name, axis, arguments, estimate, plot)
+        _plot(law.name, axis, arguments, estimate, plot)
         remark(f"Written: {plot}", quiet=quiet)
     if json:
         emit(result)
@@ -141,19 +164,6 @@ def _expansion(law: Any, arguments: dict[str, Any], axis: str | None) -> dict[st
     """A law's expansion at the same arguments."""
     value = _estimate(law, arguments, axis).to_json()["value"]
     return {"law": law.name, "formula": law.doc, "value": value}
-
-
-def _list(laws: Any, json: bool) -> int:
-    plain = [
-        {"name": law.name, "arguments": list(law.arguments), "formula": law.doc, "source": law.source}
-        for law in laws.values()
-    ]
-    if json:
-        emit(plain)
-        return 0
-    for law in plain:
-        say(f"{law['name']}({', '.join(law['arguments'])}): {law['formula']}")
-    return 0
 
 
 def _ball(ball: Any) -> dict[str, str]:

@@ -2,53 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
 import typer
 
 from . import perturbations
-from .options import flags, several
+from .derive import flag
+from .values import one_of, several
 
-NUMBERS = {
-    "rate": "--rate",
-    "n": "--n",
-    "alpha": "--alpha",
-    "rows": "--rows",
-    "outputs": "--outputs",
-    "share": "--share",
-    "fraction": "--fraction",
-}
+MOST_POINTS = 10_000
+MOST_LAYERS = 1_000_000
+
+NUMBERS = ("rate", "n", "alpha", "rows", "outputs", "share", "fraction")
 """One number or several; of one law, one of these may have several."""
 
-COLUMNS = {"x": "--input", "alpha_squared": "--alpha-squared", "column_norm_squared": "--norms-squared"}
+COLUMNS = ("x", "alpha_squared", "column_norm_squared")
 """One number a column."""
 
-OTHERS = {"over": "--range"}
-MOST_POINTS = 10_000
+FLAGS = {"x": ("--input",), "n": ("--n", "--width"), "column_norm_squared": ("--norms-squared",)}
+"""Arguments that are typed otherwise than they are called."""
 
-AS_TYPED = ("depth", "residual", "chain", "layers", "activation", "scale", "matching", "measure")
+EXAMPLES = {
+    "rate": "0.01",
+    "n": "2048",
+    "alpha": "0.26",
+    "rows": "64",
+    "outputs": "64",
+    "share": "0.3",
+    "fraction": "0.05",
+    "depth": "6",
+    "x": "1,0.5,2",
+    "alpha_squared": "0.5,0.25,0.25",
+    "column_norm_squared": "1",
+    "pool": "0",
+    "perturbation": "flip:0.01",
+}
+"""A value of each, for the examples of the help."""
+
+
+def flags(name: str) -> tuple[str, ...]:
+    """An argument as it is typed."""
+    return FLAGS.get(name, (flag(name),))
+
+
+def metavar(name: str) -> str:
+    """What an argument takes, in a command's help."""
+    if name in NUMBERS:
+        return "NUMBER[,…]"
+    return {"depth": "INTEGER", "scale": "NUMBER", "perturbation": "PERTURBATION", "pool": "COLUMN,…"}.get(
+        name, "NUMBER,…" if name in COLUMNS else "NAME"
+    )
 
 
 def values(given: dict[str, Any]) -> dict[str, Any]:
     """The law's arguments as numbers; one value stays a scalar, several are a tuple."""
     import numpy as np
 
-    arguments = {key: given[key] for key in AS_TYPED if key in given}
-    for key, option in COLUMNS.items():
-        if key in given:
-            arguments[key] = np.asarray(_column(given, key, option, float))
-    for key, option in NUMBERS.items():
-        if key in given:
-            found = several(option, given[key], int if key == "n" else float)
-            arguments[key] = found[0] if len(found) == 1 else found
-    if "over" in given:
+    arguments: dict[str, Any] = {}
+    for name, text in given.items():
+        if name in COLUMNS:
+            arguments[name] = np.asarray(_column(name, text, float))
+        elif name in NUMBERS:
+            found = _several(name, text, int if name == "n" else float)
+            arguments[name] = found[0] if len(found) == 1 else found
+        elif name == "depth":
+            arguments[name] = _depth(text)
+        elif name == "scale":
+            arguments[name] = one_of(text, float, "a number")
+        elif name == "perturbation":
+            arguments[name] = perturbations.parse(text)
+        elif name not in ("range", "pool"):
+            arguments[name] = text
+    if "range" in given:
         if "rate" in given:
             raise typer.BadParameter("--rate and --range exclude each other: give one of them")
-        arguments["rate"] = _over(given["over"])
-    if "perturbation" in given:
-        arguments["perturbation"] = perturbations.parse(given["perturbation"])
+        arguments["rate"] = _range(given["range"])
     if "pool" in given:
         arguments["pool"] = _mask(given["pool"], arguments)
     return arguments
@@ -64,27 +94,40 @@ def axis(arguments: dict[str, Any]) -> str | None:
 
 def typed(names: Iterable[str]) -> str:
     """Arguments as the options that they are typed as."""
-    options = {**NUMBERS, **COLUMNS, **OTHERS}
-    return ", ".join(options.get(name, flags([name])) for name in names)
+    return ", ".join(flags(name)[0] for name in names)
 
 
 def exact(given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as the exact decimals that were typed: 0.01 is one hundredth, not its nearest float."""
     found: dict[str, Any] = {}
-    for key, option in NUMBERS.items():
-        if key in given:
-            (found[key],) = several(option, given[key], Fraction)
-    for key, option in COLUMNS.items():
-        if key in given:
-            found[key] = _column(given, key, option, Fraction)
-    if "perturbation" in given:
-        found["perturbation"] = perturbations.exact(given["perturbation"])
-    if "scale" in given:
-        found["scale"] = repr(given["scale"])
-    return found | {key: value for key, value in arguments.items() if key not in found}
+    for name, text in given.items():
+        if name in NUMBERS:
+            (found[name],) = _several(name, text, Fraction)
+        elif name in COLUMNS:
+            found[name] = _column(name, text, Fraction)
+        elif name == "perturbation":
+            found[name] = perturbations.exact(text)
+        elif name == "scale":
+            found[name] = repr(arguments[name])
+    return found | {name: value for name, value in arguments.items() if name not in found}
 
 
-def _over(text: str) -> tuple[float, ...]:
+def _several(name: str, text: str, kind: Callable[[str], Any]) -> tuple[Any, ...]:
+    """The values between commas, with the option's name in its error."""
+    try:
+        return several(text, kind, "whole numbers" if kind is int else "numbers")
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"{typed([name])}: {error.message}") from None
+
+
+def _depth(text: str) -> int:
+    number = one_of(text, int, "a whole number")
+    if not 1 <= number <= MOST_LAYERS:
+        raise typer.BadParameter(f"--depth lies between 1 and {MOST_LAYERS}, not at {number}")
+    return number
+
+
+def _range(text: str) -> tuple[float, ...]:
     """The values of `--range`, in equal factors."""
     import numpy as np
 
@@ -100,10 +143,10 @@ def _over(text: str) -> tuple[float, ...]:
         ) from None
 
 
-def _column(given: dict[str, Any], key: str, option: str, kind: Any) -> Any:
+def _column(name: str, text: str, kind: Any) -> Any:
     """A vector; of weight norms one number may stand for all."""
-    found = several(option, given[key], kind)
-    return found[0] if key == "column_norm_squared" and len(found) == 1 else found
+    found = _several(name, text, kind)
+    return found[0] if name == "column_norm_squared" and len(found) == 1 else found
 
 
 def _mask(text: str, arguments: dict[str, Any]) -> Any:
@@ -113,8 +156,8 @@ def _mask(text: str, arguments: dict[str, Any]) -> Any:
     if columns is None:
         raise typer.BadParameter("--pool names columns of --alpha-squared or --input: give these too")
     mask = np.zeros(columns.shape, dtype=bool)
-    for place in several("--pool", text, int):
-        if not 0 <= place < mask.size:
-            raise typer.BadParameter(f"--pool names columns from 0 to {mask.size - 1}, not {place}")
-        mask[place] = True
+    for index in _several("pool", text, int):
+        if not 0 <= index < mask.size:
+            raise typer.BadParameter(f"--pool names columns from 0 to {mask.size - 1}, not {index}")
+        mask[index] = True
     return mask

@@ -3,68 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from .options import (
-    Device,
-    DryRun,
-    Json,
-    MeshShape,
-    Model,
-    Quiet,
-    Resume,
-    Revision,
-    Seed,
-    Text,
-    UnusedSeed,
-    emit,
-    mesh_axes,
-    place,
-    prepare,
-    remark,
-    say,
-    show,
-)
-
-Folder = Annotated[
-    Path,
-    typer.Argument(
-        parser=place,
-        metavar="FOLDER",
-        help="A folder that `signmag reproduce --out` wrote.",
-        show_default=False,
-    ),
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verbs to the command line."""
-    app.command("reproduce")(reproduce)
-    app.command("report")(report)
-    app.command("diff")(diff)
+from .options import emit, prepare, remark, say, show
 
 
 def reproduce(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer samples: about 90 seconds.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="More samples: for publication.")] = False,
-    model: Model = None,
-    revision: Revision = None,
-    text: Text = None,
-    out: Annotated[Path, typer.Option("--out", parser=place, metavar="FOLDER", help="Run folder.")] = Path(
-        "signmag-run"
-    ),
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="Precision of the model's weights.")] = "float32",
-    mesh: MeshShape = None,
-    dry_run: DryRun = False,
-    resume: Resume = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    *,
+    quick: bool = False,
+    full: bool = False,
+    model: str | None = None,
+    revision: str | None = None,
+    text: str | None = None,
+    out: Path = Path("signmag-run"),
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "float32",
+    mesh: dict[str, int] | None = None,
+    dry_run: bool = False,
+    resume: Path | None = None,
+    json: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Run the ledger over theory, simulation and measurement; write ledger.json and report.html.
+
+    Args:
+      quick: fewer samples, about 90 seconds.
+      full: more samples, for publication.
+      out: folder of the run.
+      dtype: precision of the model's weights.
 
     Example: signmag reproduce --quick --out my-run
     """
@@ -75,7 +43,7 @@ def reproduce(
         raise typer.BadParameter("--quick and --full exclude each other: give one of them")
     level = claims.level("quick" if quick else "full" if full else "default")
     given = {"out": out, "model": model, "text": text, "dtype": dtype, "resume": resume}
-    given |= {"revision": revision, "mesh": mesh_axes(mesh)}
+    given |= {"revision": revision, "mesh": mesh}
     if dry_run:
         claims.check(level, **given, fetch=False)
         return show(claims.cost(level), json)
@@ -91,8 +59,11 @@ def reproduce(
     return 1 if ledger["summary"]["claims of ours that fail"] else 0
 
 
-def report(folder: Folder, json: Json = False, seed: UnusedSeed = 0, quiet: Quiet = False) -> int:
+def report(folder: Path, *, json: bool = False, quiet: bool = False) -> int:
     """Make report.html again from a saved run folder, and print its table.
+
+    Args:
+      folder: what `signmag reproduce --out` wrote.
 
     Example: signmag report signmag-run
     """
@@ -110,10 +81,11 @@ def report(folder: Folder, json: Json = False, seed: UnusedSeed = 0, quiet: Quie
     return 0
 
 
-def diff(
-    first: Folder, second: Folder, json: Json = False, seed: UnusedSeed = 0, quiet: Quiet = False
-) -> int:
+def diff(first: Path, second: Path, *, json: bool = False, quiet: bool = False) -> int:
     """Which claims moved between two runs, and by how many standard errors.
+
+    Args:
+      first, second: folders that `signmag reproduce --out` wrote.
 
     Example: signmag diff run-a run-b
     """

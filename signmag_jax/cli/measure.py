@@ -1,151 +1,136 @@
-"""`signmag measure`."""
+"""`signmag measure NAME`: one sub-command for each measurement of a trained model."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
-from typing import Annotated, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-import typer
-
-from .options import (
-    Device,
-    DryRun,
-    Json,
-    Mask,
-    MeshShape,
-    Model,
-    Parquet,
-    Plot,
-    Quiet,
-    Resume,
-    Revision,
-    Seed,
-    Text,
-    check_plot,
-    filled,
-    flags,
-    mesh_axes,
-    prepare,
-    remark,
-    several,
-    show,
-)
+from . import derive
+from .group import Group, subcommand
+from .options import check_file, check_plot, check_resume, joined, prepare, remark, show
 from .parquet import check_parquet, write_parquet
-from .request import Request
+from .reading import Reading
+from .shared import SHARED, UNUSED_SEED
 
-LIST = "Comma-separated"
-DEFAULT_CALIBRATION = 8
-NAMES = (
-    "nll, alpha, leverage, quantization, all-columns, metrics, outlier-flips, column-flips, flip-energies, "
-    "trained-chain, quantization-report, outlier-definitions, rotation, linear-response, columns, "
-    "deciding-weights, error-response"
-)
-PARTICULAR = (
-    "calibration",
-    "rates",
-    "draws",
-    "layers",
-    "matrices",
-    "resume",
-    "columns",
-    "quantizers",
-    "scales",
-    "perturbation",
-    "mask",
-)
+EXAMPLES = {
+    "nll": "--text FILE --window 1024 --windows 1",
+    "quantization-report": "--layers 11 --matrices down_proj --mask protect.json",
+    "metrics": "--perturbation flip:0.01 --draws 4",
+    "trained-chain": "--draws 8",
+    "columns": "--calibration 2 --windows 4 --plot columns.png",
+}
+# What is filled in from the model and the text; nothing else of a measurement goes untyped.
+FILLED = ("model", "calibration", "evaluation", "tokens", "source")
+WINDOWS = ("evaluation", "tokens")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb to the command line."""
-    app.command("measure")(measure)
+class Measurements(Group):
+    """The measurements of `measure.registry`, and the report that theory's predictions stand beside."""
+
+    what = "measurement"
+
+    def lines(self) -> Mapping[str, str]:
+        """The first line of each measurement's documentation."""
+        return {name: derive.summary_of(each.function) for name, each in _measurements().items()}
+
+    def make(self, name: str) -> Any:
+        """The measurement as a sub-command."""
+        measurement = _measurements()[name]
+        function = measurement.function
+        example = EXAMPLES.get(name, "--windows 8")
+        return subcommand(
+            name,
+            functools.partial(_run, name, measurement),
+            [*_reading(function), *derive.options(function, leave=FILLED), *_output(function)],
+            derive.help_of(function),
+            f"signmag measure {name} {example}",
+        )
 
 
-def measure(
-    name: Annotated[str, typer.Argument(help=f"{NAMES}.")],
-    model: Model = None,
-    revision: Revision = None,
-    text: Text = None,
-    window: Annotated[int, typer.Option("--window", help="Tokens of a window.")] = 512,
-    windows: Annotated[int, typer.Option("--windows", help="Windows that are scored.")] = 8,
-    calibration: Annotated[
-        int | None,
-        typer.Option(
-            "--calibration", help=f"Windows before them that choose columns; {DEFAULT_CALIBRATION}."
-        ),
-    ] = None,
-    rates: Annotated[str | None, typer.Option("--rates", help=f"{LIST}: 0.001,0.005,0.05.")] = None,
-    draws: Annotated[str | None, typer.Option("--draws", help="Draws: one number, or one per rate.")] = None,
-    layers: Annotated[str | None, typer.Option("--layers", help=f"{LIST}: 0,1,29. Default: all.")] = None,
-    matrices: Annotated[str | None, typer.Option("--matrices", help=f"{LIST}: q_proj,down_proj.")] = None,
-    columns: Annotated[
-        int | None, typer.Option("--columns", help="Columns sampled of a matrix, or weights verified.")
-    ] = None,
-    quantizers: Annotated[
-        str | None, typer.Option("--quantizers", help=f"{LIST}: sign,ternary,bitnet. Default: all.")
-    ] = None,
-    scales: Annotated[
-        str | None,
-        typer.Option("--scales", help=f"{LIST}: tensor,row,32,64,128. What shares one scale; tensor."),
-    ] = None,
-    perturbation: Annotated[
-        str | None, typer.Option("--perturbation", parser=filled, help="flip:0.01, sign, ternary, ...")
-    ] = None,
-    mask: Mask = None,
-    parquet: Parquet = None,
-    dtype: Annotated[str, typer.Option("--dtype", help="Precision of the weights.")] = "float32",
-    device: Device = "auto",
-    mesh: MeshShape = None,
-    dry_run: DryRun = False,
-    resume: Resume = None,
-    plot: Plot = None,
-    seed: Seed = 0,
-    json: Json = False,
-    quiet: Quiet = False,
+def _measurements() -> dict[str, Any]:
+    from signmag_jax.measure.registry import MEASUREMENTS
+
+    from .quantization_report import quantization_report
+
+    plain = MEASUREMENTS["quantization-report"]
+    return MEASUREMENTS | {"quantization-report": dataclasses.replace(plain, function=quantization_report)}
+
+
+def _texts(function: Any) -> list[str]:
+    """The windows that a measurement takes, in order."""
+    return [name for name in inspect.signature(function).parameters if name in ("calibration", *WINDOWS)]
+
+
+def _reading(function: Any) -> list[derive.Option]:
+    """Options of the model, and of the text where the measurement reads one."""
+    texts = _texts(function)
+    unused = () if texts else ("text", "window", "windows")
+    return derive.options(Reading, leave=unused if "calibration" in texts else (*unused, "calibration"))
+
+
+def _output(function: Any) -> list[derive.Option]:
+    """Options of where it runs and what is written."""
+    from signmag_jax.evidence import Result
+
+    names = ["device", "distributed", "dry_run", "json", "quiet"]
+    result = derive.hints_of(function).get("return")
+    result = getattr(result, "__origin__", result)
+    names += [
+        name
+        for name, of in (("plot", "picture"), ("parquet", "rows"))
+        if getattr(result, of, None) is not getattr(Result, of)
+    ]
+    found = [option for name, option in SHARED.items() if name in names]
+    return found if "seed" in inspect.signature(function).parameters else [*found, UNUSED_SEED]
+
+
+def _run(
+    name: str,
+    measurement: Any,
+    *,
+    device: str = "auto",
+    distributed: bool = False,
+    dry_run: bool = False,
+    plot: Path | None = None,
+    parquet: Path | None = None,
+    json: bool = False,
+    quiet: bool = False,
+    **given: Any,
 ) -> int:
-    """Measure a trained model: loss, concentration of its inputs, quantisation error, leverage of columns.
-
-    Example: signmag measure nll --text FILE --window 1024 --windows 1
-    """
-    given = locals()
+    index, count = joined(distributed=distributed and not dry_run, device=device)
     prepare(quiet=quiet, device=device)
-    measurement = _measurement(name, given)
-    if calibration is None and "calibration" in _parameters(measurement):
-        calibration = DEFAULT_CALIBRATION
-    request = Request(
-        model,
-        text,
-        window,
-        windows,
-        calibration,
-        () if rates is None else several("--rates", rates, float),
-        _draws(several("--draws", draws, int)),
-        several("--layers", layers, int),
-        several("--matrices", matrices),
-        dtype,
-        seed,
-        resume,
-        columns,
-        several("--quantizers", quantizers),
-        several("--scales", scales),
-        perturbation,
-        mask,
-        revision,
-        mesh_axes(mesh),
-    )
-    request.check(measurement.fewest)
-    options = _options(measurement, request)
-    if measurement.check is not None:
-        measurement.check(**measurement.defaults() | options)
+    from signmag_jax.measure import inputs
+
+    function = measurement.function
+    own = {one.name for one in dataclasses.fields(Reading)}
+    asked = {key: value for key, value in given.items() if key in own}
+    takes = inspect.signature(function).parameters
+    options = {key: value for key, value in given.items() if key in takes and key not in own}
+    if "calibration" not in takes:
+        asked["calibration"] = None
+    texts = _texts(function)
+    if not texts:
+        asked["windows"] = 0
+    if count > 1 and "mesh" not in asked:
+        asked["mesh"] = _all_devices()
+    reading = Reading(**asked)
+    # Damage at rates has an interval over the windows, whatever else is measured.
+    fewest = max(measurement.fewest, inputs.MINIMUM_WINDOWS if "rates" in options else 1)
+    reading.check(fewest if texts else 0)
+    _check(measurement, options)
     check_plot(plot)
     check_parquet(parquet)
     if dry_run:
-        return show(_cost(measurement, request, options), json)
-    model_, windows_, source = request.load()
-    texts = [windows_] if request.calibration is None else [*request.divided(windows_)]
-    if name == "trained-chain":
-        texts = []
-    result = measurement.function(model_, *texts, **options, **_common(measurement, request, source))
-    if plot is not None and (picture := result.picture()):
+        return show(_dry_run(measurement, reading, options), json)
+    result = _measured(function, reading, options)
+    if index:
+        return 0  # all processes hold the same numbers; the first one shows them
+    picture = result.picture() if plot is not None else None
+    if plot is not None and picture is not None:
         from signmag_jax.report import figures, measured
 
         figures.save(measured.draw(picture), plot)
@@ -156,97 +141,79 @@ def measure(
     return show(result.to_json() if json else result.summary(), json)
 
 
-def _parameters(measurement: Any) -> Any:
-    return inspect.signature(measurement.function).parameters
+def _all_devices() -> dict[str, int]:
+    """A mesh over the devices of all processes, which share the windows."""
+    import jax
+
+    return {"data": jax.device_count()}
 
 
-def _measurement(name: str, given: dict[str, Any]) -> Any:
-    """The measurement of that name, unless an option was given that it does not take."""
-    from signmag_jax.measure.registry import MEASUREMENTS
+def _check(measurement: Any, options: dict[str, Any]) -> None:
+    """Refuse whatever can be judged of the options before a model is opened."""
+    from signmag_jax.evidence import invalid
+    from signmag_jax.measure import inputs
+    from signmag_jax.measure.association import FEWEST
 
-    if name not in MEASUREMENTS:
-        raise typer.BadParameter(f"no measurement {name!r}: choose from {NAMES}")
-    known = {*_parameters(MEASUREMENTS[name]), "mask"}
-    takes = {one for one, names in ALIASES.items() if known & set(names)}
-    strange = [one for one in PARTICULAR if given[one] is not None and one not in known | takes]
-    if strange:
-        raise typer.BadParameter(f"{name} does not take {flags(strange)}: leave it out")
-    return MEASUREMENTS[name]
-
-
-ALIASES = {
-    "rates": ("rate",),
-    "draws": ("probes",),
-    "columns": ("verified",),
-    "matrices": ("matrix",),
-    "perturbation": ("errors",),
-}
+    layers = options.get("layers") or ()
+    if len(set(layers)) < len(layers) or any(layer < 0 for layer in layers):
+        # Which layers the model has is known only when its config is read.
+        raise invalid("distinct layers >= 0", layers, "name layers of the model, from 0")
+    inputs.check_matrices(options.get("matrices"))
+    if options.get("columns", FEWEST) < FEWEST:
+        raise invalid(f"--columns >= {FEWEST}", options["columns"], "fewer have no ranks to speak of")
+    if measurement.check is not None:
+        measurement.check(**measurement.defaults() | options)
+    check_resume(options.get("resume"))
+    check_file("--mask", options.get("mask"))
 
 
-def _options(measurement: Any, request: Request) -> dict[str, Any]:
-    """The options that were given, by the names of the function."""
-    from .perturbations import parse
+def _opened(reading: Reading, options: dict[str, Any], *, fetch: bool = True) -> tuple[Any, Any]:
+    """The model without its weights, and the windows, which suit the options."""
+    from signmag_jax.measure import inputs
 
-    asked = request.perturbation
-    values = {
-        "rates": request.rates or None,
-        "rate": request.rates[0] if request.rates else None,
-        "draws": request.draws,
-        "probes": request.count,
-        "layers": request.layers,
-        "matrices": request.matrices,
-        "matrix": request.matrices[0] if request.matrices else None,
-        "columns": request.columns,
-        "verified": request.columns,
-        "quantizers": request.quantizers,
-        "scales": request.scales,
-        "perturbation": None if asked is None else parse(asked),
-        "errors": None if asked is None else {asked: parse(asked)},
-    }
-    known = _parameters(measurement)
-    return {name: value for name, value in values.items() if value is not None and name in known}
+    checkpoint, read = reading.open(fetch=fetch)
+    if checkpoint is not None:
+        inputs.selected(checkpoint.config, options.get("layers"), options.get("matrices"))
+    return checkpoint, read
 
 
-def _common(measurement: Any, request: Request, source: Any) -> dict[str, Any]:
-    values = {"seed": request.seed, "resume": request.resume, "source": source}
-    return {name: value for name, value in values.items() if name in _parameters(measurement)}
+def _measured(function: Any, reading: Reading, options: dict[str, Any]) -> Any:
+    """The measurement on a model and the windows of a text, those of the calibration first."""
+    checkpoint, read = _opened(reading, options)
+    model = checkpoint.load(reading.dtype, reading.devices())
+    if read is None:
+        return function(model, **options)
+    first = reading.calibration or 0
+    parts = {"calibration": read.windows[:first], **dict.fromkeys(WINDOWS, read.windows[first:])}
+    texts = {name: parts[name] for name in _texts(function)}
+    source = {"text": read.text.source, "text_sha256": read.text.sha256}
+    return function(model, **texts, **options, source=source)
 
 
-def _draws(draws: tuple[int, ...] | None) -> int | tuple[int, ...] | None:
-    """`--draws` as the measurements take it: one number for all rates, or one for each."""
-    return draws[0] if draws is not None and len(draws) == 1 else draws
-
-
-def _cost(measurement: Any, request: Request, options: dict[str, Any]) -> dict[str, Any]:
+def _dry_run(measurement: Any, reading: Reading, options: dict[str, Any]) -> dict[str, Any]:
     """What a run would take, as far as a model and a text tell that need not be fetched."""
     from signmag_jax.evidence.provenance import threads
 
-    reading = request.open(fetch=False)
-    config = None if reading is None else reading.checkpoint.config
+    checkpoint, _ = _opened(reading, options, fetch=False)
+    passes = measurement.passes(
+        windows=reading.windows, window=reading.window, calibration=reading.calibration or 0, **options
+    )
     return {
-        "forward_passes_of_2048_tokens": round(
-            measurement.passes(
-                windows=request.windows,
-                window=request.window,
-                calibration=request.calibration or 0,
-                **options,
-            ),
-            2,
-        ),
-        "memory": _memory(measurement.arrays, request, config),
+        "forward_passes_of_2048_tokens": round(passes, 2),
+        "memory": _memory(measurement.arrays, reading.dtype, checkpoint and checkpoint.config),
         "threads": threads(),
     }
 
 
-def _memory(arrays: int, request: Request, config: Any) -> str:
+def _memory(arrays: int, dtype: str, config: Any) -> str:
     """Weights and what is as large as they are; activations grow with the tokens of all windows."""
     from signmag_jax.models.memory import count_parameters
 
-    size = f"the weights in {request.dtype}"
+    size = f"the weights in {dtype}"
     if config is not None:
         import jax.numpy as jnp
 
         count = count_parameters(config)
-        size = f"{count * jnp.dtype(request.dtype).itemsize / 2**30:.2f} GiB ({count:,} {size[4:]})"
+        size = f"{count * jnp.dtype(dtype).itemsize / 2**30:.2f} GiB ({count:,} {size[4:]})"
     times = f"{arrays} times " if arrays > 1 else ""
     return f"about {times}{size}, plus about 1 GiB for activations of 8 windows of 512 tokens"

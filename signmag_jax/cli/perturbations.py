@@ -58,3 +58,14 @@ def _number_or_name(text: str) -> int | float | str:
         return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
     except ValueError:
         return text
+
+
+def typed(perturbation: Any) -> str:
+    """A perturbation as it is typed; empty for what is none of them."""
+    for kind, (name, _, most) in KINDS.items():
+        if type(perturbation).__name__ == name:
+            values = list(vars(perturbation).values())[:most] if hasattr(perturbation, "__dict__") else []
+            return ":".join(
+                [kind, *(f"{value:g}" if isinstance(value, float) else str(value) for value in values)]
+            )
+    return ""

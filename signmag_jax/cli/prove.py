@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from .options import Json, Quiet, UnusedSeed, emit, prepare, say
+from .options import emit, prepare, say
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verb to the command line."""
-    app.command("prove")(prove)
-
-
-def prove(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Proofs to run; default: all.")
-    ] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="Print the derivation as LaTeX.")] = False,
-    json: Json = False,
-    seed: UnusedSeed = 0,
-    quiet: Quiet = False,
-) -> int:
+def prove(*names: str, latex: bool = False, json: bool = False, quiet: bool = False) -> int:
     """Run the derivations, checked step by step.
+
+    Args:
+      names: proofs to run; all, if there is none.
+      latex: print the derivation as LaTeX.
 
     Example: signmag prove theorem_3
     """
@@ -35,7 +26,7 @@ def prove(
     # Derivations cite each other: one library runs each of them once.
     library = proofs.Library()
     results = []
-    for name in proofs.select(names or None):
+    for name in proofs.select(list(names) or None):
         result = library.result(name)
         results.append(result)
         if latex:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Ternarize
 
@@ -63,6 +65,28 @@ class Named:
           InvalidInput: as the call does.
         """
         return plan(lambda: self(**arguments))
+
+    def cost(self, **arguments: Any) -> dict[str, Any]:
+        """Operations and memory of a call with these arguments, from its sizes; nothing is computed.
+
+        Raises:
+          InvalidInput: as the call does.
+        """
+        experiment, stop = self.plan(**arguments)
+        sizes = experiment.arguments
+        width, inputs = sizes["width"], sizes["inputs"]
+        rows = sizes.get("hidden") or sizes.get("rows") or width
+        rates = max(np.size(arguments.get(many, 0.0)) for many in ("rate", "alpha"))
+        work, size = round(experiment.work), 8 if sizes["dtype"] == "float64" else 4
+        # Ten of each matrix, measured: with its random bits, what they become on the way, and its errors.
+        explicit = sizes.get("second_layer") == "explicit"
+        matrices = rows * width + (rows * sizes["outputs"] if explicit else 0)
+        return {
+            "networks": "until the target is met" if stop.total is None else stop.total,
+            "floating_point_operations_per_network": work,
+            "floating_point_operations": "depends on the target" if stop.total is None else work * stop.total,
+            "memory_mib": round(size * (10 * matrices + (2 + 4 * rates) * rows * inputs) / 2**20, 1),
+        }
 
     @property
     def __signature__(self) -> inspect.Signature:

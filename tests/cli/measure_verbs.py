@@ -3,7 +3,7 @@
 import numpy as np
 
 PLACE = ("--layers", "0", "--matrices", "up_proj")
-DERIVATIVES = ("--windows", "2", "--draws", "2", *PLACE)
+DERIVATIVES = ("--windows", "2", "--probes", "2", *PLACE)
 
 # Options, and a line that the terminal shows.
 VERBS = {
@@ -12,22 +12,22 @@ VERBS = {
     "leverage": (("--rates", "0.1,0.2", "--draws", "2"), "rate 0.2"),
     "all-columns": (("--rates", "0.1", "--draws", "2"), "flips over shifts"),
     "metrics": (("--perturbation", "flip:0.05", "--draws", "2"), "kl"),
-    "outlier-flips": (("--rates", "0.1", "--draws", "2"), "outlier over rest"),
+    "outlier-flips": (("--rate", "0.1", "--draws", "2"), "outlier over rest"),
     "column-flips": (
         ("--columns", "5", "--layers", "1", "--matrices", "up_proj,q_proj"),
         "layer 1 q_proj, α²‖w‖²: rank correlation",
     ),
-    "flip-energies": (("--columns", "5", "--rates", "0.2", "--draws", "2"), "normalised: rank correlation"),
+    "flip-energies": (("--columns", "5", "--rate", "0.2", "--draws", "2"), "normalised: rank correlation"),
     "trained-chain": (("--rates", "0.05", "--draws", "2"), "C_1..C_"),
     "quantization-report": (
         ("--quantizers", "sign", "--layers", "0", "--matrices", "o_proj", "--mask", "mask.json"),
         "layer 0 o_proj, sign",
     ),
-    "outlier-definitions": (("--rates", "0.4", "--draws", "2", "--matrices", "up_proj"), "LLM.int8"),
-    "rotation": (("--rates", "0.1", "--draws", "2"), "nll rotated − trained"),
+    "outlier-definitions": (("--rate", "0.4", "--draws", "2", "--matrices", "up_proj"), "LLM.int8"),
+    "rotation": (("--rate", "0.1", "--draws", "2"), "nll rotated − trained"),
     "linear-response": (DERIVATIVES, "predicted count-matched leverage"),
     "columns": (DERIVATIVES, "resolved columns, gauss_newton"),
-    "deciding-weights": ((*DERIVATIVES, "--columns", "5"), "pool's slope that they carry"),
+    "deciding-weights": ((*DERIVATIVES, "--verified", "5"), "pool's slope that they carry"),
     "error-response": ((*DERIVATIVES, "--perturbation", "sign"), "sign: predicted"),
 }
 # The others compile for more than a few seconds.
@@ -42,7 +42,8 @@ CALIBRATED = tuple(
 def arguments(name, hub_folder, text):
     """A command line of one measurement on a model and a text."""
     options = [*VERBS[name][0], *(("--calibration", "2") if name in CALIBRATED else ())]
-    return ["measure", name, "--model", str(hub_folder), "--text", str(text), "--window", "16", *options]
+    windows = () if name == "trained-chain" else ("--text", str(text), "--window", "16")
+    return ["measure", name, "--model", str(hub_folder), *windows, *options]
 
 
 def write_text(path):

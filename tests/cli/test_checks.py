@@ -15,14 +15,26 @@ MISTAKES = {
     "leverage, rate inf": (["measure", "leverage", *TINY, "--rates", "inf"], "0 < rate <= 1"),
     "leverage, rate 0": (["measure", "leverage", *TINY, "--rates", "0"], "0 < rate <= 1"),
     "all columns, rate 1.7": (["measure", "all-columns", *TINY, "--rates", "1.7"], "0 < rate <= 1"),
-    "rates no numbers": (["measure", "leverage", *TINY, "--rates", "abc"], "--rates takes numbers"),
-    "rates empty": (["measure", "leverage", *TINY, "--rates", ""], "--rates takes numbers"),
-    "rates with a gap": (["measure", "leverage", *TINY, "--rates", "0.1,,0.2"], "--rates takes numbers"),
+    "rates no numbers": (
+        ["measure", "leverage", *TINY, "--rates", "abc"],
+        "'--rates': it takes numbers separated by commas",
+    ),
+    "rates empty": (
+        ["measure", "leverage", *TINY, "--rates", ""],
+        "'--rates': it takes numbers separated by commas",
+    ),
+    "rates with a gap": (
+        ["measure", "leverage", *TINY, "--rates", "0.1,,0.2"],
+        "'--rates': it takes numbers separated by commas",
+    ),
     "rates twice": (["measure", "leverage", *TINY, "--rates", "0.1,0.1"], "distinct rates"),
     "one mask": (["measure", "leverage", *TINY, "--draws", "1"], "draws >= 2"),
     "no mask": (["measure", "all-columns", *TINY, "--draws", "0"], "draws >= 2"),
     "draws and rates": (["measure", "leverage", *TINY, "--draws", "2,3"], "one number or 3"),
-    "draws no numbers": (["measure", "leverage", *TINY, "--draws", "2.5"], "--draws takes whole numbers"),
+    "draws no numbers": (
+        ["measure", "leverage", *TINY, "--draws", "2.5"],
+        "'--draws': it takes whole numbers",
+    ),
     "negative layer": (["measure", "leverage", *TINY, "--layers", "-1"], "layers >= 0"),
     "layer twice": (["measure", "quantization", *TINY, "--layers", "1,1"], "distinct layers"),
     "unknown matrix": (["measure", "leverage", *TINY, "--matrices", "w"], "matrices in"),
@@ -37,7 +49,7 @@ MISTAKES = {
     "dtype": (["measure", "nll", *TINY, "--dtype", "int8"], "dtype in"),
     "seed below 0": (["measure", "nll", *TINY, "--seed", "-1"], "--seed"),
     "seed too large": (["measure", "leverage", *TINY, "--seed", LARGE], "--seed"),
-    "picture without one": (["measure", "nll", *TINY, "--plot", "x.svg"], "no picture"),
+    "picture without one": (["measure", "nll", *TINY, "--plot", "x.svg"], "does not take --plot"),
     "picture below a file": (["measure", "alpha", *TINY, "--plot", "text.txt/x.svg"], "lies on a file"),
     "picture on a folder": (["measure", "alpha", *TINY, "--plot", "folder.svg"], "is a folder"),
     "records on a file": (["measure", "leverage", *TINY, "--resume", "text.txt"], "lies on a file"),
@@ -66,7 +78,7 @@ MISTAKES = {
     "absurd width": (["simulate", "block", "--width", "99999999999"], "width <= "),
     "absurd depth": (["simulate", "depth", "--depth", "99999999999"], "depth <= "),
     "simulated picture": (["simulate", "block", "--plot", "text.txt/x.svg"], "lies on a file"),
-    "no experiment": (["simulate", "--width", "8"], "no use for --width"),
+    "no experiment": (["simulate", "--width", "8"], "options stand after the name"),
 }
 
 

@@ -72,7 +72,7 @@ def test_pools(capsys):
     columns = ("--alpha-squared", ".5,.1,.2,.2", "--norms-squared", "1,4,2,1", "--pool", "0,2")
     found = run(capsys, "pool_leverage", *columns)
     assert found["value"] == pytest.approx(1.5)
-    found = run(capsys, "pool_leverage", *columns, "--perturbation", "flip:0.1", "--matching", "energy")
+    found = run(capsys, "pool_leverage", *columns, "--perturbation", "flip:0.1", "--match", "energy")
     squares, norms = np.array([0.5, 0.1, 0.2, 0.2]), np.array([1.0, 4.0, 2.0, 1.0])
     pool = np.array([True, False, True, False])
     expected = theory.pool_leverage(squares, norms, pool, perturb.SignFlip(0.1), "energy")
@@ -87,7 +87,7 @@ def test_pools(capsys):
     [
         (("--alpha-squared", "1,2", "--pool", "2"), "columns from 0 to 1, not 2"),
         (("--pool", "0"), "give these too"),
-        (("--alpha-squared", "1,a", "--pool", "0"), "--alpha-squared takes numbers"),
+        (("--alpha-squared", "1,a", "--pool", "0"), "--alpha-squared: it takes numbers"),
         (("--alpha-squared", "1,2", "--pool", "0", "--norms-squared", "1,2,3"), "one entry a column"),
     ],
 )
@@ -131,13 +131,13 @@ REFUSED = {
     "range too long": (("transverse_ratio", "--range", "0.1:0.5:999999999999"), "2 to 10000 points"),
     "range of one": (("transverse_ratio", "--range", "0.1:0.5:1"), "2 to 10000 points"),
     "range from 0": (("transverse_ratio", "--range", "0:0.5:4"), "START:STOP:COUNT"),
-    "half a width": (("finite_width_ratio", "--rate", "0.1", "--n", "64.5"), "--n takes whole numbers"),
+    "half a width": (("finite_width_ratio", "--rate", "0.1", "--n", "64.5"), "--n: it takes whole numbers"),
     "absurd depth": (("depth_ratios", "--rate", "0.1", "--depth", "99999999999"), "--depth"),
     "no depth": (("depth_ratios", "--rate", "0.1", "--depth", "0"), "--depth"),
     "digits of several": (("transverse_ratio", "--rate", "0.1,0.2", "--digits", "9"), "encloses one value"),
     "picture of a number": (("sign_cosine_squared", "--plot", "one.svg"), "--plot draws several"),
     "picture below a file": (("transverse_ratio", "--rate", "2", "--plot", "taken/x.svg"), "lies on a file"),
-    "no law": (("--rate", "0.1"), "no use for --rate"),
+    "no law": (("--rate", "0.1"), "options stand after the name"),
 }
 
 

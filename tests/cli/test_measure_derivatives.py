@@ -20,7 +20,7 @@ COMMON = ["--window", "16", "--windows", "2", "--calibration", "2", "--matrices"
 @pytest.mark.slow
 def test_the_map_of_columns_and_the_response_share_their_records(capsys, tmp_path, hub_folder, text):
     place = ["--model", str(hub_folder), "--text", str(text), *COMMON]
-    kept = ["--draws", "2", "--resume", str(tmp_path / "records"), "--json"]
+    kept = ["--probes", "2", "--resume", str(tmp_path / "records"), "--json"]
     assert run(["measure", "linear-response", *place, *kept]) == 0
     response = json.loads(capsys.readouterr().out)
     picture = tmp_path / "columns.svg"
@@ -38,27 +38,27 @@ def test_the_map_of_columns_and_the_response_share_their_records(capsys, tmp_pat
 @pytest.mark.slow
 def test_the_response_stands_beside_the_damage_at_rates_that_are_asked_for(capsys, hub_folder, text):
     place = ["--model", str(hub_folder), "--text", str(text), *COMMON, "--windows", "8", "--rates", "0.2,0.5"]
-    assert run(["measure", "linear-response", *place, "--draws", "2", "--json"]) == 0
+    assert run(["measure", "linear-response", *place, "--probes", "2", "--json"]) == 0
     checks = json.loads(capsys.readouterr().out)["checks"]
     # Two arms at each rate, the same flips in both: in the larger pool they are a smaller part.
     assert [check["arm"] for check in checks] == ["outlier", "rest"] * 2
     assert checks[0]["rate"] == pytest.approx(0.2, abs=0.01)
     assert checks[1]["rate"] < checks[0]["rate"] < checks[2]["rate"]
     assert all((check["distance"] is None) == bool(check["reason"]) for check in checks)
-    assert run(["measure", "linear-response", *place, "--draws", "2"]) == 0
+    assert run(["measure", "linear-response", *place, "--probes", "2"]) == 0
     assert f"rest at rate {checks[1]['rate']:g}: predicted" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (["linear-response", "--draws", "1"], "--draws is one number >= 2"),
-        (["columns", "--draws", "2,3"], "--draws is one number >= 2"),
+        (["linear-response", "--probes", "1"], "probes >= 2"),
+        (["columns", "--probes", "2,3"], "takes a whole number, not '2,3'"),
         (["columns", "--rates", "0.1"], "does not take --rates"),
         (["linear-response", "--rates", "0.1", "--windows", "4"], "--windows >= 8"),
         (["linear-response", "--rates", "2"], "0 < rate <= 1"),
-        (["deciding-weights", "--draws", "1"], "--draws is one number >= 2"),
-        (["error-response", "--draws", "1"], "draws >= 2"),
+        (["deciding-weights", "--probes", "1"], "probes >= 2"),
+        (["error-response", "--probes", "1"], "draws >= 2"),
         (["error-response", "--perturbation", "flip:0.1"], "deterministic errors"),
         (["error-response", "--rates", "0.1"], "does not take --rates"),
         (["deciding-weights", "--windows", "1"], "--windows >= 2"),

@@ -36,14 +36,14 @@ def refused(capsys, call, hint):
     assert hint in err
 
 
-@pytest.mark.parametrize("name", ["leverage", "columns", "trained-chain"])
+@pytest.mark.parametrize("name", ["leverage", "columns", "alpha"])
 @pytest.mark.parametrize("kind", TEXTS)
 def test_a_text_that_is_none(capsys, hub_folder, tmp_path, text, name, kind):
     content, hint = TEXTS[kind]
     path = tmp_path / "bad.txt"
     if content is not None:
         path.write_bytes(content)
-    saved = ["--resume", "kept", "--plot", "picture.svg"]
+    saved = ["--plot", "picture.svg"]
     before = sorted(tmp_path.rglob("*"))
     refused(capsys, [*arguments(name, hub_folder, path), *saved], hint)
     assert sorted(tmp_path.rglob("*")) == before

@@ -6,7 +6,6 @@ import pytest
 
 from signmag_jax import simulate
 from signmag_jax.cli import run
-from signmag_jax.cli.simulate import NAMES
 from signmag_jax.evidence.files import sha256_of_json
 
 SIZES = ["--width", "16", "--inputs", "8", "--networks", "3"]
@@ -21,13 +20,6 @@ def call(capsys):
         return code, out, err
 
     return command
-
-
-def test_help_names_every_experiment(call):
-    code, out, _ = call("--help")
-    assert (code, NAMES) == (0, tuple(simulate.EXPERIMENTS))
-    shown = " ".join(out.replace("│", " ").split())
-    assert ", ".join(simulate.EXPERIMENTS) in shown
 
 
 MISTAKES = [
@@ -46,8 +38,8 @@ RATES = [
     ("1", "`0 < rate <= 0.5` is required, received 1.0"),
     ("nan", "`0 < rate <= 0.5` is required, received nan"),
     ("0.1,-0.1", "`0 < rate <= 0.5`"),
-    ("many", "--rate takes numbers separated by commas, not 'many'"),
-    ("0.1,,0.2", "--rate takes numbers"),
+    ("many", "`0 < rate <= 0.5` is required, received 'many'"),
+    ("0.1,,0.2", "'--rate': it takes values separated by commas"),
 ]
 OWN = {
     "depth": [(["--depth", "0"], "`depth is an integer >= 1` is required, received 0")],
@@ -64,7 +56,7 @@ def test_every_mistake_is_one_line_with_exit_code_2(call, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     taken, mistakes = simulate.experiment(name).arguments, list(MISTAKES)
     for option, own in OWN.items():
-        refused = [([f"--{option}", "1"], f"{name} does not take --{option}: leave it out")]
+        refused = [([f"--{option}", "1"], f"{name} does not take --{option}: it takes ")]
         mistakes += own if option in taken else refused
     for arguments, message in mistakes:
         code, out, err = call(name, *arguments, "--resume", "folder", "--plot", "picture.svg")

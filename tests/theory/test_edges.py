@@ -66,14 +66,14 @@ def test_every_block_has_gradients_where_its_angle_ends(activation, kind):
 )
 def test_chains_have_gradients_where_cosines_are_zero_or_one(chain, activation):
     with jax.enable_x64(True):
-        ratios = jax.jit(jax.jacfwd(lambda p: theory.chain_ratios(p, 3, chain, activation=activation)))
+        ratios = jax.jit(jax.jacfwd(lambda p: theory.chain_ratios(p, 2, chain, activation=activation)))
         # Half of all signs flipped: the cosine of linear layers is 0.
         secant = (
-            theory.chain_ratios(0.5, 3, chain, activation=activation)
-            - theory.chain_ratios(0.5 - 1e-7, 3, chain, activation=activation)
+            theory.chain_ratios(0.5, 2, chain, activation=activation)
+            - theory.chain_ratios(0.5 - 1e-7, 2, chain, activation=activation)
         ) / 1e-7
         np.testing.assert_allclose(ratios(0.5), secant, rtol=1e-5)
-        states = jax.jit(jax.jacrev(lambda p: theory.chain(SignFlip(p), 3, chain, activation=activation)))
+        states = jax.jit(jax.jacrev(lambda p: theory.chain(SignFlip(p), 2, chain, activation=activation)))
         for rate in (0.0, 0.5, 1.0):
             assert all(np.all(np.isfinite(part)) for part in states(rate))
 

@@ -34,7 +34,7 @@ def experiments(level: Level) -> Iterator[Simulated]:
     yield v0(level)
 
 
-def v0(level: Level) -> Simulated[simulate.Block]:
+def v0(level: Level) -> Simulated[simulate.BlockResult]:
     """The finite change of one normalised ReLU layer."""
     run = partial(simulate.block, V0_WIDTH, V0_RATE, second_layer="none", difference="finite")
     return Simulated("v0", run, 2 * level.paper_networks)

@@ -48,13 +48,13 @@ def experiments(level: Level) -> Iterator[Simulated]:
         yield crossings(level, width)
 
 
-def block(level: Level, width: int) -> Simulated[simulate.Block]:
+def block(level: Level, width: int) -> Simulated[simulate.BlockResult]:
     """The block at one of the level's widths, its second layer integrated out."""
     networks = level.networks[level.widths.index(width)]
     return Simulated(f"block.{width}", partial(simulate.block, width, rates()), networks)
 
 
-def paper_block(level: Level) -> Simulated[simulate.Block]:
+def paper_block(level: Level) -> Simulated[simulate.BlockResult]:
     """The block as the paper's script has it, both layers drawn."""
     sizes = {"inputs": EXPLICIT_INPUTS, "second_layer": "explicit"}
     run = partial(simulate.block, SCRIPT_WIDTH, rates(), **sizes)
@@ -74,7 +74,7 @@ def rates() -> list[float]:
 
 def ratio_at(
     rate: float, simulated: list[float]
-) -> Callable[[simulate.Block | simulate.Crossings], Estimate]:
+) -> Callable[[simulate.BlockResult | simulate.Crossings], Estimate]:
     """Reads the transverse ratio at one of the simulated rates."""
     index = simulated.index(rate)
     return lambda result: pick(result.transverse_ratio, index)

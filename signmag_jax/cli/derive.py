@@ -1,0 +1,212 @@
+"""Options of a command, from the signature and the docstring of the function that it calls."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import typer
+
+from . import perturbations
+from .values import FLAG, Kind, kind_of
+
+SECTIONS = ("Returns:", "Raises:", "Source:", "Example:", "Yields:")
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, or one argument by position.
+
+    Args:
+      name: of the parameter.
+      kind: what it takes.
+      help: one or more sentences.
+      default: as the help shows it.
+      flags: as it is typed; from the name, if empty.
+      positional: whether it is typed without a flag.
+      many: whether there may be several of a positional one.
+    """
+
+    name: str
+    kind: Kind
+    help: str = ""
+    default: str = ""
+    flags: tuple[str, ...] = ()
+    positional: bool = False
+    many: bool = False
+
+    def parameter(self) -> inspect.Parameter:
+        """The parameter by which Typer knows it; one that was not given is None."""
+        parse: Any = {"parser": self.kind.parse, "metavar": self.kind.metavar} if self.kind.parse else {}
+        if self.positional:
+            info: Any = typer.Argument(help=self.help, show_default=False, **parse)
+            base: Any = list[str] | None if self.many else str
+        else:
+            flags = self.flags or (flag(self.name),)
+            help_ = f"{self.help} [default: {self.default}]" if self.default else self.help
+            info = typer.Option(*flags, help=help_.strip(), show_default=False, **parse)
+            base = str | None if self.kind.parse else bool | None
+        needed = self.positional and not self.many
+        return inspect.Parameter(
+            self.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if needed else None,
+            annotation=Annotated[base, info],
+        )
+
+
+def flag(name: str) -> str:
+    """A parameter as it is typed."""
+    # What two arms have in common has one word here, be it a norm, a rate or a count.
+    return "--" + name.replace("matching", "match").replace("_", "-")
+
+
+def options(
+    function: Callable[..., Any], *, signature: inspect.Signature | None = None, leave: Iterable[str] = ()
+) -> list[Option]:
+    """Everything that a function takes and that can be typed, in the order of its signature.
+
+    Args:
+      function: with annotations, and an `Args:` section for the help.
+      signature: another one of the same parameters, with other defaults.
+      leave: parameters that the command fills in.
+    """
+    from .shared import SHARED
+
+    helps, hints = arguments_of(function), hints_of(function)
+    found: list[Option] = []
+    for parameter in (signature or inspect.signature(function)).parameters.values():
+        name, hint = parameter.name, hints.get(parameter.name, object)
+        if name in leave:
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found += _unpacked(hint, leave)
+            continue
+        kind = SHARED[name].kind if name in SHARED else kind_of(hint)
+        if kind is None:
+            continue
+        required = parameter.default is parameter.empty
+        many = parameter.kind is parameter.VAR_POSITIONAL
+        positional = required and parameter.kind is not parameter.KEYWORD_ONLY
+        help_, default = helps.get(name, ""), "" if required else shown(parameter.default)
+        option = SHARED.get(name, Option(name, kind, help_))
+        if kind is FLAG and parameter.default is True:
+            option = replace(option, flags=(f"{flag(name)}/--no-{flag(name)[2:]}",))
+        found.append(replace(option, default=default or option.default, positional=positional, many=many))
+    return found
+
+
+def _unpacked(hint: Any, leave: Iterable[str]) -> list[Option]:
+    """Options of a `TypedDict` of keyword arguments, all of which may be left out."""
+    from .shared import SHARED
+
+    table = next(iter(typing.get_args(hint)), None)
+    if table is None:
+        return []
+    helps, hints = arguments_of(table), hints_of(table)
+    found = []
+    for name, kind in ((name, kind_of(hint)) for name, hint in hints.items() if name not in leave):
+        if name in SHARED:
+            found.append(SHARED[name])
+        elif kind is not None:
+            found.append(Option(name, kind, helps.get(name, "")))
+    return found
+
+
+def command(function: Callable[..., Any], found: list[Option]) -> Callable[..., Any]:
+    """A function for Typer with these options, which calls `function` with those that were given."""
+
+    def call(**given: Any) -> Any:
+        return function(**{name: value for name, value in given.items() if value is not None})
+
+    return with_parameters(call, [option.parameter() for option in found])
+
+
+def with_parameters(call: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:
+    """The same function, with these parameters for whoever inspects it."""
+    call.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    return call
+
+
+def shown(default: Any) -> str:
+    """A default as it would be typed."""
+    if default is None or isinstance(default, bool):
+        return "on" if default is True else ""
+    if isinstance(default, float):
+        return f"{default:g}"
+    if isinstance(default, tuple | list):
+        return ",".join(map(shown, default))
+    if isinstance(default, Mapping):
+        return ",".join(map(shown, default.values()))
+    return perturbations.typed(default) or str(default)
+
+
+def arguments_of(function: Any) -> dict[str, str]:
+    """The sentences of a docstring's `Args:` section, by name."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    inside = False
+    for line in (inspect.getdoc(function) or "").splitlines():
+        if line.strip() == "Args:":
+            inside = True
+        elif line.startswith(SECTIONS):
+            inside = False
+        elif inside and (entry := re.match(r"  (\w+(?:, \w+)*): (.*)", line)):
+            names = entry[1].split(", ")
+            found |= dict.fromkeys(names, _sentence(entry[2]))
+        elif inside and line.strip():
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return {name: text.replace("`", "") for name, text in found.items()}
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def summary_of(function: Any) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(function) or "").partition("\n")[0]
+
+
+def help_of(function: Any) -> str:
+    """A docstring without its sections."""
+    kept = re.split(rf"^(?:Args:|{'|'.join(SECTIONS)})", inspect.getdoc(function) or "", flags=re.M)[0]
+    return kept.replace("`", "").strip()
+
+
+def example_of(function: Any) -> str:
+    """The command line that a docstring gives after `Example:`."""
+    found = re.search(r"^Example: (.*)", inspect.getdoc(function) or "", flags=re.M)
+    return found[1] if found else ""
+
+
+def hints_of(function: Any) -> dict[str, Any]:
+    """The types of the parameters and of the result, also of names that only type checkers import."""
+    room = getattr(inspect.unwrap(function), "__globals__", None)
+    room = vars(inspect.getmodule(function)) if room is None else room
+    target = function.__init__ if isinstance(function, type) and "__init__" in vars(function) else function
+    return {name: _hint(raw, room) for name, raw in target.__annotations__.items()}
+
+
+def _hint(raw: Any, room: Mapping[str, Any]) -> Any:
+    raw = raw.__forward_arg__ if isinstance(raw, typing.ForwardRef) else raw
+    if not isinstance(raw, str):
+        return raw
+    try:
+        return eval(raw, {}, _Names(room))
+    except (AttributeError, TypeError, SyntaxError):  # a part of something that is not imported
+        return object
+
+
+class _Names(dict[str, Any]):
+    """The names of a module; one that it lacks is an empty class of that name."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name) if hasattr(builtins, name) else type(name, (), {})

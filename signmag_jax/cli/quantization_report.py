@@ -1,0 +1,165 @@
+"""`signmag measure quantization-report`: measured, predicted by theory, and what to protect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from signmag_jax import measure, theory
+from signmag_jax.evidence import Picture, Result
+from signmag_jax.measure.granularity import TENSOR, Scale
+from signmag_jax.measure.quantization_report import QUANTIZERS
+from signmag_jax.perturb import Moments
+
+PROTECTED = 10
+"""Matrices and columns that a terminal shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedReport(Result):
+    """A quantisation report beside the laws.
+
+    Args:
+      report: what was measured.
+      laws: what theory predicts for each entry.
+      protect: the columns and weights that cost most.
+    """
+
+    report: measure.QuantizationReport
+    laws: tuple[dict[str, float], ...]
+    protect: measure.Protection
+
+    def to_json(self) -> dict[str, Any]:
+        """The report with the predictions in its entries, and what to protect."""
+        plain = self.report.to_json()
+        for entry, law in zip(plain["entries"], self.laws, strict=True):
+            entry["predicted"] = law
+        return plain | {"protect": self.protect.to_json()}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row for each entry, with the predictions."""
+        return [
+            row | {f"predicted_{name}": value for name, value in law.items()}
+            for row, law in zip(self.report.rows(), self.laws, strict=True)
+        ]
+
+    def summary(self) -> dict[str, str]:
+        """The most costly matrices beside the laws, then what to protect."""
+        lines = {}
+        if self.report.noise_floor is not None:
+            lines["noise floor"] = f"{self.report.noise_floor:.2g} nat/token"
+        laws = dict(zip(self.report.entries, self.laws, strict=True))
+        for each in self._ranked()[:PROTECTED]:
+            lines[f"layer {each.layer} {each.matrix}, {each.quantizer}"] = _line(each, laws[each])
+        costly = [each for each in self.protect.columns[:PROTECTED] if each[-1] > 0]
+        for rank, (layer, name, column, score) in enumerate(costly, 1):
+            lines[f"protect {rank}"] = f"column {column} of layer {layer} {name}, {score:.2g} nat/token"
+        return lines if costly else lines | {"protect": "nothing: no matrix alone raised the loss"}
+
+    def picture(self) -> Picture:
+        """What quantising each matrix alone costs, by matrix and layer."""
+        ranked = self._ranked()
+        layers = sorted({each.layer for each in ranked})
+        names = list(dict.fromkeys(each.matrix for each in self.report.entries))
+        table = np.full((len(names), len(layers)), np.nan)
+        for each in ranked:
+            if each.damage is not None:
+                table[names.index(each.matrix), layers.index(each.layer)] = each.damage.estimate.value
+        title = f"{self.protect.quantizer} quantisation of one matrix alone"
+        return Picture(
+            "layers",
+            {
+                "table": table,
+                "rows": names,
+                "columns": list(map(str, layers)),
+                "title": title,
+                "label": "ΔNLL, nats per token",
+            },
+        )
+
+    def _ranked(self) -> tuple[measure.QuantizedMatrix, ...]:
+        return self.report.ranked(self.protect.quantizer, self.protect.scale)
+
+
+def quantization_report(
+    model: Any,
+    calibration: Any,
+    evaluation: Any,
+    *,
+    quantizers: Sequence[str] | None = None,
+    scales: Sequence[Scale] = (TENSOR,),
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    losses: bool = True,
+    batch: int | None = None,
+    mask: Path | None = None,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> PredictedReport:
+    """Quantise each matrix alone: measured, predicted by the laws, and what to protect.
+
+    Args:
+      model: from `models.load`.
+      calibration: windows that choose the columns to protect.
+      evaluation: other windows, on which the loss is measured.
+      quantizers: of sign, ternary and bitnet; by default all.
+      scales: what shares one scale: tensor, row, or a number of neighbours in a row, like 32.
+      layers, matrices: which are quantised; by default all.
+      losses: measure ΔNLL too, which costs a forward pass for each entry.
+      batch: windows that pass through the model together for the losses; by default all.
+      mask: file for the columns and weights to protect.
+      resume: folder of records of the losses.
+      source: added to the provenance.
+    """
+    found = measure.quantization_report(
+        model,
+        evaluation,
+        quantizers=quantizers,
+        scales=scales,
+        layers=layers,
+        matrices=matrices,
+        losses=losses,
+        batch=batch,
+        resume=resume,
+        source=source,
+    )
+    first = found.entries[0]
+    chosen = "ternary" if quantizers is None or "ternary" in quantizers else first.quantizer
+    profile = measure.alpha(model, calibration)
+    protect = measure.protection(model, profile, found, quantizer=chosen, scale=first.scale)
+    if mask is not None:
+        protect.write(mask)
+    return PredictedReport(found, tuple(map(_predicted, found.entries)), protect)
+
+
+def _predicted(entry: measure.QuantizedMatrix) -> dict[str, float]:
+    """The laws for independent Gaussian weights, and for this matrix's own two moments."""
+
+    @dataclass(frozen=True)
+    class Own:
+        def moments(self) -> Moments:
+            return Moments.of(entry.c, entry.v)
+
+    laws: dict[str, float] = {}
+    for name, given in (("gaussian", QUANTIZERS[entry.quantizer]), ("own_moments", Own())):
+        laws[f"cosine_squared_{name}"] = float(theory.cosine_squared(given))
+        laws[f"output_error_{name}"] = float(given.moments().energy)
+        if laws[f"output_error_{name}"] > 0:
+            laws[f"output_radial_fraction_{name}"] = float(theory.radial_fraction(given, "identity"))
+    return laws
+
+
+def _line(entry: measure.QuantizedMatrix, law: dict[str, float]) -> str:
+    radial = entry.radial_fraction()
+    loss = "" if entry.damage is None else f"ΔNLL {entry.damage.estimate}; "
+    return (
+        f"{loss}cos² {entry.cosine_squared:.4f} (Gaussian {law['cosine_squared_gaussian']:.4f}); "
+        f"radial {'–' if radial is None else format(radial, '.3f')} "
+        f"(law {law.get('output_radial_fraction_own_moments', 0.0):.3f}); "
+        f"after the norm {entry.parts['normalised']['error'].value:.3g}; "
+        f"SQNR {'–' if entry.sqnr is None else format(entry.sqnr, '.2f')} dB"
+    )

@@ -1,0 +1,85 @@
+"""The model and the text of `signmag measure`: checked first, then opened, then loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model, and windows of a text that it reads.
+
+    Args:
+      model, text, revision, mesh: as every command takes them.
+      window: tokens of a window.
+      windows: windows that are scored; 0 where the measurement reads no text.
+      calibration: windows before them that choose columns.
+      dtype: precision of the weights.
+    """
+
+    model: str | None = None
+    revision: str | None = None
+    text: str | None = None
+    window: int = 512
+    windows: int = 8
+    calibration: int | None = 8
+    dtype: str = "float32"
+    mesh: dict[str, int] | None = None
+
+    def check(self, fewest: int) -> None:
+        """Refuse whatever can be judged without model and text; at least `fewest` windows are scored.
+
+        Raises:
+          InvalidInput, MissingResource: with what must hold and what was given.
+        """
+        from signmag_jax import models
+        from signmag_jax.evidence import invalid
+        from signmag_jax.measure import inputs
+
+        if self.window < 2:
+            raise invalid("--window >= 2", self.window, "a window predicts window − 1 tokens")
+        for option, value, least in (
+            ("--windows", self.windows, fewest),
+            ("--calibration", self.calibration, inputs.FEWEST_CALIBRATION),
+        ):
+            if value is not None and value < least:
+                raise invalid(f"{option} >= {least}", value, "fewer give no standard error over windows")
+        models.check_dtype(self.dtype)
+        self.devices()
+
+    def open(self, *, fetch: bool = True) -> tuple[Any, Any]:
+        """The model without its weights, and the text's windows, as `models.open_reading` has them.
+
+        Either is None where it is not opened for `fetch=False`, or where there are no windows to read.
+
+        Raises:
+          InvalidInput: if they do not suit each other.
+          MissingResource: if the weights would not fit in memory.
+        """
+        from signmag_jax.models.load import open_checkpoint
+        from signmag_jax.models.reading import open_reading
+        from signmag_jax.models.resolve import is_local
+
+        reading = checkpoint = None
+        if self.windows:
+            count = self.windows + (self.calibration or 0)
+            reading = open_reading(
+                self.model, self.text, self.window, count, fetch=fetch, revision=self.revision
+            )
+            checkpoint = None if reading is None else reading.checkpoint
+        elif fetch or is_local(self.model):
+            checkpoint = open_checkpoint(self.model, self.revision)
+        if checkpoint is not None:
+            checkpoint.check_memory(self.dtype, self.devices())
+        return checkpoint, reading
+
+    def devices(self) -> Any:
+        """The mesh of devices; None for one device.
+
+        Raises:
+          InvalidInput: if there are not as many.
+        """
+        from signmag_jax import models
+
+        return None if self.mesh is None else models.make_mesh(**self.mesh)

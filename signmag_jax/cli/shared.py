@@ -1,0 +1,56 @@
+"""The options that many commands share, by the name of the parameter: one meaning for each."""
+
+from __future__ import annotations
+
+from . import values
+from .derive import Option
+from .perturbations import PERTURBATIONS, parse
+from .values import FLAG, Kind
+
+_FILE = Kind("FILE", values.place)
+_FOLDER = Kind("FOLDER", values.place)
+_NAME = Kind("NAME", values.filled)
+
+_ALL = [
+    Option("model", _NAME, "Hub name, folder or .gguf file; default: the embedded SmolLM2-135M."),
+    Option("revision", Kind("REF", values.filled), "Branch, tag or commit of a model on the hub."),
+    Option("text", _NAME, "File, - for standard input, or wikitext-2; default: Python's own documentation."),
+    Option("device", _NAME, "cpu, gpu, tpu or auto (the best there is).", "auto"),
+    Option(
+        "mesh",
+        Kind("AXES", values.mesh),
+        "Devices that share the work: data=2 (windows), tensor=4 (weights) or data=2,tensor=4.",
+    ),
+    Option("seed", Kind("INTEGER", values.seed), "Root seed of everything random.", "0"),
+    Option("resume", _FOLDER, "Folder of records: finished pieces are read, new ones are added."),
+    Option(
+        "share",
+        Kind("I/N", values.share),
+        "Compute the I-th of N shares, from 0, into --resume; a last run without it reads them all.",
+    ),
+    Option(
+        "distributed", FLAG, "One of several processes that JAX connects (Slurm, Open MPI, JAX_* variables)."
+    ),
+    Option("dry_run", FLAG, "Check what was asked for, say what it would cost, and stop."),
+    Option("plot", _FILE, "Write a picture to this file (.svg, .png or .pdf)."),
+    Option("parquet", _FILE, "Write a table to this file (needs pyarrow)."),
+    Option("mask", _FILE, "Write the columns and weights to protect, as JSON."),
+    Option(
+        "perturbations",
+        Kind("PERTURBATION,PERTURBATION", values.perturbations),
+        f"Instead of a rate, two to compare: flip:0.1,prune:0.5. Each is like {PERTURBATIONS}.",
+        flags=("--perturbation",),
+    ),
+    Option("perturbation", Kind("PERTURBATION", parse), f"Like {PERTURBATIONS}."),
+    Option(
+        "errors",
+        Kind("PERTURBATION", lambda text: {text: parse(text)}),
+        f"One error in place of all: {PERTURBATIONS}.",
+        flags=("--perturbation",),
+    ),
+    Option("json", FLAG, "Print JSON on standard output, and nothing else."),
+    Option("quiet", FLAG, "No progress bars and no remarks.", flags=("--quiet", "-q")),
+]
+SHARED = {option.name: option for option in _ALL}
+
+UNUSED_SEED = Option("seed", SHARED["seed"].kind, "Accepted for uniformity: nothing here is random.", "0")
