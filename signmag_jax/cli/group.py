@@ -24,7 +24,7 @@ class Group(TyperGroup):
         raise NotImplementedError
 
     def plain(self) -> Any:
-        """The same as JSON."""
+        """The list of sub-commands as a JSON object."""
         return {name: {"summary": line} for name, line in self.lines().items()}
 
     def make(self, name: str) -> Any:

@@ -22,7 +22,7 @@ class Output(io.TextIOWrapper):
     """Standard output whose failures cannot be taken for those of a file of ours."""
 
     def write(self, text: str) -> int:
-        """As any text stream.
+        """Write as any text stream does.
 
         Raises:
           Unwritten: for a closed pipe or a full disk.
@@ -33,7 +33,7 @@ class Output(io.TextIOWrapper):
             raise Unwritten(error) from None
 
     def flush(self) -> None:
-        """As any text stream, with errors as in `write`."""
+        """Flush as any text stream does, with errors as in `write`."""
         try:
             super().flush()
         except OSError as error:

@@ -108,7 +108,7 @@ def _refuse_other_models(raw: dict[str, Any], family: Any) -> None:
 
 
 def unknown_attributes(family: str, attributes: dict[str, Any]) -> dict[str, Any]:
-    """Those that the family's model neither reads nor is known to ignore.
+    """Attributes that the family's model neither reads nor is known to ignore.
 
     What another family reads is no matter where it is None or False: it asks for nothing.
     """

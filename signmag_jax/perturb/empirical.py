@@ -84,5 +84,5 @@ class OnWeights:
 
     @on_arrays
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
-        """As the perturbation does."""
+        """Draw w' as the perturbation does that these moments are of."""
         return self.perturbation.apply(key, w)

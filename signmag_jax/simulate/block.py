@@ -239,7 +239,7 @@ class BlockSample:
             )
 
     def arguments(self) -> dict[str, Any]:
-        """Those that are plain values."""
+        """The arguments that a record is known by: those that are plain values."""
         names = (
             "width",
             "hidden",

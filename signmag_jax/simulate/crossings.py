@@ -202,7 +202,7 @@ class CrossingSample:
         choose("dtype", self.dtype, DTYPES)
 
     def arguments(self) -> dict[str, Any]:
-        """All of them."""
+        """The arguments that a record is known by: all of them are plain values."""
         names = ("width", "hidden", "rows", "inputs", "roulette", "match", "dtype")
         return {name: getattr(self, name) for name in names}
 
@@ -225,7 +225,7 @@ class CrossingSample:
         return {name: found[name] - taken[name] for name in found}
 
     def _crossings(self, parameters: Float[Array, " rates"], key: PRNGKeyArray) -> Statistics:
-        """Of both arms, what one row has: the exact square, less its crossings and most of the last term."""
+        """What one row adds to both arms: the exact square, less its crossings and most of the last term."""
         for_w, for_flips, for_directions, for_others = jax.random.split(key, 4)
         w = lax.optimization_barrier(weights(for_w, self.rows, self.width, self.dtype))
         square, absolute = _rows(w * w), _rows(jnp.abs(w))
@@ -282,7 +282,7 @@ class CrossingSample:
     def _norms(
         self, rate: Array, count: Array, flipped: Array, square: Array, key: PRNGKeyArray
     ) -> tuple[Array, Array]:
-        """Of all m rows: the share of the weights that are flipped, and a of the shift w + a·sign(w).
+        """The share of flipped weights among all m rows, and the size a of the shift w + a·sign(w).
 
         From the rows that are drawn: the sums of w² of the others, flipped or not, are χ² of as many degrees
         of freedom as they have such weights.
@@ -298,7 +298,7 @@ class CrossingSample:
         return count / size, 2 * jnp.sqrt(norm / size)
 
     def _rest(self, parameters: Float[Array, " rates"], key: PRNGKeyArray) -> Statistics:
-        """Of both arms, what (A − αB)²/B is more than its rows have: it needs them all at the same inputs."""
+        """What (A − αB)²/B of both arms holds beyond its rows' parts, which needs all rows at once."""
         for_w, for_x, for_pair = jax.random.split(key, 3)
         w = weights(for_w, self.hidden, self.width, self.dtype)
         x = sphere(for_x, self.width, self.inputs // 2, self.dtype)

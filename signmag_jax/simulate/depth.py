@@ -152,7 +152,7 @@ class ChainSample:
         choose("dtype", self.dtype, DTYPES)
 
     def arguments(self) -> dict[str, Any]:
-        """Those that are plain values."""
+        """The arguments that a record is known by: those that are plain values."""
         names = ("width", "depth", "residual", "layers", "hidden", "scale", "inputs", "dtype")
         return {name: getattr(self, name) for name in names}
 

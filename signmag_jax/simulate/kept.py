@@ -34,7 +34,7 @@ class Kept:
         self._shapes: dict[str, tuple[int, ...]] = {}
 
     def read(self, blocks: Iterable[int]) -> dict[int, list[Row]]:
-        """Those of the blocks that are there in full, each without what lies beyond the limit.
+        """The blocks whose records are there in full, each without what lies beyond the limit.
 
         Raises:
           InvalidInput: if a record holds something else than this experiment's statistics.

@@ -30,5 +30,5 @@ class LayerSample:
         choose("dtype", self.dtype, DTYPES)
 
     def arguments(self) -> dict[str, Any]:
-        """Those that are plain values."""
+        """The arguments that a record is known by: those that are plain values."""
         return {name: getattr(self, name) for name in self.plain}

@@ -49,6 +49,6 @@ class Experiment:
         return int(np.clip(BLOCK_WORK // self.work, low, high))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the statistics of one network, by name; nothing is computed."""
+        """Shapes of the statistics of one network, by name; nothing is computed."""
         found = jax.eval_shape(self.sample, self.parameters, jax.random.key(0))
         return {name: leaf.shape for name, leaf in found.items()}

@@ -69,15 +69,15 @@ class Estimates:
         self._tally, self._provenance, self._shape = tally, provenance, shape
 
     def mean(self, name: str, estimator: str = MEAN) -> Estimate:
-        """Of one statistic."""
+        """The mean of one statistic over networks."""
         return self._of(self._tally.mean(name), estimator)
 
     def controlled(self, name: str, controls: tuple[str, ...], estimator: str) -> Estimate:
-        """Of one statistic, with control variates."""
+        """The mean of one statistic, with others as control variates."""
         return self._of(self._tally.controlled(name, controls), estimator)
 
     def ratio(self, numerator: str, denominator: str, estimator: str = RATIO_OF_MEANS) -> Estimate:
-        """Of the means of two statistics."""
+        """The ratio of the means of two statistics."""
         return self._of(self._tally.ratio(numerator, denominator), estimator)
 
     def _of(self, pair: Pair, estimator: str) -> Estimate:

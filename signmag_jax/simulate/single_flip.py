@@ -153,6 +153,6 @@ class SingleFlipSample(LayerSample):
         return lax.map(compare, parameters)
 
     def _flip(self, z: Float[Array, "rows inputs"], term: Float[Array, "rows 1"]) -> Energies:
-        """Of the flip of the weight that contributes `term` to every row."""
+        """Energies of flipping, in every row, the weight that contributes `term`."""
         h = self.activation(z)
         return energies(h, self.activation(z - 2 * term) - h)
