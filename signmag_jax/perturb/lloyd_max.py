@@ -104,5 +104,5 @@ class LloydMax:
         del key
         thresholds, levels = (jnp.asarray(x, dtype=w.dtype) for x in codebook(self.bits))
         sigma = root_mean_square(w)
-        place = jnp.searchsorted(thresholds * sigma, jnp.abs(w))
-        return sigma * levels[place] * signs(w)
+        cell = jnp.searchsorted(thresholds * sigma, jnp.abs(w))
+        return sigma * levels[cell] * signs(w)

@@ -24,7 +24,7 @@ CHAINS = ("plain", "residual", "renormalised")
 LAYERS = ("all", "first")
 
 
-class Depth(NamedTuple):
+class Parting(NamedTuple):
     """The parting of clean state y and perturbed state y' after each layer (leading axis).
 
     Args:
@@ -138,10 +138,10 @@ def _normalised_chain(
     first_only: bool,
     activation: Activation,
     scale: ArrayLike,
-) -> Depth:
-    def layer(angle: Angle, index: Array) -> tuple[Angle, Depth]:
+) -> Parting:
+    def layer(angle: Angle, index: Array) -> tuple[Angle, Parting]:
         angle, transverse = step(_choose(first_only, index, moments), angle, activation, scale)
-        return angle, Depth(angle.sine_squared, transverse)
+        return angle, Parting(angle.sine_squared, transverse)
 
     start = Angle(jnp.ones_like(moments.c), jnp.zeros_like(moments.c))
     return jax.lax.scan(layer, start, jnp.arange(depth))[1]
@@ -149,10 +149,10 @@ def _normalised_chain(
 
 def _residual_chain(
     moments: Moments, depth: int, first_only: bool, activation: Activation, scale: ArrayLike
-) -> Depth:
-    def layer(stream: Stream, index: Array) -> tuple[Stream, Depth]:
+) -> Parting:
+    def layer(stream: Stream, index: Array) -> tuple[Stream, Parting]:
         stream = residual_step(_choose(first_only, index, moments), stream, activation, scale)
-        return stream, Depth(angle_of(stream).sine_squared, transverse_of(stream))
+        return stream, Parting(angle_of(stream).sine_squared, transverse_of(stream))
 
     zero = jnp.zeros_like(moments.c)
     return jax.lax.scan(layer, Stream(zero + 1, zero, zero, zero, zero), jnp.arange(depth))[1]
@@ -168,7 +168,7 @@ _CHAINS = {
 @law(static=("depth", "chain", "layers", "activation"))
 def _chain(
     moments: Moments, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
-) -> Depth:
+) -> Parting:
     broadcast = Moments(*jnp.broadcast_arrays(*moments))
     return _CHAINS[chain](broadcast, depth, layers == "first", activation, jnp.asarray(scale))
 
@@ -180,7 +180,7 @@ def chain(
     layers: str = "all",
     activation: str | Activation = "relu",
     scale: ArrayLike = 1.0,
-) -> Depth:
+) -> Parting:
     """The exact, infinitely wide recursion of one chain under one perturbation.
 
     plain:        y ← normalise(φ(W y)): for ReLU q ← J(cq/√v); also V2, [W_up, φ, W_down, norm];
@@ -197,7 +197,7 @@ def chain(
       scale: standard deviation of the clean pre-activations.
 
     Returns:
-      `Depth` with the layers along the first axis; float64 NumPy for concrete moments.
+      `Parting` with the layers along the first axis; float64 NumPy for concrete moments.
 
     Raises:
       InvalidInput: for an unknown chain, activation or set of layers, depth < 1, or scale <= 0.

@@ -13,7 +13,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, check_traced, is_traced, law
 from signmag_jax.perturb import HasMoments, Moments, SignQuantize
 
-from .activations import ACTIVATIONS, Activation, Pair, find_activation
+from .activations import ACTIVATIONS, Activation, SecondMoments, find_activation
 from .kernel import safe_sqrt
 
 SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
@@ -71,7 +71,7 @@ def not_negative(noise: Array) -> Array:
     return jnp.where(noise < 0, 0 * jnp.abs(noise), noise)
 
 
-def assemble(pair: Pair) -> BlockEnergies:
+def assemble(pair: SecondMoments) -> BlockEnergies:
     """The quantities that follow from a pair's moments."""
     energy, perturbed = pair.energy, pair.perturbed
     radial = pair.alignment**2 / pair.signal
