@@ -25,6 +25,7 @@ from .quadrature import SecondMoments, Smooth, derivative_of
 
 def stretch(moments: Moments) -> Array:
     """√v − 1 without cancellation."""
+    # √v − 1 = (v − 1)/(1 + √v), and v − 1 from drift and noise keeps its digits at small errors.
     growth = moments.drift * (2 + moments.drift) + moments.noise
     return growth / (1 + safe_sqrt(moments.c**2 + moments.noise))
 
@@ -61,6 +62,7 @@ class Activation:
             return self
         if moments is None or is_traced(moments):
             return replace(self, pair=self.pair.resolved(scale))
+        # The clean pre-activations have deviation 1 themselves, however small v is.
         growth = float(np.sqrt(np.max(moments.v, initial=1.0)))
         return replace(self, pair=self.pair.resolved(scale, growth))
 
@@ -88,11 +90,13 @@ class _Leaky:
         c, noise, drift = moments.c, moments.noise, moments.drift
         nu, square = (1 + self.slope**2) / 2, scale**2
         mean = scale * (1 - self.slope) / math.sqrt(2 * math.pi)
+        # Only the kink, a jump of 1 − slope in the derivative, opens a gap; the linear part is exact.
         w = (1 - self.slope) ** 2 * gap(c, noise) / (2 * jnp.pi)
         return SecondMoments(
             energy=square * (nu * (drift**2 + noise) - 2 * w),
             alignment=square * (nu * drift + w),
             transverse=square * (nu * noise - 2 * c * w - w**2 / nu),
+            # + 0·c: constants take the shape of the moments.
             signal=square * nu + 0 * c,
             perturbed=square * nu * (c**2 + noise),
             overlap=square * (nu * c + w),
@@ -106,6 +110,7 @@ class _SquaredReLU:
     def __call__(self, moments: Moments, scale: Any) -> SecondMoments:
         """E hh' = (3c² + noise)/2 + g₂/(2π), the degree-2 arc-cosine kernel, times the variance squared."""
         c, noise, fourth = moments.c, moments.noise, scale**4
+        # c² − 1 from the drift: in no sum below do near equals cancel at small errors.
         growth = moments.drift * (2 + moments.drift)
         g = second_gap(c, noise) / jnp.pi
         w = (noise + g) / 2

@@ -48,6 +48,7 @@ class Angle(NamedTuple):
     @property
     def apart(self) -> Array:
         """1 − cosine, without cancellation."""
+        # sin²/(1 + cos) where 1 − cos would cancel; elsewhere the divisor only has to stay away from 0.
         ahead = self.cosine > 0
         return jnp.where(
             ahead, self.sine_squared / jnp.where(ahead, 1 + self.cosine, 2 + 0 * self.cosine), 1 - self.cosine
@@ -88,6 +89,7 @@ def renormalised_step(
 ) -> tuple[Angle, Array]:
     """(angle, transverse) after y ← normalise(y + W_down φ(W_up y)): no mean terms, W_down is fresh."""
     out = activated_block(correlated(moments, angle), activation, scale)
+    # Of unit states ‖y' − y‖² is 2(1 − cos) and ⟨y, y' − y⟩ is −(1 − cos).
     along = out.alignment - angle.apart
     energy = 2 * angle.apart + out.energy
     power = 1 + out.signal
@@ -143,6 +145,7 @@ def _normalised_chain(
         angle, transverse = step(_choose(first_only, index, moments), angle, activation, scale)
         return angle, Parting(angle.sine_squared, transverse)
 
+    # A scan: compiling takes as long for one layer as for a thousand.
     start = Angle(jnp.ones_like(moments.c), jnp.zeros_like(moments.c))
     return jax.lax.scan(layer, start, jnp.arange(depth))[1]
 
@@ -280,6 +283,8 @@ def _ratios(
     pair = [SignFlip(p).moments(), MagnitudeShift(2 * jnp.sqrt(p)).moments()]
     size = jnp.asarray(scale)
     flip, shift = (_CHAINS[chain](m, depth, layers == "first", activation, size) for m in pair)
+    # A normalised state has no change but its angle; the stream keeps its length, and RMSNorm's derivative
+    # lets through what is transverse.
     if chain == "residual":
         return flip.transverse / shift.transverse
     return flip.sine_squared / shift.sine_squared

@@ -62,6 +62,7 @@ def relu_block(moments: Moments) -> BlockEnergies:
 
 def activated_block(moments: Moments, activation: Activation, scale: Any) -> BlockEnergies:
     """The block of any activation at any pre-activation standard deviation, for use inside a law."""
+    # Moments of compositions are differences: a noise below 0 by rounding would have no root.
     pair = activation.pair(moments._replace(noise=not_negative(moments.noise)), scale)
     return assemble(pair)
 
@@ -76,6 +77,7 @@ def assemble(pair: SecondMoments) -> BlockEnergies:
     energy, perturbed = pair.energy, pair.perturbed
     radial = pair.alignment**2 / pair.signal
     some, alive = energy > 0, perturbed > 0
+    # 0/0 without an error: the divisor is replaced before the division, or the gradient would be NaN.
     fraction = jnp.where(some, radial / jnp.where(some, energy, jnp.ones_like(energy)), 0 * energy)
     # A vanished h' has lost every direction: its sine is that of a right angle.
     safe = jnp.where(alive, perturbed, jnp.ones_like(perturbed))
@@ -202,6 +204,7 @@ def resolved_rate(rate: ArrayLike) -> Array:
     """
     p = jnp.asarray(rate)
     least = float(jnp.finfo(p.dtype).eps) ** 2
+    # p − stop_gradient(p) is 0 with slope 1: the value is held, the derivative goes through.
     return jnp.where(p < least, least + (p - jax.lax.stop_gradient(p)), p)
 
 

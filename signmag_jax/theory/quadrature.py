@@ -33,8 +33,10 @@ class SecondMoments(NamedTuple):
     mean_shift: Array
 
 
+# Beyond 9 deviations a Gaussian weighs 2e-19.
 REACH = 9.0
 COARSEST = 1 / 8
+# e^(−36) is 2e-16: 36 is what 2π times the strip's half-width over the step has to reach.
 STRIP = 36.0
 LEGENDRE = 10
 MOST_HALVINGS = 5
@@ -99,8 +101,10 @@ class Smooth:
         def one(m: list[Array]) -> SecondMoments:
             drift, noise = m
             widest = size * jnp.sqrt(jnp.maximum((1 + drift) ** 2 + noise, 1.0))
+            # A deviation that the grid does not resolve gives NaN, not a wrong number.
             return _average(self, drift, noise, jnp.where(widest <= 1.001 * self.largest, size, jnp.nan))
 
+        # One pair of moments after another: the finest plane has 21 million nodes.
         result = jax.lax.map(one, flat)
         return SecondMoments(*(jnp.reshape(r, jnp.shape(moments.c)) for r in result))
 
@@ -149,6 +153,7 @@ def _difference(smooth: Smooth, z: Array, move: Array, h: Array) -> Array:
     """φ(z + move) − φ(z), as an integral of φ' where the move is small."""
     points, weights = np.polynomial.legendre.leggauss(LEGENDRE)
     near = jnp.abs(move) < 0.5
+    # Both branches are computed everywhere: the integral's nodes must stay where φ' is harmless.
     short = jnp.where(near, move, jnp.zeros_like(move))
     slope = jnp.zeros_like(z)
     for point, weight in zip(points, weights, strict=True):
