@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from importlib import metadata
-from typing import Any
-
-from packaging.requirements import Requirement
+from typing import TYPE_CHECKING, Any
 
 from .options import emit, prepare, say
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 PACKAGE = "signmag_jax"
 EXTRAS = ("hub", "parquet")
@@ -50,6 +50,11 @@ def examine() -> dict[str, Any]:
 
 def dependencies() -> tuple[list[str], dict[str, str]]:
     """What the package's own metadata requires and is not here; and the state of each extra's packages."""
+    # Imported here, as everything that takes its time: every verb's help would wait for it.
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+
     problems, optional = [], {}
     for line in metadata.requires(PACKAGE) or ():
         requirement = Requirement(line)
@@ -67,6 +72,8 @@ def dependencies() -> tuple[list[str], dict[str, str]]:
 
 def _extra_of(requirement: Requirement) -> str | None:
     """The extra that a requirement belongs to; None for what everybody needs."""
+    from importlib import metadata
+
     marker = requirement.marker
     if marker is None or marker.evaluate({"extra": ""}):
         return None
@@ -76,6 +83,8 @@ def _extra_of(requirement: Requirement) -> str | None:
 
 def _fault(requirement: Requirement) -> str:
     """Why a requirement is not met; nothing where it is."""
+    from importlib import metadata
+
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:

@@ -14,15 +14,16 @@ from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import Picture, Result, invalid, keys
 from signmag_jax.evidence.precision import unit_of
-from signmag_jax.models import LanguageModel, Transform, window_nll
+from signmag_jax.models import LanguageModel, Transform
 from signmag_jax.perturb import MagnitudeShift
 
 from . import inputs, sweep
 from .comparison import Comparison, arms_picture
 from .flips import Plan, Positions, flip_transform, flipped_nll, plan
 from .inputs import Windows
-from .leverage import checked_batch, draws_per_rate
+from .leverage import draws_per_rate
 from .pools import ALL, Pools, capacities, is_inverted
+from .setup import Setup, prepare
 
 FLIP, SHIFT = "flip", "shift"
 RATES = (0.01,)
@@ -78,7 +79,8 @@ def all_columns(
       evaluation: at least 8 windows.
       rates: parts of all weights, in (0, 1].
       draws: masks, one number or one per rate.
-      layers, matrices: where errors fall; by default everywhere.
+      layers: numbers of the layers where errors fall; by default all.
+      matrices: names of the matrices where errors fall; by default all.
       seed: root seed.
       batch: windows that pass through a layer together; by default all.
       resume: folder of records to go on from.
@@ -90,40 +92,27 @@ def all_columns(
     Raises:
       InvalidInput: as in `leverage`.
     """
-    rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
+    rates = inputs.check_rates(rates)
     counts = draws_per_rate(rates, draws)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
-    batch = checked_batch(batch, len(evaluation))
-    pools = Pools.everything(model, *chosen)
-    configuration = {
-        "experiment": "all columns",
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
-        "rates": list(rates),
-        "draws": counts,
-        "layers": list(chosen[0]),
-        "matrices": list(chosen[1]),
-        "seed": seed,
-        "batch": batch,
-    }
+    options = {"experiment": "all columns", "rates": list(rates), "draws": counts, "seed": seed}
+    setup = prepare(model, None, evaluation, options, layers, matrices, batch, resume=resume, source=source)
+    pools = Pools.everything(model, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
-    run = functools.partial(_evaluate, model, evaluation, pools, seed, batch)
+    run = functools.partial(_evaluate, setup, pools, seed)
     tasks = [
         functools.partial(run, k, build, draw)
         for k, count in zip(flips, counts, strict=True)
         for build in (flip_transform, shift_transform)
         for draw in range(count)
     ]
-    records = sweep.records_of(resume, model, configuration)
-    clean = functools.partial(_clean, model, evaluation, batch)
-    rows = sweep.run("flips against shifts", [clean, *tasks], records)
+    rows = setup.sweep([setup.clean, *tasks])
     inputs.check_finite(rows[0])
     tables = iter(np.stack(rows[1:]) - rows[0])
     results = []
     for rate, k, draws in zip(rates, flips, counts, strict=True):
         samples = {arm: np.stack([next(tables) for _ in range(draws)]) for arm in (FLIP, SHIFT)}
         results.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
-    origin = inputs.origin_of(model, source, configuration, evaluation)
-    return AllColumns(tuple(results), pools.size(ALL), origin)
+    return AllColumns(tuple(results), pools.size(ALL), setup.origin())
 
 
 def shift_transform(
@@ -149,23 +138,10 @@ def shift_transform(
     return transform
 
 
-def _evaluate(
-    model: LanguageModel,
-    evaluation: Windows,
-    pools: Pools,
-    seed: int,
-    batch: int,
-    k: int,
-    build: Any,
-    draw: int,
-) -> sweep.Row:
+def _evaluate(setup: Setup, pools: Pools, seed: int, k: int, build: Any, draw: int) -> sweep.Row:
     found = plan(pools, ALL, k, draw, keys.fold(keys.root(seed), "all columns", k))
     slots, inverted = capacities(pools, (ALL,), k), is_inverted(pools, ALL, k)
-    return flipped_nll(model, evaluation, pools, found, slots, inverted, batch, build)
-
-
-def _clean(model: LanguageModel, evaluation: Windows, batch: int) -> sweep.Row:
-    return window_nll(model, evaluation, None, batch).mean(axis=1)
+    return flipped_nll(setup.model, setup.evaluation, pools, found, slots, inverted, setup.batch, build)
 
 
 def _flips(rate: float, pools: Pools) -> int:

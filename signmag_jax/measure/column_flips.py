@@ -22,7 +22,7 @@ from .activations import Alpha, alpha
 from .association import Association, associate
 from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .inputs import Windows
-from .leverage import checked_batch
+from .setup import Setup, prepare
 
 NOWHERE = -1
 """A layer that no model has: nothing is flipped."""
@@ -112,56 +112,37 @@ def column_flips(
 
     Source: arXiv:2605.18933, experiment G.
     """
-    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
-    batch = checked_batch(batch, len(evaluation))
-    profile = alpha(model, calibration)
-    one = functools.partial(_in_matrix, model, calibration, evaluation, profile, columns, batch, source)
+    options = {"experiment": "column flips"}
+    setup = prepare(model, calibration, evaluation, options, batch=batch, source=source)
+    one = functools.partial(_in_matrix, setup, alpha(model, calibration), columns)
     return in_each(one, model, layers, matrices, resume)
 
 
 def _in_matrix(
-    model: LanguageModel,
-    calibration: Windows,
-    evaluation: Windows,
-    profile: Alpha,
-    columns: int,
-    batch: int,
-    source: Mapping[str, Any] | None,
-    layer: int,
-    matrix: str,
-    resume: Path | None,
+    setup: Setup, profile: Alpha, columns: int, layer: int, matrix: str, resume: Path | None
 ) -> ColumnFlips:
-    sample = sampled(model, profile, layer, matrix, columns)
-    configuration = {
-        "experiment": "column flips",
-        **inputs.texts_of(calibration, evaluation),
-        "layer": layer,
-        "matrix": matrix,
-        "columns": sample.columns.tolist(),
-        "batch": batch,
-    }
-    run = functools.partial(_evaluate, model, evaluation, matrix, batch)
+    sample = sampled(setup.model, profile, layer, matrix, columns)
+    setup = setup.within(layer, matrix, resume, columns=sample.columns.tolist())
+    run = functools.partial(_evaluate, setup, matrix)
     tasks = [functools.partial(run, None, 0), functools.partial(run, NOWHERE, 0)]
     tasks += [functools.partial(run, layer, int(column)) for column in sample.columns]
-    rows = np.stack(sweep.run("column flips", tasks, sweep.records_of(resume, model, configuration)))
-    inputs.check_finite(rows[:2].T)
+    rows = np.stack(setup.sweep(tasks))
+    floor = setup.noise_floor(rows)
     inputs.check_finite(rows[2:].T, "the loss with a flipped column")
     samples = rows[2:] - rows[0]
-    origin = inputs.origin_of(model, source, configuration, evaluation)
     return ColumnFlips(
         sample,
         tuple(bootstrap.mean(row[None], unit="nat/token") for row in samples),
         associate(sample.predictor, samples),
         associate(sample.alpha_squared, samples),
-        float(np.abs(rows[1] - rows[0]).max()),
+        floor,
         samples,
-        origin,
+        setup.origin(),
     )
 
 
-def _evaluate(
-    model: LanguageModel, evaluation: Windows, matrix: str, batch: int, layer: int | None, column: int
-) -> sweep.Row:
+def _evaluate(setup: Setup, matrix: str, layer: int | None, column: int) -> sweep.Row:
+    model, evaluation, batch = setup.model, setup.evaluation, setup.batch
     place = None if layer is None else (jnp.asarray(layer, jnp.int32), jnp.asarray(column, jnp.int32))
     rows = []
     for start in range(0, len(evaluation), batch):

@@ -20,6 +20,7 @@ from .inputs import Windows
 from .pools import OUTLIER
 from .predicted import LinearResponse
 from .response import PROBES, linear_response
+from .setup import Setup, prepare
 from .singles import Place, brackets, loss_with, shortlist
 
 SHORTLIST = 500
@@ -150,7 +151,8 @@ def deciding_weights(
       verified: how many of it are verified, from the top; at least 3.
       probes: random probes of each window for the linear response that is measured where none is given; with
         0 nothing is said of the outlier pool.
-      layers, matrices: where to look; by default everywhere.
+      layers: numbers of the layers in which to look; by default all.
+      matrices: names of the matrices in which to look; by default all.
       seed: root seed.
       response: `linear_response` on the same windows, which says what part of the outlier pool's slope these
         weights carry; by default it is measured here.
@@ -165,20 +167,22 @@ def deciding_weights(
       InvalidInput: for overlapping windows, unknown layers or matrices, too few weights, a response on other
         windows, or a loss that is not finite.
     """
-    chosen = inputs.selected(model.config, layers, matrices)
     check_counts(verified, shortlisted)
-    calibration = inputs.checked_windows(model, calibration, "calibration")
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation")
-    inputs.check_disjoint(calibration, evaluation)
-    configuration = {
-        "experiment": "deciding weights",
-        **inputs.texts_of(calibration, evaluation),
-        "shortlisted": shortlisted,
-        "verified": verified,
-        "layers": list(chosen[0]),
-        "matrices": list(chosen[1]),
-        "seed": seed,
-    }
+    options = {"experiment": "deciding weights", "shortlisted": shortlisted, "verified": verified}
+    options |= {"seed": seed}
+    setup = prepare(
+        model,
+        calibration,
+        evaluation,
+        options,
+        layers,
+        matrices,
+        batch=1,
+        fewest=1,
+        choosing=1,
+        resume=resume,
+        source=source,
+    )
     if response is None and probes:
         response = linear_response(
             model,
@@ -191,17 +195,14 @@ def deciding_weights(
             resume=None if resume is None else Path(resume) / "linear-response",
             source=source,
         )
-    if (
-        response is not None
-        and response.provenance["evaluation_sha256"] != configuration["evaluation_sha256"]
-    ):
+    read = setup.configuration["evaluation_sha256"]
+    if response is not None and response.provenance["evaluation_sha256"] != read:
         raise invalid("response on the same evaluation windows", "others", "measure both on the same windows")
-    records = sweep.records_of(resume, model, configuration)
-    listed = _listed(model, calibration, shortlisted, chosen, seed, records)
+    listed = _listed(setup, shortlisted, seed)
     top = listed[:verified]
-    tasks = [functools.partial(_clean, model, evaluation, top[0][0])]
-    tasks += [functools.partial(_verify, model, evaluation, place) for place, _ in top]
-    rows = sweep.run("deciding weights", tasks, records, first=1)
+    tasks = [functools.partial(_clean, model, setup.evaluation, top[0][0])]
+    tasks += [functools.partial(_verify, model, setup.evaluation, place) for place, _ in top]
+    rows = setup.sweep(tasks, first=1)
     inputs.check_finite(np.stack(rows[1:]), "the loss with a weight flipped")
     inputs.check_finite(rows[0][None])
     # (weights, windows), three times
@@ -225,8 +226,8 @@ def deciding_weights(
         "fisher": rank_correlation(predicted, flips),
         "second order": rank_correlation(first + second, flips),
     }
-    origin = inputs.origin_of(model, source, configuration, evaluation)
-    return DecidingWeights(weights, tuple(listed), correlations, _explained(response, weights, flips), origin)
+    explained = _explained(response, weights, flips)
+    return DecidingWeights(weights, tuple(listed), correlations, explained, setup.origin())
 
 
 def check_counts(verified: int, shortlisted: int = SHORTLIST) -> None:
@@ -277,26 +278,18 @@ def _spearman(
         return (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
 
 
-def _listed(
-    model: LanguageModel,
-    calibration: Windows,
-    count: int,
-    chosen: tuple[tuple[int, ...], tuple[str, ...]],
-    seed: int,
-    records: Any,
-) -> list[tuple[Place, float]]:
-    """The shortlist, kept as record 0."""
-    stored = None if records is None else records.read(0)
-    if stored is None:
-        found = shortlist(model, calibration, count, *chosen, seed)
+def _listed(setup: Setup, count: int, seed: int) -> list[tuple[Place, float]]:
+    """The shortlist, chosen once."""
+
+    def choose() -> list[Any]:
+        found = shortlist(setup.model, setup.calibration, count, setup.layers, setup.matrices, seed)
         if len(found) < FEWEST_RANKED:
             raise inputs.unmeasurable(
                 f"at least {FEWEST_RANKED} weights of positive cost", len(found), "check the weights"
             )
-        stored = [[list(place), cost] for place, cost in found]
-        if records is not None:
-            records.write(0, stored)
-    return [(Place(*parts), cost) for parts, cost in stored]
+        return [[list(place), cost] for place, cost in found]
+
+    return [(Place(*parts), cost) for parts, cost in setup.once(choose)]
 
 
 def _clean(model: LanguageModel, evaluation: Windows, place: Place) -> sweep.Row:

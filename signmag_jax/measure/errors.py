@@ -20,6 +20,7 @@ from signmag_jax.perturb import MagnitudeShift, Perturbation, Prune, SignQuantiz
 
 from . import curvature, inputs, slopes, sweep
 from .inputs import Windows
+from .setup import prepare
 
 ERRORS: dict[str, Perturbation] = {
     "shift": MagnitudeShift(0.02),
@@ -109,7 +110,7 @@ class ErrorResponse(Result):
         values = {}
         for name, cost in self.errors.items():
             for part, estimate in (("predicted", cost.predicted), ("measured", cost.measured)):
-                values[f"{name}, {part}"] = (estimate.value, *estimate.interval(2))
+                values[f"{name}, {part}"] = (estimate.value, *estimate.interval(2.0))
         title = "Errors of a fixed direction, to second order and in place"
         return Picture("bars", {"values": values, "y": "ΔNLL, nats per token", "title": title})
 
@@ -138,7 +139,8 @@ def error_response(
       errors: deterministic perturbations by name; by default a shift of 0.02σ, pruning below 0.05σ, sign and
         ternary quantisation. A random one is refused: its expected cost is a matter of draws.
       probes: of the blocks in each window, at least 2.
-      layers, matrices: which take part; by default all.
+      layers: numbers of the layers that take part; by default all.
+      matrices: names of the matrices that take part; by default all.
       seed: root seed.
       resume: folder of records to go on from.
       source: added to the provenance.
@@ -147,24 +149,18 @@ def error_response(
       InvalidInput: for fewer than two probes, unknown layers or matrices, a random perturbation, or a result
         that is not finite.
     """
-    chosen = inputs.selected(model.config, layers, matrices)
     if probes < 2:
         raise invalid("probes >= 2", probes, "one probe has no standard error")
     for name, error in errors.items():
         check_deterministic(name, error)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation")
-    configuration = {
-        "experiment": "error response",
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
-        "errors": {name: repr(error) for name, error in errors.items()},
-        "probes": probes,
-        "layers": list(chosen[0]),
-        "matrices": list(chosen[1]),
-        "seed": seed,
-    }
-    records = sweep.records_of(resume, model, configuration)
+    named_errors = {name: repr(error) for name, error in errors.items()}
+    options = {"experiment": "error response", "errors": named_errors, "probes": probes, "seed": seed}
+    setup = prepare(
+        model, None, evaluation, options, layers, matrices, 1, fewest=1, resume=resume, source=source
+    )
+    evaluation, chosen = setup.evaluation, (setup.layers, setup.matrices)
     taken = np.zeros(model.config.layers)
-    taken[list(chosen[0])] = 1
+    taken[list(setup.layers)] = 1
     movable = curvature.Movable(jnp.asarray(taken, model.params["embed"].dtype), {})
 
     @functools.lru_cache(maxsize=1)
@@ -182,13 +178,12 @@ def error_response(
             tasks += [
                 functools.partial(_probe, model, window, along, keys.fold(key, p)) for p in range(probes)
             ]
-    rows = sweep.run("error response", tasks, records)
+    rows = setup.sweep(tasks)
     for row in rows:
         inputs.check_finite(row[None], "the cost of an error")
     each = len(evaluation) * (1 + probes)
     found = {name: _cost(rows[i * each : (i + 1) * each], probes, *chosen) for i, name in enumerate(errors)}
-    origin = inputs.origin_of(model, source, configuration, evaluation)
-    return ErrorResponse(found, chosen[0], origin)
+    return ErrorResponse(found, setup.layers, setup.origin())
 
 
 def check_deterministic(name: str, error: Perturbation) -> None:

@@ -25,9 +25,9 @@ from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .draw import subset
 from .inputs import Windows
 from .layer import LayerStates, entering, layer_states
-from .leverage import checked_batch
 from .metrics import check_draws
 from .outlier_flips import check_rate
+from .setup import Setup, prepare
 
 LEVELS = ("output", "stream", "normalised")
 RATE = 0.1
@@ -127,45 +127,29 @@ def flip_energies(
     Source: arXiv:2605.18933, experiment F, which evaluates the formula instead.
     """
     rate, count = check_rate(rate), check_draws(draws)
-    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation, inputs.FEWEST_CALIBRATION)
-    batch = checked_batch(batch, len(evaluation))
-    profile = alpha(model, calibration)
-    one = functools.partial(
-        _in_matrix, model, calibration, evaluation, profile, columns, rate, count, seed, batch, source
-    )
+    options = {"experiment": "flip energies", "rate": rate, "draws": count, "seed": seed}
+    setup = prepare(model, calibration, evaluation, options, batch=batch, fewest=2, source=source)
+    one = functools.partial(_in_matrix, setup, alpha(model, calibration), columns, rate, count, seed)
     return in_each(one, model, layers, matrices, resume)
 
 
 def _in_matrix(
-    model: LanguageModel,
-    calibration: Windows,
-    evaluation: Windows,
+    setup: Setup,
     profile: Alpha,
     columns: int,
     rate: float,
     count: int,
     seed: int,
-    batch: int,
-    source: Mapping[str, Any] | None,
     layer: int,
     matrix: str,
     resume: Path | None,
 ) -> FlipEnergies:
+    model, evaluation, batch = setup.model, setup.evaluation, setup.batch
     sample = sampled(model, profile, layer, matrix, columns)
     outputs = model.config.shapes()[matrix][0]
     flips = max(1, round(rate * outputs))
     rows = _rows(keys.fold(keys.root(seed), "flip energies", layer, matrix), sample, outputs, flips, count)
-    configuration = {
-        "experiment": "flip energies",
-        **inputs.texts_of(calibration, evaluation),
-        "layer": layer,
-        "matrix": matrix,
-        "columns": sample.columns.tolist(),
-        "rate": rate,
-        "draws": count,
-        "seed": seed,
-        "batch": batch,
-    }
+    setup = setup.within(layer, matrix, resume, columns=sample.columns.tolist())
 
     def task(start: int) -> sweep.Row:
         tokens = jnp.asarray(evaluation[start : start + batch])
@@ -174,13 +158,12 @@ def _in_matrix(
         return np.stack([found[level] for level in LEVELS]).astype(np.float64).ravel()
 
     tasks = [functools.partial(task, start) for start in range(0, len(evaluation), batch)]
-    pieces = sweep.run("flip energies", tasks, sweep.records_of(resume, model, configuration))
+    pieces = setup.sweep(tasks)
     shape = (len(LEVELS), len(sample.columns), count, -1)
     table = np.concatenate([piece.reshape(shape) for piece in pieces], axis=-1)
     samples: dict[str, Any] = dict(zip(LEVELS, table, strict=True))
     for level, found in samples.items():
         inputs.check_finite(np.moveaxis(found, -1, 0), f"energies of the {level}")
-    origin = inputs.origin_of(model, source, configuration, evaluation)
     means = {level: table.mean(axis=1) for level, table in samples.items()}
     name = "mean over windows of the energy of the change over that of the signal"
     return FlipEnergies(
@@ -189,7 +172,7 @@ def _in_matrix(
         {level: Estimate.of_samples(table.T, estimator=name) for level, table in means.items()},
         {level: associate(sample.predictor, table) for level, table in means.items()},
         samples,
-        origin,
+        setup.origin(),
     )
 
 

@@ -34,16 +34,6 @@ def checked_windows(model: LanguageModel, tokens: Windows, name: str, minimum: i
     return tokens
 
 
-def checked_pair(
-    model: LanguageModel, calibration: Windows, evaluation: Windows, fewest: int = MINIMUM_WINDOWS
-) -> tuple[Windows, Windows]:
-    """The windows that choose and those that score, at least `fewest`, without text in common."""
-    calibration = checked_windows(model, calibration, "calibration", FEWEST_CALIBRATION)
-    evaluation = checked_windows(model, evaluation, "evaluation", fewest)
-    check_disjoint(calibration, evaluation)
-    return calibration, evaluation
-
-
 def check_disjoint(calibration: Windows, evaluation: Windows) -> None:
     """Refuse text that both chooses the outliers and scores them.
 
@@ -135,14 +125,6 @@ def sha256_of_tokens(tokens: Windows) -> str:
     return hashlib.sha256(repr(tokens.shape).encode() + tokens.astype("<i4").tobytes()).hexdigest()
 
 
-def texts_of(calibration: Windows, evaluation: Windows) -> dict[str, str]:
-    """Identity of both sets of windows, as a configuration names them."""
-    return {
-        "calibration_sha256": sha256_of_tokens(calibration),
-        "evaluation_sha256": sha256_of_tokens(evaluation),
-    }
-
-
 def sha256_of_parameters(model: LanguageModel) -> str:
     """SHA-256 of every weight in memory: edited weights are another model, whatever their files say."""
     digest = hashlib.sha256()
@@ -159,14 +141,3 @@ def provenance_of(
     return provenance.collect(
         model=model.report.to_json(), dtype=model.report.dtype, **dict(source or {}), **particular
     )
-
-
-def origin_of(
-    model: LanguageModel,
-    source: Mapping[str, Any] | None,
-    configuration: Mapping[str, Any],
-    evaluation: Windows,
-) -> dict[str, Any]:
-    """The provenance of what a configuration measured on these windows."""
-    windows, window = evaluation.shape
-    return provenance_of(model, source, **configuration, windows=windows, window=window)

@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 from signmag_jax.evidence import Picture, Result, invalid, keys
 from signmag_jax.evidence.files import sha256_of_json
 from signmag_jax.evidence.result import KEPT_OUT
-from signmag_jax.models import LanguageModel, window_nll
+from signmag_jax.models import LanguageModel
 
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
@@ -22,6 +22,7 @@ from .comparison import RateLeverage, arms_picture
 from .flips import Plan, flipped_nll, no_flips, plan
 from .inputs import Windows
 from .pools import OUTLIER, REST, Pools, TooFewWeights, capacities, is_inverted
+from .setup import Setup, prepare
 
 RATES = (0.001, 0.005, 0.05)
 ARMS = (OUTLIER, REST)
@@ -101,7 +102,8 @@ def leverage(
       rates: parts of the outlier pool, in (0, 1].
       draws: masks per arm, one number or one per rate; by default 15, 5 or 3, more at smaller rates.
       fraction: part of the columns of each layer's input that are outliers.
-      layers, matrices: where flips may fall; by default everywhere.
+      layers: numbers of the layers where flips may fall; by default all.
+      matrices: names of the matrices where flips may fall; by default all.
       seed: root seed.
       batch: evaluation windows that pass through a layer together; by default all.
       profile: `alpha` of these calibration windows, if already computed.
@@ -120,35 +122,23 @@ def leverage(
 
     Source: arXiv:2605.18933, experiment E.
     """
-    rates, chosen = inputs.check_rates(rates), inputs.selected(model.config, layers, matrices)
+    rates = inputs.check_rates(rates)
     counts = draws_per_rate(rates, draws)
-    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
-    batch = checked_batch(batch, len(evaluation))
-    configuration = {
-        "experiment": "leverage",
-        **inputs.texts_of(calibration, evaluation),
-        "rates": list(rates),
-        "draws": counts,
-        "fraction": fraction,
-        "layers": list(chosen[0]),
-        "matrices": list(chosen[1]),
-        "seed": seed,
-        "batch": batch,
-    }
-    check_profile(profile, configuration["calibration_sha256"])
+    options: dict[str, Any] = {"experiment": "leverage", "rates": list(rates), "draws": counts}
+    options |= {"fraction": fraction, "seed": seed}
     if columns is not None:
         plain = {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
-        configuration["columns_sha256"] = sha256_of_json(plain)
-    records = sweep.records_of(resume, model, configuration)
+        options["columns_sha256"] = sha256_of_json(plain)
+    setup = prepare(
+        model, calibration, evaluation, options, layers, matrices, batch, resume=resume, source=source
+    )
+    check_profile(profile, setup.configuration["calibration_sha256"])
     if columns is None:
-        columns = stored_columns(model, calibration, fraction, profile, records)
-    pools = Pools.of(model, columns, *chosen)
+        columns = stored_columns(setup, fraction, profile)
+    pools = Pools.of(model, columns, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
-    tasks = _tasks(model, evaluation, pools, list(zip(flips, counts, strict=True)), seed, batch)
-    rows = sweep.run("leverage", tasks, records, first=1)
-    inputs.check_finite(np.stack(rows[:2], axis=1))
-    origin = inputs.origin_of(model, source, configuration, evaluation)
-    floor = float(np.abs(rows[1] - rows[0]).max())
+    rows = setup.sweep(_tasks(setup, pools, list(zip(flips, counts, strict=True)), seed), first=1)
+    floor = setup.noise_floor(rows)
     tables = iter(np.stack(rows[2:]) - rows[0])
     results = [
         RateLeverage.of(
@@ -156,7 +146,8 @@ def leverage(
         )
         for rate, k, draws in zip(rates, flips, counts, strict=True)
     ]
-    return Leverage(tuple(results), floor, {arm: pools.size(arm) for arm in ARMS}, columns, pools, origin)
+    sizes = {arm: pools.size(arm) for arm in ARMS}
+    return Leverage(tuple(results), floor, sizes, columns, pools, setup.origin())
 
 
 def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int] | None) -> list[int]:
@@ -175,13 +166,6 @@ def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int] | None) ->
     return counts
 
 
-def checked_batch(batch: int | None, windows: int) -> int:
-    """Windows that pass through a layer together: all, unless fewer are asked for."""
-    if batch is not None and batch < 1:
-        raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory together")
-    return windows if batch is None else min(batch, windows)
-
-
 def check_profile(profile: Alpha | None, calibration_sha256: str) -> None:
     """Refuse an `alpha` of other windows than those that choose the columns."""
     if profile is not None and profile.provenance["tokens_sha256"] != calibration_sha256:
@@ -192,17 +176,14 @@ def check_profile(profile: Alpha | None, calibration_sha256: str) -> None:
         )
 
 
-def stored_columns(
-    model: LanguageModel, calibration: Windows, fraction: float, profile: Alpha | None, records: Any
-) -> Columns:
-    """The outlier columns, kept as record 0: a near tie may not fall differently on resumption."""
-    stored = None if records is None else records.read(0)
-    if stored is not None:
-        return {site: np.asarray(chosen) for site, chosen in stored.items()}
-    columns = (alpha(model, calibration) if profile is None else profile).outliers(fraction)
-    if records is not None:
-        records.write(0, {site: chosen.tolist() for site, chosen in columns.items()})
-    return columns
+def stored_columns(setup: Setup, fraction: float, profile: Alpha | None = None) -> Columns:
+    """The outlier columns, chosen once."""
+
+    def choose() -> dict[str, Any]:
+        measured = alpha(setup.model, setup.calibration) if profile is None else profile
+        return {site: chosen.tolist() for site, chosen in measured.outliers(fraction).items()}
+
+    return {site: np.asarray(chosen) for site, chosen in setup.once(choose).items()}
 
 
 def key_of_draws(seed: int, flips: int) -> PRNGKeyArray:
@@ -225,24 +206,15 @@ def _flips(rate: float, pools: Pools) -> int:
     return flips
 
 
-def _tasks(
-    model: LanguageModel,
-    evaluation: Windows,
-    pools: Pools,
-    sizes: Sequence[tuple[int, int]],
-    seed: int,
-    batch: int,
-) -> list[Any]:
+def _tasks(setup: Setup, pools: Pools, sizes: Sequence[tuple[int, int]], seed: int) -> list[Any]:
     """Clean, A/A, then every draw: rates in order, arms within a rate, draws within an arm."""
 
     def flipped(k: int, arm: str, draw: int, nothing: bool = False) -> sweep.Row:
         found: Plan = plan(pools, arm, k, draw, key_of_draws(seed, k))
         invertible = any(is_inverted(pools, each, k) for each in ARMS)
         found = no_flips(found) if nothing else found
-        return flipped_nll(model, evaluation, pools, found, capacities(pools, ARMS, k), invertible, batch)
-
-    def clean() -> sweep.Row:
-        return window_nll(model, evaluation, None, batch).mean(axis=1)
+        slots = capacities(pools, ARMS, k)
+        return flipped_nll(setup.model, setup.evaluation, pools, found, slots, invertible, setup.batch)
 
     draws = [
         functools.partial(flipped, k, arm, draw)
@@ -250,4 +222,4 @@ def _tasks(
         for arm in ARMS
         for draw in range(count)
     ]
-    return [clean, functools.partial(flipped, sizes[0][0], OUTLIER, 0, nothing=True), *draws]
+    return [setup.clean, functools.partial(flipped, sizes[0][0], OUTLIER, 0, nothing=True), *draws]

@@ -25,7 +25,7 @@ from signmag_jax.perturb import Perturbation, SignFlip
 from . import inputs, sweep
 from .comparison import Table, damage_line
 from .inputs import Windows
-from .leverage import checked_batch
+from .setup import Setup, prepare
 
 PAIRED = ("delta_nll", "kl", "reverse_kl", "agreement")
 """Per predicted token: NLL' − NLL, KL(clean ‖ perturbed), KL(perturbed ‖ clean), equal most likely tokens."""
@@ -99,7 +99,8 @@ def metrics(
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
       draws: masks. A perturbation that does not draw needs 1.
-      layers, matrices: which are perturbed; by default all.
+      layers: numbers of the layers that are perturbed; by default all.
+      matrices: names of the matrices that are perturbed; by default all.
       seed: root seed.
       batch: windows that pass through a layer together; by default all.
       resume: folder of records to go on from.
@@ -109,25 +110,13 @@ def metrics(
       InvalidInput: for fewer than 8 windows, draws below 1, a perturbation that cannot be hashed, unknown
         layers or matrices, or clean predictions that are not finite.
     """
-    chosen = inputs.selected(model.config, layers, matrices)
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation", inputs.MINIMUM_WINDOWS)
     count = check_draws(draws)
     _check_hashable(perturbation)
-    batch = checked_batch(batch, len(evaluation))
-    configuration = {
-        "experiment": "metrics",
-        "perturbation": repr(perturbation),
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
-        "draws": count,
-        "layers": list(chosen[0]),
-        "matrices": list(chosen[1]),
-        "seed": seed,
-        "batch": batch,
-    }
-    rows = _rows(model, evaluation, perturbation, chosen, count, seed, batch, resume, configuration)
-    inputs.check_finite(rows[:2].reshape(-1, len(evaluation)).T, "the clean model's predictions")
-    origin = inputs.origin_of(model, source, configuration, evaluation)
-    return _judged(rows, origin)
+    options = {"experiment": "metrics", "perturbation": repr(perturbation), "draws": count, "seed": seed}
+    setup = prepare(model, None, evaluation, options, layers, matrices, batch, resume=resume, source=source)
+    rows = _rows(setup, perturbation, count, seed)
+    inputs.check_finite(rows[:2].reshape(-1, rows.shape[2]).T, "the clean model's predictions")
+    return _judged(rows, setup.origin())
 
 
 def check_draws(draws: int, least: int = 1) -> int:
@@ -202,20 +191,13 @@ def perturbing(
 
 
 def _rows(
-    model: LanguageModel,
-    evaluation: Windows,
-    perturbation: Perturbation,
-    chosen: tuple[tuple[int, ...], tuple[str, ...]],
-    count: int,
-    seed: int,
-    batch: int,
-    resume: str | Path | None,
-    configuration: Mapping[str, Any],
+    setup: Setup, perturbation: Perturbation, count: int, seed: int
 ) -> Float[np.ndarray, "rows names windows"]:
     """Clean, A/A, then every draw; each holds the window means of `STORED`."""
     key = keys.fold(keys.root(seed), "metrics")
+    model, evaluation, batch, names = setup.model, setup.evaluation, setup.batch, setup.matrices
     nothing = np.zeros(model.config.layers, bool)
-    taking_part = np.isin(np.arange(len(nothing)), chosen[0])
+    taking_part = np.isin(np.arange(len(nothing)), setup.layers)
     clean: list[Array] = []
 
     def states(draw: int, part: Bool[np.ndarray, " layers"], start: int, names: tuple[str, ...]) -> Array:
@@ -243,10 +225,9 @@ def _rows(
             found.append([np.asarray(pieces[name], np.float64).mean(axis=1) for name in STORED])
         return np.concatenate(found, axis=1).ravel()
 
-    tasks = [functools.partial(task, 0, nothing, ()), functools.partial(task, 0, nothing, chosen[1])]
-    tasks += [functools.partial(task, draw, taking_part, chosen[1]) for draw in range(count)]
-    rows = sweep.run("metrics", tasks, sweep.records_of(resume, model, configuration))
-    return np.stack(rows).reshape(len(tasks), len(STORED), len(evaluation))
+    tasks = [functools.partial(task, 0, nothing, ()), functools.partial(task, 0, nothing, names)]
+    tasks += [functools.partial(task, draw, taking_part, names) for draw in range(count)]
+    return np.stack(setup.sweep(tasks)).reshape(len(tasks), len(STORED), len(evaluation))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from signmag_jax.evidence import Picture, Ratio, Result
 from signmag_jax.evidence.result import KEPT_OUT, named
 from signmag_jax.models import SITES, LanguageModel
@@ -19,6 +17,7 @@ from .column_statistics import ColumnStatistics, column_statistics
 from .inputs import Windows
 from .leverage import Leverage, leverage
 from .pools import TooFewWeights
+from .setup import prepare
 
 RATE = 0.005
 DRAWS = 3
@@ -118,7 +117,13 @@ def outlier_definitions(
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of each definition's own pool.
       draws: masks per arm.
-      layers, matrices, seed, batch, resume, source: as in `leverage`; records lie in a folder for each.
+      layers: numbers of the layers where flips may fall; by default all.
+      matrices: names of the matrices where flips may fall; by default all.
+      seed: root seed.
+      batch: evaluation windows that pass through a layer together; by default all.
+      resume: folder of records, one folder for each definition; an interrupted run goes on where it stopped,
+        with an identical result.
+      source: added to the provenance.
 
     Returns:
       For each definition its leverage, how many columns it names and how many the default names too.
@@ -127,7 +132,8 @@ def outlier_definitions(
       InvalidInput: as in `leverage`.
     """
     (rate,) = inputs.check_rates((rate,))
-    chosen = inputs.selected(model.config, layers, matrices)
+    options = {"experiment": "outlier definitions", "rate": rate, "draws": draws, "seed": seed}
+    setup = prepare(model, calibration, evaluation, options, layers, matrices, batch, source=source)
     statistics: ColumnStatistics = column_statistics(model, calibration)
     named = statistics.definitions()
     found = {}
@@ -153,20 +159,7 @@ def outlier_definitions(
             found[name] = Definition(sizes, shared, None, str(error))
         else:
             found[name] = Definition(sizes, shared, one)
-    origin = inputs.provenance_of(
-        model,
-        source,
-        calibration_sha256=inputs.sha256_of_tokens(np.asarray(calibration, np.int32)),
-        evaluation_sha256=inputs.sha256_of_tokens(np.asarray(evaluation, np.int32)),
-        rate=rate,
-        draws=draws,
-        layers=list(chosen[0]),
-        matrices=list(chosen[1]),
-        seed=seed,
-        windows=len(evaluation),
-        window=int(np.shape(evaluation)[1]),
-    )
-    return OutlierDefinitions(found, rate, origin)
+    return OutlierDefinitions(found, rate, setup.origin())
 
 
 def _shared(

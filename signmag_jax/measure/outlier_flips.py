@@ -24,16 +24,17 @@ from signmag_jax.evidence import (
 )
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.result import by_draw
-from signmag_jax.models import SITE_OF, LanguageModel, Transform, window_nll
+from signmag_jax.models import SITE_OF, LanguageModel, Transform
 
-from . import inputs, sweep
+from . import sweep
 from .activations import OUTLIER_FRACTION, Columns
 from .comparison import Table, damage_line
 from .flips import Plan, Positions, draw_positions, flip_transform, flipped_nll, no_flips, plan
 from .inputs import Windows
-from .leverage import checked_batch, stored_columns
+from .leverage import stored_columns
 from .metrics import check_draws, exponential
 from .pools import ALL, OUTLIER, REST, Pools, Slots, TooFewWeights, capacities
+from .setup import Setup, prepare
 
 RATE = 0.05
 DRAWS = 3
@@ -126,41 +127,40 @@ def outlier_flips(
       evaluation: other windows that score the damage (at least 8).
       rate: flips per sign of a pool, in (0, 0.5].
       draws: masks per arm, at least 2.
-      fraction, layers, matrices, seed, batch, resume, source: as in `leverage`.
+      fraction: part of the columns of each layer's input that are outliers.
+      layers: numbers of the layers where flips may fall; by default all.
+      matrices: names of the matrices where flips may fall; by default all.
+      seed: root seed.
+      batch: evaluation windows that pass through a layer together; by default all.
+      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
+      source: added to the provenance.
 
     Raises:
       InvalidInput: as in `leverage`.
 
     Source: arXiv:2605.18933, experiment D.
     """
-    chosen = inputs.selected(model.config, layers, matrices)
     rate, count = check_rate(rate), check_draws(draws, 2)
-    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
-    batch = checked_batch(batch, len(evaluation))
-    configuration = {
+    options = {
         "experiment": "outlier flips",
-        **inputs.texts_of(calibration, evaluation),
         "rate": rate,
         "draws": count,
         "fraction": fraction,
-        "layers": list(chosen[0]),
-        "matrices": list(chosen[1]),
         "seed": seed,
-        "batch": batch,
     }
-    records = sweep.records_of(resume, model, configuration)
-    columns = stored_columns(model, calibration, fraction, None, records)
-    trial = _Trial(model, evaluation, Pools.of(model, columns, *chosen), rate, seed, batch)
+    setup = prepare(
+        model, calibration, evaluation, options, layers, matrices, batch, resume=resume, source=source
+    )
+    columns = stored_columns(setup, fraction)
+    trial = _Trial(setup, Pools.of(model, columns, setup.layers, setup.matrices), rate, seed)
     flips = {arm: trial.flips(arm) for arm in ARMS}
-    tasks = [trial.clean, functools.partial(trial.run, "anywhere", 0, nothing=True)]
+    tasks = [setup.clean, functools.partial(trial.run, "anywhere", 0, nothing=True)]
     tasks += [functools.partial(trial.run, arm, draw) for arm in ARMS for draw in range(count)]
-    rows = sweep.run("outlier flips", tasks, records, first=1)
-    inputs.check_finite(np.stack(rows[:2], axis=1))
+    rows = setup.sweep(tasks, first=1)
+    floor = setup.noise_floor(rows)
     nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(ARMS)}
-    origin = inputs.origin_of(model, source, configuration, evaluation)
-    floor = float(np.abs(rows[1] - rows[0]).max())
     factor = {arm: trial.factor(arm, count) for arm in MATCHED}
-    return _judged(rate, flips, nll, rows[0], factor, floor, columns, origin)
+    return _judged(rate, flips, nll, rows[0], factor, floor, columns, setup.origin())
 
 
 def check_rate(rate: float) -> float:
@@ -207,12 +207,10 @@ def _scale(
 class _Trial:
     """One rate on one model and text: how each arm is drawn and evaluated."""
 
-    model: LanguageModel
-    evaluation: Windows
+    setup: Setup
     pools: Pools
     rate: float
     seed: int
-    batch: int
 
     def flips(self, arm: str) -> int:
         """Exact number of flips of an arm."""
@@ -235,17 +233,12 @@ class _Trial:
         key = keys.fold(keys.root(self.seed), "outlier flips")
         return plan(self.pools, ARMS[arm], self.flips(arm), draw, key)
 
-    def clean(self) -> sweep.Row:
-        """Mean NLL of each window."""
-        return window_nll(self.model, self.evaluation, None, self.batch).mean(axis=1)
-
     def run(self, arm: str, draw: int, nothing: bool = False) -> sweep.Row:
         """Mean NLL of each window under a draw, or under its program with nothing drawn."""
         found = no_flips(self.plan(arm, draw)) if nothing else self.plan(arm, draw)
         build = matched_transform if arm in MATCHED else flip_transform
-        return flipped_nll(
-            self.model, self.evaluation, self.pools, found, self.slots(), False, self.batch, build
-        )
+        model, windows = self.setup.model, self.setup.evaluation
+        return flipped_nll(model, windows, self.pools, found, self.slots(), False, self.setup.batch, build)
 
     def factor(self, arm: str, count: int) -> float:
         """Median over matrices and draws of what a drawn weight of a matched arm is multiplied by."""
@@ -256,7 +249,7 @@ class _Trial:
                 pool = self.pools.outputs[name] * found.width[SITE_OF[name]]
                 factors += [
                     1 - 2 * float(_scale(weight, rows[i], columns[i], found.drawn[name][i], pool))
-                    for i, weight in enumerate(self.model.params["blocks"][name])
+                    for i, weight in enumerate(self.setup.model.params["blocks"][name])
                     if i in self.pools.layers and found.drawn[name][i] > 0
                 ]
         return float(np.median(factors))

@@ -167,7 +167,8 @@ def quantization(
     Args:
       model: from `models.load`.
       tokens: windows (at least 2) whose activations are the real inputs; None leaves them out.
-      layers, matrices: which; by default all.
+      layers: numbers of the layers that are quantised; by default all.
+      matrices: names of the matrices that are quantised; by default all.
       positions: evenly spaced positions of each window that serve as inputs.
       spherical: number of random inputs.
       seed: of the random inputs.

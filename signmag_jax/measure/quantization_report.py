@@ -25,8 +25,8 @@ from . import inputs, sweep
 from .granularity import TENSOR, Scale, check_scales, quantized
 from .inputs import Windows
 from .layer import LayerStates, entering, layer_states
-from .leverage import checked_batch
 from .quantization import cosine_squared
+from .setup import Setup, prepare
 
 QUANTIZERS: dict[str, Perturbation] = {
     "sign": SignQuantize(),
@@ -170,7 +170,8 @@ def quantization_report(
       tokens: at least 8 windows.
       quantizers: of "sign", "ternary" and "bitnet"; by default all.
       scales: what shares one scale: "tensor", "row", or a number of neighbours in a row, like 32.
-      layers, matrices: which; by default all.
+      layers: numbers of the layers that are quantised; by default all.
+      matrices: names of the matrices that are quantised; by default all.
       losses: whether to measure ΔNLL too, which costs a forward pass for each entry.
       batch: windows that pass through the model together for the losses; by default all.
       resume: folder of records of the losses.
@@ -180,31 +181,19 @@ def quantization_report(
       InvalidInput: for fewer than 8 windows, unknown names, or activations, weights or a loss that are not
         finite.
     """
-    chosen = inputs.selected(model.config, layers, matrices)
     options = checked_options(quantizers, scales)
-    tokens = inputs.checked_windows(model, tokens, "evaluation", inputs.MINIMUM_WINDOWS)
-    batch = checked_batch(batch, len(tokens))
-    places = [(layer, name) for layer in chosen[0] for name in chosen[1]]
-    looks = _looks(model, tokens, places, options)
-    configuration = {
-        "experiment": "quantization report",
-        "evaluation_sha256": inputs.sha256_of_tokens(tokens),
-        "options": [[label, str(scale)] for label, scale in options],
-        "layers": list(chosen[0]),
-        "matrices": list(chosen[1]),
-        "batch": batch,
-    }
-    damage, floor = {}, None
-    if losses:
-        records = sweep.records_of(resume, model, configuration)
-        damage, floor = _losses(model, tokens, places, options, batch, records)
+    plain = {"experiment": "quantization report", "options": [[each, str(scale)] for each, scale in options]}
+    resume = resume if losses else None
+    setup = prepare(model, None, tokens, plain, layers, matrices, batch, resume=resume, source=source)
+    places = [(layer, name) for layer in setup.layers for name in setup.matrices]
+    looks = _looks(model, setup.evaluation, places, options)
+    damage, floor = _losses(setup, places, options) if losses else ({}, None)
     entries = [
         _entry(layer, name, option, looks[layer, name], damage.get((layer, name, option)))
         for layer, name in places
         for option in options
     ]
-    origin = inputs.origin_of(model, source, configuration, tokens)
-    return QuantizationReport(tuple(entries), floor, origin)
+    return QuantizationReport(tuple(entries), floor, setup.origin())
 
 
 def checked_options(quantizers: Sequence[str] | None, scales: Sequence[Scale]) -> tuple[Option, ...]:
@@ -310,13 +299,10 @@ def _of_outputs(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Arr
 
 
 def _losses(
-    model: LanguageModel,
-    tokens: Windows,
-    places: Sequence[tuple[int, str]],
-    options: tuple[Option, ...],
-    batch: int,
-    records: Any,
+    setup: Setup, places: Sequence[tuple[int, str]], options: tuple[Option, ...]
 ) -> tuple[dict[tuple[int, str, Option], ConfidenceInterval], float]:
+    model, tokens, batch = setup.model, setup.evaluation, setup.batch
+
     def task(layer: int | None, name: str, option: int) -> sweep.Row:
         at = None
         if layer is not None:
@@ -327,18 +313,18 @@ def _losses(
         ]
         return np.concatenate([np.asarray(piece, np.float64).mean(axis=1) for piece in found])
 
-    names = tuple(name for name in MATRICES if name in {name for _, name in places})
+    names = setup.matrices
     cells = [(layer, name, i) for layer, name in places for i in range(len(options))]
     tasks = [functools.partial(task, None, MATRICES[0], 0), functools.partial(task, -1, MATRICES[0], 0)]
     tasks += [functools.partial(task, *cell) for cell in cells]
-    rows = np.stack(sweep.run("losses of quantised matrices", tasks, records))
-    inputs.check_finite(rows[:2].T)
+    rows = np.stack(setup.sweep(tasks))
+    floor = setup.noise_floor(rows)
     inputs.check_finite(rows[2:].T, "the loss with a quantised matrix")
     damage = {
         (layer, name, options[i]): bootstrap.mean((row - rows[0])[None], unit="nat/token")
         for (layer, name, i), row in zip(cells, rows[2:], strict=True)
     }
-    return damage, float(np.abs(rows[1] - rows[0]).max())
+    return damage, floor
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -205,7 +205,7 @@ def _check_deciding(verified: int, probes: int, **_: Any) -> None:
 
 
 def _check_errors(errors: Any, probes: int, **_: Any) -> None:
-    check_draws(probes, 2)
+    _check_probes(probes)
     for name, error in errors.items():
         check_deterministic(name, error)
 

@@ -24,6 +24,7 @@ from .inputs import Windows
 from .leverage import check_profile, leverage
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse
+from .setup import Setup, prepare
 from .singles import Place, kept_fixed, loss_with, shortlist
 from .slopes import UNIT, Cells, Slopes
 from .stretch import Movable
@@ -73,7 +74,8 @@ def linear_response(
       singles: how many weights to flip one by one, or which.
       newton: "signs" (of the logits, one backward pass) or "products" (`Jᵀ H_out J`, weights' signs).
       fraction: part of the columns of each layer's input that are outliers.
-      layers, matrices: which take part; by default all.
+      layers: numbers of the layers that take part; by default all.
+      matrices: names of the matrices that take part; by default all.
       rates: flip rates at which the damage is measured as well, by `leverage` and its control variate, and
         compared with the prediction; this takes at least 8 evaluation windows.
       seed: root seed.
@@ -89,40 +91,34 @@ def linear_response(
       InvalidInput: for too few or overlapping windows, fewer than two probes, unknown layers, matrices or
         singles, or derivatives that are not finite.
     """
-    chosen = inputs.selected(model.config, layers, matrices)
     check_options(probes, newton)
-    calibration = inputs.checked_windows(model, calibration, "calibration", inputs.FEWEST_CALIBRATION)
-    fewest = inputs.MINIMUM_WINDOWS if rates else 1
-    evaluation = inputs.checked_windows(model, evaluation, "evaluation", fewest)
-    inputs.check_disjoint(calibration, evaluation)
+    chosen = inputs.selected(model.config, layers, matrices)
     asked = (
         singles
         if isinstance(singles, int)
         else [list(checked_place(model, each, chosen)) for each in singles]
     )
-    configuration = {
-        "experiment": "linear response",
-        "calibration_sha256": inputs.sha256_of_tokens(calibration),
-        "evaluation_sha256": inputs.sha256_of_tokens(evaluation),
-        "probes": probes,
-        "singles": asked,
-        "newton": newton,
-        "fraction": fraction,
-        "layers": list(chosen[0]),
-        "matrices": list(chosen[1]),
-        "seed": seed,
-    }
-    records = sweep.records_of(resume, model, configuration)
-    check_profile(profile, configuration["calibration_sha256"])
-    columns, places = _selection(model, calibration, fraction, profile, asked, chosen, seed, records)
-    run = _Run(model, evaluation, probes, NEWTON[newton], columns, places, *chosen, seed)
-    rows = sweep.run("linear response", run.tasks(), records, first=1)
+    options = {"experiment": "linear response", "probes": probes, "singles": asked, "newton": newton}
+    options |= {"fraction": fraction, "seed": seed}
+    fewest = inputs.MINIMUM_WINDOWS if rates else 1
+    setup = prepare(
+        model,
+        calibration,
+        evaluation,
+        options,
+        *chosen,
+        batch=1,
+        fewest=fewest,
+        resume=resume,
+        source=source,
+    )
+    check_profile(profile, setup.configuration["calibration_sha256"])
+    columns, places = _selection(setup, fraction, profile, asked, seed)
+    run = _Run(model, setup.evaluation, probes, NEWTON[newton], columns, places, *chosen, seed)
+    rows = setup.sweep(run.tasks(), first=1)
     for row in rows:
         inputs.check_finite(row[None], "derivatives of the loss")
-    origin = inputs.provenance_of(
-        model, source, **configuration, windows=len(evaluation), window=evaluation.shape[1]
-    )
-    found = run.result(rows, origin)
+    found = run.result(rows, setup.origin())
     if not rates:
         return found
     damage = leverage(
@@ -162,25 +158,20 @@ def checked_place(model: LanguageModel, place: Place, chosen: tuple[Sequence[int
 
 
 def _selection(
-    model: LanguageModel,
-    calibration: Windows,
-    fraction: float,
-    profile: Alpha | None,
-    asked: int | list[list[int]],
-    chosen: tuple[tuple[int, ...], tuple[str, ...]],
-    seed: int,
-    records: Any,
+    setup: Setup, fraction: float, profile: Alpha | None, asked: int | list[list[int]], seed: int
 ) -> tuple[Columns, tuple[Place, ...]]:
-    """Outlier columns and single weights, kept as record 0: resumption must not break ties anew."""
-    stored = None if records is None else records.read(0)
-    if stored is None:
+    """Outlier columns and single weights, chosen once."""
+    model, calibration = setup.model, setup.calibration
+
+    def choose() -> dict[str, Any]:
         columns = (alpha(model, calibration) if profile is None else profile).outliers(fraction)
+        singles = asked
         if isinstance(asked, int):
-            found = shortlist(model, calibration, asked, *chosen, seed) if asked else []
-            asked = [list(place) for place, _ in found]
-        stored = {"columns": {site: rows.tolist() for site, rows in columns.items()}, "singles": asked}
-        if records is not None:
-            records.write(0, stored)
+            found = shortlist(model, calibration, asked, setup.layers, setup.matrices, seed) if asked else []
+            singles = [list(place) for place, _ in found]
+        return {"columns": {site: rows.tolist() for site, rows in columns.items()}, "singles": singles}
+
+    stored = setup.once(choose)
     columns = {site: np.asarray(rows) for site, rows in stored["columns"].items()}
     return columns, tuple(Place(*parts) for parts in stored["singles"])
 

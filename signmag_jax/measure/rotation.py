@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, Picture, Result, keys
 from signmag_jax.evidence.result import named
-from signmag_jax.models import SITE_OF, LanguageModel, window_nll
+from signmag_jax.models import SITE_OF, LanguageModel
 from signmag_jax.perturb import SignFlip
 
 from . import inputs
@@ -23,8 +23,8 @@ from .activations import Alpha, alpha
 from .column_statistics import column_statistics
 from .comparison import damage_line
 from .inputs import Windows
-from .leverage import checked_batch
 from .metrics import Metrics, check_draws, metrics
+from .setup import prepare
 
 READERS = {
     "q_proj": "attention_norm",
@@ -169,17 +169,22 @@ def rotation(
       rate: independent flips of that part of all signs of the matrices that read the stream.
       draws: masks.
       seed: root seed, of masks and of the rotation.
-      batch, resume, source: as in `metrics`.
+      batch: evaluation windows that pass through a layer together; by default all.
+      resume: folder of records, one folder for each model; an interrupted run goes on where it stopped,
+        with an identical result.
+      source: added to the provenance.
 
     Raises:
       InvalidInput: as in `metrics`, or for windows that overlap.
     """
     count = check_draws(draws)
     perturbation = SignFlip(inputs.check_rates((rate,))[0])
-    calibration, evaluation = inputs.checked_pair(model, calibration, evaluation)
-    size = checked_batch(batch, len(evaluation))
+    options = {"experiment": "rotation", "rate": rate, "draws": count, "seed": seed}
+    setup = prepare(
+        model, calibration, evaluation, options, matrices=tuple(READERS), batch=batch, source=source
+    )
     both = {"trained": model, "rotated": rotated(model, seed)}
-    losses = {which: window_nll(each, evaluation, None, size).mean(axis=1) for which, each in both.items()}
+    losses = {which: dataclasses.replace(setup, model=each).clean() for which, each in both.items()}
     inputs.check_finite(losses["trained"])
     profiles = {which: alpha(each, calibration) for which, each in both.items()}
     flips = {
@@ -196,16 +201,6 @@ def rotation(
         )
         for which, each in both.items()
     }
-    origin = inputs.provenance_of(
-        model,
-        source,
-        **inputs.texts_of(calibration, evaluation),
-        rate=rate,
-        draws=count,
-        seed=seed,
-        windows=len(evaluation),
-        window=evaluation.shape[1],
-    )
     return Rotation(
         Estimate.of_samples(
             losses["rotated"] - losses["trained"], unit="nat/token", estimator="mean over windows"
@@ -213,7 +208,7 @@ def rotation(
         {which: {site: _largest(profile, site) for site in STREAM} for which, profile in profiles.items()},
         _totals(both, calibration),
         flips,
-        origin,
+        setup.origin(),
     )
 
 

@@ -27,7 +27,7 @@ def test_the_map_of_columns_and_the_response_share_their_records(capsys, tmp_pat
     assert run(["measure", "columns", *place, *kept, "--plot", str(picture)]) == 0
     columns = json.loads(capsys.readouterr().out)
     assert picture.read_text().startswith("<svg")
-    per_column = columns["matrices"]["up_proj"]["hessian"]["value"]
+    per_column = columns["slopes"]["up_proj"]["hessian"]["value"]
     assert np.sum(per_column) == pytest.approx(response["pools"]["all"]["slope"]["value"], rel=1e-5)
     assert run(["measure", "columns", *place, *kept[:4]]) == 0
     assert "resolved columns, gauss_newton" in capsys.readouterr().out
@@ -58,7 +58,7 @@ def test_the_response_stands_beside_the_damage_at_rates_that_are_asked_for(capsy
         (["linear-response", "--rates", "0.1", "--windows", "4"], "--windows >= 8"),
         (["linear-response", "--rates", "2"], "0 < rate <= 1"),
         (["deciding-weights", "--probes", "1"], "probes >= 2"),
-        (["error-response", "--probes", "1"], "draws >= 2"),
+        (["error-response", "--probes", "1"], "probes >= 2"),
         (["error-response", "--perturbation", "flip:0.1"], "deterministic errors"),
         (["error-response", "--rates", "0.1"], "does not take --rates"),
         (["deciding-weights", "--windows", "1"], "--windows >= 2"),

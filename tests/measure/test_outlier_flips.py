@@ -15,6 +15,7 @@ from signmag_jax.measure.activations import alpha
 from signmag_jax.measure.flips import draw_positions, flip_transform
 from signmag_jax.measure.outlier_flips import ARMS, MATCHED, _Trial, matched_transform
 from signmag_jax.measure.pools import Pools
+from signmag_jax.measure.setup import prepare
 from signmag_jax.models import MATRICES, SITE_OF, window_nll
 
 RATE = 0.1
@@ -28,7 +29,7 @@ def found(tiny, windows):
 @pytest.fixture(scope="module")
 def trial(tiny, windows):
     pools = Pools.of(tiny, alpha(tiny, windows[0]).outliers(), range(3), MATRICES)
-    return _Trial(tiny, windows[1], pools, RATE, 0, 8)
+    return _Trial(prepare(tiny, *windows, {"experiment": "outlier flips"}), pools, RATE, 0)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -43,7 +44,7 @@ def applied(build, blocks, order, plan, places):
 
 def changed(trial, arm, seed):
     """Weights under an arm, in float64, by matrix."""
-    blocks = {name: trial.model.params["blocks"][name] for name in MATRICES}
+    blocks = {name: trial.setup.model.params["blocks"][name] for name in MATRICES}
     plan = trial.plan(arm, seed)
     build = matched_transform if arm in MATCHED else flip_transform
     after = applied(build, blocks, trial.pools.order, plan, draw_positions(trial.pools, plan, trial.slots()))
