@@ -12,7 +12,7 @@ from signmag_jax import models
 from signmag_jax.evidence import MissingResource, invalid, provenance
 from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
-from signmag_jax.evidence.together import together
+from signmag_jax.evidence.threads import in_threads
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.theory import proof as proofs
 
@@ -106,7 +106,7 @@ def _all_routes(
         *(partial(experiment.run, seed, resume) for experiment in experiments),
     ]
     with progress("proofs, simulation, measurement", len(pieces)) as advance:
-        measured, proved, *simulated = together(pieces, AT_ONCE, advance)
+        measured, proved, *simulated = in_threads(pieces, AT_ONCE, advance)
     model = {} if subject is None else {"model": subject.model.report.source["name"]}
     return proved, Results({**dict(zip(experiments, simulated, strict=True)), **measured}, **model)
 

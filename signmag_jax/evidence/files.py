@@ -59,7 +59,7 @@ def check_folder(folder: Path, option: str) -> None:
       MissingResource: if it lies on a file, or neither it nor its nearest existing parent can be written.
     """
     try:
-        existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         # The permission bits do not tell: only writing does.
         if existing.is_dir():
             with tempfile.TemporaryFile(dir=existing):
@@ -67,9 +67,11 @@ def check_folder(folder: Path, option: str) -> None:
     except (OSError, ValueError) as error:
         raise MissingResource(
             f"{option} {str(folder)!r} cannot be written ({getattr(error, 'strerror', None) or error}): "
-            "choose another place or change its permissions"
+            "choose another folder or change its permissions"
         ) from None
-    raise MissingResource(f"{option} {str(folder)!r} lies on a file, {str(existing)!r}: choose another place")
+    raise MissingResource(
+        f"{option} {str(folder)!r} lies on a file, {str(existing)!r}: choose another folder"
+    )
 
 
 @contextlib.contextmanager
@@ -94,7 +96,7 @@ def staged(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise MissingResource(
-            f"cannot write {str(path)!r} ({error.strerror or error}): choose another place or change its "
+            f"cannot write {str(path)!r} ({error.strerror or error}): choose another folder or change its "
             "permissions"
         ) from None
 

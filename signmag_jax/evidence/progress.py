@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from .together import check_abandoned
+from .threads import check_abandoned
 
 if TYPE_CHECKING:
     from rich.progress import Progress

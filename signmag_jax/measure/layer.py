@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from signmag_jax.frechet import rmsnorm
-from signmag_jax.models import SITE_OF, Block, ModelConfig, Transform, hidden
+from signmag_jax.models import SITE_OF, DecoderLayer, ModelConfig, Transform, hidden
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.models.rope import rotation
 
@@ -59,7 +59,7 @@ def layer_states(
       transform: as in `models.token_nll`.
     """
     parameters = {key: leaf[layer] for key, leaf in blocks.items()}
-    graph, _ = nnx.split(nnx.eval_shape(lambda: Block(config)))
+    graph, _ = nnx.split(nnx.eval_shape(lambda: DecoderLayer(config)))
     turn = rotation(config, x.shape[1], x.dtype)
     after, seen = nnx.merge(graph, parameters)(
         x, turn, layer, transform, lambda value, *_: value, _window(config, layer, x.shape[1])

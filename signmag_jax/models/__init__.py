@@ -1,8 +1,8 @@
 """The Llama family in Flax NNX: loading, tokenizer, text, and a forward pass with hooks on its weights."""
 
 from . import text
-from .block import MATRICES, SITE_OF, SITES, Block, Observe, Transform
 from .config import ModelConfig, Rope
+from .decoder_layer import MATRICES, SITE_OF, SITES, DecoderLayer, Observe, Transform
 from .forward import hidden, logits, next_token_nll, token_nll
 from .llama import Llama
 from .load import Checkpoint, LanguageModel, check_dtype, load, open_checkpoint, shard
@@ -16,8 +16,8 @@ __all__ = [
     "MATRICES",
     "SITES",
     "SITE_OF",
-    "Block",
     "Checkpoint",
+    "DecoderLayer",
     "LanguageModel",
     "Llama",
     "LoadReport",

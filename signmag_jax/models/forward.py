@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 
-from .block import Observe, Transform
 from .config import ModelConfig
+from .decoder_layer import Observe, Transform
 from .layers import apply_linear
 from .llama import Llama
 from .sharding import over_data

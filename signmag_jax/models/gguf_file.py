@@ -59,11 +59,11 @@ class GGUFFile:
         except OSError as error:
             raise MissingResource(f"cannot read {path} ({error.strerror or error}): check the path") from None
         try:
-            self.metadata, self._tensors = read_header(self._data.data, _sizes)
+            self.metadata, self.tensors = read_header(self._data.data, _sizes)
         except Broken as error:
             raise damaged(path, error) from None
-        self.shapes = {name: tensor.shape for name, tensor in self._tensors.items()}
-        self.dtypes = {name: tensor.dtype for name, tensor in self._tensors.items()}
+        self.shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
+        self.dtypes = {name: tensor.dtype for name, tensor in self.tensors.items()}
         strange = sorted(n for n, dtype in self.dtypes.items() if dtype not in GGUF_TYPES)
         if strange:
             shown = ", ".join(f"{name} ({self.dtypes[name]})" for name in strange[:8])
@@ -76,7 +76,7 @@ class GGUFFile:
         from gguf.constants import GGMLQuantizationType
         from gguf.quants import dequantize
 
-        tensor = self._tensors[name]
+        tensor = self.tensors[name]
         stored = self._data[tensor.start : tensor.stop]
         if tensor.dtype in PLAIN:
             values = stored.view(PLAIN[tensor.dtype]).astype(np.float32)

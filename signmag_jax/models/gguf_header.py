@@ -75,7 +75,7 @@ def read_header(
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
         raise Broken(f"alignment {alignment!r} is no power of two")
-    start = -(-reader.place // alignment) * alignment
+    start = -(-reader.offset // alignment) * alignment
     return metadata, _placed(described, start, alignment, reader.size, sizes)
 
 
@@ -110,23 +110,23 @@ def _placed(
 
 
 class _Reader:
-    """A place in the bytes that moves forward and never past their end."""
+    """A position in the bytes that moves forward and never past their end."""
 
     def __init__(self, data: memoryview):
         self._data = data.cast("B")
         self.size = len(self._data)
-        self.place = 0
+        self.offset = 0
 
     def take(self, count: int) -> memoryview:
         self.check_room(count, 1, "bytes")
-        start = self.place
-        self.place += count
-        return self._data[start : self.place]
+        start = self.offset
+        self.offset += count
+        return self._data[start : self.offset]
 
     def check_room(self, count: int, least: int, what: str) -> None:
         """Refuse a count of things of at least `least` bytes each that the rest of the file cannot hold."""
-        if count * least > self.size - self.place:
-            raise Broken(f"{count} {what} are announced at byte {self.place} of a file of {self.size}")
+        if count * least > self.size - self.offset:
+            raise Broken(f"{count} {what} are announced at byte {self.offset} of a file of {self.size}")
 
     def number(self, layout: str) -> Any:
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
@@ -136,7 +136,7 @@ class _Reader:
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise Broken(f"a string before byte {self.place} is not UTF-8") from None
+            raise Broken(f"a string before byte {self.offset} is not UTF-8") from None
 
     def value(self, kind: int) -> Any:
         """A number, boolean, string, or a list of them."""
@@ -149,9 +149,9 @@ class _Reader:
     def _array(self) -> list[Any]:
         kind, count = self.number("<I"), self.number("<Q")
         if count > LONGEST_ARRAY:
-            raise Broken(f"an array of {count} entries at byte {self.place}")
+            raise Broken(f"an array of {count} entries at byte {self.offset}")
         if kind == _ARRAY:
-            raise Broken(f"an array of arrays at byte {self.place}")
+            raise Broken(f"an array of arrays at byte {self.offset}")
         if kind == _STRING:
             self.check_room(count, _LEAST_STRING, "strings")
             return [self.text() for _ in range(count)]
@@ -159,7 +159,7 @@ class _Reader:
 
     def _scalars(self, kind: int, count: int) -> list[Any]:
         if kind not in _SCALARS:
-            raise Broken(f"a value of type number {kind} at byte {self.place}")
+            raise Broken(f"a value of type number {kind} at byte {self.offset}")
         dtype = np.dtype(_SCALARS[kind])
         return np.frombuffer(self.take(count * dtype.itemsize), dtype).tolist()
 

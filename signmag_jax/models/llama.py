@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float, Int
 
-from .block import Block, Observe, Transform
 from .config import ModelConfig
+from .decoder_layer import DecoderLayer, Observe, Transform
 from .layers import apply_linear, normalise
 from .rope import rotation
 from .sharding import over_data
@@ -23,7 +23,7 @@ class Llama(nnx.Module):
         self.config = config
         shapes = config.outer_shapes()
         self.embed = nnx.Param(jnp.ones(shapes["embed"], dtype))
-        self.blocks = Block(config, config.layers, dtype)
+        self.blocks = DecoderLayer(config, config.layers, dtype)
         self.norm = nnx.Param(jnp.ones(shapes["norm"], dtype))
         if not config.tied:
             self.head = nnx.Param(jnp.ones(shapes["head"], dtype))

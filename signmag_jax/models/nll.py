@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
 
-from .block import Transform
 from .config import ModelConfig
+from .decoder_layer import Transform
 from .forward import token_nll
 from .load import LanguageModel
 from .sharding import data_devices, fetch

@@ -81,7 +81,7 @@ def load_parameters(
     ignored = check_names(config, source)
     dtype = np.dtype(dtype)
     check_memory(config, dtype, mesh)
-    places: Any = None if mesh is None else parameter_shardings(config, mesh)
+    shardings: Any = None if mesh is None else parameter_shardings(config, mesh)
     broken: list[str] = []
     with progress("loading weights", len(expected(config, source.style))) as advance:
 
@@ -97,12 +97,12 @@ def load_parameters(
 
         params: dict[str, Any] = {}
         for parameter, shape in config.outer_shapes().items():
-            pieces = _Pieces(shape, dtype, places and places[parameter])
+            pieces = _Pieces(shape, dtype, shardings and shardings[parameter])
             pieces.fill(read(outer_tensor(parameter, source.style), shape))
             params[parameter] = pieces.array()
         blocks: dict[str, Any] = {}
         for parameter, shape in config.shapes().items():
-            pieces = _Pieces((config.layers, *shape), dtype, places and places["blocks"][parameter])
+            pieces = _Pieces((config.layers, *shape), dtype, shardings and shardings["blocks"][parameter])
             for layer in range(config.layers):
                 pieces.fill(read(layer_tensor(parameter, layer, source.style), shape), layer)
             blocks[parameter] = pieces.array()
@@ -119,10 +119,10 @@ def load_parameters(
 class _Pieces:
     """The memory of one parameter: one array for each different piece that devices of this process hold."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, place: NamedSharding | None):
-        self._shape, self._place = shape, place
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, sharding: NamedSharding | None):
+        self._shape, self._sharding = shape, sharding
         whole = tuple(slice(None) for _ in shape)
-        indices = [whole] if place is None else place.addressable_devices_indices_map(shape).values()
+        indices = [whole] if sharding is None else sharding.addressable_devices_indices_map(shape).values()
         self._parts = {_bounds(index, shape): index for index in indices if index is not None}
         self._memory = {
             bounds: empty_aligned(tuple(stop - start for start, stop in bounds), dtype)
@@ -140,10 +140,10 @@ class _Pieces:
 
     def array(self) -> jax.Array:
         """The parameter on its devices."""
-        if self._place is None:
+        if self._sharding is None:
             return jax.device_put(next(iter(self._memory.values())))
         return jax.make_array_from_callback(
-            self._shape, self._place, lambda index: self._memory[_bounds(index or (), self._shape)]
+            self._shape, self._sharding, lambda index: self._memory[_bounds(index or (), self._shape)]
         )
 
 

@@ -44,6 +44,7 @@ def empirical_moments(
     w = _checked(weights)
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         changed = np.asarray(perturbation.apply(jax.random.key(0) if key is None else key, jnp.asarray(w)))
+        # Another key: what draws nothing gives the same again.
         again = np.asarray(perturbation.apply(jax.random.key(1), jnp.asarray(w)))
     if key is None and not np.array_equal(changed, again):
         raise invalid("key for a perturbation that draws", None, "pass key=jax.random.key(...)")

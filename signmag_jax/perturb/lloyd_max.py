@@ -55,6 +55,7 @@ def _ordered(thresholds: np.ndarray, step: np.ndarray) -> np.ndarray:
 
 def _centroids(thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mean of |w| in each cell, and its derivatives with respect to the cell's ends."""
+    # Beyond 12σ a Gaussian weighs below 1e-32.
     low, high = np.append(0.0, thresholds), np.append(thresholds, 12.0)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     # Panels: the first and the last cell are wide.
@@ -104,5 +105,5 @@ class LloydMax:
         del key
         thresholds, levels = (jnp.asarray(x, dtype=w.dtype) for x in codebook(self.bits))
         sigma = root_mean_square(w)
-        place = jnp.searchsorted(thresholds * sigma, jnp.abs(w))
-        return sigma * levels[place] * signs(w)
+        cell = jnp.searchsorted(thresholds * sigma, jnp.abs(w))
+        return sigma * levels[cell] * signs(w)

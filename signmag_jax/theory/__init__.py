@@ -6,7 +6,7 @@ from typing import Any
 from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
 from .checks import checked
 from .columns import column_ratio, column_ratio_bound, column_ratio_expansion
-from .depth import Depth, chain, chain_ratios, depth_ratios
+from .depth import Parting, chain, chain_ratios, depth_ratios
 from .depth_limits import depth_floor, residual_first_ratio, residual_limit
 from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
@@ -57,8 +57,8 @@ __all__ = [
     "Activation",
     "Ball",
     "BlockEnergies",
-    "Depth",
     "Law",
+    "Parting",
     "block",
     "chain",
     "chain_ratios",

@@ -20,11 +20,12 @@ from signmag_jax.evidence.precision import is_traced
 from signmag_jax.perturb import Moments
 
 from .kernel import gap, safe_sqrt, second_gap
-from .quadrature import Pair, Smooth, derivative_of
+from .quadrature import SecondMoments, Smooth, derivative_of
 
 
 def stretch(moments: Moments) -> Array:
     """√v − 1 without cancellation."""
+    # √v − 1 = (v − 1)/(1 + √v), and v − 1 from drift and noise keeps its digits at small errors.
     growth = moments.drift * (2 + moments.drift) + moments.noise
     return growth / (1 + safe_sqrt(moments.c**2 + moments.noise))
 
@@ -35,11 +36,11 @@ class Activation:
 
     Args:
       name: how it is called.
-      pair: moments in units of the pre-activation variance, and that standard deviation, to `Pair`.
+      pair: moments in units of the pre-activation variance, and that standard deviation, to `SecondMoments`.
     """
 
     name: str
-    pair: Callable[[Moments, Any], Pair]
+    pair: Callable[[Moments, Any], SecondMoments]
 
     @property
     def by_quadrature(self) -> bool:
@@ -61,6 +62,7 @@ class Activation:
             return self
         if moments is None or is_traced(moments):
             return replace(self, pair=self.pair.resolved(scale))
+        # The clean pre-activations have deviation 1 themselves, however small v is.
         growth = float(np.sqrt(np.max(moments.v, initial=1.0)))
         return replace(self, pair=self.pair.resolved(scale, growth))
 
@@ -84,15 +86,17 @@ def leaky_relu(slope: float = 0.01) -> Activation:
 class _Leaky:
     slope: float
 
-    def __call__(self, moments: Moments, scale: Any) -> Pair:
+    def __call__(self, moments: Moments, scale: Any) -> SecondMoments:
         c, noise, drift = moments.c, moments.noise, moments.drift
         nu, square = (1 + self.slope**2) / 2, scale**2
         mean = scale * (1 - self.slope) / math.sqrt(2 * math.pi)
+        # Only the kink, a jump of 1 − slope in the derivative, opens a gap; the linear part is exact.
         w = (1 - self.slope) ** 2 * gap(c, noise) / (2 * jnp.pi)
-        return Pair(
+        return SecondMoments(
             energy=square * (nu * (drift**2 + noise) - 2 * w),
             alignment=square * (nu * drift + w),
             transverse=square * (nu * noise - 2 * c * w - w**2 / nu),
+            # + 0·c: constants take the shape of the moments.
             signal=square * nu + 0 * c,
             perturbed=square * nu * (c**2 + noise),
             overlap=square * (nu * c + w),
@@ -103,13 +107,14 @@ class _Leaky:
 
 @dataclass(frozen=True)
 class _SquaredReLU:
-    def __call__(self, moments: Moments, scale: Any) -> Pair:
+    def __call__(self, moments: Moments, scale: Any) -> SecondMoments:
         """E hh' = (3c² + noise)/2 + g₂/(2π), the degree-2 arc-cosine kernel, times the variance squared."""
         c, noise, fourth = moments.c, moments.noise, scale**4
+        # c² − 1 from the drift: in no sum below do near equals cancel at small errors.
         growth = moments.drift * (2 + moments.drift)
         g = second_gap(c, noise) / jnp.pi
         w = (noise + g) / 2
-        return Pair(
+        return SecondMoments(
             energy=fourth * (1.5 * growth**2 + noise * (3 * c**2 - 1) + 1.5 * noise**2 - g),
             alignment=fourth * (1.5 * growth + w),
             transverse=fourth * (2 * c**2 * noise + 1.5 * noise**2 - c**2 * g - 2 / 3 * w**2),

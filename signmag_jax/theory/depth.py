@@ -24,7 +24,7 @@ CHAINS = ("plain", "residual", "renormalised")
 LAYERS = ("all", "first")
 
 
-class Depth(NamedTuple):
+class Parting(NamedTuple):
     """The parting of clean state y and perturbed state y' after each layer (leading axis).
 
     Args:
@@ -48,6 +48,7 @@ class Angle(NamedTuple):
     @property
     def apart(self) -> Array:
         """1 − cosine, without cancellation."""
+        # sin²/(1 + cos) where 1 − cos would cancel; elsewhere the divisor only has to stay away from 0.
         ahead = self.cosine > 0
         return jnp.where(
             ahead, self.sine_squared / jnp.where(ahead, 1 + self.cosine, 2 + 0 * self.cosine), 1 - self.cosine
@@ -88,6 +89,7 @@ def renormalised_step(
 ) -> tuple[Angle, Array]:
     """(angle, transverse) after y ← normalise(y + W_down φ(W_up y)): no mean terms, W_down is fresh."""
     out = activated_block(correlated(moments, angle), activation, scale)
+    # Of unit states ‖y' − y‖² is 2(1 − cos) and ⟨y, y' − y⟩ is −(1 − cos).
     along = out.alignment - angle.apart
     energy = 2 * angle.apart + out.energy
     power = 1 + out.signal
@@ -138,21 +140,22 @@ def _normalised_chain(
     first_only: bool,
     activation: Activation,
     scale: ArrayLike,
-) -> Depth:
-    def layer(angle: Angle, index: Array) -> tuple[Angle, Depth]:
+) -> Parting:
+    def layer(angle: Angle, index: Array) -> tuple[Angle, Parting]:
         angle, transverse = step(_choose(first_only, index, moments), angle, activation, scale)
-        return angle, Depth(angle.sine_squared, transverse)
+        return angle, Parting(angle.sine_squared, transverse)
 
+    # A scan: compiling takes as long for one layer as for a thousand.
     start = Angle(jnp.ones_like(moments.c), jnp.zeros_like(moments.c))
     return jax.lax.scan(layer, start, jnp.arange(depth))[1]
 
 
 def _residual_chain(
     moments: Moments, depth: int, first_only: bool, activation: Activation, scale: ArrayLike
-) -> Depth:
-    def layer(stream: Stream, index: Array) -> tuple[Stream, Depth]:
+) -> Parting:
+    def layer(stream: Stream, index: Array) -> tuple[Stream, Parting]:
         stream = residual_step(_choose(first_only, index, moments), stream, activation, scale)
-        return stream, Depth(angle_of(stream).sine_squared, transverse_of(stream))
+        return stream, Parting(angle_of(stream).sine_squared, transverse_of(stream))
 
     zero = jnp.zeros_like(moments.c)
     return jax.lax.scan(layer, Stream(zero + 1, zero, zero, zero, zero), jnp.arange(depth))[1]
@@ -168,7 +171,7 @@ _CHAINS = {
 @law(static=("depth", "chain", "layers", "activation"))
 def _chain(
     moments: Moments, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
-) -> Depth:
+) -> Parting:
     broadcast = Moments(*jnp.broadcast_arrays(*moments))
     return _CHAINS[chain](broadcast, depth, layers == "first", activation, jnp.asarray(scale))
 
@@ -180,7 +183,7 @@ def chain(
     layers: str = "all",
     activation: str | Activation = "relu",
     scale: ArrayLike = 1.0,
-) -> Depth:
+) -> Parting:
     """The exact, infinitely wide recursion of one chain under one perturbation.
 
     plain:        y ← normalise(φ(W y)): for ReLU q ← J(cq/√v); also V2, [W_up, φ, W_down, norm];
@@ -197,7 +200,7 @@ def chain(
       scale: standard deviation of the clean pre-activations.
 
     Returns:
-      `Depth` with the layers along the first axis; float64 NumPy for concrete moments.
+      `Parting` with the layers along the first axis; float64 NumPy for concrete moments.
 
     Raises:
       InvalidInput: for an unknown chain, activation or set of layers, depth < 1, or scale <= 0.
@@ -280,6 +283,8 @@ def _ratios(
     pair = [SignFlip(p).moments(), MagnitudeShift(2 * jnp.sqrt(p)).moments()]
     size = jnp.asarray(scale)
     flip, shift = (_CHAINS[chain](m, depth, layers == "first", activation, size) for m in pair)
+    # A normalised state has no change but its angle; the stream keeps its length, and RMSNorm's derivative
+    # lets through what is transverse.
     if chain == "residual":
         return flip.transverse / shift.transverse
     return flip.sine_squared / shift.sine_squared

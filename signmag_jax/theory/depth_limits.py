@@ -38,6 +38,7 @@ def residual_limit(rate: ArrayLike) -> Float[Array, "..."]:
 
 def _lost(theta: Array) -> Array:
     """1 − J(cos θ)."""
+    # Not 1 − J as it reads: at small rates J is 1 to rounding.
     return 2 * jnp.sin(theta / 2) ** 2 - sine_minus_angle_cosine(theta) / jnp.pi
 
 

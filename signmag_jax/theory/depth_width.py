@@ -67,6 +67,7 @@ def _flipped(p: float, apart: float, shares: np.ndarray, weights: np.ndarray) ->
     """1 − E J(cos θ) with 1 − cos θ = apart + 2(1 − apart)Q: E(1 − cos θ), which is exact, less E g/π."""
     distance = apart + 2 * (1 - apart) * shares
     theta = 2 * np.arcsin(np.sqrt(np.minimum(distance / 2, 1.0)))
+    # E Q = p exactly, so that only the gap, of higher order, is left to the quadrature.
     return apart + 2 * (1 - apart) * p - float(np.sum(weights * finite_width._gap_of_angle(theta))) / math.pi
 
 

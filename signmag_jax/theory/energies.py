@@ -13,7 +13,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, check_traced, is_traced, law
 from signmag_jax.perturb import HasMoments, Moments, SignQuantize
 
-from .activations import ACTIVATIONS, Activation, Pair, find_activation
+from .activations import ACTIVATIONS, Activation, SecondMoments, find_activation
 from .kernel import safe_sqrt
 
 SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
@@ -62,6 +62,7 @@ def relu_block(moments: Moments) -> BlockEnergies:
 
 def activated_block(moments: Moments, activation: Activation, scale: Any) -> BlockEnergies:
     """The block of any activation at any pre-activation standard deviation, for use inside a law."""
+    # Moments of compositions are differences: a noise below 0 by rounding would have no root.
     pair = activation.pair(moments._replace(noise=not_negative(moments.noise)), scale)
     return assemble(pair)
 
@@ -71,11 +72,12 @@ def not_negative(noise: Array) -> Array:
     return jnp.where(noise < 0, 0 * jnp.abs(noise), noise)
 
 
-def assemble(pair: Pair) -> BlockEnergies:
+def assemble(pair: SecondMoments) -> BlockEnergies:
     """The quantities that follow from a pair's moments."""
     energy, perturbed = pair.energy, pair.perturbed
     radial = pair.alignment**2 / pair.signal
     some, alive = energy > 0, perturbed > 0
+    # 0/0 without an error: the divisor is replaced before the division, or the gradient would be NaN.
     fraction = jnp.where(some, radial / jnp.where(some, energy, jnp.ones_like(energy)), 0 * energy)
     # A vanished h' has lost every direction: its sine is that of a right angle.
     safe = jnp.where(alive, perturbed, jnp.ones_like(perturbed))
@@ -202,6 +204,7 @@ def resolved_rate(rate: ArrayLike) -> Array:
     """
     p = jnp.asarray(rate)
     least = float(jnp.finfo(p.dtype).eps) ** 2
+    # p − stop_gradient(p) is 0 with slope 1: the value is held, the derivative goes through.
     return jnp.where(p < least, least + (p - jax.lax.stop_gradient(p)), p)
 
 

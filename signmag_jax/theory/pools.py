@@ -176,6 +176,7 @@ def check_weights(norms: Any, pool: Any) -> None:
 
 def _arms(alpha_squared: Array, norms: Array, pool: Array, matching: str) -> tuple[Arm, Arm]:
     """The arms inside and outside."""
+    # Only ratios matter; relative to the largest, no product of two columns' squares underflows.
     norms = jnp.broadcast_to(norms / jnp.max(norms), alpha_squared.shape)
     variance = alpha_squared / jnp.max(alpha_squared) * norms
     masks = (pool, 1 - pool)

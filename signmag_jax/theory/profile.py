@@ -96,6 +96,7 @@ def _gap(rate: ArrayLike, x: Any) -> Array:
 
 def mean_gap(p: Float[Array, "..."], x: Float[Array, " n"]) -> Float[Array, "..."]:
     """E G(q) at each rate, for use inside a law."""
+    # Relative to the largest entry no square over- or underflows.
     size = jnp.max(jnp.abs(x))
     square = (x / size) ** 2
     share = square / jnp.sum(square)

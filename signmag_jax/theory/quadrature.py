@@ -16,7 +16,7 @@ from signmag_jax.evidence.precision import is_traced
 from signmag_jax.perturb import Moments
 
 
-class Pair(NamedTuple):
+class SecondMoments(NamedTuple):
     """Second moments of h = φ(z), h' = φ(z'), δ = h' − h, none of them a difference of near equals.
 
     energy = E δ², alignment = E hδ, transverse = E δ² − (E hδ)²/E h², signal = E h², perturbed = E h'²,
@@ -33,8 +33,10 @@ class Pair(NamedTuple):
     mean_shift: Array
 
 
+# Beyond 9 deviations a Gaussian weighs 2e-19.
 REACH = 9.0
 COARSEST = 1 / 8
+# e^(−36) is 2e-16: 36 is what 2π times the strip's half-width over the step has to reach.
 STRIP = 36.0
 LEGENDRE = 10
 MOST_HALVINGS = 5
@@ -92,17 +94,19 @@ class Smooth:
         weights = np.exp(-(nodes**2) / 2)
         return jnp.asarray(nodes, dtype=dtype), jnp.asarray(weights / weights.sum(), dtype=dtype)
 
-    def __call__(self, moments: Moments, scale: Any) -> Pair:
+    def __call__(self, moments: Moments, scale: Any) -> SecondMoments:
         size = jnp.asarray(scale, dtype=moments.c.dtype)
         flat = [jnp.ravel(m) for m in (moments.drift, moments.noise)]
 
-        def one(m: list[Array]) -> Pair:
+        def one(m: list[Array]) -> SecondMoments:
             drift, noise = m
             widest = size * jnp.sqrt(jnp.maximum((1 + drift) ** 2 + noise, 1.0))
+            # A deviation that the grid does not resolve gives NaN, not a wrong number.
             return _average(self, drift, noise, jnp.where(widest <= 1.001 * self.largest, size, jnp.nan))
 
+        # One pair of moments after another: the finest plane has 21 million nodes.
         result = jax.lax.map(one, flat)
-        return Pair(*(jnp.reshape(r, jnp.shape(moments.c)) for r in result))
+        return SecondMoments(*(jnp.reshape(r, jnp.shape(moments.c)) for r in result))
 
 
 @functools.lru_cache(maxsize=64)
@@ -149,6 +153,7 @@ def _difference(smooth: Smooth, z: Array, move: Array, h: Array) -> Array:
     """φ(z + move) − φ(z), as an integral of φ' where the move is small."""
     points, weights = np.polynomial.legendre.leggauss(LEGENDRE)
     near = jnp.abs(move) < 0.5
+    # Both branches are computed everywhere: the integral's nodes must stay where φ' is harmless.
     short = jnp.where(near, move, jnp.zeros_like(move))
     slope = jnp.zeros_like(z)
     for point, weight in zip(points, weights, strict=True):
@@ -157,13 +162,13 @@ def _difference(smooth: Smooth, z: Array, move: Array, h: Array) -> Array:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _average(smooth: Smooth, drift: Array, noise: Array, scale: Array) -> Pair:
+def _average(smooth: Smooth, drift: Array, noise: Array, scale: Array) -> SecondMoments:
     plane = _plane(smooth, drift, noise, scale)
     h, delta, mean = plane.h, plane.delta, plane.mean
     signal, alignment = mean(h * h), mean(h * delta)
     # The transverse energy is that of the residual, which no difference of energies has to produce.
     residual = delta - alignment / signal * h
-    return Pair(
+    return SecondMoments(
         energy=mean(delta**2),
         alignment=alignment,
         transverse=mean(residual**2),
@@ -176,7 +181,7 @@ def _average(smooth: Smooth, drift: Array, noise: Array, scale: Array) -> Pair:
 
 
 @_average.defjvp
-def _average_jvp(smooth: Smooth, primals: Any, tangents: Any) -> tuple[Pair, Pair]:
+def _average_jvp(smooth: Smooth, primals: Any, tangents: Any) -> tuple[SecondMoments, SecondMoments]:
     """Price's theorem: ∂E F/∂noise = ½ scale² E ∂²F/∂z'², also at noise = 0, where √noise has no slope."""
     drift, noise, scale = primals
     value = _average(smooth, drift, noise, scale)
@@ -187,10 +192,10 @@ def _average_jvp(smooth: Smooth, primals: Any, tangents: Any) -> tuple[Pair, Pai
     first, second = smooth.derivative(z + move), derivative_of(smooth.derivative)(z + move)
     own = smooth.derivative(z)
 
-    def of_moving(d: Array, dd: Array) -> Pair:
+    def of_moving(d: Array, dd: Array) -> SecondMoments:
         """d = φ'·z'-velocity and dd its companion that multiplies the factor besides φ'²."""
         along = mean(h * d)
-        return Pair(
+        return SecondMoments(
             mean(2 * delta * d + dd), along, mean(2 * residual * d + dd), zero,
             mean(2 * (h + delta) * d + dd), along, zero, mean(d),
         )  # fmt: skip
@@ -201,7 +206,7 @@ def _average_jvp(smooth: Smooth, primals: Any, tangents: Any) -> tuple[Pair, Pai
     dh = x * own
     dd = (x + move / scale) * first - dh
     k = value.alignment / value.signal
-    along_scale = Pair(
+    along_scale = SecondMoments(
         energy=mean(2 * delta * dd),
         alignment=mean(h * dd + dh * delta),
         transverse=mean(2 * residual * (dd - k * dh)),
@@ -212,4 +217,4 @@ def _average_jvp(smooth: Smooth, primals: Any, tangents: Any) -> tuple[Pair, Pai
         mean_shift=mean(dd),
     )
     parts = zip(along_drift, along_noise, along_scale, strict=True)
-    return value, Pair(*(a * tangents[0] + b * tangents[1] + c * tangents[2] for a, b, c in parts))
+    return value, SecondMoments(*(a * tangents[0] + b * tangents[1] + c * tangents[2] for a, b, c in parts))

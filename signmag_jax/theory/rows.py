@@ -41,6 +41,7 @@ def realignment(moments: Moments) -> Array:
     series = t**5 * (1 / 5 - x * (2 / 21 - x * (1 / 45 - x * (34 / 10395 - x * series))))
     s4 = jnp.where(theta < 0.2, series, s4)
     both = small**2 * c4 - 2 * small * safe_sqrt(noise) * c31 + noise * c22
+    # c + g/π is 2κ.
     return 8 / jnp.pi * (both + (c + small) ** 2 * s4)
 
 

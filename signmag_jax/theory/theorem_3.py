@@ -34,6 +34,7 @@ def transverse_ratio(rate: ArrayLike) -> Float[Array, "..."]:
 
     Source: arXiv:2605.18933, Theorem 3.
     """
+    # In s both energies are analytic; their common factor p is divided out before it can underflow.
     s = jnp.sqrt(jnp.asarray(rate))
     b, k = math.sqrt(2 / math.pi), math.sqrt(1 - 2 / math.pi)
     along = 1 + 2 * b * s

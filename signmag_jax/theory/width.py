@@ -36,6 +36,7 @@ ANGLE_NODES = 96
 CUT = 40.0
 LARGEST = 1_000_000
 WIDTH = Interval(2.0, float(LARGEST), fix="pass the number of inputs of the layer, an integer")
+# Bounds the memory of a table: a million inputs have as many rows of nodes.
 ROWS_AT_ONCE = 8192
 
 
@@ -64,6 +65,7 @@ def _beta_means(k: np.ndarray, n: int, nodes: np.ndarray, weights: np.ndarray) -
     t = (low + high) / 2 + (high - low) / 2 * nodes
     with np.errstate(divide="ignore"):
         log_density = (k - 1) * np.log(np.sin(t)) + (n - k - 1) * np.log(np.cos(t))
+    # Relative to its peak: the normalising Beta function under- and overflows at large n.
     density = weights * np.exp(log_density - log_density.max(axis=1, keepdims=True))
     return (density * _gap_of_angle(2 * t)).sum(axis=1) / density.sum(axis=1)
 
@@ -154,6 +156,7 @@ def mixture(
     log_weight = prefactor.reshape(wide.shape) - _deviance(wide, n * p[None])
     log_weight = log_weight - _deviance(n - wide, n * (1 - p[None]))
     values = jnp.where(inside, table[1:], jnp.zeros_like(k)).reshape(wide.shape)
+    # The saddle-point form divides by n − K; K = n has weight p^n and gap π.
     return jnp.sum(jnp.exp(log_weight) * values, axis=0) + p**n * jnp.pi
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -46,17 +47,20 @@ def central(f, x, direction, step):
     return (f(x + step * direction) - f(x - step * direction)) / (2 * np.longdouble(step))
 
 
-@settings(max_examples=40)
-@given(directions, vectors, gains, epsilons)
-def test_derivative_five_ways(y, delta, gain, eps):
-    closed = rmsnorm_jvp(y, delta, gain, eps)
+@quick.jit
+def first_derivatives(y, delta, gain, eps):
+    """The derivative along δ by JAX, and the Jacobian forwards and backwards."""
 
     def f(x):
         return rmsnorm(x, gain, eps)
 
-    forward = jax.jvp(f, (y,), (delta,))[1]
-    jacobian = jax.jacfwd(f)(y)
-    backward = jnp.stack([jax.vjp(f, y)[1](row)[0] for row in jnp.eye(WIDTH)])
+    return jax.jvp(f, (y,), (delta,))[1], jax.jacfwd(f)(y), jax.jacrev(f)(y)
+
+
+@given(directions, vectors, gains, epsilons)
+def test_derivative_five_ways(y, delta, gain, eps):
+    closed = rmsnorm_jvp(y, delta, gain, eps)
+    forward, jacobian, backward = first_derivatives(y, delta, gain, eps)
     difference = central(lambda x: reference(x, gain, eps), np.longdouble(y), delta, 1e-6)
     scale = 1 + np.abs(np.asarray(jacobian)).max()
     np.testing.assert_allclose(closed, forward, atol=1e-13 * scale)
@@ -75,10 +79,16 @@ def test_without_its_rank_one_term_the_derivative_is_rejected(y, delta, gain, ep
     assert error == pytest.approx(np.abs(missing).max(), rel=1e-3, abs=1e-5 / rho**3)
 
 
+@quick.jit
+def twice_by_jax(y, a, b, gain, eps):
+    """D²N(y)[a, b]."""
+    return jax.jvp(lambda x: jax.jvp(lambda u: rmsnorm(u, gain, eps), (x,), (a,))[1], (y,), (b,))[1]
+
+
 @given(directions, vectors, vectors, gains, epsilons)
 def test_second_derivative(y, a, b, gain, eps):
     closed = np.asarray(rmsnorm_hessian(y, a, b, gain, eps))
-    twice = jax.jvp(lambda x: jax.jvp(lambda u: rmsnorm(u, gain, eps), (x,), (a,))[1], (y,), (b,))[1]
+    twice = twice_by_jax(y, a, b, gain, eps)
     difference = central(lambda x: np.asarray(rmsnorm_jvp(x, a, gain, eps)), y, b, 1e-5)
     scale = 1 + np.abs(a).max() * np.abs(b).max() / np.mean(y**2)
     np.testing.assert_allclose(closed, twice, atol=1e-12 * scale)
@@ -86,12 +96,18 @@ def test_second_derivative(y, a, b, gain, eps):
     np.testing.assert_allclose(closed, rmsnorm_hessian(y, b, a, gain, eps), atol=1e-13 * scale)
 
 
+@quick.jit
+def pulled_back(y, u, gain, eps):
+    """u through JAX's reverse mode."""
+    return jax.vjp(lambda x: rmsnorm(x, gain, eps), y)[1](u)[0]
+
+
 @given(directions, vectors, vectors, gains, epsilons)
 def test_adjoint(y, delta, u, gain, eps):
     left = u @ np.asarray(rmsnorm_jvp(y, delta, gain, eps))
     right = np.asarray(rmsnorm_adjoint(y, u, gain, eps)) @ delta
     assert left == pytest.approx(right, rel=1e-11, abs=1e-10)
-    pulled = jax.vjp(lambda x: rmsnorm(x, gain, eps), y)[1](jnp.asarray(u))[0]
+    pulled = pulled_back(y, u, gain, eps)
     np.testing.assert_allclose(rmsnorm_adjoint(y, u, gain, eps), pulled, atol=1e-11)
 
 
@@ -147,20 +163,26 @@ def test_no_square_leaves_the_range_of_float32():
     assert np.all(np.isfinite(jax.grad(lambda x: rmsnorm(x)[0])(jnp.asarray(y) * 1e-20)))
 
 
+@quick.jit
+def everything(y, a, b, gain):
+    """The value, its derivatives and the split, in the precision of the input."""
+    eps = jnp.asarray(1e-5, dtype=jnp.float64)
+    return (
+        rmsnorm(y, gain, eps),
+        rmsnorm_jvp(y, a, gain, eps),
+        rmsnorm_adjoint(y, a, gain),
+        rmsnorm_hessian(y, a, b, gain),
+        split(y, a).transverse,
+    )
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_half_precisions_round_once(dtype):
     rng = np.random.default_rng(5)
     y, a, b = (jnp.asarray(x, dtype=dtype) for x in rng.normal(size=(3, 4, 256)))
     gain = jnp.asarray(rng.normal(size=256), dtype=dtype)
     wide = [x.astype(jnp.float64) for x in (y, a, b, gain)]
-    pairs = [
-        (rmsnorm(y, gain, 1e-5), rmsnorm(wide[0], wide[3], 1e-5)),
-        (rmsnorm_jvp(y, a, gain, 1e-5), rmsnorm_jvp(wide[0], wide[1], wide[3], 1e-5)),
-        (rmsnorm_adjoint(y, a, gain), rmsnorm_adjoint(wide[0], wide[1], wide[3])),
-        (rmsnorm_hessian(y, a, b, gain), rmsnorm_hessian(*wide)),
-        (split(y, a).transverse, split(wide[0], wide[1]).transverse),
-    ]
-    for half, exact in pairs:
+    for half, exact in zip(everything(y, a, b, gain), everything(*wide), strict=True):
         assert half.dtype == dtype
         spacing = float(jnp.finfo(dtype).eps) * (1 if dtype != jnp.float32 else 16)
         floor = 4 * float(jnp.finfo(jnp.float32).eps) * np.abs(exact).max()
@@ -186,16 +208,16 @@ def test_without_x64_the_caller_gets_float32():
 def test_jit_vmap_and_rows_agree():
     rng = np.random.default_rng(11)
     y, delta = rng.normal(size=(2, 3, 5, WIDTH))
-    together = rmsnorm_jvp(y, delta, None, 1e-3)
+    at_once = rmsnorm_jvp(y, delta, None, 1e-3)
     mapped = jax.jit(jax.vmap(jax.vmap(lambda a, b: rmsnorm_jvp(a, b, None, 1e-3))))(y, delta)
-    np.testing.assert_allclose(together, mapped, rtol=1e-13)
-    np.testing.assert_allclose(together[1, 2], rmsnorm_jvp(y[1, 2], delta[1, 2], None, 1e-3), rtol=1e-13)
+    np.testing.assert_allclose(at_once, mapped, rtol=1e-13)
+    np.testing.assert_allclose(at_once[1, 2], rmsnorm_jvp(y[1, 2], delta[1, 2], None, 1e-3), rtol=1e-13)
 
 
 @settings(max_examples=30)
 @given(directions, gains, epsilons)
 def test_operator_norm_is_the_largest_singular_value(y, gain, eps):
-    jacobian = np.asarray(jax.jacfwd(lambda x: rmsnorm(x, gain, eps))(y))
+    jacobian = np.asarray(first_derivatives(y, y, gain, eps)[1])
     largest = np.linalg.svd(jacobian, compute_uv=False)[0]
     assert float(rmsnorm_operator_norm(y, gain, eps)) == pytest.approx(
         largest, rel=1e-10, abs=3e-8 * np.abs(gain).max() / np.sqrt(np.mean(y**2) + eps) + 1e-150

@@ -93,7 +93,7 @@ def test_values_of_every_type_are_what_the_library_reads(tmp_path):
     assert {f"x.{name}": value for name, value in (VALUES | LISTS).items()}.items() <= ours.metadata.items()
     assert all(type(ours.metadata[key]) is type(value) for key, value in expected.items())
     for tensor in theirs.tensors:
-        mine = ours._tensors[tensor.name]
+        mine = ours.tensors[tensor.name]
         assert (mine.start, mine.stop) == (tensor.data_offset, tensor.data_offset + tensor.n_bytes)
         assert mine.shape == tuple(int(size) for size in reversed(tensor.shape))
 

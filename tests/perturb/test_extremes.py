@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+import quick
 
 from signmag_jax import theory
 from signmag_jax.evidence import InvalidInput
@@ -124,12 +125,12 @@ def test_cosine_keeps_its_digits_where_squares_underflow():
         assert theory.cosine_squared(Ternarize(30.0)) == pytest.approx(float(2 * f * f / q), rel=1e-12)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", EVERY)
-def test_weights_that_are_no_numbers_stay_visible(name, bad):
-    w = jnp.array([1.0, bad, -0.1, 0.2], dtype=jnp.float32)
-    for apply in (EVERY[name].apply, jax.jit(lambda key, w: EVERY[name].apply(key, w))):
-        assert not np.isfinite(np.asarray(apply(KEY, w)))[1]
+def test_weights_that_are_no_numbers_stay_visible(name):
+    for apply in (EVERY[name].apply, quick.jit(lambda key, w: EVERY[name].apply(key, w))):
+        for bad in (np.nan, np.inf, -np.inf):
+            w = jnp.array([1.0, bad, -0.1, 0.2], dtype=jnp.float32)
+            assert not np.isfinite(np.asarray(apply(KEY, w)))[1], bad
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+import quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
@@ -189,7 +190,7 @@ def test_depth_of_other_activations():
 @pytest.mark.parametrize("end", [0.0, 1.0])
 def test_gradients_exist_at_both_ends(name, end):
     energy = lambda p: theory.block(SignFlip(p), name).energy  # noqa: E731
-    slope = float(jax.grad(energy)(end))
+    slope = float(quick.jit(jax.grad(energy))(end))
     inward = 1e-6 if end == 0 else -1e-6
     secant = (
         theory.block(SignFlip(end + inward), name).energy - theory.block(SignFlip(end), name).energy
@@ -212,7 +213,7 @@ def hermite_slope(name, terms=100):
 def test_gradient_of_quadrature(name):
     with jax.enable_x64(True):
         energy = lambda p: theory.block(SignFlip(p), name).energy  # noqa: E731
-        slope = jax.jit(jax.grad(energy))
+        slope = quick.jit(jax.grad(energy))
         secant = (energy(0.1 + 1e-6) - energy(0.1 - 1e-6)) / 2e-6
         assert float(slope(0.1)) == pytest.approx(secant, rel=1e-8)
         # No error at all: √noise has no derivative there, the energy does.
@@ -227,10 +228,10 @@ def test_every_derivative_of_quadrature():
         return jnp.stack(theory.block(Given(moments), "silu", scale))
 
     with jax.enable_x64(True):
-        derivatives = jax.jit(jax.jacfwd(pair, argnums=(0, 1, 2)))(*point)
-        for place, derivative in enumerate(derivatives):
+        derivatives = quick.jit(jax.jacfwd(pair, argnums=(0, 1, 2)))(*point)
+        for index, derivative in enumerate(derivatives):
             step = np.zeros(3)
-            step[place] = 1e-5
+            step[index] = 1e-5
             ahead, behind = (np.asarray(pair(*(point + sign * step))) for sign in (1, -1))
             np.testing.assert_allclose(derivative, (ahead - behind) / 2e-5, rtol=1e-7, atol=1e-9)
 
@@ -243,7 +244,7 @@ def test_an_activation_and_a_perturbation_of_ones_own():
     h, other = (np.logaddexp(0, x) for x in (z[0], moments.c * z[0] + math.sqrt(moments.noise) * z[1]))
     samples = (other - h) ** 2
     assert abs(samples.mean() - found.energy) < 4 * samples.std() / 1000
-    traced = jax.vmap(lambda p: theory.block(SignFlip(p), softplus).energy)(jnp.array([0.1, 0.2]))
+    traced = quick.jit(jax.vmap(lambda p: theory.block(SignFlip(p), softplus).energy))(jnp.array([0.1, 0.2]))
     expected = theory.block(SignFlip(np.array([0.1, 0.2])), softplus).energy
     np.testing.assert_allclose(traced, expected, rtol=1e-9 if jax.config.jax_enable_x64 else 1e-3)
 

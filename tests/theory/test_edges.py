@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+import quick
 
 from signmag_jax import theory
 from signmag_jax.perturb import MagnitudeNoise, Scale, SignFlip
@@ -52,7 +53,7 @@ def test_amplification_of_a_whole_input_has_value_and_gradient(n):
 def test_every_block_has_gradients_where_its_angle_ends(activation, kind):
     with jax.enable_x64(True):
         values = lambda x: jnp.stack(theory.block(kind(x), activation))  # noqa: E731
-        slopes = jax.jit(jax.jacfwd(values))
+        slopes = quick.jit(jax.jacfwd(values))
         for x in (0.0, 1.0, -1.0) if kind is Scale else (0.0, 1.0):
             found = np.asarray(slopes(x))
             # The radial fraction is 0/0 where there is no error.
@@ -66,14 +67,14 @@ def test_every_block_has_gradients_where_its_angle_ends(activation, kind):
 )
 def test_chains_have_gradients_where_cosines_are_zero_or_one(chain, activation):
     with jax.enable_x64(True):
-        ratios = jax.jit(jax.jacfwd(lambda p: theory.chain_ratios(p, 2, chain, activation=activation)))
+        ratios = quick.jit(jax.jacfwd(lambda p: theory.chain_ratios(p, 2, chain, activation=activation)))
         # Half of all signs flipped: the cosine of linear layers is 0.
         secant = (
             theory.chain_ratios(0.5, 2, chain, activation=activation)
             - theory.chain_ratios(0.5 - 1e-7, 2, chain, activation=activation)
         ) / 1e-7
         np.testing.assert_allclose(ratios(0.5), secant, rtol=1e-5)
-        states = jax.jit(jax.jacrev(lambda p: theory.chain(SignFlip(p), 2, chain, activation=activation)))
+        states = quick.jit(jax.jacrev(lambda p: theory.chain(SignFlip(p), 2, chain, activation=activation)))
         for rate in (0.0, 0.5, 1.0):
             assert all(np.all(np.isfinite(part)) for part in states(rate))
 

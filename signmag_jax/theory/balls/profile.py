@@ -50,8 +50,8 @@ def mean_over_masks(rates: Sequence[fmpq], shares: Sequence[fmpq]) -> arb:
             continue
         following: dict[fmpq, arb] = {}
         for q, weight in law.items():
-            for place, part in ((q, 1 - rate), (q + share, rate)):
-                following[place] = following.get(place, arb(0)) + weight * part
+            for total, part in ((q, 1 - rate), (q + share, rate)):
+                following[total] = following.get(total, arb(0)) + weight * part
         if len(following) > MOST_SUMS:
             raise invalid(
                 f"at most {MOST_SUMS} sums of x_j² for an enclosure", len(shares), "pass fewer columns"

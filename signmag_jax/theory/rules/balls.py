@@ -126,14 +126,14 @@ def points(symbols: list[sp.Symbol], domain: Mapping[sp.Symbol, tuple], count: i
     """
     for index in range(count):
         yield {
-            symbol: _between(domain.get(symbol, (0, sp.Rational(1, 2))), index, place)
-            for place, symbol in enumerate(symbols)
+            symbol: _between(domain.get(symbol, (0, sp.Rational(1, 2))), index, rank)
+            for rank, symbol in enumerate(symbols)
         }
 
 
-def _between(interval: tuple, index: int, place: int) -> flint.arb:
+def _between(interval: tuple, index: int, rank: int) -> flint.arb:
     low, high = (value(sp.sympify(end), {}) for end in interval)
-    share = flint.fmpq(5 + 7 * index + 3 * place, 37 + 11 * index + 2 * place)
+    share = flint.fmpq(5 + 7 * index + 3 * rank, 37 + 11 * index + 2 * rank)
     return low + (high - low) * flint.arb(share - int(share))
 
 

@@ -102,9 +102,9 @@ class Polar:
     kind: ClassVar[str] = "polar coordinates"
 
     def differences(self, lhs: sp.Expr, rhs: sp.Expr) -> tuple[sp.Expr, ...]:
-        place = {self.x: self.radius * sp.cos(self.angle), self.y: self.radius * sp.sin(self.angle)}
-        polar = sp.Matrix(list(place.values())).jacobian([self.radius, self.angle])
-        volume = canonical(polar.det())
+        polar_form = {self.x: self.radius * sp.cos(self.angle), self.y: self.radius * sp.sin(self.angle)}
+        jacobian = sp.Matrix(list(polar_form.values())).jacobian([self.radius, self.angle])
+        volume = canonical(jacobian.det())
         limits = [(self.radius, 0, sp.oo), (self.angle, self.start, self.start + 2 * sp.pi)]
         planes = [i for i in lhs.atoms(sp.Integral) if len(i.limits) == 2]
         if not planes:
@@ -112,7 +112,7 @@ class Polar:
         for plane in planes:
             if plane.limits != ((self.x, -sp.oo, sp.oo), (self.y, -sp.oo, sp.oo)):
                 raise Refused("the integral does not run over the whole plane")
-            inside = canonical(plane.function.subs(place, simultaneous=True) * volume)
+            inside = canonical(plane.function.subs(polar_form, simultaneous=True) * volume)
             lhs = lhs.xreplace({plane: sp.Integral(inside, *limits)})
         return (lhs - rhs,)
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from signmag_jax.evidence.progress import progress
-from signmag_jax.evidence.together import together
+from signmag_jax.evidence.threads import in_threads
 
 
 def test_results_come_in_the_order_of_the_pieces():
@@ -15,13 +15,13 @@ def test_results_come_in_the_order_of_the_pieces():
         return i
 
     steps = []
-    assert together([lambda i=i: piece(i) for i in range(6)], 2, lambda: steps.append(1)) == list(range(6))
+    assert in_threads([lambda i=i: piece(i) for i in range(6)], 2, lambda: steps.append(1)) == list(range(6))
     assert len(steps) == 6
 
 
 def test_two_pieces_run_at_once():
     meet = threading.Barrier(2, timeout=20)
-    assert together([meet.wait, meet.wait], 2, lambda: None) in ([0, 1], [1, 0])
+    assert in_threads([meet.wait, meet.wait], 2, lambda: None) in ([0, 1], [1, 0])
 
 
 def endless(steps, began):
@@ -42,7 +42,7 @@ def test_an_error_ends_the_others_and_is_the_one_raised(error):
         raise error("mine")
 
     with pytest.raises(error, match="mine"):
-        together([lambda: endless(steps, began), fails, lambda: late.append(1)], 2, lambda: None)
+        in_threads([lambda: endless(steps, began), fails, lambda: late.append(1)], 2, lambda: None)
     count = len(steps)
     time.sleep(0.05)
     assert len(steps) == count, "a piece ran on after the error"
@@ -57,7 +57,7 @@ def test_no_piece_begins_after_an_error_however_often():
             raise ValueError("mine")
 
         with pytest.raises(ValueError, match="mine"):
-            together([fails, *([lambda late=late: late.append(1)] * 3)], 1, lambda: None)
+            in_threads([fails, *([lambda late=late: late.append(1)] * 3)], 1, lambda: None)
         assert not late
 
 
@@ -68,7 +68,7 @@ def test_an_error_in_the_callers_thread_ends_all():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        together([lambda: began.wait(20), lambda: endless(steps, began)], 2, stop)
+        in_threads([lambda: began.wait(20), lambda: endless(steps, began)], 2, stop)
     count = len(steps)
     time.sleep(0.05)
     assert len(steps) == count

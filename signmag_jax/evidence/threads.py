@@ -16,7 +16,7 @@ class Abandoned(BaseException):
     """Raised in a thread whose result nobody waits for any more; never reaches a user."""
 
 
-def together(pieces: Sequence[Callable[[], T]], workers: int, advance: Callable[[], object]) -> list[T]:
+def in_threads(pieces: Sequence[Callable[[], T]], workers: int, advance: Callable[[], object]) -> list[T]:
     """Results of all pieces, in their order; `advance()` after each that ends, in the caller's thread.
 
     Pieces begin in their order, `workers` at a time. The first error ends the others at their next step

@@ -32,7 +32,7 @@ Transform = Callable[[jax.Array, jax.Array, str], Any]
 Observe = Callable[[jax.Array, jax.Array, str], Any]
 
 
-class Block(nnx.Module):
+class DecoderLayer(nnx.Module):
     """One decoder layer: attention and gated MLP, each after an RMSNorm and added to the residual stream.
 
     Its parameters are those of `ModelConfig.shapes`. In `Llama` they carry a leading axis of layers and
