@@ -13,8 +13,8 @@ from signmag_jax.evidence.precision import Real
 from signmag_jax.perturb import Moments
 
 from . import width as finite_width
+from .arguments import RATE
 from .depth import check_chain
-from .energies import RATE
 from .theorem_3 import matched_shift
 
 NODES = 64

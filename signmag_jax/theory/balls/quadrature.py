@@ -20,6 +20,7 @@ from .second_moments import SecondMoments
 WIDEST = 8.0
 GUARD = 12
 MOST_BITS = 512
+MOST_NODES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,14 @@ def smooth(activation: Smooth, c: arb, v: arb, scale: arb) -> SecondMoments:
     """The pair's moments: a sum over the line for each variance, and one over the plane.
 
     Raises:
-      Incomplete: beyond 512 bits, where the plane has millions of nodes.
+      Incomplete: beyond 512 bits, or where the plane has more than two million nodes.
     """
     if ctx.prec > MOST_BITS:
         raise Incomplete(f"a quadrature of more than {MOST_BITS} bits: ask for fewer digits")
     root = (v - c**2).nonnegative_part().sqrt()
     linear = activation.linear**2 * scale**2
     own, mean = _line(activation, scale)
-    other, other_mean = _line(activation, scale * v.sqrt())
+    other, other_mean = _line(activation, scale * v.sqrt()) if v != 0 else (arb(0), arb(0))
     cross = _plane(activation, c, root, scale)
     return SecondMoments(own + linear, other + linear * v, cross + linear * c, mean, other_mean)
 
@@ -114,6 +115,12 @@ def _plane(activation: Smooth, c: arb, root: arb, scale: arb) -> arb:
     step, d, reach = _step(width / max(1.0, size))
     spread = float(root.upper())
     cross_step, cross_d, cross_reach = _step(width / spread if spread > width / WIDEST else WIDEST)
+    count = reach * cross_reach / float(step) / float(cross_step)
+    if count > MOST_NODES:
+        raise Incomplete(
+            f"a quadrature of {count:.0e} nodes, of which {MOST_NODES:.0e} take a minute: take fewer digits, "
+            "a smaller scale·√v, or the float64 law"
+        )
     nodes, cross = _nodes(step, reach), _nodes(cross_step, cross_reach)
     moves = [(root * y, weight) for y, weight in cross]
     total = arb(0)

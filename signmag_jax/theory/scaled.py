@@ -1,0 +1,94 @@
+"""Moments in units of the error's own size: no law then loses digits, or its slope, at small errors.
+
+A ratio of energies that vanish together, and each of its derivatives, would otherwise be a quotient of
+numbers that underflow or a difference of near equals.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array
+
+from signmag_jax.perturb import Moments
+
+from .kernel import safe_sqrt
+
+MEAN_MAGNITUDE = math.sqrt(2 / math.pi)
+"""b = E|w|/σ."""
+BEYOND = 1 - 2 / math.pi
+"""1 − b²: what of sign(w) is not along w."""
+
+
+class Scaled(NamedTuple):
+    """Moments (c, c² + unit²·noise) with c = 1 + unit·drift.
+
+    Args:
+      c: E[w w']/σ², by itself, because 1 + unit·drift loses it near 0.
+      unit: the size of the error, above 0.
+      drift: (c − 1)/unit.
+      noise: (v − c²)/unit².
+    """
+
+    c: Array
+    unit: Array
+    drift: Array
+    noise: Array
+
+    @property
+    def v(self) -> Array:
+        """E[w'²]/σ²."""
+        return self.c**2 + (self.unit * safe_sqrt(self.noise)) ** 2
+
+    @property
+    def growth(self) -> Array:
+        """(v − 1)/unit."""
+        return self.drift * (1 + self.c) + self.unit * self.noise
+
+
+def scaled(moments: Moments) -> Scaled:
+    """Moments in units of their own error, for use inside a law; without an error the unit is 1."""
+    c, drift, noise = jnp.broadcast_arrays(moments.c, moments.drift, not_negative(moments.noise))
+    # No result depends on the unit, so that it may be held constant under differentiation.
+    held = jax.lax.stop_gradient((drift, noise))
+    size = jnp.maximum(jnp.abs(held[0]), safe_sqrt(held[1]))
+    unit = jnp.where(size > 0, size, jnp.ones_like(size))
+    return Scaled(c, unit, drift / unit, noise / unit / unit)
+
+
+def not_negative(noise: Array) -> Array:
+    """`noise` without the −1e-17 that rounding leaves; unlike a maximum, with its full derivative at 0."""
+    return jnp.where(noise < 0, 0 * jnp.abs(noise), noise)
+
+
+@jax.custom_jvp
+def root(rate: Array) -> Array:
+    """√rate; of a rate that processors count as 0 that of the smallest normal number, without a slope.
+
+    A ratio of energies is at its limit there, to rounding; its slope, of the order of 1/√rate, is NaN.
+    """
+    return jnp.sqrt(jnp.maximum(rate, jnp.finfo(rate.dtype).tiny))
+
+
+@root.defjvp
+def _root_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (rate,) = primals
+    value = root(rate)
+    normal = rate >= jnp.finfo(rate.dtype).tiny
+    return value, jnp.where(normal, 1 / (2 * value), jnp.nan) * tangents[0]
+
+
+def flips(rate: ArrayLike) -> Scaled:
+    """Sign flips, in units of √rate."""
+    p = jnp.asarray(rate)
+    s = root(p)
+    return Scaled(1 - 2 * p, s, -2 * s, 4 * (1 - p))
+
+
+def shift(rate: ArrayLike) -> Scaled:
+    """The magnitude shift of the same norm as flips of this rate, of size 2√rate, in units of √rate."""
+    s = root(jnp.asarray(rate))
+    drift = 2 * MEAN_MAGNITUDE + 0 * s
+    return Scaled(1 + drift * s, s, drift, 4 * BEYOND + 0 * s)
