@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import erf
+from jax.scipy.special import erf, erfc
 from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
@@ -134,6 +134,10 @@ def smooth(
     return Activation(name, Smooth(function, slope, derivative_of(slope), min(float(analytic), 1.5)))
 
 
+def _silu_bounded(z: Array) -> Array:
+    return -jnp.abs(z) * jax.nn.sigmoid(-jnp.abs(z))
+
+
 def _silu_slope(z: Array) -> Array:
     gate = jax.nn.sigmoid(z)
     return gate * (1 + z * (1 - gate))
@@ -144,8 +148,8 @@ def _silu_curvature(z: Array) -> Array:
     return gate * (1 - gate) * (2 + z * (1 - 2 * gate))
 
 
-def _gelu(z: Array) -> Array:
-    return z * (1 + erf(z / math.sqrt(2))) / 2
+def _gelu_bounded(z: Array) -> Array:
+    return -jnp.abs(z) * erfc(jnp.abs(z) / math.sqrt(2)) / 2
 
 
 def _density(z: Array) -> Array:
@@ -153,34 +157,43 @@ def _density(z: Array) -> Array:
 
 
 def _gelu_slope(z: Array) -> Array:
-    return (1 + erf(z / math.sqrt(2))) / 2 + z * _density(z)
+    return erfc(-z / math.sqrt(2)) / 2 + z * _density(z)
+
+
+def _gelu_curvature(z: Array) -> Array:
+    return (2 - z**2) * _density(z)
 
 
 def _erf_slope(z: Array) -> Array:
     return 2 / math.sqrt(math.pi) * jnp.exp(-(z**2))
 
 
+def _erf_curvature(z: Array) -> Array:
+    return -2 * z * _erf_slope(z)
+
+
 def _tanh_slope(z: Array) -> Array:
-    return 1 - jnp.tanh(z) ** 2
+    return (1 - jnp.tanh(z)) * (1 + jnp.tanh(z))
 
 
+def _tanh_curvature(z: Array) -> Array:
+    return -2 * jnp.tanh(z) * _tanh_slope(z)
+
+
+RAMP = (0.0, 1.0)
+_KNOWN = {
+    # Entire, but of size exp(y²/2) and exp(y²) at distance y from the axis.
+    "gelu": Smooth(_gelu_bounded, _gelu_slope, _gelu_curvature, 2.0, RAMP, known=True),
+    "erf": Smooth(erf, _erf_slope, _erf_curvature, math.sqrt(2), known=True),
+    "silu": Smooth(_silu_bounded, _silu_slope, _silu_curvature, math.pi, RAMP, known=True),
+    "tanh": Smooth(jnp.tanh, _tanh_slope, _tanh_curvature, math.pi / 2, known=True),
+}
 ACTIVATIONS: dict[str, Activation] = {
     "relu": leaky_relu(0.0),
     "leaky_relu": replace(leaky_relu(), name="leaky_relu"),
     "relu_squared": Activation("relu_squared", SquaredReLU()),
     "identity": leaky_relu(1.0),
-    # Entire, but of size exp(y²/2) and exp(y²) at distance y from the axis.
-    "gelu": Activation(
-        "gelu", Smooth(_gelu, _gelu_slope, lambda z: (2 - z**2) * _density(z), 2.0, known=True)
-    ),
-    "erf": Activation(
-        "erf", Smooth(erf, _erf_slope, lambda z: -2 * z * _erf_slope(z), math.sqrt(2), known=True)
-    ),
-    "silu": Activation("silu", Smooth(jax.nn.silu, _silu_slope, _silu_curvature, math.pi, known=True)),
-    "tanh": Activation(
-        "tanh",
-        Smooth(jnp.tanh, _tanh_slope, lambda z: -2 * jnp.tanh(z) * _tanh_slope(z), math.pi / 2, known=True),
-    ),
+    **{name: Activation(name, pair) for name, pair in _KNOWN.items()},
 }
 
 

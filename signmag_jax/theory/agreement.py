@@ -35,8 +35,8 @@ def agrees(rule: Rule, size: float) -> bool:
     density = step * np.exp(-(even**2) / 2) / math.sqrt(2 * math.pi)
     mine, theirs = _integrals(x, weight, *panels), _integrals(even, density, *evenly)
     square = evenly[0] ** 2 * density
-    return (
-        bool(np.all(np.abs(mine[0] - theirs[0]) <= TOLERANCE * mine[1]))
+    return bool(
+        np.all(np.abs(mine[0] - theirs[0]) <= TOLERANCE * mine[1])
         and _stein(mine, size)
         and moved <= TOLERANCE * np.sqrt(mine[1][0])
         and np.sum(square[np.abs(even) > REACH]) <= TOLERANCE * np.sum(square)

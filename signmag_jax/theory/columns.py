@@ -9,7 +9,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import law
 
 from .arguments import RATE
-from .outliers import flip_cost
+from .outliers import flip_cost, kept_share
 from .scaled import root
 
 SHARE = Interval(
@@ -61,9 +61,7 @@ def _cost_per_rate_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Arra
     s, share = primals
     alpha = s * jnp.sqrt(share)
     along_s = share * jnp.sqrt(share) * jax.jvp(flip_cost, (alpha,), (jnp.ones_like(alpha),))[1]
-    # 1 − θ/π without cancellation.
-    along_share = 4 / jnp.pi * jnp.arctan2(jnp.sqrt((1 - alpha) * (1 + alpha)), alpha)
-    return _cost_per_rate(s, share), along_s * tangents[0] + along_share * tangents[1]
+    return _cost_per_rate(s, share), along_s * tangents[0] + 2 * kept_share(alpha) * tangents[1]
 
 
 @law(domain={"share": SHARE, "fraction": FRACTION})

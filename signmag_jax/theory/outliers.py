@@ -9,7 +9,6 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, law
 
 from .arguments import resolved
-from .energies import held
 from .kernel import cubic_factor
 
 AMPLITUDE = Interval(
@@ -45,8 +44,27 @@ def flip_amplification(alpha: ArrayLike, n: ArrayLike) -> Real:
 @law(domain={"alpha": AMPLITUDE, "n": WIDTH})
 def _flip_amplification(alpha: ArrayLike, n: ArrayLike) -> Array:
     alpha, n = jnp.broadcast_arrays(alpha, n)
-    times = alpha * jnp.sqrt(n)
-    return held(flip_cost(alpha) / flip_cost(1 / jnp.sqrt(n)), times, times)
+    ratio = _relative_cost(alpha, n) / flip_cost(1 / jnp.sqrt(n))
+    # It is never 0: where it vanishes it has underflown.
+    return ratio + jnp.where(ratio < jnp.finfo(ratio.dtype).tiny, jnp.nan, 0)
+
+
+@jax.custom_jvp
+def _relative_cost(alpha: Array, n: Array) -> Array:
+    """n(1 − J(1 − 2α²)), whose derivative 4nα(1 − θ/π) along α vanishes at 1."""
+    return (alpha * jnp.sqrt(n)) ** 2 * flip_cost(alpha)
+
+
+@_relative_cost.defjvp
+def _relative_cost_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    alpha, n = primals
+    along = 4 * alpha * n * kept_share(alpha)
+    return _relative_cost(alpha, n), along * tangents[0] + alpha**2 * flip_cost(alpha) * tangents[1]
+
+
+def kept_share(alpha: Array) -> Array:
+    """1 − θ/π without cancellation, sin(θ/2) = α: half of the derivative of 1 − J(1 − 2α²) along α²."""
+    return 2 / jnp.pi * jnp.arctan2(jnp.sqrt((1 - alpha) * (1 + alpha)), alpha)
 
 
 @jax.custom_jvp

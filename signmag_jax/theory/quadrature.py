@@ -24,12 +24,14 @@ from .second_moments import SecondMoments
 REACH = 9.0
 PANELS = 6
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
-# Each panel towards 0 is a third as wide as the one before: as wide as it is far from 0.
-RATIO = 3.0
+# Each panel towards 0 is half as wide as the one before: as wide as it is far from 0.
+RATIO = 2.0
 # Below these shares of the panels' half-width 3/2 in distance, a singularity costs digits.
 CLEAR, NEAR = 2.2, 1.5
-MOST_NARROWED = 30
+MOST_NARROWED = 44
 LEGENDRE, LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(10)
+# Many roundings of a difference add up to this share of its terms, over what `kept` allows.
+ROUNDED = 0.01
 # Where less than this of an error is transverse, its residual has lost more than 1e-12.
 RESOLVED = 1e-7
 
@@ -40,7 +42,7 @@ class Grid:
 
     Args:
       halvings: of the panels' width everywhere.
-      narrowed: panels on either side of 0, each a third as wide as the next.
+      narrowed: panels on either side of 0, each half as wide as the next.
       reach: moves z' − z up to this are taken by Taylor's formula.
     """
 
@@ -87,13 +89,23 @@ def derivative_of(function: Callable[[Array], Array]) -> Callable[[Array], Array
 
 
 class Rule(NamedTuple):
-    """What is integrated, and how."""
+    """What is integrated, and how: see `smooth.Smooth`."""
 
-    function: Callable[[Array], Array]
+    bounded: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     curvature: Callable[[Array], Array]
     analytic: float
+    asymptotes: tuple[float, float]
     grid: Grid
+
+    def asymptote(self, z: Array) -> Array:
+        """The slope of the asymptote on the side of z."""
+        left, right = self.asymptotes
+        return jnp.where(z > 0, right + 0 * z, left + 0 * z)
+
+    def function(self, z: Array) -> Array:
+        """φ."""
+        return self.asymptote(z) * z + self.bounded(z)
 
 
 class _Plane(NamedTuple):
@@ -114,7 +126,8 @@ def _plane(rule: Rule, moments: Scaled, scale: Array) -> _Plane:
     c, unit, drift, noise = moments
     zero = jnp.zeros_like(c)
     spread = unit * safe_sqrt(noise)
-    x, along = rule.grid.axis(zero, rule.analytic / scale)
+    # z' turns with z, c times as fast.
+    x, along = rule.grid.axis(zero, rule.analytic / (scale * jnp.maximum(jnp.abs(c), 1)))
     x = x[:, None]
     # Where z' = c·x + spread·y vanishes; far outside, where it hardly depends on y.
     safe = jnp.where(spread > 0, spread, jnp.ones_like(spread))
@@ -123,7 +136,7 @@ def _plane(rule: Rule, moments: Scaled, scale: Array) -> _Plane:
     move = drift * x + safe_sqrt(noise) * y
     # Hardly anything of w may be left in w': then z' is not z and a move, but small by itself.
     far = scale * jnp.where(jnp.abs(c) < 0.5, c * x + spread * y, x + unit * move)
-    near = jnp.abs(scale * unit * move) < rule.grid.reach
+    near = (jnp.abs(scale * unit * move) < rule.grid.reach) & (c >= 0.5)
     mean = lambda f: jnp.sum(along * jnp.sum(across * f, axis=1))  # noqa: E731
     return _Plane(x, scale * x, move, far, near, mean)
 
@@ -137,6 +150,22 @@ def _taylor(rule: Rule, plane: _Plane, step: Array, weight: Callable[[float], fl
         t = float((1 + node) / 2)
         total = total + float(share / 2) * weight(t) * of(plane.z + t * short)
     return total
+
+
+def _from_zero(rule: Rule, plane: _Plane, weight: Callable[[float], float]) -> tuple[Array, Array]:
+    """Where z itself is within reach, and ∫_0^1 weight(t)·φ''(tz) dt there."""
+    near = jnp.abs(plane.z) < rule.grid.reach
+    start = plane._replace(z=jnp.zeros_like(plane.z), near=near)
+    return near, _taylor(rule, start, plane.z, weight, rule.curvature)
+
+
+def _mean(rule: Rule, plane: _Plane, scale: Array) -> Array:
+    """E φ(z)/scale without the odd part, which summed would have to cancel."""
+    z, zero = plane.z, jnp.zeros_like(plane.z)
+    at, slope = rule.function(zero), rule.derivative(zero)
+    near, bend = _from_zero(rule, plane, lambda t: 1 - t)
+    rest = jnp.where(near, z**2 * bend, rule.function(z) - at - z * slope)
+    return plane.mean((at + rest) / scale + 0 * plane.move)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -162,18 +191,28 @@ def _average(rule: Rule, moments: Scaled, scale: Array) -> tuple[SecondMoments, 
     moved = rule.function(plane.far) / scale
     step = scale * unit * plane.move
     bend = _taylor(rule, plane, step, lambda t: 1 - t, rule.curvature)
-    rest = jnp.where(plane.near, step * plane.move * bend, (moved - h) / unit - plane.move * slope)
-    delta = plane.move * slope + rest
+    # Further apart than reach, but where neither leaves its asymptote the difference is exactly straight.
+    own, bounded = rule.asymptote(plane.z), rule.bounded(plane.z)
+    turned = (rule.asymptote(plane.far) - own) * plane.far + rule.bounded(plane.far) - bounded
+    straight = plane.move * slope
+    rest = jnp.where(
+        plane.near, step * plane.move * bend, turned / (scale * unit) - plane.move * (slope - own)
+    )
+    delta = jnp.where(plane.near, straight + rest, (moved - h) / unit)
     signal = mean(h**2 + 0 * delta)
     # E hφ'(z)·move is E hφ'(z)x·drift exactly: summed, its other part would have to cancel.
-    linear, bent = moments.drift * mean(h * slope * plane.x + 0 * delta), mean(h * rest)
-    alignment = kept(linear + bent, linear, bent)
+    linear, bent = moments.drift * mean(h * slope * plane.x + 0 * delta), h * rest
+    # Differences of numbers that large have lost this much of what they are.
+    exact = plane.near | (turned == 0)
+    rounded = jnp.where(exact, 0, ROUNDED / unit * jnp.abs(h * bounded) / scale)
+    alignment = kept(linear + mean(bent), linear, mean(jnp.abs(bent) + rounded))
     # h' is what is small where hardly anything is left of it, δ elsewhere.
     lost = jnp.abs(moments.c) < 0.5
     error = jnp.where(lost, moved / unit, delta)
-    across = error - jnp.where(lost, mean(h * moved) / unit, alignment) / signal * h
+    across = error - mean(h * error) / signal * h
     transverse = mean(across**2)
-    unresolved = transverse < RESOLVED * mean(error**2)
+    # Exactly 0 is what an odd activation leaves of w' = −w.
+    unresolved = (transverse > 0) & (transverse < RESOLVED * mean(error**2))
     result = SecondMoments(
         energy=mean(delta**2),
         alignment=alignment,
@@ -181,7 +220,7 @@ def _average(rule: Rule, moments: Scaled, scale: Array) -> tuple[SecondMoments, 
         signal=signal,
         perturbed=mean(moved**2),
         overlap=mean(h * moved),
-        mean=mean(h + 0 * delta),
+        mean=_mean(rule, plane, scale),
         mean_shift=moments.drift * mean(slope * plane.x + 0 * delta) + mean(rest),
     )
     return result, plane, _Parts(h, moved, delta, across)
@@ -232,9 +271,7 @@ def _along_scale(
     mean, z, square = plane.mean, plane.z, scale**2
     slope = rule.derivative(z)
     # scale²·∂h/∂scale = zφ'(z) − φ(z), whose own derivative is zφ''(z).
-    close = jnp.abs(z) < rule.grid.reach
-    from_zero = plane._replace(z=jnp.zeros_like(z), near=close)
-    weighted = _taylor(rule, from_zero, z, lambda t: t, rule.curvature)
+    close, weighted = _from_zero(rule, plane, lambda t: t)
     lifted = jnp.where(
         close, z**2 * weighted - rule.function(jnp.zeros_like(z)), z * slope - rule.function(z)
     )

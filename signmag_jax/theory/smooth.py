@@ -22,24 +22,27 @@ GROWTH = math.sqrt(3 + 4 / math.sqrt(math.pi))
 MOST_HALVINGS = 4
 SMALLEST = 1e-100
 # What a traced scale gets, whose size is not known.
-TRACED = 4
+TRACED = 5
 
 
 @dataclass(frozen=True)
 class Smooth:
-    """An activation with two derivatives, analytic at least that far from the real axis.
+    """An activation φ with two derivatives, analytic at least that far from the real axis.
 
     Args:
-      function, derivative, curvature: φ, φ' and φ'', elementwise.
+      bounded: φ less its two asymptotes through 0, elementwise; φ itself where they are not known.
+      derivative, curvature: φ' and φ'', elementwise.
       analytic: distance of the nearest singularity to the real axis.
+      asymptotes: their slopes, on the left and on the right.
       known: whether `analytic` is known to hold, with singularities at 0 alone; else it is checked.
       grid: of the quadrature.
     """
 
-    function: Callable[[Array], Array]
+    bounded: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     curvature: Callable[[Array], Array]
     analytic: float
+    asymptotes: tuple[float, float] = (0.0, 0.0)
     known: bool = False
     grid: Grid = field(default_factory=Grid)
     degree = 1
@@ -47,7 +50,7 @@ class Smooth:
     @property
     def rule(self) -> Rule:
         """What is integrated, and how."""
-        return Rule(self.function, self.derivative, self.curvature, self.analytic, self.grid)
+        return Rule(self.bounded, self.derivative, self.curvature, self.analytic, self.asymptotes, self.grid)
 
     def resolved(self, scale: Any, growth: float = GROWTH) -> "Smooth":
         """With a grid that fits pre-activations of deviation scale and scale·growth.
