@@ -73,10 +73,10 @@ class Activation:
         if not isinstance(self.pair, Smooth):
             return self
         if moments is None or is_traced(moments):
-            return replace(self, pair=self.pair.resolved(scale))
+            return replace(self, pair=self.pair.resolved(self.name, scale))
         # The clean pre-activations have deviation 1 themselves, however small v is.
         growth = float(np.sqrt(np.max(moments.v, initial=1.0)))
-        return replace(self, pair=self.pair.resolved(scale, growth))
+        return replace(self, pair=self.pair.resolved(self.name, scale, growth))
 
 
 def leaky_relu(slope: float = 0.01) -> Activation:
@@ -124,12 +124,12 @@ def smooth(
       InvalidInput: unless `analytic` > 0, or for kinks between which the function is not linear; from the
         laws, for a function that is not smooth at their scale.
     """
-    if len(kinks):
+    checked_function(function)
+    if np.ndim(kinks) == 0 or len(kinks):
         return Activation(name, kinked(function, kinks))
     if not analytic > 0:
         raise invalid("analytic > 0", analytic, "pass the half-width of the strip; kinks are not smooth")
     slope = derivative or derivative_of(function)
-    checked_function(function)
     # Where nothing is known, panels of the size of the function's own argument are a start.
     return Activation(name, Smooth(function, slope, derivative_of(slope), min(float(analytic), 1.5)))
 

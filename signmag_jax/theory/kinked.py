@@ -26,6 +26,8 @@ from .second_moments import SecondMoments
 # √t over its end, in panels that narrow to 0, where a density of deviation √(c² + t) changes for small c.
 TIMES = np.concatenate([[0.0], 3.0 ** -np.arange(13, -1, -1.0)])
 STRAIGHT = 1e-12
+# Where a piece is looked at, in units of its length: the slope is taken between the first two.
+WITHIN = np.concatenate([[0.19, 0.83], (0.5 + 0.6180339887 * np.arange(60)) % 1])
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Kinked:
         return SecondMoments(
             energy=total,
             alignment=alignment,
-            transverse=kept(total - alignment**2 / signal, total),
+            transverse=kept(total - alignment**2 / signal, 10 * total),
             signal=signal,
             perturbed=perturbed,
             # Where hardly anything is left of h', its direction is lost in what is left of h.
@@ -189,28 +191,40 @@ def kinked(function: Callable[[Array], Array], kinks: Sequence[float]) -> Kinked
       InvalidInput: for kinks that are not finite and increasing, or a function that jumps, or is not linear
         between its kinks and beyond them.
     """
-    ends = np.asarray(kinks, dtype=np.float64) if np.ndim(kinks) == 1 else np.zeros(0)
-    if not ends.size or not np.all(np.isfinite(ends)) or np.any(np.diff(ends) <= 0):
+    try:
+        ends = np.asarray(kinks, dtype=np.float64)
+    except (TypeError, ValueError):
+        ends = np.zeros(0)
+    if ends.ndim != 1 or not ends.size or not np.all(np.isfinite(ends)) or np.any(np.diff(ends) <= 0):
         raise invalid(
-            "kinks are finite and increasing", tuple(kinks), "pass where the slope changes, in order"
+            "kinks are finite and increasing", kinks, "pass where the slope changes, in order: kinks=(-1, 1)"
         )
     width = max(1.0, float(np.max(np.abs(ends))))
-    outer = np.concatenate([[ends[0] - 4 * width], ends, [ends[-1] + 4 * width]])
+    outer = np.concatenate([[ends[0] - width], ends, [ends[-1] + width]])
+    inside = outer[:-1, None] + np.diff(outer)[:, None] * WITHIN
+    # The first and last piece go on for ever.
+    beyond = width * np.array([3.0, 30.0, 3e3, 3e6])
+    inside[0, -beyond.size :], inside[-1, -beyond.size :] = ends[0] - beyond, ends[-1] + beyond
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-        inside = outer[:-1, None] + np.diff(outer)[:, None] * np.array([0.0, 0.1, 0.37, 0.5, 0.82, 1.0])
-        # The ends of a piece are taken a little inside, where a jump shows.
-        inside[:, [0, -1]] += np.diff(outer)[:, None] * np.array([1e-9, -1e-9])
         values = np.asarray(function(jnp.asarray(inside)), dtype=np.float64)
         at = np.asarray(function(jnp.asarray(ends)), dtype=np.float64)
-    slopes = (values[:, -2] - values[:, 1]) / (inside[:, -2] - inside[:, 1])
-    lines = values[:, 3:4] + slopes[:, None] * (inside - inside[:, 3:4])
-    ends_of = np.stack([values[:-1, -1] + slopes[:-1] * 1e-9 * np.diff(outer)[:-1], at], axis=0)
-    size = STRAIGHT * np.max(np.abs(values))
-    straight = np.all(np.abs(values - lines) <= size) and np.all(np.abs(ends_of[0] - ends_of[1]) <= size)
-    if not (straight and np.any(slopes)):
+    slopes = (values[:, 1] - values[:, 0]) / (inside[:, 1] - inside[:, 0])
+    straight = _on_lines(values, inside, slopes)
+    # Either piece has to arrive at the value in the kink.
+    left = _on_lines(values[:-1], inside[:-1], slopes[:-1], (at[:, None], ends[:, None]))
+    right = _on_lines(values[1:], inside[1:], slopes[1:], (at[:, None], ends[:, None]))
+    if not (straight and left and right and np.any(slopes)):
         raise invalid(
-            "linear between kinks, without jumps and not constant",
+            "linear between kinks and beyond them, without jumps and not constant",
             f"{function!r} with kinks {tuple(map(float, ends))}",
             "pass all kinks of a piecewise linear function; one of smooth pieces has no law here",
         )
     return Kinked(tuple(map(float, ends)), tuple(map(float, slopes)), float(at[0]))
+
+
+def _on_lines(values: np.ndarray, x: np.ndarray, slopes: np.ndarray, points: Any = None) -> bool:
+    """Whether points, by default the values themselves, lie on the line through each row's first two."""
+    y, at = (values, x) if points is None else points
+    lines = values[:, :1] + slopes[:, None] * (at - x[:, :1])
+    size = np.abs(values[:, :1]) + np.abs(slopes[:, None]) * (np.abs(x[:, :1]) + np.abs(at))
+    return bool(np.all(np.abs(y - lines) <= STRAIGHT * (size + np.max(np.abs(slopes)))))

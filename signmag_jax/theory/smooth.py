@@ -52,7 +52,7 @@ class Smooth:
         """What is integrated, and how."""
         return Rule(self.bounded, self.derivative, self.curvature, self.analytic, self.asymptotes, self.grid)
 
-    def resolved(self, scale: Any, growth: float = GROWTH) -> "Smooth":
+    def resolved(self, name: str, scale: Any, growth: float = GROWTH) -> "Smooth":
         """With a grid that fits pre-activations of deviation scale and scale·growth.
 
         Raises:
@@ -62,7 +62,7 @@ class Smooth:
         if count > MOST_NARROWED or (not is_traced(scale) and float(scale) < SMALLEST):
             largest = Grid(narrowed=MOST_NARROWED).largest(self.analytic)
             raise invalid(
-                f"{SMALLEST:g} <= scale and scale·√v <= {largest:.3g} for this activation",
+                f"{SMALLEST:g} <= scale and scale·√v <= {largest:.3g} for {name}",
                 float(scale) * growth,
                 "it is linear below and its limit, as a ReLU or a sign, above",
             )
@@ -74,7 +74,7 @@ class Smooth:
             if is_traced(scale)
             else (float(scale), float(scale) * max(1.0, growth))
         )
-        return replace(self, grid=_verified(self, grid, sizes))
+        return replace(self, grid=_verified(name, self, grid, sizes))
 
     def __call__(self, moments: Scaled, scale: Any) -> SecondMoments:
         shape = jnp.shape(moments.c)
@@ -91,7 +91,7 @@ class Smooth:
         return SecondMoments(*(jnp.reshape(r, shape) for r in result))
 
 
-def _verified(smooth: Smooth, grid: Grid, sizes: tuple[float, ...]) -> Grid:
+def _verified(name: str, smooth: Smooth, grid: Grid, sizes: tuple[float, ...]) -> Grid:
     """The coarsest grid on which two quadratures agree.
 
     Raises:
@@ -102,9 +102,9 @@ def _verified(smooth: Smooth, grid: Grid, sizes: tuple[float, ...]) -> Grid:
         if all(agrees(replace(smooth, grid=trial).rule, size) for size in sizes):
             return trial
     raise invalid(
-        "two quadratures of an activation agree, which takes a smooth one with a second moment",
-        f"one at deviation {max(sizes):.3g} where they do not",
-        "pass a smaller scale, or kinks=(...) if it is linear between kinks",
+        f"two quadratures of {name} agree, which takes a smooth function with a second moment",
+        f"values at deviation {max(sizes):.3g} of which they differ",
+        "pass a smaller scale, or kinks=(...) for a function that is linear between kinks",
     )
 
 
