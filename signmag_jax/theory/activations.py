@@ -59,7 +59,7 @@ class Activation:
         """The unit of its values."""
         return scale**self.pair.degree
 
-    def resolved(self, scale: Any, moments: Moments | None = None) -> "Activation":
+    def resolved(self, scale: Any, moments: Moments | Scaled | None = None) -> "Activation":
         """The activation with a quadrature that is fine enough; closed forms as they are.
 
         Args:
@@ -75,7 +75,8 @@ class Activation:
         if moments is None or is_traced(moments):
             return replace(self, pair=self.pair.resolved(self.name, scale))
         # The clean pre-activations have deviation 1 themselves, however small v is.
-        growth = float(np.sqrt(np.max(moments.v, initial=1.0)))
+        noise = moments.noise * moments.unit**2 if isinstance(moments, Scaled) else moments.noise
+        growth = float(np.sqrt(np.max(np.square(moments.c) + noise, initial=1.0)))
         return replace(self, pair=self.pair.resolved(self.name, scale, growth))
 
 

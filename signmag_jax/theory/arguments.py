@@ -9,15 +9,33 @@ from jax.typing import ArrayLike
 from signmag_jax.evidence import Incomplete, invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import check_traced, is_traced
-from signmag_jax.perturb import HasMoments, Moments
+from signmag_jax.perturb import HasMoments, MagnitudeNoise, MagnitudeShift, Moments, SignFlip
+
+from .scaled import Scaled, of_flips, of_noise, of_shift
 
 RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
 NORMAL_RATE = Interval(0.0, 0.5, open_low=True, normal=True, fix="pass a flip rate from 2.3e-308 to 1/2")
 SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
+SIZE = Interval(-1e150, 1e150, normal=True, fix="pass a size of 0 or at least 2.3e-308, and at most 1e150")
 LARGEST_SQUARE = 0.08
 """Of an error: beyond it its expansion may be off by more than a tenth."""
 # The square of a smaller error underflows, and with it what distinguishes a shift from a factor.
 SMALLEST_ERROR = 1e-150
+
+
+def error_of(perturbation: Any) -> Moments | Scaled:
+    """The moments of a perturbation that a law is asked about, in units of the error where it has a size.
+
+    Args and errors as in `moments_of`, but that the errors that have a size may be as small as numbers are.
+    """
+    if isinstance(perturbation, SignFlip):
+        return of_flips(perturbation.rate, moments_of(perturbation))
+    for kind, of_size in ((MagnitudeShift, of_shift), (MagnitudeNoise, of_noise)):
+        if isinstance(perturbation, kind):
+            if not is_traced(perturbation.size):
+                SIZE.require("size", perturbation.size)
+            return of_size(perturbation.size, perturbation.moments())
+    return moments_of(perturbation)
 
 
 def moments_of(perturbation: Any) -> Moments:

@@ -18,7 +18,7 @@ from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments
 
 from .activations import Activation, find_activation
-from .arguments import RATE, check_scale, moments_of, resolved
+from .arguments import RATE, check_scale, error_of, resolved
 from .energies import activated_block, held
 from .scaled import Scaled, flips, scaled, shift
 
@@ -52,7 +52,8 @@ class Angle(NamedTuple):
         # sin²/(1 + cos) where 1 − cos would cancel; elsewhere the divisor only has to stay away from 0.
         ahead = self.cosine > 0
         divisor = jnp.where(ahead, 1 + self.cosine, 2 + 0 * self.cosine)
-        return jnp.where(ahead, self.sine_squared / divisor, (1 - self.cosine) / unit / unit)
+        whole = jnp.where(ahead, jnp.ones_like(unit), unit)
+        return jnp.where(ahead, self.sine_squared / divisor, (1 - self.cosine) / whole**2)
 
 
 def correlated(moments: Scaled, angle: Angle) -> Scaled:
@@ -177,7 +178,7 @@ _CHAINS = {
 
 @law(static=("depth", "chain", "layers", "activation"))
 def _chain(
-    moments: Moments, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
+    moments: Moments | Scaled, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
 ) -> Parting:
     s, width = scaled(moments), jnp.asarray(scale)
     found = _CHAINS[chain](s, depth, layers == "first", activation, width)
@@ -216,7 +217,7 @@ def chain(
       InvalidInput: for an unknown chain, activation or set of layers, depth < 1, or scale <= 0.
     """
     check_chain(depth, chain, layers, scale)
-    chosen, moments = find_activation(activation), moments_of(perturbation)
+    chosen, moments = find_activation(activation), error_of(perturbation)
     parting = _chain(moments, int(depth), chain, layers, chosen.resolved(scale, moments), scale)
     return resolved("chain", parting)
 

@@ -11,7 +11,7 @@ from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments, SignQuantize
 
 from .activations import ACTIVATIONS, Activation, find_activation
-from .arguments import check_scale, moments_of, resolved
+from .arguments import check_scale, error_of, moments_of, resolved
 from .kernel import safe_sqrt
 from .scaled import Scaled, not_negative, scaled
 from .second_moments import SecondMoments
@@ -83,17 +83,18 @@ def activated_block(moments: Scaled, activation: Activation, scale: Any) -> Scal
     fraction = radial / jnp.where(none, jnp.ones_like(radial), pair.energy)
     # A vanished h' has lost every direction: its sine is that of a right angle.
     safe = jnp.where(gone, jnp.ones_like(radial), pair.perturbed)
+    whole = jnp.where(gone, moments.unit, jnp.ones_like(moments.unit))
     return ScaledBlock(
         pair,
         radial,
         jnp.where(none, 0 * fraction, fraction),
-        jnp.where(gone, 1 / moments.unit / moments.unit + 0 * safe, pair.transverse / safe),
+        jnp.where(gone, 1 / whole**2 + 0 * safe, pair.transverse / safe),
         jnp.where(gone, 0 * safe, pair.overlap / jnp.sqrt(pair.signal * safe)),
     )
 
 
 @law(static=("activation",))
-def _block(moments: Moments, activation: Activation, scale: ArrayLike) -> BlockEnergies:
+def _block(moments: Moments | Scaled, activation: Activation, scale: ArrayLike) -> BlockEnergies:
     size, s = jnp.asarray(scale), scaled(moments)
     out = activated_block(s, activation, size)
     pair, unit, own = out.pair, s.unit, activation.size(size)
@@ -142,7 +143,7 @@ def block(
 
     Source: arXiv:2605.18933, section 4; arc-cosine kernels of degree 1 and 2.
     """
-    moments = moments_of(perturbation)
+    moments = error_of(perturbation)
     chosen = find_activation(activation)
     check_scale(scale)
     return _block(moments, chosen.resolved(scale, moments), scale)

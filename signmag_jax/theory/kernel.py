@@ -91,7 +91,8 @@ def _gap_jvp(primals: tuple[Real, Real, Real], tangents: tuple[Real, Real, Real]
     theta, root_v = _polar(c, unit, noise)
     value, root = gap(c, unit, noise), safe_sqrt(noise)
     tilt = root / jnp.where(root_v > 0, root_v, jnp.ones_like(root_v)) ** 2
-    along_c = -angle_minus_sine_cosine(theta) / unit / unit
+    # Not over unit twice: XLA divides by a square then, which underflows.
+    along_c = -angle_minus_sine_cosine(theta) / unit * (1 / unit)
     along_unit = noise * tilt - 2 * value / unit
     return value, along_c * tangents[0] + along_unit * tangents[1] + unit * tilt / 2 * tangents[2]
 
@@ -138,7 +139,7 @@ def _second_gap_jvp(primals: tuple[Real, Real, Real], tangents: tuple[Real, Real
     theta, root_v = _polar(c, unit, noise)
     f, first = second_angle_function(theta), sine_minus_angle_cosine(theta)
     value = second_gap(c, unit, noise)
-    along_c = (2 * c * f + 4 * root_v * jnp.sin(theta) ** 2 * first) / unit / unit
+    along_c = (2 * c * f + 4 * root_v * jnp.sin(theta) ** 2 * first) / unit * (1 / unit)
     along_noise = f - 2 * jnp.cos(theta) * first
     along_unit = 2 * (noise * along_noise - value) / unit
     return value, along_c * tangents[0] + along_unit * tangents[1] + along_noise * tangents[2]

@@ -19,7 +19,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import Moments
 
-from .arguments import RATE, moments_of
+from .arguments import RATE, error_of
 from .energies import relu_block
 from .profile import gap_of_shares
 from .scaled import Scaled, scaled
@@ -91,7 +91,7 @@ def pool_leverage(
         check_weights(column_norm_squared, pool)
     if perturbation is None:
         return _checked_ratio(_small(alpha_squared, column_norm_squared, pool, matching))
-    moments = moments_of(perturbation)
+    moments = error_of(perturbation)
     damages = _damages(alpha_squared, column_norm_squared, pool, moments, matching, measure)
     return _checked_ratio(damages)
 
@@ -208,7 +208,7 @@ def _small(alpha_squared: Any, norms: Any, pool: Any, matching: str) -> tuple[Ar
 
 @law(static=("matching", "measure"), domain={"alpha_squared": NOT_NEGATIVE, "norms": NOT_NEGATIVE})
 def _damages(
-    alpha_squared: Any, norms: Any, pool: Any, moments: Moments, matching: str, measure: str
+    alpha_squared: Any, norms: Any, pool: Any, moments: Moments | Scaled, matching: str, measure: str
 ) -> tuple[Array, Array]:
     arms = _arms(alpha_squared, norms, pool, matching)
     inside, outside = (_damage(scaled(moments), arm, measure) for arm in arms)

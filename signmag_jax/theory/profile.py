@@ -114,17 +114,13 @@ def gap_of_shares(
     # It is analytic in p: below this rate it does not change, nor does its derivative.
     least = math.exp(-last / 2)
     p = jnp.where(p < least, least + (p - jax.lax.stop_gradient(p)), p)
-    own = p * thinned
 
     def node(t: Array) -> Array:
         below = _second_difference(-t * share, p, thinned)
         near = jnp.minimum(t, last)
         above = jnp.exp(-near) * _second_difference(near * share, p, thinned)
-        # Beyond, what is left out, e^(−t)(1 + tp), is nothing. Columns that are never flipped bring the
-        # factor e^(−t·share), which underflows.
-        factor = jnp.maximum(own + (1 - own) * jnp.exp(-t * share), jnp.finfo(share.dtype).tiny)
-        mirrored = jnp.exp(jnp.sum(jnp.log(factor)) - jnp.log(p))
-        return below + jnp.where(t < last, above, mirrored)
+        # Beyond, what the mirrored transform leaves out, e^(−t)(1 + tp), is nothing.
+        return below + jnp.where(t < last, above, _mirrored(t, share, p, thinned))
 
     # Recomputed in the reverse pass: what it would have to keep takes several times as long to compile.
     return jnp.sum(weight * jax.lax.map(jax.checkpoint(node), t, batch_size=32))
@@ -133,10 +129,30 @@ def gap_of_shares(
 def _second_difference(
     a: Float[Array, " n"], p: Float[Array, ""], thinned: Float[Array, " n"]
 ) -> Float[Array, ""]:
-    """(E e^s − 1 − E s)/p for s = Σ M_j a_j, from terms of second order only."""
-    grown = p * thinned * jnp.expm1(a)
-    total = jnp.sum(jnp.log1p(grown))
-    return (_expm1_rest(total) + jnp.sum(_log1p_rest(grown))) / p + jnp.sum(thinned * _expm1_rest(a))
+    """(E e^s − 1 − E s)/p for s = Σ M_j a_j.
+
+    Column by column, E e^s − 1 = Σ_j p_j(e^{a_j} − 1)·Π_{i<j}(1 + p_i(e^{a_i} − 1)), terms of one sign, as are
+    those of its derivative.
+    """
+    grown = jnp.expm1(a)
+    before = _exclusive(jnp.log1p(p * thinned * grown))
+    return jnp.sum(thinned * (grown * jnp.expm1(before) + _expm1_rest(a)))
+
+
+def _mirrored(
+    t: Float[Array, ""], share: Float[Array, " n"], p: Float[Array, ""], thinned: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """(E e^(−t(1−q)) − e^(−t))/p column by column, where e^t is no number."""
+    a, own = t * share, p * thinned
+    # A column that is never flipped brings the factor e^(−a), which underflows.
+    factor = jnp.maximum(own + (1 - own) * jnp.exp(-a), jnp.finfo(a.dtype).tiny)
+    after = jnp.flip(_exclusive(jnp.flip(a)))
+    return jnp.sum(thinned * jnp.exp(_exclusive(jnp.log(factor)) - after) * -jnp.expm1(-a))
+
+
+def _exclusive(a: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The sum of all entries before each."""
+    return jnp.concatenate([jnp.zeros_like(a[:1]), jnp.cumsum(a)[:-1]])
 
 
 def _expm1_rest(x: Array) -> Array:
@@ -147,18 +163,6 @@ def _expm1_rest(x: Array) -> Array:
     for k in range(16, 1, -1):
         total = (total * s + 1) / k
     return jnp.where(small, s * s * total, jnp.expm1(x) - x)
-
-
-def _log1p_rest(y: Array) -> Array:
-    """log(1 + y) − y to full relative accuracy for y > −1/2 − rounding."""
-    small = jnp.abs(y) < 0.2
-    s = jnp.where(small, y, jnp.zeros_like(y))
-    # log(1+y) = 2 artanh(u), u = y/(2+y); 2u − y = −uy.
-    u = s / (2 + s)
-    total = jnp.zeros_like(s)
-    for k in range(23, 1, -2):
-        total = total * u**2 + 1 / k
-    return jnp.where(small, 2 * u**3 * total - u * s, jnp.log1p(y) - y)
 
 
 @law(domain={"rate": NORMAL_RATE})

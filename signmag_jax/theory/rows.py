@@ -13,7 +13,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments
 
-from .arguments import RATE, moments_of, resolved
+from .arguments import RATE, error_of, resolved
 from .energies import relu_block
 from .kernel import gap, safe_sqrt
 from .scaled import Scaled, flips, scaled, shift
@@ -45,14 +45,15 @@ def realignment(moments: Scaled) -> Array:
     series = 62 / 184275 - x * 4 / 155925
     series = t**3 * (1 / 5 - x * (2 / 21 - x * (1 / 45 - x * (34 / 10395 - x * series))))
     turned = theta / unit
-    s4 = jnp.where(theta < 0.2, turned**2 * series, s4 / unit / unit)
+    whole = jnp.where(theta < 0.2, jnp.ones_like(unit), unit)
+    s4 = jnp.where(theta < 0.2, turned**2 * series, s4 / whole**2)
     both = small**2 * c4 - 2 * small * root * c31 + noise * c22
     # c + g/π is 2κ.
     return 8 / jnp.pi * (both + (c + unit * small) ** 2 * s4)
 
 
 @law(domain={"rows": ROWS, "outputs": OUTPUTS})
-def _hidden(moments: Moments, rows: ArrayLike, outputs: ArrayLike) -> Array:
+def _hidden(moments: Moments | Scaled, rows: ArrayLike, outputs: ArrayLike) -> Array:
     s = scaled(moments)
     out = relu_block(s)
     energy = out.pair.energy
@@ -77,7 +78,7 @@ def finite_rows_radial_fraction(perturbation: HasMoments, rows: ArrayLike, outpu
     Raises:
       InvalidInput: for concrete rows below 8, outputs below 1 or impossible moments.
     """
-    found = _hidden(moments_of(perturbation), rows, outputs)
+    found = _hidden(error_of(perturbation), rows, outputs)
     return resolved("finite_rows_radial_fraction", found)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from signmag_jax.evidence.precision import law
 from signmag_jax.perturb import Moments
 
 from .kernel import safe_sqrt
@@ -48,8 +49,10 @@ class Scaled(NamedTuple):
         return self.drift * (1 + self.c) + self.unit * self.noise
 
 
-def scaled(moments: Moments) -> Scaled:
+def scaled(moments: "Moments | Scaled") -> Scaled:
     """Moments in units of their own error, for use inside a law; without an error the unit is 1."""
+    if isinstance(moments, Scaled):
+        return moments
     c, drift, noise = jnp.broadcast_arrays(moments.c, moments.drift, not_negative(moments.noise))
     # No result depends on the unit, so that it may be held constant under differentiation.
     held = jax.lax.stop_gradient((drift, noise))
@@ -61,6 +64,41 @@ def scaled(moments: Moments) -> Scaled:
 def not_negative(noise: Array) -> Array:
     """`noise` without the −1e-17 that rounding leaves; unlike a maximum, with its full derivative at 0."""
     return jnp.where(noise < 0, 0 * jnp.abs(noise), noise)
+
+
+@law()
+def of_flips(rate: ArrayLike, moments: Moments) -> Scaled:
+    """Sign flips of any rate: in units of √rate, whose slope carries what moments would have to cancel."""
+    p = jnp.asarray(rate)
+    some = p >= jnp.finfo(p.dtype).tiny
+    return _either(some, flips(jnp.where(some, p, jnp.ones_like(p))), moments)
+
+
+@law()
+def of_shift(size: ArrayLike, moments: Moments) -> Scaled:
+    """The magnitude shift of any size, in units of it: nothing of it underflows."""
+    e = jnp.asarray(size)
+    sign = jnp.sign(e)
+    own = Scaled(moments.c, _magnitude(e), MEAN_MAGNITUDE * sign, BEYOND * sign**2)
+    return _either(e != 0, own, moments)
+
+
+@law()
+def of_noise(size: ArrayLike, moments: Moments) -> Scaled:
+    """Magnitude noise of any size, in units of it."""
+    e = jnp.asarray(size)
+    own = Scaled(moments.c, _magnitude(e), 0 * moments.c, moments.c)
+    return _either(e != 0, own, moments)
+
+
+def _magnitude(size: Array) -> Array:
+    return jnp.where(size != 0, jnp.abs(size), jnp.ones_like(size))
+
+
+def _either(some: Array, own: Scaled, moments: Moments) -> Scaled:
+    """Without an error, where its size has no slope, the moments as they are."""
+    none = Scaled(moments.c, jnp.ones_like(own.unit), moments.drift, moments.noise)
+    return jax.tree.map(lambda a, b: jnp.where(some, a, b), own, none)
 
 
 @jax.custom_jvp

@@ -6,9 +6,9 @@ from jaxtyping import Array
 from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments
 
-from .arguments import LARGEST_SQUARE, check_small_error, moments_of
+from .arguments import LARGEST_SQUARE, check_small_error, error_of, moments_of
 from .kernel import safe_sqrt
-from .scaled import scaled
+from .scaled import Scaled, scaled
 
 
 def radial_fraction_expansion(perturbation: HasMoments) -> Real:
@@ -21,13 +21,12 @@ def radial_fraction_expansion(perturbation: HasMoments) -> Real:
 
     Source: proofs/small_errors.py.
     """
-    moments = moments_of(perturbation)
-    check_small_error(moments.energy)
-    return _radial_fraction(moments)
+    check_small_error(moments_of(perturbation).energy)
+    return _radial_fraction(error_of(perturbation))
 
 
 @law()
-def _radial_fraction(moments: Moments) -> Array:
+def _radial_fraction(moments: Moments | Scaled) -> Array:
     _, unit, drift, noise = scaled(moments)
     square = drift**2 + noise
     safe = jnp.where(square > 0, square, jnp.ones_like(square))
