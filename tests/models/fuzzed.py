@@ -3,8 +3,8 @@
 Usage: python fuzzed.py FOLDER FILE FIRST LAST
 
 FOLDER holds a sound checkpoint (a GGUF file, or a folder in hub format), FILE is the one to damage; the
-damages are numbered FIRST to LAST - 1, and a number alone determines its damage. A line is printed before each
-load and one after it, so that whoever reads them knows which damage ended the process.
+damages are numbered FIRST to LAST - 1, and a number alone determines its damage. A line is printed before
+each load and one after it, so that whoever reads them knows which damage ended the process.
 """
 
 import copy
