@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -18,10 +19,10 @@ from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig
 
 from . import curvature, inputs
 from .comparison import RateLeverage
-from .flips import Plan, Positions, draw_positions, flipped_part, plan
+from .flips import Coordinates, Draws, Plan
 from .inputs import Windows
-from .leverage import ARMS, Leverage, key_of_draws
-from .pools import OUTLIER, Pools, capacities, is_inverted
+from .leverage import ARMS, Leverage, draws_of
+from .pools import OUTLIER
 from .predicted import LinearResponse
 from .singles import Place, kept_fixed
 from .stretch import Movable
@@ -58,13 +59,16 @@ def controlled(
     names = tuple(found.pools.outputs)
     fixed = kept_fixed(model.config, names, response.singles)
     movable = Movable(jnp.ones(model.config.layers, model.params["embed"].dtype), fixed)
-    draws = [_Draws(one, found.pools, found.provenance["seed"], response.singles) for one in found.rates]
+    seed = found.provenance["seed"]
+    known = [
+        _Known(draws_of(found.pools, one.flips, seed), one.draws, response.singles) for one in found.rates
+    ]
     luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in found.rates]
     with progress("control variate", len(evaluation)) as advance:
         for index, window in enumerate(evaluation):
             products = _products(model.config, names, model.params, jnp.asarray(window[None]), movable)
-            columns = jax.device_get(_by_column(products))
-            for each, table in zip(draws, luck, strict=True):
+            columns = {name: np.asarray(table, np.float64) for name, table in _by_column(products).items()}
+            for each, table in zip(known, luck, strict=True):
                 for arm in ARMS:
                     table[arm][:, index] = each.luck(arm, products, columns, response.costs[:, index])
             del products  # before the next ones are made
@@ -104,13 +108,13 @@ def _products(
 
 
 @jax.jit
-def _drawn(products: curvature.Weights, places: Positions) -> dict[str, Float[Array, " layers"]]:
+def _drawn(products: curvature.Weights, coordinates: Coordinates) -> dict[str, Float[Array, " layers"]]:
     """The sum over the drawn weights of each layer, by matrix."""
 
     def one(table: Array, rows: Array, columns: Array) -> Array:
         return jnp.sum(table.at[rows, columns].get(mode="fill", fill_value=0.0))
 
-    return {name: jax.vmap(one)(products[name], *place) for name, place in places.items()}
+    return {name: jax.vmap(one)(products[name], *pair) for name, pair in coordinates.items()}
 
 
 @jax.jit
@@ -119,12 +123,16 @@ def _by_column(products: curvature.Weights) -> curvature.ByColumn:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Draws:
-    """The draws of a leverage at one rate, made again."""
+class _Known:
+    """What is known beforehand of the draws of a leverage at one rate.
 
-    found: RateLeverage
-    pools: Pools
-    seed: int
+    Args:
+      draws: the same again, `count` in each arm.
+      singles: weights of known cost.
+    """
+
+    draws: Draws
+    count: int
     singles: tuple[Place, ...]
 
     def luck(
@@ -135,48 +143,43 @@ class _Draws:
         costs: Float[np.ndarray, " singles"],
     ) -> Float[np.ndarray, " draws"]:
         """Of each draw on one window, what derivatives and known costs say of it, less their mean."""
-        totals = {
-            name: self.pools.pool_sum(name, arm, np.asarray(table, np.float64))
-            for name, table in columns.items()
-        }
-        inverted = is_inverted(self.pools, arm, self.found.flips)
-        rows, layers = [], list(self.pools.layers)
-        for one, places in self._made(arm):
-            drawn, gap = jax.device_get(_drawn(products, places)), 0.0
+        pools, inverted = self.draws.pools, self.draws.is_inverted(arm)
+        totals = {name: pools.pool_sum(name, arm, table) for name, table in columns.items()}
+        rows, layers = [], list(pools.layers)
+        for plan, coordinates in self.made(arm):
+            drawn, gap = jax.device_get(_drawn(products, coordinates)), 0.0
             for name, total in totals.items():
                 hit = total - drawn[name] if inverted else drawn[name]
-                mean = flipped_part(self.pools, one, arm, name) * total
+                mean = self.draws.flipped_part(plan, arm, name) * total
                 gap += float(np.sum((hit - mean)[layers]))
             rows.append(gap)
-        return self._known_luck[arm] @ costs + np.asarray(rows)
+        return self._luck_of_singles[arm] @ costs + np.asarray(rows)
 
     @functools.cached_property
-    def _known_luck(self) -> dict[str, Float[np.ndarray, "draws singles"]]:
+    def _luck_of_singles(self) -> dict[str, Float[np.ndarray, "draws singles"]]:
         """By arm, whether each draw flipped each weight of known cost, less its probability."""
-        gaps = {arm: [self.known(arm, *made) for made in self._made(arm)] for arm in ARMS}
+        gaps = {arm: [self.flipped(arm, *one) for one in self.made(arm)] for arm in ARMS}
         return {arm: np.stack([hit - mean for hit, mean in pairs]) for arm, pairs in gaps.items()}
 
-    def _made(self, arm: str) -> Any:
-        slots = capacities(self.pools, ARMS, self.found.flips)
-        key = key_of_draws(self.seed, self.found.flips)
-        for draw in range(self.found.draws):
-            one = plan(self.pools, arm, self.found.flips, draw, key)
-            yield one, draw_positions(self.pools, one, slots)
+    def made(self, arm: str) -> Iterator[tuple[Plan, Coordinates]]:
+        """Every draw of an arm, made again."""
+        for plan in (self.draws.plan(arm, draw) for draw in range(self.count)):
+            yield plan, self.draws.coordinates(plan)
 
-    def known(
-        self, arm: str, one: Plan, places: Positions
+    def flipped(
+        self, arm: str, plan: Plan, coordinates: Coordinates
     ) -> tuple[Bool[np.ndarray, " singles"], Float[np.ndarray, " singles"]]:
         """Whether a draw flipped each weight of known cost, and how probable that was; 0 outside the pool."""
-        inverted, places = is_inverted(self.pools, arm, self.found.flips), jax.device_get(places)
+        inverted, coordinates = self.draws.is_inverted(arm), jax.device_get(coordinates)
         flipped, expected = np.zeros(len(self.singles), bool), np.zeros(len(self.singles))
         for index, place in enumerate(self.singles):
             if self._belongs(arm, place):
-                rows, columns = (part[place.layer] for part in places[place.name])
+                rows, columns = (part[place.layer] for part in coordinates[place.name])
                 flipped[index] = np.any((rows == place.row) & (columns == place.column)) ^ inverted
-                expected[index] = flipped_part(self.pools, one, arm, place.name)[place.layer]
+                expected[index] = self.draws.flipped_part(plan, arm, place.name)[place.layer]
         return flipped, expected
 
     def _belongs(self, arm: str, place: Place) -> bool:
-        site = SITE_OF[place.name]
-        outliers = self.pools.order[site][place.layer][: self.pools.outliers[site]]
+        pools, site = self.draws.pools, SITE_OF[place.name]
+        outliers = pools.order[site][place.layer][: pools.outliers[site]]
         return bool((place.column in outliers) == (arm == OUTLIER))

@@ -17,8 +17,7 @@ from signmag_jax.models import SITE_OF
 from . import slopes
 from .activations import Columns
 from .comparison import RateLeverage
-from .flips import flipped_part, plan
-from .leverage import RATES, Leverage, key_of_draws
+from .leverage import RATES, Leverage, draws_of
 from .pools import OUTLIER, REST
 from .response_checks import BEYOND, Check, LeverageCheck, paired_error
 from .singles import Place
@@ -74,8 +73,8 @@ class LinearResponse(Result):
         `rate · slope + E[m_i m_j] · interaction`; for independent flips E[m_i m_j] is rate², without
         replacement it is less by rate (1 − rate)/(N − 1).
         """
-        together = self._together(pool, rate) if exactly else rate**2
-        table = self._table(pool, rate, together)
+        pair_rate = self._pair_rate(pool, rate) if exactly else rate**2
+        table = self._table(pool, rate, pair_rate)
         how = "exactly k flips" if exactly else "independent flips"
         return Estimate(
             table.mean(),
@@ -85,15 +84,15 @@ class LinearResponse(Result):
             f"second order in the rate, {how}",
         )
 
-    def _table(self, pool: str, rate: float, together: float) -> Float[np.ndarray, "probes windows"]:
+    def _table(self, pool: str, rate: float, pair_rate: float) -> Float[np.ndarray, "probes windows"]:
         """The predicted damage of every probe and window."""
-        return rate * self.samples[pool] + together * self.pairs[pool]
+        return rate * self.samples[pool] + pair_rate * self.pairs[pool]
 
     def without_replacement(self, pool: str, rate: float) -> float:
         """E ΔNLL of exactly k flips minus that of independent ones, in nats per token."""
-        return (self._together(pool, rate) - rate**2) * float(self.interaction[pool].value)
+        return (self._pair_rate(pool, rate) - rate**2) * float(self.interaction[pool].value)
 
-    def _together(self, pool: str, rate: float) -> float:
+    def _pair_rate(self, pool: str, rate: float) -> float:
         """How often two weights of a pool flip together when exactly k = rate · N do."""
         size = int(self.pools[pool].weights)
         return rate**2 - rate * (1 - rate) / max(size - 1, 1)
@@ -114,7 +113,7 @@ class LinearResponse(Result):
     def _rates(self, arm: str, flips: int) -> tuple[float, float]:
         """Flips per weight of a pool, and how often two of its weights flip together."""
         rate = flips / int(self.pools[arm].weights)
-        return rate, self._together(arm, rate)
+        return rate, self._pair_rate(arm, rate)
 
     def left_out(self, pool: str, rate: float) -> float:
         """What two orders may leave out of the damage at a rate, in nats per token.
@@ -165,16 +164,16 @@ class LinearResponse(Result):
         They are shared over matrices in whole numbers, which few flips cannot do in proportion: each matrix
         counts as it was hit, to first order in the rate.
         """
-        rate, together = self._rates(arm, one.flips)
-        key = key_of_draws(found.provenance["seed"], one.flips)
-        plans = [plan(found.pools, arm, one.flips, draw, key) for draw in range(one.draws)]
+        rate, pair_rate = self._rates(arm, one.flips)
+        pools, draws = found.pools, draws_of(found.pools, one.flips, found.provenance["seed"])
+        plans = [draws.plan(arm, draw) for draw in range(one.draws)]
         shift, layers = 0.0, list(self.taking_part)
         for name, slopes_ in self.columns.items():
-            part = np.mean([flipped_part(found.pools, each, arm, name) for each in plans], axis=0)[layers]
-            columns = np.zeros(found.pools.order[SITE_OF[name]].shape)
+            part = np.mean([draws.flipped_part(plan, arm, name) for plan in plans], axis=0)[layers]
+            columns = np.zeros(pools.order[SITE_OF[name]].shape)
             columns[layers] = slopes_.slope.value
-            shift += float(np.sum((part - rate) * found.pools.pool_sum(name, arm, columns)[layers]))
-        return self._table(arm, rate, together) + shift
+            shift += float(np.sum((part - rate) * pools.pool_sum(name, arm, columns)[layers]))
+        return self._table(arm, rate, pair_rate) + shift
 
     def _check_leverage(self, found: Leverage, one: RateLeverage) -> LeverageCheck:
         predicted = paired_ratio(*(self.designed(found, one, arm) for arm in (OUTLIER, REST)))

@@ -16,8 +16,7 @@ from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.measure import singles, sweep
 from signmag_jax.measure.activations import membership
 from signmag_jax.measure.comparison import RateLeverage
-from signmag_jax.measure.flips import plan
-from signmag_jax.measure.leverage import key_of_draws
+from signmag_jax.measure.leverage import draws_of
 from signmag_jax.measure.response_checks import paired_error
 from signmag_jax.models import MATRICES, SITE_OF, token_nll
 
@@ -351,15 +350,14 @@ def test_few_flips_count_for_each_matrix_as_they_were_shared(found, drawn):
         whole = int(found.pools[arm].weights)
         expected = 0.0
         for seed in range(one.draws):
-            made = plan(drawn.pools, arm, 5, seed, key_of_draws(0, 5))
+            made = draws_of(drawn.pools, 5, 0).plan(arm, seed)
             assert sum(int(made.drawn[name].sum()) for name in MATRICES) == 5
             for name in MATRICES:
                 member = pool_columns(found, name, arm)
                 each = np.where(member, found.columns[name].slope.value, 0).sum(axis=1)
                 part = np.asarray(made.drawn[name]) / drawn.pools.matrix_size(name, arm)
                 expected += float(part @ each) / one.draws
-        together = found._together(arm, 5 / whole)
-        expected += together * found.interaction[arm].value
+        expected += found._pair_rate(arm, 5 / whole) * found.interaction[arm].value
         value = found.designed(drawn, one, arm).mean()
         assert value == pytest.approx(expected, rel=1e-6)
         plain = found.damage(arm, 5 / whole, exactly=True).value
