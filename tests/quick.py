@@ -52,3 +52,8 @@ def everywhere():
     if asked.returncode == 0:
         os.environ["XLA_FLAGS"] = flags
     return asked.returncode == 0
+
+
+def devices(count):
+    """The flags of a process that this one starts on so many devices: the same bits, compiled alike."""
+    return f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
