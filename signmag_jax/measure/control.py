@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -58,7 +59,7 @@ def controlled(
     names = tuple(found.pools.outputs)
     fixed = kept_fixed(model.config, names, response.singles)
     movable = Movable(jnp.ones(model.config.layers, model.params["embed"].dtype), fixed)
-    draws = [_Draws(one, found.pools, found.provenance["seed"], response.singles) for one in found.rates]
+    draws = [Draws(one, found.pools, found.provenance["seed"], response.singles) for one in found.rates]
     luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in found.rates]
     with progress("control variate", len(evaluation)) as advance:
         for index, window in enumerate(evaluation):
@@ -119,7 +120,7 @@ def _by_column(products: curvature.Weights) -> curvature.ByColumn:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Draws:
+class Draws:
     """The draws of a leverage at one rate, made again."""
 
     found: RateLeverage
@@ -141,7 +142,7 @@ class _Draws:
         }
         inverted = is_inverted(self.pools, arm, self.found.flips)
         rows, layers = [], list(self.pools.layers)
-        for one, places in self._made(arm):
+        for one, places in self.made(arm):
             drawn, gap = jax.device_get(_drawn(products, places)), 0.0
             for name, total in totals.items():
                 hit = total - drawn[name] if inverted else drawn[name]
@@ -153,10 +154,11 @@ class _Draws:
     @functools.cached_property
     def _known_luck(self) -> dict[str, Float[np.ndarray, "draws singles"]]:
         """By arm, whether each draw flipped each weight of known cost, less its probability."""
-        gaps = {arm: [self.known(arm, *made) for made in self._made(arm)] for arm in ARMS}
+        gaps = {arm: [self.known(arm, *made) for made in self.made(arm)] for arm in ARMS}
         return {arm: np.stack([hit - mean for hit, mean in pairs]) for arm, pairs in gaps.items()}
 
-    def _made(self, arm: str) -> Any:
+    def made(self, arm: str) -> Iterator[tuple[Plan, Positions]]:
+        """Every draw of an arm: its plan, and where the drawn weights stand."""
         slots = capacities(self.pools, ARMS, self.found.flips)
         key = key_of_draws(self.seed, self.found.flips)
         for draw in range(self.found.draws):

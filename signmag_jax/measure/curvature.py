@@ -35,7 +35,7 @@ def loss(
     config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch window"], weights: Weights
 ) -> Float[Array, ""]:
     """Mean NLL of the windows with these matrices in place of the model's own."""
-    return _head_loss(config, params, _states(config, params, tokens, weights), tokens)
+    return _head_loss(config, params, final_states(config, params, tokens, weights), tokens)
 
 
 def masked(weights: Weights, movable: Movable) -> Weights:
@@ -174,7 +174,7 @@ def fisher(
     cross-entropy in the logits, and the terms of different tokens are uncorrelated. Labels drawn from the
     model, v = e_y − p, have the same mean; their square scatters more, as a rare label weighs much.
     """
-    run = functools.partial(_states, config, params, tokens, keep_products=True)
+    run = functools.partial(final_states, config, params, tokens, keep_products=True)
     states, pull = jax.vjp(run, _chosen(params, names))
     pushed = _curved(config, params, states[:, :-1], key)
     return pull(jnp.pad(pushed, ((0, 0), (0, 1), (0, 0))))[0]
@@ -233,13 +233,14 @@ def _taking_part(found: ByColumn, movable: Movable) -> ByColumn:
     return {name: table * movable.layers.astype(table.dtype)[:, None] for name, table in found.items()}
 
 
-def _states(
+def final_states(
     config: ModelConfig,
     params: dict[str, Any],
     tokens: Int[Array, "batch window"],
     weights: Weights,
     keep_products: bool = False,
 ) -> Float[Array, "batch window hidden"]:
+    """The states that enter the head, as a function of the weights."""
     moved = {**params, "blocks": {**params["blocks"], **weights}}
     return Llama.of_parameters(config, moved).run(tokens, keep_products=keep_products)[0]
 

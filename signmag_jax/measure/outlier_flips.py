@@ -152,7 +152,7 @@ def outlier_flips(
         model, calibration, evaluation, options, layers, matrices, batch, resume=resume, source=source
     )
     columns = stored_columns(setup, fraction)
-    trial = _Trial(setup, Pools.of(model, columns, setup.layers, setup.matrices), rate, seed)
+    trial = Trial(setup, Pools.of(model, columns, setup.layers, setup.matrices), rate, seed)
     flips = {arm: trial.flips(arm) for arm in ARMS}
     tasks = [setup.clean, functools.partial(trial.run, "anywhere", 0, nothing=True)]
     tasks += [functools.partial(trial.run, arm, draw) for arm in ARMS for draw in range(count)]
@@ -204,7 +204,7 @@ def _scale(
 
 
 @dataclass(frozen=True, eq=False)
-class _Trial:
+class Trial:
     """One rate on one model and text: how each arm is drawn and evaluated."""
 
     setup: Setup

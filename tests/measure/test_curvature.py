@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from conftest import MINUTE
 
 from signmag_jax.evidence import keys
@@ -48,7 +49,7 @@ def curved(minute, weights):
     """A weight vector times the Gauss–Newton matrix times another, from all logits."""
 
     def outputs(flat):
-        states = curvature._states(MINUTE, minute.params, jnp.asarray(TOKENS), unpacked(flat))
+        states = curvature.final_states(MINUTE, minute.params, jnp.asarray(TOKENS), unpacked(flat))
         return states[0, :-1] @ minute.params["embed"].T
 
     def product(flat, one, other):
@@ -56,7 +57,7 @@ def curved(minute, weights):
         a, b = (jax.jvp(outputs, (flat,), (along,))[1] for along in (one, other))
         return ((p * a * b).sum(axis=1) - (p * a).sum(axis=1) * (p * b).sum(axis=1)).mean()
 
-    @jax.jit
+    @quick.jit
     def every(others):
         """Each unit vector with its row of `others`."""
         return jax.lax.map(lambda pair: product(jnp.asarray(weights), *pair), (jnp.eye(weights.size), others))
@@ -74,7 +75,7 @@ def newton(curved, weights):
 def scaled_losses(weights, loss):
     """Loss with weight i multiplied by 1 − 2s, by editing it, for every weight and a few s."""
 
-    @jax.jit
+    @quick.jit
     def every(flat, amounts):
         one = lambda i: jax.vmap(lambda s: loss(flat.at[i].multiply(1 - 2 * s)))(amounts)  # noqa: E731
         return jax.lax.map(one, jnp.arange(flat.size))
@@ -121,12 +122,17 @@ def test_a_probe_is_the_product_with_the_residual_by_dense_weights(minute, weigh
         for layer in range(shape[0])
     ]
     along = jnp.asarray(np.concatenate(drawn) * weights)
-    bent = jax.jvp(jax.grad(loss), (jnp.asarray(weights),), (along,))[1]
+    bent = second_derivative(loss, weights, along)
     newton = curved(jnp.broadcast_to(along, (along.size, along.size)))
     probe = curvature.residual_probe(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE, key)
     expected = by_column(np.asarray(along * (bent - newton)))
     np.testing.assert_allclose(joined(probe), expected, rtol=1e-6, atol=1e-9)
     assert not np.allclose(joined(probe), by_column(np.asarray(along * bent)), rtol=0.1)
+
+
+def second_derivative(loss, at, along):
+    """The Hessian times a vector."""
+    return quick.jit(lambda w, v: jax.jvp(jax.grad(loss), (w,), (v,))[1])(jnp.asarray(at), jnp.asarray(along))
 
 
 def test_bent_is_the_second_derivative_along_columns(minute, weights, loss):
@@ -135,7 +141,7 @@ def test_bent_is_the_second_derivative_along_columns(minute, weights, loss):
     along = (
         np.concatenate([np.broadcast_to(columns[n][:, None], s).ravel() for n, s in SHAPES.items()]) * weights
     )
-    product = jax.jvp(jax.grad(loss), (jnp.asarray(weights),), (jnp.asarray(along),))[1]
+    product = second_derivative(loss, weights, along)
     traced = {name: jnp.asarray(mask) for name, mask in columns.items()}
     found = curvature.bent(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE, traced)
     assert float(found) == pytest.approx(float(along @ np.asarray(product)), rel=1e-8)
@@ -178,7 +184,7 @@ def test_both_probes_add_up_to_the_second_order_of_single_flips(minute, weights,
 def check_unbiased(minute, probe, count, truth, rivals):
     """Every column's mean over probes, and their sum, against the truth; the sum against wrong variants."""
     one = lambda key: probe(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE, key)  # noqa: E731
-    found = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), count))
+    found = quick.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), count))
     rows = np.concatenate([np.asarray(found[name]).reshape(count, -1) for name in MATRICES], axis=1)
     error = rows.std(axis=0, ddof=1) / np.sqrt(count)
     distance = (rows.mean(axis=0) - truth) / error

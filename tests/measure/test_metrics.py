@@ -11,7 +11,7 @@ from scipy import special
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
-from signmag_jax.measure.metrics import PAIRED, STORED, _judged, compare_states, perturbing
+from signmag_jax.measure.metrics import PAIRED, STORED, judged, compare_states, perturbing
 from signmag_jax.models import logits, window_nll
 from signmag_jax.perturb import SignFlip, SignQuantize
 
@@ -141,8 +141,8 @@ def test_the_floor_is_what_the_second_clean_run_differs_by():
     rows = np.zeros((4, len(STORED), 8))
     rows[:, STORED.index("agreement")] = 1
     rows[2:] += np.random.default_rng(0).normal(0, 0.1, (2, len(STORED), 8))
-    assert set(_judged(rows, {}).noise_floor.values()) == {0.0}
+    assert set(judged(rows, {}).noise_floor.values()) == {0.0}
     rows[1, :, 3] += 0.25
     rows[1, STORED.index("agreement"), 3] = 0.5
-    floor = _judged(rows, {}).noise_floor
+    floor = judged(rows, {}).noise_floor
     assert floor == {"delta_nll": 0.25, "kl": 0.25, "reverse_kl": 0.25, "disagreement": 0.5}

@@ -13,7 +13,7 @@ from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure.activations import alpha
 from signmag_jax.measure.flips import draw_positions, flip_transform
-from signmag_jax.measure.outlier_flips import ARMS, MATCHED, _Trial, matched_transform
+from signmag_jax.measure.outlier_flips import ARMS, MATCHED, Trial, matched_transform
 from signmag_jax.measure.pools import Pools
 from signmag_jax.measure.setup import prepare
 from signmag_jax.models import MATRICES, SITE_OF, window_nll
@@ -29,7 +29,7 @@ def found(tiny, windows):
 @pytest.fixture(scope="module")
 def trial(tiny, windows):
     pools = Pools.of(tiny, alpha(tiny, windows[0]).outliers(), range(3), MATRICES)
-    return _Trial(prepare(tiny, *windows, {"experiment": "outlier flips"}), pools, RATE, 0)
+    return Trial(prepare(tiny, *windows, {"experiment": "outlier flips"}), pools, RATE, 0)
 
 
 @functools.partial(jax.jit, static_argnums=0)

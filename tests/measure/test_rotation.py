@@ -11,7 +11,7 @@ from conftest import TINY, build
 
 from signmag_jax import measure
 from signmag_jax.measure.column_statistics import column_statistics
-from signmag_jax.measure.rotation import READERS, _orthogonal
+from signmag_jax.measure.rotation import READERS, orthogonal
 from signmag_jax.models import logits
 
 CONFIGS = {"tied, loud": TINY, "untied, norms of heads": dataclasses.replace(TINY, tied=False, qk_norm=True)}
@@ -47,11 +47,11 @@ def test_logits_stay_the_same(windows, name):
 
 
 def test_the_matrix_is_orthogonal_and_depends_on_the_seed():
-    turn = _orthogonal(40, 3)
+    turn = orthogonal(40, 3)
     np.testing.assert_allclose(turn @ turn.T, np.eye(40), atol=1e-14)
-    assert np.abs(turn - _orthogonal(40, 4)).max() > 0.1
+    assert np.abs(turn - orthogonal(40, 4)).max() > 0.1
     # Uniform: without the signs of R's diagonal all diagonal entries would lean one way.
-    diagonal = [np.diag(_orthogonal(8, seed)) for seed in range(200)]
+    diagonal = [np.diag(orthogonal(8, seed)) for seed in range(200)]
     assert abs(np.mean(diagonal)) < 4.5 / np.sqrt(8 * 1600)
 
 
