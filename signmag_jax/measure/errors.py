@@ -252,6 +252,7 @@ def _blocks(
     return jnp.stack([jnp.stack(first), jnp.stack(second)])
 
 
+@jax.jit
 def _direction(
     weights: curvature.Weights, movable: curvature.Movable, error: Perturbation
 ) -> curvature.Weights:

@@ -144,7 +144,9 @@ def applied(model, pools, plan, slots, invertible=False, build=flips.flip_transf
     blocks = {name: jnp.asarray(model.params["blocks"][name]) for name in MATRICES}
     places = flips.draw_positions(pools, plan, slots)
     after = _applied(build, invertible, blocks, pools.order, plan, places)
-    return {name: (np.asarray(w, np.float64), np.asarray(after[name], np.float64)) for name, w in blocks.items()}
+    return {
+        name: (np.asarray(w, np.float64), np.asarray(after[name], np.float64)) for name, w in blocks.items()
+    }
 
 
 @pytest.fixture(scope="session")

@@ -98,5 +98,7 @@ def test_one_window_and_broken_weights_are_refused(tiny, windows):
 def test_half_precision_activations_are_accumulated_in_float32(windows, profile):
     half = measure.alpha(build(dtype=np.float16), windows[0])
     for site in SITES:
-        assert half.token_share[site].value == pytest.approx(profile.token_share[site].value, rel=0.2, abs=1e-3)
+        assert half.token_share[site].value == pytest.approx(
+            profile.token_share[site].value, rel=0.2, abs=1e-3
+        )
         np.testing.assert_allclose(half.token_share[site].value.sum(axis=1), 1, rtol=1e-5)

@@ -1,22 +1,17 @@
 """Experiment D: exact counts, the matched norm, independent masks, and losses of edited weights."""
 
-import functools
 import json
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import with_block
+from conftest import applied, with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.measure.activations import alpha
-from signmag_jax.measure.flips import draw_positions, flip_transform
+from signmag_jax.measure.flips import flip_transform
 from signmag_jax.measure.outlier_flips import ARMS, MATCHED, Trial, matched_transform
-from signmag_jax.measure.pools import Pools
 from signmag_jax.measure.setup import prepare
-from signmag_jax.models import MATRICES, SITE_OF, window_nll
+from signmag_jax.models import SITE_OF, window_nll
 
 RATE = 0.1
 
@@ -27,30 +22,14 @@ def found(tiny, windows):
 
 
 @pytest.fixture(scope="module")
-def trial(tiny, windows):
-    pools = Pools.of(tiny, alpha(tiny, windows[0]).outliers(), range(3), MATRICES)
+def trial(tiny, windows, pools):
     return Trial(prepare(tiny, *windows, {"experiment": "outlier flips"}), pools, RATE, 0)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def applied(build, blocks, order, plan, places):
-    transform = build(order, plan, places, False)
-    return jax.lax.scan(
-        lambda _, piece: (None, {n: transform(w, piece[0], n) for n, w in piece[1].items()}),
-        None,
-        (jnp.arange(3, dtype=jnp.int32), blocks),
-    )[1]
 
 
 def changed(trial, arm, seed):
     """Weights under an arm, in float64, by matrix."""
-    blocks = {name: trial.setup.model.params["blocks"][name] for name in MATRICES}
-    plan = trial.plan(arm, seed)
     build = matched_transform if arm in MATCHED else flip_transform
-    after = applied(build, blocks, trial.pools.order, plan, draw_positions(trial.pools, plan, trial.slots()))
-    return {
-        name: (np.asarray(blocks[name], np.float64), np.asarray(after[name], np.float64)) for name in after
-    }
+    return applied(trial.setup.model, trial.pools, trial.plan(arm, seed), trial.slots(), build=build)
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -74,7 +74,9 @@ def test_matrices_that_are_already_coarse_are_kept_exactly(tiny, windows):
     found = measure.quantization(model, windows[0], **SAMPLED)
     for kind in ("sign", "ternary"):
         for which in ("rows", "spherical", "real"):
-            kept, changed = (getattr(found.alignments[kind][name], which) for name in ("up_proj", "gate_proj"))
+            kept, changed = (
+                getattr(found.alignments[kind][name], which) for name in ("up_proj", "gate_proj")
+            )
             np.testing.assert_allclose(kept.value, 1, atol=1e-5)
             assert (changed.value < 0.95).all()
 

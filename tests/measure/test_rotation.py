@@ -1,19 +1,21 @@
 """The rotated model is the same function of the tokens, and another one of its weights."""
 
 import dataclasses
+import functools
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from conftest import TINY, build
 
-from signmag_jax import measure
+from signmag_jax import measure, models
 from signmag_jax.measure.column_statistics import column_statistics
 from signmag_jax.measure.rotation import READERS, orthogonal
-from signmag_jax.models import logits
 
+logits = functools.partial(quick.jit, static_argnums=0)(models.logits)
 CONFIGS = {"tied, loud": TINY, "untied, norms of heads": dataclasses.replace(TINY, tied=False, qk_norm=True)}
 
 

@@ -60,7 +60,9 @@ def test_quantisation_has_no_scale(tiny, quantization, scale):
     found = measure.quantization(scaled(tiny, "up_proj", scale), matrices=("up_proj",), **SAMPLED)
     for kind in ("sign", "ternary"):
         for which in ("rows", "spherical"):
-            ours, theirs = (getattr(each.alignments[kind]["up_proj"], which) for each in (found, quantization))
+            ours, theirs = (
+                getattr(each.alignments[kind]["up_proj"], which) for each in (found, quantization)
+            )
             np.testing.assert_allclose(ours.value, theirs.value, rtol=1e-5)
             np.testing.assert_allclose(ours.standard_error, theirs.standard_error, rtol=1e-3)
 
