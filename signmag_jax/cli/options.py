@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from . import environment
+
 
 def joined(*, distributed: bool, device: str) -> tuple[int, int]:
     """Index of this process and number of all, connected with the others where `distributed` says so."""
@@ -42,10 +44,12 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
         return
     if device not in {*_PLATFORMS, "auto"}:
         raise invalid("--device in cpu, gpu, tpu, auto", device, "name one of them")
+    environment.check_flags()
     import jax
 
-    if device != "auto":
-        jax.config.update("jax_platforms", _PLATFORMS[device])
+    if device == "auto":
+        return
+    jax.config.update("jax_platforms", _PLATFORMS[device])
     try:
         jax.devices()
     # What JAX raises for a platform that is not there differs between versions and platforms.

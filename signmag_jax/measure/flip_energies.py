@@ -188,7 +188,7 @@ def relative(change: Float[Array, "*rows n"], signal: Float[Array, "*rows n"]) -
 def flipped_rows(
     key: PRNGKeyArray, columns: Int[Array, " columns"], outputs: int, flips: int, count: int
 ) -> Int[Array, "columns draws flips"]:
-    """Rows of the flipped signs: each column and draw has its own, `flips` of `outputs` without repetition."""
+    """Rows of the flipped signs: each column and draw has its own, `flips` of `outputs`."""
 
     def one(column: Array, draw: Array) -> Array:
         return subset(keys.fold(key, column, draw), outputs, flips, flips)

@@ -258,7 +258,7 @@ def _check_hashable(perturbation: Perturbation) -> None:
 
 
 def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, Any]) -> Metrics:
-    """The result, from a row of `STORED` for the clean model, one for a draw of nothing, and one for each draw."""
+    """The result, from `STORED` of the clean model, of a draw of nothing, and of each draw."""
     clean, same, draws = rows[0], rows[1], rows[2:]
     tables = {name: draws[:, index] for index, name in enumerate(STORED)}
     finite = all(np.isfinite(table).all() for table in tables.values())

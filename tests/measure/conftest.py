@@ -1,7 +1,6 @@
 """Tiny random Llamas with known outlier columns, windows for them, and programs that many tests run."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,6 @@ import quick
 import tokenizers
 
 from signmag_jax import measure
-from signmag_jax.measure import flips
 from signmag_jax.measure.pools import Pools
 from signmag_jax.models import (
     MATRICES,
@@ -128,10 +126,8 @@ def streams(model, tokens):
     return np.asarray(_streams(model.params, jnp.asarray(tokens)), np.float64)
 
 
-@functools.partial(quick.jit, static_argnums=(0, 1))
-def _applied(build, invertible, blocks, order, plan, places):
-    transform = build(order, plan, places, invertible)
-
+@quick.jit
+def _applied(transform, blocks):
     def body(_, piece):
         layer, weights = piece
         return None, {name: transform(weight, layer, name) for name, weight in weights.items()}
@@ -139,11 +135,10 @@ def _applied(build, invertible, blocks, order, plan, places):
     return jax.lax.scan(body, None, (jnp.arange(TINY.layers, dtype=jnp.int32), blocks))[1]
 
 
-def applied(model, pools, plan, slots, invertible=False, build=flips.flip_transform):
-    """All weights before and after what a plan makes of them, in float64, by matrix."""
+def applied(model, transform):
+    """All weights before and after a transform, in float64, by matrix."""
     blocks = {name: jnp.asarray(model.params["blocks"][name]) for name in MATRICES}
-    places = flips.draw_positions(pools, plan, slots)
-    after = _applied(build, invertible, blocks, pools.order, plan, places)
+    after = _applied(transform, blocks)
     return {
         name: (np.asarray(w, np.float64), np.asarray(after[name], np.float64)) for name, w in blocks.items()
     }

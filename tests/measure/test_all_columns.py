@@ -10,7 +10,7 @@ from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
 from signmag_jax.measure import flips
 from signmag_jax.measure import pools as pool_room
-from signmag_jax.measure.all_columns import shift_transform
+from signmag_jax.measure.all_columns import ARMS
 from signmag_jax.models import MATRICES
 
 
@@ -18,10 +18,9 @@ from signmag_jax.models import MATRICES
 def test_the_shift_has_the_norm_of_the_very_mask(tiny, rate):
     pools = pool_room.Pools.everything(tiny, range(3), MATRICES)
     k = round(rate * pools.size("all"))
-    slots, inverted = pool_room.capacities(pools, ("all",), k), pool_room.is_inverted(pools, "all", k)
-    plan = flips.plan(pools, "all", k, 1, keys.root(3))
-    by_flip = applied(tiny, pools, plan, slots, inverted)
-    by_shift = applied(tiny, pools, plan, slots, inverted, build=shift_transform)
+    draws = flips.Draws(pools, {"all": k}, keys.root(3))
+    plan = draws.plan("all", 1)
+    by_flip, by_shift = (applied(tiny, draws.transform(plan, kind)) for kind in ARMS.values())
     total = 0
     for name, (w, flipped) in by_flip.items():
         shifted = by_shift[name][1]

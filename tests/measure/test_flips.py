@@ -14,13 +14,15 @@ from signmag_jax.models import MATRICES, SITE_OF, window_nll
 ARMS = ("outlier", "rest")
 
 
+def draws_of(pools, k, seed=0, arms=ARMS):
+    return flips.Draws(pools, dict.fromkeys(arms, k), keys.root(seed))
+
+
 def flipped_masks(model, pools, arm, k, draw, seed=0, arms=ARMS):
     """Which weights the transform flips, from the weights themselves."""
-    plan = flips.plan(pools, arm, k, draw, keys.root(seed))
-    slots = pool_room.capacities(pools, arms, k)
-    invertible = any(pool_room.is_inverted(pools, each, k) for each in arms)
+    draws = draws_of(pools, k, seed, arms)
     masks = {}
-    for name, (before, after) in applied(model, pools, plan, slots, invertible).items():
+    for name, (before, after) in applied(model, draws.transform(draws.plan(arm, draw))).items():
         assert (before != 0).all()
         assert (np.abs(after) == np.abs(before)).all()
         masks[name] = after == -before
@@ -129,7 +131,7 @@ def test_flips_are_uniform_over_columns_and_rows(tiny, pools):
 def test_no_layer_is_favoured_when_there_are_fewer_flips_than_matrices(tiny, pools):
     counts = np.zeros(3)
     for draw in range(300):
-        plan = flips.plan(pools, "outlier", 2, draw, keys.root(0))
+        plan = draws_of(pools, 2).plan("outlier", draw)
         counts += sum(np.asarray(count) for count in plan.drawn.values())
     assert counts.sum() == 600
     assert stats.chisquare(counts).pvalue > 1e-4
@@ -143,32 +145,29 @@ def test_losses_equal_those_of_edited_weights(tiny, windows, pools):
         weight = np.asarray(tiny.params["blocks"][name])
         other = with_block(other, name, np.where(mask, -weight, weight))
     truth = window_nll(other, windows[1], batch=8).mean(axis=1)
-    plan = flips.plan(pools, "outlier", k, 4, keys.root(0))
-    slots = pool_room.capacities(pools, ARMS, k)
-    found = flips.flipped_nll(tiny, windows[1], pools, plan, slots, False, 8)
+    draws = draws_of(pools, k)
+    transform = draws.transform(draws.plan("outlier", 4))
+    found = window_nll(tiny, windows[1], transform, 8).mean(axis=1)
     np.testing.assert_allclose(found, truth, rtol=0, atol=2e-6)
     clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
     assert np.abs(found - clean).max() > 1e-3
-    in_parts = flips.flipped_nll(tiny, windows[1], pools, plan, slots, False, 4)
+    in_parts = window_nll(tiny, windows[1], transform, 4).mean(axis=1)
     np.testing.assert_allclose(in_parts, truth, rtol=0, atol=2e-6)
 
 
 def test_no_flips_reproduces_the_clean_loss(tiny, windows, pools):
     for k in (9, pools.size("outlier")):
-        plan = flips.no_flips(flips.plan(pools, "outlier", k, 0, keys.root(0)))
-        slots = pool_room.capacities(pools, ARMS, k)
-        found = flips.flipped_nll(
-            tiny, windows[1], pools, plan, slots, pool_room.is_inverted(pools, "outlier", k), 8
-        )
+        draws = draws_of(pools, k)
+        transform = draws.transform(draws.plan("outlier", 0).empty())
+        found = window_nll(tiny, windows[1], transform, 8).mean(axis=1)
         clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
         np.testing.assert_allclose(found, clean, rtol=0, atol=1e-6)
 
 
 def test_one_compilation_serves_both_arms_all_seeds_and_low_rates(tiny, windows, pools):
     def evaluate(k, arm, draw, batch=8):
-        slots = pool_room.capacities(pools, ARMS, k)
-        plan = flips.plan(pools, arm, k, draw, keys.root(0))
-        flips.flipped_nll(tiny, windows[1], pools, plan, slots, False, batch)
+        draws = draws_of(pools, k)
+        window_nll(tiny, windows[1], draws.transform(draws.plan(arm, draw)), batch)
 
     evaluate(11, "outlier", 0)
     jax.config.update("jax_no_tracing", True)  # from here on whatever would be compiled is an error
@@ -185,11 +184,11 @@ def test_one_compilation_serves_both_arms_all_seeds_and_low_rates(tiny, windows,
 
 def test_a_draw_does_not_depend_on_the_number_of_slots(pools):
     k = pools.size("outlier") // 3
-    plan = flips.plan(pools, "outlier", k, 0, keys.root(0))
-    few = pool_room.capacities(pools, ARMS, k)
-    many = tuple((name, 2 * size + 7) for name, size in few)
-    short, long = (flips.draw_positions(pools, plan, slots) for slots in (few, many))
-    for name, size in few:
+    few = draws_of(pools, k)
+    many = flips.Draws(pools, {"outlier": k, "rest": pools.size("rest") // 2}, few.key)
+    short, long = (draws.coordinates(draws.plan("outlier", 0)) for draws in (few, many))
+    assert any(size < wider for (_, size), (_, wider) in zip(few.slots, many.slots, strict=True))
+    for name, size in few.slots:
         for one, other in zip(short[name], long[name], strict=True):
             # rows past the last one and any column: nothing is flipped there
             np.testing.assert_array_equal(one, np.asarray(other)[:, :size])

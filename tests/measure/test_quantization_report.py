@@ -67,7 +67,7 @@ def test_groups_are_those_of_numpy_with_a_shorter_last_one(tiny):
     every = [(quantizer, scale) for quantizer in QUANTIZERS for scale in SCALES]
     ours = quick.jit(lambda w: [measure.quantized(QUANTIZERS[label], w, scale) for label, scale in every])(w)
     w = np.asarray(w, np.float64)
-    for (quantizer, scale), found in zip(every, ours, strict=True):
+    for (quantizer, scale), found in zip(every, map(np.asarray, ours), strict=True):
         np.testing.assert_allclose(found, grouped(w, quantizer, scale), rtol=1e-5)
         other = grouped(w, quantizer, "row" if scale == 32 else 32)
         assert np.abs(found - other).max() > 1e-2

@@ -12,7 +12,7 @@ from signmag_jax.evidence.precision import unit_of
 from signmag_jax.measure import draw as draw_room
 from signmag_jax.measure import flips
 from signmag_jax.measure import pools as pool_room
-from signmag_jax.measure.all_columns import shift_transform
+from signmag_jax.measure.all_columns import ARMS
 from signmag_jax.measure.quantization import cosine_squared
 from signmag_jax.models import MATRICES
 
@@ -159,13 +159,11 @@ def test_an_overflow_is_refused_and_no_finite_loss(tiny, windows, run, part):
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_shift_has_the_norm_of_the_mask_at_any_scale(tiny, scale):
     pools = pool_room.Pools.everything(tiny, range(TINY.layers), MATRICES)
-    k = round(0.1 * pools.size("all"))
-    plan, slots = flips.plan(pools, "all", k, 1, keys.root(3)), pool_room.capacities(pools, ("all",), k)
-    model = tiny
+    draws = flips.Draws(pools, {"all": round(0.1 * pools.size("all"))}, keys.root(3))
+    plan, model = draws.plan("all", 1), tiny
     for name in MATRICES:
         model = scaled(model, name, scale)
-    by_flip = applied(model, pools, plan, slots)
-    by_shift = applied(model, pools, plan, slots, build=shift_transform)
+    by_flip, by_shift = (applied(model, draws.transform(plan, kind)) for kind in ARMS.values())
     for name, (w, flipped) in by_flip.items():
         energy = ((flipped - w) ** 2).sum(axis=(1, 2))
         assert (energy > 0).all()
