@@ -31,7 +31,7 @@ MISTAKES = [
     (["--seconds", "nan"], "`0 < seconds` is required, received nan"),
     (["--dtype", "float16"], "received 'float16'"),
     (["--inputs", "0"], "`inputs is an integer >= "),
-    (["--device", "abacus"], "received 'abacus'"),
+    (["--device", "abacus"], "cpu or gpu or tpu or auto, not 'abacus'"),
 ]
 RATES = [
     ("0", "`0 < rate <= 0.5` is required, received 0.0"),
