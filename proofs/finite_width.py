@@ -32,9 +32,10 @@ from signmag_jax.theory.symbolic.symbols import rate, root_rate, width
 TITLE = "Finite width: flips per row"
 STATEMENT = (
     "Given the mask M and a unit input x, (z, z') is Gaussian with correlation 1 − 2q, q = Σ_j M_j x_j². For "
-    "x uniform on the sphere and flips at rate p: E q = p, Var q = 3p(1 − p)/(n + 2). The transverse ratio "
-    "changes by −6κ√(p(1 − p))/(πT n), for small p −3/(2π√p n), where n p ≫ 1, and by −(4/(3π))√(8/π)/√n "
-    "where n p ≪ 1. For one given input Σ x_j⁴ stands for 3/n."
+    "x uniform on the sphere and flips at rate p: E q = p, Var q = 3p(1 − p)/(n + 2). To first order in "
+    "1/n this fluctuation changes the flips' transverse energy T by −6κ√(p(1 − p))/(πT n) of itself, "
+    "for small p −3/(2π√p n), where n p ≫ 1, and by −(4/(3π))√(8/π)/√n where n p ≪ 1. For one given input "
+    "Σ x_j⁴ stands for 3/n. The energy of the magnitude shift has its own 1/n term, which is not derived."
 )
 
 p, s, n = rate, root_rate, width
@@ -151,7 +152,7 @@ def _many_flips(proof: Proof, variance: sp.Expr, given: sp.Expr) -> None:
     of_rate = proof.let(kappa, analytic, "κ at rate p = s²")
     whole = -6 * analytic * s**2 * sp.sqrt(1 - s**2) / (sp.pi * (half - 2 * analytic**2))
     chain.step("κ of the flips", whole, Using(of_rate))
-    chain.branch().conclude("coefficient of 1/n at every rate", finite_width_slope(s**2) * s)
+    chain.branch().conclude("coefficient of 1/n in the flips' energy", finite_width_slope(s**2) * s)
     single = proof.start("ΔT/T, given x", pull * bend * given.subs(p, s**2) / 2 / (half - 2 * kappa**2))
     tilt = -2 * kappa * s * sp.sqrt(1 - s**2) * fourth / (sp.pi * (half - 2 * kappa**2))
     single.step("insert its variance", tilt, Using(*named[:2]))

@@ -108,7 +108,7 @@ def _run(
     quiet: bool = False,
     **given: Any,
 ) -> int:
-    prepare(quiet=quiet)
+    prepare(quiet=quiet, device="auto")
     from signmag_jax import theory
 
     arguments = law_arguments.values(given)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import typer
 
+from . import environment
+
 
 def joined(*, distributed: bool, device: str) -> tuple[int, int]:
     """Index of this process and number of all, connected with the others where `distributed` says so."""
@@ -41,10 +43,12 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if device is None:
         return
+    environment.check_flags()
     import jax
 
-    if device != "auto":
-        jax.config.update("jax_platforms", _PLATFORMS[device])
+    if device == "auto":
+        return
+    jax.config.update("jax_platforms", _PLATFORMS[device])
     try:
         jax.devices()
     # What JAX raises for a platform that is not there differs between versions and platforms.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.result import plain
 from signmag_jax.frechet import split
-from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, token_nll
+from signmag_jax.models import MATRICES, LanguageModel, ModelConfig
 from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
 
-from . import inputs, sweep
+from . import inputs
 from .granularity import TENSOR, Scale, check_scales, quantized
 from .inputs import Windows
 from .layer import LayerStates, entering, layer_states
@@ -185,12 +185,12 @@ def quantization_report(
     plain = {"experiment": "quantization report", "options": [[each, str(scale)] for each, scale in options]}
     resume = resume if losses else None
     setup = prepare(model, None, tokens, plain, layers, matrices, batch, resume=resume, source=source)
-    places = [(layer, name) for layer in setup.layers for name in setup.matrices]
-    looks = _looks(model, setup.evaluation, places, options)
-    damage, floor = _losses(setup, places, options) if losses else ({}, None)
+    targets = [(layer, name) for layer in setup.layers for name in setup.matrices]
+    looks = _looks(model, setup.evaluation, targets, options)
+    damage, floor = _losses(setup, targets, options) if losses else ({}, None)
     entries = [
         _entry(layer, name, option, looks[layer, name], damage.get((layer, name, option)))
-        for layer, name in places
+        for layer, name in targets
         for option in options
     ]
     return QuantizationReport(tuple(entries), floor, setup.origin())
@@ -213,14 +213,14 @@ Look = dict[Option, dict[str, Float[np.ndarray, " windows"]]]
 
 
 def _looks(
-    model: LanguageModel, tokens: Windows, places: Sequence[tuple[int, str]], options: tuple[Option, ...]
+    model: LanguageModel, tokens: Windows, targets: Sequence[tuple[int, str]], options: tuple[Option, ...]
 ) -> dict[tuple[int, str], Look]:
     """By place and option, numbers of each window; window by window, so that the streams of one are kept."""
-    found: dict[tuple[int, str], list[Any]] = {place: [] for place in places}
-    with progress("quantised matrices", len(tokens) * len(places)) as advance:
+    found: dict[tuple[int, str], list[Any]] = {place: [] for place in targets}
+    with progress("quantised matrices", len(tokens) * len(targets)) as advance:
         for row in tokens:
             streams = _entering(model.config, model.params, jnp.asarray(row[None]))
-            for layer, name in places:
+            for layer, name in targets:
                 at = jnp.asarray(layer, jnp.int32)
                 piece = _look(model.config, name, options, model.params["blocks"], streams[layer], at)
                 found[layer, name].append(jax.device_get(piece))
@@ -261,9 +261,7 @@ def _look(
         return _of_weights(weight, coarse) | _of_outputs(clean, changed)
 
     # One program for the layer, however many options there are.
-    return jax.lax.map(
-        one, jnp.stack([quantized(QUANTIZERS[label], weight, scale) for label, scale in options])
-    )
+    return jax.lax.map(one, jnp.stack([_quantized(option, weight) for option in options]))
 
 
 def _of_weights(
@@ -298,61 +296,52 @@ def _of_outputs(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Arr
     return found
 
 
-def _losses(
-    setup: Setup, places: Sequence[tuple[int, str]], options: tuple[Option, ...]
-) -> tuple[dict[tuple[int, str, Option], ConfidenceInterval], float]:
-    model, tokens, batch = setup.model, setup.evaluation, setup.batch
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class OneQuantized:
+    """The weight transform that quantises one matrix. Which, and how, is data: one program serves them all.
 
-    def task(layer: int | None, name: str, option: int) -> sweep.Row:
-        at = None
-        if layer is not None:
-            at = tuple(jnp.asarray(i, jnp.int32) for i in (layer, MATRICES.index(name), option))
-        found = [
-            _nll(model.config, names, options, model.params, jnp.asarray(tokens[start : start + batch]), at)
-            for start in range(0, len(tokens), batch)
-        ]
-        return np.concatenate([np.asarray(piece, np.float64).mean(axis=1) for piece in found])
+    Args:
+      names: matrices among which it is.
+      options: the ways to quantise.
+      layer, matrix, option: its layer, its index in `MATRICES`, and which of the options.
+    """
 
-    names = setup.matrices
-    cells = [(layer, name, i) for layer, name in places for i in range(len(options))]
-    tasks = [functools.partial(task, None, MATRICES[0], 0), functools.partial(task, -1, MATRICES[0], 0)]
-    tasks += [functools.partial(task, *cell) for cell in cells]
-    rows = np.stack(setup.sweep(tasks))
-    floor = setup.noise_floor(rows)
-    inputs.check_finite(rows[2:].T, "the loss with a quantised matrix")
-    damage = {
-        (layer, name, options[i]): bootstrap.mean((row - rows[0])[None], unit="nat/token")
-        for (layer, name, i), row in zip(cells, rows[2:], strict=True)
-    }
-    return damage, floor
+    names: tuple[str, ...] = field(metadata={"static": True})
+    options: tuple[Option, ...] = field(metadata={"static": True})
+    layer: Any
+    matrix: Any
+    option: Any
 
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _nll(
-    config: ModelConfig,
-    names: tuple[str, ...],
-    options: tuple[Option, ...],
-    params: dict[str, Any],
-    tokens: Int[Array, "batch window"],
-    at: tuple[Int[Array, ""], ...] | None,
-) -> Float[Array, "batch predicted"]:
-    """One program for every layer, matrix and option: which is quantised is data."""
-    branches = [
-        functools.partial(
-            lambda quantizer, scale, w: quantized(quantizer, w, scale), QUANTIZERS[label], scale
-        )
-        for label, scale in options
-    ]
-
-    def transform(weight: Array, layer: Array, name: str) -> Array:
-        if at is None or name not in names:
+    def __call__(self, weight: Array, layer: Array, name: str) -> Array:
+        """As `models.token_nll` wants it."""
+        if name not in self.names:
             return weight
-        where, which, option = at
-        hit = (layer == where) & (which == MATRICES.index(name))
-        change = lambda w: jax.lax.switch(option, branches, w)  # noqa: E731
+        branches = [functools.partial(_quantized, option) for option in self.options]
+        hit = (layer == self.layer) & (self.matrix == MATRICES.index(name))
+        change = lambda w: jax.lax.switch(self.option, branches, w)  # noqa: E731
         return jax.lax.cond(hit, change, lambda w: w, weight)
 
-    return token_nll(config, params, tokens, transform)
+
+def _quantized(option: Option, weight: Array) -> Array:
+    label, scale = option
+    return quantized(QUANTIZERS[label], weight, scale)
+
+
+def _losses(
+    setup: Setup, targets: Sequence[tuple[int, str]], options: tuple[Option, ...]
+) -> tuple[dict[tuple[int, str, Option], ConfidenceInterval], float]:
+    cells = [(layer, name, option) for layer, name in targets for option in options]
+    # Layer −1 is none: the program with nothing quantised.
+    indices = [(-1, 0, 0), *((layer, MATRICES.index(m), options.index(o)) for layer, m, o in cells)]
+    transforms = [
+        OneQuantized(setup.matrices, options, *(jnp.asarray(i, jnp.int32) for i in each)) for each in indices
+    ]
+    rows = setup.sweep([setup.losses, *(functools.partial(setup.losses, one) for one in transforms)])
+    floor = setup.noise_floor(rows)
+    inputs.check_finite(np.stack(rows[2:], axis=1), "the loss with a quantised matrix")
+    gaps = (bootstrap.mean((row - rows[0])[None], unit="nat/token") for row in rows[2:])
+    return dict(zip(cells, gaps, strict=True)), floor
 
 
 def _entry(

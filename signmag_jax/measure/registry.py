@@ -17,7 +17,7 @@ from .column_map import columns
 from .column_statistics import PARTS
 from .control import controlled
 from .deciding import BRACKET_PASSES, SHORTLIST_PASSES, check_counts, deciding_weights
-from .errors import PROBE_PASSES, WHOLE_PASSES, check_deterministic, error_response, is_deterministic
+from .error_response import PROBE_PASSES, WHOLE_PASSES, check_deterministic, error_response, is_deterministic
 from .flip_energies import flip_energies
 from .leverage import ARMS, draws_per_rate, leverage
 from .loss import nll

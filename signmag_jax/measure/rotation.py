@@ -184,7 +184,7 @@ def rotation(
         model, calibration, evaluation, options, matrices=tuple(READERS), batch=batch, source=source
     )
     both = {"trained": model, "rotated": rotated(model, seed)}
-    losses = {which: dataclasses.replace(setup, model=each).clean() for which, each in both.items()}
+    losses = {which: dataclasses.replace(setup, model=each).losses() for which, each in both.items()}
     inputs.check_finite(losses["trained"])
     profiles = {which: alpha(each, calibration) for which, each in both.items()}
     flips = {

@@ -13,6 +13,6 @@ def profile_variance(rate: sp.Expr, fourth: sp.Expr) -> sp.Expr:
 
 
 def profile_slope(rate: sp.Expr = rate) -> sp.Expr:
-    """Relative change of T per Σ x_j⁴ for one unit input, −2κ√(p(1 − p))/(πT), at every rate."""
+    """Relative change of the flips' T per Σ x_j⁴ for one unit input, −2κ√(p(1 − p))/(πT)."""
     c, v = sign_flip(rate)
     return -2 * kappa(c, v) * sp.sqrt(rate * (1 - rate)) / (sp.pi * transverse(c, v))

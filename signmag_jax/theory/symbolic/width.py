@@ -25,7 +25,10 @@ def width_coefficient(rate: sp.Expr = rate) -> sp.Expr:
 
 
 def finite_width_slope(rate: sp.Expr = rate) -> sp.Expr:
-    """Relative change of the transverse ratio per 1/n on the sphere, where Σ x_j⁴ = 3/n + O(1/n²)."""
+    """Relative change of the flips' energy T per 1/n on the sphere, where Σ x_j⁴ = 3/n + O(1/n²).
+
+    The energy of the magnitude shift has a 1/n term of its own, which this does not contain.
+    """
     return 3 * profile_slope(rate)
 
 
