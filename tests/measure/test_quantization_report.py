@@ -13,7 +13,8 @@ from conftest import LOUD, build, streams, with_block
 from signmag_jax import measure, theory
 from signmag_jax.evidence import InvalidInput, bootstrap
 from signmag_jax.measure.layer import LayerStates
-from signmag_jax.measure.quantization_report import LEVELS, QUANTIZERS, output_errors
+from signmag_jax.measure.quantization_report import QUANTIZERS, output_errors
+from signmag_jax.measure.quantized_matrix import LEVELS
 from signmag_jax.models import window_nll
 from signmag_jax.perturb import Moments
 
