@@ -163,3 +163,16 @@ def minute_text(minute):
         scores = np.asarray(forward(jnp.asarray(tokens)))[:, at - 1]
         tokens[:, at] = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
     return rng.integers(0, MINUTE.vocabulary, (2, 9)).astype(np.int32), tokens
+
+
+@pytest.fixture(scope="session")
+def some():
+    """Weights whose exact cost `response` takes in place of their bracket."""
+    from minute import PLACES
+
+    return PLACES[::40]
+
+
+@pytest.fixture(scope="session")
+def response(minute, minute_text, some):
+    return measure.linear_response(minute, *minute_text, probes=20, singles=some, fraction=0.2)
