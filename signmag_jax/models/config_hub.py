@@ -93,15 +93,16 @@ def described_by_hub(folder: Path) -> tuple[ModelConfig, tuple[str, ...]]:
         raise invalid("config.json valid for transformers", reason(error, 300), f"mend {path}") from None
     attributes = parsed.to_dict()
     unread = unread_attributes(family, attributes, set(inspect.signature(type(parsed)).parameters))
+    read = {key: value for key, value in attributes.items() if key not in unread}
     rope, without_effect = _rope(attributes["rope_parameters"])
-    remarks = [f"config.json has auto_map: {family}'s own code is used, none of the checkpoint's"] * bool(
-        raw.get("auto_map")
-    )
+    remarks = []
+    if unread.pop("auto_map", None):
+        remarks.append(f"config.json has auto_map: {family}'s own code is used, none of the checkpoint's")
     if unread:
         remarks.append(f"config.json has what transformers' {family} never reads: {_shown(unread)}")
     if without_effect:
         remarks.append(f"without effect in this model's RoPE: {_shown(without_effect)}")
-    return _config(family, attributes, rope), tuple(remarks)
+    return _config(family, read, rope), tuple(remarks)
 
 
 def _instead(folder: Path) -> str:

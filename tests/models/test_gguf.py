@@ -290,5 +290,5 @@ def test_what_no_tokenizer_is_made_of_is_one_line():
         {"add_bos_token": True, "bos_token_id": -1},
     ):
         more = {f"tokenizer.ggml.{key}": value for key, value in damage.items()}
-        with pytest.raises(InvalidInput, match="GGUF|hub folder"):
+        with pytest.raises(InvalidInput, match=r"GGUF|hub folder"):
             tokenizer_from_gguf(metadata | more)
