@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
@@ -30,11 +30,12 @@ def joined(*, distributed: bool, device: str) -> tuple[int, int]:
 
 
 _PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
+Device = Literal["cpu", "gpu", "tpu", "auto"]
 
 
 def prepare(*, quiet: bool, device: str | None = None) -> None:
     """Apply `--quiet` and `--device` to this process, before anything is computed."""
-    from signmag_jax.evidence import MissingResource, invalid
+    from signmag_jax.evidence import MissingResource
     from signmag_jax.evidence.progress import set_quiet
 
     set_quiet(quiet)
@@ -42,8 +43,6 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if device is None:
         return
-    if device not in {*_PLATFORMS, "auto"}:
-        raise invalid("--device in cpu, gpu, tpu, auto", device, "name one of them")
     environment.check_flags()
     import jax
 

@@ -1,13 +1,12 @@
 """The controlled estimator: the expectation of brute force, a smaller error, honest intervals."""
 
-import sys
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from signmag_jax import simulate
 from signmag_jax.evidence import InvalidInput
+from signmag_jax.simulate import block_network
 
 SIZES = {"width": 128, "inputs": 256}
 
@@ -50,12 +49,11 @@ def test_targets_refer_to_the_controlled_estimate():
 
 def test_a_control_with_a_wrong_mean_would_be_seen(monkeypatch):
     """Control: without the trace subtracted, the regression moves the estimate."""
-    module = sys.modules["signmag_jax.simulate.block"]
 
     def uncentred(left, right, a, b):
         return jnp.mean(jnp.sum(left * right, axis=0).astype(jnp.float64)) / a.shape[0]
 
-    monkeypatch.setattr(module, "excess", uncentred)
+    monkeypatch.setattr(block_network, "excess", uncentred)
     # Of a number of inputs that no other test has compiled a program for.
     wrong = simulate.block(128, 0.01, inputs=130, networks=300, seed=6, controlled=True).controlled_ratio
     monkeypatch.undo()
