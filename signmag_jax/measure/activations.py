@@ -92,10 +92,7 @@ class Alpha(Result):
     def picture(self) -> Picture:
         """Median and largest α of every layer, by site."""
         series = {
-            site: {
-                "median": np.sqrt(np.median(share.value, axis=1)),
-                "max": np.sqrt(share.value.max(axis=1)),
-            }
+            site: {"median": np.sqrt(np.median(share.value, axis=1)), "max": np.sqrt(share.value.max(axis=1))}
             for site, share in self.token_share.items()
         }
         return Picture("alpha", {"data": series})
@@ -150,9 +147,7 @@ def alpha(
         _check_finite((share, square, size), site)
         token_share[site] = Estimate.of_samples(share, estimator="mean over tokens of x_j²/‖x‖²")
         energy_share[site] = ratio_over_samples(
-            square,
-            square.sum(axis=-1, keepdims=True),
-            estimator="ratio of means over tokens, E x_j²/E‖x‖²",
+            square, square.sum(axis=-1, keepdims=True), estimator="ratio of means over tokens, E x_j²/E‖x‖²"
         )
         magnitude[site] = Estimate.of_samples(size, estimator="mean over tokens of |x_j|")
     origin = provenance_of(
@@ -259,9 +254,7 @@ def _profile(share: Estimate) -> dict[str, Any]:
     }
 
 
-def squared_column_norms(
-    stacked: Float[Any, "layers outputs inputs"],
-) -> Float[np.ndarray, "layers inputs"]:
+def squared_column_norms(stacked: Float[Any, "layers outputs inputs"]) -> Float[np.ndarray, "layers inputs"]:
     """‖W_·j‖² of every column, in float64; infinite where that is."""
     # Layer by layer: a stack in float64 would be twice the model.
     with np.errstate(over="ignore"):

@@ -16,10 +16,7 @@ EMPTY = np.iinfo(np.int32).max
 
 
 def subset(
-    key: PRNGKeyArray,
-    population: int | Int[Array, ""],
-    count: int | Int[Array, ""],
-    capacity: int,
+    key: PRNGKeyArray, population: int | Int[Array, ""], count: int | Int[Array, ""], capacity: int
 ) -> Int[Array, " capacity"]:
     """A uniformly random `count`-subset of {0, …, population−1}, ascending, then `EMPTY` slots.
 

@@ -19,9 +19,7 @@ _SCALING = "rope.scaling."
 
 
 def config_from_gguf(
-    metadata: Mapping[str, Any],
-    shapes: Mapping[str, tuple[int, ...]],
-    divisors: tuple[float, ...] = (),
+    metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], divisors: tuple[float, ...] = ()
 ) -> ModelConfig:
     """The architecture that a GGUF file describes; biases and tying are read off its list of tensors.
 
