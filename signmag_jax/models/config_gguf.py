@@ -102,11 +102,11 @@ class _Keys:
         return float(value)
 
     def require(self, key: str, value: Any) -> None:
-        found = self._rest.pop(self._prefix + key, value)
-        if found != value:
+        stored = self._rest.pop(self._prefix + key, value)
+        if stored != value:
             raise invalid(
                 f"{self._prefix}{key} = {value}",
-                _shown(found),
+                _shown(stored),
                 "this port has no such layer; use another model",
             )
 

@@ -142,19 +142,19 @@ def check_dtype(dtype: Any) -> None:
 
 def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None = None) -> Checkpoint:
     """Find a model and read everything about it except its weights; arguments and errors as in `load`."""
-    found = resolve(name_or_path, revision)
-    if found.path.is_file():
-        file = GGUFFile(found.path)
+    resolved = resolve(name_or_path, revision)
+    if resolved.path.is_file():
+        file = GGUFFile(resolved.path)
         config, source = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), file
         tokenizer = tokenizer_from_gguf(file.metadata)
     else:
-        config = config_from_hub(found.path)
-        source: TensorSource = safetensors_in(found.path)
-        tokenizer = tokenizer_from_hub(found.path)
+        config = config_from_hub(resolved.path)
+        source: TensorSource = safetensors_in(resolved.path)
+        tokenizer = tokenizer_from_hub(resolved.path)
     if tokenizer.size > config.vocabulary:
         raise invalid(
             "tokenizer ids < vocabulary of the model",
             (tokenizer.size, config.vocabulary),
             "the tokenizer belongs to another model",
         )
-    return Checkpoint(config, tokenizer, source, found.origin)
+    return Checkpoint(config, tokenizer, source, resolved.origin)
