@@ -62,7 +62,7 @@ def controlled(
     movable = Movable.of(model, tuple(pools.outputs), range(model.config.layers), response.singles)
     seed = leverage.provenance["seed"]
     known = [
-        _Known(draws_of(leverage.pools, one.flips, seed), one.draws, response.singles)
+        Known(draws_of(leverage.pools, one.flips, seed), one.draws, response.singles)
         for one in leverage.rates
     ]
     luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in leverage.rates]
@@ -120,7 +120,7 @@ def _by_column(products: curvature.Weights) -> curvature.ByColumn:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Known:
+class Known:
     """What is known beforehand of the draws of a leverage at one rate.
 
     Args:
