@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from .group import Group, subcommand
 from .options import check_plot, emit, prepare, remark, say
 from .shared import SHARED, UNUSED_SEED
 from .values import FLAG, Kind, filled
+
+if TYPE_CHECKING:
+    from signmag_jax.evidence import Estimate
+    from signmag_jax.theory.registry import Law
 
 MOST_DIGITS = 1000
 OUTPUT = [SHARED["plot"], SHARED["json"], UNUSED_SEED, SHARED["quiet"]]
@@ -54,11 +58,11 @@ class Laws(Group):
         )
 
 
-def _option(law: Any, name: str) -> derive.Option:
+def _option(law: Law, name: str) -> derive.Option:
     """An argument of a law: where it may lie, what it means and its default."""
     domain = law.arguments[name]
     default = inspect.signature(law.function).parameters[name].default
-    help_ = derive.arguments_of(law.function).get(name, "").rstrip(".")
+    help_ = law_arguments.HELPS.get(name) or derive.arguments_of(law.function).get(name, "").rstrip(".")
     required = default is inspect.Parameter.empty
     if isinstance(domain, tuple) and set(domain) == {False, True}:
         kind = FLAG
@@ -73,8 +77,8 @@ def _option(law: Any, name: str) -> derive.Option:
     return derive.Option(name, kind, help_.lstrip(". "), shown, law_arguments.flags(name))
 
 
-def _extra(law: Any) -> list[derive.Option]:
-    found = [
+def _extra(law: Law) -> list[derive.Option]:
+    options = [
         derive.Option(
             "digits",
             Kind("INTEGER", _digits),
@@ -83,8 +87,8 @@ def _extra(law: Any) -> list[derive.Option]:
     ]
     if "rate" in law.arguments:
         range_ = Kind("START:STOP:COUNT", filled)
-        found.insert(0, derive.Option("range", range_, "Values for the rate, in equal factors: 1e-4:0.5:20."))
-    return found
+        options.insert(0, derive.Option("range", range_, "Rates in equal factors: 1e-4:0.5:20."))
+    return options
 
 
 def _digits(text: str) -> int:
@@ -93,13 +97,13 @@ def _digits(text: str) -> int:
     return int(text)
 
 
-def _example(law: Any) -> str:
+def _example(law: Law) -> str:
     required = (f"{law_arguments.flags(name)[0]} {law_arguments.EXAMPLES[name]}" for name in law.required)
     return " ".join(["signmag law", law.name, *required])
 
 
 def _run(
-    law: Any,
+    law: Law,
     *,
     digits: int | None = None,
     plot: Path | None = None,
@@ -108,7 +112,7 @@ def _run(
     quiet: bool = False,
     **given: Any,
 ) -> int:
-    prepare(quiet=quiet)
+    prepare(quiet=quiet, device="auto")
     from signmag_jax import theory
 
     arguments = law_arguments.values(given)
@@ -137,8 +141,8 @@ def _run(
     return 0
 
 
-def _estimate(law: Any, arguments: dict[str, Any], axis: str | None) -> Any:
-    """The law's value; along `axis`, the result's first, it is called once for each place.
+def _estimate(law: Law, arguments: dict[str, Any], axis: str | None) -> Estimate:
+    """The law's value; along `axis`, the result's first, it is called once for each value.
 
     Not every law takes an array in every argument, and those that do order their results in various ways.
     """
@@ -150,17 +154,17 @@ def _estimate(law: Any, arguments: dict[str, Any], axis: str | None) -> Any:
     if axis is None:
         return theory.estimate(law, **arguments)
     first, *rest = ({**arguments, axis: value} for value in arguments[axis])
-    found = theory.estimate(law, **first)
-    named = {**found.provenance["arguments"], axis: list(arguments[axis])}
+    estimate = theory.estimate(law, **first)
+    named = {**estimate.provenance["arguments"], axis: list(arguments[axis])}
     return Estimate.exact(
-        np.stack([found.value, *(law(**each) for each in rest)]),
-        unit=found.unit,
-        estimator=found.estimator,
-        provenance={**found.provenance, "arguments": named},
+        np.stack([estimate.value, *(law(**each) for each in rest)]),
+        unit=estimate.unit,
+        estimator=estimate.estimator,
+        provenance={**estimate.provenance, "arguments": named},
     )
 
 
-def _expansion(law: Any, arguments: dict[str, Any], axis: str | None) -> dict[str, Any]:
+def _expansion(law: Law, arguments: dict[str, Any], axis: str | None) -> dict[str, Any]:
     """A law's expansion at the same arguments."""
     value = _estimate(law, arguments, axis).to_json()["value"]
     return {"law": law.name, "formula": law.doc, "value": value}
@@ -175,8 +179,8 @@ def _print(result: dict[str, Any], axis: str | None) -> None:
     if axis is None:
         say(_written(result["value"]))
     else:
-        for place, value in zip(result["along"][axis], result["value"], strict=True):
-            say(f"{axis} = {place:.6g}: {_written(value)}")
+        for at, value in zip(result["along"][axis], result["value"], strict=True):
+            say(f"{axis} = {at:.6g}: {_written(value)}")
     if "expansion" in result:
         say(f"expansion: {_written(result['expansion']['value'])}")
     balls = result.get("enclosure") or []
@@ -190,7 +194,7 @@ def _written(value: Any) -> str:
     return ", ".join(f"{item:.15g}" for item in np.ravel(value))
 
 
-def _plot(name: str, axis: str | None, arguments: dict[str, Any], estimate: Any, path: Path) -> None:
+def _plot(name: str, axis: str | None, arguments: dict[str, Any], estimate: Estimate, path: Path) -> None:
     """A curve along the argument with several values, or along the layers of a chain."""
     import numpy as np
 
@@ -199,5 +203,5 @@ def _plot(name: str, axis: str | None, arguments: dict[str, Any], estimate: Any,
     values = np.asarray(estimate.value)
     if values.size < 2:
         raise typer.BadParameter("--plot draws several values: give several of an argument, or --range")
-    places = np.arange(1, values.size + 1) if axis is None else np.asarray(arguments[axis])
-    figures.save(figures.curve(axis or "layer", places, values, name, log=axis is not None), path)
+    along = np.arange(1, values.size + 1) if axis is None else np.asarray(arguments[axis])
+    figures.save(figures.curve(axis or "layer", along, values, name, log=axis is not None), path)

@@ -131,9 +131,9 @@ def _run(
         return 0  # all processes hold the same numbers; the first one shows them
     picture = result.picture() if plot is not None else None
     if plot is not None and picture is not None:
-        from signmag_jax.report import figures, measured
+        from signmag_jax.report import figures, plots
 
-        figures.save(measured.draw(picture), plot)
+        figures.save(plots.draw(picture), plot)
         remark(f"Written: {plot}", quiet=quiet)
     if parquet is not None:
         write_parquet(result.rows(), parquet)
@@ -161,8 +161,7 @@ def _check(measurement: Any, options: dict[str, Any]) -> None:
     inputs.check_matrices(options.get("matrices"))
     if options.get("columns", FEWEST) < FEWEST:
         raise invalid(f"--columns >= {FEWEST}", options["columns"], "fewer have no ranks to speak of")
-    if measurement.check is not None:
-        measurement.check(**measurement.defaults() | options)
+    measurement.refuse(options)
     check_resume(options.get("resume"))
     check_file("--mask", options.get("mask"))
 

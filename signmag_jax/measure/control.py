@@ -10,28 +10,30 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
-from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig
+from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import curvature, inputs
 from .comparison import RateLeverage
+from .curvature import WindowLoss
+from .drawn_damage import check_alike
 from .flips import Coordinates, Draws, Plan
 from .inputs import Windows
 from .leverage import ARMS, Leverage, draws_of
+from .place import Place
 from .pools import OUTLIER
 from .predicted import LinearResponse
-from .singles import Place, kept_fixed
 from .stretch import Movable
 
 CONTROL = "control variate"
 
 
 def controlled(
-    model: LanguageModel, evaluation: Windows, found: Leverage, response: LinearResponse
+    model: LanguageModel, evaluation: Windows, leverage: Leverage, response: LinearResponse
 ) -> Leverage:
     """A leverage with `Σ_i (m_i − E m_i) c_i` taken from every draw, on every window.
 
@@ -42,7 +44,7 @@ def controlled(
 
     Args:
       model, evaluation: those of the leverage and of the response.
-      found: from `leverage`; a rate at which a draw gave no finite loss is left as it is.
+      leverage: from `leverage`; a rate at which a draw gave no finite loss is left as it is.
       response: from `linear_response`.
 
     Raises:
@@ -51,59 +53,54 @@ def controlled(
     """
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     sha256 = inputs.sha256_of_tokens(evaluation)
-    if sha256 != found.provenance["evaluation_sha256"]:
+    if sha256 != leverage.provenance["evaluation_sha256"]:
         raise invalid("the leverage's own evaluation windows", sha256, "pass the windows that it read")
-    response.check_alike(found)
-    if CONTROL in found.provenance:
+    check_alike(response, leverage)
+    if CONTROL in leverage.provenance:
         raise invalid("a leverage as it was measured", "one that was controlled before", "pass that")
-    names = tuple(found.pools.outputs)
-    fixed = kept_fixed(model.config, names, response.singles)
-    movable = Movable(jnp.ones(model.config.layers, model.params["embed"].dtype), fixed)
-    seed = found.provenance["seed"]
+    pools = leverage.pools
+    movable = Movable.of(model, tuple(pools.outputs), range(model.config.layers), response.singles)
+    seed = leverage.provenance["seed"]
     known = [
-        _Known(draws_of(found.pools, one.flips, seed), one.draws, response.singles) for one in found.rates
+        Known(draws_of(leverage.pools, one.flips, seed), one.draws, response.singles)
+        for one in leverage.rates
     ]
-    luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in found.rates]
+    luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in leverage.rates]
     with progress("control variate", len(evaluation)) as advance:
         for index, window in enumerate(evaluation):
-            products = _products(model.config, names, model.params, jnp.asarray(window[None]), movable)
-            columns = {name: np.asarray(table, np.float64) for name, table in _by_column(products).items()}
+            products = _products(WindowLoss.of(model, window), movable)
+            columns = fetch(_by_column(products))
+            columns = {name: table.astype(np.float64) for name, table in columns.items()}
             for each, table in zip(known, luck, strict=True):
                 for arm in ARMS:
                     table[arm][:, index] = each.luck(arm, products, columns, response.costs[:, index])
             del products  # before the next ones are made
             advance()
-    pairs = zip(found.rates, luck, strict=True)
+    pairs = zip(leverage.rates, luck, strict=True)
     return dataclasses.replace(
-        found,
-        rates=tuple(_without(one, table, found.noise_floor) for one, table in pairs),
-        provenance={**found.provenance, CONTROL: "first derivatives and exact costs of single weights"},
+        leverage,
+        rates=tuple(_without(one, table, leverage.noise_floor) for one, table in pairs),
+        provenance={**leverage.provenance, CONTROL: "first derivatives and exact costs of single weights"},
     )
 
 
-def _without(found: RateLeverage, luck: dict[str, Any], floor: float) -> RateLeverage:
-    tables = {arm: table for arm, table in found.samples.items() if table is not None}
+def _without(one: RateLeverage, luck: dict[str, Any], floor: float) -> RateLeverage:
+    tables = {arm: table for arm, table in one.samples.items() if table is not None}
     if len(tables) < len(ARMS):
-        return found
+        return one
     less = {arm: table - luck[arm] for arm, table in tables.items()}
-    return RateLeverage.of(found.rate, found.flips, less, floor=floor)
+    return RateLeverage.of(one.rate, one.flips, less, floor=floor)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _products(
-    config: ModelConfig,
-    names: tuple[str, ...],
-    params: dict[str, Any],
-    tokens: Int[Array, "batch window"],
-    movable: Movable,
-) -> curvature.Weights:
+@jax.jit
+def _products(loss: WindowLoss, movable: Movable) -> curvature.Weights:
     """`−2 g w` of every weight, 0 of those whose exact cost is known."""
-    weights = {name: params["blocks"][name] for name in names}
-    gradient = jax.grad(functools.partial(curvature.loss, config, params, tokens))(weights)
-    wide = at_least_float32(params["embed"].dtype)
+    weights = loss.weights(movable.names)
+    gradient = jax.grad(loss)(weights)
+    wide = at_least_float32(loss.params["embed"].dtype)
     return {
         name: -2 * gradient[name].astype(wide) * w.astype(wide)
-        for name, w in curvature.masked(weights, movable).items()
+        for name, w in movable.weights(weights).items()
     }
 
 
@@ -123,7 +120,7 @@ def _by_column(products: curvature.Weights) -> curvature.ByColumn:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Known:
+class Known:
     """What is known beforehand of the draws of a leverage at one rate.
 
     Args:
@@ -147,7 +144,7 @@ class _Known:
         totals = {name: pools.pool_sum(name, arm, table) for name, table in columns.items()}
         rows, layers = [], list(pools.layers)
         for plan, coordinates in self.made(arm):
-            drawn, gap = jax.device_get(_drawn(products, coordinates)), 0.0
+            drawn, gap = fetch(_drawn(products, coordinates)), 0.0
             for name, total in totals.items():
                 hit = total - drawn[name] if inverted else drawn[name]
                 mean = self.draws.flipped_part(plan, arm, name) * total
@@ -170,7 +167,7 @@ class _Known:
         self, arm: str, plan: Plan, coordinates: Coordinates
     ) -> tuple[Bool[np.ndarray, " singles"], Float[np.ndarray, " singles"]]:
         """Whether a draw flipped each weight of known cost, and how probable that was; 0 outside the pool."""
-        inverted, coordinates = self.draws.is_inverted(arm), jax.device_get(coordinates)
+        inverted, coordinates = self.draws.is_inverted(arm), fetch(coordinates)
         flipped, expected = np.zeros(len(self.singles), bool), np.zeros(len(self.singles))
         for index, place in enumerate(self.singles):
             if self._belongs(arm, place):

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import InvalidInput, invalid, provenance
-from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows
+from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows, fetch
 
 MINIMUM_WINDOWS = 8
 FEWEST_CALIBRATION = 2
@@ -66,17 +66,19 @@ def unmeasurable(invariant: str, received: object, fix: str) -> Unmeasurable:
     return Unmeasurable(str(invalid(invariant, received, fix)))
 
 
-def check_finite(nll: Float[np.ndarray, "count ..."], what: str = "the clean model's loss") -> None:
+def check_finite(
+    table: Float[np.ndarray, "count ..."], what: str = "the clean model's loss", row: str = "window"
+) -> None:
     """Refuse a baseline that is NaN or infinite: no difference to it means anything.
 
     Raises:
-      Unmeasurable: with the first broken window.
+      Unmeasurable: with the first broken row, which is a window or a layer.
     """
-    broken = np.flatnonzero(~np.isfinite(nll.reshape(len(nll), -1)).all(axis=1))
+    broken = np.flatnonzero(~np.isfinite(table.reshape(len(table), -1)).all(axis=1))
     if broken.size:
         raise unmeasurable(
             f"{what} finite",
-            f"NaN or infinity in window {broken[0]} ({broken.size} of {len(nll)} windows)",
+            f"NaN or infinity in {row} {broken[0]} ({broken.size} of {len(table)} {row}s)",
             "check the checkpoint's weights, or load with a wider dtype (`dtype='float32'`)",
         )
 
@@ -130,7 +132,7 @@ def sha256_of_parameters(model: LanguageModel) -> str:
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
         digest.update(jax.tree_util.keystr(path).encode() + repr((leaf.shape, str(leaf.dtype))).encode())
-        digest.update(np.ascontiguousarray(leaf).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(fetch(leaf)).view(np.uint8).data)
     return digest.hexdigest()
 
 

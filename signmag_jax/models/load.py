@@ -15,10 +15,11 @@ from signmag_jax.evidence import invalid
 
 from .config import ModelConfig
 from .config_gguf import config_from_gguf
-from .config_hub import config_from_hub
+from .config_hub import described_by_hub
 from .gguf_file import GGUFFile
 from .llama import Llama
 from .memory import check_memory
+from .names import strangers
 from .resolve import resolve
 from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
@@ -56,6 +57,8 @@ class Checkpoint:
     tokenizer: Tokenizer
     source: TensorSource
     origin: dict[str, Any]
+    remarks: tuple[str, ...] = ()
+    """What its config says that makes no difference here."""
 
     def check_memory(self, dtype: Any = jnp.float32, mesh: Mesh | None = None) -> None:
         """Refuse weights that would not fit; see `load`.
@@ -76,13 +79,12 @@ class Checkpoint:
         check_dtype(dtype)
         mesh = None if mesh is None else check_mesh(mesh)
         params, ignored = load_parameters(self.config, self.source, dtype, mesh)
-        notes = self.tokenizer.remarks
+        notes = (*self.remarks, *self.source.notes, *self.tokenizer.remarks, *vocabulary_notes(self))
+        if left_out := strangers(ignored, self.source.style):
+            shown = ", ".join(left_out[:5]) + (" ..." if len(left_out) > 5 else "")
+            notes += (f"{len(left_out)} tensors that the architecture does not have are left out: {shown}",)
         if mesh is not None:
             notes += (describe(self.config, mesh),)
-        known = self.tokenizer.size
-        # Vocabularies are padded to round numbers; a tokenizer of another model knows far fewer.
-        if known < 0.95 * self.config.vocabulary:
-            notes += (f"the tokenizer knows {known} of {self.config.vocabulary} tokens",)
         report = report_of(self.source, params, ignored, self.origin, notes)
         return LanguageModel(self.config, params, self.tokenizer, report)
 
@@ -142,19 +144,25 @@ def check_dtype(dtype: Any) -> None:
 
 def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None = None) -> Checkpoint:
     """Find a model and read everything about it except its weights; arguments and errors as in `load`."""
-    found = resolve(name_or_path, revision)
-    if found.path.is_file():
-        file = GGUFFile(found.path)
-        config, source = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), file
+    resolved = resolve(name_or_path, revision)
+    if resolved.path.is_file():
+        file = GGUFFile(resolved.path)
+        config, remarks = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), ()
+        source: TensorSource = file
         tokenizer = tokenizer_from_gguf(file.metadata)
     else:
-        config = config_from_hub(found.path)
-        source: TensorSource = safetensors_in(found.path)
-        tokenizer = tokenizer_from_hub(found.path)
-    if tokenizer.size > config.vocabulary:
-        raise invalid(
-            "tokenizer ids < vocabulary of the model",
-            (tokenizer.size, config.vocabulary),
-            "the tokenizer belongs to another model",
-        )
-    return Checkpoint(config, tokenizer, source, found.origin)
+        config, remarks = described_by_hub(resolved.path)
+        source = safetensors_in(resolved.path)
+        tokenizer = tokenizer_from_hub(resolved.path)
+    return Checkpoint(config, tokenizer, source, resolved.origin, remarks)
+
+
+def vocabulary_notes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What to say of a tokenizer that knows more or far fewer tokens than the model."""
+    known, vocabulary = checkpoint.tokenizer.size, checkpoint.config.vocabulary
+    if known > vocabulary:
+        return (f"the tokenizer knows {known} tokens, the model {vocabulary}: a text with others is refused",)
+    # Vocabularies are padded to round numbers; a tokenizer of another model knows far fewer.
+    if known < 0.95 * vocabulary:
+        return (f"the tokenizer knows {known} of {vocabulary} tokens",)
+    return ()

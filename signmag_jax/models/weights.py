@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,22 +13,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from signmag_jax.evidence import invalid
+from signmag_jax.evidence import Result, invalid
 from signmag_jax.evidence.files import sha256_of
 from signmag_jax.evidence.progress import progress
+from signmag_jax.evidence.result import named
 
 from .config import ModelConfig
 from .memory import check_memory
-from .names import DERIVED_SUFFIXES, ROPE_DIVISORS, expected, layer_tensor, outer_tensor
+from .names import ROPE_DIVISORS, UNUSED_SUFFIXES, expected, layer_tensor, outer_tensor, strangers
 from .sharding import parameter_shardings
-from .sources import TensorSource
+from .sources import FLOAT_TYPES, TensorSource
 
 ALIGNMENT = 64
 """Bytes: memory that begins at a multiple becomes a JAX array on a CPU as it is; other memory is copied."""
 
 
 @dataclass(frozen=True)
-class LoadReport:
+class LoadReport(Result):
     """What was loaded: enough to load the same again.
 
     Args:
@@ -35,29 +38,17 @@ class LoadReport:
       dtypes: number of tensors stored in each dtype.
       dtype: dtype of the parameters in memory.
       parameters: how many numbers they are (a tied head counts once).
-      ignored: tensors of the file that follow from others and were left out.
+      ignored: tensors of the file that follow from others, or that the architecture does not have.
       notes: what else sets these weights apart: the mesh they lie on, a tokenizer of far fewer tokens.
     """
 
     source: dict[str, Any]
     files: dict[str, str]
-    dtypes: dict[str, int]
+    dtypes: dict[str, int] = field(metadata=named("stored_dtypes"))
     dtype: str
     parameters: int
     ignored: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "source": self.source,
-            "files": self.files,
-            "stored_dtypes": self.dtypes,
-            "dtype": self.dtype,
-            "parameters": self.parameters,
-            "ignored": list(self.ignored),
-            "notes": list(self.notes),
-        }
+    notes: tuple[str, ...] = ()
 
 
 def load_parameters(
@@ -75,7 +66,7 @@ def load_parameters(
       mesh: devices over which they are spread; None for the default device.
 
     Raises:
-      InvalidInput: naming every missing, unexpected or misshapen tensor at once, or those not finite.
+      InvalidInput: naming every missing or misshapen tensor at once, or those not finite.
       MissingResource: if they exceed the memory.
     """
     ignored = check_names(config, source)
@@ -179,7 +170,7 @@ def _all_finite(values: np.ndarray) -> bool:
 
 
 def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
-    """Compare the file with the architecture in both directions; return the derived tensors to leave out."""
+    """Compare the file with the architecture in both directions; return the tensors to leave out."""
     if config.layers > len(source.shapes):
         raise invalid(
             f"a tensor at least for each of {config.layers} layers",
@@ -187,15 +178,16 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
             "the checkpoint and its config do not belong together",
         )
     wanted = expected(config, source.style)
-    derived = {name for name in source.shapes if name.endswith(DERIVED_SUFFIXES)}
-    used = {ROPE_DIVISORS} if config.rope.divisors else set()
     head = outer_tensor("head", source.style)
     if config.tied and head in source.shapes:
         check_tied(source, head)
-        derived.add(head)
+    used = {ROPE_DIVISORS} if config.rope.divisors else set()
+    others = sorted(set(source.shapes) - wanted.keys() - used)
     lines = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in source.shapes]
-    accounted = {*wanted, *derived, *used}
-    lines += [f"unexpected {name}" for name in source.shapes if name not in accounted]
+    # transformers leaves out what a model does not have; to llama.cpp it is another architecture.
+    if lines or source.style == "gguf":
+        unknown = (name for name in strangers(others, source.style) if not name.endswith(UNUSED_SUFFIXES))
+        lines += [f"unexpected {name}" for name in unknown]
     lines += [
         f"{name} has shape {source.shapes[name]} instead of {shape}"
         for name, shape in wanted.items()
@@ -207,7 +199,20 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
             "; ".join(lines),
             "the checkpoint and its config do not belong together, or the architecture is not supported",
         )
-    return tuple(sorted(derived))
+    if source.style == "hub":
+        check_floats(source, wanted)
+    return tuple(others)
+
+
+def check_floats(source: TensorSource, names: Iterable[str]) -> None:
+    """Refuse a checkpoint whose weights are stored as codes of a quantiser."""
+    strange = [name for name in names if source.dtypes[name] not in FLOAT_TYPES]
+    if strange:
+        raise invalid(
+            f"every weight in one of {FLOAT_TYPES}",
+            ", ".join(f"{name} ({source.dtypes[name]})" for name in strange[:8]),
+            "pre-quantised weights are not read; use the original",
+        )
 
 
 def check_tied(source: TensorSource, head: str) -> None:
@@ -230,13 +235,10 @@ def report_of(
 ) -> LoadReport:
     """The load report: hashes of the files, dtypes, number of parameters."""
     leaves = jax.tree.leaves(params)
-    counts: dict[str, int] = {}
-    for dtype in source.dtypes.values():
-        counts[dtype] = counts.get(dtype, 0) + 1
     return LoadReport(
         source=origin,
         files={path.name: sha256_of(path) for path in source.files},
-        dtypes=dict(sorted(counts.items())),
+        dtypes=dict(sorted(Counter(source.dtypes.values()).items())),
         dtype=str(leaves[0].dtype),
         parameters=sum(leaf.size for leaf in leaves),
         ignored=ignored,

@@ -11,8 +11,9 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Route, Supply
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
+from signmag_jax.claims.published import printed
 from signmag_jax.claims.published import row as published_row
-from signmag_jax.claims.supply import component, exact, pick, printed, quotient
+from signmag_jax.claims.supply import component, exact, pick, quotient
 from signmag_jax.evidence import Estimate
 
 from . import depth_laws
@@ -32,7 +33,7 @@ FINITE: tuple[tuple[Route, Route], ...] = (
     ("predicted", "simulated"),
 )
 SECTIONS = {"plain": "9.4, D.1", "residual": "D.2"}
-ACTIVATIONS = ("relu", "silu")
+ACTIVATIONS: tuple[simulate.ActivationName, ...] = ("relu", "silu")
 # At the paper's scale SiLU is z/2: to a stream that it is added to, half of a linear layer.
 SILU_SLOPE = 0.5
 
@@ -44,7 +45,7 @@ def experiments(level: Level) -> Iterator[Simulated]:
         yield wide_chain(level, activation)
 
 
-def wide_chain(level: Level, activation: str) -> Simulated[simulate.Depth]:
+def wide_chain(level: Level, activation: simulate.ActivationName) -> Simulated[simulate.Depth]:
     """The layers of the paper's widest chains that rows speak of: one of ReLU, two of what it calls SiLU."""
     run = partial(
         simulate.depth,
