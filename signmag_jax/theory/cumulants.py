@@ -4,7 +4,8 @@ For a unit input x the pair (z, z') = (w·x, w'·x) has the fourth cumulants κ_
 by Σ_j x_j⁴/24·Σ_a C(4, a) κ_ab E ∂_z^a ∂_z'^b f. For f = relu(z)relu(z') all five expectations are closed.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -85,10 +86,15 @@ def shift_change(moments: Scaled) -> Array:
     With a = 2b² − 1 and size ε the sum of the general formula is −2aε⁴(a + 2bε + ε²)/v², all lower orders
     cancelling: Δκ = −aε³(a + 2bε + ε²)/(24πkv²), k² = 1 − b².
     """
-    s, b = moments.unit, MEAN_MAGNITUDE
+    s = moments.unit
+    return 4 * s * _kappa(moments) * shift_bend(s, moments.v) / _transverse(moments)
+
+
+def shift_bend(s: Any, v: Any) -> Any:
+    """−Δκ/s³ per Σ x_j⁴ of the shift of size 2s: a(a + 4bs + 4s²)/(3πkv²), for arrays of either kind."""
+    b = MEAN_MAGNITUDE
     a = 2 * b**2 - 1
-    bent = a * s * (a + 4 * b * s + 4 * s**2) / (jnp.sqrt(BEYOND) * moments.v**2)
-    return 4 / (3 * jnp.pi) * _kappa(moments) * bent / _transverse(moments)
+    return a * (a + 4 * b * s + 4 * s**2) / (3 * math.pi * math.sqrt(BEYOND) * v**2)
 
 
 def _kappa(moments: Scaled) -> Array:

@@ -131,8 +131,8 @@ def _second_difference(
 ) -> Float[Array, ""]:
     """(E e^s − 1 − E s)/p for s = Σ M_j a_j.
 
-    Column by column, E e^s − 1 = Σ_j p_j(e^{a_j} − 1)·Π_{i<j}(1 + p_i(e^{a_i} − 1)), terms of one sign, as are
-    those of its derivative.
+    Column by column, E e^s − 1 = Σ_j p_j(e^{a_j} − 1)·Π_{i<j}(1 + p_i(e^{a_i} − 1)), terms of one sign, as
+    are those of its derivative.
     """
     grown = jnp.expm1(a)
     before = _exclusive(jnp.log1p(p * thinned * grown))
