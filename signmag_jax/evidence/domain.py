@@ -53,4 +53,5 @@ class Interval:
         """The invariant as text: `0 < rate <= 0.5`."""
         left = "" if self.low == -math.inf else f"{self.low:g} {'<' if self.open_low else '<='} "
         right = "" if self.high == math.inf else f" {'<' if self.open_high else '<='} {self.high:g}"
-        return f"{left}{name}{right}" if left or right else f"{name} is finite"
+        text = f"{left}{name}{right}" if left or right else f"{name} is finite"
+        return f"{text}, 0 or at least 2.3e-308 in size" if self.normal else text

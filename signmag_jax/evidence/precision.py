@@ -109,7 +109,8 @@ def _restrict(arguments: dict[str, Any], intervals: dict[str, Interval]) -> dict
     arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=dtype), arguments)
     for name, interval in intervals.items():
         check_traced(interval, name, arrays[name])
-        arrays[name] = jnp.where(interval.contains(arrays[name]), arrays[name], jnp.nan)
+        # A factor, not a choice: the derivative outside would be 0.
+        arrays[name] = arrays[name] * jnp.where(interval.contains(arrays[name]), 1, jnp.nan)
     return arrays
 
 

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
 from signmag_jax.evidence import Incomplete, invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import check_traced, is_traced
+from signmag_jax.evidence.precision import is_traced
 from signmag_jax.perturb import HasMoments, MagnitudeNoise, MagnitudeShift, Moments, SignFlip
 
 from .scaled import Scaled, of_flips, of_noise, of_shift
@@ -26,24 +25,29 @@ SMALLEST_ERROR = 1e-150
 def error_of(perturbation: Any) -> Moments | Scaled:
     """The moments of a perturbation that a law is asked about, in units of the error where it has a size.
 
-    Args and errors as in `moments_of`, but that the errors that have a size may be as small as numbers are.
+    Raises:
+      InvalidInput: as `moments_of`; and for an error, other than a flip, a shift or noise, of a size that is
+        not 0 and below 1e-150, or for v = 0 beside c != 0: it has underflown.
     """
     if isinstance(perturbation, SignFlip):
-        return of_flips(perturbation.rate, moments_of(perturbation))
+        return of_flips(moments_of(perturbation))
     for kind, of_size in ((MagnitudeShift, of_shift), (MagnitudeNoise, of_noise)):
         if isinstance(perturbation, kind):
             if not is_traced(perturbation.size):
                 SIZE.require("size", perturbation.size)
             return of_size(perturbation.size, perturbation.moments())
-    return moments_of(perturbation)
+    moments = moments_of(perturbation)
+    if not is_traced(moments):
+        _check_size(moments)
+    return moments
 
 
 def moments_of(perturbation: Any) -> Moments:
     """The moments of a perturbation that a law is asked about.
 
     Raises:
-      InvalidInput: for what has no moments, or moments that are not finite, break Cauchy–Schwarz (up to
-        rounding), or belong to an error of a size that is not 0 and below 1e-150.
+      InvalidInput: for what has no moments, or moments that are not finite or break Cauchy–Schwarz (up to
+        rounding).
     """
     if not isinstance(perturbation, HasMoments) or isinstance(perturbation, type):
         raise invalid("perturbation has moments()", perturbation, "pass one of `signmag_jax.perturb`")
@@ -58,9 +62,13 @@ def moments_of(perturbation: Any) -> Moments:
 def _check(moments: Moments) -> None:
     for name, value in zip(Moments._fields, moments, strict=True):
         Interval(fix="return finite moments").require(name, value)
-    c, v, drift, noise = (np.asarray(value, dtype=np.float64) for value in moments)
-    if np.any(noise + 1e-12 * c**2 < 0):
+    noise = np.asarray(moments.noise, dtype=np.float64)
+    if np.any(noise + 1e-12 * np.square(moments.c) < 0):
         raise invalid("noise = v - c**2 >= 0", float(np.min(noise)), "check the perturbation's moments")
+
+
+def _check_size(moments: Moments) -> None:
+    c, v, drift, noise = (np.asarray(value, dtype=np.float64) for value in moments)
     size = np.maximum(np.abs(drift), np.sqrt(np.maximum(noise, 0)))
     if np.any((size > 0) & (size < SMALLEST_ERROR)) or np.any((v == 0) & (c != 0)):
         raise invalid(
@@ -104,11 +112,9 @@ def check_scale(scale: ArrayLike) -> None:
     Raises:
       InvalidInput: naming it.
     """
-    if is_traced(scale):
-        check_traced(SCALE, "scale", jnp.asarray(scale))
-    else:
-        if np.ndim(scale) != 0:
-            raise invalid("scale is one number", scale, "call once for each scale")
+    if np.ndim(scale) != 0:
+        raise invalid("scale is one number", scale, "call once for each scale")
+    if not is_traced(scale):
         SCALE.require("scale", scale)
 
 
@@ -120,6 +126,7 @@ def resolved(name: str, value: Any) -> Any:
     """
     if not is_traced(value) and not np.all(np.isfinite(value)):
         raise Incomplete(
-            f"{name}: float64 does not resolve it at these arguments, or hold it; take theory.enclose"
+            f"{name}: float64 does not resolve it at these arguments, or hold it; take theory.enclose, if it "
+            "has a ball"
         )
     return value

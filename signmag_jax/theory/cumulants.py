@@ -8,14 +8,17 @@ import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
-from signmag_jax.evidence.precision import Real, law
+from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import Moments
 
+from .arguments import resolved
 from .energies import relu_block
+from .homogeneous import kept
 from .kernel import gap, safe_sqrt
 from .scaled import BEYOND, MEAN_MAGNITUDE, Scaled
 
@@ -53,15 +56,15 @@ def shift_cumulants(size: ArrayLike) -> FourthCumulants:
 def _kernel_change(moments: Moments, cumulants: FourthCumulants) -> Array:
     c, v, d = moments.c, moments.v, moments.noise
     k40, k31, k22, k13, k04 = cumulants
-    bent = k40 * (c**2 - d) - 4 * k31 * c + 6 * k22 - 4 * k13 * c / v + k04 * (c**2 - d) / v**2
-    return bent / (48 * jnp.pi * jnp.sqrt(d))
+    terms = (k40 * (c**2 - d), -4 * k31 * c, 6 * k22, -4 * k13 * c / v, k04 * (c**2 - d) / v**2)
+    return kept(terms[0] + terms[1] + terms[2] + terms[3] + terms[4], *terms) / (48 * jnp.pi * jnp.sqrt(d))
 
 
 def kernel_change(moments: Moments, cumulants: FourthCumulants) -> Real:
-    """Change of κ = E relu(z)relu(z') per Σ x_j⁴ of a unit input, to first order in it; Σ x_j⁶ is left out.
+    """Change of κ = E relu(z)relu(z') per Σ x_j⁴ of a unit input: exact to first order in 1/n, n equal inputs.
 
     With D = v − c²: [κ₄₀(c²−D) − 4κ₃₁c + 6κ₂₂ − 4κ₁₃c/v + κ₀₄(c²−D)/v²]/(48π√D). The weights need not be
-    Gaussian; errors of the order of 1e-16/ε³ remain for a coherent error of small size ε, whose terms cancel.
+    Gaussian. Σ x_j⁴ is 1/n where all |x_j| are equal, and 3/(n + 2) in the mean over the sphere.
 
     Args:
       moments: of the error, with noise > 0.
@@ -69,10 +72,11 @@ def kernel_change(moments: Moments, cumulants: FourthCumulants) -> Real:
 
     Raises:
       InvalidInput: for a noise that is not positive.
+      Incomplete: where the terms cancel so far that 1e-12 is not left, as for a shift of size below 0.5.
     """
-    if not jnp.all(jnp.asarray(moments.noise) > 0):
+    if not is_traced(moments) and not np.all(np.asarray(moments.noise) > 0):
         raise invalid("noise > 0", moments.noise, "a factor has no term of this order")
-    return _kernel_change(moments, cumulants)
+    return resolved("kernel_change", _kernel_change(moments, cumulants))
 
 
 def flip_change(moments: Scaled) -> Array:

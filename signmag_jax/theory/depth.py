@@ -18,7 +18,7 @@ from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments
 
 from .activations import Activation, find_activation
-from .arguments import RATE, check_scale, error_of, resolved
+from .arguments import RATE, SCALE, check_scale, error_of, resolved
 from .energies import activated_block, held
 from .scaled import Scaled, flips, scaled, shift
 
@@ -176,7 +176,7 @@ _CHAINS = {
 }
 
 
-@law(static=("depth", "chain", "layers", "activation"))
+@law(static=("depth", "chain", "layers", "activation"), domain={"scale": SCALE})
 def _chain(
     moments: Moments | Scaled, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
 ) -> Parting:
@@ -287,7 +287,7 @@ def chain_ratios(
     return resolved("chain_ratios", _ratios(rate, int(depth), chain, layers, chosen, scale))
 
 
-@law(static=("depth", "chain", "layers", "activation"), domain={"rate": RATE})
+@law(static=("depth", "chain", "layers", "activation"), domain={"rate": RATE, "scale": SCALE})
 def _ratios(
     rate: ArrayLike, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
 ) -> Array:

@@ -11,7 +11,7 @@ from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments, SignQuantize
 
 from .activations import ACTIVATIONS, Activation, find_activation
-from .arguments import check_scale, error_of, moments_of, resolved
+from .arguments import SCALE, check_scale, error_of, moments_of, resolved
 from .kernel import safe_sqrt
 from .scaled import Scaled, not_negative, scaled
 from .second_moments import SecondMoments
@@ -80,7 +80,11 @@ def activated_block(moments: Scaled, activation: Activation, scale: Any) -> Scal
     radial = pair.alignment**2 / pair.signal
     none, gone = pair.energy == 0, pair.perturbed == 0
     # 0/0 without an error: the divisor is replaced before the division, or the gradient would be NaN.
-    fraction = radial / jnp.where(none, jnp.ones_like(radial), pair.energy)
+    safe = jnp.where(none, jnp.ones_like(radial), pair.energy)
+    fraction = (pair.alignment / jnp.sqrt(pair.signal * safe)) ** 2
+    # Only without any alignment is it 0: where it vanishes otherwise it has underflown.
+    lost = (pair.alignment != 0) & (fraction < jnp.finfo(fraction.dtype).tiny)
+    fraction = fraction + jnp.where(lost, jnp.nan, 0)
     # A vanished h' has lost every direction: its sine is that of a right angle.
     safe = jnp.where(gone, jnp.ones_like(radial), pair.perturbed)
     whole = jnp.where(gone, moments.unit, jnp.ones_like(moments.unit))
@@ -93,7 +97,7 @@ def activated_block(moments: Scaled, activation: Activation, scale: Any) -> Scal
     )
 
 
-@law(static=("activation",))
+@law(static=("activation",), domain={"scale": SCALE})
 def _block(moments: Moments | Scaled, activation: Activation, scale: ArrayLike) -> BlockEnergies:
     size, s = jnp.asarray(scale), scaled(moments)
     out = activated_block(s, activation, size)

@@ -67,9 +67,10 @@ def not_negative(noise: Array) -> Array:
 
 
 @law()
-def of_flips(rate: ArrayLike, moments: Moments) -> Scaled:
+def of_flips(moments: Moments) -> Scaled:
     """Sign flips of any rate: in units of √rate, whose slope carries what moments would have to cancel."""
-    p = jnp.asarray(rate)
+    # Not the rate itself: the moments of a traced one outside [0, 1] are NaN.
+    p = moments.drift / -2
     some = p >= jnp.finfo(p.dtype).tiny
     return _either(some, flips(jnp.where(some, p, jnp.ones_like(p))), moments)
 
