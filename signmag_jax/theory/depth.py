@@ -20,7 +20,7 @@ from signmag_jax.perturb import HasMoments, Moments
 from .activations import Activation, find_activation
 from .arguments import RATE, SCALE, check_scale, error_of, resolved
 from .energies import activated_block, held
-from .scaled import Scaled, flips, scaled, shift
+from .scaled import Scaled, bounded, flips, scaled, shift
 
 CHAINS = ("plain", "residual", "renormalised")
 LAYERS = ("all", "first")
@@ -184,7 +184,10 @@ def _chain(
     found = _CHAINS[chain](s, depth, layers == "first", activation, width)
     # What a normalised state loses across itself has no unit but the error's.
     own = activation.size(width) if chain == "residual" else jnp.ones_like(width)
-    return Parting(held(found.sine_squared, s.unit, s.unit), held(found.transverse, s.unit, s.unit, own, own))
+    return Parting(
+        bounded(held(found.sine_squared, s.unit, s.unit), 0, 1),
+        held(found.transverse, s.unit, s.unit, own, own),
+    )
 
 
 def chain(

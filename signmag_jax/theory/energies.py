@@ -13,7 +13,7 @@ from signmag_jax.perturb import HasMoments, Moments, SignQuantize
 from .activations import ACTIVATIONS, Activation, find_activation
 from .arguments import SCALE, check_scale, error_of, moments_of, resolved
 from .kernel import safe_sqrt
-from .scaled import Scaled, not_negative, scaled
+from .scaled import ROUNDINGS, Scaled, bounded, not_negative, scaled
 from .second_moments import SecondMoments
 
 
@@ -77,6 +77,10 @@ def relu_block(moments: Scaled) -> ScaledBlock:
 def activated_block(moments: Scaled, activation: Activation, scale: Any) -> ScaledBlock:
     """The block of any activation at any pre-activation standard deviation, for use inside a law."""
     pair = activation.pair(moments, scale)
+    # Of two parallel vectors rounding may leave a transverse energy just below 0.
+    least = -ROUNDINGS * jnp.finfo(pair.transverse.dtype).eps * pair.perturbed
+    rounded = (pair.transverse < 0) & (pair.transverse * moments.unit**2 >= least)
+    pair = pair._replace(transverse=jnp.where(rounded, 0 * pair.transverse, pair.transverse))
     radial = pair.alignment**2 / pair.signal
     none, gone = pair.energy == 0, pair.perturbed == 0
     # 0/0 without an error: the divisor is replaced before the division, or the gradient would be NaN.
@@ -91,9 +95,9 @@ def activated_block(moments: Scaled, activation: Activation, scale: Any) -> Scal
     return ScaledBlock(
         pair,
         radial,
-        jnp.where(none, 0 * fraction, fraction),
+        jnp.where(none, 0 * fraction, bounded(fraction, 0, 1)),
         jnp.where(gone, 1 / whole**2 + 0 * safe, pair.transverse / safe),
-        jnp.where(gone, 0 * safe, pair.overlap / jnp.sqrt(pair.signal * safe)),
+        jnp.where(gone, 0 * safe, bounded(pair.overlap / jnp.sqrt(pair.signal * safe), -1, 1)),
     )
 
 
@@ -107,7 +111,7 @@ def _block(moments: Moments | Scaled, activation: Activation, scale: ArrayLike) 
         radial=held(out.radial, unit, unit, own, own),
         transverse=held(pair.transverse, unit, unit, own, own),
         radial_fraction=out.radial_fraction,
-        sine_squared=held(out.sine_squared, unit, unit),
+        sine_squared=bounded(held(out.sine_squared, unit, unit), 0, 1),
         cosine=out.cosine,
         signal=held(pair.signal, own, own),
         alignment=held(pair.alignment, unit, own, own),

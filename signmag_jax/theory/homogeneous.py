@@ -32,17 +32,20 @@ class Leaky:
     def __call__(self, moments: Scaled, scale: Any) -> SecondMoments:
         """Closed forms in ν = (1 + slope²)/2 and w = (1 − slope)²g/(2π), as in `leaky_relu`."""
         del scale
+        # |z'| does not know z' from −z', and is close to |z| where they are.
+        moments = _forward(moments) if self.slope == -1 else moments
         c, unit, drift, noise = moments
         nu = (1 + self.slope**2) / 2
         mean = (1 - self.slope) / math.sqrt(2 * math.pi)
         # Only the kink, a jump of 1 − slope in the derivative, opens a gap; the linear part is exact.
         w = (1 - self.slope) ** 2 * gap(c, unit, noise) / (2 * jnp.pi)
+        across = (nu * noise, -2 * c * w, -((unit * w) ** 2) / nu)
         size = nu * (drift**2 + noise)
         root_v = safe_sqrt(moments.v)
         return SecondMoments(
             energy=kept(size - 2 * w, size),
             alignment=kept(nu * drift + unit * w, nu * drift, unit * w),
-            transverse=nu * noise - 2 * c * w - (unit * w) ** 2 / nu,
+            transverse=kept(across[0] + across[1] + across[2], *across),
             # + 0·c: constants take the shape of the moments.
             signal=nu + 0 * c,
             perturbed=nu * moments.v,
@@ -51,6 +54,12 @@ class Leaky:
             # √v − 1 = (v − 1)/(1 + √v), and v − 1 from drift and noise keeps its digits at small errors.
             mean_shift=mean * moments.growth / (1 + root_v),
         )
+
+
+def _forward(moments: Scaled) -> Scaled:
+    """Moments of z and the one of z' and −z' that has c >= 0."""
+    c, unit, drift, noise = moments
+    return Scaled(jnp.abs(c), unit, jnp.where(c < 0, (-c - 1) / unit, drift), noise)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ MEAN_MAGNITUDE = math.sqrt(2 / math.pi)
 """b = E|w|/σ."""
 BEYOND = 1 - 2 / math.pi
 """1 − b²: what of sign(w) is not along w."""
+ROUNDINGS = 64
 
 
 class Scaled(NamedTuple):
@@ -59,6 +60,12 @@ def scaled(moments: "Moments | Scaled") -> Scaled:
     size = jnp.maximum(jnp.abs(held[0]), safe_sqrt(held[1]))
     unit = jnp.where(size > 0, size, jnp.ones_like(size))
     return Scaled(c, unit, drift / unit, noise / unit / unit)
+
+
+def bounded(value: Array, low: float, high: float) -> Array:
+    """A value that has bounds, without the few units of rounding by which it left them."""
+    nearest = jnp.clip(value, low, high)
+    return jnp.where(jnp.abs(value - nearest) <= ROUNDINGS * jnp.finfo(value.dtype).eps, nearest, value)
 
 
 def not_negative(noise: Array) -> Array:
