@@ -185,7 +185,7 @@ def _chain(
     # What a normalised state loses across itself has no unit but the error's.
     own = activation.size(width) if chain == "residual" else jnp.ones_like(width)
     return Parting(
-        bounded(held(found.sine_squared, s.unit, s.unit), 0, 1),
+        bounded(held(found.sine_squared, s.unit, s.unit), 0.0, 1.0),
         held(found.transverse, s.unit, s.unit, own, own),
     )
 

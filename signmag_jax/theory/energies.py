@@ -95,9 +95,9 @@ def activated_block(moments: Scaled, activation: Activation, scale: Any) -> Scal
     return ScaledBlock(
         pair,
         radial,
-        jnp.where(none, 0 * fraction, bounded(fraction, 0, 1)),
+        jnp.where(none, 0 * fraction, bounded(fraction, 0.0, 1.0)),
         jnp.where(gone, 1 / whole**2 + 0 * safe, pair.transverse / safe),
-        jnp.where(gone, 0 * safe, bounded(pair.overlap / jnp.sqrt(pair.signal * safe), -1, 1)),
+        jnp.where(gone, 0 * safe, bounded(pair.overlap / jnp.sqrt(pair.signal * safe), -1.0, 1.0)),
     )
 
 
@@ -111,7 +111,7 @@ def _block(moments: Moments | Scaled, activation: Activation, scale: ArrayLike) 
         radial=held(out.radial, unit, unit, own, own),
         transverse=held(pair.transverse, unit, unit, own, own),
         radial_fraction=out.radial_fraction,
-        sine_squared=bounded(held(out.sine_squared, unit, unit), 0, 1),
+        sine_squared=bounded(held(out.sine_squared, unit, unit), 0.0, 1.0),
         cosine=out.cosine,
         signal=held(pair.signal, own, own),
         alignment=held(pair.alignment, unit, own, own),
