@@ -1,7 +1,7 @@
 """Activations: each is what it does to a pair of correlated Gaussians."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -97,10 +97,10 @@ def leaky_relu(slope: float = 0.01) -> Activation:
 
 def smooth(
     name: str,
-    function: Callable[[Array], Array],
+    function: Any,
     derivative: Callable[[Array], Array] | None = None,
-    analytic: float = math.inf,
-    kinks: Sequence[float] = (),
+    analytic: float | int = math.inf,
+    kinks: Any = (),
 ) -> Activation:
     """An activation of your own: smooth, or linear between kinks.
 
@@ -115,11 +115,11 @@ def smooth(
 
     Args:
       name: how it is called.
-      function: elementwise, of a JAX array.
+      function: elementwise, from a JAX array to a JAX array.
       derivative: elementwise; by default JAX's. Not with kinks.
       analytic: distance of the nearest singularity to the real axis, where you know it. It decides where the
         grid starts, not whether it is believed.
-      kinks: where the slope changes.
+      kinks: where the slope changes, a sequence of numbers in order.
 
     Raises:
       InvalidInput: unless `analytic` > 0, or for kinks between which the function is not linear; from the

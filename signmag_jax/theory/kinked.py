@@ -5,7 +5,7 @@ heat equation E f(z_t) grows with t by ½Σ a_i E δ(z_t − k_i). What is left 
 densities at the kinks and of means given z_t = k_i. Nothing in them is a difference of near equals.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,7 +184,7 @@ def _mean_positive(mean: Array, deviation: Array) -> Array:
     return jnp.where(some, smooth, jnp.maximum(mean, 0))
 
 
-def kinked(function: Callable[[Array], Array], kinks: Sequence[float]) -> Kinked:
+def kinked(function: Callable[[Array], Array], kinks: Any) -> Kinked:
     """The activation with these kinks, from its values.
 
     Raises:

@@ -108,7 +108,7 @@ def _verified(name: str, smooth: Smooth, grid: Grid, sizes: tuple[float, ...]) -
     )
 
 
-def checked_function(function: Callable[[Array], Array]) -> None:
+def checked_function(function: Any) -> None:
     """Refuse what is not an elementwise function of JAX arrays.
 
     Raises:

@@ -115,7 +115,7 @@ def test_every_law_is_in_its_ball(name, data):
 
 
 @pytest.mark.slow
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 @pytest.mark.parametrize("name", sorted(BALLS))
 def test_every_law_is_in_its_ball_with_every_activation(name, data):

@@ -78,7 +78,7 @@ def _step(strip: float) -> tuple[fmpq, float, float]:
 def _nodes(step: fmpq, reach: float) -> list[tuple[arb, arb]]:
     """x_i and hφ(x_i) for i >= 0."""
     count = math.ceil(reach * float(step.q) / float(step.p))
-    _check_nodes(count)
+    _check_nodes(float(count))
     unit = arb(step) / (2 * arb.pi()).sqrt()
     points = [arb(step * i) for i in range(count + 1)]
     return [(x, unit * (-(x**2) / 2).exp()) for x in points]
