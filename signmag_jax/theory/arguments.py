@@ -78,12 +78,27 @@ def _check_size(moments: Moments) -> None:
         )
 
 
+def shape_of(name: str, value: Any) -> tuple[int, ...]:
+    """The shape of numbers, arrays and lists.
+
+    Raises:
+      InvalidInput: for lists of unequal length.
+    """
+    try:
+        return np.shape(value)
+    except ValueError:
+        raise invalid(f"{name} is a number or an array", value, "pass lists of equal length") from None
+
+
 def check_many_flips(rate: ArrayLike, effective: float) -> None:
     """Refuse a first order in 1/n where a row holds less than one effective flip.
 
     Raises:
-      InvalidInput: naming rate times the effective number of inputs, ‖x‖⁴/Σx_j⁴.
+      InvalidInput: naming rate times the effective number of inputs, ‖x‖⁴/Σx_j⁴; for a concrete rate that is
+        none.
     """
+    if not is_traced(rate):
+        RATE.require("rate", rate)
     if not is_traced(rate, effective) and not np.all(np.asarray(rate, dtype=np.float64) * effective >= 1):
         raise invalid(
             "rate·‖x‖⁴/Σx_j⁴ >= 1 for an expansion in it, (n + 2)/3 for ‖x‖⁴/Σx_j⁴ on the sphere",
@@ -112,7 +127,7 @@ def check_scale(scale: ArrayLike) -> None:
     Raises:
       InvalidInput: naming it.
     """
-    if np.ndim(scale) != 0:
+    if shape_of("scale", scale) != ():
         raise invalid("scale is one number", scale, "call once for each scale")
     if not is_traced(scale):
         SCALE.require("scale", scale)

@@ -13,7 +13,7 @@ from signmag_jax.evidence.precision import Real
 from signmag_jax.perturb import Moments
 
 from . import width as finite_width
-from .arguments import RATE
+from .arguments import RATE, shape_of
 from .cumulants import shift_bend
 from .depth import check_chain
 from .theorem_3 import matched_shift
@@ -48,8 +48,8 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
       InvalidInput: for arguments outside.
     """
     check_chain(depth, "plain", "all", 1.0)
-    if np.ndim(rate) != 0:
-        raise invalid("rate is one number", np.shape(rate), "call once for each rate")
+    if shape := shape_of("rate", rate):
+        raise invalid("rate is one number", shape, "call once for each rate")
     RATE.require("rate", rate)
     if finite_width.check_width(n) < LEAST_WIDTH:
         raise invalid(f"{LEAST_WIDTH} <= n", n, "a hidden state needs some active entries")

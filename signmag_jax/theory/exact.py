@@ -14,7 +14,7 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 
 from . import balls, pools
-from .arguments import moments_of
+from .arguments import moments_of, shape_of
 from .law import Law
 from .theorem_3 import matched_shift
 
@@ -61,7 +61,8 @@ def number(name: str, value: Any) -> fmpq:
 def _argument(law: Law, name: str, value: Any) -> Any:
     allowed = law.arguments[name]
     if name == "perturbation":
-        return None if value is None else perturbation(value)
+        return None if value is None and name not in law.required else perturbation(value)
+    shape_of(name, value)
     if name == "pool":
         return np.asarray(value)  # checked below with the columns, and then a list
     if isinstance(allowed, tuple):

@@ -19,7 +19,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import Moments
 
-from .arguments import RATE, error_of
+from .arguments import RATE, error_of, shape_of
 from .energies import relu_block
 from .profile import gap_of_shares
 from .scaled import Scaled, scaled
@@ -143,15 +143,20 @@ def _numbers(name: str, value: Any, domain: Interval = NOT_NEGATIVE) -> Any:
 
 def check_columns(alpha_squared: Any, norms: Any, pool: Any) -> None:
     """Refuse columns that no comparison can be made of; of traced ones only the shapes are known."""
-    shape = np.shape(alpha_squared)
+    shape = shape_of("alpha_squared", alpha_squared)
     if len(shape) != 1 or shape[0] < 2:
         raise invalid("alpha_squared is a vector of at least 2 columns", shape, "pass one layer's columns")
-    if np.shape(norms) not in ((), shape):
+    if shape_of("column_norm_squared", norms) not in ((), shape):
         raise invalid("column_norm_squared has one entry a column", np.shape(norms), f"pass shape {shape}")
     if not is_traced(pool):
+        shape_of("pool", pool)
         mask = np.asarray(pool)
         if mask.dtype != np.bool_ or mask.shape != shape:
-            raise invalid("pool is a boolean mask of the columns", (mask.dtype, mask.shape), "pass a mask")
+            raise invalid(
+                "pool is a boolean mask of the columns",
+                (mask.dtype, mask.shape),
+                f"pass {shape[0]} booleans, True inside the pool",
+            )
         if mask.all() or not mask.any():
             raise invalid("0 < columns in pool < columns", int(mask.sum()), "leave columns on both sides")
     if not is_traced(alpha_squared, norms, pool):

@@ -22,7 +22,7 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 
-from .arguments import NORMAL_RATE, RATE, check_many_flips, resolved
+from .arguments import NORMAL_RATE, RATE, check_many_flips, resolved, shape_of
 from .width import check_width, finite_ratio, ratio_change, width_expansion
 
 # The trapezoidal rule in log t: the integrand is analytic for |Im log t| < π/2 and the error e^(−π²/step).
@@ -73,8 +73,9 @@ def profile_width_gap(rate: ArrayLike, x: ArrayLike) -> Real:
 
 
 def _check_input(x: ArrayLike) -> None:
-    if np.ndim(x) != 1 or np.shape(x)[0] < 2:
-        raise invalid("x is a vector of at least 2 entries", np.shape(x), "pass one input of the layer")
+    shape = shape_of("x", x)
+    if len(shape) != 1 or shape[0] < 2:
+        raise invalid("x is a vector of at least 2 entries", shape, "pass one input of the layer")
     if not is_traced(x):
         INPUT.require("x", x)
         if not np.any(np.asarray(x)):

@@ -83,7 +83,10 @@ def test_what_is_left_along_the_weights_when_the_largest_is_drawn():
             largest = mp.sqrt(2) * mp.erfinv(1 - 2 * tail)
             weight, step, mine = mp.exp(-s - mp.exp(-s)), largest / most, mp.mpf(0)
             for level in range(most + 1):
-                low, high = max(step * (level - mp.mpf(1) / 2), 0), min(step * (level + mp.mpf(1) / 2), largest)
+                low, high = (
+                    max(step * (level - mp.mpf(1) / 2), 0),
+                    min(step * (level + mp.mpf(1) / 2), largest),
+                )
                 square = mp.ncdf(high) - mp.ncdf(low) + low * mp.npdf(low) - high * mp.npdf(high)
                 mine += 2 * (level * step * (mp.npdf(low) - mp.npdf(high)) - square)
             along += weight * mine * (1 - mp.mpf(1) / entries) / (1 - 2 * tail)

@@ -16,7 +16,12 @@ from signmag_jax.theory.registry import find
 
 DOMAIN = 1e-12
 CLOSED = ("relu", "leaky_relu", "relu_squared", "identity")
-FRACTIONS = ("radial_fraction", "cosine_squared", "finite_rows_radial_fraction", "flip_matrix_radial_fraction")
+FRACTIONS = (
+    "radial_fraction",
+    "cosine_squared",
+    "finite_rows_radial_fraction",
+    "flip_matrix_radial_fraction",
+)
 
 
 def powers(low, high):

@@ -77,7 +77,13 @@ def test_what_is_no_activation_is_refused(function, options, message):
 
 def test_a_kink_at_zero_is_a_leaky_relu():
     mine = theory.smooth("mine", lambda z: jnp.where(z > 0, z, -0.3 * z), kinks=(0,))
-    for perturbation in (SignFlip(1e-20), SignFlip(0.3), MagnitudeShift(3.0), MagnitudeNoise(5.0), Scale(-2.0)):
+    for perturbation in (
+        SignFlip(1e-20),
+        SignFlip(0.3),
+        MagnitudeShift(3.0),
+        MagnitudeNoise(5.0),
+        Scale(-2.0),
+    ):
         for scale in (1e-10, 1.0, 1e8):
             found, known = (theory.block(perturbation, a, scale) for a in (mine, theory.leaky_relu(-0.3)))
             size = np.array([known.energy, known.energy, known.energy, 1, 1, 1, known.signal])
@@ -101,7 +107,11 @@ def line_integrals(kinks, slopes, value, c, noise, scale):
     rest, spread, v = scale * mp.sqrt(noise), mp.sqrt(noise), mp.sqrt(c**2 + noise)
 
     def function(z):
-        return value + slopes[0] * (z - kinks[0]) + sum(j * max(z - k, 0) for j, k in zip(jumps, kinks, strict=True))
+        return (
+            value
+            + slopes[0] * (z - kinks[0])
+            + sum(j * max(z - k, 0) for j, k in zip(jumps, kinks, strict=True))
+        )
 
     def mean(z):
         parts = zip(jumps, kinks, strict=True)
@@ -117,12 +127,18 @@ def line_integrals(kinks, slopes, value, c, noise, scale):
     ends = sorted({mp.mpf(x) for x in range(-14, 15, 2)} | {k / scale / v for k in kinks})
     ends = [x for x in ends if -14 <= x <= 14]
     other = mp.quad(lambda x: mp.npdf(x) * function(scale * v * x) ** 2, ends)
-    return over(lambda x: function(scale * x) ** 2), other, over(lambda x: function(scale * x) * mean(scale * c * x))
+    return (
+        over(lambda x: function(scale * x) ** 2),
+        other,
+        over(lambda x: function(scale * x) * mean(scale * c * x)),
+    )
 
 
 @pytest.mark.parametrize("name", KINKED)
 @pytest.mark.parametrize(
-    ("drift", "noise"), [(-0.4, 0.3), (-1e-7, 1e-6), (0.7, 1.0), (-2.5, 0.04)], ids=["far", "near", "grown", "back"]
+    ("drift", "noise"),
+    [(-0.4, 0.3), (-1e-7, 1e-6), (0.7, 1.0), (-2.5, 0.04)],
+    ids=["far", "near", "grown", "back"],
 )
 def test_kinked_activations_in_one_dimension(name, drift, noise):
     function, kinks, slopes, value = KINKED[name]
@@ -133,7 +149,9 @@ def test_kinked_activations_in_one_dimension(name, drift, noise):
         scale,
     )
     with mp.workdps(28):
-        own, other, cross = line_integrals(kinks, slopes, value, 1 + mp.mpf(drift), mp.mpf(noise), mp.mpf(scale))
+        own, other, cross = line_integrals(
+            kinks, slopes, value, 1 + mp.mpf(drift), mp.mpf(noise), mp.mpf(scale)
+        )
         energy, alignment, across = own + other - 2 * cross, cross - own, other - cross**2 / own
         expected = [float(part) for part in (energy, alignment, across, alignment**2 / own / energy)]
     mine = (found.energy, found.alignment, found.transverse, found.radial_fraction)
