@@ -55,13 +55,13 @@ def shift_cumulants(size: ArrayLike) -> FourthCumulants:
 @law()
 def _kernel_change(moments: Moments, cumulants: FourthCumulants) -> Array:
     c, v, d = moments.c, moments.v, moments.noise
-    k40, k31, k22, k13, k04 = cumulants
+    k40, k31, k22, k13, k04 = map(jnp.asarray, cumulants)
     terms = (k40 * (c**2 - d), -4 * k31 * c, 6 * k22, -4 * k13 * c / v, k04 * (c**2 - d) / v**2)
     return kept(terms[0] + terms[1] + terms[2] + terms[3] + terms[4], *terms) / (48 * jnp.pi * jnp.sqrt(d))
 
 
 def kernel_change(moments: Moments, cumulants: FourthCumulants) -> Real:
-    """Change of κ = E relu(z)relu(z') per Σ x_j⁴ of a unit input: exact to first order in 1/n, n equal inputs.
+    """Change of κ = E relu(z)relu(z') per Σ x_j⁴ of a unit input, to first order in it.
 
     With D = v − c²: [κ₄₀(c²−D) − 4κ₃₁c + 6κ₂₂ − 4κ₁₃c/v + κ₀₄(c²−D)/v²]/(48π√D). The weights need not be
     Gaussian. Σ x_j⁴ is 1/n where all |x_j| are equal, and 3/(n + 2) in the mean over the sphere.

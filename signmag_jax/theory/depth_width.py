@@ -30,11 +30,11 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
     q_l = E J(q_{l−1}(1 − 2Q)), Q = Σ M_j x_j² the share of the input's energy that a row's flips carry: for
     an input on the sphere Q | K flips ~ Beta(K/2, (n−K)/2), K ~ Bin(n, p). A hidden state is a rectified
     Gaussian: half of its entries are 0 and the others are half-Gaussian, so that its Q follows the law of the
-    sphere in n/2 dimensions, with twice the variance. In layer 1 the shift's fourth cumulants change its κ, and
-    the realised cosine of n rows adds its own term to both errors, `realised`. Neglected are other terms of
-    order 1/n without the 1/√p of Q's: that x and x' differ in shape, that n/2 fluctuates, and what the shift's
-    cumulants do after layer 1. What is neglected has no bound, so that there is no ball around the exact
-    value: `theory.enclose` refuses this law.
+    sphere in n/2 dimensions, with twice the variance. In layer 1 the shift's fourth cumulants change its κ,
+    and the realised cosine of n rows adds its own term to both errors, `realised`. Neglected are other terms
+    of order 1/n without the 1/√p of Q's: that x and x' differ in shape, that n/2 fluctuates, and what the
+    shift's cumulants do after layer 1. What is neglected has no bound, so that there is no ball around the
+    exact value: `theory.enclose` refuses this law.
 
     Args:
       rate: one flip rate in (0, 1/2]; the shift has size 2√rate.

@@ -1,9 +1,10 @@
 """E relu(z)relu(z') of a row of finite width by Edgeworth's expansion, from the moments of one weight alone.
 
 Nothing of the package is used. For a unit input the characteristic function of (z, z') is
-exp(Σ_m S_2m·K_2m) with S_2m = Σ x_j^2m and K_2m = Σ κ_ab (it)^a (iu)^b/(a! b!), the terms of degree 2m of the
-logarithm of one weight's. An (it)^a (iu)^b on the Gaussian part is the mean of a derivative ∂_z^a ∂_z'^b, and by
-the heat equation ∂_z² is 2∂_s, ∂_z ∂_z' is ∂_c and ∂_z'² is 2∂_v of the textbook kernel at covariance s, c, v.
+exp(Σ_m S_2m·K_2m) with S_2m = Σ x_j^2m and K_2m = Σ κ_ab (it)^a (iu)^b/(a! b!), the terms of degree 2m of
+the logarithm of one weight's. An (it)^a (iu)^b on the Gaussian part is the mean of a derivative ∂_z^a ∂_z'^b,
+and by the heat equation ∂_z² is 2∂_s, ∂_z ∂_z' is ∂_c and ∂_z'² is 2∂_v of the textbook kernel at covariance
+s, c, v.
 """
 
 import functools

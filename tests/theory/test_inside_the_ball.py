@@ -1,4 +1,4 @@
-"""No law leaves its own ball, or the bounds of what it is; an estimate that its enclosure contradicts is refused."""
+"""No law leaves its own ball, or the bounds of what it is; an estimate off its enclosure is refused."""
 
 import dataclasses
 import math

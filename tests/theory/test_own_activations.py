@@ -1,6 +1,7 @@
 """Activations and perturbations of one's own: closed forms, mpmath, what is no activation, balls."""
 
 import math
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -103,7 +104,7 @@ KINKED = {
 
 def line_integrals(kinks, slopes, value, c, noise, scale):
     """E f², E f'² and E ff' over z alone: given z, the mean of f(z') is a sum over its kinks."""
-    jumps = [b - a for a, b in zip(slopes[:-1], slopes[1:], strict=True)]
+    jumps = [b - a for a, b in pairwise(slopes)]
     rest, spread, v = scale * mp.sqrt(noise), mp.sqrt(noise), mp.sqrt(c**2 + noise)
 
     def function(z):

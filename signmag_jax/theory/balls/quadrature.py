@@ -87,8 +87,8 @@ def _nodes(step: fmpq, reach: float) -> list[tuple[arb, arb]]:
 def _check_nodes(count: float) -> None:
     if count > MOST_NODES:
         raise Incomplete(
-            f"a quadrature of {count:.0e} nodes, of which {MOST_NODES:.0e} take ten seconds: take fewer digits, "
-            "a smaller scale·√v, or the float64 law"
+            f"a quadrature of {count:.0e} nodes, of which {MOST_NODES:.0e} take ten seconds: take fewer "
+            "digits, a smaller scale·√v, or the float64 law"
         )
 
 
