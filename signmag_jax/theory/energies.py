@@ -76,11 +76,13 @@ def relu_block(moments: Scaled) -> ScaledBlock:
 
 def activated_block(moments: Scaled, activation: Activation, scale: Any) -> ScaledBlock:
     """The block of any activation at any pre-activation standard deviation, for use inside a law."""
-    pair = activation.pair(moments, scale)
+    # A scale that is no number is none either where it is but a factor.
+    pair = activation.pair(moments._replace(c=moments.c + 0 * scale), scale)
     # Of two parallel vectors rounding may leave a transverse energy just below 0.
     least = -ROUNDINGS * jnp.finfo(pair.transverse.dtype).eps * pair.perturbed
     rounded = (pair.transverse < 0) & (pair.transverse * moments.unit**2 >= least)
-    pair = pair._replace(transverse=jnp.where(rounded, 0 * pair.transverse, pair.transverse))
+    excess = jax.lax.stop_gradient(jnp.where(rounded, pair.transverse, 0))
+    pair = pair._replace(transverse=pair.transverse - excess)
     radial = pair.alignment**2 / pair.signal
     none, gone = pair.energy == 0, pair.perturbed == 0
     # 0/0 without an error: the divisor is replaced before the division, or the gradient would be NaN.

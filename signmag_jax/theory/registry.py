@@ -1,4 +1,8 @@
-"""The laws by name: what the command line and the ledger ask for."""
+"""The laws by name: what the command line and the ledger ask for.
+
+Where its arguments lie in the intervals named here, a law is right to 1e-12, relative, or raises `Incomplete`,
+as where its value is beyond float64 or terms cancel to less.
+"""
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval

@@ -64,8 +64,9 @@ def scaled(moments: "Moments | Scaled") -> Scaled:
 
 def bounded(value: Array, low: float, high: float) -> Array:
     """A value that has bounds, without the few units of rounding by which it left them."""
-    nearest = jnp.clip(value, low, high)
-    return jnp.where(jnp.abs(value - nearest) <= ROUNDINGS * jnp.finfo(value.dtype).eps, nearest, value)
+    # Its slope is kept: a cosine that rounds to 1 still has one.
+    excess = jax.lax.stop_gradient(value - jnp.clip(value, low, high))
+    return value - jnp.where(jnp.abs(excess) <= ROUNDINGS * jnp.finfo(value.dtype).eps, excess, 0)
 
 
 def not_negative(noise: Array) -> Array:
