@@ -1,7 +1,7 @@
 """The laws by name: what the command line and the ledger ask for.
 
-Where its arguments lie in the intervals named here, a law is right to 1e-12, relative, or raises `Incomplete`,
-as where its value is beyond float64 or terms cancel to less.
+Where its arguments lie in the intervals named here, a law is right to 1e-12, relative, or raises `Incomplete`
+where float64 does not hold its value, or terms cancel to less.
 """
 
 from signmag_jax.evidence import invalid
