@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from signmag_jax.evidence import keys
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, next_token_nll
+from signmag_jax.models.forward import LOGIT_CHUNK, in_chunks
 from signmag_jax.models.layers import apply_linear
 
 from . import stretch
@@ -30,8 +31,6 @@ Weights = dict[str, Float[Array, "layers _ _"]]
 
 ByColumn = dict[str, Float[Array, "layers _"]]
 """One number for each input column of each layer, by matrix."""
-
-LOGIT_CHUNK = 256
 
 
 @jax.tree_util.register_dataclass
@@ -170,9 +169,7 @@ def _pushed(
     """`headᵀ v_t/√T` of each state, a chunk of logits at a time."""
     batch, length, width = states.shape
     count = batch * length
-    chunk = min(LOGIT_CHUNK, count)
-    rows = states.reshape(count, width)
-    rows = jnp.pad(rows, ((0, -count % chunk), (0, 0))).reshape(-1, chunk, width)
+    rows = in_chunks(states.reshape(count, width), min(LOGIT_CHUNK, count))
 
     def one(piece: tuple[Array, Array]) -> Array:
         logits = apply_linear(piece[0], head)

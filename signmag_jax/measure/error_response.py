@@ -61,8 +61,7 @@ def error_response(
       InvalidInput: for fewer than two probes, unknown layers or matrices, a random perturbation, or a result
         that is not finite.
     """
-    if probes < 2:
-        raise invalid("probes >= 2", probes, "one probe has no standard error")
+    inputs.check_probes(probes)
     for name, error in errors.items():
         check_deterministic(name, error)
     written = {name: repr(error) for name, error in errors.items()}

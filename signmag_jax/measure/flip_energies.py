@@ -24,12 +24,11 @@ from .association import Association, associate
 from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .draw import subset
 from .inputs import Windows
-from .layer import LayerStates, entering, layer_states
+from .layer import LEVELS, LayerStates, entering, layer_states
 from .metrics import check_draws
 from .outlier_flips import check_rate
 from .setup import Setup, prepare
 
-LEVELS = ("output", "stream", "normalised")
 RATE = 0.1
 DRAWS = 4
 

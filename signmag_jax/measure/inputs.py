@@ -122,6 +122,12 @@ def check_rates(rates: Sequence[float]) -> tuple[float, ...]:
     return values
 
 
+def check_probes(probes: int) -> None:
+    """Refuse fewer than two."""
+    if probes < 2:
+        raise invalid("probes >= 2", probes, "one probe has no standard error")
+
+
 def sha256_of_tokens(tokens: Windows) -> str:
     """Identity of a set of windows: SHA-256 of shape and ids."""
     return hashlib.sha256(repr(tokens.shape).encode() + tokens.astype("<i4").tobytes()).hexdigest()

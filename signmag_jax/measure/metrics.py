@@ -18,12 +18,14 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result, 
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, fetch
+from signmag_jax.models.forward import in_chunks
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.perturb import Perturbation, SignFlip
 
 from . import inputs, sweep
 from .comparison import Table, damage_line
 from .inputs import Windows
+from .loss import perplexity
 from .setup import Options, Setup, prepare
 
 PAIRED = ("delta_nll", "kl", "reverse_kl", "agreement")
@@ -131,12 +133,7 @@ def compare_states(
     """`STORED` of every predicted token, from both models' final states; both logits a chunk at a time."""
     batch, length = tokens.shape
     count = batch * (length - 1)
-    chunk = min(chunk, count)
-    padding = -count % chunk
-
-    def pieces(states: Array) -> Array:
-        flat = states[:, :-1].reshape(count, -1)
-        return jnp.pad(flat, ((0, padding), (0, 0))).reshape(-1, chunk, flat.shape[-1])
+    pieces = functools.partial(in_chunks, chunk=min(chunk, count))
 
     def log_probabilities(states: Array) -> Array:
         raw = apply_linear(states, head)
@@ -158,8 +155,8 @@ def compare_states(
             "agreement": jnp.where(jnp.isfinite(nll), agree.astype(nll.dtype), jnp.nan),
         }
 
-    targets = jnp.pad(tokens[:, 1:].reshape(count), (0, padding)).reshape(-1, chunk)
-    values = jax.lax.map(one, (pieces(clean), pieces(changed), targets))
+    ours, theirs = (pieces(states[:, :-1].reshape(count, -1)) for states in (clean, changed))
+    values = jax.lax.map(one, (ours, theirs, pieces(tokens[:, 1:].reshape(count))))
     return {name: x.reshape(-1)[:count].reshape(batch, length - 1) for name, x in values.items()}
 
 
@@ -253,15 +250,7 @@ def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, A
 
 
 def exponential(loss: ConfidenceInterval | None) -> ConfidenceInterval | None:
-    """Perplexity, exp(NLL), with the delta method's error; None where it has no finite value."""
+    """`perplexity` with its interval; None where it has no finite value."""
     if loss is None or max(loss.high, loss.estimate.value) > 700:
         return None
-    value = math.exp(loss.estimate.value)
-    estimate = Estimate(
-        value,
-        value * loss.estimate.standard_error,
-        loss.estimate.n,
-        "1",
-        f"exp of the {loss.estimate.estimator}",
-    )
-    return ConfidenceInterval(estimate, math.exp(loss.low), math.exp(loss.high), loss.level)
+    return ConfidenceInterval(perplexity(loss.estimate), math.exp(loss.low), math.exp(loss.high), loss.level)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
 from signmag_jax.models import SITE_OF, SITES, LanguageModel
+from signmag_jax.models.decoder_layer import features_at_sites
 
 from .activations import Columns, membership
 from .draw import EMPTY
@@ -42,8 +43,7 @@ class Pools:
     def of(cls, model: LanguageModel, columns: Columns, layers: Sequence[int], names: Sequence[str]) -> Pools:
         """Pools from the outlier columns of each site."""
         order = {}
-        for site in SITES:
-            features = next(model.config.shapes()[name][1] for name in SITE_OF if SITE_OF[name] == site)
+        for site, features in features_at_sites(model.config).items():
             mask = membership(columns[site], features)
             order[site] = np.argsort(~mask, axis=1, kind="stable").astype(np.int32)
         outputs = {name: model.config.shapes()[name][0] for name in names}

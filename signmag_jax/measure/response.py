@@ -86,7 +86,9 @@ def linear_response(
       InvalidInput: for too few or overlapping windows, fewer than two probes, unknown layers, matrices or
         singles, or derivatives that are not finite.
     """
-    check_options(probes, newton)
+    inputs.check_probes(probes)
+    if newton not in NEWTON:
+        raise invalid(f"newton in {tuple(NEWTON)}", newton, "name one of them")
     chosen = inputs.selected(model.config, options.get("layers"), options.get("matrices"))
     asked = (
         singles
@@ -117,13 +119,6 @@ def linear_response(
     )
     sharper = controlled(model, evaluation, damage, response)
     return dataclasses.replace(response, checks=tuple(damage_checks(response, sharper)))
-
-
-def check_options(probes: int, newton: str) -> None:
-    if probes < 2:
-        raise invalid("probes >= 2", probes, "one probe has no standard error")
-    if newton not in NEWTON:
-        raise invalid(f"newton in {tuple(NEWTON)}", newton, "name one of them")
 
 
 def checked_place(model: LanguageModel, place: Place, chosen: tuple[Sequence[int], Sequence[str]]) -> Place:

@@ -27,6 +27,12 @@ SITE_OF = {
     "down_proj": "mlp_mid",
 }
 
+
+def features_at_sites(config: ModelConfig) -> dict[str, int]:
+    """How many features enter the matrices at each site."""
+    return {SITE_OF[name]: config.shapes()[name][1] for name in MATRICES}
+
+
 Transform = Callable[[jax.Array, jax.Array, str], Any]
 """(weight, layer, name) to another weight, or to a function of the input that stands for the product."""
 Observe = Callable[[jax.Array, jax.Array, str], Any]

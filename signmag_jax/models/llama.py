@@ -66,7 +66,7 @@ class Llama(nnx.Module):
         x = jnp.take(embed, over_data(tokens, embed), axis=0)
         turn = rotation(config, tokens.shape[1], x.dtype)
         graph, stacked = nnx.split(self.blocks)
-        windows = _window_of_each_layer(config, tokens.shape[1])
+        windows = window_of_each_layer(config, tokens.shape[1])
 
         def body(x: jax.Array, piece: tuple[Any, jax.Array, jax.Array | None]):
             parameters, layer, window = piece
@@ -83,7 +83,8 @@ class Llama(nnx.Module):
         return normalise(x, self.norm[...], config.eps), seen, streams
 
 
-def _window_of_each_layer(config: ModelConfig, tokens: int) -> jax.Array | None:
+def window_of_each_layer(config: ModelConfig, tokens: int) -> jax.Array | None:
+    """How many keys a query sees in each layer; None where all see all before them."""
     if config.sliding is None or all(window is None or window >= tokens for window in config.sliding):
         return None
     return jnp.asarray([tokens if w is None else min(w, tokens) for w in config.sliding], jnp.int32)
