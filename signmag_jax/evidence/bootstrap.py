@@ -94,6 +94,7 @@ def checked(samples: Table) -> Table:
 def resample(rng: np.random.Generator, size: int, replicates: int) -> Float[np.ndarray, "replicates size"]:
     if size == 1:
         return np.ones((replicates, 1))
+    # As counts: a product with them is the mean of each resample.
     return rng.multinomial(size - 1, np.full(size, 1 / size), size=replicates) / (size - 1)
 
 

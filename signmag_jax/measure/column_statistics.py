@@ -109,6 +109,7 @@ def _moments(
 def _kurtosis(table: dict[str, Any]) -> Float[np.ndarray, "layers features"]:
     m, second, third, fourth = (table[key] for key in ("mean", "second", "third", "fourth"))
     variance = second - m**2
+    # About the mean, from moments about a centre close to it: m is small, and little cancels.
     central = fourth - 4 * m * third + 6 * m**2 * second - 3 * m**4
     # Less than this is the rounding of the activations themselves, or of the means of their powers.
     vary = (variance > ROUNDING**2 * table["square"]) & (variance > ROUNDING * second)

@@ -96,6 +96,7 @@ def residual_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByC
     """
     run = functools.partial(_with_signs, loss, movable, key)
     none, moved = movable.none(loss.params), movable.all(loss.params)
+    # Held fixed below: the head's own curvature, G, is then no part of what is differentiated.
     slope = jax.grad(loss.of_states)(run(none))
 
     # The other way round is wrong: for a reverse pass JAX drops the rule of `stretch`'s product.
@@ -160,6 +161,7 @@ def fisher(loss: WindowLoss, names: Sequence[str], key: PRNGKeyArray) -> Weights
     run = functools.partial(loss.states, keep_products=True)
     states, pull = jax.vjp(run, loss.weights(names))
     pushed = _pushed(loss.head, states[:, :-1], key)
+    # The last state predicts nothing.
     return pull(jnp.pad(pushed, ((0, 0), (0, 1), (0, 0))))[0]
 
 
@@ -173,6 +175,7 @@ def _pushed(
 
     def one(piece: tuple[Array, Array]) -> Array:
         logits = apply_linear(piece[0], head)
+        # √p∘r has the covariance diag p; less its component along p it has diag p − p pᵀ.
         p = jax.nn.softmax(logits.astype(at_least_float32(logits.dtype)))
         root = jnp.sqrt(p) * stretch.signs(keys.fold(key, piece[1]), p.shape, p.dtype)
         v = root - p * jnp.sum(root, axis=1, keepdims=True)

@@ -138,6 +138,7 @@ def sha256_of_parameters(model: LanguageModel) -> str:
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
         digest.update(jax.tree_util.keystr(path).encode() + repr((leaf.shape, str(leaf.dtype))).encode())
+        # The bytes as they lie: no copy, and half precisions that NumPy does not know.
         digest.update(np.ascontiguousarray(fetch(leaf)).view(np.uint8).data)
     return digest.hexdigest()
 

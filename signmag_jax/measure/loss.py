@@ -78,6 +78,7 @@ def perplexity(loss: Estimate) -> Estimate:
     Raises:
       InvalidInput: if the exponential overflows.
     """
+    # exp(709.8) is the largest float64; the estimate refuses infinity by name.
     value = math.exp(loss.value) if loss.value < 700 else math.inf
     return Estimate(
         value, value * loss.standard_error, loss.n, "1", f"exp of the {loss.estimator}", loss.provenance

@@ -141,6 +141,7 @@ def compare_states(
 
     def one(piece: tuple[Array, Array, Array]) -> dict[str, Array]:
         ours, theirs, targets = piece
+        # Normalised once, and from logarithms: a divergence of tiny probabilities keeps its digits.
         p, q = log_probabilities(ours), log_probabilities(theirs)
         loss = optax.softmax_cross_entropy_with_integer_labels
         divergence = optax.losses.kl_divergence_with_log_targets
@@ -172,6 +173,7 @@ def perturbing(
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         if name not in names:
             return weight
+        # By layer and matrix, so that a draw does not depend on which of them take part.
         changed = perturbation.apply(keys.fold(key, layer, name, draw), weight)
         return jnp.where(taking_part[layer], changed.astype(weight.dtype), weight)
 
@@ -193,6 +195,7 @@ def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndar
         """Computed when first needed: a run that only reads its records needs none."""
         return [states((), model.params, tokens, nothing, key, jnp.int32(0)) for tokens in batches]
 
+    # The perturbing program with nothing perturbed is the A/A comparison: what it changes is rounding.
     def task(names: tuple[str, ...], part: Bool[Array, " layers"], draw: int) -> sweep.Row:
         rows = []
         for tokens, ours in zip(batches, clean(), strict=True):
@@ -239,6 +242,7 @@ def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, A
     tables = {name: draws[:, index] for index, name in enumerate(STORED)}
     finite = all(np.isfinite(table).all() for table in tables.values())
     values: dict[str, ConfidenceInterval | None] = dict.fromkeys(("nll", *PAIRED, "perplexity"))
+    # One draw without finite predictions leaves no mean: that of the others is a mean of the gentle ones.
     if finite:
         values["nll"] = bootstrap.mean(tables["nll"], unit="nat/token")
         values |= {name: bootstrap.mean(tables[name], unit=UNITS[name]) for name in PAIRED}
@@ -251,6 +255,7 @@ def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, A
 
 def exponential(loss: ConfidenceInterval | None) -> ConfidenceInterval | None:
     """`perplexity` with its interval; None where it has no finite value."""
+    # Beyond 709.8 the exponential overflows.
     if loss is None or max(loss.high, loss.estimate.value) > 700:
         return None
     return ConfidenceInterval(perplexity(loss.estimate), math.exp(loss.low), math.exp(loss.high), loss.level)

@@ -76,6 +76,7 @@ class Pools:
     def matrix_size(self, name: str, arm: str) -> int:
         """Weights of one matrix in the arm's pool."""
         size = self.outputs[name] * self.span(SITE_OF[name], arm)[1]
+        # Indices are int32, of which the largest marks an empty slot.
         if size >= EMPTY:
             raise invalid(f"fewer than {EMPTY} weights in a pool", size, "name fewer columns")
         return size

@@ -210,6 +210,7 @@ class OneQuantized:
         branches = [functools.partial(_quantized, option) for option in self.options]
         hit = (layer == self.layer) & (self.matrix == MATRICES.index(name))
         change = lambda w: jax.lax.switch(self.option, branches, w)  # noqa: E731
+        # Not `where`, which would quantise every matrix of every layer and keep one.
         return jax.lax.cond(hit, change, lambda w: w, weight)
 
 

@@ -227,6 +227,7 @@ class _Run:
             flat = self._by_matrix([row for kind in kinds[start : start + probes] for row in kind])
             return {name: 2 * t.reshape(probes, windows, *t.shape[1:]) for name, t in flat.items()}
 
+        # From the derivatives g∘w and w∘Hw to the cost of a flip, −2 g w + 2 H_ii w².
         first = {name: -2 * table for name, table in self._by_matrix(kinds[0]).items()}
         costs = np.zeros((0, windows))
         if self.singles:

@@ -74,7 +74,9 @@ class Slopes(Result):
             added(total, getattr(cells, part)) for part in ("first", "newton", "residual", "singles")
         )
         second = second_of(cells, total)
+        # Exact on each window, so the same for every probe.
         known = (first + singles)[None]
+        # A table of the columns' heights, summed like a slope: any set counts its own weights.
         sizes = sum(
             total(name, np.full(table.shape[-2:], cells.outputs[name])) for name, table in cells.first.items()
         )

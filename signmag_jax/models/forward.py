@@ -19,6 +19,7 @@ from .llama import Llama
 from .sharding import over_data
 
 LOGIT_CHUNK = 256
+"""Tokens whose logits exist at one time."""
 
 
 def hidden(
@@ -85,6 +86,7 @@ def next_token_nll(
     inputs = over_data(in_chunks(states[:, :-1].reshape(count, -1), chunk), head, axis=1)
     targets = in_chunks(tokens[:, 1:].reshape(count), chunk)
 
+    # A backward pass makes a chunk's logits again: kept, those of all chunks would fill as much as the model.
     @jax.checkpoint
     def one(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
         return optax.softmax_cross_entropy_with_integer_labels(_logits(piece[0], head), piece[1])

@@ -31,6 +31,7 @@ class Llama(nnx.Module):
     @classmethod
     def of_parameters(cls, config: ModelConfig, params: dict[str, Any]) -> Llama:
         """The module that holds `params` (a nested dict of arrays), without copying them."""
+        # Shapes only: the module is never filled with numbers of its own.
         graph, _ = nnx.split(nnx.eval_shape(lambda: cls(config)))
         return nnx.merge(graph, params)
 
@@ -73,6 +74,8 @@ class Llama(nnx.Module):
             x, seen = nnx.merge(graph, parameters)(x, turn, layer, transform, observe, window)
             return x, (seen, x if every_layer else None)
 
+        # Without checkpoints a backward pass would keep every layer's activations; a scan needs no barrier
+        # against merging them again (`prevent_cse`).
         layers = jnp.arange(config.layers, dtype=jnp.int32)
         kept = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if keep_products else None
         x, (seen, streams) = jax.lax.scan(

@@ -52,6 +52,7 @@ def window_nll(
         losses = fetch(_nll(model.config, model.params, full, transform))
         rows.append(losses[: len(piece)])
         advance(len(piece))
+    # Means and differences of losses are formed on the host, in float64.
     return np.concatenate(rows).astype(np.float64)
 
 
