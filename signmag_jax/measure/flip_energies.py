@@ -208,6 +208,7 @@ def _energies(
     rows: Int[Array, "columns draws flips"],
 ) -> dict[str, Float[Array, "columns draws batch"]]:
     x = entering(config, params, tokens)[layer]
+    # Once for all columns and draws: a changed column runs its own layer alone.
     clean = layer_states(config, params["blocks"], x, layer, matrix)
 
     def one(piece: tuple[Array, Array]) -> dict[str, Array]:

@@ -187,6 +187,7 @@ def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndar
     head = model.params["embed" if model.config.tied else "head"]
     key = keys.fold(keys.root(setup.seed), "metrics")
     states = functools.partial(_states, model.config, perturbation)
+    # As data: whichever layers take part, and for the A/A comparison none, the program is the same.
     taking_part = jnp.asarray(np.isin(np.arange(model.config.layers), setup.layers))
     nothing = jnp.zeros_like(taking_part)
 

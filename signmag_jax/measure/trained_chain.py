@@ -131,6 +131,7 @@ def trained_chain(
     middle = range(first, min(first + DEPTH, count))
     chain = inputs.check_layers(middle if layers is None else layers, count)
     (matrix,) = inputs.check_matrices((matrix,))
+    # Cropped square, so that the output of a layer can enter the next.
     width = min(model.config.shapes()[matrix])
     stack = jnp.stack([model.params["blocks"][matrix][layer][:width, :width] for layer in chain])
     stack = stack.astype(at_least_float32(stack.dtype))
@@ -150,6 +151,7 @@ def trained_chain(
     capacity = int(flips.max())
 
     def task(kind: str, draw: int) -> sweep.Row:
+        # Trained matrices stay what they are, but meet new masks and inputs in every draw.
         key = keys.fold(keys.root(seed), "trained chain", kind, draw)
         weights = _weights(stack, keys.fold(key, "weights"), kind)
         if scale == "unit":
@@ -201,6 +203,7 @@ def _ratios(
     h = _direction(jax.random.normal(keys.fold(key, "inputs"), (width, samples), stack.dtype))
 
     def step(carry: Any, piece: tuple[Array, Array]) -> Any:
+        # Three states, each with the errors of all layers before it.
         clean, flipped, shifted = carry
         weight, layer = piece
         after = functools.partial(_layer, phi)

@@ -101,5 +101,6 @@ def in_chunks(rows: Shaped[jax.Array, "count ..."], chunk: int) -> Shaped[jax.Ar
 
 
 def _logits(states: jax.Array, head: jax.Array) -> jax.Array:
+    # In half precision a sum over the vocabulary would lose what most of its terms add.
     raw = apply_linear(states, head)
     return raw.astype(at_least_float32(raw.dtype))
