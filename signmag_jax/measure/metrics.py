@@ -95,7 +95,7 @@ def metrics(
       evaluation: at least 8 windows.
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
-      draws: random draws of the perturbation; one that does not draw needs 1.
+      draws: number of random draws of the perturbation; one that is not random needs 1.
       batch: number of windows that are computed at a time; by default all.
       options: as in `Options`.
 

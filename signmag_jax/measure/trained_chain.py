@@ -110,10 +110,10 @@ def trained_chain(
       rates: flip rates, in (0, 0.5].
       layers: numbers of the layers whose matrices form the chain, from 0; by default the 6 middle ones.
       matrix: name of the matrix that each layer gives, such as up_proj.
-      activation: "relu" or "silu".
+      activation: what follows each matrix, "relu" or "silu".
       scale: "unit" divides each matrix by its root mean square, so that pre-activations have unit
         variance; "trained" leaves it. Chains of ReLU do not depend on it.
-      draws: random draws of masks and inputs, at least 2.
+      draws: number of random draws of masks and inputs, at least 2.
       samples: number of inputs of each draw, uniform on the sphere, at least 2.
       seed: root seed.
       resume: folder of records to go on from.
