@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, ModelConfig, token_nll
 
@@ -90,7 +91,7 @@ _READERS = {
 }
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _moments(
     config: ModelConfig, params: dict[str, Any], centre: dict[str, Array], tokens: Int[Array, "1 window"]
 ) -> dict[str, dict[str, Float[Array, "layers features"]]]:

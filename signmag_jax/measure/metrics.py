@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result, bootstrap, invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, fetch
@@ -220,7 +221,7 @@ def _rows(
     return np.stack(setup.sweep(tasks)).reshape(len(tasks), len(STORED), -1)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _states(
     config: ModelConfig,
     perturbation: Perturbation,
@@ -235,7 +236,7 @@ def _states(
     return Llama.of_parameters(config, params).run(tokens, transform)[0]
 
 
-_compare = jax.jit(compare_states)
+_compare = jit(compare_states)
 
 
 def _check_hashable(perturbation: Perturbation) -> None:

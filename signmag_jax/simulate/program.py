@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray
 
 from signmag_jax.evidence import MissingResource, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.errors import invalid
 
 from .network import Experiment, Row, Sample, Statistics
@@ -99,7 +100,7 @@ def _program(sample: Sample, mesh: Mesh, size: int) -> Callable[..., dict[str, A
             first[0] + jnp.arange(size, dtype=first.dtype),
         )
 
-    return jax.jit(
+    return jit(
         jax.shard_map(
             device,
             mesh=mesh,
