@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import typer
 
-from . import environment
+from . import environment, programs
 
 
 def joined(*, distributed: bool, device: str) -> tuple[int, int]:
@@ -44,6 +44,7 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
     if device is None:
         return
     environment.check_flags()
+    programs.keep()
     import jax
 
     if device == "auto":

@@ -20,6 +20,7 @@ from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, fetch
+from signmag_jax.models.chunks import rows_at_once
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.perturb import Perturbation, SignFlip
 
@@ -136,12 +137,12 @@ def compare_states(
     changed: Float[Array, "batch tokens hidden"],
     tokens: Int[Array, "batch tokens"],
     head: Float[Array, "vocabulary hidden"],
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> dict[str, Float[Array, "batch predicted"]]:
     """`STORED` of every predicted token, from both models' final states; both logits a chunk at a time."""
     batch, length = tokens.shape
     count = batch * (length - 1)
-    chunk = min(chunk, count)
+    chunk = min(chunk or rows_at_once(CHUNK, head.shape[0]), count)
     padding = -count % chunk
 
     def pieces(states: Array) -> Array:
