@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 from signmag_jax.evidence import MissingResource
@@ -38,6 +39,8 @@ def keep() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     # On a GPU, the choice of kernels is kept with the program: timed again, it could fall otherwise.
     jax.config.update("jax_persistent_cache_enable_xla_caches", "all")
+    # Half-written, by a command that runs beside this one or was killed: it is compiled anew.
+    warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
 
 
 def state() -> str:
