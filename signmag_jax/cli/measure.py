@@ -45,7 +45,7 @@ class Measurements(Group):
         return subcommand(
             name,
             functools.partial(_run, name, measurement),
-            [*_reading(function), *derive.options(function, leave=FILLED), *_output(function)],
+            [*_reading(function), *_own(function), *_output(function)],
             derive.help_of(function),
             f"signmag measure {name} {example}",
         )
@@ -58,6 +58,11 @@ def _measurements() -> dict[str, Any]:
 
     plain = MEASUREMENTS["quantization-report"]
     return MEASUREMENTS | {"quantization-report": dataclasses.replace(plain, function=quantization_report)}
+
+
+def _own(function: Any) -> list[derive.Option]:
+    """Options of the measurement itself."""
+    return derive.options(function, leave=FILLED)
 
 
 def _texts(function: Any) -> list[str]:
@@ -85,7 +90,8 @@ def _output(function: Any) -> list[derive.Option]:
         if getattr(result, of, None) is not getattr(Result, of)
     ]
     found = [option for name, option in SHARED.items() if name in names]
-    return found if "seed" in inspect.signature(function).parameters else [*found, UNUSED_SEED]
+    draws = any(option.name == "seed" for option in _own(function))
+    return found if draws else [*found, UNUSED_SEED]
 
 
 def _run(
@@ -106,13 +112,13 @@ def _run(
     from signmag_jax.measure import inputs
 
     function = measurement.function
-    own = {one.name for one in dataclasses.fields(Reading)}
-    asked = {key: value for key, value in given.items() if key in own}
-    takes = inspect.signature(function).parameters
-    options = {key: value for key, value in given.items() if key in takes and key not in own}
-    if "calibration" not in takes:
-        asked["calibration"] = None
+    reads = {one.name for one in dataclasses.fields(Reading)}
+    asked = {key: value for key, value in given.items() if key in reads}
+    takes = {option.name for option in _own(function)}
+    options = {key: value for key, value in given.items() if key in takes}
     texts = _texts(function)
+    if "calibration" not in texts:
+        asked["calibration"] = None
     if not texts:
         asked["windows"] = 0
     if count > 1 and "mesh" not in asked:

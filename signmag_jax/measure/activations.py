@@ -130,7 +130,7 @@ def alpha(
     Args:
       model: from `models.load`.
       tokens: at least two windows; every position of a window counts.
-      batch: windows that pass through a layer together.
+      batch: number of windows that are computed at a time.
       source: added to the provenance.
 
     Returns:

@@ -16,6 +16,7 @@ from signmag_jax.models import SITE_OF, LanguageModel
 from .activations import Alpha, squared_column_norms
 from .association import FEWEST
 from .inputs import Unmeasurable, check_layers, check_matrices
+from .setup import subfolder
 
 COLUMNS = 20
 R = TypeVar("R", bound=Result)
@@ -115,7 +116,7 @@ def in_each(
     chosen = check_layers((model.config.layers // 2,) if layers is None else layers, model.config.layers)
     return ByMatrix(
         tuple(
-            measurement(layer, name, None if resume is None else Path(resume) / f"layer-{layer}-{name}")
+            measurement(layer, name, subfolder(resume, f"layer-{layer}-{name}"))
             for layer in chosen
             for name in check_matrices(matrices)
         )

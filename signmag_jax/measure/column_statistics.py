@@ -27,6 +27,8 @@ WATCHED = ("attention_in", "attention_out", "mlp_in")
 PARTS = (0.01, 0.02, 0.05, 0.1)
 PART = 0.05
 INT8 = "LLM.int8"
+ROUNDING = 1e-6
+"""Of activations and of means in float32, relative: several times the spacing of its numbers."""
 
 PerColumn = dict[str, Float[np.ndarray, "layers features"]]
 
@@ -118,7 +120,8 @@ def _kurtosis(table: dict[str, Any]) -> Float[np.ndarray, "layers features"]:
     m, second, third, fourth = (table[key] for key in ("mean", "second", "third", "fourth"))
     variance = second - m**2
     central = fourth - 4 * m * third + 6 * m**2 * second - 3 * m**4
-    vary = variance > 1e-12 * second
+    # Less than this is the rounding of the activations themselves, or of the means of their powers.
+    vary = (variance > ROUNDING**2 * table["square"]) & (variance > ROUNDING * second)
     return np.divide(central, variance**2, out=np.zeros_like(m), where=vary)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from . import curvature, inputs, slopes, sweep
 from .curvature import WindowLoss
 from .error_cost import ErrorCost, ErrorResponse
 from .inputs import Windows
-from .setup import Setup, prepare
+from .setup import Options, Setup, prepare
 from .stretch import Movable
 
 ERRORS: dict[str, Perturbation] = {
@@ -43,11 +42,7 @@ def error_response(
     errors: Mapping[str, Perturbation] = ERRORS,
     *,
     probes: int = PROBES,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> ErrorResponse:
     """`ΔNLL ≈ g·e + ½ eᵀHe` for deterministic errors e = w' − w, in all matrices and in each alone.
 
@@ -60,12 +55,8 @@ def error_response(
       evaluation: windows on which everything is scored.
       errors: deterministic perturbations by name; by default a shift of 0.02σ, pruning below 0.05σ, sign and
         ternary quantisation. A random one is refused: its expected cost is a matter of draws.
-      probes: of the blocks in each window, at least 2.
-      layers: numbers of the layers that take part; by default all.
-      matrices: names of the matrices that take part; by default all.
-      seed: root seed.
-      resume: folder of records to go on from.
-      source: added to the provenance.
+      probes: number of random probes of the matrices' second derivatives in each window, at least 2.
+      options: as in `Options`.
 
     Raises:
       InvalidInput: for fewer than two probes, unknown layers or matrices, a random perturbation, or a result
@@ -76,10 +67,8 @@ def error_response(
     for name, error in errors.items():
         check_deterministic(name, error)
     written = {name: repr(error) for name, error in errors.items()}
-    options = {"experiment": "error response", "errors": written, "probes": probes, "seed": seed}
-    setup = prepare(
-        model, None, evaluation, options, layers, matrices, 1, fewest=1, resume=resume, source=source
-    )
+    own = {"experiment": "error response", "errors": written, "probes": probes}
+    setup = prepare(model, None, evaluation, own, batch=1, fewest=1, **options)
     movable = Movable.of(model, setup.matrices, setup.layers)
     weights = {name: model.params["blocks"][name] for name in setup.matrices}
 
@@ -92,7 +81,7 @@ def error_response(
     for name in errors:
         for index, window in enumerate(setup.evaluation):
             loss, along = WindowLoss.of(model, window), functools.partial(direction, name)
-            key = keys.fold(keys.root(seed), "error response", name, index)
+            key = keys.fold(keys.root(setup.seed), "error response", name, index)
             tasks.append(functools.partial(_whole, loss, along))
             tasks += [functools.partial(_probe, loss, along, keys.fold(key, p)) for p in range(probes)]
     rows = setup.sweep(tasks)

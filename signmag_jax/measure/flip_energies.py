@@ -112,13 +112,13 @@ def flip_energies(
       model: from `models.load`.
       calibration: windows that measure α² and choose the columns (at least 2).
       evaluation: other windows, on which the energies are measured (at least 2).
-      layers: by default the middle one.
-      matrices: some of `models.MATRICES`.
-      columns: how many, evenly spaced in log α²; at least 5.
-      rate: flips per sign of the column, in (0, 0.5].
-      draws: masks of each column.
+      layers: numbers of the layers whose columns are flipped, from 0; by default the middle one.
+      matrices: names of the matrices whose columns are flipped, such as up_proj.
+      columns: number of columns of each matrix, evenly spaced in log α², at least 5.
+      rate: flip rate, as a part of the signs of a column, in (0, 0.5].
+      draws: random masks of each column.
       seed: root seed.
-      batch: windows that pass through a layer together, at least 1.
+      batch: number of windows that are computed at a time.
       resume: folder of records to go on from.
       source: added to the provenance.
 
@@ -128,9 +128,9 @@ def flip_energies(
     Source: arXiv:2605.18933, experiment F, which evaluates the formula instead.
     """
     rate, count = check_rate(rate), check_draws(draws)
-    options = {"experiment": "flip energies", "rate": rate, "draws": count, "seed": seed}
-    setup = prepare(model, calibration, evaluation, options, batch=batch, fewest=2, source=source)
-    one = functools.partial(_in_matrix, setup, alpha(model, calibration), columns, rate, count, seed)
+    own = {"experiment": "flip energies", "rate": rate, "draws": count}
+    setup = prepare(model, calibration, evaluation, own, batch=batch, fewest=2, seed=seed, source=source)
+    one = functools.partial(_in_matrix, setup, alpha(model, calibration), columns, rate, count)
     return in_each(one, model, layers, matrices, resume)
 
 
@@ -140,7 +140,6 @@ def _in_matrix(
     columns: int,
     rate: float,
     count: int,
-    seed: int,
     layer: int,
     matrix: str,
     resume: Path | None,
@@ -149,7 +148,7 @@ def _in_matrix(
     sample = sampled(model, profile, layer, matrix, columns)
     outputs = model.config.shapes()[matrix][0]
     flips = max(1, round(rate * outputs))
-    key = keys.fold(keys.root(seed), "flip energies", layer, matrix)
+    key = keys.fold(keys.root(setup.seed), "flip energies", layer, matrix)
     rows = flipped_rows(key, jnp.asarray(sample.columns, jnp.int32), outputs, flips, count)
     setup = setup.within(layer, matrix, resume, columns=sample.columns.tolist())
 

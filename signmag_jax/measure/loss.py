@@ -41,7 +41,7 @@ def nll(
       model: from `models.load`.
       tokens: windows in rows; each predicts window − 1 tokens.
       transform: applied to every weight on its way into the forward pass, see `models.token_nll`.
-      batch: windows that pass through a layer together.
+      batch: number of windows that are computed at a time.
       source: added to the provenance, for instance the text's sha256.
 
     Returns:

@@ -6,8 +6,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +26,7 @@ from signmag_jax.perturb import Perturbation, SignFlip
 from . import inputs, sweep
 from .comparison import Table, damage_line
 from .inputs import Windows
-from .setup import Setup, prepare
+from .setup import Options, Setup, prepare
 
 PAIRED = ("delta_nll", "kl", "reverse_kl", "agreement")
 """Per predicted token: NLL' − NLL, KL(clean ‖ perturbed), KL(perturbed ‖ clean), equal most likely tokens."""
@@ -83,12 +82,8 @@ def metrics(
     perturbation: Perturbation = FLIPS,
     *,
     draws: int = DRAWS,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
     batch: int | None = None,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> Metrics:
     """NLL, perplexity, KL divergence both ways and top-1 agreement, paired with the clean model.
 
@@ -100,13 +95,9 @@ def metrics(
       evaluation: at least 8 windows.
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
-      draws: masks. A perturbation that does not draw needs 1.
-      layers: numbers of the layers that are perturbed; by default all.
-      matrices: names of the matrices that are perturbed; by default all.
-      seed: root seed.
-      batch: windows that pass through a layer together; by default all.
-      resume: folder of records to go on from.
-      source: added to the provenance.
+      draws: random draws of the perturbation; one that does not draw needs 1.
+      batch: number of windows that are computed at a time; by default all.
+      options: as in `Options`.
 
     Raises:
       InvalidInput: for fewer than 8 windows, draws below 1, a perturbation that cannot be hashed, unknown
@@ -114,9 +105,9 @@ def metrics(
     """
     count = check_draws(draws)
     _check_hashable(perturbation)
-    options = {"experiment": "metrics", "perturbation": repr(perturbation), "draws": count, "seed": seed}
-    setup = prepare(model, None, evaluation, options, layers, matrices, batch, resume=resume, source=source)
-    rows = _rows(setup, perturbation, count, seed)
+    own = {"experiment": "metrics", "perturbation": repr(perturbation), "draws": count}
+    setup = prepare(model, None, evaluation, own, batch=batch, **options)
+    rows = _rows(setup, perturbation, count)
     inputs.check_finite(rows[:2].reshape(-1, rows.shape[2]).T, "the clean model's predictions")
     return judged(rows, setup.origin())
 
@@ -192,14 +183,12 @@ def perturbing(
     return transform
 
 
-def _rows(
-    setup: Setup, perturbation: Perturbation, count: int, seed: int
-) -> Float[np.ndarray, "rows names windows"]:
+def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndarray, "rows names windows"]:
     """Clean, A/A, then every draw; each holds the window means of `STORED`."""
     model, batch = setup.model, setup.batch
     batches = [jnp.asarray(setup.evaluation[i : i + batch]) for i in range(0, len(setup.evaluation), batch)]
     head = model.params["embed" if model.config.tied else "head"]
-    key = keys.fold(keys.root(seed), "metrics")
+    key = keys.fold(keys.root(setup.seed), "metrics")
     states = functools.partial(_states, model.config, perturbation)
     taking_part = jnp.asarray(np.isin(np.arange(model.config.layers), setup.layers))
     nothing = jnp.zeros_like(taking_part)

@@ -45,12 +45,12 @@ def quantization(
     Args:
       model: from `models.load`.
       tokens: windows (at least 2) whose activations are the real inputs; None leaves them out.
-      layers: numbers of the layers that are quantised; by default all.
-      matrices: names of the matrices that are quantised; by default all.
-      positions: evenly spaced positions of each window that serve as inputs.
-      spherical: number of random inputs.
+      layers: numbers of the layers that are quantised, from 0; by default all.
+      matrices: names of the matrices that are quantised, such as up_proj; by default all.
+      positions: number of evenly spaced positions of each window that serve as inputs.
+      spherical: number of random inputs of each matrix, at least 2.
       seed: of the random inputs.
-      batch: windows that pass through a layer together.
+      batch: number of windows that are computed at a time.
       source: added to the provenance.
 
     Raises:

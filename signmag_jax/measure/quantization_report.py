@@ -56,12 +56,12 @@ def quantization_report(
     Args:
       model: from `models.load`.
       tokens: at least 8 windows.
-      quantizers: of "sign", "ternary" and "bitnet"; by default all.
+      quantizers: some of "sign", "ternary" and "bitnet"; by default all.
       scales: what shares one scale: "tensor", "row", or a number of neighbours in a row, like 32.
-      layers: numbers of the layers that are quantised; by default all.
-      matrices: names of the matrices that are quantised; by default all.
-      losses: whether to measure ΔNLL too, which costs a forward pass for each entry.
-      batch: windows that pass through the model together for the losses; by default all.
+      layers: numbers of the layers that are quantised, from 0; by default all.
+      matrices: names of the matrices that are quantised, such as up_proj; by default all.
+      losses: measure ΔNLL too, which costs a forward pass for each matrix, quantiser and scale.
+      batch: number of windows that are computed at a time for the losses; by default all.
       resume: folder of records of the losses.
       source: added to the provenance.
 
@@ -76,9 +76,10 @@ def quantization_report(
         None,
         tokens,
         {"experiment": "quantization report", "options": written},
-        layers,
-        matrices,
-        batch,
+        batch=batch,
+        layers=layers,
+        matrices=matrices,
+        seed=None,
         resume=resume if losses else None,
         source=source,
     )

@@ -109,13 +109,13 @@ def trained_chain(
     Args:
       model: from `models.load`.
       rates: flip rates, in (0, 0.5].
-      layers: whose matrices form the chain, in order; by default the 6 middle ones.
-      matrix: one of `models.MATRICES`.
+      layers: numbers of the layers whose matrices form the chain, from 0; by default the 6 middle ones.
+      matrix: name of the matrix that each layer gives, such as up_proj.
       activation: "relu" or "silu".
       scale: "unit" divides each matrix by its root mean square, so that pre-activations have unit
         variance; "trained" leaves it. Chains of ReLU do not depend on it.
-      draws: masks and inputs, at least 2.
-      samples: inputs of each draw, uniform on the sphere.
+      draws: random draws of masks and inputs, at least 2.
+      samples: number of inputs of each draw, uniform on the sphere, at least 2.
       seed: root seed.
       resume: folder of records to go on from.
       source: added to the provenance.

@@ -85,13 +85,13 @@ def column_pool(
       width: number n of columns, at least 2.
       rate: flip rate in (0, 0.5], or a list.
       profile: distribution of the scales of the columns, "lognormal" or "student", or n squares α_j².
-      spread: deviation of the scales' logarithms, or Student's degrees of freedom.
-      fraction: part of the columns that makes the pool, those of the largest α²; in (0, 1).
+      spread: standard deviation of the scales' logarithms, or Student's degrees of freedom.
+      fraction: part of the columns that make the pool, those of the largest α², in (0, 1).
       matching: what pool and rest have in common: "count", the smaller is flipped at the rate and the larger
         at the rate that gives as many flips; or "rate", and damages are divided by the number of columns.
-      rows: rows of W, at least 2.
-      activation: by name, or in Python a function of an array.
-      inputs: of each network.
+      rows: number of rows of W, at least 2.
+      activation: of each pre-activation, by name, or in Python as a function of an array.
+      inputs: number of inputs of each network.
       dtype: precision of the weights and of their products.
       options: targets (on the leverage), seed, resume and mesh, as in `Options`.
 
