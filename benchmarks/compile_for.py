@@ -22,7 +22,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 # Both look for a device when they are loaded; there is none, and none is needed.
 os.environ["TPU_SKIP_MDS_QUERY"] = "1"
@@ -111,7 +112,7 @@ def experiments(device: Any) -> Iterator[tuple[str, Lower]]:
         def lower(experiment: Any = experiment) -> Any:
             plan, _ = experiment.plan(networks=16)
             with program.fixed_numerics():
-                block = program._program(plan.sample, mesh, plan.block, batch.together(plan.work))
+                block = program.block_program(plan.sample, mesh, plan.block, batch.together(plan.work))
                 key = jax.eval_shape(lambda: jax.random.key(0))
                 arguments = (
                     described(plan.parameters, whole),
@@ -152,7 +153,7 @@ def model_programs(found: list[Any], data: int, tensor: int) -> Iterator[tuple[s
     key = described(jax.eval_shape(lambda: jax.random.key(0)), everywhere)
     some = tokens[WINDOWS[0]]
     movable = Movable(models.decoder_layer.MATRICES, jnp.ones(CONFIG.layers), {})
-    loss = curvature.WindowLoss(CONFIG, params, some)
+    loss: Any = curvature.WindowLoss(CONFIG, params, cast(Any, some))
     takes_key = (curvature.residual_probe, curvature.gauss_newton_probe, curvature.fisher_probe)
     yield f"gradient{where}", lambda: jax.jit(curvature.slopes).lower(loss, described(movable, everywhere))
     for product in takes_key:
@@ -162,11 +163,13 @@ def model_programs(found: list[Any], data: int, tensor: int) -> Iterator[tuple[s
             lambda product=product: jax.jit(product).lower(loss, described(movable, everywhere), key),
         )
     yield f"flips{where}", lambda: jax.jit(flipped, static_argnums=0).lower(CONFIG, params, some, key)
-    weights = params["blocks"]["gate_proj"]
-    yield (
-        f"quantisers{where}",
-        lambda: jax.jit(quantization._weights, static_argnums=2).lower(weights, key, 64),
-    )
+    weight = params["blocks"]["gate_proj"]
+    yield f"quantisers{where}", lambda: jax.jit(quantised).lower(weight, key)
+
+
+def quantised(stacked: jax.Array, key: jax.Array) -> list[jax.Array]:
+    """The matrices of every layer by every quantiser."""
+    return [jax.lax.map(partial(one.apply, key), stacked) for one in quantization.QUANTIZERS.values()]
 
 
 def flipped(config: models.ModelConfig, params: dict[str, Any], tokens: jax.Array, key: jax.Array) -> Any:

@@ -13,7 +13,7 @@ from . import derive
 from .group import Group, subcommand
 from .options import check_file, check_plot, check_resume, joined, prepare, remark, show
 from .parquet import check_parquet, write_parquet
-from .reading import Reading
+from .reading import ReadingOptions
 from .shared import SHARED, UNUSED_SEED
 
 EXAMPLES = {
@@ -73,8 +73,9 @@ def _texts(function: Any) -> list[str]:
 def _reading(function: Any) -> list[derive.Option]:
     """Options of the model, and of the text where the measurement reads one."""
     texts = _texts(function)
-    unused = () if texts else ("text", "window", "windows")
-    return derive.options(Reading, leave=unused if "calibration" in texts else (*unused, "calibration"))
+    unused = [] if texts else ["text", "window", "windows"]
+    unused += [] if "calibration" in texts else ["calibration"]
+    return derive.options(ReadingOptions, leave=unused)
 
 
 def _output(function: Any) -> list[derive.Option]:
@@ -112,7 +113,7 @@ def _run(
     from signmag_jax.measure import inputs
 
     function = measurement.function
-    reads = {one.name for one in dataclasses.fields(Reading)}
+    reads = {one.name for one in dataclasses.fields(ReadingOptions)}
     asked = {key: value for key, value in given.items() if key in reads}
     takes = {option.name for option in _own(function)}
     options = {key: value for key, value in given.items() if key in takes}
@@ -123,7 +124,7 @@ def _run(
         asked["windows"] = 0
     if count > 1 and "mesh" not in asked:
         asked["mesh"] = _all_devices()
-    reading = Reading(**asked)
+    reading = ReadingOptions(**asked)
     # Damage at rates has an interval over the windows, whatever else is measured.
     fewest = max(measurement.fewest, inputs.MINIMUM_WINDOWS if "rates" in options else 1)
     reading.check(fewest if texts else 0)
@@ -172,7 +173,7 @@ def _check(measurement: Any, options: dict[str, Any]) -> None:
     check_file("--mask", options.get("mask"))
 
 
-def _opened(reading: Reading, options: dict[str, Any], *, fetch: bool = True) -> tuple[Any, Any]:
+def _opened(reading: ReadingOptions, options: dict[str, Any], *, fetch: bool = True) -> tuple[Any, Any]:
     """The model without its weights, and the windows, which suit the options."""
     from signmag_jax.measure import inputs
 
@@ -182,7 +183,7 @@ def _opened(reading: Reading, options: dict[str, Any], *, fetch: bool = True) ->
     return checkpoint, read
 
 
-def _measured(function: Any, reading: Reading, options: dict[str, Any]) -> Any:
+def _measured(function: Any, reading: ReadingOptions, options: dict[str, Any]) -> Any:
     """The measurement on a model and the windows of a text, those of the calibration first."""
     checkpoint, read = _opened(reading, options)
     model = checkpoint.load(reading.dtype, reading.devices())
@@ -195,7 +196,7 @@ def _measured(function: Any, reading: Reading, options: dict[str, Any]) -> Any:
     return function(model, **texts, **options, source=source)
 
 
-def _dry_run(measurement: Any, reading: Reading, options: dict[str, Any]) -> dict[str, Any]:
+def _dry_run(measurement: Any, reading: ReadingOptions, options: dict[str, Any]) -> dict[str, Any]:
     """What a run would take, as far as a model and a text tell that need not be fetched."""
     from signmag_jax.evidence.provenance import threads
 

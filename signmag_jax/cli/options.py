@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import typer
 
-from . import environment, programs
+from . import environment
 
 
 def joined(*, distributed: bool, device: str) -> tuple[int, int]:
@@ -44,8 +44,11 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
     if device is None:
         return
     environment.check_flags()
-    programs.keep()
     import jax
+
+    from . import programs
+
+    programs.keep()
 
     if device == "auto":
         return

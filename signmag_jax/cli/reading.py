@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadingOptions:
     """A model, and windows of a text that it reads.
 
     Args:

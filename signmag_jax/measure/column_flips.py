@@ -141,6 +141,7 @@ def _in_matrix(
     rows = np.stack(setup.sweep([setup.losses, *(functools.partial(setup.losses, one) for one in flips)]))
     floor = setup.noise_floor(rows)
     inputs.check_finite(rows[2:].T, "the loss with a flipped column")
+    # Paired with the clean loss window by window: what makes a text hard drops out.
     samples = rows[2:] - rows[0]
     return ColumnFlips(
         sample,

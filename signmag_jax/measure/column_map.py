@@ -168,6 +168,7 @@ class ColumnMap(Result):
         for name, each in self.matrices.items():
             value, clear = np.asarray(each.gauss_newton.value), judged.separated(each.gauss_newton)
             clear &= value > 0
+            # 1 where nothing is shown: what is not resolved may have no logarithm.
             relative = np.where(clear, value / np.asarray(each.weights) / self._mean, 1.0)
             pictures[name] = np.where(clear, np.log10(relative), UNRESOLVED)
         label = "log10 of the slope per weight over the mean; black: not resolved"

@@ -78,6 +78,7 @@ def sampled(model: LanguageModel, profile: Alpha, layer: int, matrix: str, count
     logs = np.log(share[order])
     chosen: list[int] = []
     for target in np.linspace(logs[0], logs[-1], count):
+        # The nearest that is still free: where columns are sparse, one may be nearest to several targets.
         free = np.setdiff1d(np.arange(len(order)), chosen)
         chosen.append(int(free[np.argmin(np.abs(logs[free] - target))]))
     columns = order[np.sort(chosen)]

@@ -98,6 +98,7 @@ def deciding_weights(
         )
         for i, (place, cost) in enumerate(top)
     )
+    # The same on every window: the shortlist's costs come from other text.
     predicted = np.broadcast_to(np.asarray([cost for _, cost in top])[:, None], flips.shape)
     correlations = {
         "fisher": rank_correlation(predicted, flips),

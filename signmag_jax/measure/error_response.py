@@ -33,6 +33,7 @@ ERRORS: dict[str, Perturbation] = {
 
 PROBES = 3
 AGREEMENT = 0.25
+"""Part of the cost by which two orders may miss it and still be said to describe it."""
 PROBE_PASSES, WHOLE_PASSES = 8, 5
 
 
@@ -62,8 +63,7 @@ def error_response(
       InvalidInput: for fewer than two probes, unknown layers or matrices, a random perturbation, or a result
         that is not finite.
     """
-    if probes < 2:
-        raise invalid("probes >= 2", probes, "one probe has no standard error")
+    inputs.check_probes(probes)
     for name, error in errors.items():
         check_deterministic(name, error)
     written = {name: repr(error) for name, error in errors.items()}
@@ -128,6 +128,7 @@ def _moved(loss: WindowLoss, error: curvature.Weights) -> Float[Array, " 3"]:
     weights = loss.weights(tuple(error))
     after = loss({name: w + error[name] for name, w in weights.items()})
     size = sum(jnp.sum(e**2) for e in error.values())
+    # ‖w‖² of the layers in which there is an error: those that take part.
     taken = {name: jnp.any(e != 0, axis=(1, 2)) for name, e in error.items()}
     norm = sum(
         jnp.sum(jnp.where(taken[name], jnp.sum(w**2, axis=(1, 2)), 0.0)) for name, w in weights.items()
@@ -148,6 +149,7 @@ def _blocks(
         name: e * jax.random.rademacher(keys.fold(key, name), (len(e), 1, 1), e.dtype)
         for name, e in error.items()
     }
+    # Forward over reverse: one product with H serves all blocks, whose cross terms the signs average out.
     slope, bent = jax.jvp(jax.grad(loss), (loss.weights(tuple(error)),), (signed,))
     names = [name for name in MATRICES if name in error]
     first = [jnp.sum(slope[name] * error[name], axis=(1, 2)) for name in names]
@@ -164,6 +166,7 @@ def _cost(rows: Sequence[Any], probes: int, setup: Setup) -> ErrorCost:
     predicted = _over(first + second / 2, "quadratic model")
     measured = _over(after - clean, "all errors in place")
     gap = abs(measured.value - predicted.value)
+    # Paired on each window: what makes a text hard drops out.
     error = float(slopes.standard_error((after - clean - first - second / 2)[None]))
     return ErrorCost(
         relative_norm=float(np.sqrt(size[0] / norm[0])) if norm[0] > 0 else 0.0,
@@ -172,6 +175,7 @@ def _cost(rows: Sequence[Any], probes: int, setup: Setup) -> ErrorCost:
         predicted=predicted,
         measured=measured,
         meant=bool(gap <= max(AGREEMENT * abs(measured.value), slopes.SEPARATION * error)),
+        # `g·e` has no random signs: every probe holds the same.
         each_first={name: _table(blocks[:1, :, 0, i], "gradient") for i, name in enumerate(names)},
         each_second={
             name: _table(blocks[:, :, 1, i] / 2, "random signs of blocks") for i, name in enumerate(names)

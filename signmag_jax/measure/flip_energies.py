@@ -25,12 +25,11 @@ from .association import Association, associate
 from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .draw import subset
 from .inputs import Windows
-from .layer import LayerStates, entering, layer_states
+from .layer import LEVELS, LayerStates, entering, layer_states
 from .metrics import check_draws
 from .outlier_flips import check_rate
 from .setup import Setup, prepare
 
-LEVELS = ("output", "stream", "normalised")
 RATE = 0.1
 DRAWS = 4
 
@@ -147,6 +146,7 @@ def _in_matrix(
     model, evaluation, batch = setup.model, setup.evaluation, setup.batch
     sample = sampled(model, profile, layer, matrix, columns)
     outputs = model.config.shapes()[matrix][0]
+    # At least one: a column of few signs has no smaller change.
     flips = max(1, round(rate * outputs))
     key = keys.fold(keys.root(setup.seed), "flip energies", layer, matrix)
     rows = flipped_rows(key, jnp.asarray(sample.columns, jnp.int32), outputs, flips, count)
@@ -165,6 +165,7 @@ def _in_matrix(
     samples: dict[str, Any] = dict(zip(LEVELS, table, strict=True))
     for level, table in samples.items():
         inputs.check_finite(np.moveaxis(table, -1, 0), f"energies of the {level}")
+    # Draws share their windows, so the windows are the independent units.
     means = {level: table.mean(axis=1) for level, table in samples.items()}
     name = "mean over windows of the energy of the change over that of the signal"
     return FlipEnergies(
@@ -218,6 +219,7 @@ def _energies(
 
         return energies(clean, layer_states(config, params["blocks"], x, layer, matrix, transform))
 
+    # One after another: side by side each would hold a layer's activations.
     count, draws = rows.shape[:2]
     tables = jax.lax.map(one, (jnp.repeat(columns, draws), rows.reshape(count * draws, -1)))
     return {level: table.reshape(count, draws, -1) for level, table in tables.items()}
@@ -228,6 +230,7 @@ def energies(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array,
     wide = at_least_float32(clean.output.dtype)
     change = (changed.output - clean.output).astype(wide)
     signal = clean.output.astype(wide)
+    # The output by its mean energy, as in the formula; streams are normalised token by token.
     energies = {"output": jnp.sum(change**2, axis=(1, 2)) / jnp.sum(signal**2, axis=(1, 2))}
     for level in LEVELS[1:]:
         before, after = getattr(clean, level), getattr(changed, level)

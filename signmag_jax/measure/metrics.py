@@ -20,12 +20,14 @@ from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, fetch
 from signmag_jax.models.chunks import rows_at_once
+from signmag_jax.models.forward import in_chunks
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.perturb import Perturbation, SignFlip
 
 from . import inputs, sweep
 from .comparison import Table, damage_line
 from .inputs import Windows
+from .loss import perplexity
 from .setup import Options, Setup, prepare
 
 PAIRED = ("delta_nll", "kl", "reverse_kl", "agreement")
@@ -133,12 +135,7 @@ def compare_states(
     """`STORED` of every predicted token, from both models' final states; both logits a chunk at a time."""
     batch, length = tokens.shape
     count = batch * (length - 1)
-    chunk = min(chunk or rows_at_once(CHUNK, head.shape[0]), count)
-    padding = -count % chunk
-
-    def pieces(states: Array) -> Array:
-        flat = states[:, :-1].reshape(count, -1)
-        return jnp.pad(flat, ((0, padding), (0, 0))).reshape(-1, chunk, flat.shape[-1])
+    pieces = functools.partial(in_chunks, chunk=min(chunk or rows_at_once(CHUNK, head.shape[0]), count))
 
     def log_probabilities(states: Array) -> Array:
         raw = apply_linear(states, head)
@@ -146,6 +143,7 @@ def compare_states(
 
     def one(piece: tuple[Array, Array, Array]) -> dict[str, Array]:
         ours, theirs, targets = piece
+        # Normalised once, and from logarithms: a divergence of tiny probabilities keeps its digits.
         p, q = log_probabilities(ours), log_probabilities(theirs)
         loss = optax.softmax_cross_entropy_with_integer_labels
         divergence = optax.losses.kl_divergence_with_log_targets
@@ -160,8 +158,8 @@ def compare_states(
             "agreement": jnp.where(jnp.isfinite(nll), agree.astype(nll.dtype), jnp.nan),
         }
 
-    targets = jnp.pad(tokens[:, 1:].reshape(count), (0, padding)).reshape(-1, chunk)
-    values = jax.lax.map(one, (pieces(clean), pieces(changed), targets))
+    ours, theirs = (pieces(states[:, :-1].reshape(count, -1)) for states in (clean, changed))
+    values = jax.lax.map(one, (ours, theirs, pieces(tokens[:, 1:].reshape(count))))
     return {name: x.reshape(-1)[:count].reshape(batch, length - 1) for name, x in values.items()}
 
 
@@ -177,6 +175,7 @@ def perturbing(
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         if name not in names:
             return weight
+        # By layer and matrix, so that a draw does not depend on which of them take part.
         changed = perturbation.apply(keys.fold(key, layer, name, draw), weight)
         return jnp.where(taking_part[layer], changed.astype(weight.dtype), weight)
 
@@ -198,6 +197,7 @@ def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndar
         """Computed when first needed: a run that only reads its records needs none."""
         return [states((), model.params, tokens, nothing, key, jnp.int32(0)) for tokens in batches]
 
+    # The perturbing program with nothing perturbed is the A/A comparison: what it changes is rounding.
     def task(names: tuple[str, ...], part: Bool[Array, " layers"], draw: int) -> sweep.Row:
         rows = []
         for tokens, ours in zip(batches, clean(), strict=True):
@@ -244,6 +244,7 @@ def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, A
     tables = {name: draws[:, index] for index, name in enumerate(STORED)}
     finite = all(np.isfinite(table).all() for table in tables.values())
     values: dict[str, ConfidenceInterval | None] = dict.fromkeys(("nll", *PAIRED, "perplexity"))
+    # One draw without finite predictions leaves no mean: that of the others is a mean of the gentle ones.
     if finite:
         values["nll"] = bootstrap.mean(tables["nll"], unit="nat/token")
         values |= {name: bootstrap.mean(tables[name], unit=UNITS[name]) for name in PAIRED}
@@ -255,15 +256,8 @@ def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, A
 
 
 def exponential(loss: ConfidenceInterval | None) -> ConfidenceInterval | None:
-    """Perplexity, exp(NLL), with the delta method's error; None where it has no finite value."""
+    """`perplexity` with its interval; None where it has no finite value."""
+    # Beyond 709.8 the exponential overflows.
     if loss is None or max(loss.high, loss.estimate.value) > 700:
         return None
-    value = math.exp(loss.estimate.value)
-    estimate = Estimate(
-        value,
-        value * loss.estimate.standard_error,
-        loss.estimate.n,
-        "1",
-        f"exp of the {loss.estimate.estimator}",
-    )
-    return ConfidenceInterval(estimate, math.exp(loss.low), math.exp(loss.high), loss.level)
+    return ConfidenceInterval(perplexity(loss.estimate), math.exp(loss.low), math.exp(loss.high), loss.level)

@@ -123,6 +123,7 @@ def outlier_definitions(
     """
     (rate,) = inputs.check_rates((rate,))
     own = {"experiment": "outlier definitions", "rate": rate, "draws": draws}
+    # Each leverage below keeps records of its own; here the texts are checked and named.
     setup = prepare(model, calibration, evaluation, own, batch=batch, **{**options, "resume": None})
     statistics: ColumnStatistics = column_statistics(model, calibration)
     named = statistics.definitions()
@@ -141,6 +142,7 @@ def outlier_definitions(
                 columns=columns,
                 **nested(options, f"definition-{index}"),
             )
+        # A rule may name too few columns, or none: that is its result.
         except TooFewWeights as error:
             definitions[name] = Definition(sizes, shared, None, str(error))
         else:

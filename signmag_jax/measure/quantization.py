@@ -107,6 +107,7 @@ def _weights(
     def one(piece: tuple[Array, Array]) -> Any:
         layer, weight = piece
         weight = _at_unit_scale(weight).astype(weight.dtype)
+        # cos² does not see lengths: Gaussian inputs are as good as those on the sphere.
         x = jax.random.normal(keys.fold(key, layer), (count, weight.shape[1]), weight.dtype)
         clean, aligned = _apply(x, weight), {}
         for name, quantizer in QUANTIZERS.items():
@@ -147,6 +148,7 @@ def _outputs(
     """Mean over positions of cos²(Wx, Qx), by site, matrix and quantiser: (layers, windows)."""
 
     def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
+        # The middles of equal stretches: the first token of a window is like no other.
         x, aligned = x[:, stride // 2 :: stride], {}
         x = _at_unit_scale(x, -1).astype(x.dtype)
         for name in (each for each in names if SITE_OF[each] == site):

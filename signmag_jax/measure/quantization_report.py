@@ -19,22 +19,19 @@ from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import split
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, fetch
-from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
+from signmag_jax.perturb import Ternarize
 
 from . import inputs
 from .granularity import TENSOR, Scale, check_scales, quantized
 from .inputs import Windows
-from .layer import LayerStates, entering, layer_states
+from .layer import LEVELS, LayerStates, entering, layer_states
+from .quantization import QUANTIZERS as BY_DIRECTION
 from .quantization import cosine_squared
-from .quantized_matrix import LEVELS, PARTS, QuantizationReport, QuantizedMatrix
+from .quantized_matrix import PARTS, QuantizationReport, QuantizedMatrix
 from .setup import Setup, prepare
 
-QUANTIZERS: dict[str, Perturbation] = {
-    "sign": SignQuantize(),
-    "ternary": Ternarize(),
-    "bitnet": Ternarize.bitnet(),
-}
-"""One bit; ternary with BitNet's threshold at the least-squares scale; BitNet b1.58's own scale."""
+QUANTIZERS = BY_DIRECTION | {"bitnet": Ternarize.bitnet()}
+"""Besides, ternary at BitNet b1.58's own scale: a direction does not depend on it, the loss does."""
 Option = tuple[str, Scale]
 
 
@@ -214,6 +211,7 @@ class OneQuantized:
         branches = [functools.partial(_quantized, option) for option in self.options]
         hit = (layer == self.layer) & (self.matrix == MATRICES.index(name))
         change = lambda w: jax.lax.switch(self.option, branches, w)  # noqa: E731
+        # Not `where`, which would quantise every matrix of every layer and keep one.
         return jax.lax.cond(hit, change, lambda w: w, weight)
 
 

@@ -10,8 +10,8 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate, Result, invalid
 from signmag_jax.evidence.result import plain
 
 from .granularity import TENSOR, Scale
+from .layer import LEVELS
 
-LEVELS = ("output", "stream", "normalised")
 PARTS = ("error", "radial", "transverse")
 
 

@@ -86,7 +86,9 @@ def linear_response(
       InvalidInput: for too few or overlapping windows, fewer than two probes, unknown layers, matrices or
         singles, or derivatives that are not finite.
     """
-    check_options(probes, newton)
+    inputs.check_probes(probes)
+    if newton not in NEWTON:
+        raise invalid(f"newton in {tuple(NEWTON)}", newton, "name one of them")
     chosen = inputs.selected(model.config, options.get("layers"), options.get("matrices"))
     asked = (
         singles
@@ -117,13 +119,6 @@ def linear_response(
     )
     sharper = controlled(model, evaluation, damage, response)
     return dataclasses.replace(response, checks=tuple(damage_checks(response, sharper)))
-
-
-def check_options(probes: int, newton: str) -> None:
-    if probes < 2:
-        raise invalid("probes >= 2", probes, "one probe has no standard error")
-    if newton not in NEWTON:
-        raise invalid(f"newton in {tuple(NEWTON)}", newton, "name one of them")
 
 
 def checked_place(model: LanguageModel, place: Place, chosen: tuple[Sequence[int], Sequence[str]]) -> Place:
@@ -232,6 +227,7 @@ class _Run:
             flat = self._by_matrix([row for kind in kinds[start : start + probes] for row in kind])
             return {name: 2 * t.reshape(probes, windows, *t.shape[1:]) for name, t in flat.items()}
 
+        # From the derivatives g∘w and w∘Hw to the cost of a flip, −2 g w + 2 H_ii w².
         first = {name: -2 * table for name, table in self._by_matrix(kinds[0]).items()}
         costs = np.zeros((0, windows))
         if self.singles:

@@ -154,6 +154,7 @@ def trained_chain(
         key = keys.fold(keys.root(seed), "trained chain", kind, draw)
         weights = _weights(stack, keys.fold(key, "weights"), kind)
         if scale == "unit":
+            # Pre-activations of unit variance; ReLU has no scale and does not see the difference.
             weights = weights / jnp.sqrt(jnp.mean(weights**2, axis=(1, 2), keepdims=True))
         return fetch(_ratios(weights, key, flips, activation, samples, capacity)).ravel()
 
@@ -197,6 +198,7 @@ def _ratios(
 ) -> Float[Array, "rates depth"]:
     """One draw: E sin² of flips over that of shifts after each layer."""
     phi, width = ACTIVATIONS[activation], stack.shape[1]
+    # A Gaussian vector has a uniform direction.
     h = _direction(jax.random.normal(keys.fold(key, "inputs"), (width, samples), stack.dtype))
 
     def step(carry: Any, piece: tuple[Array, Array]) -> Any:
@@ -256,6 +258,7 @@ def _direction(state: Float[Array, "n inputs"]) -> Float[Array, "n inputs"]:
 
 def _turned(clean: Float[Array, "n inputs"], state: Float[Array, "rates n inputs"]) -> Float[Array, " rates"]:
     """Mean over inputs of sin² of the angle, from the component across the clean direction."""
+    # From the component, as 1 − cos² would cancel at small angles.
     along = jnp.einsum("ni,rni->ri", clean, state)
     across = state - along[:, None, :] * clean[None]
     return jnp.mean(jnp.sum(across**2, axis=1), axis=-1)

@@ -51,6 +51,7 @@ def empirical_moments(
     square = np.mean(w**2)
     error = changed - w
     drift, energy = np.mean(error * w) / square, np.mean(error**2) / square
+    # From the residual: energy − drift² cancels where the error is almost radial.
     noise = np.mean((error - drift * w) ** 2) / square
     return Moments(1 + drift, energy + 1 + 2 * drift, drift, noise)
 

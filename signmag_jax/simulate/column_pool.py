@@ -141,6 +141,7 @@ def column_pool(
 
 def top(squares: np.ndarray, fraction: float) -> np.ndarray:
     """Mask of the columns with the largest squares: at least one, and not all."""
+    # A pool of none or of all columns has no leverage.
     count = int(np.clip(round(fraction * squares.size), 1, squares.size - 1))
     mask = np.zeros(squares.size, dtype=bool)
     mask[np.argsort(squares, kind="stable")[-count:]] = True
@@ -167,6 +168,7 @@ class ColumnPoolSample(Arguments):
         """Statistics of one network, of shape (rates,)."""
         for_w, for_x, for_flips = jax.random.split(key, 3)
         w = weights(for_w, self.rows, self.width, self.dtype)
+        # Only the signs are drawn: |x_j| = α_j in every input, so that leverage has no noise of the profile.
         signs = jax.random.rademacher(for_x, (self.width, self.inputs), self.dtype)
         # Held, because XLA would draw both again inside each consumer.
         w, x = lax.optimization_barrier((w, parameters["amplitudes"].astype(w.dtype)[:, None] * signs))
@@ -186,6 +188,7 @@ class ColumnPoolSample(Arguments):
             ratio = statistics["pool_flip_energy"] / statistics["rest_flip_energy"]
             return {**statistics, "ratio": ratio}
 
+        # Not vmap: one rate's arrays at a time stay in cache, and memory does not grow with their number.
         return lax.map(compare, parameters["rate"])
 
     def _regions(self, pool: Bool[Array, " width"]) -> list[tuple[str, Array, Array, Array]]:
@@ -209,5 +212,6 @@ def _perturb(
     flipped = jnp.where(inside, SignFlip(rate).apply(key, w), w)
     # Float64 over rows: one float32 sum over all weights loses digits.
     error = jnp.sum(jnp.sum(jnp.square(flipped - w), axis=1).astype(jnp.float64))
+    # The realised norm, as in `pairs.Matched`: the luck of the draw cancels between the two.
     step = jnp.sqrt(error / (w.shape[0] * jnp.sum(columns, dtype=jnp.float64))).astype(w.dtype)
     return flipped, jnp.where(inside, w + jnp.where(w < 0, -step, step), w)

@@ -69,7 +69,7 @@ def compute(
     # A device without a block of its own gets networks beyond the limit, which cost nothing.
     first = np.full(mesh.size, limit, dtype=np.int32)
     first[: len(blocks)] = np.asarray(blocks, dtype=np.int32) * size
-    program = _program(experiment.sample, mesh, size, batch.together(experiment.work))
+    program = block_program(experiment.sample, mesh, size, batch.together(experiment.work))
     try:
         result = jax.device_get(program(experiment.parameters, root, first, np.int32(limit)))
     except jax.errors.JaxRuntimeError as error:
@@ -85,8 +85,9 @@ def compute(
     return rows
 
 
+# Kept by what is compiled in. Rates and other numbers are arguments, so that new ones compile nothing.
 @functools.lru_cache(maxsize=256)
-def _program(sample: Sample, mesh: Mesh, size: int, together: int) -> Callable[..., dict[str, Any]]:
+def block_program(sample: Sample, mesh: Mesh, size: int, together: int) -> Callable[..., dict[str, Any]]:
     def one(parameters: Any, root: PRNGKeyArray, network: Array) -> Statistics:
         return sample(parameters, keys.fold(root, network))
 
@@ -97,6 +98,7 @@ def _program(sample: Sample, mesh: Mesh, size: int, together: int) -> Callable[.
         run = functools.partial(each, parameters, root, networks)
         return lax.cond(networks.min() < limit, run, lambda: jax.tree.map(_zeros, jax.eval_shape(run)))
 
+    # Not vmap: the shapes of the matrix products, and with them their bits, would follow the block's size.
     def device(parameters: Any, root: PRNGKeyArray, first: Array, limit: Array) -> Statistics:
         networks = first[0] + jnp.arange(size, dtype=first.dtype)
         if together == 1:

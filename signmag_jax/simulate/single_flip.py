@@ -135,6 +135,7 @@ class SingleFlipSample(Arguments):
         small = 1 / math.sqrt(self.width)
 
         def compare(alpha: Array) -> Statistics:
+            # As a product, since 1 − α² has no digits left near α = 1.
             length = jnp.sqrt((1 - alpha) * (1 + alpha) - 1 / self.width).astype(rest.dtype)
             terms = [alpha.astype(rest.dtype) * w[:, :1], jnp.asarray(small, rest.dtype) * w[:, 1:2]]
             z = terms[0] + terms[1] + length * rest
@@ -147,6 +148,7 @@ class SingleFlipSample(Arguments):
                 "ratio": outlier.energy / delocalised.energy,
             }
 
+        # Not vmap: one amplitude at a time stays in cache, and memory does not grow with their number.
         return lax.map(compare, parameters)
 
     def _flip(self, z: Float[Array, "rows inputs"], term: Float[Array, "rows 1"]) -> Energies:

@@ -82,7 +82,7 @@ def test_a_step_beyond_the_limit_is_not_computed():
         return {"x": jax.random.normal(key)}
 
     mesh = program.flat(None)
-    run = program._program(sample, jax.sharding.Mesh(mesh.devices[:1], mesh.axis_names), 8, 2)
+    run = program.block_program(sample, jax.sharding.Mesh(mesh.devices[:1], mesh.axis_names), 8, 2)
     with fixed_numerics():
         found = run({}, jax.random.key(0), np.zeros(1, np.int32), np.int32(3))
         jax.block_until_ready(found)
