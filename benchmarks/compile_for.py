@@ -42,7 +42,8 @@ from jax.sharding import PartitionSpec as P
 from signmag_jax import models, simulate
 from signmag_jax.evidence import provenance
 from signmag_jax.evidence.compiling import compiling_for, in_force
-from signmag_jax.measure import curvature, quantization
+from signmag_jax.measure import curvature
+from signmag_jax.measure.quantization import QUANTIZERS
 from signmag_jax.measure.stretch import Movable
 from signmag_jax.models.config import Rope
 from signmag_jax.models.sharding import parameter_shardings
@@ -169,7 +170,7 @@ def model_programs(found: list[Any], data: int, tensor: int) -> Iterator[tuple[s
 
 def quantised(stacked: jax.Array, key: jax.Array) -> list[jax.Array]:
     """The matrices of every layer by every quantiser."""
-    return [jax.lax.map(partial(one.apply, key), stacked) for one in quantization.QUANTIZERS.values()]
+    return [jax.lax.map(partial(one.apply, key), stacked) for one in QUANTIZERS.values()]
 
 
 def flipped(config: models.ModelConfig, params: dict[str, Any], tokens: jax.Array, key: jax.Array) -> Any:

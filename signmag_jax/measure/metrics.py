@@ -19,8 +19,7 @@ from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, fetch
-from signmag_jax.models.chunks import rows_at_once
-from signmag_jax.models.forward import in_chunks
+from signmag_jax.models.chunks import in_chunks, rows_at_once
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.perturb import Perturbation, SignFlip
 

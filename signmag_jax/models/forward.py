@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 
-from .chunks import rows_at_once
+from .chunks import in_chunks, rows_at_once
 from .config import ModelConfig
 from .decoder_layer import Observe, Transform
 from .layers import apply_linear
@@ -93,12 +92,6 @@ def next_token_nll(
         return optax.softmax_cross_entropy_with_integer_labels(_logits(piece[0], head), piece[1])
 
     return jax.lax.map(one, (inputs, targets)).reshape(-1)[:count].reshape(batch, length - 1)
-
-
-def in_chunks(rows: Shaped[jax.Array, "count ..."], chunk: int) -> Shaped[jax.Array, "chunks chunk ..."]:
-    """Rows in chunks of one length, as `lax.map` takes them; the last is filled with zeros."""
-    filled = jnp.pad(rows, ((0, -len(rows) % chunk), *[(0, 0)] * (rows.ndim - 1)))
-    return filled.reshape(-1, chunk, *rows.shape[1:])
 
 
 def _logits(states: jax.Array, head: jax.Array) -> jax.Array:
