@@ -21,7 +21,8 @@ from signmag_jax.evidence import keys
 from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, next_token_nll
-from signmag_jax.models.forward import LOGIT_CHUNK, in_chunks
+from signmag_jax.models.chunks import in_chunks
+from signmag_jax.models.forward import LOGIT_CHUNK
 from signmag_jax.models.layers import apply_linear
 
 from . import stretch
