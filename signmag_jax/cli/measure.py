@@ -90,9 +90,9 @@ def _output(function: Any) -> list[derive.Option]:
         for name, of in (("plot", "picture"), ("parquet", "rows"))
         if getattr(result, of, None) is not getattr(Result, of)
     ]
-    found = [option for name, option in SHARED.items() if name in names]
+    options = [option for name, option in SHARED.items() if name in names]
     draws = any(option.name == "seed" for option in _own(function))
-    return found if draws else [*found, UNUSED_SEED]
+    return options if draws else [*options, UNUSED_SEED]
 
 
 def _run(

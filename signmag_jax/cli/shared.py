@@ -46,7 +46,7 @@ _ALL = [
     Option(
         "errors",
         Kind("PERTURBATION", lambda text: {text: parse(text)}),
-        f"One weight error in place of all: {PERTURBATIONS}.",
+        f"One weight error instead of all: {PERTURBATIONS}.",
         flags=("--perturbation",),
     ),
     Option("json", FLAG, "Print JSON on standard output, and nothing else."),

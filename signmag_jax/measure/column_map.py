@@ -63,7 +63,7 @@ class ColumnMap(Result):
 
     Args:
       matrices: slopes of each column by matrix, (layers, inputs).
-      total: of everything together.
+      total: of all matrices and layers.
       outliers: the outlier columns, by site.
       layers: those that the arrays stand for.
       provenance: model, texts, seed, versions, device.
@@ -146,7 +146,7 @@ class ColumnMap(Result):
         return lines
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each input column: both slopes with their errors."""
+        """One row for each input column: both slopes with their standard errors."""
         return [
             {
                 "matrix": one.matrix,

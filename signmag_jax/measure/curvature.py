@@ -55,7 +55,7 @@ class WindowLoss:
         return cls(model.config, model.params, jnp.asarray(window[None], jnp.int32))
 
     def __call__(self, weights: Weights) -> Float[Array, ""]:
-        """The loss with these matrices in place of the model's own."""
+        """The loss with these matrices instead of the model's own."""
         return self.of_states(self.states(weights))
 
     def weights(self, names: Sequence[str]) -> Weights:
@@ -63,7 +63,7 @@ class WindowLoss:
         return {name: self.params["blocks"][name] for name in names}
 
     def states(self, weights: Weights, keep_products: bool = False) -> Float[Array, "batch window hidden"]:
-        """Final states with these matrices in place of the model's own."""
+        """Final states with these matrices instead of the model's own."""
         moved = {**self.params, "blocks": {**self.params["blocks"], **weights}}
         return Llama.of_parameters(self.config, moved).run(self.tokens, keep_products=keep_products)[0]
 
@@ -110,7 +110,7 @@ def residual_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByC
 
 @jit
 def gauss_newton_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByColumn:
-    """The same with `Jᵀ H_out J` in place of H: the logits' own curvature, the model taken as linear.
+    """The same with `Jᵀ H_out J` instead of H: the logits' own curvature, the model taken as linear.
 
     The head is linear and not perturbed, so H_out acts on the final states and no logits are kept.
     """

@@ -47,8 +47,8 @@ def error_response(
 ) -> ErrorResponse:
     """`ΔNLL ≈ g·e + ½ eᵀHe` for deterministic errors e = w' − w, in all matrices and in each alone.
 
-    All together: exact second derivative along e. Each matrix of each layer: one product with Σ_b s_b e_b,
-    s_b random signs of the blocks b, gives `E[s_b e_bᵀ H Σ_c s_c e_c] = e_bᵀ H e_b` for every block at once.
+    All at once: exact second derivative along e. Each matrix of each layer: one product with Σ_b s_b e_b, s_b
+    random signs of the blocks b, gives `E[s_b e_bᵀ H Σ_c s_c e_c] = e_bᵀ H e_b` for every block at once.
     σ and scales are those of each tensor.
 
     Args:
@@ -164,7 +164,7 @@ def _cost(rows: Sequence[Any], probes: int, setup: Setup) -> ErrorCost:
     table = np.stack([np.stack(rows[1 + p :: each]) for p in range(probes)])
     blocks = table.reshape(probes, len(clean), 2, len(names), -1)[..., list(setup.layers)]
     predicted = _over(first + second / 2, "quadratic model")
-    measured = _over(after - clean, "all errors in place")
+    measured = _over(after - clean, "all errors applied")
     gap = abs(measured.value - predicted.value)
     # Paired on each window: what makes a text hard drops out.
     error = float(slopes.standard_error((after - clean - first - second / 2)[None]))

@@ -63,7 +63,7 @@ def layer_states(
       transform: as in `models.token_nll`.
     """
     parameters = {key: leaf[layer] for key, leaf in blocks.items()}
-    # The layer's structure without arrays; its slice of the stacked parameters takes their place.
+    # The layer's structure without arrays; its slice of the stacked parameters fills it.
     graph, _ = nnx.split(nnx.eval_shape(lambda: DecoderLayer(config)))
     turn = rotation(config, x.shape[1], x.dtype)
     windows = window_of_each_layer(config, x.shape[1])

@@ -185,7 +185,7 @@ class LinearResponse(Result):
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each pool, then for each matrix of each layer: slopes with errors."""
+        """One row for each pool, then for each matrix of each layer: slopes with standard errors."""
         return [{"pool": pool, **slope.row()} for pool, slope in self.pools.items()] + [
             {"pool": "all", "matrix": name, "layer": layer, **slope.row(index)}
             for name, slope in self.each.items()

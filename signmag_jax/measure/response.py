@@ -191,7 +191,7 @@ class _Run:
         return np.concatenate([table[name][layers].ravel() for name in self.setup.matrices])
 
     def _bent(self, loss: WindowLoss, pool: str) -> sweep.Row:
-        """`wᵀHw` along all weights of a pool together."""
+        """`wᵀHw` along all weights of a pool at once."""
         dtype = self._movable.layers.dtype
         columns = {name: jnp.asarray(self._mask(name, pool), dtype) for name in self.setup.matrices}
         return fetch(curvature.bent(loss, self._movable, columns))[None]
@@ -220,7 +220,7 @@ class _Run:
     def result(self, rows: Sequence[Any]) -> LinearResponse:
         """Rows in the order of `tasks`, as slopes."""
         windows, probes = len(self.setup.evaluation), self.probes
-        # Those of each kind together: kinds in order, and for each kind the windows.
+        # By kind: kinds in order, and for each kind the windows.
         kinds = [rows[i :: len(rows) // windows] for i in range(len(rows) // windows)]
 
         def probed(start: int) -> dict[str, Any]:

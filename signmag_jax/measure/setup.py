@@ -164,7 +164,7 @@ def prepare(
     else:
         inputs.check_disjoint(calibration, evaluation)
     if batch is not None and batch < 1:
-        raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory together")
+        raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory at a time")
     # What is larger than all windows is all of them: records name the batch, as another one rounds otherwise.
     batch = len(evaluation) if batch is None else min(batch, len(evaluation))
     parts = {"layers": list(chosen[0]), "matrices": list(chosen[1])}

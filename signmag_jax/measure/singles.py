@@ -57,8 +57,8 @@ def _scaled_loss(loss: WindowLoss, place: Place, amount: Float[Array, ""]) -> Fl
 
 def loss_with(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place, amount: float) -> float:
     """Mean NLL of one window with the weight multiplied by 1 − 2·amount: 1 forward pass."""
-    traced = jnp.asarray(amount, model.params["embed"].dtype)
-    return float(fetch(_scaled_loss(WindowLoss.of(model, window), _traced(place), traced)))
+    scale = jnp.asarray(amount, model.params["embed"].dtype)
+    return float(fetch(_scaled_loss(WindowLoss.of(model, window), _as_arrays(place), scale)))
 
 
 def brackets(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place) -> tuple[float, float]:
@@ -66,11 +66,11 @@ def brackets(model: LanguageModel, window: Int[np.ndarray, " window"], place: Pl
 
     Forward over forward along the one weight, so nothing is kept for a backward pass.
     """
-    _, first, second = fetch(_derivatives(WindowLoss.of(model, window), _traced(place)))
+    _, first, second = fetch(_derivatives(WindowLoss.of(model, window), _as_arrays(place)))
     return float(first), float(second)
 
 
-def _traced(place: Place) -> Place:
+def _as_arrays(place: Place) -> Place:
     # As data, so that every weight of a model runs one program.
     return Place(*(jnp.asarray(part, jnp.int32) for part in place))
 
@@ -108,7 +108,7 @@ def shortlist(
     return [each for each in candidates[:count] if each[1] > 0]
 
 
-# In place: the costs are as large as the weights.
+# Into the memory of the costs so far, which is as large as that of the weights.
 @functools.partial(jit, donate_argnums=3)
 def _add(loss: WindowLoss, movable: Movable, key: PRNGKeyArray, cost: curvature.Weights) -> curvature.Weights:
     root = curvature.fisher(loss, movable.names, key)

@@ -1,4 +1,4 @@
-"""The plain chain h ← normalise(φ(W h)) with a trained model's own matrices in place of Gaussian ones."""
+"""The plain chain h ← normalise(φ(W h)) with a trained model's own matrices instead of Gaussian ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TrainedChain(Result):
     Args:
       ratio: by kind of weights, C_l after each layer, of shape (rates, depth): mean over draws of E sin² of
         the angle to the clean state with flips over that with shifts. "trained" are the model's matrices,
-        "permuted" the same numbers in random places, "gaussian" independent normal ones.
+        "permuted" the same numbers in random order, "gaussian" independent normal ones.
       rates: flip rates.
       layers: the matrices of the chain, in order.
       width: rows and columns that are used of each.

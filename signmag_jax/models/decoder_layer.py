@@ -76,7 +76,7 @@ class DecoderLayer(nnx.Module):
             weight, bias = self.value(name), name.replace("_proj", "_bias")
             added = self.value(bias) if hasattr(self, bias) else None
             changed: Any = weight if transform is None else transform(weight, layer, name)
-            # A function in place of a weight makes the product, for derivatives without that weight.
+            # A function instead of a weight makes the product, for derivatives without that weight.
             if not callable(changed):
                 return apply_linear(value, changed, added)
             product: Any = changed(value)

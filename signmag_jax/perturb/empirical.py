@@ -65,7 +65,7 @@ def _checked(weights: Any) -> np.ndarray:
 
 
 class OnWeights:
-    """A perturbation as it acts on one given tensor: the laws take it in place of the Gaussian's.
+    """A perturbation as it acts on one given tensor: the laws take it instead of the Gaussian's.
 
     `moments` are those of `empirical_moments`; `apply` is the perturbation's own.
 
