@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Result, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, ModelConfig, fetch
@@ -184,7 +185,7 @@ def relative(change: Float[Array, "*rows n"], signal: Float[Array, "*rows n"]) -
     return jnp.sum(change * change, axis=-1) / jnp.sum(signal * signal, axis=-1)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+@functools.partial(jit, static_argnums=(2, 3, 4))
 def flipped_rows(
     key: PRNGKeyArray, columns: Int[Array, " columns"], outputs: int, flips: int, count: int
 ) -> Int[Array, "columns draws flips"]:
@@ -197,7 +198,7 @@ def flipped_rows(
     return jax.vmap(lambda column: jax.vmap(lambda draw: one(column, draw))(draws))(columns)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jit, static_argnums=(0, 1))
 def _energies(
     config: ModelConfig,
     matrix: str,

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, fetch
@@ -188,7 +189,7 @@ def _flips(rate: float, width: int) -> int:
     return flips
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+@functools.partial(jit, static_argnums=(3, 4, 5))
 def _ratios(
     stack: Float[Array, "depth n n"],
     key: PRNGKeyArray,
@@ -225,7 +226,7 @@ def _ratios(
     return jax.lax.scan(step, (h, copies, copies), (stack, layers))[1].T
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jit, static_argnums=2)
 def _weights(stack: Float[Array, "depth n n"], key: PRNGKeyArray, kind: str) -> Float[Array, "depth n n"]:
     if kind == "gaussian":
         return jax.random.normal(key, stack.shape, stack.dtype)
