@@ -1,0 +1,39 @@
+"""The kernel that makes facts, and the tactics that find them."""
+
+from . import doubts
+from .expansions import expansion
+from .kernel import Claim, Refused, above, by, equal, genuine, least, written
+from .signs import settle, sign
+from .tactics import (
+    Algebra,
+    Antiderivatives,
+    Differentiate,
+    Equal,
+    Polar,
+    Product,
+    Split,
+    Using,
+)
+
+__all__ = [
+    "Algebra",
+    "Antiderivatives",
+    "Claim",
+    "Differentiate",
+    "Equal",
+    "Polar",
+    "Product",
+    "Refused",
+    "Split",
+    "Using",
+    "above",
+    "by",
+    "doubts",
+    "equal",
+    "expansion",
+    "genuine",
+    "least",
+    "settle",
+    "sign",
+    "written",
+]

@@ -16,6 +16,13 @@ from .balls import precision, value
 from .normal import canonical, terms
 
 POINTS, TRIES = 6, 4000
+
+
+def written(part: Any) -> str:
+    """As text; unsorted, since SymPy would evaluate integrals to sort the terms."""
+    return sp.sstr(part, order="none")
+
+
 OPAQUE = (sp.Integral, sp.Sum, sp.Derivative, AppliedUndef, sp.Indexed)
 
 
@@ -49,10 +56,10 @@ def parts(e: sp.Basic) -> frozenset:
 @lru_cache(maxsize=4096)
 def domain(given: frozenset, names: frozenset) -> list[dict]:
     """Points, as balls, at which the claims of `given` certainly hold; what is opaque is any real number."""
-    claims = sorted(given, key=str)
+    claims = sorted(given, key=written)
     wanted = names.union(*(parts(claim.left) | parts(claim.right) for claim in claims))
     found = []
-    for point in _candidates(claims, sorted(wanted, key=str)):
+    for point in _candidates(claims, sorted(wanted, key=written)):
         if all(_holds(claim, point) for claim in claims):
             found.append(point)
         if len(found) == POINTS:
@@ -121,3 +128,9 @@ def shown(given: Any) -> str:
 
 def _where(point: dict) -> str:
     return ", ".join(f"{sp.sstr(name, order='none')} = {point[name].str(6, radius=False)}" for name in point)
+
+
+def inhabited(given: frozenset) -> bool:
+    """Whether a point is found that meets the claims."""
+    with precision():
+        return bool(domain(given, frozenset()))

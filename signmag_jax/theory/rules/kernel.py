@@ -32,7 +32,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 from .balls import value
-from .doubts import doubt
+from .doubts import doubt, written
 from .normal import canonical
 
 BINDERS = (sp.Integral, sp.Sum, sp.Derivative)
@@ -43,6 +43,7 @@ _SLOPES = {sp.exp: sp.exp(_U), sp.sin: sp.cos(_U), sp.cos: -sp.sin(_U), sp.atan:
 _SLOPES |= {sp.asin: 1 / sp.sqrt(1 - _U**2), sp.acos: -1 / sp.sqrt(1 - _U**2), sp.Abs: sp.sign(_U)}
 _SLOPES |= {sp.erf: 2 * sp.exp(-(_U**2)) / sp.sqrt(sp.pi), sp.log: 1 / _U}
 _DEFINED: dict[str, tuple] = {}
+_USED: set[str] = set()
 
 
 class Refused(ValueError):
@@ -66,17 +67,30 @@ class Claim(NamedTuple):
         return (self.left.free_symbols | self.right.free_symbols) - {self.variable}
 
 
+def equal(left: sp.Expr, right: sp.Expr) -> Claim:
+    return Claim("=", left, right)
+
+
+def above(left: sp.Expr, right: sp.Expr | int = 0) -> Claim:
+    return Claim(">", sp.sympify(left) - right)
+
+
+def least(left: sp.Expr, right: sp.Expr | int = 0) -> Claim:
+    return Claim(">=", sp.sympify(left) - right)
+
+
 AXIOMS = {  # of any real u
     "|u| = u": (Claim("=", sp.Abs(_U), _U), {Claim(">=", _U)}),
     "cos u ≥ 0": (Claim(">=", sp.cos(_U)), {Claim(">=", _U + sp.pi / 2), Claim(">=", sp.pi / 2 - _U)}),
-    "acos u ≤ π": (Claim(">=", sp.pi - sp.acos(_U)), set()),
+    "sign u = 1": (Claim("=", sp.sign(_U), sp.Integer(1)), {Claim(">", _U)}),
+    "acos u ≤ π": (Claim(">=", sp.pi - sp.acos(_U)), {Claim(">=", 1 - _U**2)}),
     "1/u → 0": (Claim("limit", 1 / _U, sp.Integer(0), _U, sp.oo), set()),
 }
 
 
-def _ask(condition: object, objection: object) -> None:
+def _ask(condition: object, objection: str, *parts: Any) -> None:
     if not condition:
-        raise Refused(str(objection))
+        raise Refused(objection.format(*map(written, parts)) if parts else objection)
 
 
 def _sealed(rules: type) -> tuple:
@@ -105,13 +119,9 @@ def _sealed(rules: type) -> tuple:
             parts = [x for many in given for x in (many.values() if isinstance(many, dict) else [many])]
             facts = [x for x in parts if not isinstance(x, sp.Basic | Claim | frozenset | str | int)]
             _ask(all(map(genuine, facts)), "this is no fact of the kernel's")
+            _USED.clear()
             claim, hypotheses = check(*given)
-            sides = (claim.left, claim.right) if claim.kind not in ("limit", "order") else (claim.right,)
-            trusted = (
-                {"normal form"} if check.__name__ in ("same", "antiderivative", "product", "polar") else set()
-            )
-            known = claim, reduced(frozenset(hypotheses).union(*map(needs, sides)))
-            known += (frozenset(trusted).union(*(fact.trusted for fact in facts)),)
+            known = claim, reduced(frozenset(hypotheses)), frozenset(_USED).union(*(x.trusted for x in facts))
             fact = object.__new__(Fact)
             for name, part in zip(Fact.__slots__, known, strict=True):
                 object.__setattr__(fact, name, part)
@@ -130,17 +140,17 @@ def needs(e: sp.Expr, strict: bool = False) -> frozenset:
         plain = [dict.fromkeys((kind, *more), True) for kind in _KINDS for more in ((), ("integer",))]
         _ask(
             any(e.assumptions0 == sp.Symbol("x", **kind).assumptions0 for kind in plain),
-            f"{e} is not {_KINDS}",
+            "{} is not {}", e, _KINDS,
         )
     if e.is_Symbol or e.is_Rational or e in (sp.pi, sp.E):
         return frozenset()
-    _ask(not (strict and isinstance(e, OPAQUE)), f"{e} has no slope here")
+    _ask(not (strict and isinstance(e, OPAQUE)), "{} has no slope here", e)
     if isinstance(e, BINDERS):
         return _needs_of_binder(e)
     known = (
         e.is_Add or e.is_Mul or e.is_Pow or e.func in _SLOPES or e.func is sp.sign or isinstance(e, OPAQUE)
     )
-    _ask(known, f"the kernel gives no meaning to {e}")
+    _ask(known, "the kernel gives no meaning to {}", e)
     found = set().union(*(needs(part, strict) for part in e.args if not isinstance(e, sp.Indexed)))
     if (e.is_Pow and e.exp.is_Integer and e.exp < 0) or (strict and e.func in (sp.Abs, sp.sign)):
         found.add(Claim(">", sp.Pow(e.args[0], 2)))
@@ -157,11 +167,11 @@ def _needs_of_binder(e: sp.Expr) -> frozenset:
         return needs(e.expr, True)
     ends, inside = [end for limit in e.limits for end in limit[1:]], needs(e.function)
     fixed = len(ends) == 2 * len(_bound(e)) and not any(claim.free & _bound(e) for claim in inside)
-    _ask(fixed, f"{e.function} is not known to be defined over the whole range")
+    _ask(fixed, "{} is not known to be defined over the whole range", e.function)
     endless = {x for x, *both in e.limits if {sp.oo, -sp.oo} & {*both}}
     terms = [term * sp.exp(sum(x**2 for x in endless) / 2) for term in sp.Add.make_args(e.function)]
     tame = isinstance(e, sp.Sum) or all(_grows_slowly(term, _bound(e)) for term in terms)
-    _ask(tame, f"{e} is not known to converge")
+    _ask(tame, "{} is not known to converge", e)
     return inside.union(*(needs(end) for end in ends if end not in (sp.oo, -sp.oo)))
 
 
@@ -191,6 +201,8 @@ def _sign(e: sp.Expr, given: frozenset) -> str | None:
     if e.is_Symbol or not (e.free_symbols or e.atoms(*OPAQUE)):
         positive = e.is_positive if e.is_Symbol else value(e, {}) > 0
         return ">" if positive else ">=" if e == 0 or (e.is_Symbol and e.is_nonnegative) else None
+    if e.is_Add and e.primitive()[0] != 1:
+        return _sign(e.primitive()[1], given)
     kinds = [_sign(part, given) for part in e.args] if e.is_Add or e.is_Mul else []
     if e.is_Mul and kinds.count(None) % 2 == 0:
         kinds = [kind or _minus(part, given) for kind, part in zip(kinds, e.args, strict=True)]
@@ -214,23 +226,25 @@ def known(claim: Claim, given: frozenset) -> bool:
     found = _sign(claim.left, given)
     number = not (claim.left.free_symbols or claim.left.atoms(*OPAQUE))
     false = number and found != claim.kind and (claim.left == 0 or value(claim.left, {}) < 0)
-    _ask(found == ">" or not false, f"a hypothesis is false: {claim.left} {claim.kind} 0")
+    _ask(found == ">" or not false, "a hypothesis is false: {} {} 0", claim.left, claim.kind)
     return found == ">" or found == claim.kind
 
 
 def reduced(hypotheses: frozenset) -> frozenset:
     """Without the hypotheses that the others imply."""
     kept = hypotheses
-    for claim in sorted(hypotheses, key=str, reverse=True):
+    for claim in sorted(hypotheses, key=written, reverse=True):
         kept -= {claim} if known(claim, kept - {claim}) else set()
     return kept
 
 
 def _vanishes(e: sp.Expr, given: frozenset) -> None:
     """Refuse unless `e` is 0 where `given` holds: by its normal form, and by balls."""
-    objection = doubt(e, reduced(given))
-    _ask(objection is None, objection)
-    _ask(canonical(e) == 0, f"the normal form leaves {canonical(e)}")
+    if e != 0:
+        objection = doubt(e, reduced(given))
+        _ask(objection is None, objection or "")
+        _ask(canonical(e) == 0, "the normal form leaves {}", canonical(e))
+        _USED.add("normal form")
 
 
 def _slope(e: sp.Expr, x: sp.Symbol) -> sp.Expr:
@@ -240,7 +254,7 @@ def _slope(e: sp.Expr, x: sp.Symbol) -> sp.Expr:
         return sp.Add(*(_slope(part, x) * (1 if e.is_Add else e / part) for part in e.args))
     if e.is_Pow and not e.exp.has(x):
         return e.exp * e.base ** (e.exp - 1) * _slope(e.base, x)
-    _ask(e.func in _SLOPES, f"no slope of {e} is known")
+    _ask(e.func in _SLOPES, "no slope of {} is known", e)
     return _SLOPES[e.func].xreplace({_U: e.args[0]}) * _slope(e.args[0], x)
 
 
@@ -262,7 +276,7 @@ def _end(e: sp.Expr, x: sp.Symbol, end: sp.Expr) -> sp.Expr:
         return e.xreplace({x: end})
     error = sp.erf(x / sp.sqrt(2))
     fixed, moving = sp.expand(sp.expand(e) - sp.expand(e).coeff(error) * error).as_independent(x, as_Add=True)
-    _ask(sp.expand(moving * sp.exp(x**2 / 2)).is_polynomial(x), f"no limit of {moving} is known")
+    _ask(sp.expand(moving * sp.exp(x**2 / 2)).is_polynomial(x), "no limit of {} is known", moving)
     return fixed + sp.expand(e).coeff(error) * sp.sign(end)
 
 
@@ -271,7 +285,7 @@ def _finally(hypotheses: frozenset, claim: Claim) -> set:
     x, kept = claim.variable, {h for h in hypotheses if claim.variable not in h.free}
     for h in hypotheses - kept:
         late = h.kind in (">", ">=") and (claim.order != sp.oo or not (h.left - x).has(x))
-        _ask(late, f"{h} is not known near the limit")
+        _ask(late, "{} is not known near the limit", h)
         at_zero = (Claim(">", h.left), *needs(h.left, True)) if claim.order != sp.oo else ()
         kept |= {need.at({x: sp.Integer(0)}) for need in at_zero}
     return kept
@@ -279,7 +293,7 @@ def _finally(hypotheses: frozenset, claim: Claim) -> set:
 
 def _kinds(*facts: Any, kinds: tuple = (">", ">=")) -> None:
     for fact in facts:
-        _ask(fact.claim.kind in kinds, f"{fact.claim} is of kind {fact.claim.kind}, not {' or '.join(kinds)}")
+        _ask(fact.claim.kind in kinds, "{} is of kind {}, not {}", fact.claim, fact.claim.kind, ' or '.join(kinds))
 
 
 class _Rules:
@@ -288,36 +302,35 @@ class _Rules:
 
     def suppose(claim: Claim, given: frozenset = frozenset()) -> tuple:
         """A hypothesis; a sign that is manifest where `given` holds stands without it."""
-        return claim, {claim} | given
+        sides = (claim.left, claim.right) if claim.kind != "limit" else (claim.right,)
+        return claim, {claim}.union(given, *map(needs, sides))
 
-    def same(left: sp.Expr, right: sp.Expr, given: frozenset = frozenset()) -> tuple:
-        """left = right: field operations, roots, addition theorems, linearity of integrals and sums."""
-        hypotheses = needs(left) | needs(right) | given
-        if left != right:
-            _vanishes(left - right, hypotheses)
+    def same(left: sp.Expr, right: sp.Expr, given: frozenset = frozenset(), *fact: Any) -> tuple:
+        """left = right (or left − right = a − b for a fact a = b) by their normal forms: field operations, roots,
+        addition theorems, linearity of integrals and sums."""
+        _kinds(*fact, kinds=("=",))
+        hypotheses = needs(left) | needs(right) | given.union(*(one.hypotheses for one in fact))
+        _vanishes(left - right - sp.Add(*(one.lhs - one.rhs for one in fact)), hypotheses)
         return Claim("=", left, right), hypotheses
 
     def cut(fact: Any, lemma: Any) -> tuple:
         """Drop a hypothesis that is established."""
         met = {lemma.claim} | ({lemma.claim._replace(kind=">=")} if lemma.claim.kind == ">" else set())
-        _ask(fact.hypotheses & met, f"{lemma.claim} is no hypothesis")
+        _ask(fact.hypotheses & met, "{} is no hypothesis", lemma.claim)
         return fact.claim, (fact.hypotheses - met) | lemma.hypotheses
 
     def join(first: Any, second: Any) -> tuple:
-        """From a = b and a claim about b the same about a; from f → b and b = c, f → c; from orders the lower."""
+        """From a = b and a claim about b the same about a; from f → b (f = b + O) and b = c that of c; of orders."""
         a, b, hypotheses = first.claim, second.claim, first.hypotheses | second.hypotheses
-        _ask(a.right == b.left, f"{a.right} is not {b.left}")
-        if (
-            a.kind == "limit"
-            and b.kind == "="
-            and a.variable not in b.free.union(*(h.free for h in hypotheses))
-        ):
-            return a._replace(right=b.right), hypotheses
+        _ask(a.right == b.left, "{} is not {}", a.right, b.left)
+        if a.kind in ("limit", "order") and b.kind == "=":
+            _ask(a.kind == "order" or a.variable not in b.free, "a limit does not depend on its variable")
+            return a._replace(right=b.right), first.hypotheses | _finally(second.hypotheses, a)
         if a.kind == b.kind == "order" and a.variable == b.variable:
             return a._replace(right=b.right, order=min(a.order, b.order)), hypotheses
         _kinds(first, kinds=("=",))
         if b.variable is None:
-            return b._replace(left=a.left), hypotheses | needs(a.right)
+            return b._replace(left=a.left), hypotheses
         return b._replace(left=a.left), _finally(first.hypotheses, b) | second.hypotheses
 
     def inside(e: sp.Expr, *facts: Any) -> tuple:
@@ -331,7 +344,7 @@ class _Rules:
                 part != old and part.has(old) and spoken & _bound(part) for part in new.atoms(*BINDERS)
             )
             _ask(
-                new.has(old) and not caught, f"{e} has no {fact.lhs}" if not caught else f"{spoken} are bound"
+                new.has(old) and not caught, "the expression has no {}, or binds a part of it", fact.lhs
             )
             new = new.xreplace({old: by})
             hypotheses |= fact.hypotheses | needs(new)
@@ -356,7 +369,7 @@ class _Rules:
             renamed = not free and fresh and symbol != fact.claim.variable
             _ask(
                 symbol.is_Symbol and (fits or renamed),
-                f"{symbol} cannot be {new}: free symbols take values, uncaught",
+                "{} cannot be {}: free symbols take values, uncaught", symbol, new,
             )
             hypotheses |= (
                 needs(symbol) | needs(new) | ({Claim("integer", new)} if symbol.is_integer else set())
@@ -367,7 +380,7 @@ class _Rules:
         return fact.claim.at(values), hypotheses
 
     def slope(e: sp.Expr, x: sp.Symbol) -> tuple:
-        return Claim("=", sp.Derivative(e, x), _slope(e, x)), needs(e, True)
+        return Claim("=", sp.Derivative(e, x), _slope(e, x)), needs(e, True) | needs(_slope(e, x))
 
     def along(fact: Any, start: sp.Expr) -> tuple:
         """From f' = 0 (> 0, ≥ 0) along an interval: f(x) = f(start) (f(x) − f(start) > 0, ≥ 0) for x > start."""
@@ -375,7 +388,7 @@ class _Rules:
         for claim in fact.hypotheses:
             k = claim.left.coeff(x)
             plain = claim.kind in (">", ">=") and k in (1, -1) and not (claim.left - k * x).has(x)
-            _ask(plain or x not in claim.free, f"{claim} is no interval of {x}")
+            _ask(plain or x not in claim.free, "{} is no interval of {}", claim, x)
             low |= {Claim(">=", claim.left.xreplace({x: start}))} if k == 1 else set()
         single = len(fact.lhs.variables) == 1 and x not in start.free_symbols and not x.is_integer
         _ask(
@@ -386,11 +399,11 @@ class _Rules:
         there = f.xreplace({x: start})
         claim = Claim("=", f, there) if kind == "=" else Claim(kind, f - there)
         ends = {Claim(">" if kind == ">" else ">=", x - start), *(need.at({x: start}) for need in needs(f))}
-        return claim, fact.hypotheses.union(low, ends, needs(f), needs(start))
+        return claim, fact.hypotheses.union(low, ends, needs(start))
 
     def under(integral: sp.Integral, fact: Any) -> tuple:
         """∫f = ∫g from f = g over the range."""
-        _ask(fact.claim.kind == "=" and fact.lhs == integral.function, f"{fact.lhs} is not the integrand")
+        _ask(fact.claim.kind == "=" and fact.lhs == integral.function, "{} is not the integrand", fact.lhs)
         return Claim("=", integral, integral.func(fact.rhs, *integral.limits)), _over(
             fact.hypotheses, integral
         )
@@ -403,12 +416,13 @@ class _Rules:
         ends = {need.at({x: end}) for need in needs(primitive) for end in finite}
         order = {Claim(">=", high - low)} if len(finite) == 2 else set()
         result = _end(primitive, x, high) - _end(primitive, x, low)
-        return Claim("=", integral, result), _over(smooth | needs(integral.function), integral) | ends | order
+        return Claim("=", integral, result), _over(smooth, integral) | needs(integral) | ends | order
 
     def split(integral: sp.Integral, cut: sp.Expr) -> tuple:
         ((x, low, high),), f = integral.limits, integral.function
         order = {Claim(">=", b - a) for a, b in ((low, cut), (cut, high)) if sp.oo not in (b, -a)}
-        return Claim("=", integral, sp.Integral(f, (x, low, cut)) + sp.Integral(f, (x, cut, high))), order
+        pieces = sp.Integral(f, (x, low, cut)) + sp.Integral(f, (x, cut, high))
+        return Claim("=", integral, pieces), order | needs(integral) | needs(pieces)
 
     def product(integral: sp.Integral, f: sp.Expr, g: sp.Expr) -> tuple:
         """∫∫ f(x) g(y) = ∫f ∫g (Fubini)."""
@@ -417,7 +431,8 @@ class _Rules:
         apart = apart and not any(second[0] in s.free_symbols for s in (f, *first[1:]))
         _ask(apart, "the two factors or their ranges depend on each other")
         _vanishes(integral.function - f * g, needs(f) | needs(g))
-        return Claim("=", integral, sp.Integral(f, first) * sp.Integral(g, second)), set()
+        new = sp.Integral(f, first) * sp.Integral(g, second)
+        return Claim("=", integral, new), needs(integral) | needs(new)
 
     def polar(integral: sp.Integral, r: sp.Symbol, t: sp.Symbol, start: sp.Expr, result: sp.Expr) -> tuple:
         """∫∫ f(x, y) over the plane = ∫∫ result, r > 0 and t a full turn, where result = f(r cos t, r sin t) r."""
@@ -430,24 +445,27 @@ class _Rules:
         )
         there = r * integral.function.xreplace({x: r * sp.cos(t), y: r * sp.sin(t)})
         _vanishes(there - result, needs(there) | needs(result))
-        return Claim("=", integral, sp.Integral(result, (r, 0, sp.oo), (t, start, start + 2 * sp.pi))), set()
+        new = sp.Integral(result, (r, 0, sp.oo), (t, start, start + 2 * sp.pi))
+        return Claim("=", integral, new), needs(integral) | needs(new)
 
-    def taylor(f: sp.Expr, x: sp.Symbol, m: int, *slopes: Any) -> tuple:
-        """f/x^m = Σ f_k(0) x^{k−m}/k! + O(x^{n−m}), f_k' = f_{k+1} for k < n continuous at 0 and near it."""
+    def taylor(f: sp.Expr, x: sp.Symbol, *slopes: Any) -> tuple:
+        """f = Σ f_k(0) x^k/k! + O(x^n), where f_k' = f_{k+1} for k < n, all continuous at 0 and near it."""
         total, hypotheses, at = sp.Integer(0), needs(f, True), f
         for k, fact in enumerate(slopes):
-            _ask(
-                fact.claim.kind == "=" and fact.lhs == sp.Derivative(at, x),
-                f"{fact.claim} is no slope of {at}",
-            )
-            total += at.xreplace({x: sp.Integer(0)}) * x ** (k - m) / sp.factorial(k)
+            _ask(fact.claim.kind == "=" and fact.lhs == sp.Derivative(at, x), "{} is no slope of {}", fact.claim, at)
+            total += at.xreplace({x: sp.Integer(0)}) * x**k / sp.factorial(k)
             hypotheses, at = hypotheses | fact.hypotheses | needs(fact.rhs, True), fact.rhs
-        _ask(
-            len(slopes) > m and total.is_polynomial(x) and not x.is_integer,
-            f"{f} does not vanish to order {m}",
-        )
-        claim = Claim("order", f / x**m, total, x, len(slopes) - m)
+        _ask(slopes and not x.is_integer, "a Taylor polynomial takes a slope at least")
+        claim = Claim("order", f, total, x, len(slopes))
         return claim, _finally(hypotheses, claim)
+
+    def lowered(fact: Any, m: int) -> tuple:
+        """f/x^m = g/x^m + O(x^{n−m}), for a polynomial g/x^m, m < n."""
+        _kinds(fact, kinds=("order",))
+        f, g, x, n = fact.claim[1:]
+        lower = sp.expand(g / x**m)
+        _ask(n > m and lower.is_polynomial(x), "{} does not vanish to order {}", f, m)
+        return Claim("order", f / x**m, lower, x, n - m), fact.hypotheses
 
     def limit(fact: Any) -> tuple:
         """The value at 0 of what a function equals up to O(x^k), k ≥ 1."""
@@ -463,7 +481,7 @@ class _Rules:
         _kinds(*facts.values(), kinds=(first.kind,))
         alike = len({(f.claim.variable, first.kind == "order" or f.claim.order) for f in facts.values()}) == 1
         alike = alike and first.kind in ("limit", "order") and first.variable not in e.free_symbols
-        _ask(alike and not e.atoms(*BINDERS), f"{e} is no smooth function of parts with limits at one point")
+        _ask(alike and not e.atoms(*BINDERS), "{} is no smooth function of parts with limits at one point", e)
         left, right = (e.xreplace({s: f.claim[i] for s, f in facts.items()}) for i in (1, 2))
         at = {s: f.rhs.xreplace({first.variable: sp.Integer(0)}) for s, f in facts.items()}
         smooth = {Claim(">", at[s]) for s in facts if s.is_nonnegative} | {
@@ -508,20 +526,21 @@ class _Rules:
         )
         begun = Claim(">=", n - starts[0])
         kept = {h for h in step.hypotheses - {claim} if not known(h, frozenset({begun}))}
-        _ask(not any(n in h.free for h in kept), f"{kept} is assumed of the number of steps")
+        _ask(not any(n in h.free for h in kept), "{} is assumed of the number of steps", kept)
         return claim, base.hypotheses | kept | {begun}
 
     def sequence(name: str, n: sp.Symbol, q: sp.Symbol, start: sp.Expr, step: sp.Expr, begins: bool) -> tuple:
         """q(0) = start or q(n + 1) = step(n, q(n)): a new function of the count and the other symbols."""
         names = sorted((start.free_symbols | step.free_symbols) - {n, q}, key=lambda s: s.sort_key())
         counts = n.is_integer and n.is_nonnegative and not n.is_positive and not {n, q} & start.free_symbols
-        _ask(counts and not q.is_nonnegative and not q.is_integer, f"{name} needs a count n and a real state")
+        _ask(counts and not q.is_nonnegative and not q.is_integer, "{} needs a count n and a real state", name)
         new = _DEFINED.setdefault(name, (n, q, start, step)) == (n, q, start, step)
-        _ask(new, f"{name} is defined already, as something else")
+        _ask(new, "{} is defined already, as something else", name)
         at = sp.Function(name, real=True)
         if begins:
-            return Claim("=", at(0, *names), start), set()
-        return Claim("=", at(n + 1, *names), step.xreplace({q: at(n, *names)})), set()
+            return Claim("=", at(0, *names), start), needs(start)
+        following = step.xreplace({q: at(n, *names)})
+        return Claim("=", at(n + 1, *names), following), needs(following)
 
 
 Fact, genuine, by = _sealed(_Rules)

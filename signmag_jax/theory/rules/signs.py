@@ -1,0 +1,103 @@
+"""Finding signs: other forms of an expression whose sign is manifest to the kernel. Nothing here is trusted."""
+
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import sympy as sp
+
+from .kernel import OPAQUE, Claim, Refused, by, known, written
+
+
+def sign(e: sp.Expr, given: frozenset, strict: bool = False) -> Any:
+    """e > 0 or e ≥ 0 where `given` holds.
+
+    Raises:
+      Refused: if no form of it is manifestly so.
+    """
+    for form in _forms(e, given):
+        for kind in (">",) if strict else (">", ">="):
+            claim = Claim(kind, form)
+            if known(claim, given):
+                fact = by.suppose(claim, given)
+                return fact if form == e else by.join(by.same(e, form, given), fact)
+    raise Refused(f"the sign of {e} is not found")
+
+
+def settle(fact: Any, given: frozenset, *lemmas: Any) -> Any:
+    """The fact without the hypotheses that follow from `given`, as far as signs are found."""
+    for lemma in lemmas:
+        if fact.hypotheses & {lemma.claim, lemma.claim._replace(kind=">=" if lemma.claim.kind == ">" else lemma.claim.kind)}:
+            fact = by.cut(fact, lemma)
+    for claim in sorted(fact.hypotheses - given, key=written):
+        found = _found(claim, given) if claim in fact.hypotheses and claim.kind in (">", ">=") else None
+        fact = by.cut(fact, found) if found else fact
+    return fact
+
+
+@lru_cache(maxsize=4096)
+def _found(claim: Claim, given: frozenset) -> Any:
+    try:
+        return sign(claim.left, given, strict=claim.kind == ">")
+    except Refused:
+        return None
+
+
+def _forms(e: sp.Expr, given: frozenset) -> Iterator[sp.Expr]:
+    yield e
+    if not (e.free_symbols or e.atoms(*OPAQUE)):
+        yield sp.nsimplify(sp.simplify(e)) if e.is_zero else e
+        return
+    factored = sp.factor(sp.together(e))
+    yield factored
+    top, bottom = sp.fraction(factored)
+    for more in (0, 1, 3):
+        parts = [_bernstein(part, _intervals(part, given), more) for part in (top, bottom)]
+        yield parts[0] / parts[1]
+
+
+def _intervals(e: sp.Expr, given: frozenset) -> list:
+    """(symbol, low, high) for symbols of `e` between bounds that are given."""
+    found = []
+    for symbol in sorted(e.free_symbols, key=written):
+        low, high = (0 if symbol.is_nonnegative else None), None
+        for claim in given:
+            k = claim.left.coeff(symbol) if claim.kind in (">", ">=") else 0
+            rest = claim.left - k * symbol
+            if k in (1, -1) and not rest.has(symbol):
+                low, high = (-rest, high) if k == 1 else (low, rest)
+        if high is not None or (low is not None and low != 0):
+            found.append((symbol, low, high))
+    return sorted(found, key=lambda bound: -len(sp.Tuple(*(end for end in bound[1:] if end is not None)).free_symbols))
+
+
+def _bernstein(e: sp.Expr, intervals: list, more: int) -> sp.Expr:
+    """A polynomial in powers of x − low and high − x, one symbol after the other."""
+    if not intervals:
+        return sp.factor_terms(e) if e.is_Add else e
+    (x, low, high), *others = intervals
+    if not e.has(x):
+        return _bernstein(e, others, more)
+    y = sp.Dummy("y")
+    try:
+        if low is None:
+            shifted = sp.Poly(sp.expand(e.xreplace({x: high - y})), y)
+            return sp.Add(*(_bernstein(c, others, more) * (high - x) ** k for (k,), c in shifted.terms()))
+        if high is None:
+            shifted = sp.Poly(sp.expand(e.xreplace({x: low + y})), y)
+            return sp.Add(*(_bernstein(c, others, more) * (x - low) ** k for (k,), c in shifted.terms()))
+        degree = sp.Poly(sp.expand(e), x).degree() + more
+        whole = sp.together((1 + y) ** degree * e.xreplace({x: (low + high * y) / (1 + y)}))
+        shifted = sp.Poly(sp.expand(sp.cancel(whole)), y)
+    except sp.PolynomialError:
+        return e
+    total = sp.Add(
+        *(
+            _bernstein(sp.expand(c), others, more) * (x - low) ** k * (high - x) ** (degree - k)
+            for (k,), c in shifted.terms()
+        )
+    )
+    return total / (high - low) ** degree
