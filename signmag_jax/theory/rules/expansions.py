@@ -98,7 +98,7 @@ def _taylor(f: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
     slopes, at = [], f
     for _ in range(n):
         fact = by.slope(at, x)
-        simple = sp.expand(fact.rhs) if fact.rhs.is_polynomial(x) else canonical(fact.rhs)
+        simple = sp.expand(fact.rhs) if fact.rhs.is_polynomial(x) else fact.rhs
         slopes.append(fact if simple == fact.rhs else by.join(fact, by.same(fact.rhs, simple)))
         at = simple
     fact = settle(by.taylor(f, x, *slopes), given)
