@@ -14,7 +14,7 @@ from typing import Any
 
 import sympy as sp
 
-from .rules import Claim, Refused, by, doubts, expansion, genuine, settle, sign, written
+from .rules import Claim, Refused, by, doubts, expansion, genuine, settle, settled_by, sign, written
 from .rules.balls import Unsupported
 
 DEFINITION, HYPOTHESIS, LAW, CITATION, SIGN = "definition", "hypothesis", "law", "citation", "sign"
@@ -103,7 +103,9 @@ class Proof:
 
     def begin(self, fact: Any) -> "Chain":
         """A chain that goes on from a fact."""
-        return Chain(self, fact)
+        chain = Chain(self, fact)
+        chain.length = 1
+        return chain
 
     def cite(self, proof: str, conclusion: str) -> Any:
         """What another proof concludes, with its hypotheses; that proof is run, and has to stand."""
@@ -217,7 +219,10 @@ class Chain:
         made = proof._allowed(name, lambda: tactic.prove(left, right, proof.given))
         if not genuine(made) or made.claim != Claim("=", left, right):
             raise StepFailed(name, len(proof.steps), f"the tactic gives {written(getattr(made, 'claim', made))}")
-        self.fact = proof._allowed(name, lambda: settle(by.join(self.fact, made), proof.given))
+        used = getattr(tactic, "facts", ())
+        self.fact = proof._allowed(
+            name, lambda: settled_by(settle(by.join(self.fact, made), proof.given), used, proof.given)
+        )
         proof._record(name, tactic.kind, left, right, began, made)
         self.length += 1
         return self

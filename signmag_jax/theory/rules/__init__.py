@@ -3,7 +3,7 @@
 from . import doubts
 from .expansions import expansion
 from .kernel import Claim, Refused, above, by, equal, genuine, least, written
-from .signs import settle, sign
+from .signs import settle, settled_by, sign
 from .tactics import (
     Algebra,
     Antiderivatives,
@@ -34,6 +34,7 @@ __all__ = [
     "genuine",
     "least",
     "settle",
+    "settled_by",
     "sign",
     "written",
 ]

@@ -169,7 +169,7 @@ def _needs_of_binder(e: sp.Expr) -> frozenset:
     fixed = len(ends) == 2 * len(_bound(e)) and not any(claim.free & _bound(e) for claim in inside)
     _ask(fixed, "{} is not known to be defined over the whole range", e.function)
     endless = {x for x, *both in e.limits if {sp.oo, -sp.oo} & {*both}}
-    terms = [term * sp.exp(sum(x**2 for x in endless) / 2) for term in sp.Add.make_args(e.function)]
+    terms = [term * sp.Mul(*(sp.exp(x**2 / 2) for x in endless)) for term in sp.Add.make_args(e.function)]
     tame = isinstance(e, sp.Sum) or all(_grows_slowly(term, _bound(e)) for term in terms)
     _ask(tame, "{} is not known to converge", e)
     return inside.union(*(needs(end) for end in ends if end not in (sp.oo, -sp.oo)))

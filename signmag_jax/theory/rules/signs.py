@@ -3,6 +3,7 @@
 # SymPy's own annotations are narrower than what its functions take and return.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
+import itertools
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -38,6 +39,21 @@ def settle(fact: Any, given: frozenset, *lemmas: Any) -> Any:
     return fact
 
 
+def settled_by(fact: Any, equalities: Any, given: frozenset) -> Any:
+    """The fact without the hypotheses whose sign is seen once equalities are inserted."""
+    for claim in sorted(fact.hypotheses - given, key=written):
+        used = [equality for equality in equalities if claim.left.has(equality.lhs)]
+        if not used or claim.kind not in (">", ">="):
+            continue
+        try:
+            inserted = by.inside(claim.left, *used)
+            found = by.join(inserted, sign(inserted.rhs, given, strict=claim.kind == ">"))
+        except Refused:
+            continue
+        fact = by.cut(fact, found) if claim in fact.hypotheses - found.hypotheses else fact
+    return fact
+
+
 @lru_cache(maxsize=4096)
 def _found(claim: Claim, given: frozenset) -> Any:
     try:
@@ -54,9 +70,19 @@ def _forms(e: sp.Expr, given: frozenset) -> Iterator[sp.Expr]:
     factored = sp.factor(sp.together(e))
     yield factored
     top, bottom = sp.fraction(factored)
-    for more in (0, 1, 3):
-        parts = [_bernstein(part, _intervals(part, given), more) for part in (top, bottom)]
-        yield parts[0] / parts[1]
+    intervals = _intervals(e, given)
+    for sides in itertools.islice(itertools.product(*map(_sides, intervals)), 27):
+        for more in (0, 1, 3) if any(None not in side[1:] for side in sides) else (0,):
+            parts = [_bernstein(part, list(sides), more) for part in (top, bottom)]
+            yield parts[0] / parts[1]
+
+
+def _sides(interval: tuple) -> list[tuple]:
+    """An interval as it is, and by its lower and upper end alone."""
+    x, low, high = interval
+    if None in (low, high):
+        return [interval]
+    return [(x, low, None), (x, None, high), interval]
 
 
 def _intervals(e: sp.Expr, given: frozenset) -> list:

@@ -111,8 +111,10 @@ class Split:
         inside = {Claim(">", x - low)} if low != -sp.oo else set()
         inside |= {Claim(">", high - x)} if high != sp.oo else set()
         known = given | inside
-        found = [self._known(part, known) for part in sorted(piece.function.atoms(sp.Abs, sp.sign), key=written)]
-        return by.under(piece, by.inside(piece.function, *found)) if found else by.same(piece, piece)
+        fact = by.same(piece.function, piece.function)
+        while bars := sorted(fact.rhs.atoms(sp.Abs, sp.sign), key=written):
+            fact = by.join(fact, by.inside(fact.rhs, self._known(bars[0], known)))
+        return by.under(piece, fact) if fact.lhs != fact.rhs else by.same(piece, piece)
 
     def _known(self, part: sp.Expr, given: Given) -> Any:
         """|e| or sign e without the bars."""
