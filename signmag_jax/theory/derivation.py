@@ -275,7 +275,7 @@ class Chain:
             raise StepFailed(name, len(proof.steps), "vacuous: the chain started from the law")
         claimed = proof._claim(sp.sympify(law))
         if claimed != self.value:
-            made = proof._allowed(name, lambda: by.same(self.value, claimed, proof.given))
+            made = proof._allowed(name, lambda: by.same(self.value, claimed))
             self.fact = proof._allowed(name, lambda: settle(by.join(self.fact, made), proof.given))
             proof._record(f"{name}: the law", "normal form", self.value, claimed, began, made)
         return proof.conclude(name, self.fact)

@@ -201,14 +201,17 @@ def _sign(e: sp.Expr, given: frozenset) -> str | None:
     if e.is_Symbol or not (e.free_symbols or e.atoms(*OPAQUE)):
         positive = e.is_positive if e.is_Symbol else value(e, {}) > 0
         return ">" if positive else ">=" if e == 0 or (e.is_Symbol and e.is_nonnegative) else None
-    if e.is_Add and e.primitive()[0] != 1:
-        return _sign(e.primitive()[1], given)
     kinds = [_sign(part, given) for part in e.args] if e.is_Add or e.is_Mul else []
     if e.is_Mul and kinds.count(None) % 2 == 0:
         kinds = [kind or _minus(part, given) for kind, part in zip(kinds, e.args, strict=True)]
+    if kinds and all(kinds):
+        return ">" if kinds.count(">") >= (1 if e.is_Add else len(kinds)) else ">="
     if kinds:
-        enough = kinds.count(">") >= (1 if e.is_Add else len(kinds))
-        return (">" if enough else ">=") if all(kinds) else None
+        less = [claim for claim in given if e.is_Add and len(sp.Add.make_args(e - claim.left)) <= len(e.args)]
+        found = {(_sign(e - claim.left, given - {claim}), claim.kind) for claim in less if claim.kind in (">", ">=")}
+        sums = {">=" if pair == (">=", ">=") else ">" for pair in found if pair[0]}
+        whole = sums or not e.is_Add or e.primitive()[0] == 1
+        return min(sums, default=None) if whole else _sign(e.primitive()[1], given)
     if e.is_Pow and e.exp.is_Rational:
         base = _sign(e.base, given)
         if e.exp.is_Integer and e.exp % 2 == 0:

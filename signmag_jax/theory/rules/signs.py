@@ -12,6 +12,8 @@ import sympy as sp
 
 from .kernel import OPAQUE, Claim, Refused, by, known, written
 
+_U = sp.Symbol("u", real=True)
+
 
 def sign(e: sp.Expr, given: frozenset, strict: bool = False) -> Any:
     """e > 0 or e ≥ 0 where `given` holds.
@@ -19,13 +21,22 @@ def sign(e: sp.Expr, given: frozenset, strict: bool = False) -> Any:
     Raises:
       Refused: if no form of it is manifestly so.
     """
+    if e.is_Add and (sp.pi - e).func is sp.acos and not strict:
+        return by.specialise(by.axiom("acos u ≤ π"), {_U: (sp.pi - e).args[0]})
     for form in _forms(e, given):
         for kind in (">",) if strict else (">", ">="):
             claim = Claim(kind, form)
             if known(claim, given):
-                fact = by.suppose(claim, given)
-                return fact if form == e else by.join(by.same(e, form, given), fact)
-    raise Refused(f"the sign of {e} is not found")
+                fact = by.suppose(claim, _needed(claim, given))
+                return fact if form == e else by.join(by.same(e, form), fact)
+    raise Refused(f"the sign of {written(e)} is not found")
+
+
+def _needed(claim: Claim, given: frozenset) -> frozenset:
+    """As few of the given claims as suffice."""
+    for one in sorted(given, key=written):
+        given = given - {one} if known(claim, given - {one}) else given
+    return given
 
 
 def settle(fact: Any, given: frozenset, *lemmas: Any) -> Any:
@@ -82,7 +93,7 @@ def _sides(interval: tuple) -> list[tuple]:
     x, low, high = interval
     if None in (low, high):
         return [interval]
-    return [(x, low, None), (x, None, high), interval]
+    return [(x, low, None), (x, None, high), *([interval] if sp.sympify(high - low).is_number else [])]
 
 
 def _intervals(e: sp.Expr, given: frozenset) -> list:

@@ -16,15 +16,15 @@ from .signs import settle
 Given = frozenset
 
 
-def joined(fact: Any, target: sp.Expr, given: Given = Given()) -> Any:
+def joined(fact: Any, target: sp.Expr) -> Any:
     """The equality with another right side, if the normal forms agree."""
-    return fact if fact.rhs == target else by.join(fact, by.same(fact.rhs, target, given))
+    return fact if fact.rhs == target else by.join(fact, by.same(fact.rhs, target))
 
 
-def rewritten(left: sp.Expr, right: sp.Expr, facts: Iterable, given: Given) -> Any:
+def rewritten(left: sp.Expr, right: sp.Expr, facts: Iterable) -> Any:
     """left = right by inserting equalities."""
     used = [fact for fact in facts if fact.lhs != fact.rhs]
-    return joined(by.inside(left, *used) if used else by.same(left, left), right, given)
+    return joined(by.inside(left, *used) if used else by.same(left, left), right)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Algebra:
     kind: ClassVar[str] = "normal form"
 
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
-        return by.same(left, right, given)
+        return by.same(left, right)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Using:
         object.__setattr__(self, "facts", facts)
 
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
-        return rewritten(left, right, self.facts, given)
+        return rewritten(left, right, self.facts)
 
 
 def _integrals(e: sp.Expr, variable: sp.Symbol, count: int = 1) -> list:
@@ -70,7 +70,7 @@ class Antiderivatives:
 
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
         facts = [settle(self._one(whole), given) for whole in _integrals(left, self.variable)]
-        return rewritten(left, right, facts, given)
+        return rewritten(left, right, facts)
 
     def _one(self, whole: sp.Integral) -> Any:
         objections = []
@@ -95,7 +95,7 @@ class Split:
         for whole in _integrals(left, self.variable):
             if tuple(whole.limits[0][1:]) == (self.cuts[0], self.cuts[-1]):
                 facts.append(self._pieces(whole, given))
-        return rewritten(left, right, facts, given)
+        return rewritten(left, right, facts)
 
     def _pieces(self, whole: sp.Integral, given: Given) -> Any:
         fact = by.same(whole, whole)
@@ -174,7 +174,7 @@ class Polar:
         there = {self.x: self.radius * sp.cos(self.angle), self.y: self.radius * sp.sin(self.angle)}
         inside = canonical(self.radius * plane.function.xreplace(there))
         fact = by.polar(plane, self.radius, self.angle, self.start, inside)
-        return rewritten(left, right, [fact], given)
+        return rewritten(left, right, [fact])
 
 
 @dataclass(frozen=True)
@@ -185,10 +185,10 @@ class Product:
 
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
         pulled = left.replace(_is_double, _termwise)
-        fact = joined(by.same(left, left), pulled, given)
+        fact = joined(by.same(left, left), pulled)
         doubles = sorted((part for part in pulled.atoms(sp.Integral) if len(part.limits) == 2), key=written)
         factors = [by.product(part, *_factors(part)) for part in doubles]
-        return joined(by.join(fact, by.inside(pulled, *factors)), right, given)
+        return joined(by.join(fact, by.inside(pulled, *factors)), right)
 
 
 def _is_double(e: sp.Basic) -> bool:
@@ -219,7 +219,7 @@ class Differentiate:
 
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
         facts = [by.slope(part.expr, part.variables[0]) for part in sorted(left.atoms(sp.Derivative), key=written)]
-        return rewritten(left, right, [settle(fact, given) for fact in facts], given)
+        return rewritten(left, right, [settle(fact, given) for fact in facts])
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class Equal:
         gap = left - right
         known = given | frozenset(self.inside)
         slope = settle(by.slope(gap, self.variable), known)
-        flat = settle(joined(slope, sp.Integer(0), known), known)
+        flat = settle(joined(slope, sp.Integer(0)), known)
         constant = settle(by.along(flat, self.start), known)
-        constant = joined(constant, sp.Integer(0), given)
-        return by.same(left, right, given, constant)
+        constant = joined(constant, sp.Integer(0))
+        return by.same(left, right, Given(), constant)
