@@ -341,16 +341,14 @@ class _Rules:
         new, hypotheses = e, needs(e)
         for fact in facts:
             _kinds(fact, kinds=("=",))
-            old, by = (fact.lhs, fact.rhs) if new.has(fact.lhs) else (fact.rhs, fact.lhs)
+            turned = new.xreplace({fact.lhs: fact.rhs}) == new
+            old, by = (fact.rhs, fact.lhs) if turned else (fact.lhs, fact.rhs)
             spoken = fact.claim.free.union(*(claim.free for claim in fact.hypotheses))
-            caught = any(
-                part != old and part.has(old) and spoken & _bound(part) for part in new.atoms(*BINDERS)
-            )
-            _ask(
-                new.has(old) and not caught, "the expression has no {}, or binds a part of it", fact.lhs
-            )
-            new = new.xreplace({old: by})
-            hypotheses |= fact.hypotheses | needs(new)
+            caught = any(part != old and part.has(old) and spoken & _bound(part) for part in new.atoms(*BINDERS))
+            _ask(not caught, "{} speaks of a variable that is bound in {}", fact.claim, new)
+            changed = new.xreplace({old: by})
+            _ask(changed != new, "the expression does not contain {}", fact.lhs)
+            new, hypotheses = changed, hypotheses | fact.hypotheses | needs(changed)
         return Claim("=", e, new), hypotheses
 
     def specialise(fact: Any, values: dict) -> tuple:
