@@ -4,10 +4,9 @@ from typing import Any
 
 import sympy as sp
 
-from signmag_jax.theory.proof import Chain, Proof, run
+from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Equal, Using, above, by, least
 from signmag_jax.theory.symbolic import (
-    analytic_transverse_ratio,
     energy,
     kappa,
     magnitude_shift,
@@ -34,8 +33,8 @@ def prove(proof: Proof) -> None:
     proof.suppose("moments of a pair", least(v, c**2))
     _split_of_energy(proof)
     proof.suppose("rates", least(half, p), above(1 / sp.sqrt(2), s))
-    ratio = _ratio(proof)
-    _expansion(_analytic(proof, ratio))
+    _ratio(proof)
+    _expansion(proof)
 
 
 def _split_of_energy(proof: Proof) -> None:
@@ -70,61 +69,48 @@ def _at(proof: Proof, turn: dict) -> Any:
     return proof.begin(by.specialise(proof.cite("arccos_kernel", "perturbed second moment"), turn)).fact
 
 
-def _ratio(proof: Proof) -> Chain:
+def _ratio(proof: Proof) -> None:
     """The moments of both perturbations at the size of equal Frobenius norm go into T."""
-    flips = [proof.cite("perturbations", f"sign flip: {name}") for name in "cv"]
-    shifts = [
+    moments = [proof.cite("perturbations", f"sign flip: {name}") for name in "cv"]
+    moments += [
         proof.fact(f"{name} of the shift by 2√p", "substitution", lambda name=name: _matched(proof, name))
         for name in "cv"
     ]
-    chain = proof.start("A(p)", transverse(*(fact.lhs for fact in flips)) / transverse(*(fact.lhs for fact in shifts)))
+    c_flip, c_shift = sp.symbols("c_flip c_shift", real=True)
+    v_flip, v_shift = sp.symbols("v_flip v_shift", positive=True)
+    names = (c_flip, v_flip, c_shift, v_shift)
+    named = [proof.call(name, moment) for name, moment in zip(names, moments, strict=True)]
+    chain = proof.start("A(p)", transverse(c_flip, v_flip) / transverse(c_shift, v_shift))
     flipped = half - 2 * kappa(*sign_flip(p)) ** 2
     value = flipped / transverse(*magnitude_shift(matched_size(p)))
-    chain.step("insert the moments", value, Using(*flips, *shifts))
+    chain.step("insert the moments", value, Using(*named))
     chain.conclude("transverse ratio", transverse_ratio(p))
-    return chain
 
 
 def _matched(proof: Proof, name: str) -> Any:
     return by.specialise(proof.cite("perturbations", f"magnitude shift: {name}"), {size: matched_size(p)})
 
 
-def _analytic(proof: Proof, ratio: Chain) -> Chain:
+def _expansion(proof: Proof) -> None:
     """Both angles are analytic in s = √p: acos(1 − 2s²) = 2 asin s, and an arctangent for the shift."""
     flip = proof.start("angle of the flips", sp.acos(1 - 2 * s**2))
     flip.step("double angle", 2 * sp.asin(s), Equal(s, sp.Integer(0)))
     c_shift, v_shift = magnitude_shift(2 * s)
-    noise = 4 * s**2 * (1 - 2 / sp.pi)
     shift = proof.start("angle of the shift", angle(c_shift, v_shift))
-    shift.step("tangent", sp.atan(sp.sqrt(noise) / c_shift), Equal(s, sp.Integer(0)))
+    tangent = sp.atan(2 * s * sp.sqrt(1 - 2 / sp.pi) / c_shift)
+    shift.step("tangent", tangent, Equal(s, sp.Integer(0)))
 
-    chain = ratio.branch()
-    chain.at("p = s²", {p: s**2})
-    in_root = (half - 2 * _kernel(s**2, sp.acos(1 - 2 * s**2)) ** 2) / transverse(c_shift, v_shift)
-    if chain.value != in_root:
-        chain.step("in s", in_root, Algebra())
-    flips = half - 2 * _kernel(s**2, flip.value) ** 2
-    chain.step("angle of the flips", flips / transverse(c_shift, v_shift), Using(flip.fact))
-    chain.step("angle of the shift", analytic_transverse_ratio(s), Using(shift.fact))
-    chain.lemma("analytic form")
-    return chain
-
-
-def _kernel(p: sp.Expr, theta: sp.Expr) -> sp.Expr:
-    """κ of flips at rate p with the given form of its angle."""
-    return (sp.sqrt(1 - (1 - 2 * p) ** 2) + (sp.pi - theta) * (1 - 2 * p)) / (2 * sp.pi)
-
-
-def _expansion(analytic: Chain) -> None:
-    limit = analytic.branch()
-    limit.limit("constant term", sp.pi / (sp.pi - 2), s)
+    ratio = transverse_ratio(s**2)
+    limit = proof.start("A(s²)", ratio)
+    limit.limit("constant term", sp.pi / (sp.pi - 2), s, flip.fact, shift.fact)
     limit.conclude("limit of the transverse ratio", transverse_ratio_limit())
 
     b, k = sp.sqrt(2 / sp.pi), sp.sqrt(1 - 2 / sp.pi)
     root = -4 / (3 * sp.pi) * (1 - k)
     linear = -1 - 8 * b * k / (3 * sp.pi) - 16 * k * (1 - k) / (9 * sp.pi**2)
-    expansion = analytic.branch()
-    expansion.expand("Taylor polynomial", sp.pi / (sp.pi - 2) * (1 + root * s + linear * s**2), s, 3)
+    polynomial = sp.pi / (sp.pi - 2) * (1 + root * s + linear * s**2)
+    expansion = proof.start("A(s²)", ratio)
+    expansion.expand("Taylor polynomial", polynomial, s, 3, flip.fact, shift.fact)
     expansion.conclude("expansion of the transverse ratio", transverse_ratio_expansion(s**2))
 
 

@@ -79,7 +79,10 @@ class Proof:
         self.given |= frozenset(claims)
 
     def let(self, symbol: sp.Symbol, expr: sp.Expr, name: str) -> Any:
-        """A new symbol for an expression, which takes its place again in every conclusion."""
+        """A new symbol for an expression, which takes its place again in every conclusion.
+
+        Of an integral (a sum, a sequence) the definition stays, as a hypothesis of what is concluded.
+        """
         began = time.perf_counter()
         if not isinstance(symbol, sp.Symbol) or symbol in self._seen or symbol in expr.free_symbols:
             raise StepFailed(name, len(self.steps), f"{symbol} is not a new symbol, so it cannot be defined")
@@ -152,7 +155,7 @@ class Proof:
         if not genuine(fact):
             raise Refused("this fact was not made by the kernel")
         for symbol, expr in reversed(self._lets.items()):
-            if any(symbol in claim.free for claim in (fact.claim, *fact.hypotheses)):
+            if not expr.atoms(*doubts.OPAQUE) and any(symbol in claim.free for claim in (fact.claim, *fact.hypotheses)):
                 fact = by.specialise(fact, {symbol: expr})
         fact = settle(fact, self.given)
         if fact.claim.kind == "=" and fact.lhs == fact.rhs:
@@ -220,12 +223,15 @@ class Chain:
         if not genuine(made) or made.claim != Claim("=", left, right):
             raise StepFailed(name, len(proof.steps), f"the tactic gives {written(getattr(made, 'claim', made))}")
         used = getattr(tactic, "facts", ())
-        self.fact = proof._allowed(
-            name, lambda: settled_by(settle(by.join(self.fact, made), proof.given), used, proof.given)
-        )
+        self.fact = proof._allowed(name, lambda: settled_by(self._joined(made), used, proof.given))
         proof._record(name, tactic.kind, left, right, began, made)
         self.length += 1
         return self
+
+    def _joined(self, made: Any) -> Any:
+        """The fact of the origin that a fact of the value gives."""
+        start = self.fact.claim.kind == "=" and self.origin == self.value
+        return settle(made if start else by.join(self.fact, made), self.proof.given)
 
     def at(self, name: str, values: dict) -> "Chain":
         """The whole chain with expressions for some of its symbols; their assumptions have to be met."""
@@ -234,24 +240,27 @@ class Chain:
         proof._record(name, "substitution", self.origin, self.value, began, self.fact)
         return self
 
-    def expand(self, name: str, rhs: sp.Expr, x: sp.Symbol, order: int) -> "Chain":
-        """Go over from equality to the Taylor polynomial `rhs` of the value, up to O(x^order)."""
+    def expand(self, name: str, rhs: sp.Expr, x: sp.Symbol, order: int, *known: Any) -> "Chain":
+        """Go over from equality to the Taylor polynomial `rhs` of the value, up to O(x^order).
+
+        `known` are equalities of parts of the value to what is analytic at 0.
+        """
         began, proof = time.perf_counter(), self.proof
         left, right = self.value, proof._claim(sp.sympify(rhs))
 
         def make() -> Any:
-            found = settle(expansion(left, x, order, proof.given), proof.given)
+            found = settle(expansion(left, x, order, proof.given, known), proof.given)
             return found if found.rhs == right else settle(by.join(found, by.same(found.rhs, right)), proof.given)
 
         made = proof._allowed(name, make)
-        self.fact = proof._allowed(name, lambda: settle(by.join(self.fact, made), proof.given))
+        self.fact = proof._allowed(name, lambda: self._joined(made))
         proof._record(name, "Taylor polynomial", left, right, began, made)
         self.length += 1
         return self
 
-    def limit(self, name: str, value: sp.Expr, x: sp.Symbol) -> "Chain":
+    def limit(self, name: str, value: sp.Expr, x: sp.Symbol, *known: Any) -> "Chain":
         """The limit of the value as x → 0 from above."""
-        self.expand(name, value, x, 1)
+        self.expand(name, value, x, 1, *known)
         self.fact = self.proof._allowed(name, lambda: settle(by.limit(self.fact), self.proof.given))
         return self
 
@@ -276,6 +285,6 @@ class Chain:
         claimed = proof._claim(sp.sympify(law))
         if claimed != self.value:
             made = proof._allowed(name, lambda: by.same(self.value, claimed))
-            self.fact = proof._allowed(name, lambda: settle(by.join(self.fact, made), proof.given))
+            self.fact = proof._allowed(name, lambda: self._joined(made))
             proof._record(f"{name}: the law", "normal form", self.value, claimed, began, made)
         return proof.conclude(name, self.fact)

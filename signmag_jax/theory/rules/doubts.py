@@ -56,7 +56,7 @@ def parts(e: sp.Basic) -> frozenset:
 @lru_cache(maxsize=4096)
 def domain(given: frozenset, names: frozenset) -> list[dict]:
     """Points, as balls, at which the claims of `given` certainly hold; what is opaque is any real number."""
-    claims = sorted(given, key=written)
+    claims = [claim for claim in sorted(given, key=written) if not _names(claim)]
     wanted = names.union(*(parts(claim.left) | parts(claim.right) for claim in claims))
     found = []
     for point in _candidates(claims, sorted(wanted, key=written)):
@@ -65,6 +65,11 @@ def domain(given: frozenset, names: frozenset) -> list[dict]:
         if len(found) == POINTS:
             break
     return found
+
+
+def _names(claim: Any) -> bool:
+    """Whether the claim calls something opaque, which may be any real number here, by a symbol."""
+    return claim.kind == "=" and bool(claim.right.atoms(*OPAQUE))
 
 
 def _holds(claim: Any, point: dict) -> bool:

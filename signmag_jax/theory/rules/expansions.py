@@ -3,6 +3,7 @@
 # SymPy's own annotations are narrower than what its functions take and return.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import sympy as sp
@@ -12,19 +13,19 @@ from .normal import canonical
 from .signs import settle
 
 
-def expansion(e: sp.Expr, x: sp.Symbol, order: int, given: frozenset) -> Any:
-    """e = polynomial + O(x^order), x → 0 from above.
+def expansion(e: sp.Expr, x: sp.Symbol, order: int, given: frozenset, known: tuple = ()) -> Any:
+    """e = polynomial + O(x^order), x → 0 from above. `known` are equalities to parts that are analytic at 0.
 
     Raises:
       Refused: if e has no such expansion, or none is found.
     """
     for extra in range(9):
         try:
-            fact = _expanded(e, x, order + extra, given)
+            fact = _Parts(x, order + extra, given, {one.lhs: one for one in known}).expanded(e)
         except _OrdersLostError:
             continue
         if fact.claim.order >= order:
-            return _cut_off(fact, x, order, given)
+            return fact if fact.claim.order == order else by.join(fact, _taylor(fact.rhs, x, order, given))
     raise Refused("too many orders are lost to cancellation")
 
 
@@ -32,66 +33,87 @@ class _OrdersLostError(ArithmeticError):
     """A divisor vanishes to the working order."""
 
 
-def _expanded(e: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
-    if not e.has(x) or e.is_polynomial(x):
-        return _taylor(e, x, n, given)
-    if e.is_Add:
-        parts = [part for part in e.args if part.has(x)]
-        names = [sp.Dummy("y", real=True) for _ in parts]
-        rest = sp.Add(*(part for part in e.args if not part.has(x)))
-        facts = [_expanded(part, x, n, given) for part in parts]
-        return _through(e, rest + sp.Add(*names), dict(zip(names, facts, strict=True)), x, given)
-    if e.is_Mul or (e.is_Pow and e.exp.is_Rational):
-        return _product(e, x, n, given)
-    name = sp.Dummy("y", real=True)
-    return _through(e, e.func(name), {name: _expanded(e.args[0], x, n, given)}, x, given)
+@dataclass
+class _Parts:
+    """Expands an expression part by part, equal parts once."""
 
+    x: sp.Symbol
+    order: int
+    given: frozenset
+    known: dict
+    done: dict = field(default_factory=dict)
 
-def _product(e: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
-    """Factors may vanish at 0, divisors too: powers of x are taken out of them first."""
-    template, shift, facts = sp.Integer(1), 0, {}
-    for factor in sp.Mul.make_args(e):
-        base, power = (factor.base, factor.exp) if factor.is_Pow and factor.exp.is_Rational else (factor, sp.Integer(1))
-        if base == x and power.is_Integer:
-            shift += int(power)
-        elif not factor.has(x):
-            template *= factor
-        else:
-            name = sp.Dummy("y", real=True)
-            fact = _expanded(base, x, n, given)
-            m = _valuation(fact.rhs, x)
-            if m and not power.is_Integer:
-                raise Refused(f"a root of {base} is not analytic at 0")
-            facts[name] = by.lowered(fact, m) if m else fact
-            shift += m * int(power) if m else 0
-            template *= name**power
-    if not facts:
-        return _taylor(e, x, n, given)
-    lead = e * x**-shift
-    fact = _through(lead, template, facts, x, given)
-    if shift < 0:
-        if fact.rhs != 0 and _valuation(fact.rhs, x) < -shift:
-            raise Refused("the expression has a pole at 0")
-        return by.lowered(fact, -shift)
-    if shift > 0:
-        y, z = sp.symbols("y z", cls=sp.Dummy, real=True)
-        return _through(e, y * z, {y: _taylor(x**shift, x, n, given), z: fact}, x, given)
-    return fact
+    def expanded(self, e: sp.Expr) -> Any:
+        if e not in self.done:
+            self.done[e] = self._expanded(e)
+        return self.done[e]
+
+    def _expanded(self, e: sp.Expr) -> Any:
+        if e in self.known:
+            return by.join(self.known[e], self.expanded(self.known[e].rhs))
+        if not e.has(self.x) or e.is_polynomial(self.x):
+            return _taylor(e, self.x, self.order, self.given)
+        if e.is_Add:
+            parts = [part for part in e.args if part.has(self.x)]
+            names = [sp.Dummy("y", real=True) for _ in parts]
+            rest = sp.Add(*(part for part in e.args if not part.has(self.x)))
+            return self._through(e, rest + sp.Add(*names), dict(zip(names, map(self.expanded, parts), strict=True)))
+        if e.is_Mul or (e.is_Pow and e.exp.is_Rational):
+            return self._product(e)
+        name = sp.Dummy("y", real=True)
+        return self._through(e, e.func(name), {name: self.expanded(e.args[0])})
+
+    def _product(self, e: sp.Expr) -> Any:
+        """Factors may vanish at 0, divisors too: powers of x are taken out of them first."""
+        x, template, shift, facts = self.x, sp.Integer(1), 0, {}
+        for factor in sp.Mul.make_args(e):
+            base, power = factor.as_base_exp() if factor.is_Pow and factor.exp.is_Rational else (factor, sp.Integer(1))
+            if base == x and power.is_Integer:
+                shift += int(power)
+            elif not factor.has(x):
+                template *= factor
+            else:
+                fact = self.expanded(base)
+                m = _valuation(fact.rhs, x)
+                if m and not power.is_Integer:
+                    return self._root(e, base, m)
+                name = sp.Dummy("y", real=True)
+                facts[name] = by.lowered(fact, m) if m else fact
+                shift += m * int(power) if m else 0
+                template *= name**power
+        if not facts:
+            return _taylor(e, x, self.order, self.given)
+        fact = self._through(e * x**-shift, template, facts)
+        if shift < 0:
+            if fact.rhs != 0 and _valuation(fact.rhs, x) < -shift:
+                raise Refused("the expression has a pole at 0")
+            return by.lowered(fact, -shift)
+        if shift > 0:
+            y, z = sp.symbols("y z", cls=sp.Dummy, real=True)
+            return self._through(e, y * z, {y: _taylor(x**shift, x, self.order, self.given), z: fact})
+        return fact
+
+    def _root(self, e: sp.Expr, base: sp.Expr, m: int) -> Any:
+        """√(x²f) is x√f, by the normal form."""
+        lower = sp.sqrt(sp.expand(base / self.x**m))
+        whole = e.xreplace({sp.sqrt(base): self.x ** (m // 2) * lower})
+        if m % 2 or whole == e:
+            raise Refused(f"a root of {base} is not analytic at 0")
+        return by.join(settle(by.same(e, whole), self.given), self.expanded(whole))
+
+    def _through(self, e: sp.Expr, template: sp.Expr, facts: dict) -> Any:
+        """e = template(parts), whose parts have expansions."""
+        fact = settle(by.through(template, facts), self.given)
+        if fact.lhs != e:
+            fact = by.join(settle(by.same(e, fact.lhs), self.given), fact)
+        polynomial = _taylor(fact.rhs, self.x, fact.claim.order, self.given)
+        return settle(by.join(fact, polynomial), self.given)
 
 
 def _valuation(polynomial: sp.Expr, x: sp.Symbol) -> int:
     if polynomial == 0:
         raise _OrdersLostError
     return min(power for (power,), _ in sp.Poly(polynomial, x).terms())
-
-
-def _through(e: sp.Expr, template: sp.Expr, facts: dict, x: sp.Symbol, given: frozenset) -> Any:
-    """e = template(parts), whose parts have expansions."""
-    fact = settle(by.through(template, facts), given)
-    if fact.lhs != e:
-        fact = by.join(by.same(e, fact.lhs), fact)
-    polynomial = _taylor(fact.rhs, x, fact.claim.order, given)
-    return settle(by.join(fact, polynomial), given)
 
 
 def _taylor(f: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
@@ -105,7 +127,3 @@ def _taylor(f: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
     collected = sp.Poly(sp.expand(fact.rhs), x)
     simple = sp.Add(*(canonical(c) * x**k for (k,), c in collected.terms()))
     return fact if simple == fact.rhs else by.join(fact, by.same(fact.rhs, simple))
-
-
-def _cut_off(fact: Any, x: sp.Symbol, order: int, given: frozenset) -> Any:
-    return fact if fact.claim.order == order else by.join(fact, _taylor(fact.rhs, x, order, given))

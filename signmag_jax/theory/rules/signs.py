@@ -78,8 +78,13 @@ def _forms(e: sp.Expr, given: frozenset) -> Iterator[sp.Expr]:
     if not (e.free_symbols or e.atoms(*OPAQUE)):
         yield sp.nsimplify(sp.simplify(e)) if e.is_zero else e
         return
+    size = e.count_ops()
+    if size > 120:  # nothing is manifest in so large an expression, and to look takes long
+        return
     factored = sp.factor(sp.together(e))
     yield factored
+    if size > 50:
+        return
     top, bottom = sp.fraction(factored)
     intervals = _intervals(e, given)
     for sides in itertools.islice(itertools.product(*map(_sides, intervals)), 27):
