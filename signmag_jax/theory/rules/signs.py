@@ -58,7 +58,8 @@ def settled_by(fact: Any, equalities: Any, given: frozenset) -> Any:
             continue
         try:
             inserted = by.inside(claim.left, *used)
-            found = by.join(inserted, sign(inserted.rhs, given, strict=claim.kind == ">"))
+            others = given | (fact.hypotheses - {claim})
+            found = by.join(inserted, sign(inserted.rhs, others, strict=claim.kind == ">"))
         except Refused:
             continue
         fact = by.cut(fact, found) if claim in fact.hypotheses - found.hypotheses else fact
