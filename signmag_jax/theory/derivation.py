@@ -70,13 +70,14 @@ class Proof:
     _lets: dict[sp.Symbol, sp.Expr] = field(default_factory=dict)
     _seen: set[sp.Basic] = field(default_factory=set)
 
-    def suppose(self, name: str, *claims: Claim) -> None:
-        """Hypotheses that stand from here on; the conclusions that need them carry them."""
-        began = time.perf_counter()
+    def suppose(self, name: str, *claims: Claim) -> Any:
+        """Hypotheses that stand from here on; the conclusions that need them carry them. Returns the last."""
+        began, fact = time.perf_counter(), None
         for claim in claims:
-            self._allowed(name, lambda claim=claim: by.suppose(claim))
+            fact = self._allowed(name, lambda claim=claim: by.suppose(claim))
             self._record(name, HYPOTHESIS, claim.left, claim.right, began)
         self.given |= frozenset(claims)
+        return fact
 
     def let(self, symbol: sp.Symbol, expr: sp.Expr, name: str) -> Any:
         """A new symbol for an expression, which takes its place again in every conclusion.
@@ -119,13 +120,35 @@ class Proof:
         self._record(f"{proof}: {conclusion}", CITATION, found[conclusion].lhs, found[conclusion].rhs, began)
         return found[conclusion]
 
-    def positive(self, name: str, expr: sp.Expr, given: frozenset | set = frozenset()) -> Any:
-        """The fact expr > 0 or expr ≥ 0."""
+    def positive(self, name: str, expr: sp.Expr, *facts: Any, form: sp.Expr | None = None) -> Any:
+        """The fact expr > 0 or expr ≥ 0, by signs that are established, in another form of it if one is given."""
         began = time.perf_counter()
         expr = -sp.sympify(expr) if self._tampers() else sp.sympify(expr)
-        fact = self._allowed(name, lambda: sign(expr, self.given | frozenset(given)))
+
+        def make() -> Any:
+            found = sign(expr if form is None else form, self.given, False, *facts)
+            found = found if form is None or form == expr else by.join(by.same(expr, form), found)
+            return settle(found, self.given, *facts)
+
+        fact = self._allowed(name, make)
         self._record(name, SIGN, expr, sp.Integer(0), began, fact)
         return fact
+
+    def apply(self, name: str, fact: Any, values: dict, *facts: Any) -> Any:
+        """A fact with values for its symbols, its hypotheses met by other facts."""
+        return self.fact(name, "substitution", lambda: settle(by.specialise(fact, values), self.given, *facts))
+
+    def sequence(self, name: str, n: sp.Symbol, state: sp.Symbol, start: sp.Expr, step: sp.Expr) -> tuple:
+        """q(n) for a new sequence q(0) = start, q(n + 1) = step of n and q(n), and these two facts."""
+        facts = [
+            self.fact(f"{name}({k})", DEFINITION, lambda first=first: by.sequence(name, n, state, start, step, first))
+            for k, first in (("0", True), ("n + 1", False))
+        ]
+        return facts[1].lhs.xreplace({n + 1: n}), *facts
+
+    def induction(self, name: str, claim: Claim, n: sp.Symbol, base: Any, step: Any) -> Any:
+        """The claim for every n, from its start and its step."""
+        return self.fact(name, "induction", lambda: settle(by.induction(claim, n, base, step), self.given))
 
     def fact(self, name: str, kind: str, make: Callable[[], Any]) -> Any:
         """A fact straight from a rule or a tactic, as a line of the proof."""

@@ -13,6 +13,7 @@ from .tactics import (
     Product,
     Split,
     Using,
+    increase,
 )
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "equal",
     "expansion",
     "genuine",
+    "increase",
     "least",
     "settle",
     "settled_by",

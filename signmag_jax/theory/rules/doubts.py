@@ -69,7 +69,7 @@ def domain(given: frozenset, names: frozenset) -> list[dict]:
 
 def _names(claim: Any) -> bool:
     """Whether the claim calls something opaque, which may be any real number here, by a symbol."""
-    return claim.kind == "=" and bool(claim.right.atoms(*OPAQUE))
+    return claim.kind == "=" and bool(claim.left.atoms(*OPAQUE) | claim.right.atoms(*OPAQUE))
 
 
 def _holds(claim: Any, point: dict) -> bool:

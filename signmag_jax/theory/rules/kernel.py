@@ -322,6 +322,13 @@ class _Rules:
         _ask(fact.hypotheses & met, "{} is no hypothesis", lemma.claim)
         return fact.claim, (fact.hypotheses - met) | lemma.hypotheses
 
+    def either(first: Any, second: Any, e: sp.Expr) -> tuple:
+        """A claim that holds where e ≥ 0, and where −e ≥ 0."""
+        cases = Claim(">=", e), Claim(">=", -e)
+        fits = first.claim == second.claim and cases[0] in first.hypotheses and cases[1] in second.hypotheses
+        _ask(fits, "these are not the two cases of a claim")
+        return first.claim, (first.hypotheses - {cases[0]}) | (second.hypotheses - {cases[1]})
+
     def join(first: Any, second: Any) -> tuple:
         """From a = b and a claim about b the same about a; from f → b (f = b + O) and b = c that of c; of orders."""
         a, b, hypotheses = first.claim, second.claim, first.hypotheses | second.hypotheses

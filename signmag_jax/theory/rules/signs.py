@@ -15,14 +15,20 @@ from .kernel import OPAQUE, Claim, Refused, by, known, written
 _U = sp.Symbol("u", real=True)
 
 
-def sign(e: sp.Expr, given: frozenset, strict: bool = False) -> Any:
-    """e > 0 or e ≥ 0 where `given` holds.
+def sign(e: sp.Expr, given: frozenset, strict: bool = False, *facts: Any) -> Any:
+    """e > 0 or e ≥ 0 where `given` holds, and as signs that are established have it.
 
     Raises:
       Refused: if no form of it is manifestly so.
     """
-    if e.is_Add and (sp.pi - e).func is sp.acos and not strict:
-        return by.specialise(by.axiom("acos u ≤ π"), {_U: (sp.pi - e).args[0]})
+    angles = [by.specialise(by.axiom("acos u ≤ π"), {_U: angle.args[0]}) for angle in e.atoms(sp.acos)]
+    fact = _sign(e, given | {lemma.claim for lemma in (*facts, *angles)}, strict)
+    for lemma in (*facts, *angles):
+        fact = by.cut(fact, lemma) if lemma.claim in fact.hypotheses else fact
+    return fact
+
+
+def _sign(e: sp.Expr, given: frozenset, strict: bool) -> Any:
     for form in _forms(e, given):
         for kind in (">",) if strict else (">", ">="):
             claim = Claim(kind, form)

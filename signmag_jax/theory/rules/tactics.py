@@ -239,3 +239,9 @@ class Equal:
         constant = settle(by.along(flat, self.start), known)
         constant = joined(constant, sp.Integer(0))
         return by.same(left, right, Given(), constant)
+
+
+def increase(fact: Any, low: sp.Expr, high: sp.Expr, given: Given) -> Any:
+    """f(high) − f(low) ≥ 0 from f' ≥ 0 between them."""
+    x = fact.lhs.variables[0]
+    return settle(by.specialise(settle(by.along(fact, low), given), {x: high}), given)
