@@ -16,6 +16,7 @@ from signmag_jax.theory.rules import (
     increase,
     least,
     settle,
+    weakened,
 )
 from signmag_jax.theory.symbolic import (
     cosine_map,
@@ -36,6 +37,10 @@ TITLE = "Depth: plain chains"
 c, v, q, rho, s = overlap, growth, state_cosine, cosine, root_rate
 a, b, x, t = sp.symbols("a b x t", positive=True)
 low = sp.Symbol("low", real=True)
+r = sp.Symbol("r", positive=True)
+k, k_flip, k_shift = sp.symbols("k k_flip k_shift", nonnegative=True)
+n = sp.Symbol("L", integer=True, nonnegative=True)
+half = sp.Rational(1, 2)
 J = cosine_map
 zero, one = sp.Integer(0), sp.Integer(1)
 
@@ -49,6 +54,7 @@ def prove(proof: Proof) -> None:
     _recursion(proof)
     _first_layer(proof)
     shape = _concavity(proof)
+    _at_rates(proof, _bound(proof, shape, _larger_argument(proof, shape)))
     _floor(proof)
 
 
@@ -98,11 +104,178 @@ def _concavity(proof: Proof) -> dict[str, Any]:
     falling = by.join(fall.fact, proof.positive("−D/x increases", room.lhs / x**2, room))
     proof.suppose("in order", least(b, a))
     rises = proof.conclude("D increases", increase(slanting, a, b, proof.given))
-    falls = proof.conclude("D/x decreases", increase(falling, a, b, proof.given))
+    falls = proof.conclude("D/x decreases", increase(weakened(falling), a, b, proof.given))
     return {"J ≥ 0": positive, "J rises": upward, "D ≥ 0": cost, "D rises": rises, "D/x falls": falls}
 
 
-def _floor(proof): pass
+def _larger_argument(proof: Proof, shape: dict[str, Any]) -> Any:
+    """D(b) ≤ r D(a) for b ≤ r a and r ≥ 1: as D increases where b ≤ a, as D(x)/x decreases elsewhere."""
+    d_a, d_b = sp.symbols("D_a D_b", real=True)
+    proof.suppose("a multiple", least(r, 1), least(r * a, b))
+    claim = r * drop(a) - drop(b)
+    named = {d_a: drop(a), d_b: drop(b)}
+    least_a = proof.apply("D(a) ≥ 0", shape["D ≥ 0"], {x: a})
+    between = proof.fact("a − b ≥ 0", "hypothesis", lambda: by.suppose(least(a, b)))
+    order = proof.fact("D_a ≥ D_b", "hypothesis", lambda: by.suppose(least(d_a, d_b)))
+    some = proof.fact("D_a ≥ 0", "hypothesis", lambda: by.suppose(least(d_a)))
+    first = proof.positive("b ≤ a", r * d_a - d_b, order, some, form=(r - 1) * d_a + (d_a - d_b))
+    smaller = proof.apply("D(b) ≤ D(a)", shape["D rises"], {a: b, b: a}, between)
+    first = proof.apply("D(b) ≤ r D(a) if b ≤ a", first, named, least_a, smaller)
+
+    ratio = proof.fact("D_a/a ≥ D_b/b", "hypothesis", lambda: by.suppose(least(d_a / a, d_b / b)))
+    form = (r * a - b) / a * d_a + b * (d_a / a - d_b / b)
+    second = proof.positive("b ≥ a", r * d_a - d_b, ratio, some, form=form)
+    steeper = by.join(by.same(drop(a) / a - drop(b) / b, shape["D/x falls"].lhs), shape["D/x falls"])
+    second = proof.apply("D(b) ≤ r D(a) if b ≥ a", second, named, least_a, settle(steeper, proof.given))
+    both = proof.fact("D(b) ≤ r D(a)", "two cases", lambda: by.either(first, second, a - b))
+    assert both.lhs == claim
+    return proof.conclude("D(b) ≤ r D(a)", both)
+
+
+def _cosines(proof: Proof, shape: dict[str, Any]) -> tuple[sp.Expr, dict[str, Any]]:
+    """The cosines of a chain whose layers turn by ρ = k: q_0 = 1, q_{n+1} = J(k q_n); all lie in [0, 1]."""
+    state, y = sp.symbols("state y", real=True)
+    proof.suppose("a layer turns", above(1, k))
+    q_n, begins, continues = proof.sequence("plain_cosine", n, state, one, J(k * state))
+    square = least(1, q_n**2)
+    start = by.join(by.inside(square.left.xreplace({n: zero}), begins), by.suppose(least(zero)))
+
+    y_square = proof.fact("1 − y² ≥ 0", "hypothesis", lambda: by.suppose(least(1, y**2)))
+    inner = proof.positive("y ≤ 1 if y ≤ 1", 1 - y, by.suppose(least(1, y)))
+    beyond = proof.fact("y ≥ 1", "hypothesis", lambda: by.suppose(least(y, 1)))
+    outer = proof.positive("y ≤ 1 if y ≥ 1", 1 - y, y_square, beyond, form=(1 - y**2) / ((y - 1) + 2))
+    below = proof.fact("y ≤ 1", "two cases", lambda: by.either(inner, outer, 1 - y))
+    above_ = proof.apply("y ≥ −1", below, {y: -y})
+
+    held = proof.fact("the induction's hypothesis", "hypothesis", lambda: by.suppose(square))
+    high = proof.apply("q_n ≤ 1", below, {y: q_n}, held)
+    deep = proof.apply("q_n ≥ −1", above_, {y: q_n}, held)
+    turned = k * q_n
+    less = proof.positive("k q_n < 1", 1 - turned, high, form=(1 - k) + k * (1 - q_n))
+    more = proof.positive("k q_n > −1", 1 + turned, deep, form=(1 - k) + k * (1 + q_n))
+    map_low = proof.apply("J ≥ 0", shape["J ≥ 0"], {rho: turned}, less, more)
+    map_high = proof.apply("J ≤ 1", shape["D ≥ 0"], {x: 1 - turned}, less, more)
+    j = sp.Symbol("j", real=True)
+    unit = proof.positive("1 − j² ≥ 0", 1 - j**2, by.suppose(least(j)), by.suppose(least(1, j)), form=(1 - j) * (1 + j))
+    following = proof.apply("1 − J² ≥ 0", unit, {j: J(turned)}, map_low, map_high, less, more)
+    continues = settle(continues, proof.given, less, more)
+    step = by.join(settle(by.inside(square.left.xreplace({n: n + 1}), continues), proof.given, less, more), following)
+    all_n = proof.induction("1 − q_n² ≥ 0", square, n, start, step)
+    facts = {
+        "q ≤ 1": proof.apply("q_n ≤ 1 for all n", below, {y: q_n}, all_n),
+        "q ≥ −1": proof.apply("q_n ≥ −1 for all n", above_, {y: q_n}, all_n),
+        "k q < 1": settle(less, proof.given, all_n),
+        "k q > −1": settle(more, proof.given, all_n),
+        "continues": settle(continues, proof.given, all_n),
+        "begins": begins,
+    }
+    low_n = least(q_n)
+    begin_low = by.join(by.inside(q_n.xreplace({n: zero}), begins), by.suppose(least(one)))
+    step_low = by.join(settle(continues, proof.given, all_n), settle(map_low, proof.given, all_n))
+    held_low = by.cut(by.suppose(step_low.claim, frozenset({low_n})), step_low)
+    facts["q ≥ 0"] = proof.induction("q_n ≥ 0", low_n, n, begin_low, held_low)
+    proof.conclude("cosines are at most 1", facts["q ≤ 1"])
+    proof.conclude("cosines are not negative", facts["q ≥ 0"])
+    return q_n, facts
+
+
+def _bound(proof: Proof, shape: dict[str, Any], multiple: Any) -> Any:
+    """1 − q_flip ≤ r (1 − q_shift) in every layer, r = (1 − k_flip)/(1 − k_shift); so C_L ≤ r."""
+    q_n, facts = _cosines(proof, shape)
+    proof.suppose("flips turn further", least(k_shift, k_flip), above(1, k_flip), above(1, k_shift))
+    flips, shift = ({key: by.specialise(fact, {k: each}) for key, fact in facts.items()} for each in (k_flip, k_shift))
+    q_f, q_s = (q_n.xreplace({k: each}) for each in (k_flip, k_shift))
+    start = {n: zero}
+
+    # The shift's cosine is the larger one in every layer.
+    order = least(q_s, q_f)
+    held = proof.fact("q_shift ≥ q_flip", "hypothesis", lambda: by.suppose(order))
+    form = k_shift * (q_s - q_f) + (k_shift - k_flip) * q_f
+    inner = proof.positive("k q of the shift is larger", k_shift * q_s - k_flip * q_f, held, flips["q ≥ 0"], form=form)
+    values = {rho: k_shift * q_s, low: k_flip * q_f}
+    larger = proof.apply("so is J", shape["J rises"], values, inner, shift["k q < 1"], flips["k q > −1"])
+    following = by.inside(order.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
+    step = settle(by.join(following, larger), proof.given, flips["k q < 1"], flips["k q > −1"], shift["k q < 1"], shift["k q > −1"])
+    begin = by.join(by.inside(order.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero)))
+    ordered = proof.conclude("the shift keeps more", proof.induction("q_shift ≥ q_flip", order, n, begin, step))
+
+    # What the flips lose is at most r times what the shift loses.
+    multiple_ = (1 - k_flip) / (1 - k_shift)
+    loss = least(multiple_ * (1 - q_s), 1 - q_f)
+    held = proof.fact("the losses of L layers", "hypothesis", lambda: by.suppose(loss))
+    x_s, x_f = 1 - k_shift * q_s, 1 - k_flip * q_f
+    form = k_flip * loss.left + multiple_ * (k_shift - k_flip) * (1 - q_s)
+    turned = proof.positive("x_flip ≤ r x_shift", multiple_ * x_s - x_f, held, shift["q ≤ 1"], form=form)
+    more = proof.positive("r ≥ 1", multiple_ - 1, form=(k_shift - k_flip) / (1 - k_shift))
+    sizes = [
+        proof.positive(f"x of the {name} < 2", 2 - each, chain["k q > −1"]) for name, each, chain in (("shift", x_s, shift), ("flips", x_f, flips))
+    ]
+    values = {a: x_s, b: x_f, r: multiple_}
+    grown = proof.apply("D(x_flip) ≤ r D(x_shift)", multiple, values, turned, more, *sizes, shift["k q < 1"], flips["k q < 1"])
+    following = by.inside(loss.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
+    grown = by.join(by.same(following.rhs, grown.lhs), grown) if following.rhs != grown.lhs else grown
+    lemmas = [chain[key] for chain in (flips, shift) for key in ("k q < 1", "k q > −1")]
+    step = settle(by.join(following, grown), proof.given, *lemmas)
+    begin = by.join(by.inside(loss.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero)))
+    losses = proof.conclude("losses stay in proportion", proof.induction("1 − q_flip ≤ r(1 − q_shift)", loss, n, begin, step))
+
+    form = (1 + q_s) * loss.left + (1 - q_f) * (q_s - q_f)
+    bound = multiple_ * (1 - q_s**2) - (1 - q_f**2)
+    final = proof.positive("C_L ≤ r", bound, losses, ordered, shift["q ≥ −1"], flips["q ≤ 1"], form=form)
+    return proof.conclude("C_L is at most r at every depth L", final)
+
+
+def _at_rates(proof: Proof, bound: Any) -> None:
+    """The bound for flips at rate p = s² and shifts by 2s, as c_shift > √v_shift (1 − 2p)."""
+    proof.suppose("rates up to 1/2", above(1 / sp.sqrt(2), s))
+    c_shift, v_shift = magnitude_shift(2 * s)
+    c_flip = 1 - 2 * s**2
+    mean = sp.sqrt(2 / sp.pi)
+    square = 4 * mean**2 * s**2 + 16 * mean * s**3 * (1 - s**2) + 4 * s**4 * (3 - 4 * s**2)
+    further = proof.positive("c_shift² > v_shift (1 − 2p)²", c_shift**2 - v_shift * c_flip**2, form=square)
+    proof.conclude("flips turn further", further)
+    k_s = c_shift / sp.sqrt(v_shift)
+    form = (c_shift**2 - v_shift * c_flip**2) / (sp.sqrt(v_shift) * (c_shift + sp.sqrt(v_shift) * c_flip))
+    some = proof.positive("1 − 2p > 0", c_flip)
+    keeps = proof.positive("c_shift/√v_shift > 1 − 2p", k_s - c_flip, further, some, form=form)
+    room = (v_shift - c_shift**2) / (sp.sqrt(v_shift) * (sp.sqrt(v_shift) + c_shift))
+    noise = proof.positive("v_shift > c_shift²", v_shift - c_shift**2, form=4 * s**2 * (1 - 2 / sp.pi))
+    less = proof.positive("c_shift < √v_shift", 1 - k_s, noise, form=room)
+    at = proof.apply("at rate s²", bound, {k_flip: c_flip, k_shift: k_s}, keeps, less)
+    q_f, q_s = (sp.Function("plain_cosine", real=True)(n, each) for each in (c_flip, k_s))
+    stated = plain_bound(c_flip, c_shift, v_shift) * (1 - q_s**2) - (1 - q_f**2)
+    whole = proof.fact("in the moments", "substitution", lambda: settle(by.join(by.same(stated, at.lhs), at), proof.given, less, noise))
+    proof.conclude("bound at every depth", whole)
+
+
+def _floor(proof: Proof) -> None:
+    """At the fixed point q = J(ρ), ρ = q c/√v: both η = 1 − ρ/J(ρ) and u = 1 − J(ρ) are functions of ρ = 1 − 2t²."""
+    proof.suppose("near the fixed point", above(1, t))
+    turn = proof.start("acos(1 − 2t²)", sp.acos(1 - 2 * t**2))
+    turn.step("double angle", 2 * sp.asin(t), Equal(t, zero))
+    image = J(1 - 2 * t**2)
+    power = proof.start("u³/η²", (1 - image) ** 3 / (1 - (1 - 2 * t**2) / image) ** 2)
+    power.limit("u, η → 0", 9 * sp.pi**2 / 8, t, turn.fact)
+    power.conclude("fixed point of small turns", fixed_point_coefficient())
+    c_shift, v_shift = magnitude_shift(2 * s)
+    ratio = proof.start("η_flip/η_shift", plain_bound(1 - 2 * s**2, c_shift, v_shift))
+    ratio.limit("p → 0", sp.pi / (sp.pi - 2), s)
+    limit = ratio.conclude("limit of the bound", transverse_ratio_limit())
+
+    # Whatever functions of s the losses u and the turns η of the two fixed points are.
+    losses = [sp.Function(f"u_{name}", real=True)(s) for name in ("flip", "shift")]
+    turns = [sp.Function(f"eta_{name}", real=True)(s) for name in ("flip", "shift")]
+    laws = [
+        proof.suppose(f"the fixed point of the {name}", Claim("limit", u**3 / eta**2, fixed_point_coefficient(), s, zero))
+        for name, u, eta in zip(("flips", "shift"), losses, turns, strict=True)
+    ]
+    quotient = proof.suppose("the turns", Claim("limit", turns[0] / turns[1], limit.rhs, s, zero))
+    first, second, third = sp.symbols("K_flip K_shift R", positive=True)
+    floor = proof.fact(
+        "u_flip/u_shift", "limit", lambda: by.through(sp.cbrt(first / second * third**2), {first: laws[0], second: laws[1], third: quotient})
+    )
+    chain = proof.begin(floor)
+    chain.conclude("floor", depth_floor())
 
 
 if __name__ == "__main__":

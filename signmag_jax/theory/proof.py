@@ -16,7 +16,7 @@ import sympy as sp
 from signmag_jax.evidence import MissingResource, invalid
 
 from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, StepFailed, Tamper
-from .rules import written
+from .rules import Refused, written
 from .rules.doubts import shown
 from .rules.sources import objection
 
@@ -233,9 +233,10 @@ def check(
     try:
         module.prove(proof)
         proof.finish()
-    except StepFailed as error:
+    except (StepFailed, Refused) as error:
         failure = f"FAILED: {error}"
-        proof.steps.append(Step(error.step, "failed", 0.0, False, sp.Symbol("lhs"), sp.Symbol("rhs")))
+        name = error.step if isinstance(error, StepFailed) else "a rule"
+        proof.steps.append(Step(name, "failed", 0.0, False, sp.Symbol("lhs"), sp.Symbol("rhs")))
     return ProofResult(module.NAME, module.TITLE, tuple(proof.steps), failure, dict(proof.conclusions))
 
 

@@ -14,6 +14,7 @@ from .tactics import (
     Split,
     Using,
     increase,
+    weakened,
 )
 
 __all__ = [
@@ -38,5 +39,6 @@ __all__ = [
     "settle",
     "settled_by",
     "sign",
+    "weakened",
     "written",
 ]

@@ -40,6 +40,9 @@ def _sign(e: sp.Expr, given: frozenset, strict: bool) -> Any:
 
 def _needed(claim: Claim, given: frozenset) -> frozenset:
     """As few of the given claims as suffice."""
+    for one in (None, *sorted(given, key=written)):
+        if known(claim, frozenset({one} - {None})):
+            return frozenset({one} - {None})
     for one in sorted(given, key=written):
         given = given - {one} if known(claim, given - {one}) else given
     return given
@@ -51,7 +54,7 @@ def settle(fact: Any, given: frozenset, *lemmas: Any) -> Any:
         if fact.hypotheses & {lemma.claim, lemma.claim._replace(kind=">=" if lemma.claim.kind == ">" else lemma.claim.kind)}:
             fact = by.cut(fact, lemma)
     for claim in sorted(fact.hypotheses - given, key=written):
-        found = _found(claim, given) if claim in fact.hypotheses and claim.kind in (">", ">=") else None
+        found = _found(claim, given, lemmas) if claim in fact.hypotheses and claim.kind in (">", ">=") else None
         fact = by.cut(fact, found) if found else fact
     return fact
 
@@ -73,9 +76,9 @@ def settled_by(fact: Any, equalities: Any, given: frozenset) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _found(claim: Claim, given: frozenset) -> Any:
+def _found(claim: Claim, given: frozenset, lemmas: tuple) -> Any:
     try:
-        return sign(claim.left, given, strict=claim.kind == ">")
+        return sign(claim.left, given, claim.kind == ">", *lemmas)
     except Refused:
         return None
 

@@ -244,4 +244,9 @@ class Equal:
 def increase(fact: Any, low: sp.Expr, high: sp.Expr, given: Given) -> Any:
     """f(high) − f(low) ≥ 0 from f' ≥ 0 between them."""
     x = fact.lhs.variables[0]
-    return settle(by.specialise(settle(by.along(fact, low), given), {x: high}), given)
+    return settle(by.specialise(settle(by.along(settle(fact, given), low), given), {x: high}), given)
+
+
+def weakened(fact: Any) -> Any:
+    """e ≥ 0 from e > 0."""
+    return by.cut(by.suppose(Claim(">=", fact.lhs), Given({fact.claim})), fact)
