@@ -99,6 +99,8 @@ def _concavity(proof: Proof) -> dict[str, Any]:
     gap = proof.start("(D − x D')'", sp.Derivative(drop(x) - x * rate.value, x))
     gap.step("differentiate", x / (sp.pi * sp.sqrt(x * (2 - x))), Differentiate())
     room = proof.conclude("D − x D' is positive", settle(by.along(gap.sign("its sign"), zero), proof.given))
+    steep = proof.positive("D' ≥ 0 again", rate.value)
+    proof.conclude("D is positive", proof.positive("D > 0", drop(x), room, steep))
     fall = proof.start("(−D/x)'", sp.Derivative(-drop(x) / x, x))
     fall.step("quotient rule", room.lhs / x**2, Differentiate())
     falling = by.join(fall.fact, proof.positive("−D/x increases", room.lhs / x**2, room))

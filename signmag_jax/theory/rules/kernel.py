@@ -150,7 +150,8 @@ def needs(e: sp.Expr, strict: bool = False) -> frozenset:
     known = (
         e.is_Add or e.is_Mul or e.is_Pow or e.func in _SLOPES or e.func is sp.sign or isinstance(e, OPAQUE)
     )
-    _ask(known, "the kernel gives no meaning to {}", e)
+    plain = not isinstance(e, OPAQUE[3:]) or (e.is_nonnegative, e.is_integer, e.is_nonpositive) == (None,) * 3
+    _ask(known and plain, "the kernel gives no meaning to {}", e)
     found = set().union(*(needs(part, strict) for part in e.args if not isinstance(e, sp.Indexed)))
     if (e.is_Pow and e.exp.is_Integer and e.exp < 0) or (strict and e.func in (sp.Abs, sp.sign)):
         found.add(Claim(">", sp.Pow(e.args[0], 2)))
