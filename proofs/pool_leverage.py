@@ -37,10 +37,10 @@ def drop(x: sp.Expr) -> sp.Expr:
 def prove(proof: Proof) -> None:
     proof.suppose("a pool", above(1, f), above(1, sigma), above(1, p))
     _pair(proof)
-    _small_rates(proof)
+    _anywhere(proof)
     _minority(proof)
     _majority(proof)
-    _anywhere(proof)
+    _small_rates(proof)
 
 
 def _pair(proof: Proof) -> None:
