@@ -3,7 +3,7 @@
 import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
-from signmag_jax.theory.rules import above, by, least, settle
+from signmag_jax.theory.rules import Algebra, above, least
 from signmag_jax.theory.symbolic import cosine_map, residual_energy, residual_limit, residual_transverse
 from signmag_jax.theory.symbolic.symbols import growth
 
@@ -32,7 +32,7 @@ def _streams_stay_together(proof: Proof) -> None:
     image = 1 + (1 + e) ** 2 * a
     bound = (e**2 + (1 + e) ** 2 * layers) * 2 * sp.pi / ((1 + e) ** 2 * layers**2)
     apart = (e**2 + (1 + e) ** 2 * layers) - (e**2 + 2 * (1 + e) ** 2 * x)
-    less = proof.positive("e² + 2vX ≤ e² + vL", apart, form=2 * (1 + e) ** 2 * (layers / 2 - x) * sp.sqrt(1))
+    less = proof.positive("e² + 2vX ≤ e² + vL", apart, form=2 * (1 + e) ** 2 * (layers / 2 - x))
     form = (
         (e**2 + (1 + e) ** 2 * layers) * (1 + (1 + e) ** 2 * (a - layers**2 / (2 * sp.pi))) / ((1 + e) ** 2 * layers**2 / (2 * sp.pi) * image)
         + less.lhs / image
@@ -52,7 +52,11 @@ def _limit(proof: Proof) -> None:
     for growth_, mean, slack in ((sp.Integer(1), flips, b_flip), (v, shift, b_shift)):
         added = length * (mean + slack * h)
         parts.append(residual_transverse(1 + grown, 1 + growth_ * grown, 1 + sp.sqrt(growth_) * (grown - added)))
-    ratio = proof.start("C_L", sp.cancel(sp.together(parts[0] / parts[1])))
+    whole = sp.cancel(sp.together(parts[0] / parts[1]))
+    defined = proof.start("C_L after L = 1/h² layers", parts[0] / parts[1])
+    defined.step("common denominator", whole, Algebra())
+    defined.lemma("C_L in h")
+    ratio = proof.start("C_L", whole)
     ratio.limit("L → ∞", flips / (v * shift), h)
     ratio.lemma("limit in the means of the layers")
     means = {flips: (1 - cosine_map(c_flip)) / 2, shift: (1 - cosine_map(c_shift / sp.sqrt(v))) / 2}

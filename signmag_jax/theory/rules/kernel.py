@@ -202,7 +202,11 @@ def _sign(e: sp.Expr, given: frozenset) -> str | None:
     if e.is_Symbol or not (e.free_symbols or e.atoms(*OPAQUE)):
         positive = e.is_positive if e.is_Symbol else value(e, {}) > 0
         return ">" if positive else ">=" if e == 0 or (e.is_Symbol and e.is_nonnegative) else None
-    kinds = [_sign(part, given) for part in e.args] if e.is_Add or e.is_Mul else []
+    parts = e.args if e.is_Add or e.is_Mul else ()
+    if e.is_Add:  # the numbers together
+        moving = [part for part in parts if part.free_symbols or part.atoms(*OPAQUE)]
+        parts = (e - sp.Add(*moving), *moving) if e != sp.Add(*moving) else parts
+    kinds = [_sign(part, given) for part in parts]
     if e.is_Mul and kinds.count(None) % 2 == 0:
         kinds = [kind or _minus(part, given) for kind, part in zip(kinds, e.args, strict=True)]
     if kinds and all(kinds):
