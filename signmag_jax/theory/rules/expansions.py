@@ -76,7 +76,7 @@ class _Parts:
                 fact = self.expanded(base)
                 m = _valuation(fact.rhs, x)
                 if m and not power.is_Integer:
-                    return self._root(e, base, m)
+                    return self._root(e, base, power, m)
                 name = sp.Dummy("y", real=True)
                 facts[name] = by.lowered(fact, m) if m else fact
                 shift += m * int(power) if m else 0
@@ -93,11 +93,11 @@ class _Parts:
             return self._through(e, y * z, {y: _taylor(x**shift, x, self.order, self.given), z: fact})
         return fact
 
-    def _root(self, e: sp.Expr, base: sp.Expr, m: int) -> Any:
+    def _root(self, e: sp.Expr, base: sp.Expr, power: sp.Rational, m: int) -> Any:
         """√(x²f) is x√f, by the normal form."""
-        lower = sp.sqrt(sp.expand(base / self.x**m))
-        whole = e.xreplace({sp.sqrt(base): self.x ** (m // 2) * lower})
-        if m % 2 or whole == e:
+        lower = self.x ** (m * power) * sp.expand(base / self.x**m) ** power
+        whole = e.xreplace({base**power: lower})
+        if not (m * power).is_Integer or whole == e:
             raise Refused(f"a root of {base} is not analytic at 0")
         return by.join(settle(by.same(e, whole), self.given), self.expanded(whole))
 

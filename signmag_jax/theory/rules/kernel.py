@@ -205,7 +205,8 @@ def _sign(e: sp.Expr, given: frozenset) -> str | None:
     parts = e.args if e.is_Add or e.is_Mul else ()
     if e.is_Add:  # the numbers together
         moving = [part for part in parts if part.free_symbols or part.atoms(*OPAQUE)]
-        parts = (e - sp.Add(*moving), *moving) if e != sp.Add(*moving) else parts
+        fixed = [part for part in parts if part not in moving]
+        parts = (sp.Add(*fixed), *moving) if fixed else parts
     kinds = [_sign(part, given) for part in parts]
     if e.is_Mul and kinds.count(None) % 2 == 0:
         kinds = [kind or _minus(part, given) for kind, part in zip(kinds, e.args, strict=True)]
