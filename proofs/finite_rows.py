@@ -151,11 +151,14 @@ def _small_errors(proof: Proof) -> None:
     )
     for name, overlap_, growth_, turned, value, expected in cases:
         law = realignment(overlap_, growth_) / energy(overlap_, growth_)
-        sines = proof.start(f"sine of the {name}", sp.sqrt(1 - overlap_**2 / growth_))
         noise = sp.sqrt(1 - 2 / sp.pi) if name == "shift" else sp.sqrt(1 - s**2)
-        sines.step("collect", 2 * s * noise / sp.sqrt(growth_), Algebra())
+        sines = []
+        for power in (1, 3):
+            sine = proof.start(f"sine^{power} of the {name}", sp.sqrt(1 - overlap_**2 / growth_) ** power)
+            sine.step("collect", (2 * s * noise / sp.sqrt(growth_)) ** power, Algebra())
+            sines.append(sine.fact)
         ratio = proof.start(f"added radial fraction of the {name}, times m", law)
-        ratio.limit("p → 0", value, s, turned.fact, sines.fact)
+        ratio.limit("p → 0", value, s, turned.fact, *sines)
         ratio.conclude(f"rows: {name}", expected)
 
 
