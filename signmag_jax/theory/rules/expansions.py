@@ -67,7 +67,8 @@ class _Parts:
         """Factors may vanish at 0, divisors too: powers of x are taken out of them first."""
         x, template, shift, facts = self.x, sp.Integer(1), 0, {}
         for factor in sp.Mul.make_args(e):
-            base, power = factor.as_base_exp() if factor.is_Pow and factor.exp.is_Rational else (factor, sp.Integer(1))
+            powers = factor.is_Pow and factor.exp.is_Rational and factor not in self.known
+            base, power = factor.as_base_exp() if powers else (factor, sp.Integer(1))
             if base == x and power.is_Integer:
                 shift += int(power)
             elif not factor.has(x):
