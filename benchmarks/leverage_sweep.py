@@ -148,26 +148,19 @@ def pools(windows: int, tokens: int) -> tuple[Any, Any, Any]:
 def ours(windows: int, tokens: int) -> Callable[..., Any]:
     """Draw, then one forward pass of all windows that flips on its way."""
     import jax
-    import numpy as np
 
-    from signmag_jax.evidence import keys
-    from signmag_jax.measure.flips import _token_nll as run
-    from signmag_jax.measure.flips import draw_positions, flip_transform, plan
-    from signmag_jax.measure.pools import capacities, is_inverted
+    from signmag_jax.measure.leverage import draws_of
     from signmag_jax.models import window_nll
 
     model, text, found = pools(windows, tokens)
 
     def evaluate(arm: str, rate: float, draw_number: int) -> dict[str, Any]:
         flips = round(rate * found.size("outlier"))
-        key = keys.fold(keys.root(0), "leverage", flips)
+        draws = draws_of(found, flips, 0)
         watch = turns.Stopwatch()
-        one = plan(found, arm, flips, draw_number, key)
-        places = jax.block_until_ready(draw_positions(found, one, capacities(found, ARMS, flips)))
+        transform = jax.block_until_ready(draws.transform(draws.plan(arm, draw_number)))
         build = watch.look()
-        inverted = any(is_inverted(found, each, flips) for each in ARMS)
-        nll = run(model.config, flip_transform, inverted, model.params, text, found.order, one, places)
-        loss = float(np.asarray(nll, np.float64).mean())
+        loss = float(window_nll(model, text, transform, windows).mean())
         return {"build": build, "perturb": [0.0, 0.0], "pass": watch.look(), "nll": loss}
 
     def clean() -> list[float]:

@@ -42,7 +42,8 @@ import torch
 
 from signmag_jax import simulate
 from signmag_jax.simulate import pairs
-from signmag_jax.simulate.block import BlockSample, default_inputs
+from signmag_jax.simulate.block import default_inputs
+from signmag_jax.simulate.block_network import BlockSample
 from signmag_jax.simulate.gaussian import sphere, weights
 
 RATE = 0.01

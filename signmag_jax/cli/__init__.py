@@ -6,11 +6,12 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
 from typing import Any
 
 import typer
 
-from . import derive, group, streams
+from . import derive, environment, group, streams
 from .doctor import doctor
 from .law import Laws
 from .ledger import diff, report, reproduce
@@ -18,6 +19,8 @@ from .measure import Measurements
 from .prove import prove
 from .simulate import Experiments
 
+FAULT = 70
+"""Exit code of an error that nobody foresaw: Python's own would be 1, which is a verdict here."""
 INTERRUPTED = "interrupted; nothing half-written is left, and finished records are kept"
 
 # Help is plain text: brackets are mathematics here, and no other library need be loaded for it.
@@ -73,7 +76,8 @@ for _function in (report, diff, doctor):
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 a claim of ours fails, 2 bad input, 3 incomplete, 130 stopped.
 
-    130 is for Ctrl-C and for SIGTERM, with which batch systems end what has run too long.
+    70 is for an error that nobody foresaw, whose traceback is shown; 130 for Ctrl-C and for SIGTERM, with
+    which batch systems end what has run too long.
     """
     streams.prepare()
     # Whoever ends a run politely gets what Ctrl-C gets: no half-written file, records kept, one line.
@@ -98,14 +102,24 @@ def run(arguments: list[str]) -> int:
         # Typer's errors are Click's or those of its own copy of Click: known by what they offer.
         if hasattr(error, "format_message"):
             return _complain(_misused(error), 2)
+        return _failed(error)
+    # Typer turns Ctrl-C into this code without a word.
+    return _interrupted() if code == 130 else code or 0
+
+
+def _failed(error: Exception) -> int:
+    """The exit code of an error that is not the command line's: a user's, the environment's, or our own."""
+    with contextlib.suppress(Exception):  # where JAX does not start, neither does this import
         # Imported here, so that --help does not wait for NumPy.
         from signmag_jax.evidence.errors import SignmagError
 
-        if not isinstance(error, SignmagError):
-            raise
-        return _complain(str(error), error.exit_code)
-    # Typer turns Ctrl-C into this code without a word.
-    return _interrupted() if code == 130 else code or 0
+        if isinstance(error, SignmagError):
+            return _complain(str(error), error.exit_code)
+    said = environment.fault(error)
+    if said is not None:
+        return _complain(said, 2)
+    traceback.print_exception(error)
+    return _complain("this is a fault of signmag_jax: please report it with the lines above", FAULT)
 
 
 def _invoke(arguments: list[str]) -> Any:

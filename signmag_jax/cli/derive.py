@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import re
+import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from . import perturbations
 from .values import FLAG, Kind, kind_of
 
 SECTIONS = ("Returns:", "Raises:", "Source:", "Example:", "Yields:")
+# Where another function's arguments, results or errors are meant.
+REFERENCE = re.compile(r"\bArgs\b[\w, ]* as in `(\w+)`\.")
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -80,13 +83,13 @@ def options(
     from .shared import SHARED
 
     helps, hints = arguments_of(function), hints_of(function)
-    found: list[Option] = []
+    derived: list[Option] = []
     for parameter in (signature or inspect.signature(function)).parameters.values():
         name, hint = parameter.name, hints.get(parameter.name, object)
         if name in leave:
             continue
         if parameter.kind is parameter.VAR_KEYWORD:
-            found += _unpacked(hint, leave)
+            derived += _unpacked(hint, leave)
             continue
         kind = SHARED[name].kind if name in SHARED else kind_of(hint)
         if kind is None:
@@ -98,8 +101,32 @@ def options(
         option = SHARED.get(name, Option(name, kind, help_))
         if kind is FLAG and parameter.default is True:
             option = replace(option, flags=(f"{flag(name)}/--no-{flag(name)[2:]}",))
-        found.append(replace(option, default=default or option.default, positional=positional, many=many))
-    return found
+        derived.append(replace(option, default=default or option.default, positional=positional, many=many))
+    return derived
+
+
+def passing_on(inner: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: `**options` of a function are the keyword arguments of `inner`, its types and docstring."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = {
+            name: each
+            for name, each in inspect.signature(function).parameters.items()
+            if each.kind is not each.VAR_KEYWORD
+        }
+        taken = {
+            name: each
+            for name, each in inspect.signature(inner).parameters.items()
+            if each.kind is each.KEYWORD_ONLY and name not in own
+        }
+        helps, hints = arguments_of(inner), hints_of(inner)
+        lines = (f"  {name}: {helps[name]}" for name in taken if name in helps)
+        function.__doc__ = "\n".join([inspect.getdoc(function) or "", *lines])
+        function.__annotations__ |= {name: hints[name] for name in taken}
+        function.__signature__ = inspect.Signature([*own.values(), *taken.values()])  # pyright: ignore[reportFunctionMemberAccess]
+        return function
+
+    return decorate
 
 
 def _unpacked(hint: Any, leave: Iterable[str]) -> list[Option]:
@@ -110,22 +137,21 @@ def _unpacked(hint: Any, leave: Iterable[str]) -> list[Option]:
     if table is None:
         return []
     helps, hints = arguments_of(table), hints_of(table)
-    found = []
-    for name, kind in ((name, kind_of(hint)) for name, hint in hints.items() if name not in leave):
-        if name in SHARED:
-            found.append(SHARED[name])
-        elif kind is not None:
-            found.append(Option(name, kind, helps.get(name, "")))
-    return found
+    kinds = {name: kind_of(hint) for name, hint in hints.items() if name not in leave}
+    return [
+        SHARED.get(name, Option(name, kind or FLAG, helps.get(name, "")))
+        for name, kind in kinds.items()
+        if kind is not None or name in SHARED
+    ]
 
 
-def command(function: Callable[..., Any], found: list[Option]) -> Callable[..., Any]:
+def command(function: Callable[..., Any], options: list[Option]) -> Callable[..., Any]:
     """A function for Typer with these options, which calls `function` with those that were given."""
 
     def call(**given: Any) -> Any:
         return function(**{name: value for name, value in given.items() if value is not None})
 
-    return with_parameters(call, [option.parameter() for option in found])
+    return with_parameters(call, [option.parameter() for option in options])
 
 
 def with_parameters(call: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:
@@ -149,25 +175,34 @@ def shown(default: Any) -> str:
 
 
 def arguments_of(function: Any) -> dict[str, str]:
-    """The sentences of a docstring's `Args:` section, by name."""
-    found: dict[str, str] = {}
+    """The sentences of a docstring's `Args:` section, by name, and of the function that it refers to."""
+    doc = inspect.getdoc(function) or ""
+    other = REFERENCE.search(doc)
+    helps = arguments_of(getattr(sys.modules[_package(function)], other[1])) if other else {}
     names: list[str] = []
     inside = False
-    for line in (inspect.getdoc(function) or "").splitlines():
+    for line in doc.splitlines():
         if line.strip() == "Args:":
             inside = True
         elif line.startswith(SECTIONS):
             inside = False
         elif inside and (entry := re.match(r"  (\w+(?:, \w+)*): (.*)", line)):
             names = entry[1].split(", ")
-            found |= dict.fromkeys(names, _sentence(entry[2]))
+            helps |= dict.fromkeys(names, _sentence(entry[2]))
         elif inside and line.strip():
-            found |= {name: f"{found[name]} {line.strip()}" for name in names}
-    return {name: text.replace("`", "") for name, text in found.items()}
+            helps |= {name: f"{helps[name]} {line.strip()}" for name in names}
+    return {name: text.replace("`", "") for name, text in helps.items()}
+
+
+def _package(function: Any) -> str:
+    return function.__module__.rpartition(".")[0]
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    first = text.partition(" ")[0]
+    # A symbol keeps its case: σ is not Σ.
+    is_word = first == "a" or (len(first) > 1 and first.isascii() and first.isalpha())
+    return text[:1].upper() + text[1:] if is_word else text
 
 
 def summary_of(function: Any) -> str:
@@ -176,15 +211,15 @@ def summary_of(function: Any) -> str:
 
 
 def help_of(function: Any) -> str:
-    """A docstring without its sections."""
-    kept = re.split(rf"^(?:Args:|{'|'.join(SECTIONS)})", inspect.getdoc(function) or "", flags=re.M)[0]
-    return kept.replace("`", "").strip()
+    """A docstring without its sections, and without a reference to those of another function."""
+    prose = re.split(rf"^(?:Args:|{'|'.join(SECTIONS)})", inspect.getdoc(function) or "", flags=re.M)[0]
+    return REFERENCE.sub("", prose).replace("`", "").strip()
 
 
 def example_of(function: Any) -> str:
     """The command line that a docstring gives after `Example:`."""
-    found = re.search(r"^Example: (.*)", inspect.getdoc(function) or "", flags=re.M)
-    return found[1] if found else ""
+    example = re.search(r"^Example: (.*)", inspect.getdoc(function) or "", flags=re.M)
+    return example[1] if example else ""
 
 
 def hints_of(function: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from . import environment
 from .options import emit, prepare, say
 
 if TYPE_CHECKING:
@@ -104,11 +105,16 @@ def _memory() -> int:
 def _devices(problems: list[str]) -> list[str]:
     import jax
 
+    from signmag_jax.evidence import SignmagError
+
     try:
+        environment.check_flags()
         return [f"{device.platform}:{device.id} ({device.device_kind})" for device in jax.devices()]
-    except RuntimeError as error:
-        problems.append(f"JAX finds no device ({error}): set JAX_PLATFORMS=cpu")
-        return []
+    except SignmagError as error:
+        problems.append(str(error))
+    except Exception as error:
+        problems.append(environment.fault(error) or str(error))
+    return []
 
 
 def _embedded(problems: list[str]) -> str:

@@ -58,7 +58,7 @@ def _option(law: Any, name: str) -> derive.Option:
     """An argument of a law: where it may lie, what it means and its default."""
     domain = law.arguments[name]
     default = inspect.signature(law.function).parameters[name].default
-    help_ = derive.arguments_of(law.function).get(name, "").rstrip(".")
+    help_ = law_arguments.HELPS.get(name) or derive.arguments_of(law.function).get(name, "").rstrip(".")
     required = default is inspect.Parameter.empty
     if isinstance(domain, tuple) and set(domain) == {False, True}:
         kind = FLAG
@@ -74,7 +74,7 @@ def _option(law: Any, name: str) -> derive.Option:
 
 
 def _extra(law: Any) -> list[derive.Option]:
-    found = [
+    options = [
         derive.Option(
             "digits",
             Kind("INTEGER", _digits),
@@ -83,8 +83,8 @@ def _extra(law: Any) -> list[derive.Option]:
     ]
     if "rate" in law.arguments:
         range_ = Kind("START:STOP:COUNT", filled)
-        found.insert(0, derive.Option("range", range_, "Values for the rate, in equal factors: 1e-4:0.5:20."))
-    return found
+        options.insert(0, derive.Option("range", range_, "Rates in equal factors: 1e-4:0.5:20."))
+    return options
 
 
 def _digits(text: str) -> int:
@@ -108,7 +108,7 @@ def _run(
     quiet: bool = False,
     **given: Any,
 ) -> int:
-    prepare(quiet=quiet)
+    prepare(quiet=quiet, device="auto")
     from signmag_jax import theory
 
     arguments = law_arguments.values(given)
@@ -138,7 +138,7 @@ def _run(
 
 
 def _estimate(law: Any, arguments: dict[str, Any], axis: str | None) -> Any:
-    """The law's value; along `axis`, the result's first, it is called once for each place.
+    """The law's value; along `axis`, the result's first, it is called once for each value.
 
     Not every law takes an array in every argument, and those that do order their results in various ways.
     """
@@ -150,13 +150,13 @@ def _estimate(law: Any, arguments: dict[str, Any], axis: str | None) -> Any:
     if axis is None:
         return theory.estimate(law, **arguments)
     first, *rest = ({**arguments, axis: value} for value in arguments[axis])
-    found = theory.estimate(law, **first)
-    named = {**found.provenance["arguments"], axis: list(arguments[axis])}
+    estimate = theory.estimate(law, **first)
+    named = {**estimate.provenance["arguments"], axis: list(arguments[axis])}
     return Estimate.exact(
-        np.stack([found.value, *(law(**each) for each in rest)]),
-        unit=found.unit,
-        estimator=found.estimator,
-        provenance={**found.provenance, "arguments": named},
+        np.stack([estimate.value, *(law(**each) for each in rest)]),
+        unit=estimate.unit,
+        estimator=estimate.estimator,
+        provenance={**estimate.provenance, "arguments": named},
     )
 
 
@@ -175,8 +175,8 @@ def _print(result: dict[str, Any], axis: str | None) -> None:
     if axis is None:
         say(_written(result["value"]))
     else:
-        for place, value in zip(result["along"][axis], result["value"], strict=True):
-            say(f"{axis} = {place:.6g}: {_written(value)}")
+        for at, value in zip(result["along"][axis], result["value"], strict=True):
+            say(f"{axis} = {at:.6g}: {_written(value)}")
     if "expansion" in result:
         say(f"expansion: {_written(result['expansion']['value'])}")
     balls = result.get("enclosure") or []
@@ -199,5 +199,5 @@ def _plot(name: str, axis: str | None, arguments: dict[str, Any], estimate: Any,
     values = np.asarray(estimate.value)
     if values.size < 2:
         raise typer.BadParameter("--plot draws several values: give several of an argument, or --range")
-    places = np.arange(1, values.size + 1) if axis is None else np.asarray(arguments[axis])
-    figures.save(figures.curve(axis or "layer", places, values, name, log=axis is not None), path)
+    along = np.arange(1, values.size + 1) if axis is None else np.asarray(arguments[axis])
+    figures.save(figures.curve(axis or "layer", along, values, name, log=axis is not None), path)

@@ -24,6 +24,13 @@ COLUMNS = ("x", "alpha_squared", "column_norm_squared")
 FLAGS = {"x": ("--input",), "n": ("--n", "--width"), "column_norm_squared": ("--norms-squared",)}
 """Arguments that are typed otherwise than they are called."""
 
+HELPS = {
+    "pool": "Columns of the pool, counted from 0",
+    "activation": "What follows the first matrix",
+    "perturbation": f"A weight error such as {perturbations.PERTURBATIONS}",
+}
+"""What is typed is not what the function takes: an index for a mask, a name for a function."""
+
 EXAMPLES = {
     "rate": "0.01",
     "n": "2048",
@@ -65,8 +72,8 @@ def values(given: dict[str, Any]) -> dict[str, Any]:
         if name in COLUMNS:
             arguments[name] = np.asarray(_column(name, text, float))
         elif name in NUMBERS:
-            found = _several(name, text, int if name == "n" else float)
-            arguments[name] = found[0] if len(found) == 1 else found
+            numbers = _several(name, text, int if name == "n" else float)
+            arguments[name] = numbers[0] if len(numbers) == 1 else numbers
         elif name == "depth":
             arguments[name] = _depth(text)
         elif name == "scale":
@@ -86,10 +93,10 @@ def values(given: dict[str, Any]) -> dict[str, Any]:
 
 def axis(arguments: dict[str, Any]) -> str | None:
     """The argument that has several values."""
-    found = [key for key in NUMBERS if isinstance(arguments.get(key), tuple)]
-    if len(found) > 1:
-        raise typer.BadParameter(f"{typed(found)} have several values each: give several to one of them")
-    return found[0] if found else None
+    several = [key for key in NUMBERS if isinstance(arguments.get(key), tuple)]
+    if len(several) > 1:
+        raise typer.BadParameter(f"{typed(several)} have several values each: give several to one of them")
+    return several[0] if several else None
 
 
 def typed(names: Iterable[str]) -> str:
@@ -99,17 +106,17 @@ def typed(names: Iterable[str]) -> str:
 
 def exact(given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as the exact decimals that were typed: 0.01 is one hundredth, not its nearest float."""
-    found: dict[str, Any] = {}
+    decimals: dict[str, Any] = {}
     for name, text in given.items():
         if name in NUMBERS:
-            (found[name],) = _several(name, text, Fraction)
+            (decimals[name],) = _several(name, text, Fraction)
         elif name in COLUMNS:
-            found[name] = _column(name, text, Fraction)
+            decimals[name] = _column(name, text, Fraction)
         elif name == "perturbation":
-            found[name] = perturbations.exact(text)
+            decimals[name] = perturbations.exact(text)
         elif name == "scale":
-            found[name] = repr(arguments[name])
-    return found | {name: value for name, value in arguments.items() if name not in found}
+            decimals[name] = repr(arguments[name])
+    return arguments | decimals
 
 
 def _several(name: str, text: str, kind: Callable[[str], Any]) -> tuple[Any, ...]:
@@ -145,8 +152,8 @@ def _range(text: str) -> tuple[float, ...]:
 
 def _column(name: str, text: str, kind: Any) -> Any:
     """A vector; of weight norms one number may stand for all."""
-    found = _several(name, text, kind)
-    return found[0] if name == "column_norm_squared" and len(found) == 1 else found
+    entries = _several(name, text, kind)
+    return entries[0] if name == "column_norm_squared" and len(entries) == 1 else entries
 
 
 def _mask(text: str, arguments: dict[str, Any]) -> Any:

@@ -6,9 +6,11 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
+
+from . import environment
 
 
 def joined(*, distributed: bool, device: str) -> tuple[int, int]:
@@ -28,11 +30,12 @@ def joined(*, distributed: bool, device: str) -> tuple[int, int]:
 
 
 _PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
+Device = Literal["cpu", "gpu", "tpu", "auto"]
 
 
 def prepare(*, quiet: bool, device: str | None = None) -> None:
     """Apply `--quiet` and `--device` to this process, before anything is computed."""
-    from signmag_jax.evidence import MissingResource, invalid
+    from signmag_jax.evidence import MissingResource
     from signmag_jax.evidence.progress import set_quiet
 
     set_quiet(quiet)
@@ -40,12 +43,12 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if device is None:
         return
-    if device not in {*_PLATFORMS, "auto"}:
-        raise invalid("--device in cpu, gpu, tpu, auto", device, "name one of them")
+    environment.check_flags()
     import jax
 
-    if device != "auto":
-        jax.config.update("jax_platforms", _PLATFORMS[device])
+    if device == "auto":
+        return
+    jax.config.update("jax_platforms", _PLATFORMS[device])
     try:
         jax.devices()
     # What JAX raises for a platform that is not there differs between versions and platforms.

@@ -13,7 +13,7 @@ class Reading:
     Args:
       model, text, revision, mesh: as every command takes them.
       window: tokens of a window.
-      windows: windows that are scored; 0 where the measurement reads no text.
+      windows: windows that are scored.
       calibration: windows before them that choose columns.
       dtype: precision of the weights.
     """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from . import values
 from .derive import Option
+from .options import Device
 from .perturbations import PERTURBATIONS, parse
-from .values import FLAG, Kind
+from .values import FLAG, Kind, kind_of
 
 _FILE = Kind("FILE", values.place)
 _FOLDER = Kind("FOLDER", values.place)
@@ -15,7 +16,7 @@ _ALL = [
     Option("model", _NAME, "Hub name, folder or .gguf file; default: the embedded SmolLM2-135M."),
     Option("revision", Kind("REF", values.filled), "Branch, tag or commit of a model on the hub."),
     Option("text", _NAME, "File, - for standard input, or wikitext-2; default: Python's own documentation."),
-    Option("device", _NAME, "cpu, gpu, tpu or auto (the best there is).", "auto"),
+    Option("device", kind_of(Device) or _NAME, "Where to compute; auto takes the best there is.", "auto"),
     Option(
         "mesh",
         Kind("AXES", values.mesh),
@@ -38,14 +39,14 @@ _ALL = [
     Option(
         "perturbations",
         Kind("PERTURBATION,PERTURBATION", values.perturbations),
-        f"Instead of a rate, two to compare: flip:0.1,prune:0.5. Each is like {PERTURBATIONS}.",
+        f"Instead of a rate, two weight errors to compare, as flip:0.1,prune:0.5: {PERTURBATIONS}.",
         flags=("--perturbation",),
     ),
-    Option("perturbation", Kind("PERTURBATION", parse), f"Like {PERTURBATIONS}."),
+    Option("perturbation", Kind("PERTURBATION", parse), f"A weight error such as {PERTURBATIONS}."),
     Option(
         "errors",
         Kind("PERTURBATION", lambda text: {text: parse(text)}),
-        f"One error in place of all: {PERTURBATIONS}.",
+        f"One weight error in place of all: {PERTURBATIONS}.",
         flags=("--perturbation",),
     ),
     Option("json", FLAG, "Print JSON on standard output, and nothing else."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import types
 import typing
@@ -99,14 +100,12 @@ SCALARS: dict[Any, tuple[Callable[[str], Any], str, str, str]] = {
 
 def kind_of(annotation: Any) -> Kind | None:
     """What an argument of this type takes on the command line; None where it cannot be typed."""
-    if annotation is Any:
-        return Kind("VALUE[,…]", lambda text: _alone(several(text, _number_or_name, "values")))
     single, listed = _arms(annotation)
     if _is(bool, single):
         return FLAG
     if any(map(_is_perturbation, single)):
         return Kind("PERTURBATION", perturbation)
-    arms = single or listed
+    arms = [*single, *listed]
     choices = [choice for arm in arms if typing.get_origin(arm) is typing.Literal for choice in arm.__args__]
     scalars = [kind for kind in (Path, int, float, str) if _is(kind, arms)]
     if not scalars and not choices:
@@ -119,10 +118,9 @@ def kind_of(annotation: Any) -> Kind | None:
         by_text = {str(choice): choice for choice in choices}
         metavar, what = "|".join(by_text), " or ".join(by_text)
         many = what
-
-        parse = functools.partial(_chosen, by_text, scalars)
+        parse = functools.partial(_first, by_text, scalars)
     elif len(scalars) > 1 and base is not Path:
-        parse, metavar, what, many = functools.partial(_open, scalars), "VALUE", "a value", "values"
+        parse, metavar, what, many = functools.partial(_first, {}, scalars), "VALUE", "a value", "values"
     if not listed:
         return Kind(metavar, lambda text: one_of(text, parse, what))
     if single:
@@ -161,24 +159,14 @@ def _is(kind: type, arms: list[Any]) -> bool:
     return any(arm is kind for arm in arms)
 
 
-def _number_or_name(text: str) -> Any:
-    return _open([int, float], text)
-
-
-def _chosen(by_text: dict[str, Any], scalars: list[Any], text: str) -> Any:
-    if text not in by_text and not scalars:
-        raise ValueError(text)
-    return by_text[text] if text in by_text else _open(scalars, text)
-
-
-def _open(scalars: list[Any], text: str) -> Any:
-    """The first kind that the text is of; a name where none is."""
+def _first(by_text: dict[str, Any], scalars: list[Any], text: str) -> Any:
+    """The choice that a text is, or its value as the first kind that it is of."""
+    if text in by_text:
+        return by_text[text]
     for kind in scalars:
-        try:
+        with contextlib.suppress(ValueError):
             return SCALARS[kind][0](text)
-        except ValueError:
-            continue
-    return text
+    raise ValueError(text)
 
 
 def _alone(values: tuple[Any, ...]) -> Any:

@@ -92,6 +92,7 @@ def staged(path: Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             temporary.chmod(0o644)
             temporary.replace(path)
+            _keep_names(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -99,6 +100,16 @@ def staged(path: Path) -> Iterator[Path]:
             f"cannot write {str(path)!r} ({error.strerror or error}): choose another folder or change its "
             "permissions"
         ) from None
+
+
+def _keep_names(folder: Path) -> None:
+    """Bring a folder's names to the disk: after a loss of power, a renamed file stands under its new one."""
+    with contextlib.suppress(OSError):  # some file systems, and Windows, cannot; the file itself is written
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

@@ -1,6 +1,7 @@
 """Measured on trained models: losses, activations, quantisation errors, and what sign flips cost."""
 
 from .activations import Alpha, ColumnEnergy, alpha, column_energies
+from .alignment import Alignment, Quantization
 from .all_columns import AllColumns, all_columns
 from .association import Association, associate
 from .column_flips import ColumnFlips, column_flips
@@ -10,7 +11,9 @@ from .column_statistics import ColumnStatistics, column_statistics
 from .comparison import Comparison, RateLeverage
 from .control import controlled
 from .deciding import DecidingWeight, DecidingWeights, deciding_weights
-from .errors import ErrorCost, ErrorResponse, error_response
+from .drawn_damage import damage_checks, leverage_checks
+from .error_cost import ErrorCost, ErrorResponse
+from .error_response import error_response
 from .flip_energies import FlipEnergies, flip_energies
 from .granularity import quantized
 from .inputs import Unmeasurable
@@ -19,20 +22,17 @@ from .loss import nll, perplexity
 from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
 from .outlier_flips import OutlierFlips, outlier_flips
+from .place import Place
 from .pools import TooFewWeights
 from .predicted import LinearResponse
 from .protection import Protection, protection
-from .quantization import Alignment, Quantization, quantization
-from .quantization_report import (
-    QuantizationReport,
-    QuantizedMatrix,
-    quantization_report,
-)
+from .quantization import quantization
+from .quantization_report import quantization_report
+from .quantized_matrix import QuantizationReport, QuantizedMatrix
 from .registry import MEASUREMENTS, Measurement
 from .response import linear_response
 from .response_checks import Check, LeverageCheck
 from .rotation import Rotation, rotated, rotation
-from .singles import Place
 from .slopes import Slopes
 from .trained_chain import TrainedChain, trained_chain
 
@@ -82,10 +82,12 @@ __all__ = [
     "column_statistics",
     "columns",
     "controlled",
+    "damage_checks",
     "deciding_weights",
     "error_response",
     "flip_energies",
     "leverage",
+    "leverage_checks",
     "linear_response",
     "metrics",
     "nll",

@@ -10,24 +10,45 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from signmag_jax.evidence import Picture, Result, invalid, keys
+from signmag_jax.evidence import Picture, Result, keys
 from signmag_jax.evidence.precision import unit_of
-from signmag_jax.models import LanguageModel, Transform
+from signmag_jax.models import LanguageModel
 from signmag_jax.perturb import MagnitudeShift
 
 from . import inputs, sweep
 from .comparison import Comparison, arms_picture
-from .flips import Plan, Positions, flip_transform, flipped_nll, plan
+from .flips import Draws, Flips
 from .inputs import Windows
 from .leverage import draws_per_rate
-from .pools import ALL, Pools, capacities, is_inverted
+from .pools import ALL, Pools, flips_at
 from .setup import Setup, prepare
 
-FLIP, SHIFT = "flip", "shift"
 RATES = (0.01,)
 DRAWS = 3
+
+
+class Shift(Flips):
+    """The magnitude shift whose error has the Frobenius norm of the flips of a draw, matrix by matrix."""
+
+    def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        """As `models.token_nll` wants it."""
+        if name not in self.coordinates:
+            return weight
+        # At unit scale, where the squares of tiny or huge weights exist; a power of two changes no bit.
+        unit = unit_of(weight)
+        wide = weight.astype(unit.dtype) / unit
+        total = jnp.sum(wide**2)
+        flipped = jnp.sum(wide.at[self.drawn(layer, name)].get(mode="fill", fill_value=0.0) ** 2)
+        if self.plan.inverted is not None:
+            flipped = jnp.where(self.plan.inverted[layer], total - flipped, flipped)
+        size = 2 * jnp.sqrt(flipped / jnp.where(total > 0, total, jnp.ones_like(total)))
+        shifted = MagnitudeShift(size).apply(self.plan.key, wide.astype(weight.dtype))
+        return (shifted.astype(unit.dtype) * unit).astype(weight.dtype)
+
+
+ARMS = {"flip": Flips, "shift": Shift}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,55 +118,23 @@ def all_columns(
     options = {"experiment": "all columns", "rates": list(rates), "draws": counts, "seed": seed}
     setup = prepare(model, None, evaluation, options, layers, matrices, batch, resume=resume, source=source)
     pools = Pools.everything(model, setup.layers, setup.matrices)
-    flips = [_flips(rate, pools) for rate in rates]
-    run = functools.partial(_evaluate, setup, pools, seed)
+    flips = [flips_at(rate, pools.size(ALL)) for rate in rates]
+    root = functools.partial(keys.fold, keys.root(seed), "all columns")
     tasks = [
-        functools.partial(run, k, build, draw)
+        functools.partial(_losses, setup, Draws(pools, {ALL: k}, root(k)), kind, draw)
         for k, count in zip(flips, counts, strict=True)
-        for build in (flip_transform, shift_transform)
+        for kind in ARMS.values()
         for draw in range(count)
     ]
-    rows = setup.sweep([setup.clean, *tasks])
+    rows = setup.sweep([setup.losses, *tasks])
     inputs.check_finite(rows[0])
     tables = iter(np.stack(rows[1:]) - rows[0])
     results = []
-    for rate, k, draws in zip(rates, flips, counts, strict=True):
-        samples = {arm: np.stack([next(tables) for _ in range(draws)]) for arm in (FLIP, SHIFT)}
+    for rate, k, count in zip(rates, flips, counts, strict=True):
+        samples = {arm: np.stack([next(tables) for _ in range(count)]) for arm in ARMS}
         results.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
     return AllColumns(tuple(results), pools.size(ALL), setup.origin())
 
 
-def shift_transform(
-    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Positions, invertible: bool
-) -> Transform:
-    """The magnitude shift whose error has the Frobenius norm of the plan's flips, matrix by matrix."""
-
-    def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        if name not in places:
-            return weight
-        rows, columns = (place[layer] for place in places[name])
-        # At unit scale, where the squares of tiny or huge weights exist; a power of two changes no bit.
-        unit = unit_of(weight)
-        wide = weight.astype(unit.dtype) / unit
-        total = jnp.sum(wide**2)
-        flipped = jnp.sum(wide.at[rows, columns].get(mode="fill", fill_value=0.0) ** 2)
-        if invertible:
-            flipped = jnp.where(plan.inverted[layer], total - flipped, flipped)
-        size = 2 * jnp.sqrt(flipped / jnp.where(total > 0, total, jnp.ones_like(total)))
-        shifted = MagnitudeShift(size).apply(plan.key, wide.astype(weight.dtype))
-        return (shifted.astype(unit.dtype) * unit).astype(weight.dtype)
-
-    return transform
-
-
-def _evaluate(setup: Setup, pools: Pools, seed: int, k: int, build: Any, draw: int) -> sweep.Row:
-    found = plan(pools, ALL, k, draw, keys.fold(keys.root(seed), "all columns", k))
-    slots, inverted = capacities(pools, (ALL,), k), is_inverted(pools, ALL, k)
-    return flipped_nll(setup.model, setup.evaluation, pools, found, slots, inverted, setup.batch, build)
-
-
-def _flips(rate: float, pools: Pools) -> int:
-    flips = round(rate * pools.size(ALL))
-    if flips < 1:
-        raise invalid("rate × weights >= 1 flip", f"{rate} × {pools.size(ALL)}", "raise the rate")
-    return flips
+def _losses(setup: Setup, draws: Draws, kind: type[Flips], draw: int) -> sweep.Row:
+    return setup.losses(draws.transform(draws.plan(ALL, draw), kind))

@@ -6,18 +6,17 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import ConfidenceInterval, Picture, Result, bootstrap
 from signmag_jax.evidence.result import named
-from signmag_jax.models import LanguageModel, ModelConfig, token_nll
+from signmag_jax.models import LanguageModel
 
-from . import inputs, sweep
+from . import inputs
 from .activations import Alpha, alpha
 from .association import Association, associate
 from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
@@ -26,6 +25,20 @@ from .setup import Setup, prepare
 
 NOWHERE = -1
 """A layer that no model has: nothing is flipped."""
+
+
+class FlippedColumn(NamedTuple):
+    """The weight transform that flips every sign of one column, given by matrix as (layer, column)."""
+
+    column: dict[str, tuple[Int[Array, ""], ...]]
+
+    def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        """As `models.token_nll` wants it."""
+        if name not in self.column:
+            return weight
+        where, column = self.column[name]
+        sign = jnp.where(layer == where, -1.0, 1.0).astype(weight.dtype)
+        return weight.at[:, column].multiply(sign)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +136,9 @@ def _in_matrix(
 ) -> ColumnFlips:
     sample = sampled(setup.model, profile, layer, matrix, columns)
     setup = setup.within(layer, matrix, resume, columns=sample.columns.tolist())
-    run = functools.partial(_evaluate, setup, matrix)
-    tasks = [functools.partial(run, None, 0), functools.partial(run, NOWHERE, 0)]
-    tasks += [functools.partial(run, layer, int(column)) for column in sample.columns]
-    rows = np.stack(setup.sweep(tasks))
+    cells = [(NOWHERE, 0), *((layer, int(column)) for column in sample.columns)]
+    flips = [FlippedColumn({matrix: tuple(jnp.asarray(i, jnp.int32) for i in cell)}) for cell in cells]
+    rows = np.stack(setup.sweep([setup.losses, *(functools.partial(setup.losses, one) for one in flips)]))
     floor = setup.noise_floor(rows)
     inputs.check_finite(rows[2:].T, "the loss with a flipped column")
     samples = rows[2:] - rows[0]
@@ -139,31 +151,3 @@ def _in_matrix(
         samples,
         setup.origin(),
     )
-
-
-def _evaluate(setup: Setup, matrix: str, layer: int | None, column: int) -> sweep.Row:
-    model, evaluation, batch = setup.model, setup.evaluation, setup.batch
-    place = None if layer is None else (jnp.asarray(layer, jnp.int32), jnp.asarray(column, jnp.int32))
-    rows = []
-    for start in range(0, len(evaluation), batch):
-        piece = jnp.asarray(evaluation[start : start + batch])
-        found = _token_nll(model.config, matrix, model.params, piece, place)
-        rows.append(np.asarray(found, np.float64).mean(axis=1))
-    return np.concatenate(rows)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _token_nll(
-    config: ModelConfig,
-    matrix: str,
-    params: dict[str, Any],
-    tokens: Int[Array, "batch window"],
-    place: tuple[Int[Array, ""], Int[Array, ""]] | None,
-) -> Float[Array, "batch predicted"]:
-    def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        if place is None or name != matrix:
-            return weight
-        sign = jnp.where(layer == place[0], -1.0, 1.0).astype(weight.dtype)
-        return weight.at[:, place[1]].multiply(sign)
-
-    return token_nll(config, params, tokens, transform)

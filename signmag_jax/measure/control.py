@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
-from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig
+from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import curvature, inputs
 from .comparison import RateLeverage
-from .flips import Plan, Positions, draw_positions, flipped_part, plan
+from .curvature import WindowLoss
+from .drawn_damage import check_alike
+from .flips import Coordinates, Draws, Plan
 from .inputs import Windows
-from .leverage import ARMS, Leverage, key_of_draws
-from .pools import OUTLIER, Pools, capacities, is_inverted
+from .leverage import ARMS, Leverage, draws_of
+from .place import Place
+from .pools import OUTLIER
 from .predicted import LinearResponse
-from .singles import Place, kept_fixed
 from .stretch import Movable
 
 CONTROL = "control variate"
@@ -52,19 +55,22 @@ def controlled(
     sha256 = inputs.sha256_of_tokens(evaluation)
     if sha256 != found.provenance["evaluation_sha256"]:
         raise invalid("the leverage's own evaluation windows", sha256, "pass the windows that it read")
-    response.check_alike(found)
+    check_alike(response, found)
     if CONTROL in found.provenance:
         raise invalid("a leverage as it was measured", "one that was controlled before", "pass that")
-    names = tuple(found.pools.outputs)
-    fixed = kept_fixed(model.config, names, response.singles)
-    movable = Movable(jnp.ones(model.config.layers, model.params["embed"].dtype), fixed)
-    draws = [_Draws(one, found.pools, found.provenance["seed"], response.singles) for one in found.rates]
+    pools = found.pools
+    movable = Movable.of(model, tuple(pools.outputs), range(model.config.layers), response.singles)
+    seed = found.provenance["seed"]
+    known = [
+        _Known(draws_of(found.pools, one.flips, seed), one.draws, response.singles) for one in found.rates
+    ]
     luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in found.rates]
     with progress("control variate", len(evaluation)) as advance:
         for index, window in enumerate(evaluation):
-            products = _products(model.config, names, model.params, jnp.asarray(window[None]), movable)
-            columns = jax.device_get(_by_column(products))
-            for each, table in zip(draws, luck, strict=True):
+            products = _products(WindowLoss.of(model, window), movable)
+            columns = fetch(_by_column(products))
+            columns = {name: table.astype(np.float64) for name, table in columns.items()}
+            for each, table in zip(known, luck, strict=True):
                 for arm in ARMS:
                     table[arm][:, index] = each.luck(arm, products, columns, response.costs[:, index])
             del products  # before the next ones are made
@@ -85,32 +91,26 @@ def _without(found: RateLeverage, luck: dict[str, Any], floor: float) -> RateLev
     return RateLeverage.of(found.rate, found.flips, less, floor=floor)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _products(
-    config: ModelConfig,
-    names: tuple[str, ...],
-    params: dict[str, Any],
-    tokens: Int[Array, "batch window"],
-    movable: Movable,
-) -> curvature.Weights:
+@jax.jit
+def _products(loss: WindowLoss, movable: Movable) -> curvature.Weights:
     """`−2 g w` of every weight, 0 of those whose exact cost is known."""
-    weights = {name: params["blocks"][name] for name in names}
-    gradient = jax.grad(functools.partial(curvature.loss, config, params, tokens))(weights)
-    wide = at_least_float32(params["embed"].dtype)
+    weights = loss.weights(movable.names)
+    gradient = jax.grad(loss)(weights)
+    wide = at_least_float32(loss.params["embed"].dtype)
     return {
         name: -2 * gradient[name].astype(wide) * w.astype(wide)
-        for name, w in curvature.masked(weights, movable).items()
+        for name, w in movable.weights(weights).items()
     }
 
 
 @jax.jit
-def _drawn(products: curvature.Weights, places: Positions) -> dict[str, Float[Array, " layers"]]:
+def _drawn(products: curvature.Weights, coordinates: Coordinates) -> dict[str, Float[Array, " layers"]]:
     """The sum over the drawn weights of each layer, by matrix."""
 
     def one(table: Array, rows: Array, columns: Array) -> Array:
         return jnp.sum(table.at[rows, columns].get(mode="fill", fill_value=0.0))
 
-    return {name: jax.vmap(one)(products[name], *place) for name, place in places.items()}
+    return {name: jax.vmap(one)(products[name], *pair) for name, pair in coordinates.items()}
 
 
 @jax.jit
@@ -119,12 +119,16 @@ def _by_column(products: curvature.Weights) -> curvature.ByColumn:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Draws:
-    """The draws of a leverage at one rate, made again."""
+class _Known:
+    """What is known beforehand of the draws of a leverage at one rate.
 
-    found: RateLeverage
-    pools: Pools
-    seed: int
+    Args:
+      draws: the same again, `count` in each arm.
+      singles: weights of known cost.
+    """
+
+    draws: Draws
+    count: int
     singles: tuple[Place, ...]
 
     def luck(
@@ -135,48 +139,43 @@ class _Draws:
         costs: Float[np.ndarray, " singles"],
     ) -> Float[np.ndarray, " draws"]:
         """Of each draw on one window, what derivatives and known costs say of it, less their mean."""
-        totals = {
-            name: self.pools.pool_sum(name, arm, np.asarray(table, np.float64))
-            for name, table in columns.items()
-        }
-        inverted = is_inverted(self.pools, arm, self.found.flips)
-        rows, layers = [], list(self.pools.layers)
-        for one, places in self._made(arm):
-            drawn, gap = jax.device_get(_drawn(products, places)), 0.0
+        pools, inverted = self.draws.pools, self.draws.is_inverted(arm)
+        totals = {name: pools.pool_sum(name, arm, table) for name, table in columns.items()}
+        rows, layers = [], list(pools.layers)
+        for plan, coordinates in self.made(arm):
+            drawn, gap = fetch(_drawn(products, coordinates)), 0.0
             for name, total in totals.items():
                 hit = total - drawn[name] if inverted else drawn[name]
-                mean = flipped_part(self.pools, one, arm, name) * total
+                mean = self.draws.flipped_part(plan, arm, name) * total
                 gap += float(np.sum((hit - mean)[layers]))
             rows.append(gap)
-        return self._known_luck[arm] @ costs + np.asarray(rows)
+        return self._luck_of_singles[arm] @ costs + np.asarray(rows)
 
     @functools.cached_property
-    def _known_luck(self) -> dict[str, Float[np.ndarray, "draws singles"]]:
+    def _luck_of_singles(self) -> dict[str, Float[np.ndarray, "draws singles"]]:
         """By arm, whether each draw flipped each weight of known cost, less its probability."""
-        gaps = {arm: [self.known(arm, *made) for made in self._made(arm)] for arm in ARMS}
+        gaps = {arm: [self.flipped(arm, *one) for one in self.made(arm)] for arm in ARMS}
         return {arm: np.stack([hit - mean for hit, mean in pairs]) for arm, pairs in gaps.items()}
 
-    def _made(self, arm: str) -> Any:
-        slots = capacities(self.pools, ARMS, self.found.flips)
-        key = key_of_draws(self.seed, self.found.flips)
-        for draw in range(self.found.draws):
-            one = plan(self.pools, arm, self.found.flips, draw, key)
-            yield one, draw_positions(self.pools, one, slots)
+    def made(self, arm: str) -> Iterator[tuple[Plan, Coordinates]]:
+        """Every draw of an arm, made again."""
+        for plan in (self.draws.plan(arm, draw) for draw in range(self.count)):
+            yield plan, self.draws.coordinates(plan)
 
-    def known(
-        self, arm: str, one: Plan, places: Positions
+    def flipped(
+        self, arm: str, plan: Plan, coordinates: Coordinates
     ) -> tuple[Bool[np.ndarray, " singles"], Float[np.ndarray, " singles"]]:
         """Whether a draw flipped each weight of known cost, and how probable that was; 0 outside the pool."""
-        inverted, places = is_inverted(self.pools, arm, self.found.flips), jax.device_get(places)
+        inverted, coordinates = self.draws.is_inverted(arm), fetch(coordinates)
         flipped, expected = np.zeros(len(self.singles), bool), np.zeros(len(self.singles))
         for index, place in enumerate(self.singles):
             if self._belongs(arm, place):
-                rows, columns = (part[place.layer] for part in places[place.name])
+                rows, columns = (part[place.layer] for part in coordinates[place.name])
                 flipped[index] = np.any((rows == place.row) & (columns == place.column)) ^ inverted
-                expected[index] = flipped_part(self.pools, one, arm, place.name)[place.layer]
+                expected[index] = self.draws.flipped_part(plan, arm, place.name)[place.layer]
         return flipped, expected
 
     def _belongs(self, arm: str, place: Place) -> bool:
-        site = SITE_OF[place.name]
-        outliers = self.pools.order[site][place.layer][: self.pools.outliers[site]]
+        pools, site = self.draws.pools, SITE_OF[place.name]
+        outliers = pools.order[site][place.layer][: pools.outliers[site]]
         return bool((place.column in outliers) == (arm == OUTLIER))

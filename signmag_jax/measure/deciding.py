@@ -17,11 +17,12 @@ from signmag_jax.models import LanguageModel
 
 from . import inputs, slopes, sweep
 from .inputs import Windows
+from .place import Place
 from .pools import OUTLIER
 from .predicted import LinearResponse
 from .response import PROBES, linear_response
 from .setup import Setup, prepare
-from .singles import Place, brackets, loss_with, shortlist
+from .singles import brackets, loss_with, shortlist
 
 SHORTLIST = 500
 VERIFIED = 50

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from signmag_jax.evidence import Estimate, Picture, Result, keys
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
-from signmag_jax.models import LanguageModel, ModelConfig
+from signmag_jax.models import LanguageModel, ModelConfig, fetch
 
 from . import inputs, sweep
 from .activations import Alpha, alpha
@@ -154,8 +154,8 @@ def _in_matrix(
     def task(start: int) -> sweep.Row:
         tokens = jnp.asarray(evaluation[start : start + batch])
         at, which = jnp.asarray(layer, jnp.int32), jnp.asarray(sample.columns, jnp.int32)
-        found = jax.device_get(_energies(model.config, matrix, model.params, tokens, at, which, rows))
-        return np.stack([found[level] for level in LEVELS]).astype(np.float64).ravel()
+        by_level = fetch(_energies(model.config, matrix, model.params, tokens, at, which, rows))
+        return np.stack([by_level[level] for level in LEVELS]).ravel()
 
     tasks = [functools.partial(task, start) for start in range(0, len(evaluation), batch)]
     pieces = setup.sweep(tasks)

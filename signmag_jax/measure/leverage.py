@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from signmag_jax.evidence import Picture, Result, invalid, keys
 from signmag_jax.evidence.files import sha256_of_json
@@ -19,9 +18,9 @@ from signmag_jax.models import LanguageModel
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
 from .comparison import RateLeverage, arms_picture
-from .flips import Plan, flipped_nll, no_flips, plan
+from .flips import Draws
 from .inputs import Windows
-from .pools import OUTLIER, REST, Pools, TooFewWeights, capacities, is_inverted
+from .pools import OUTLIER, REST, Pools, TooFewWeights, flips_at
 from .setup import Setup, prepare
 
 RATES = (0.001, 0.005, 0.05)
@@ -137,14 +136,14 @@ def leverage(
         columns = stored_columns(setup, fraction, profile)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
-    rows = setup.sweep(_tasks(setup, pools, list(zip(flips, counts, strict=True)), seed), first=1)
+    rows = setup.sweep(_tasks(setup, [draws_of(pools, k, seed) for k in flips], counts), first=1)
     floor = setup.noise_floor(rows)
     tables = iter(np.stack(rows[2:]) - rows[0])
     results = [
         RateLeverage.of(
-            rate, k, {arm: np.stack([next(tables) for _ in range(draws)]) for arm in ARMS}, floor=floor
+            rate, k, {arm: np.stack([next(tables) for _ in range(count)]) for arm in ARMS}, floor=floor
         )
-        for rate, k, draws in zip(rates, flips, counts, strict=True)
+        for rate, k, count in zip(rates, flips, counts, strict=True)
     ]
     sizes = {arm: pools.size(arm) for arm in ARMS}
     return Leverage(tuple(results), floor, sizes, columns, pools, setup.origin())
@@ -180,24 +179,19 @@ def stored_columns(setup: Setup, fraction: float, profile: Alpha | None = None) 
     """The outlier columns, chosen once."""
 
     def choose() -> dict[str, Any]:
-        measured = alpha(setup.model, setup.calibration) if profile is None else profile
-        return {site: chosen.tolist() for site, chosen in measured.outliers(fraction).items()}
+        known = alpha(setup.model, setup.calibration) if profile is None else profile
+        return {site: chosen.tolist() for site, chosen in known.outliers(fraction).items()}
 
     return {site: np.asarray(chosen) for site, chosen in setup.once(choose).items()}
 
 
-def key_of_draws(seed: int, flips: int) -> PRNGKeyArray:
-    """The key of all draws of so many flips."""
-    return keys.fold(keys.root(seed), "leverage", flips)
+def draws_of(pools: Pools, flips: int, seed: int) -> Draws:
+    """All draws of so many flips, in either arm."""
+    return Draws(pools, dict.fromkeys(ARMS, flips), keys.fold(keys.root(seed), "leverage", flips))
 
 
 def _flips(rate: float, pools: Pools) -> int:
-    flips, rest = round(rate * pools.size(OUTLIER)), pools.size(REST)
-    if flips < 1:
-        raise TooFewWeights(
-            f"`rate × outlier pool >= 1 flip` is required, received {rate} × {pools.size(OUTLIER)}: "
-            "raise the rate or widen the pool"
-        )
+    flips, rest = flips_at(rate, pools.size(OUTLIER), "outlier pool"), pools.size(REST)
     if flips > rest:
         raise TooFewWeights(
             f"`as many weights outside the outlier pool as flips` is required, received {flips} flips and "
@@ -206,20 +200,17 @@ def _flips(rate: float, pools: Pools) -> int:
     return flips
 
 
-def _tasks(setup: Setup, pools: Pools, sizes: Sequence[tuple[int, int]], seed: int) -> list[Any]:
+def _tasks(setup: Setup, draws: Sequence[Draws], counts: Sequence[int]) -> list[Any]:
     """Clean, A/A, then every draw: rates in order, arms within a rate, draws within an arm."""
 
-    def flipped(k: int, arm: str, draw: int, nothing: bool = False) -> sweep.Row:
-        found: Plan = plan(pools, arm, k, draw, key_of_draws(seed, k))
-        invertible = any(is_inverted(pools, each, k) for each in ARMS)
-        found = no_flips(found) if nothing else found
-        slots = capacities(pools, ARMS, k)
-        return flipped_nll(setup.model, setup.evaluation, pools, found, slots, invertible, setup.batch)
+    def flipped(one: Draws, arm: str, draw: int, nothing: bool = False) -> sweep.Row:
+        plan = one.plan(arm, draw)
+        return setup.losses(one.transform(plan.empty() if nothing else plan))
 
-    draws = [
-        functools.partial(flipped, k, arm, draw)
-        for k, count in sizes
+    tasks = [setup.losses, functools.partial(flipped, draws[0], OUTLIER, 0, nothing=True)]
+    return tasks + [
+        functools.partial(flipped, one, arm, draw)
+        for one, count in zip(draws, counts, strict=True)
         for arm in ARMS
         for draw in range(count)
     ]
-    return [setup.clean, functools.partial(flipped, sizes[0][0], OUTLIER, 0, nothing=True), *draws]

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from signmag_jax.evidence import (
     ConfidenceInterval,
@@ -24,17 +24,17 @@ from signmag_jax.evidence import (
 )
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.result import by_draw
-from signmag_jax.models import SITE_OF, LanguageModel, Transform
+from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import sweep
 from .activations import OUTLIER_FRACTION, Columns
 from .comparison import Table, damage_line
-from .flips import Plan, Positions, draw_positions, flip_transform, flipped_nll, no_flips, plan
+from .flips import Draws, Flips
 from .inputs import Windows
 from .leverage import stored_columns
 from .metrics import check_draws, exponential
-from .pools import ALL, OUTLIER, REST, Pools, Slots, TooFewWeights, capacities
-from .setup import Setup, prepare
+from .pools import ALL, OUTLIER, REST, Pools, flips_at
+from .setup import prepare
 
 RATE = 0.05
 DRAWS = 3
@@ -152,14 +152,21 @@ def outlier_flips(
         model, calibration, evaluation, options, layers, matrices, batch, resume=resume, source=source
     )
     columns = stored_columns(setup, fraction)
-    trial = _Trial(setup, Pools.of(model, columns, setup.layers, setup.matrices), rate, seed)
-    flips = {arm: trial.flips(arm) for arm in ARMS}
-    tasks = [setup.clean, functools.partial(trial.run, "anywhere", 0, nothing=True)]
-    tasks += [functools.partial(trial.run, arm, draw) for arm in ARMS for draw in range(count)]
+    pools = Pools.of(model, columns, setup.layers, setup.matrices)
+    masks = draws_at(rate, pools, seed)
+
+    def losses(arm: str, draw: int, nothing: bool = False) -> sweep.Row:
+        plan = masks.plan(ARMS[arm], draw)
+        kind = MatchedFlips if arm in MATCHED else Flips
+        return setup.losses(masks.transform(plan.empty() if nothing else plan, kind))
+
+    tasks = [setup.losses, functools.partial(losses, "anywhere", 0, nothing=True)]
+    tasks += [functools.partial(losses, arm, draw) for arm in ARMS for draw in range(count)]
     rows = setup.sweep(tasks, first=1)
     floor = setup.noise_floor(rows)
     nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(ARMS)}
-    factor = {arm: trial.factor(arm, count) for arm in MATCHED}
+    flips = {arm: masks.flips[pool] for arm, pool in ARMS.items()}
+    factor = {arm: median_factor(model, masks, pool, count) for arm, pool in MATCHED.items()}
     return _judged(rate, flips, nll, rows[0], factor, floor, columns, setup.origin())
 
 
@@ -170,89 +177,50 @@ def check_rate(rate: float) -> float:
     return float(rate)
 
 
-def matched_transform(
-    order: dict[str, Int[Array, "layers features"]], plan: Plan, places: Positions, invertible: bool
-) -> Transform:
+def draws_at(rate: float, pools: Pools, seed: int) -> Draws:
+    """All draws of a rate in each pool, which an arm shares with its matched version."""
+    sizes = {pool: pools.size(pool) for pool in POOLS.values()}
+    # At rate 0.5 rounding may not pass half a pool: the drawn weights are those that flip.
+    flips = {pool: min(flips_at(rate, size, "pool"), size // 2) for pool, size in sizes.items()}
+    return Draws(pools, flips, keys.fold(keys.root(seed), "outlier flips"))
+
+
+class MatchedFlips(Flips):
     """Multiplies the drawn weights so that their error has the norm expected of flips anywhere."""
-    del order, invertible
 
-    def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        if name not in places:
+    def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        """As `models.token_nll` wants it."""
+        if name not in self.coordinates:
             return weight
-        rows, columns = (place[layer] for place in places[name])
-        pool = weight.shape[0] * plan.width[SITE_OF[name]]
-        factor = 1 - 2 * _scale(weight, rows, columns, plan.drawn[name][layer], pool)
-        return weight.at[rows, columns].multiply(factor.astype(weight.dtype), mode="drop")
+        factor = 1 - 2 * self.scale(weight, layer, name)
+        drawn = weight.at[self.drawn(layer, name)]
+        return drawn.multiply(factor.astype(weight.dtype), mode="drop")
 
-    return transform
-
-
-def _scale(
-    weight: Float[Array, "outputs inputs"],
-    rows: Int[Array, " capacity"],
-    columns: Int[Array, " capacity"],
-    drawn: Int[Array, ""],
-    pool: Int[Array, ""],
-) -> Float[Array, ""]:
-    """s with s²·4Σ_drawn w² = rate·4‖W‖², where rate = drawn/pool; 1 where nothing is drawn."""
-    unit = unit_of(weight)
-    squares = (weight.astype(unit.dtype) / unit) ** 2
-    hit = jnp.sum(squares.at[rows, columns].get(mode="fill", fill_value=0.0))
-    wanted = jnp.sum(squares) * (drawn.astype(unit.dtype) / pool.astype(unit.dtype))
-    some = hit > 0
-    return jnp.where(some, jnp.sqrt(wanted / jnp.where(some, hit, jnp.ones_like(hit))), jnp.ones_like(hit))
+    def scale(self, weight: Float[Array, "outputs inputs"], layer: Any, name: str) -> Float[Array, ""]:
+        """s with s²·4Σ_drawn w² = rate·4‖W‖², where rate = drawn/pool; 1 where nothing is drawn."""
+        # Squares at unit scale: those of tiny or huge weights do not exist.
+        unit = unit_of(weight)
+        squares = (weight.astype(unit.dtype) / unit) ** 2
+        hit = jnp.sum(squares.at[self.drawn(layer, name)].get(mode="fill", fill_value=0.0))
+        pool = weight.shape[0] * self.plan.width[SITE_OF[name]]
+        rate = self.plan.drawn[name][layer].astype(unit.dtype) / pool.astype(unit.dtype)
+        some = hit > 0
+        ratio = jnp.sum(squares) * rate / jnp.where(some, hit, jnp.ones_like(hit))
+        return jnp.where(some, jnp.sqrt(ratio), jnp.ones_like(hit))
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """One rate on one model and text: how each arm is drawn and evaluated."""
-
-    setup: Setup
-    pools: Pools
-    rate: float
-    seed: int
-
-    def flips(self, arm: str) -> int:
-        """Exact number of flips of an arm."""
-        whole = self.pools.size(ARMS[arm])
-        if round(self.rate * whole) < 1:
-            raise TooFewWeights(
-                f"`rate × pool >= 1 flip` is required, received {self.rate} × {whole} ({arm}): "
-                "raise the rate or widen the pool"
-            )
-        # At rate 0.5 rounding may not pass half a pool: the drawn weights are those that flip.
-        return min(round(self.rate * whole), whole // 2)
-
-    def slots(self) -> Slots:
-        """Slots for every arm: one program serves them all."""
-        each = [dict(capacities(self.pools, (pool,), self.flips(arm))) for arm, pool in POOLS.items()]
-        return tuple((name, max(sizes[name] for sizes in each)) for name in each[0])
-
-    def plan(self, arm: str, draw: int) -> Plan:
-        """What a draw flips; the same for an arm and its matched version."""
-        key = keys.fold(keys.root(self.seed), "outlier flips")
-        return plan(self.pools, ARMS[arm], self.flips(arm), draw, key)
-
-    def run(self, arm: str, draw: int, nothing: bool = False) -> sweep.Row:
-        """Mean NLL of each window under a draw, or under its program with nothing drawn."""
-        found = no_flips(self.plan(arm, draw)) if nothing else self.plan(arm, draw)
-        build = matched_transform if arm in MATCHED else flip_transform
-        model, windows = self.setup.model, self.setup.evaluation
-        return flipped_nll(model, windows, self.pools, found, self.slots(), False, self.setup.batch, build)
-
-    def factor(self, arm: str, count: int) -> float:
-        """Median over matrices and draws of what a drawn weight of a matched arm is multiplied by."""
-        factors = []
-        for draw in range(count):
-            found = self.plan(arm, draw)
-            for name, (rows, columns) in draw_positions(self.pools, found, self.slots()).items():
-                pool = self.pools.outputs[name] * found.width[SITE_OF[name]]
-                factors += [
-                    1 - 2 * float(_scale(weight, rows[i], columns[i], found.drawn[name][i], pool))
-                    for i, weight in enumerate(self.setup.model.params["blocks"][name])
-                    if i in self.pools.layers and found.drawn[name][i] > 0
-                ]
-        return float(np.median(factors))
+def median_factor(model: LanguageModel, draws: Draws, pool: str, count: int) -> float:
+    """Median over matrices and draws of what a drawn weight of a matched arm is multiplied by."""
+    factors = []
+    for plan in (draws.plan(pool, draw) for draw in range(count)):
+        matched = MatchedFlips(*draws.transform(plan))
+        for name in draws.pools.outputs:
+            factors += [
+                1 - 2 * float(fetch(matched.scale(model.params["blocks"][name][layer], layer, name)))
+                for layer in draws.pools.layers
+                if plan.drawn[name][layer] > 0
+            ]
+    return float(np.median(factors))
 
 
 def _judged(

@@ -16,11 +16,6 @@ from .draw import EMPTY
 from .inputs import Unmeasurable
 
 OUTLIER, REST, ALL = "outlier", "rest", "all"
-Slots = tuple[tuple[str, int], ...]
-"""Matrix names with the static number of drawn weights that each can hold, in one layer."""
-
-FEWEST_SLOTS = 512
-"""Low rates share one program: to compile another would take longer than to look at empty slots."""
 
 
 class TooFewWeights(Unmeasurable):
@@ -60,6 +55,11 @@ class Pools:
         none = {site: np.zeros((model.config.layers, 0), np.int64) for site in SITES}
         return cls.of(model, none, layers, names)
 
+    @property
+    def layers_of_model(self) -> int:
+        """How many layers the model has, whether or not they take part."""
+        return len(next(iter(self.order.values())))
+
     def span(self, site: str, arm: str) -> tuple[int, int]:
         """Offset and width of an arm's columns in `order`."""
         features, outliers = self.order[site].shape[1], self.outliers[site]
@@ -85,24 +85,16 @@ class Pools:
         return len(self.layers) * sum(self.matrix_size(name, arm) for name in self.outputs)
 
 
-def is_inverted(pools: Pools, arm: str, flips: int) -> bool:
-    """Whether drawing the weights that stay is cheaper than drawing those that flip."""
-    return 2 * flips > pools.size(arm)
+def flips_at(rate: float, size: int, pool: str = "weights") -> int:
+    """round(rate × size), the flips of a rate in a pool of that name.
 
-
-def capacities(pools: Pools, arms: Sequence[str], flips: int) -> Slots:
-    """Static slots per matrix that hold any draw of `flips` weights in any of the arms, and some more.
-
-    A draw does not depend on how many slots stay empty.
+    Raises:
+      TooFewWeights: if there are none.
     """
-    found = {}
-    for name in pools.outputs:
-        sizes = {arm: (pools.matrix_size(name, arm), pools.size(arm)) for arm in arms}
-        found[name] = max(
-            FEWEST_SLOTS,
-            *(
-                size - flips * size // whole if is_inverted(pools, arm, flips) else flips * size // whole + 1
-                for arm, (size, whole) in sizes.items()
-            ),
+    flips = round(rate * size)
+    if flips < 1:
+        raise TooFewWeights(
+            f"`rate × {pool} >= 1 flip` is required, received {rate} × {size}: "
+            "raise the rate or widen the pool"
         )
-    return tuple(found.items())
+    return flips

@@ -1,4 +1,4 @@
-"""What linear response predicts: slopes in the flip rate, the next order, and their Monte Carlo check."""
+"""What linear response predicts: slopes in the flip rate, and the next order."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from signmag_jax.models import SITE_OF
 
 from . import slopes
 from .activations import Columns
-from .comparison import RateLeverage
-from .flips import flipped_part, plan
-from .leverage import RATES, Leverage, key_of_draws
+from .leverage import RATES
+from .place import Place
 from .pools import OUTLIER, REST
-from .response_checks import BEYOND, Check, LeverageCheck, paired_error
-from .singles import Place
+from .response_checks import Check
 from .slopes import Slopes
 
 
@@ -74,8 +72,8 @@ class LinearResponse(Result):
         `rate · slope + E[m_i m_j] · interaction`; for independent flips E[m_i m_j] is rate², without
         replacement it is less by rate (1 − rate)/(N − 1).
         """
-        together = self._together(pool, rate) if exactly else rate**2
-        table = self._table(pool, rate, together)
+        pair_rate = self._pair_rate(pool, rate) if exactly else rate**2
+        table = self.table(pool, rate, pair_rate)
         how = "exactly k flips" if exactly else "independent flips"
         return Estimate(
             table.mean(),
@@ -85,15 +83,15 @@ class LinearResponse(Result):
             f"second order in the rate, {how}",
         )
 
-    def _table(self, pool: str, rate: float, together: float) -> Float[np.ndarray, "probes windows"]:
-        """The predicted damage of every probe and window."""
-        return rate * self.samples[pool] + together * self.pairs[pool]
+    def table(self, pool: str, rate: float, pair_rate: float) -> Float[np.ndarray, "probes windows"]:
+        """The predicted damage of every probe and window, of flips of which two meet at the `pair_rate`."""
+        return rate * self.samples[pool] + pair_rate * self.pairs[pool]
 
     def without_replacement(self, pool: str, rate: float) -> float:
         """E ΔNLL of exactly k flips minus that of independent ones, in nats per token."""
-        return (self._together(pool, rate) - rate**2) * float(self.interaction[pool].value)
+        return (self._pair_rate(pool, rate) - rate**2) * float(self.interaction[pool].value)
 
-    def _together(self, pool: str, rate: float) -> float:
+    def _pair_rate(self, pool: str, rate: float) -> float:
         """How often two weights of a pool flip together when exactly k = rate · N do."""
         size = int(self.pools[pool].weights)
         return rate**2 - rate * (1 - rate) / max(size - 1, 1)
@@ -109,12 +107,12 @@ class LinearResponse(Result):
             raise invalid(
                 f"1 <= flips <= {most}", flips, "flip at least one weight, and no more than a pool's"
             )
-        return paired_ratio(*(self._table(arm, *self._rates(arm, flips)) for arm in (OUTLIER, REST)))
+        return paired_ratio(*(self.table(arm, *self.rates_of(arm, flips)) for arm in (OUTLIER, REST)))
 
-    def _rates(self, arm: str, flips: int) -> tuple[float, float]:
+    def rates_of(self, arm: str, flips: int) -> tuple[float, float]:
         """Flips per weight of a pool, and how often two of its weights flip together."""
         rate = flips / int(self.pools[arm].weights)
-        return rate, self._together(arm, rate)
+        return rate, self._pair_rate(arm, rate)
 
     def left_out(self, pool: str, rate: float) -> float:
         """What two orders may leave out of the damage at a rate, in nats per token.
@@ -138,96 +136,6 @@ class LinearResponse(Result):
         """The rate at which the next term is `part` of the linear one: above it, the slope is not meant."""
         pairs = abs(self.interaction[pool].value)
         return min(1.0, part * abs(self.pools[pool].slope.value) / pairs) if pairs > 0 else 1.0
-
-    def check(self, found: Leverage) -> list[Check]:
-        """The Monte Carlo damage of `leverage` beside its prediction, at every rate and in both arms.
-
-        `control.controlled` takes the luck of its draws from a leverage beforehand.
-
-        Raises:
-          InvalidInput: if it was measured on other windows, layers, matrices or columns.
-        """
-        self.check_alike(found)
-        return [self._check(found, each, arm) for each in found.rates for arm in (OUTLIER, REST)]
-
-    def check_leverage(self, found: Leverage) -> list[LeverageCheck]:
-        """The Monte Carlo leverage beside its prediction, at every rate.
-
-        Raises:
-          InvalidInput: as in `check`.
-        """
-        self.check_alike(found)
-        return [self._check_leverage(found, each) for each in found.rates]
-
-    def designed(self, found: Leverage, one: RateLeverage, arm: str) -> Float[np.ndarray, "probes windows"]:
-        """The predicted damage of the flips of a leverage, of every probe and window.
-
-        They are shared over matrices in whole numbers, which few flips cannot do in proportion: each matrix
-        counts as it was hit, to first order in the rate.
-        """
-        rate, together = self._rates(arm, one.flips)
-        key = key_of_draws(found.provenance["seed"], one.flips)
-        plans = [plan(found.pools, arm, one.flips, draw, key) for draw in range(one.draws)]
-        shift, layers = 0.0, list(self.taking_part)
-        for name, slopes_ in self.columns.items():
-            part = np.mean([flipped_part(found.pools, each, arm, name) for each in plans], axis=0)[layers]
-            columns = np.zeros(found.pools.order[SITE_OF[name]].shape)
-            columns[layers] = slopes_.slope.value
-            shift += float(np.sum((part - rate) * found.pools.pool_sum(name, arm, columns)[layers]))
-        return self._table(arm, rate, together) + shift
-
-    def _check_leverage(self, found: Leverage, one: RateLeverage) -> LeverageCheck:
-        predicted = paired_ratio(*(self.designed(found, one, arm) for arm in (OUTLIER, REST)))
-        measured = one.leverage
-        known = one.rate, one.flips, predicted, measured
-        if predicted.interval is None:
-            return LeverageCheck(*known, None, f"the prediction: {predicted.reason}")
-        if measured.interval is None:
-            return LeverageCheck(*known, None, f"the measurement: {measured.reason}")
-        for arm in (OUTLIER, REST):
-            if self._rates(arm, one.flips)[0] > self.linear_below(arm, 1.0):
-                return LeverageCheck(*known, None, f"{arm}: {BEYOND}")
-        distance = measured.interval.estimate.distance(predicted.interval.estimate)
-        return LeverageCheck(*known, float(distance))
-
-    def check_alike(self, found: Leverage) -> None:
-        """Refuse a leverage on other windows, layers, matrices or columns.
-
-        Raises:
-          InvalidInput: with what differs.
-        """
-        for name in ("evaluation_sha256", "layers", "matrices"):
-            if found.provenance[name] != self.provenance[name]:
-                raise invalid(f"leverage with the same {name}", found.provenance[name], "measure both alike")
-        if not all(np.array_equal(found.columns[site], chosen) for site, chosen in self.outliers.items()):
-            raise invalid(
-                "leverage with the same outlier columns", "others", "give both the same calibration"
-            )
-
-    def _check(self, found: Leverage, one: RateLeverage, arm: str) -> Check:
-        rate, damage, table = self._rates(arm, one.flips)[0], one.damage[arm], one.samples[arm]
-        expected = self.designed(found, one, arm)
-        name = "second order in the rate, flips as they were drawn"
-        predicted = Estimate(
-            expected.mean(),
-            slopes.standard_error(expected),
-            self.pools[arm].slope.n,
-            "nat/token",
-            name,
-        )
-        if damage is None or table is None:
-            return Check(rate, arm, predicted, None, None, None, "a draw gave no finite loss")
-        measured = damage.estimate
-        error = float(np.hypot(paired_error(expected, table), self.left_out(arm, rate)))
-        known = rate, arm, predicted, measured, error
-        # Whether the measurement is separated from zero is an outcome, and decides nothing.
-        if not slopes.separated(predicted):
-            reason = f"the prediction is not separated from zero by {slopes.SEPARATION:g} standard errors"
-            return Check(*known, None, reason)
-        if rate > self.linear_below(arm, 1.0):
-            return Check(*known, None, BEYOND)
-        gap = float(measured.value) - float(predicted.value)
-        return Check(*known, gap / error if error > 0 else None, "" if error > 0 else "no scatter at all")
 
     def _shown(self, pool: str, rate: float) -> dict[str, Any]:
         """Damage of independent flips and of exactly k, and what replacement makes of it."""
@@ -259,11 +167,11 @@ class LinearResponse(Result):
     def summary(self) -> dict[str, str]:
         """Slopes of every pool, their checks, the leverage, and what single weights carry."""
         summary = {}
-        for pool, found in self.pools.items():
+        for pool, each in self.pools.items():
             for name in slopes.PARTS:
-                label = f"{pool}, {int(found.weights)} weights: {name.replace('_', '–')}"
-                summary[label] = str(getattr(found, name))
-            if not found.resolved:
+                label = f"{pool}, {int(each.weights)} weights: {name.replace('_', '–')}"
+                summary[label] = str(getattr(each, name))
+            if not each.resolved:
                 summary[f"{pool}: slope"] = "UNRESOLVED: not separated from zero by 3 standard errors"
             summary[f"{pool}: linear to 10% below rate"] = f"{self.linear_below(pool):.2g}"
         for check in self.checks:
@@ -275,17 +183,17 @@ class LinearResponse(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each pool, then for each matrix of each layer: slopes with errors."""
-        return [{"pool": pool, **found.row()} for pool, found in self.pools.items()] + [
-            {"pool": "all", "matrix": name, "layer": layer, **found.row(index)}
-            for name, found in self.each.items()
+        return [{"pool": pool, **slope.row()} for pool, slope in self.pools.items()] + [
+            {"pool": "all", "matrix": name, "layer": layer, **slope.row(index)}
+            for name, slope in self.each.items()
             for index, layer in enumerate(self.taking_part)
         ]
 
     def picture(self) -> Picture:
         """The slope per weight of every matrix, by layer."""
         series = {
-            name: (found.slope.value / found.weights, found.slope.standard_error / found.weights)
-            for name, found in self.each.items()
+            name: (each.slope.value / each.weights, each.slope.standard_error / each.weights)
+            for name, each in self.each.items()
         }
         y, title = "nats per token per unit flip rate and weight", "Slope of the loss in the flip rate"
         return Picture(

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from signmag_jax.evidence import Estimate, invalid, keys
 from signmag_jax.evidence.ratio import paired_ratio
-from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
+from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, fetch
 
 from . import curvature, inputs, slopes, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha, membership
 from .control import controlled
+from .curvature import WindowLoss
+from .drawn_damage import damage_checks
 from .inputs import Windows
 from .leverage import check_profile, leverage
+from .place import Place
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse
 from .setup import Setup, prepare
-from .singles import Place, kept_fixed, loss_with, shortlist
+from .singles import loss_with, shortlist
 from .slopes import UNIT, Cells, Slopes
 from .stretch import Movable
 
@@ -114,13 +117,13 @@ def linear_response(
     )
     check_profile(profile, setup.configuration["calibration_sha256"])
     columns, places = _selection(setup, fraction, profile, asked, seed)
-    run = _Run(model, setup.evaluation, probes, NEWTON[newton], columns, places, *chosen, seed)
+    run = _Run(setup, probes, NEWTON[newton], columns, places, seed)
     rows = setup.sweep(run.tasks(), first=1)
     for row in rows:
         inputs.check_finite(row[None], "derivatives of the loss")
-    found = run.result(rows, setup.origin())
+    response = run.result(rows)
     if not rates:
-        return found
+        return response
     damage = leverage(
         model,
         calibration,
@@ -134,7 +137,8 @@ def linear_response(
         resume=None if resume is None else Path(resume) / "leverage",
         source=source,
     )
-    return dataclasses.replace(found, checks=tuple(found.check(controlled(model, evaluation, damage, found))))
+    sharper = controlled(model, evaluation, damage, response)
+    return dataclasses.replace(response, checks=tuple(damage_checks(response, sharper)))
 
 
 def check_options(probes: int, newton: str) -> None:
@@ -167,8 +171,8 @@ def _selection(
         columns = (alpha(model, calibration) if profile is None else profile).outliers(fraction)
         singles = asked
         if isinstance(asked, int):
-            found = shortlist(model, calibration, asked, setup.layers, setup.matrices, seed) if asked else []
-            singles = [list(place) for place, _ in found]
+            listed = shortlist(model, calibration, asked, setup.layers, setup.matrices, seed) if asked else []
+            singles = [list(place) for place, _ in listed]
         return {"columns": {site: rows.tolist() for site, rows in columns.items()}, "singles": singles}
 
     stored = setup.once(choose)
@@ -180,162 +184,129 @@ def _selection(
 class _Run:
     """The evaluations of one linear response, and what their rows mean."""
 
-    model: LanguageModel
-    evaluation: Windows
+    setup: Setup
     probes: int
-    newton: Any
+    newton: Callable[..., curvature.ByColumn]
     columns: Columns
     singles: tuple[Place, ...]
-    layers: tuple[int, ...]
-    names: tuple[str, ...]
     seed: int
 
-    def tasks(self) -> list[Any]:
+    def tasks(self) -> list[Callable[[], sweep.Row]]:
         """For each window: slopes, probes of both parts of H, three directions; then flips, if any."""
-        found = []
-        for index in range(len(self.evaluation)):
-            found.append(functools.partial(self._slopes, index))
-            for kind in (self.newton, curvature.residual_probe):
-                found += [functools.partial(self._probe, kind, index, p) for p in range(self.probes)]
-            found += [functools.partial(self._direction, index, pool) for pool in POOLS]
+        tasks: list[Callable[[], sweep.Row]] = []
+        for index, window in enumerate(self.setup.evaluation):
+            loss = WindowLoss.of(self.setup.model, window)
+            tasks.append(functools.partial(self._by_column, curvature.slopes, loss))
+            for purpose, probe in (("gauss-newton", self.newton), ("residual", curvature.residual_probe)):
+                key = functools.partial(keys.fold, keys.root(self.seed), "linear response", purpose, index)
+                tasks += [functools.partial(self._by_column, probe, loss, key(p)) for p in range(self.probes)]
+            tasks += [functools.partial(self._bent, loss, pool) for pool in POOLS]
             if self.singles:
-                found.append(functools.partial(self._flips, index))
-        return found
+                tasks.append(functools.partial(self._flips, window))
+        return tasks
 
     @functools.cached_property
     def _movable(self) -> Movable:
-        taken = np.zeros(self.model.config.layers)
-        taken[list(self.layers)] = 1
-        fixed = kept_fixed(self.model.config, self.names, self.singles)
-        return Movable(jnp.asarray(taken, self.model.params["embed"].dtype), fixed)
+        return Movable.of(self.setup.model, self.setup.matrices, self.setup.layers, self.singles)
 
-    def _window(self, index: int) -> Array:
-        return jnp.asarray(self.evaluation[index : index + 1])
+    def _by_column(
+        self, program: Callable[..., curvature.ByColumn], loss: WindowLoss, *key: Any
+    ) -> sweep.Row:
+        """Slopes or a probe: all columns of all layers that take part, matrix after matrix."""
+        table, layers = fetch(program(loss, self._movable, *key)), list(self.setup.layers)
+        return np.concatenate([table[name][layers].ravel() for name in self.setup.matrices])
 
-    def _slopes(self, index: int) -> sweep.Row:
-        model = self.model
-        found = curvature.slopes(model.config, self.names, model.params, self._window(index), self._movable)
-        return self._flat(found)
-
-    def _probe(self, kind: Any, index: int, probe: int) -> sweep.Row:
-        model = self.model
-        purpose = "residual" if kind is curvature.residual_probe else "gauss-newton"
-        key = keys.fold(keys.root(self.seed), "linear response", purpose, index, probe)
-        window = self._window(index)
-        return self._flat(kind(model.config, self.names, model.params, window, self._movable, key))
-
-    def _direction(self, index: int, pool: str) -> sweep.Row:
+    def _bent(self, loss: WindowLoss, pool: str) -> sweep.Row:
         """`wᵀHw` along all weights of a pool together."""
-        model = self.model
-        dtype = model.params["embed"].dtype
-        columns = {name: jnp.asarray(self.mask(name, pool), dtype) for name in self.names}
-        found = curvature.bent(
-            model.config, self.names, model.params, self._window(index), self._movable, columns
-        )
-        return np.asarray(found)[None]
+        dtype = self._movable.layers.dtype
+        columns = {name: jnp.asarray(self._mask(name, pool), dtype) for name in self.setup.matrices}
+        return fetch(curvature.bent(loss, self._movable, columns))[None]
 
-    def _flips(self, index: int) -> sweep.Row:
+    def _flips(self, window: Int[np.ndarray, " window"]) -> sweep.Row:
         """The clean loss, then the loss with each single weight flipped."""
-        window = self.evaluation[index]
-        clean = loss_with(self.model, window, self.singles[0], 0.0)
-        return np.asarray([clean, *(loss_with(self.model, window, place, 1.0) for place in self.singles)])
+        model = self.setup.model
+        clean = loss_with(model, window, self.singles[0], 0.0)
+        return np.asarray([clean, *(loss_with(model, window, place, 1.0) for place in self.singles)])
 
-    def _flat(self, found: curvature.ByColumn) -> sweep.Row:
-        layers = list(self.layers)
-        return np.concatenate([np.asarray(found[name])[layers].ravel() for name in self.names])
-
-    def mask(self, name: str, pool: str) -> Bool[np.ndarray, "layers _"]:
+    def _mask(self, name: str, pool: str) -> Bool[np.ndarray, "layers _"]:
         """Columns of a matrix that belong to a pool, in every layer of the model."""
-        outlier = membership(self.columns[SITE_OF[name]], self.model.config.shapes()[name][1])
+        outlier = membership(self.columns[SITE_OF[name]], self._width(name))
         return {OUTLIER: outlier, REST: ~outlier, ALL: np.ones_like(outlier)}[pool]
 
-    def _by_matrix(self, rows: list[Any]) -> dict[str, Float[np.ndarray, "some layers _"]]:
-        widths = [self.model.config.shapes()[name][1] for name in self.names]
-        table = np.stack(rows)
-        ends = np.cumsum([len(self.layers) * width for width in widths])[:-1]
-        pieces = np.split(table, ends, axis=1)
-        return {
-            name: piece.reshape(len(table), len(self.layers), width)
-            for name, piece, width in zip(self.names, pieces, widths, strict=True)
-        }
+    def _width(self, name: str) -> int:
+        return self.setup.model.config.shapes()[name][1]
 
-    def result(self, rows: list[Any], origin: Mapping[str, Any]) -> LinearResponse:
+    def _by_matrix(self, rows: Sequence[Any]) -> dict[str, Float[np.ndarray, "some layers _"]]:
+        """Rows of `_by_column`, cut into their matrices again."""
+        names, layers, table = self.setup.matrices, len(self.setup.layers), np.stack(rows)
+        ends = np.cumsum([layers * self._width(name) for name in names])[:-1]
+        pieces = zip(names, np.split(table, ends, axis=1), strict=True)
+        return {name: piece.reshape(len(table), layers, self._width(name)) for name, piece in pieces}
+
+    def result(self, rows: Sequence[Any]) -> LinearResponse:
         """Rows in the order of `tasks`, as slopes."""
-        each = len(rows) // len(self.evaluation)
-        by_window = [rows[start : start + each] for start in range(0, len(rows), each)]
-        probes, windows = self.probes, len(self.evaluation)
-        first = self._by_matrix([found[0] for found in by_window])
+        windows, probes = len(self.setup.evaluation), self.probes
+        # Those of each kind together: kinds in order, and for each kind the windows.
+        kinds = [rows[i :: len(rows) // windows] for i in range(len(rows) // windows)]
 
         def probed(start: int) -> dict[str, Any]:
-            flat = self._by_matrix([found[start + p] for p in range(probes) for found in by_window])
+            flat = self._by_matrix([row for kind in kinds[start : start + probes] for row in kind])
             return {name: 2 * t.reshape(probes, windows, *t.shape[1:]) for name, t in flat.items()}
 
-        costs = self._costs([found[-1] for found in by_window])
-        cells = Cells(
-            {name: -2 * table for name, table in first.items()},
-            probed(1),
-            probed(1 + probes),
-            self._known(first, costs),
-            {name: self.model.config.shapes()[name][0] for name in self.names},
-        )
-        bent = np.asarray(
-            [[float(found[1 + 2 * probes + i][0]) for found in by_window] for i in range(len(POOLS))]
-        )
-        return self._judged(cells, bent, costs, origin)
-
-    def _costs(self, losses: list[Any]) -> Float[np.ndarray, "singles windows"]:
-        """ΔNLL of each single flip on each window."""
-        if not self.singles:
-            return np.zeros((0, len(losses)))
-        return np.stack([row[1:] - row[0] for row in losses], axis=1)
-
-    def _known(self, like: dict[str, Any], costs: Float[np.ndarray, "singles windows"]) -> dict[str, Any]:
-        known = {name: np.zeros_like(table) for name, table in like.items()}
+        first = {name: -2 * table for name, table in self._by_matrix(kinds[0]).items()}
+        costs = np.zeros((0, windows))
+        if self.singles:
+            costs = np.stack([row[1:] - row[0] for row in kinds[-1]], axis=1)
+        known = {name: np.zeros_like(table) for name, table in first.items()}
         for place, cost in zip(self.singles, costs, strict=True):
-            known[place.name][:, self.layers.index(place.layer), place.column] += cost
-        return known
+            known[place.name][:, self.setup.layers.index(place.layer), place.column] += cost
+        outputs = {name: self.setup.model.config.shapes()[name][0] for name in self.setup.matrices}
+        cells = Cells(first, probed(1), probed(1 + probes), known, outputs)
+        bent = {pool: np.concatenate(kinds[1 + 2 * probes + i]) for i, pool in enumerate(POOLS)}
+        return self._judged(cells, bent, costs)
 
     def _judged(
         self,
         cells: Cells,
-        bent: Float[np.ndarray, "pools windows"],
+        bent: dict[str, Float[np.ndarray, " windows"]],
         costs: Float[np.ndarray, "singles windows"],
-        origin: Mapping[str, Any],
     ) -> LinearResponse:
+        layers, names = list(self.setup.layers), self.setup.matrices
+
         def pool_sum(pool: str) -> slopes.Sum:
-            return lambda name, table: (table * self.mask(name, pool)[list(self.layers)]).sum(axis=(-2, -1))
+            return lambda name, table: (table * self._mask(name, pool)[layers]).sum(axis=(-2, -1))
 
         def only(name: str, axes: Any) -> slopes.Sum:
             return lambda other, table: table.sum(axis=axes) if other == name else 0.0
 
         pools = {pool: Slopes.of(cells, pool_sum(pool)) for pool in POOLS}
         samples = {pool: slopes.table_of(cells, pool_sum(pool)) for pool in POOLS}
-        pairs, tables = {}, {}
-        for pool, row in zip(POOLS, bent, strict=True):
-            diagonal = slopes.second_of(cells, pool_sum(pool))
-            table = tables[pool] = 2 * row[None] - diagonal
-            pairs[pool] = Estimate(
-                table.mean(),
-                slopes.standard_error(table),
-                len(row),
-                UNIT.replace("unit flip rate", "squared flip rate"),
-                "one Hessian product along the pool minus the probed diagonal",
-            )
-        sizes = {pool: int(pools[pool].weights) for pool in POOLS}
+        # What the probed diagonal leaves of one product along the pool: 2 wᵀHw − Σ 2 H_ii w².
+        pairs = {pool: 2 * row[None] - slopes.second_of(cells, pool_sum(pool)) for pool, row in bent.items()}
         return LinearResponse(
-            pools,
-            Slopes.of(cells, lambda _, table: table.sum(axis=-1)),
-            {name: Slopes.of(cells, only(name, (-2, -1))) for name in self.names},
-            {name: Slopes.of(cells, only(name, -1)) for name in self.names},
-            {name: Slopes.of(cells, only(name, ())) for name in self.names},
-            paired_ratio(samples[OUTLIER] / sizes[OUTLIER], samples[REST] / sizes[REST]),
-            pairs,
-            self.singles,
-            samples,
-            tables,
-            costs,
-            {pool: slopes.added(pool_sum(pool), cells.singles) for pool in POOLS},
-            self.columns,
-            self.layers,
-            origin,
+            pools=pools,
+            layers=Slopes.of(cells, lambda _, table: table.sum(axis=-1)),
+            matrices={name: Slopes.of(cells, only(name, (-2, -1))) for name in names},
+            each={name: Slopes.of(cells, only(name, -1)) for name in names},
+            columns={name: Slopes.of(cells, only(name, ())) for name in names},
+            leverage=paired_ratio(*(samples[arm] / int(pools[arm].weights) for arm in (OUTLIER, REST))),
+            interaction={pool: _interaction(table) for pool, table in pairs.items()},
+            singles=self.singles,
+            samples=samples,
+            pairs=pairs,
+            costs=costs,
+            known={pool: slopes.added(pool_sum(pool), cells.singles) for pool in POOLS},
+            outliers=self.columns,
+            taking_part=self.setup.layers,
+            provenance=self.setup.origin(),
         )
+
+
+def _interaction(table: Float[np.ndarray, "probes windows"]) -> Estimate:
+    return Estimate(
+        table.mean(),
+        slopes.standard_error(table),
+        table.shape[1],
+        UNIT.replace("unit flip rate", "squared flip rate"),
+        "one Hessian product along the pool minus the probed diagonal",
+    )

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import Records, invalid
-from signmag_jax.models import LanguageModel, window_nll
+from signmag_jax.models import LanguageModel, Transform, window_nll
 
 from . import inputs, sweep
 from .inputs import FEWEST_CALIBRATION, MINIMUM_WINDOWS, Windows
@@ -66,9 +66,9 @@ class Setup:
         """Rows of all tasks; those already in the records, numbered from `first`, are read."""
         return sweep.run(self.configuration["experiment"], tasks, self.records, first)
 
-    def clean(self) -> Row:
-        """Mean NLL of each evaluation window in the model as it is."""
-        return window_nll(self.model, self.evaluation, None, self.batch).mean(axis=1)
+    def losses(self, transform: Transform | None = None) -> Row:
+        """Mean NLL of each evaluation window, in the model as it is or with transformed weights."""
+        return window_nll(self.model, self.evaluation, transform, self.batch).mean(axis=1)
 
     def noise_floor(self, rows: Sequence[Row] | Float[np.ndarray, "rows windows"]) -> float:
         """Largest |A/A − clean| of a window; `rows` begin with the clean loss and the A/A loss.

@@ -8,16 +8,21 @@ for, need no outer product of activations with cotangents, which would be half o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import keys
-from signmag_jax.models import Transform
+from signmag_jax.models import LanguageModel, Transform
 from signmag_jax.models.layers import apply_linear
+
+from .place import Place
 
 Stretches = Mapping[str, Float[Array, "layers _"]]
 """One stretch for each input column of each layer, by matrix."""
@@ -25,32 +30,56 @@ Stretches = Mapping[str, Float[Array, "layers _"]]
 BITS = 32
 
 
-class Movable(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Movable:
     """Which weights the derivatives are taken along.
 
     Args:
+      names: their matrices.
       layers: 1 for a layer that takes part, else 0.
       fixed: per matrix, layers, rows and columns of single weights that do not (their cost is known exactly);
         a row past the last stands for none.
     """
 
+    names: tuple[str, ...] = field(metadata={"static": True})
     layers: Float[Array, " layers"]
     fixed: dict[str, tuple[Int[Array, " some"], Int[Array, " some"], Int[Array, " some"]]]
 
+    @classmethod
+    def of(
+        cls, model: LanguageModel, names: Sequence[str], layers: Sequence[int], fixed: Sequence[Place] = ()
+    ) -> Movable:
+        """All weights of these matrices and layers, but for the `fixed` ones."""
+        taking_part = np.isin(np.arange(model.config.layers), layers)
+        by_matrix = {}
+        for name in names if fixed else ():
+            # One entry for each of all places; those of other matrices point past the last row.
+            past = model.config.shapes()[name][0]
+            parts = [(p.layer, p.row if p.name == name else past, p.column) for p in fixed]
+            by_matrix[name] = tuple(jnp.asarray(part, jnp.int32) for part in zip(*parts, strict=True))
+        return cls(tuple(names), jnp.asarray(taking_part, model.params["embed"].dtype), by_matrix)
 
-def none(params: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Float[Array, "layers _"]]:
-    """Stretches of zero."""
-    blocks = params["blocks"]
-    return {name: jnp.zeros((len(blocks[name]), blocks[name].shape[2]), blocks[name].dtype) for name in names}
+    def weights(self, weights: dict[str, Any]) -> dict[str, Float[Array, "layers _ _"]]:
+        """The weights that take part; zeros where they do not."""
+        kept = {name: w * self.layers.astype(w.dtype)[:, None, None] for name, w in weights.items()}
+        return {
+            name: w.at[self.fixed[name]].set(0.0, mode="drop") if name in self.fixed else w
+            for name, w in kept.items()
+        }
 
+    def columns(self, table: Stretches) -> dict[str, Float[Array, "layers _"]]:
+        """A number for each column, zero in layers that take no part."""
+        return {name: x * self.layers.astype(x.dtype)[:, None] for name, x in table.items()}
 
-def everywhere(
-    params: Mapping[str, Any], names: tuple[str, ...], movable: Movable
-) -> dict[str, Float[Array, "layers _"]]:
-    """Stretches of one in the layers that take part."""
-    return {
-        name: zero + movable.layers.astype(zero.dtype)[:, None] for name, zero in none(params, names).items()
-    }
+    def none(self, params: Mapping[str, Any]) -> dict[str, Float[Array, "layers _"]]:
+        """Stretches of zero."""
+        weights = {name: params["blocks"][name] for name in self.names}
+        return {name: jnp.zeros((len(w), w.shape[2]), w.dtype) for name, w in weights.items()}
+
+    def all(self, params: Mapping[str, Any]) -> dict[str, Float[Array, "layers _"]]:
+        """Stretches of one in the layers that take part."""
+        return self.columns({name: jnp.ones_like(zero) for name, zero in self.none(params).items()})
 
 
 def stretched(stretches: Stretches, movable: Movable) -> Transform:
@@ -92,9 +121,7 @@ def stretched_signs(stretches: Stretches, movable: Movable, key: PRNGKeyArray) -
 
 def signs(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
     """Independent random signs, 32 of each random word: drawing them costs next to nothing."""
-    count = 1
-    for size in shape:
-        count *= size
+    count = math.prod(shape)
     words = jax.random.bits(key, (-(-count // BITS), 1), jnp.uint32)
     drawn = (words >> jnp.arange(BITS, dtype=jnp.uint32)[None]) & 1
     return (1 - 2 * drawn.reshape(-1)[:count].reshape(shape).astype(jnp.int8)).astype(dtype)

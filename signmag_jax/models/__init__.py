@@ -8,7 +8,7 @@ from .llama import Llama
 from .load import Checkpoint, LanguageModel, check_dtype, load, open_checkpoint, shard
 from .nll import check_window, check_windows, window_nll
 from .reading import Reading, open_reading
-from .sharding import make_mesh
+from .sharding import fetch, make_mesh
 from .tokenizer import Tokenizer
 from .weights import LoadReport
 
@@ -30,6 +30,7 @@ __all__ = [
     "check_dtype",
     "check_window",
     "check_windows",
+    "fetch",
     "hidden",
     "load",
     "logits",

@@ -29,21 +29,25 @@ def window_nll(
     Args:
       model: from `load`.
       windows: token ids, for instance from `text.windows`.
-      transform: see `token_nll`; give the same function object again to avoid compiling again.
+      transform: see `token_nll`. One that is a pytree as well, such as a named tuple with `__call__`, brings
+        its arrays as data: another of the same structure runs the same program. A plain function is a
+        program of its own; give the same object again to avoid compiling again.
       batch: windows that pass through a layer together, on each device of the mesh's axis "data".
 
     Raises:
       InvalidInput: for ids outside the vocabulary or windows longer than the model's context.
     """
     check_windows(model.config, windows)
+    if transform is not None and jax.tree.leaves(transform) == [transform]:
+        transform = jax.tree_util.Partial(transform)
     devices = data_devices(model.params)
     step, rows = batch * devices, []
     for start in range(0, windows.shape[0], step):
         piece = np.asarray(windows[start : start + step], np.int32)
         # Each device takes equally many windows: the last is repeated, and what it gives cut off.
         full = np.concatenate([piece, np.repeat(piece[-1:], -len(piece) % devices, axis=0)])
-        found = _nll(model.config, transform, model.params, full)
-        rows.append(fetch(found)[: len(piece)])
+        losses = fetch(_nll(model.config, model.params, full, transform))
+        rows.append(losses[: len(piece)])
     return np.concatenate(rows).astype(np.float64)
 
 
@@ -52,8 +56,8 @@ def check_windows(config: ModelConfig, windows: Int[np.ndarray, "count window"])
     if windows.size == 0 or windows.min() < 0 or windows.max() >= config.vocabulary:
         raise invalid(
             f"token ids in 0..{config.vocabulary - 1}",
-            (windows.min(), windows.max()) if windows.size else "none",
-            "encode the text with this model's tokenizer",
+            (int(windows.min()), int(windows.max())) if windows.size else "none",
+            "the tokenizer is another model's, or the text has tokens that this model was not given",
         )
     check_window(config, windows.shape[1])
 
@@ -66,6 +70,6 @@ def check_window(config: ModelConfig, window: int) -> None:
         )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _nll(config: Any, transform: Any, params: dict[str, Any], tokens: jax.Array) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=0)
+def _nll(config: Any, params: dict[str, Any], tokens: jax.Array, transform: Any) -> jax.Array:
     return token_nll(config, params, tokens, transform)

@@ -9,8 +9,8 @@ from .crossings import Crossings, crossings
 from .depth import Depth, depth
 from .engine import Options
 from .experiments import EXPERIMENTS, Named, experiment
-from .gaussian import ACTIVATIONS
-from .profiles import SHAPES, profile
+from .gaussian import ACTIVATIONS, ActivationName
+from .profiles import profile
 from .proposition_1 import Proposition1, proposition_1
 from .quantizer import Quantizer, quantizer
 from .result import BOTH_RATIOS, TWO_RATIOS
@@ -21,8 +21,8 @@ __all__ = [
     "ACTIVATIONS",
     "BOTH_RATIOS",
     "EXPERIMENTS",
-    "SHAPES",
     "TWO_RATIOS",
+    "ActivationName",
     "Arm",
     "BlockResult",
     "ColumnPool",

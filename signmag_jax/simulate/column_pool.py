@@ -1,10 +1,10 @@
-"""Errors in the columns that carry the input, against the same errors in the rest."""
+"""Perturbed columns that carry the input, against the rest perturbed alike."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,12 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.perturb import SignFlip
 
 from . import pairs
-from .engine import Options, run
-from .gaussian import Activation, choose, weights, whole
+from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers, numbers, whole
+from .engine import Options
+from .gaussian import Activation, ActivationName, weights
 from .gaussian import activation as named_activation
-from .layer import LayerSample
 from .network import Experiment, Statistics
+from .profiles import Profile
 from .profiles import profile as named_profile
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies
@@ -29,9 +30,9 @@ from .split import energies
 FRACTION = Interval(
     0.0, 1.0, open_low=True, open_high=True, fix="pass the pool's part of the columns, in (0, 1)"
 )
-MATCHINGS = ("count", "rate")
-PLACES = ("pool", "rest", "everywhere")
-ERRORS = ("flip", "shift")
+Matching = Literal["count", "rate"]
+REGIONS = ("pool", "rest", "everywhere")
+PERTURBATIONS = ("flip", "shift")
 DEFAULT_ROWS = 512
 DEFAULT_INPUTS = 256
 
@@ -66,16 +67,16 @@ class ColumnPool(Result):
 
 def column_pool(
     width: int,
-    rate: Any,
+    rate: Numbers,
     *,
-    profile: Any = "lognormal",
+    profile: Profile = "lognormal",
     spread: float = 1.0,
     fraction: float = 0.05,
-    matching: str = "count",
+    matching: Matching = "count",
     rows: int = DEFAULT_ROWS,
-    activation: str | Activation = "relu",
+    activation: ActivationName | Activation = "relu",
     inputs: int = DEFAULT_INPUTS,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     **options: Unpack[Options],
 ) -> ColumnPool:
     """Simulate h = φ(Wx) for inputs x_j = ±α_j with independent signs, W perturbed in some columns.
@@ -83,15 +84,15 @@ def column_pool(
     Args:
       width: number n of columns, at least 2.
       rate: flip rate in (0, 0.5], or a list.
-      profile: "lognormal" or "student" scales of the columns (see `profile`), or n squares α_j².
-      spread: of the profile.
+      profile: distribution of the scales of the columns, "lognormal" or "student", or n squares α_j².
+      spread: deviation of the scales' logarithms, or Student's degrees of freedom.
       fraction: part of the columns that makes the pool, those of the largest α²; in (0, 1).
-      matching: "count": the smaller side is flipped at the rate, the larger at the rate that gives as many
-        flips; "rate": both at the rate, and damages are divided by the number of columns.
-      rows: of W, at least 2.
-      activation: a name in `simulate.ACTIVATIONS`, or a function of an array.
-      inputs: per network.
-      dtype: "float32" or "float64".
+      matching: what pool and rest have in common: "count", the smaller is flipped at the rate and the larger
+        at the rate that gives as many flips; or "rate", and damages are divided by the number of columns.
+      rows: rows of W, at least 2.
+      activation: by name, or in Python a function of an array.
+      inputs: of each network.
+      dtype: precision of the weights and of their products.
       options: targets (on the leverage), seed, resume and mesh, as in `Options`.
 
     Returns:
@@ -104,38 +105,37 @@ def column_pool(
     Source: arXiv:2605.18933, section 5 and Exp E, on Gaussian weights.
     """
     whole("width", width, 2)
-    values = pairs.rates(rate)
+    rates = numbers("rate", rate, pairs.RATES)
     FRACTION.require("fraction", fraction)
     squares = named_profile(profile, width, spread)
     label, function = named_activation(activation)
-    sample = ColumnPoolSample(width, rows, inputs, dtype, function, matching)
+    sample = ColumnPoolSample(width, rows, inputs, matching, dtype, function)
     pool = top(squares, fraction)
     shown = profile if isinstance(profile, str) else squares.tolist()
     named = {"profile": shown, "spread": spread, "fraction": fraction, "activation": label}
     experiment = Experiment(
         "column_pool",
         sample,
-        {"rate": np.atleast_1d(values), "amplitudes": np.sqrt(squares), "pool": pool},
-        {"rate": values.tolist(), **named, **sample.arguments()},
-        sample.work(values.size),
+        {"rate": np.atleast_1d(rates), "amplitudes": np.sqrt(squares), "pool": pool},
+        {"rate": rates.tolist(), **named, **sample.plain()},
+        sample.work(rates.size),
         lambda tally: tally.ratio("pool_flip_energy", "rest_flip_energy"),
     )
-    tally, provenance = run(experiment, **options)
-    found = Estimates(tally, provenance, values.shape)
+    estimates = Estimates(experiment, rates.shape, **options)
 
-    def ratio(place: str) -> Estimate:
-        return found.ratio(f"{place}_flip_transverse", f"{place}_shift_transverse")
+    def ratio(region: str) -> Estimate:
+        return estimates.ratio(f"{region}_flip_transverse", f"{region}_shift_transverse")
 
     return ColumnPool(
-        leverage=found.ratio("pool_flip_energy", "rest_flip_energy"),
-        leverage_per_network=found.mean("ratio", MEAN_OF_RATIOS),
-        transverse_leverage=found.ratio("pool_flip_transverse", "rest_flip_transverse"),
-        shift_leverage=found.ratio("pool_shift_energy", "rest_shift_energy"),
+        leverage=estimates.ratio("pool_flip_energy", "rest_flip_energy"),
+        leverage_per_network=estimates.mean("ratio", MEAN_OF_RATIOS),
+        transverse_leverage=estimates.ratio("pool_flip_transverse", "rest_flip_transverse"),
+        shift_leverage=estimates.ratio("pool_shift_energy", "rest_shift_energy"),
         pool_ratio=ratio("pool"),
         rest_ratio=ratio("rest"),
         everywhere_ratio=ratio("everywhere"),
         share=float(math.fsum(squares[pool])),
-        networks=tally.count,
+        networks=estimates.networks,
     )
 
 
@@ -148,58 +148,57 @@ def top(squares: np.ndarray, fraction: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ColumnPoolSample(LayerSample):
+class ColumnPoolSample(Arguments):
     """One network of `column_pool`; the fields are its arguments."""
 
+    width: int
+    rows: AtLeast2
+    inputs: AtLeast1
+    matching: Matching
+    dtype: Dtype
     activation: Activation
-    matching: str
-
-    plain = ("width", "rows", "inputs", "matching", "dtype")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        choose("matching", self.matching, MATCHINGS)
 
     def work(self, rates: int) -> float:
         """Floating-point operations: the matrix products, and about 300 for a random number."""
-        products = 2.0 * self.rows * self.inputs * (1 + len(PLACES) * len(ERRORS) * rates)
-        return self.width * (products + 300 * ((1 + len(PLACES) * rates) * self.rows + self.inputs))
+        products = 2.0 * self.rows * self.inputs * (1 + len(REGIONS) * len(PERTURBATIONS) * rates)
+        return self.width * (products + 300 * ((1 + len(REGIONS) * rates) * self.rows + self.inputs))
 
     def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, of shape (rates,)."""
         for_w, for_x, for_flips = jax.random.split(key, 3)
         w = weights(for_w, self.rows, self.width, self.dtype)
         signs = jax.random.rademacher(for_x, (self.width, self.inputs), self.dtype)
+        # Held, because XLA would draw both again inside each consumer.
         w, x = lax.optimization_barrier((w, parameters["amplitudes"].astype(w.dtype)[:, None] * signs))
         z = w @ x
         h = self.activation(z)
         pool = parameters["pool"]
 
         def compare(rate: Array) -> Statistics:
-            found: Statistics = {}
-            for place, columns, thinned, divisor in self._sides(pool):
-                changed = _perturb(
-                    rate * thinned, jax.random.fold_in(for_flips, PLACES.index(place)), w, columns
-                )
-                for error, matrix in zip(ERRORS, changed, strict=True):
+            statistics: Statistics = {}
+            for index, (region, columns, thinned, divisor) in enumerate(self._regions(pool)):
+                # A key for each, so that flips everywhere are not those of the pool over again.
+                both = _perturb(rate * thinned, jax.random.fold_in(for_flips, index), w, columns)
+                for perturbation, matrix in zip(PERTURBATIONS, both, strict=True):
                     parts = energies(h, self.activation(matrix @ x) - h)
-                    found[f"{place}_{error}_energy"] = parts.energy / divisor
-                    found[f"{place}_{error}_transverse"] = parts.transverse / divisor
-            return {**found, "ratio": found["pool_flip_energy"] / found["rest_flip_energy"]}
+                    statistics[f"{region}_{perturbation}_energy"] = parts.energy / divisor
+                    statistics[f"{region}_{perturbation}_transverse"] = parts.transverse / divisor
+            ratio = statistics["pool_flip_energy"] / statistics["rest_flip_energy"]
+            return {**statistics, "ratio": ratio}
 
         return lax.map(compare, parameters["rate"])
 
-    def _sides(self, pool: Bool[Array, " width"]) -> list[tuple[str, Array, Array, Array]]:
-        """Each place: its columns, what thins its rate, and what its damage is divided by."""
+    def _regions(self, pool: Bool[Array, " width"]) -> list[tuple[str, Array, Array, Array]]:
+        """Each region: its columns, what thins its rate, and what its damage is divided by."""
         size = jnp.sum(pool, dtype=jnp.float64)
         sizes, one = (size, self.width - size), jnp.ones_like(size)
         least = jnp.minimum(*sizes)
         count = self.matching == "count"
         sides = [
-            (place, columns, least / own if count else one, one if count else own)
-            for place, columns, own in zip(PLACES, (pool, ~pool), sizes, strict=False)
+            (region, columns, least / own if count else one, one if count else own)
+            for region, columns, own in zip(REGIONS, (pool, ~pool), sizes, strict=False)
         ]
-        return [*sides, (PLACES[2], jnp.ones_like(pool), one, one)]
+        return [*sides, (REGIONS[2], jnp.ones_like(pool), one, one)]
 
 
 def _perturb(
@@ -208,6 +207,7 @@ def _perturb(
     """Flips in these columns, and there the shift of the same Frobenius norm."""
     inside = columns[None, :]
     flipped = jnp.where(inside, SignFlip(rate).apply(key, w), w)
+    # Float64 over rows: one float32 sum over all weights loses digits.
     error = jnp.sum(jnp.sum(jnp.square(flipped - w), axis=1).astype(jnp.float64))
     step = jnp.sqrt(error / (w.shape[0] * jnp.sum(columns, dtype=jnp.float64))).astype(w.dtype)
     return flipped, jnp.where(inside, w + jnp.where(w < 0, -step, step), w)

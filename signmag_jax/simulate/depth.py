@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +14,18 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, keys
-from signmag_jax.evidence.errors import invalid
 
 from . import pairs
-from .engine import Options, run
-from .gaussian import DTYPES, Activation, choose, sphere, unit, weights, whole
+from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers
+from .engine import Options
+from .gaussian import Activation, ActivationName, sphere, unit, weights
 from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies, turned
 
-LAYERS = ("all", "first")
-SCALES = ("unit", "paper")
+Layers = Literal["all", "first"]
+Scale = Literal["unit", "paper"]
 DEFAULT_INPUTS = 256
 
 
@@ -52,18 +52,18 @@ class Depth(Result):
 
 def depth(
     width: int,
-    rate: Any,
+    rate: Numbers | None,
     depth: int,
     *,
     perturbations: Any = None,
     residual: bool = False,
-    activation: str | Activation = "relu",
-    layers: str = "all",
+    activation: ActivationName | Activation = "relu",
+    layers: Layers = "all",
     hidden: int | None = None,
-    scale: str = "unit",
-    match: str = "realised",
+    scale: Scale = "unit",
+    match: pairs.Match = "realised",
     inputs: int = DEFAULT_INPUTS,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     **options: Unpack[Options],
 ) -> Depth:
     """Simulate a chain, clean and perturbed, by brute force; weights have independent Gaussian entries.
@@ -75,19 +75,20 @@ def depth(
     Args:
       width: length of the state, at least 2.
       rate: flip rate in (0, 0.5], or a list; the shift has the Frobenius norm of the flips in each layer.
-        None where perturbations are given.
+        None beside perturbations.
       depth: number of layers, at least 1.
       perturbations: instead of a rate, a pair of `perturb.Perturbation`, taken as they are.
-      residual: with or without skips.
-      activation: a name in `simulate.ACTIVATIONS`, or a function of an array.
-      layers: which are perturbed, "all" or "first".
-      hidden: rows of W_up; None for chains of single matrices.
-      scale: standard deviation of the pre-activations, "unit" for 1, "paper" for 1/√width. Chains of
-        ReLU do not depend on it.
-      match: "realised" or "expected" equality of the Frobenius norms.
-      inputs: per network, uniform on the sphere. With depth the states of one network gather around a
+      residual: add to each layer's output what it got (skips).
+      activation: by name, or in Python a function of an array.
+      layers: layers that are perturbed.
+      hidden: rows of W_up; without it, chains of single matrices.
+      scale: standard deviation of the pre-activations, 1 ("unit") or 1/√width ("paper"). Chains of ReLU do
+        not depend on it.
+      match: whether the two errors have equal Frobenius norms as drawn ("realised") or in the mean
+        ("expected").
+      inputs: of each network, uniform on the sphere. With depth the states of one network gather around a
         common direction, so that networks help more than inputs.
-      dtype: "float32" or "float64".
+      dtype: precision of the weights and of their products.
       options: targets, seed, resume and mesh, as in `Options`.
 
     Returns:
@@ -106,18 +107,17 @@ def depth(
         "depth",
         sample,
         parameters,
-        {**named, "activation": label, **sample.arguments()},
+        {**named, "activation": label, **sample.plain()},
         sample.work(math.prod(shape)),
         lambda tally: tally.mean("ratio"),
     )
-    tally, provenance = run(experiment, **options)
-    found = Estimates(tally, provenance, shape)
+    estimates = Estimates(experiment, shape, **options)
     return Depth(
-        found.mean("ratio", MEAN_OF_RATIOS),
-        found.ratio("flip", "shift"),
-        found.mean("flip"),
-        found.mean("shift"),
-        tally.count,
+        estimates.mean("ratio", MEAN_OF_RATIOS),
+        estimates.ratio("flip", "shift"),
+        estimates.mean("flip"),
+        estimates.mean("shift"),
+        estimates.networks,
     )
 
 
@@ -126,35 +126,19 @@ Layer = Callable[[Float[Array, "rows width"], State], State]
 
 
 @dataclass(frozen=True)
-class ChainSample:
+class ChainSample(Arguments):
     """One network of `depth`; the fields are its arguments."""
 
-    width: int
-    depth: int
+    width: AtLeast2
+    depth: AtLeast1
     residual: bool
     activation: Activation
-    layers: str
-    hidden: int | None
-    scale: str
-    inputs: int
-    dtype: str
+    layers: Layers
+    hidden: AtLeast2 | None
+    scale: Scale
+    inputs: AtLeast1
+    dtype: Dtype
     pair: Any
-
-    def __post_init__(self) -> None:
-        for name, low in (("width", 2), ("depth", 1), ("inputs", 1)):
-            whole(name, getattr(self, name), low)
-        if self.hidden is not None:
-            whole("hidden", self.hidden, 2)
-        if not isinstance(self.residual, bool):
-            raise invalid("residual is True or False", self.residual, "pass residual=True for skips")
-        choose("layers", self.layers, LAYERS)
-        choose("scale", self.scale, SCALES)
-        choose("dtype", self.dtype, DTYPES)
-
-    def arguments(self) -> dict[str, Any]:
-        """The arguments that a record is known by: those that are plain values."""
-        names = ("width", "depth", "residual", "layers", "hidden", "scale", "inputs", "dtype")
-        return {name: getattr(self, name) for name in names}
 
     def work(self, rates: int) -> float:
         """Floating-point operations: the matrix products, and about 900 for a random weight."""
@@ -164,26 +148,29 @@ class ChainSample:
     def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, of shape (rates, depth)."""
         x = sphere(keys.fold(key, "inputs"), self.width, self.inputs, self.dtype)
+        # A stream begins with entries of the pre-activations' deviation: every layer adds as much.
         start = x if not self._stream() else x * self._tensor(self._deviation() * math.sqrt(self.width))
         count = jax.tree.leaves(parameters)[0].shape[0]
         both = jnp.broadcast_to(start, (count, 2, *start.shape))
         step = functools.partial(self._step, parameters, key)
         still = jnp.zeros(count, bool)
-        # Where only the first layer is perturbed, the others are another program.
+        # Where only the first layer is perturbed, the others are another program. A scan, and not a loop:
+        # what is compiled does not grow with the depth.
         apart = 1 if self.layers == "first" else 0
         carry, layers = (start, both, still), jnp.arange(self.depth, dtype=jnp.int32)
         parts = []
         for some, perturbed in ((layers[:apart], True), (layers[apart:], not apart)):
             if some.size:
-                carry, found = lax.scan(functools.partial(step, perturbed=perturbed), carry, some)
-                parts.append(found)
-        found = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-        return {name: leaf.T for name, leaf in found.items()}
+                carry, statistics = lax.scan(functools.partial(step, perturbed=perturbed), carry, some)
+                parts.append(statistics)
+        statistics = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+        return {name: leaf.T for name, leaf in statistics.items()}
 
     def _step(self, parameters: Any, key: PRNGKeyArray, carry: Any, layer: Array, perturbed: bool) -> Any:
         clean, both, moved = carry
         for_w, for_pair, for_down = jax.random.split(keys.fold(key, layer), 3)
         rows = self.width if self.hidden is None else self.hidden
+        # Held, because XLA would draw it again for each of the states that it acts on.
         w = lax.optimization_barrier(weights(for_w, rows, self.width, self.dtype))
         apply = functools.partial(self._layer, down=self._down(for_down))
         clean = apply(w, clean)

@@ -44,11 +44,11 @@ class Options(TypedDict, total=False):
     Memory does not grow with the number of networks, and time grows in proportion to it.
 
     Args:
-      networks: how many; 64 if no other target is given.
+      networks: number of networks; 64 if no other target is given.
       standard_error: stop when the primary estimate (its worst element) has this standard error, after
         32 networks at the earliest. What was computed beyond the network that met it is discarded.
-      max_networks: raise Incomplete rather than simulate more for a standard error, or stop there before a
-        time; 100,000 by default.
+      max_networks: number of networks at which the run ends in any case, as incomplete where a standard error
+        was asked for; 100,000 by default.
       seconds: stop at this wall time (the result says that it is not reproducible).
       seed: root of all random keys, 0 by default.
       resume: folder that keeps finished networks; what it holds is not computed again.
@@ -196,13 +196,13 @@ def _work_through(
     # No block at first: what is recorded already may be enough.
     for start in range(-mesh.size, len(mine), mesh.size):
         step = list(mine[max(start, 0) : start + mesh.size])
-        found = obtain(step)
+        rows = obtain(step)
         try:
             for block in step:
-                for network, row in enumerate(found[block], start=block * size):
+                for network, row in enumerate(rows[block], start=block * size):
                     own.add(network, row)
                 done.append(block)
-                advance(len(found[block]))
+                advance(len(rows[block]))
         # Whether the run needs that network is for the stopping rule to say, in the last run.
         except Incomplete as undefined:
             why = str(undefined)

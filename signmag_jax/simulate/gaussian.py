@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from signmag_jax.evidence.errors import invalid
+from .arguments import choose
 
 Activation = Callable[[Array], Array]
+ActivationName = Literal[
+    "relu", "leaky_relu", "relu_squared", "identity", "gelu", "erf", "silu", "tanh"
+]  # fmt: skip
 
 
+# Functions with names of their own and no lambdas: compiled programs are kept by them.
 def _identity(z: Array) -> Array:
     return z
 
@@ -28,10 +32,11 @@ def _relu_squared(z: Array) -> Array:
 
 
 def _gelu(z: Array) -> Array:
+    # The exact one: the theory's law is not that of the approximation by tanh.
     return jax.nn.gelu(z, approximate=False)
 
 
-ACTIVATIONS: dict[str, Activation] = {
+ACTIVATIONS: dict[ActivationName, Activation] = {
     "relu": jax.nn.relu,
     "leaky_relu": _leaky_relu,
     "relu_squared": _relu_squared,
@@ -41,9 +46,6 @@ ACTIVATIONS: dict[str, Activation] = {
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,
 }
-DTYPES = ("float32", "float64")
-# No size is larger: the square of this many numbers exceeds every memory, but no counter of bytes.
-LARGEST = 2**24
 
 
 def weights(key: PRNGKeyArray, rows: int, columns: int, dtype: DTypeLike) -> Float[Array, "rows columns"]:
@@ -59,10 +61,11 @@ def sphere(key: PRNGKeyArray, width: int, inputs: int, dtype: DTypeLike) -> Floa
 def unit(h: Float[Array, "width inputs"]) -> Float[Array, "width inputs"]:
     """Every column divided by its norm; a column of zeros stays as it is."""
     norm = jnp.sqrt(jnp.sum(h * h, axis=0, keepdims=True))
+    # A layer of ReLUs may be silent, and 0/0 would spoil the means over all other inputs.
     return h / jnp.where(norm > 0, norm, jnp.ones_like(norm))
 
 
-def activation(name: str | Activation) -> tuple[str, Activation]:
+def activation(name: ActivationName | Activation) -> tuple[str, Activation]:
     """The function of that name, or a function of your own, and what to call it.
 
     Raises:
@@ -72,19 +75,5 @@ def activation(name: str | Activation) -> tuple[str, Activation]:
         label = f"{getattr(name, '__module__', '')}.{getattr(name, '__qualname__', '<>')}"
         # Two nameless functions may differ under one label: their address keeps their records apart.
         return repr(name) if "<" in label else label, name
-    choose("activation", name, tuple(ACTIVATIONS))
+    choose("activation", name, ActivationName)
     return name, ACTIVATIONS[name]
-
-
-def choose(argument: str, received: Any, valid: tuple[str, ...]) -> None:
-    """Raise `InvalidInput` unless `received` is one of the valid names."""
-    if received not in valid:
-        raise invalid(f"{argument} in {valid}", received, f"choose one of {', '.join(valid)}")
-
-
-def whole(argument: str, received: Any, low: int) -> None:
-    """Raise `InvalidInput` unless `received` is an integer of at least `low`, and no absurd one."""
-    if isinstance(received, bool) or not isinstance(received, int) or received < low:
-        raise invalid(f"{argument} is an integer >= {low}", received, f"pass a whole number from {low} up")
-    if received > LARGEST:
-        raise invalid(f"{argument} <= {LARGEST}", received, "nothing of this size fits in memory")

@@ -47,5 +47,5 @@ def provenance_of(experiment: Experiment, seed: int, mesh: Mesh, count: int, end
 
 @functools.cache
 def _versions(*names: str) -> dict[str, str]:
-    found = versions()
-    return {name: found[name] for name in names}
+    known = versions()
+    return {name: known[name] for name in names}

@@ -18,7 +18,7 @@ class Kept:
 
     Args:
       experiment: whose networks they hold.
-      folder: where they lie; None keeps and finds nothing.
+      folder: where they lie; None keeps and reads nothing.
       identity: what their numbers depend on.
       limit: the network before which the run ends at the latest.
 
@@ -41,7 +41,7 @@ class Kept:
         """
         if self._records is None:
             return {}
-        found, size = {}, self._experiment.block
+        recorded, size = {}, self._experiment.block
         for block in blocks:
             payload = self._records.read(block)
             if payload is None:
@@ -53,8 +53,8 @@ class Kept:
                 )
             # One that an earlier, smaller target cut short is done again.
             if len(payload) >= min(size, self._limit - block * size):
-                found[block] = payload[: self._limit - block * size]
-        return found
+                recorded[block] = payload[: self._limit - block * size]
+        return recorded
 
     def write(self, block: int, rows: list[Row]) -> None:
         """Add a block, unless a network in it has no ratio: JSON could not hold it, and it ends the run.

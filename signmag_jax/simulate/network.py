@@ -12,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from .tally import Pair, Tally
 
+# A record holds a block: it is what an interruption costs, and what may be discarded at a target.
 BLOCK_WORK = 4e9
 BLOCK_RANGE = (2, 64)
 
@@ -50,5 +51,5 @@ class Experiment:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the statistics of one network, by name; nothing is computed."""
-        found = jax.eval_shape(self.sample, self.parameters, jax.random.key(0))
-        return {name: leaf.shape for name, leaf in found.items()}
+        statistics = jax.eval_shape(self.sample, self.parameters, jax.random.key(0))
+        return {name: leaf.shape for name, leaf in statistics.items()}

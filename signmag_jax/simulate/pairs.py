@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,38 +14,36 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, Perturbation, SignFlip
 
-from .gaussian import choose
+from .arguments import Arguments, Numbers, numbers
 
 RATES = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 0.5]")
-MATCHES = ("realised", "expected")
-PARTNERS = {"shift": MagnitudeShift, "noise": MagnitudeNoise}
+Match = Literal["realised", "expected"]
+Magnitude = Literal["shift", "noise"]
+MAGNITUDES = {"shift": MagnitudeShift, "noise": MagnitudeNoise}
 
 Two = tuple[Float[Array, "rows columns"], Float[Array, "rows columns"]]
 
 
 @dataclass(frozen=True)
-class Matched:
+class Matched(Arguments):
     """Sign flips, and an error of the magnitude of equal Frobenius norm.
 
     Args:
       match: "realised" takes the norm of the very flips that were drawn, size = ‖W'−W‖/‖W‖ in units of
         the root mean square of W; "expected" takes 2√rate whatever was drawn.
-      partner: "shift" (coherent) or "noise" (incoherent).
+      magnitude: "shift" (coherent) or "noise" (incoherent).
     """
 
-    match: str = "realised"
-    partner: str = "shift"
-
-    def __post_init__(self) -> None:
-        choose("match", self.match, MATCHES)
-        choose("partner", self.partner, tuple(PARTNERS))
+    match: Match = "realised"
+    magnitude: Magnitude = "shift"
 
     def draw(self, parameters: Float[Array, ""], key: PRNGKeyArray, w: Float[Array, "rows columns"]) -> Two:
         """With one key for several rates, the flips of a smaller rate are among those of a larger one."""
-        for_flips, for_partner = jax.random.split(key)
+        for_flips, for_magnitude = jax.random.split(key)
         flipped = SignFlip(parameters).apply(for_flips, w)
+        # The realised norm: the luck of how many signs were drawn is then the same in both, and cancels.
         size = 2 * jnp.sqrt(parameters) if self.match == "expected" else relative_norm(flipped - w, w)
-        return flipped, PARTNERS[self.partner](size).apply(for_partner, w)
+        return flipped, MAGNITUDES[self.magnitude](size).apply(for_magnitude, w)
 
 
 def relative_norm(error: Float[Array, "rows columns"], w: Float[Array, "rows columns"]) -> Float[Array, ""]:
@@ -81,23 +79,16 @@ class Given:
         self, parameters: list[Float[Array, ""]], key: PRNGKeyArray, w: Float[Array, ...]
     ) -> tuple[Float[Array, ...], ...]:
         """Each with a key of its own."""
-        numbers = iter(parameters)
-        leaves = [next(numbers) if leaf is None else leaf for leaf in self.fixed]
+        values = iter(parameters)
+        leaves = [next(values) if leaf is None else leaf for leaf in self.fixed]
         perturbations = jax.tree.unflatten(self.structure, leaves)
         each = zip(perturbations, jax.random.split(key, len(perturbations)), strict=True)
         return tuple(perturbation.apply(own, w) for perturbation, own in each)
 
 
-def rates(rate: Any) -> np.ndarray:
-    """One rate or several, checked, as a float64 array of rank 0 or 1."""
-    RATES.require("rate", rate)
-    array = np.asarray(rate, dtype=np.float64)
-    if array.ndim > 1 or array.size == 0:
-        raise invalid("rate is a number or a list of numbers", rate, "pass one rate or a flat list")
-    return array
-
-
-def either(rate: Any, perturbations: Any, match: str) -> tuple[Any, Any, tuple[int, ...], dict[str, Any]]:
+def either(
+    rate: Numbers | None, perturbations: Any, match: Match
+) -> tuple[Matched | Given, Any, tuple[int, ...], dict[str, Any]]:
     """Flips of a rate and the matched shift, or two perturbations as they are.
 
     Returns:
@@ -106,14 +97,14 @@ def either(rate: Any, perturbations: Any, match: str) -> tuple[Any, Any, tuple[i
     Raises:
       InvalidInput: unless exactly one of the two is given, and sound.
     """
-    if (rate is None) == (perturbations is None):
+    if rate is not None and perturbations is None:
+        rates = numbers("rate", rate, RATES)
+        return Matched(match), np.atleast_1d(rates), rates.shape, {"rate": rates.tolist(), "match": match}
+    if rate is not None or perturbations is None:
         raise invalid("rate or perturbations, one of them", (rate, perturbations), "pass rate=0.01")
-    if rate is not None:
-        values = rates(rate)
-        return Matched(match), np.atleast_1d(values), values.shape, {"rate": values.tolist(), "match": match}
-    pair, numbers, shape = given(perturbations, 2)
+    pair, values, shape = given(perturbations, 2)
     named = {"perturbations": [repr(one) for one in perturbations]}
-    return pair, [np.atleast_1d(number) for number in numbers], shape, named
+    return pair, [np.atleast_1d(value) for value in values], shape, named
 
 
 def given(perturbations: Any, count: int) -> tuple[Given, list[np.ndarray], tuple[int, ...]]:
@@ -129,8 +120,8 @@ def given(perturbations: Any, count: int) -> tuple[Given, list[np.ndarray], tupl
             raise invalid("a perturbation has moments() and apply(key, w)", perturbation, "see perturb")
     leaves, structure = jax.tree.flatten(tuple(perturbations), is_leaf=_is_list)
     fixed = tuple(None if _is_number(leaf) else leaf for leaf in leaves)
-    numbers = [np.asarray(leaf, dtype=np.float64) for leaf in leaves if _is_number(leaf)]
-    shapes = {number.shape for number in numbers} - {()}
+    values = [np.asarray(leaf, dtype=np.float64) for leaf in leaves if _is_number(leaf)]
+    shapes = {value.shape for value in values} - {()}
     if len(shapes) > 1 or any(len(shape) > 1 for shape in shapes):
         raise invalid(
             "the numbers of the perturbations are scalars or flat lists of one length",
@@ -143,8 +134,8 @@ def given(perturbations: Any, count: int) -> tuple[Given, list[np.ndarray], tupl
         raise invalid("a perturbation is hashable or a pytree", perturbations, "see perturb") from None
     shape = next(iter(shapes), ())
     # A number that nobody reads, so that pairs without any can be mapped over like the others.
-    numbers.append(np.zeros(()))
-    return Given(structure, fixed), [np.broadcast_to(number, shape) for number in numbers], shape
+    values.append(np.zeros(()))
+    return Given(structure, fixed), [np.broadcast_to(value, shape) for value in values], shape
 
 
 def _is_list(leaf: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -10,14 +11,15 @@ from scipy.special import ndtri, stdtrit
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 
-from .gaussian import choose
+from .arguments import choose
 
-SHAPES = ("lognormal", "student")
+Shape = Literal["lognormal", "student"]
+Profile = Shape | Sequence[float] | np.ndarray
 SPREAD = Interval(0.0, open_low=True, fix="pass the deviation of log s, or Student's degrees of freedom")
 SQUARES = Interval(0.0, fix="pass squares")
 
 
-def profile(shape: Any, width: int, spread: float = 1.0) -> np.ndarray:
+def profile(shape: Profile, width: int, spread: float = 1.0) -> np.ndarray:
     """α_j², j = 1..n, ascending and of sum 1: the quantiles of a heavy-tailed law of column scales s.
 
     Quantiles at (j − ½)/n, and not draws, so that every network has the same columns.
@@ -33,9 +35,10 @@ def profile(shape: Any, width: int, spread: float = 1.0) -> np.ndarray:
     """
     if not isinstance(shape, str):
         return _own(shape, width)
-    choose("profile", shape, SHAPES)
+    choose("profile", shape, Shape)
     SPREAD.require("spread", spread)
     levels = (np.arange(width) + 0.5) / width
+    # Over the largest scale before they are squared: a wide spread overflows otherwise.
     if shape == "lognormal":
         logarithms = spread * ndtri(levels)
         scales = np.exp(logarithms - logarithms[-1])
@@ -45,7 +48,7 @@ def profile(shape: Any, width: int, spread: float = 1.0) -> np.ndarray:
     return scales**2 / np.sum(scales**2)
 
 
-def _own(squares: Any, width: int) -> np.ndarray:
+def _own(squares: Sequence[float] | np.ndarray, width: int) -> np.ndarray:
     SQUARES.require("profile", squares)
     array = np.asarray(squares, dtype=np.float64)
     if array.shape != (width,):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
 from signmag_jax.evidence import Estimate
 
 from . import pairs
-from .block import BlockSample, default_inputs
-from .engine import Options, run
-from .gaussian import activation, whole
+from .arguments import Dtype, Numbers, numbers, whole
+from .block import default_inputs
+from .block_network import BlockSample
+from .engine import Options
+from .gaussian import activation
 from .network import Experiment
 from .result import MEAN_OF_RATIOS, Estimates, Result
 
@@ -49,25 +51,27 @@ class Proposition1(Result):
 
 def proposition_1(
     width: int,
-    rate: Any,
+    rate: Numbers,
     *,
     rows: int | None = None,
-    magnitude: str = "noise",
-    match: str = "realised",
+    magnitude: pairs.Magnitude = "noise",
+    match: pairs.Match = "realised",
     inputs: int | None = None,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     **options: Unpack[Options],
 ) -> Proposition1:
     """Simulate y = Wx: flips of rate p against an error of the magnitude with equal Frobenius norm.
 
     Args:
-      width: length of x, at least 2.
+      width: length n of x, at least 2.
       rate: flip rate in (0, 0.5], or a list.
-      rows: of W; `width` by default.
-      magnitude: "noise", sign(W)·g with g Gaussian (Proposition 1), or "shift", the coherent one.
-      match: "realised" or "expected" equality of the Frobenius norms.
-      inputs: per network, uniform on the sphere; `block.default_inputs(width)` by default.
-      dtype: "float32" or "float64".
+      rows: rows m of W; `width` by default.
+      magnitude: the other error: "noise", sign(W)·g with g Gaussian (Proposition 1), or "shift", which moves
+        all magnitudes alike.
+      match: whether the two errors have equal Frobenius norms as drawn ("realised") or in the mean
+        ("expected").
+      inputs: of each network, uniform on the sphere; by default 4n, but at least 256 and at most 8192.
+      dtype: precision of the weights and of their products.
       options: targets (on the transverse ratio of means), seed, resume and mesh, as in `Options`.
 
     Returns:
@@ -80,7 +84,7 @@ def proposition_1(
     Source: arXiv:2605.18933, Proposition 1 and section 9.7.
     """
     whole("width", width, 2)
-    values = pairs.rates(rate)
+    rates = numbers("rate", rate, pairs.RATES)
     rows = width if rows is None else rows
     whole("rows", rows, 2)
     label, identity = activation("identity")
@@ -95,28 +99,27 @@ def proposition_1(
         dtype=dtype,
         antipodal=False,  # x and −x have the same energies here
         pair=pairs.Matched(match, magnitude),
-        second_over_first=True,
+        ratio=("second", "first"),
     )
     experiment = Experiment(
         "proposition_1",
         sample,
-        np.atleast_1d(values),
-        {"rate": values.tolist(), "match": match, "magnitude": magnitude, "activation": label}
-        | sample.arguments(),
-        sample.work(values.size),
+        np.atleast_1d(rates),
+        {"rate": rates.tolist(), "match": match, "magnitude": magnitude, "activation": label}
+        | sample.plain(),
+        sample.work(rates.size),
         lambda tally: tally.ratio("second_transverse", "first_transverse"),
     )
-    tally, provenance = run(experiment, **options)
-    found = Estimates(tally, provenance, values.shape)
+    estimates = Estimates(experiment, rates.shape, **options)
     return Proposition1(
-        energy_ratio=found.ratio("first_energy", "second_energy"),
-        transverse_ratio=found.ratio("second_transverse", "first_transverse"),
-        transverse_ratio_per_network=found.mean("ratio", MEAN_OF_RATIOS),
-        flip_radial_fraction=found.ratio("first_radial", "first_energy"),
-        magnitude_radial_fraction=found.ratio("second_radial", "second_energy"),
-        flip_radial_fraction_per_network=found.mean("first_fraction", MEAN_OF_RATIOS),
-        magnitude_radial_fraction_per_network=found.mean("second_fraction", MEAN_OF_RATIOS),
-        flip_energy=found.mean("first_energy"),
-        magnitude_energy=found.mean("second_energy"),
-        networks=tally.count,
+        energy_ratio=estimates.ratio("first_energy", "second_energy"),
+        transverse_ratio=estimates.ratio("second_transverse", "first_transverse"),
+        transverse_ratio_per_network=estimates.mean("ratio", MEAN_OF_RATIOS),
+        flip_radial_fraction=estimates.ratio("first_radial", "first_energy"),
+        magnitude_radial_fraction=estimates.ratio("second_radial", "second_energy"),
+        flip_radial_fraction_per_network=estimates.mean("first_fraction", MEAN_OF_RATIOS),
+        magnitude_radial_fraction_per_network=estimates.mean("second_fraction", MEAN_OF_RATIOS),
+        flip_energy=estimates.mean("first_energy"),
+        magnitude_energy=estimates.mean("second_energy"),
+        networks=estimates.networks,
     )

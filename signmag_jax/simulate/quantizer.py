@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +16,15 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Perturbation, SignQuantize
 
 from . import pairs
-from .engine import Options, run
-from .gaussian import choose, sphere, weights
-from .layer import LayerSample
+from .arguments import Arguments, AtLeast1, AtLeast2, Dtype
+from .engine import Options
+from .gaussian import sphere, weights
 from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies, turned
 from .tally import Pair, Tally
 
-GRANULARITIES = ("row", "tensor")
+Granularity = Literal["row", "tensor"]
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,21 @@ def quantizer(
     perturbation: Perturbation | None = None,
     *,
     rows: int | None = None,
-    granularity: str = "row",
+    granularity: Granularity = "row",
     inputs: int | None = None,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     **options: Unpack[Options],
 ) -> Quantizer:
     """Simulate Theorem 4: a Gaussian matrix and its quantised version on spherical inputs.
 
     Args:
-      width: length of x, at least 2.
+      width: length n of x, at least 2.
       perturbation: `SignQuantize()` by default; `Ternarize(...)` or any other.
-      rows: of W; `width` by default.
-      granularity: "row" quantises each row with its own scale, "tensor" the matrix with one.
-      inputs: per network; `width` by default.
-      dtype: "float32" or "float64".
+      rows: rows of W; `width` by default.
+      granularity: whether each row is quantised with a scale of its own ("row"), or the matrix with one
+        ("tensor").
+      inputs: of each network; `width` by default.
+      dtype: precision of the weights and of their products.
       options: targets (on the worst of the four estimates), seed, resume and mesh, as in `Options`.
 
     Returns:
@@ -89,50 +90,47 @@ def quantizer(
         width,
         width if rows is None else rows,
         width if inputs is None else inputs,
-        dtype,
         granularity,
+        dtype,
         drawn,
     )
     experiment = Experiment(
         "quantizer",
         sample,
         parameters,
-        {"perturbation": repr(chosen), **sample.arguments()},
+        {"perturbation": repr(chosen), **sample.plain()},
         sample.work(),
         _worst,
     )
-    tally, provenance = run(experiment, **options)
-    found = Estimates(tally, provenance)
+    estimates = Estimates(experiment, **options)
     return Quantizer(
-        found.mean("row_cosine"),
-        found.mean("vector_cosine"),
-        found.ratio("pre_radial", "pre_energy"),
-        found.ratio("post_radial", "post_energy"),
-        found.mean("pre_fraction", MEAN_OF_RATIOS),
-        found.mean("post_fraction", MEAN_OF_RATIOS),
-        tally.count,
+        estimates.mean("row_cosine"),
+        estimates.mean("vector_cosine"),
+        estimates.ratio("pre_radial", "pre_energy"),
+        estimates.ratio("post_radial", "post_energy"),
+        estimates.mean("pre_fraction", MEAN_OF_RATIOS),
+        estimates.mean("post_fraction", MEAN_OF_RATIOS),
+        estimates.networks,
     )
 
 
 def _worst(tally: Tally) -> Pair:
     parts = [tally.mean("row_cosine"), tally.mean("vector_cosine")]
     parts += [tally.ratio(f"{side}_radial", f"{side}_energy") for side in ("pre", "post")]
-    values, errors = zip(*parts, strict=True)
-    return np.stack(values), np.stack(errors)
+    values, standard_errors = zip(*parts, strict=True)
+    return np.stack(values), np.stack(standard_errors)
 
 
 @dataclass(frozen=True)
-class QuantizerSample(LayerSample):
+class QuantizerSample(Arguments):
     """One network of `quantizer`; the fields are its arguments."""
 
-    granularity: str
+    width: AtLeast2
+    rows: AtLeast2
+    inputs: AtLeast1
+    granularity: Granularity
+    dtype: Dtype
     drawn: Any
-
-    plain = ("width", "rows", "inputs", "granularity", "dtype")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        choose("granularity", self.granularity, GRANULARITIES)
 
     def work(self) -> float:
         """Floating-point operations: two products, and about 300 for a random number."""
@@ -143,9 +141,11 @@ class QuantizerSample(LayerSample):
         for_w, for_x, for_draw = jax.random.split(key, 3)
         w = weights(for_w, self.rows, self.width, self.dtype)
         x = sphere(for_x, self.width, self.inputs, self.dtype)
+        # Held, because XLA would draw both again inside each consumer.
         w, x = lax.optimization_barrier((w, x))
         quantized = self._quantize(parameters, for_draw, w)
         z, other = w @ x, quantized @ x
+        # By the sine, which of nearly parallel rows keeps digits that a scalar product of unit rows lacks.
         h, cosine = jax.nn.relu(z), 1 - turned(w.T, quantized.T)
         pre, post = energies(z, other - z), energies(h, jax.nn.relu(other) - h)
         return {

@@ -14,8 +14,7 @@ is named wherever both are reported.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
@@ -23,7 +22,9 @@ from signmag_jax.evidence import Estimate
 from signmag_jax.evidence import result as base
 from signmag_jax.evidence.numbers import with_error
 
-from .tally import Pair, Tally
+from .engine import Options, run
+from .network import Experiment
+from .tally import Pair
 
 MEAN_OF_RATIOS = "mean of per-network ratios"
 RATIO_OF_MEANS = "ratio of means over networks (delta method)"
@@ -42,31 +43,36 @@ class Result(base.Result):
 
     def summary(self) -> dict[str, str]:
         """One line for each estimate, nested ones by a dotted name."""
-        found = {}
+        lines = {}
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             value = getattr(self, field.name)
             if isinstance(value, Result):
-                found |= {f"{field.name}.{name}": line for name, line in value.summary().items()}
+                lines |= {f"{field.name}.{name}": line for name, line in value.summary().items()}
             elif isinstance(value, Estimate):
                 pairs = zip(np.ravel(value.value), np.ravel(value.standard_error), strict=True)
                 cells = ", ".join(with_error(float(one), float(error)) for one, error in pairs)
-                found[field.name] = f"{cells} (n = {value.n}; {value.estimator})"
-        return found
+                lines[field.name] = f"{cells} (n = {value.n}; {value.estimator})"
+        return lines
 
 
 class Estimates:
-    """Makes Estimates from a tally, each with its estimator's name and the run's provenance.
+    """Simulates an experiment; each Estimate of it carries its estimator's name and the run's provenance.
 
     Args:
-      tally: the merged statistics.
-      provenance: of the run.
+      experiment: to be simulated.
       shape: of the results, where the statistics carry one vmapped axis.
+      options: of the run.
+
+    Raises:
+      InvalidInput, Incomplete, ShareDone: as `engine.run`.
     """
 
     def __init__(
-        self, tally: Tally, provenance: Mapping[str, Any], shape: tuple[int, ...] | None = None
+        self, experiment: Experiment, shape: tuple[int, ...] | None = None, **options: Unpack[Options]
     ) -> None:
-        self._tally, self._provenance, self._shape = tally, provenance, shape
+        self._shape = shape
+        self._tally, self._provenance = run(experiment, **options)
+        self.networks = self._tally.count
 
     def mean(self, name: str, estimator: str = MEAN) -> Estimate:
         """The mean of one statistic over networks."""
@@ -85,4 +91,4 @@ class Estimates:
         if self._shape is not None:
             trailing = value.shape[1:]
             value, error = value.reshape(self._shape + trailing), error.reshape(self._shape + trailing)
-        return Estimate(value, error, self._tally.count, "1", estimator, self._provenance)
+        return Estimate(value, error, self.networks, "1", estimator, self._provenance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Unpack
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,10 @@ from signmag_jax.evidence import Estimate
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 
-from .engine import Options, run
-from .gaussian import Activation, sphere, weights, whole
+from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers, numbers, whole
+from .engine import Options
+from .gaussian import Activation, ActivationName, sphere, weights
 from .gaussian import activation as named_activation
-from .layer import LayerSample
 from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import Energies, energies
@@ -53,12 +53,12 @@ class SingleFlip(Result):
 
 def single_flip(
     width: int,
-    alpha: Any,
+    alpha: Numbers,
     *,
     rows: int = DEFAULT_ROWS,
-    activation: str | Activation = "relu",
+    activation: ActivationName | Activation = "relu",
     inputs: int = DEFAULT_INPUTS,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     **options: Unpack[Options],
 ) -> SingleFlip:
     """Simulate R(α, n): h = φ(Wx), in whose every row one sign is flipped.
@@ -68,10 +68,10 @@ def single_flip(
     Args:
       width: length n of x, at least 3.
       alpha: amplitude of the outlier, in (0, 1) with α² + 1/n < 1, or a list.
-      rows: of W, at least 2.
-      activation: a name in `simulate.ACTIVATIONS`, or a function of an array.
-      inputs: per network.
-      dtype: "float32" or "float64".
+      rows: rows of W, at least 2.
+      activation: by name, or in Python a function of an array.
+      inputs: of each network.
+      dtype: precision of the weights and of their products.
       options: targets (on the amplification), seed, resume and mesh, as in `Options`.
 
     Returns:
@@ -84,43 +84,38 @@ def single_flip(
     Source: arXiv:2605.18933, section 5.
     """
     whole("width", width, 3)
-    values = _amplitudes(width, alpha)
+    amplitudes = numbers("alpha", alpha, AMPLITUDE)
+    if np.any(amplitudes**2 + 1 / width >= 1):
+        raise invalid("alpha**2 + 1/width < 1", float(amplitudes.max()), "leave length for the other entries")
     label, function = named_activation(activation)
     sample = SingleFlipSample(width, rows, inputs, dtype, function)
     experiment = Experiment(
         "single_flip",
         sample,
-        np.atleast_1d(values),
-        {"alpha": values.tolist(), "activation": label, **sample.arguments()},
-        sample.work(values.size),
+        np.atleast_1d(amplitudes),
+        {"alpha": amplitudes.tolist(), "activation": label, **sample.plain()},
+        sample.work(amplitudes.size),
         lambda tally: tally.ratio("outlier_energy", "delocalised_energy"),
     )
-    tally, provenance = run(experiment, **options)
-    found = Estimates(tally, provenance, values.shape)
+    estimates = Estimates(experiment, amplitudes.shape, **options)
     return SingleFlip(
-        found.ratio("outlier_energy", "delocalised_energy"),
-        found.mean("ratio", MEAN_OF_RATIOS),
-        found.ratio("outlier_transverse", "delocalised_transverse"),
-        found.mean("outlier_energy"),
-        found.mean("delocalised_energy"),
-        tally.count,
+        estimates.ratio("outlier_energy", "delocalised_energy"),
+        estimates.mean("ratio", MEAN_OF_RATIOS),
+        estimates.ratio("outlier_transverse", "delocalised_transverse"),
+        estimates.mean("outlier_energy"),
+        estimates.mean("delocalised_energy"),
+        estimates.networks,
     )
-
-
-def _amplitudes(width: int, alpha: Any) -> np.ndarray:
-    AMPLITUDE.require("alpha", alpha)
-    array = np.asarray(alpha, dtype=np.float64)
-    if array.ndim > 1 or array.size == 0:
-        raise invalid("alpha is a number or a list of numbers", alpha, "pass one amplitude or a flat list")
-    if np.any(array**2 + 1 / width >= 1):
-        raise invalid("alpha**2 + 1/width < 1", float(array.max()), "leave length for the other entries")
-    return array
 
 
 @dataclass(frozen=True)
-class SingleFlipSample(LayerSample):
+class SingleFlipSample(Arguments):
     """One network of `single_flip`; the fields are its arguments."""
 
+    width: int
+    rows: AtLeast2
+    inputs: AtLeast1
+    dtype: Dtype
     activation: Activation
 
     def work(self, amplitudes: int) -> float:
@@ -133,7 +128,9 @@ class SingleFlipSample(LayerSample):
         for_w, for_x = jax.random.split(key)
         w = weights(for_w, self.rows, self.width, self.dtype)
         others = sphere(for_x, self.width - 2, self.inputs, self.dtype)
+        # Held, because XLA would draw both again inside each consumer.
         w, others = lax.optimization_barrier((w, others))
+        # The one product, whatever the amplitudes: they only scale it and add two columns.
         rest = w[:, 2:] @ others
         small = 1 / math.sqrt(self.width)
 

@@ -104,8 +104,8 @@ class Stop:
 
         Args:
           count: networks so far.
-          error: their standard errors.
-          estimate: what they have found so far, in words.
+          error: of their estimates.
+          estimate: what they estimate so far, in words.
 
         The needed count is N = count·(error/target)²; its own relative error is √(2/count), four times of
         which are granted.

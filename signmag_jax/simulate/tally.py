@@ -10,6 +10,7 @@ import numpy as np
 
 from signmag_jax.evidence import Incomplete, Moments
 
+# With k controls the error is √((K−2)/(K−k−2)) times larger: by a sixth at 4k networks.
 FEWEST_PER_CONTROL = 4
 
 # A value and its standard error: arrays of one shape, or scalars.
@@ -89,6 +90,7 @@ class Tally:
             - 2 * ratio * moments.comoment[top, bottom]
             + ratio**2 * moments.comoment[bottom, bottom]
         )
+        # Rounding may leave a little less than nothing where numerator and denominator are proportional.
         variance = np.maximum(square, 0) / ((moments.count - 1) * moments.count)
         return ratio, np.sqrt(variance) / np.abs(moments.mean[bottom])
 
@@ -106,12 +108,13 @@ class Tally:
                 f"{fewest_networks(controls)}"
             )
         columns = np.stack([self._index(control) for control in controls], axis=-1)
-        values, errors = np.empty(index.shape), np.empty(index.shape)
-        for place in np.ndindex(index.shape):
-            y, c = index[place], columns[place]
+        values, standard_errors = np.empty(index.shape), np.empty(index.shape)
+        for element in np.ndindex(index.shape):
+            y, c = index[element], columns[element]
             cross = moments.comoment[c, y]
+            # Least squares: a control that does not vary, or that repeats another, is no singular matrix.
             slope = np.linalg.lstsq(moments.comoment[np.ix_(c, c)], cross, rcond=None)[0]
             residual = max(float(moments.comoment[y, y] - slope @ cross), 0.0) / (count - 1 - used)
-            values[place] = moments.mean[y] - slope @ moments.mean[c]
-            errors[place] = math.sqrt(residual / count * (count - 2) / (count - used - 2))
-        return values, errors
+            values[element] = moments.mean[y] - slope @ moments.mean[c]
+            standard_errors[element] = math.sqrt(residual / count * (count - 2) / (count - used - 2))
+        return values, standard_errors

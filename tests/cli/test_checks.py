@@ -69,9 +69,15 @@ MISTAKES = {
     "dry rate": (["simulate", "block", "--dry-run", "--rate", "nan"], "0 < rate <= 0.5"),
     "dry networks": (["simulate", "block", "--dry-run", "--networks", "0"], "networks is an integer >= 2"),
     "dry target": (["simulate", "block", "--dry-run", "--standard-error", "nan"], "0 < standard_error"),
-    "dry activation": (["simulate", "block", "--dry-run", "--activation", "x"], "activation in"),
+    "dry activation": (
+        ["simulate", "block", "--dry-run", "--activation", "x"],
+        "'--activation': it takes relu or",
+    ),
     "dry inputs": (["simulate", "block", "--dry-run", "--inputs", "-1"], "inputs is an integer >= 1"),
-    "dry dtype": (["simulate", "block", "--dry-run", "--dtype", "int8"], "dtype in"),
+    "dry dtype": (
+        ["simulate", "block", "--dry-run", "--dtype", "int8"],
+        "'--dtype': it takes float32 or float64",
+    ),
     "dry seconds": (["simulate", "depth", "--dry-run", "--seconds", "0"], "0 < seconds"),
     "dry records": (["simulate", "block", "--dry-run", "--resume", "text.txt"], "lies on a file"),
     "dry picture": (["simulate", "block", "--dry-run", "--plot", "x.gif"], ".svg"),

@@ -29,17 +29,17 @@ MISTAKES = [
     (["--standard-error", "0.1", "--max-networks", "8"], "`max_networks >= 32 with a standard error`"),
     (["--networks", "9", "--max-networks", "8"], "`networks <= max_networks`"),
     (["--seconds", "nan"], "`0 < seconds` is required, received nan"),
-    (["--dtype", "float16"], "received 'float16'"),
+    (["--dtype", "float16"], "'--dtype': it takes float32 or float64, not 'float16'"),
     (["--inputs", "0"], "`inputs is an integer >= "),
-    (["--device", "abacus"], "received 'abacus'"),
+    (["--device", "abacus"], "cpu or gpu or tpu or auto, not 'abacus'"),
 ]
 RATES = [
     ("0", "`0 < rate <= 0.5` is required, received 0.0"),
     ("1", "`0 < rate <= 0.5` is required, received 1.0"),
     ("nan", "`0 < rate <= 0.5` is required, received nan"),
     ("0.1,-0.1", "`0 < rate <= 0.5`"),
-    ("many", "`0 < rate <= 0.5` is required, received 'many'"),
-    ("0.1,,0.2", "'--rate': it takes values separated by commas"),
+    ("many", "'--rate': it takes numbers separated by commas, not 'many'"),
+    ("0.1,,0.2", "'--rate': it takes numbers separated by commas"),
 ]
 OWN = {
     "depth": [(["--depth", "0"], "`depth is an integer >= 1` is required, received 0")],

@@ -3,7 +3,9 @@
 import itertools
 import linecache
 import os
+import pathlib
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -135,3 +137,22 @@ def test_an_interruption_at_any_line_leaves_nothing_half_written(tmp_path):
     assert path.read_text() == "new"
     assert any("touch" in line for line in interrupted)
     assert any("replace" in line for line in interrupted)
+
+
+def test_a_folder_keeps_the_new_name_after_the_file_is_moved(tmp_path, monkeypatch):
+    """Without the second fsync a loss of power could leave the folder without a record that is whole."""
+    steps = []
+    fsync, replace = os.fsync, pathlib.Path.replace
+
+    def synced(descriptor):
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def moved(path, target):
+        steps.append("move")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(pathlib.Path, "replace", moved)
+    write_atomic(tmp_path / "record.json", "{}")
+    assert steps == ["file", "move", "folder"]

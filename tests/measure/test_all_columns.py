@@ -1,6 +1,5 @@
 """Flips against shifts of equal Frobenius norm, matrix by matrix."""
 
-import functools
 import json
 
 import jax
@@ -12,18 +11,17 @@ from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
 from signmag_jax.measure import flips, sweep
 from signmag_jax.measure import pools as pool_room
-from signmag_jax.measure.all_columns import shift_transform
+from signmag_jax.measure.all_columns import ARMS
 from signmag_jax.models import MATRICES
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def applied(build, invertible, blocks, order, plan, places):
-    transform = build(order, plan, places, invertible)
-    depth = jnp.arange(3, dtype=jnp.int32)
+@jax.jit
+def applied(transform, blocks):
+    layers = jnp.arange(3, dtype=jnp.int32)
     return jax.lax.scan(
         lambda _, piece: (None, {n: transform(w, piece[0], n) for n, w in piece[1].items()}),
         None,
-        (depth, blocks),
+        (layers, blocks),
     )[1]
 
 
@@ -31,12 +29,9 @@ def applied(build, invertible, blocks, order, plan, places):
 def test_the_shift_has_the_norm_of_the_very_mask(tiny, rate):
     pools = pool_room.Pools.everything(tiny, range(3), MATRICES)
     k = round(rate * pools.size("all"))
-    slots, inverted = pool_room.capacities(pools, ("all",), k), pool_room.is_inverted(pools, "all", k)
-    plan = flips.plan(pools, "all", k, 1, keys.root(3))
-    blocks = {name: tiny.params["blocks"][name] for name in MATRICES}
-    places = flips.draw_positions(pools, plan, slots)
-    by_flip = applied(flips.flip_transform, inverted, blocks, pools.order, plan, places)
-    by_shift = applied(shift_transform, inverted, blocks, pools.order, plan, places)
+    draws = flips.Draws(pools, {"all": k}, keys.root(3))
+    plan, blocks = draws.plan("all", 1), {name: tiny.params["blocks"][name] for name in MATRICES}
+    by_flip, by_shift = (applied(draws.transform(plan, kind), blocks) for kind in ARMS.values())
     total = 0
     for name, before in blocks.items():
         w, flipped, shifted = (np.asarray(a, np.float64) for a in (before, by_flip[name], by_shift[name]))

@@ -40,9 +40,9 @@ def masks(found):
     """By rate and arm, which of all weights each draw flipped, and how probable that was."""
     made = {}
     for one in found.rates:
-        draws = control._Draws(one, found.pools, 3, PLACES)
+        known = control._Known(control.draws_of(found.pools, one.flips, 3), one.draws, PLACES)
         for arm in control.ARMS:
-            pairs = [draws.known(arm, plan, places) for plan, places in draws._made(arm)]
+            pairs = [known.flipped(arm, *draw) for draw in known.made(arm)]
             made[one.rate, arm] = tuple(np.stack(part) for part in zip(*pairs, strict=True))
     return made
 

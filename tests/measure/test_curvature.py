@@ -18,12 +18,16 @@ PLACES = [
     for where in np.ndindex(shape)
 ]
 STEP = 1e-4
-EVERYWHERE = curvature.Movable(jnp.ones(MINUTE.layers), {})
+EVERYWHERE = stretch.Movable(MATRICES, jnp.ones(MINUTE.layers), {})
 
 
 @pytest.fixture(scope="module")
 def weights(minute):
     return np.concatenate([np.asarray(minute.params["blocks"][name]).ravel() for name in MATRICES])
+
+
+def window_loss(model):
+    return curvature.WindowLoss.of(model, TOKENS[0])
 
 
 def unpacked(flat):
@@ -48,7 +52,7 @@ def curved(minute, weights):
     """A weight vector times the Gauss–Newton matrix times another, from all logits."""
 
     def outputs(flat):
-        states = curvature._states(MINUTE, minute.params, jnp.asarray(TOKENS), unpacked(flat))
+        states = window_loss(minute).states(unpacked(flat))
         return states[0, :-1] @ minute.params["embed"].T
 
     def product(flat, one, other):
@@ -107,7 +111,7 @@ def joined(found):
 
 
 def test_slopes_are_the_exact_first_order_sums(minute, brackets):
-    found = joined(curvature.slopes(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE))
+    found = joined(curvature.slopes(window_loss(minute), EVERYWHERE))
     np.testing.assert_allclose(-2 * found, by_column(brackets[0]), rtol=1e-5, atol=1e-8)
 
 
@@ -123,7 +127,7 @@ def test_a_probe_is_the_product_with_the_residual_by_dense_weights(minute, weigh
     along = jnp.asarray(np.concatenate(drawn) * weights)
     bent = jax.jvp(jax.grad(loss), (jnp.asarray(weights),), (along,))[1]
     newton = curved(jnp.broadcast_to(along, (along.size, along.size)))
-    probe = curvature.residual_probe(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE, key)
+    probe = curvature.residual_probe(window_loss(minute), EVERYWHERE, key)
     expected = by_column(np.asarray(along * (bent - newton)))
     np.testing.assert_allclose(joined(probe), expected, rtol=1e-6, atol=1e-9)
     assert not np.allclose(joined(probe), by_column(np.asarray(along * bent)), rtol=0.1)
@@ -137,7 +141,7 @@ def test_bent_is_the_second_derivative_along_columns(minute, weights, loss):
     )
     product = jax.jvp(jax.grad(loss), (jnp.asarray(weights),), (jnp.asarray(along),))[1]
     traced = {name: jnp.asarray(mask) for name, mask in columns.items()}
-    found = curvature.bent(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE, traced)
+    found = curvature.bent(window_loss(minute), EVERYWHERE, traced)
     assert float(found) == pytest.approx(float(along @ np.asarray(product)), rel=1e-8)
 
 
@@ -177,7 +181,8 @@ def test_both_probes_add_up_to_the_second_order_of_single_flips(minute, weights,
 
 def check_unbiased(minute, probe, count, truth, rivals):
     """Every column's mean over probes, and their sum, against the truth; the sum against wrong variants."""
-    one = lambda key: probe(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), EVERYWHERE, key)  # noqa: E731
+    loss = window_loss(minute)
+    one = lambda key: probe(loss, EVERYWHERE, key)  # noqa: E731
     found = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), count))
     rows = np.concatenate([np.asarray(found[name]).reshape(count, -1) for name in MATRICES], axis=1)
     error = rows.std(axis=0, ddof=1) / np.sqrt(count)
@@ -230,8 +235,8 @@ def test_the_remainder_of_the_bracket_is_of_third_order(minute):
 
 def test_fixed_weights_and_other_layers_take_no_part(minute, brackets):
     layers, rows, columns = jnp.array([1, 1]), jnp.array([2, 3]), jnp.array([5, 5])
-    movable = curvature.Movable(jnp.array([0.0, 1.0]), {"up_proj": (layers, rows, columns)})
-    found = curvature.slopes(MINUTE, MATRICES, minute.params, jnp.asarray(TOKENS), movable)
+    movable = stretch.Movable(MATRICES, jnp.array([0.0, 1.0]), {"up_proj": (layers, rows, columns)})
+    found = curvature.slopes(window_loss(minute), movable)
     part = brackets[0].copy()
     for i, place in enumerate(PLACES):
         held = place.name == "up_proj" and place.column == 5 and place.row in (2, 3)

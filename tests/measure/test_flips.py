@@ -1,7 +1,5 @@
 """Plans of sign flips: exactly k, in the right columns, independent, and undone by nothing."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,30 +10,30 @@ from signmag_jax.evidence import keys
 from signmag_jax.measure import flips
 from signmag_jax.measure import pools as pool_room
 from signmag_jax.measure.activations import alpha
-from signmag_jax.models import MATRICES, SITE_OF, window_nll
+from signmag_jax.models import MATRICES, SITE_OF, nll, window_nll
 
 ARMS = ("outlier", "rest")
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _applied(invertible, blocks, order, plan, places):
-    transform = flips.flip_transform(order, plan, places, invertible)
-
+@jax.jit
+def _applied(transform, blocks):
     def body(_, piece):
         layer, weights = piece
         return None, {name: transform(weight, layer, name) for name, weight in weights.items()}
 
-    depth = jnp.arange(len(blocks["q_proj"]), dtype=jnp.int32)
-    return jax.lax.scan(body, None, (depth, blocks))[1]
+    layers = jnp.arange(len(blocks["q_proj"]), dtype=jnp.int32)
+    return jax.lax.scan(body, None, (layers, blocks))[1]
+
+
+def draws_of(pools, k, seed=0, arms=ARMS):
+    return flips.Draws(pools, dict.fromkeys(arms, k), keys.root(seed))
 
 
 def flipped_masks(model, pools, arm, k, draw, seed=0):
     """Which weights the transform flips, from the weights themselves."""
     blocks = {name: jnp.asarray(model.params["blocks"][name]) for name in MATRICES}
-    invertible = any(pool_room.is_inverted(pools, each, k) for each in ARMS)
-    plan = flips.plan(pools, arm, k, draw, keys.root(seed))
-    places = flips.draw_positions(pools, plan, pool_room.capacities(pools, ARMS, k))
-    after = _applied(invertible, blocks, pools.order, plan, places)
+    draws = draws_of(pools, k, seed)
+    after = _applied(draws.transform(draws.plan(arm, draw)), blocks)
     masks = {}
     for name, before in blocks.items():
         before, now = np.asarray(before), np.asarray(after[name])
@@ -76,9 +74,8 @@ def test_rest_arm_inverted(tiny, pools):
     """More flips than half of a pool are drawn as those that stay; here in the larger pool."""
     k = round(0.8 * pools.size("rest"))
     blocks = {name: jnp.asarray(tiny.params["blocks"][name]) for name in MATRICES}
-    plan = flips.plan(pools, "rest", k, 0, keys.root(0))
-    places = flips.draw_positions(pools, plan, pool_room.capacities(pools, ("rest",), k))
-    after = _applied(True, blocks, pools.order, plan, places)
+    draws = draws_of(pools, k, arms=("rest",))
+    after = _applied(draws.transform(draws.plan("rest", 0)), blocks)
     assert sum(int((np.asarray(after[name]) == -np.asarray(blocks[name])).sum()) for name in MATRICES) == k
 
 
@@ -155,7 +152,7 @@ def test_flips_are_uniform_over_columns_and_rows(tiny, pools):
 def test_no_layer_is_favoured_when_there_are_fewer_flips_than_matrices(tiny, pools):
     counts = np.zeros(3)
     for draw in range(300):
-        plan = flips.plan(pools, "outlier", 2, draw, keys.root(0))
+        plan = draws_of(pools, 2).plan("outlier", draw)
         counts += sum(np.asarray(count) for count in plan.drawn.values())
     assert counts.sum() == 600
     assert stats.chisquare(counts).pvalue > 1e-4
@@ -169,23 +166,21 @@ def test_losses_equal_those_of_edited_weights(tiny, windows, pools):
     edited = {name: jnp.where(mask, -before[name], before[name]) for name, mask in masks.items()}
     other = tiny.replace(params=tiny.params | {"blocks": tiny.params["blocks"] | edited})
     truth = window_nll(other, windows[1], batch=8).mean(axis=1)
-    plan = flips.plan(pools, "outlier", k, 4, keys.root(0))
-    slots = pool_room.capacities(pools, ARMS, k)
-    found = flips.flipped_nll(tiny, windows[1], pools, plan, slots, False, 8)
+    draws = draws_of(pools, k)
+    transform = draws.transform(draws.plan("outlier", 4))
+    found = window_nll(tiny, windows[1], transform, 8).mean(axis=1)
     np.testing.assert_allclose(found, truth, rtol=0, atol=2e-6)
     clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
     assert np.abs(found - clean).max() > 1e-3
-    in_parts = flips.flipped_nll(tiny, windows[1], pools, plan, slots, False, 3)
+    in_parts = window_nll(tiny, windows[1], transform, 3).mean(axis=1)
     np.testing.assert_allclose(in_parts, truth, rtol=0, atol=2e-6)
 
 
 def test_no_flips_reproduces_the_clean_loss(tiny, windows, pools):
     for k in (9, pools.size("outlier")):
-        plan = flips.no_flips(flips.plan(pools, "outlier", k, 0, keys.root(0)))
-        slots = pool_room.capacities(pools, ARMS, k)
-        found = flips.flipped_nll(
-            tiny, windows[1], pools, plan, slots, pool_room.is_inverted(pools, "outlier", k), 8
-        )
+        draws = draws_of(pools, k)
+        transform = draws.transform(draws.plan("outlier", 0).empty())
+        found = window_nll(tiny, windows[1], transform, 8).mean(axis=1)
         clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
         np.testing.assert_allclose(found, clean, rtol=0, atol=1e-6)
 
@@ -197,24 +192,23 @@ def test_an_identity_transform_changes_nothing_at_all(tiny, windows):
 
 
 def test_one_compilation_serves_both_arms_all_seeds_and_low_rates(tiny, windows, pools):
-    flips._token_nll.clear_cache()
-    flips._draw.clear_cache()
+    nll._nll.clear_cache()
+    flips._coordinates.clear_cache()
     for k in (11, 40):
-        slots = pool_room.capacities(pools, ARMS, k)
+        draws = draws_of(pools, k)
         for arm in ARMS:
             for draw in range(3):
-                plan = flips.plan(pools, arm, k, draw, keys.root(0))
-                flips.flipped_nll(tiny, windows[1], pools, plan, slots, False, 8)
-    assert flips._token_nll._cache_size() == 1
-    assert flips._draw._cache_size() == 1
+                window_nll(tiny, windows[1], draws.transform(draws.plan(arm, draw)), 8)
+    assert nll._nll._cache_size() == 1
+    assert flips._coordinates._cache_size() == 1
 
 
 def test_a_draw_does_not_depend_on_the_number_of_slots(pools):
     k = pools.size("outlier") // 3
-    plan = flips.plan(pools, "outlier", k, 0, keys.root(0))
-    few = pool_room.capacities(pools, ARMS, k)
+    draws = draws_of(pools, k)
+    plan, few, rows = draws.plan("outlier", 0), draws.slots, tuple(pools.outputs.items())
     many = tuple((name, 2 * size + 7) for name, size in few)
-    short, long = (flips.draw_positions(pools, plan, slots) for slots in (few, many))
+    short, long = (flips._coordinates(pools.order, plan, slots, rows) for slots in (few, many))
     for name, size in few:
         for one, other in zip(short[name], long[name], strict=True):
             # rows past the last one and any column: nothing is flipped there

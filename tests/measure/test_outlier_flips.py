@@ -1,6 +1,5 @@
 """Experiment D: exact counts, the matched norm, independent masks, and losses of edited weights."""
 
-import functools
 import json
 
 import jax
@@ -12,10 +11,9 @@ from conftest import with_block
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure.activations import alpha
-from signmag_jax.measure.flips import draw_positions, flip_transform
-from signmag_jax.measure.outlier_flips import ARMS, MATCHED, _Trial, matched_transform
+from signmag_jax.measure.flips import Flips
+from signmag_jax.measure.outlier_flips import ARMS, MATCHED, MatchedFlips, draws_at, median_factor
 from signmag_jax.measure.pools import Pools
-from signmag_jax.measure.setup import prepare
 from signmag_jax.models import MATRICES, SITE_OF, window_nll
 
 RATE = 0.1
@@ -27,14 +25,13 @@ def found(tiny, windows):
 
 
 @pytest.fixture(scope="module")
-def trial(tiny, windows):
+def draws(tiny, windows):
     pools = Pools.of(tiny, alpha(tiny, windows[0]).outliers(), range(3), MATRICES)
-    return _Trial(prepare(tiny, *windows, {"experiment": "outlier flips"}), pools, RATE, 0)
+    return draws_at(RATE, pools, 0)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def applied(build, blocks, order, plan, places):
-    transform = build(order, plan, places, False)
+@jax.jit
+def applied(transform, blocks):
     return jax.lax.scan(
         lambda _, piece: (None, {n: transform(w, piece[0], n) for n, w in piece[1].items()}),
         None,
@@ -42,39 +39,38 @@ def applied(build, blocks, order, plan, places):
     )[1]
 
 
-def changed(trial, arm, seed):
+def changed(tiny, draws, arm, draw):
     """Weights under an arm, in float64, by matrix."""
-    blocks = {name: trial.setup.model.params["blocks"][name] for name in MATRICES}
-    plan = trial.plan(arm, seed)
-    build = matched_transform if arm in MATCHED else flip_transform
-    after = applied(build, blocks, trial.pools.order, plan, draw_positions(trial.pools, plan, trial.slots()))
+    blocks = {name: tiny.params["blocks"][name] for name in MATRICES}
+    kind = MatchedFlips if arm in MATCHED else Flips
+    after = applied(draws.transform(draws.plan(ARMS[arm], draw), kind), blocks)
     return {
         name: (np.asarray(blocks[name], np.float64), np.asarray(after[name], np.float64)) for name in after
     }
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_exactly_k_weights_change_and_only_in_the_pool(trial, arm):
+def test_exactly_k_weights_change_and_only_in_the_pool(tiny, draws, arm):
     total = 0
-    for name, (before, after) in changed(trial, arm, 1).items():
+    for name, (before, after) in changed(tiny, draws, arm, 1).items():
         mask = before != after
         total += mask.sum()
         site = SITE_OF[name]
-        offset, width = trial.pools.span(site, ARMS[arm])
+        offset, width = draws.pools.span(site, ARMS[arm])
         inside = np.zeros((3, before.shape[2]), bool)
-        np.put_along_axis(inside, trial.pools.order[site][:, offset : offset + width], True, axis=1)
+        np.put_along_axis(inside, draws.pools.order[site][:, offset : offset + width], True, axis=1)
         assert not (mask & ~inside[:, None, :]).any()
         if arm not in MATCHED:
             assert (after[mask] == -before[mask]).all()
-    assert total == trial.flips(arm) == round(RATE * trial.pools.size(ARMS[arm]))
+    assert total == draws.flips[ARMS[arm]] == round(RATE * draws.pools.size(ARMS[arm]))
 
 
 @pytest.mark.parametrize("arm", MATCHED)
-def test_matched_errors_have_the_norm_of_flips_anywhere(trial, arm):
+def test_matched_errors_have_the_norm_of_flips_anywhere(tiny, draws, arm):
     factors = []
-    for name, (before, after) in changed(trial, arm, 0).items():
+    for name, (before, after) in changed(tiny, draws, arm, 0).items():
         for layer, (w, v) in enumerate(zip(before, after, strict=True)):
-            drawn, pool = (w != v).sum(), trial.pools.matrix_size(name, ARMS[arm])
+            drawn, pool = (w != v).sum(), draws.pools.matrix_size(name, ARMS[arm])
             expected = 4 * drawn / pool * (w**2).sum()
             assert ((v - w) ** 2).sum() == pytest.approx(expected, rel=1e-4)
             factor = v[w != v] / w[w != v]
@@ -83,11 +79,11 @@ def test_matched_errors_have_the_norm_of_flips_anywhere(trial, arm):
             assert layer < 3
     # 5% of equal columns have 1/√20 of the norm: 1 − 2√20 = −7.9. One flip, or none, would be −1 or 1.
     assert np.median(factors) < -6 if arm.startswith("outlier") else -1.5 < np.median(factors) < -0.7
-    assert trial.factor(arm, 1) == pytest.approx(np.median(factors), rel=1e-3)
+    assert median_factor(tiny, draws, ARMS[arm], 1) == pytest.approx(np.median(factors), rel=1e-3)
 
 
-def test_masks_are_independent_across_matrices_layers_arms_and_seeds(trial):
-    one, other = (changed(trial, "anywhere", seed) for seed in (0, 1))
+def test_masks_are_independent_across_matrices_layers_arms_and_seeds(tiny, draws):
+    one, other = (changed(tiny, draws, "anywhere", seed) for seed in (0, 1))
     masks = {name: before != after for name, (before, after) in one.items()}
     assert (masks["gate_proj"] != masks["up_proj"]).any()
     assert (masks["gate_proj"][0] != masks["gate_proj"][1]).any()
@@ -95,17 +91,17 @@ def test_masks_are_independent_across_matrices_layers_arms_and_seeds(trial):
     # Shared masks would be seen: the same share of each matrix flips, at correlation 0 and not 1.
     first, second = masks["gate_proj"].ravel(), masks["up_proj"].ravel()
     assert abs(np.corrcoef(first, second)[0, 1]) < 4.5 / np.sqrt(first.size)
-    matched = changed(trial, "outlier, matched", 0), changed(trial, "outlier", 0)
+    matched = changed(tiny, draws, "outlier, matched", 0), changed(tiny, draws, "outlier", 0)
     assert all(
         ((m[0] != m[1]) == (f[0] != f[1])).all() for m, f in zip(*map(dict.values, matched), strict=True)
     )
 
 
-def test_damage_is_that_of_edited_weights(tiny, windows, trial, found):
+def test_damage_is_that_of_edited_weights(tiny, windows, draws, found):
     clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
     for arm in ("rest", "outlier, matched"):
         other = tiny
-        for name, (_, after) in changed(trial, arm, 1).items():
+        for name, (_, after) in changed(tiny, draws, arm, 1).items():
             other = with_block(other, name, after.astype(np.float32))
         truth = window_nll(other, windows[1], batch=8).mean(axis=1) - clean
         np.testing.assert_allclose(found.samples[arm][1], truth, atol=5e-6)

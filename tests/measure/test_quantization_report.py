@@ -12,7 +12,8 @@ from conftest import LOUD, build, with_block
 from signmag_jax import measure, theory
 from signmag_jax.evidence import InvalidInput, bootstrap
 from signmag_jax.measure.layer import LayerStates
-from signmag_jax.measure.quantization_report import LEVELS, QUANTIZERS, _of_outputs
+from signmag_jax.measure.quantization_report import QUANTIZERS, _of_outputs
+from signmag_jax.measure.quantized_matrix import LEVELS
 from signmag_jax.models import hidden, window_nll
 from signmag_jax.perturb import Moments
 

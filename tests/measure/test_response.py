@@ -16,8 +16,8 @@ from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.measure import singles, sweep
 from signmag_jax.measure.activations import membership
 from signmag_jax.measure.comparison import RateLeverage
-from signmag_jax.measure.flips import plan
-from signmag_jax.measure.leverage import key_of_draws
+from signmag_jax.measure.drawn_damage import predicted_damage
+from signmag_jax.measure.leverage import draws_of
 from signmag_jax.measure.response_checks import paired_error
 from signmag_jax.models import MATRICES, SITE_OF, token_nll
 
@@ -298,30 +298,30 @@ def scattered(found, part, times=1.0):
 def test_monte_carlo_leverage_is_checked_where_both_are_resolved(found, drawn):
     # 0.3 of a pool of 20% of the columns: beyond the linear regime for some, which must be said
     monte = drawn
-    checks = found.check(monte)
+    checks = measure.damage_checks(found, monte)
     assert [check.arm for check in checks] == ["outlier", "rest"]
     assert "not separated from zero" in checks[0].reason
     # A thirtieth of the scatter of probes and windows is enough for a distance.
     sharp = scattered(found, 1 / 30)
-    (check, _) = sharp.check(monte)
+    (check, _) = measure.damage_checks(sharp, monte)
     assert not check.reason
     assert check.distance == pytest.approx((check.measured.value - check.predicted.value) / check.error)
     assert abs(check.distance) < 4
-    (wrong, _) = scattered(found, 1 / 30, 20.0).check(monte)
+    (wrong, _) = measure.damage_checks(scattered(found, 1 / 30, 20.0), monte)
     assert abs(wrong.distance) > 4
     for check in checks:
         assert (check.distance is None) == bool(check.reason)
-    (ratio,) = found.check_leverage(monte)
+    (ratio,) = measure.leverage_checks(found, monte)
     assert (ratio.distance is None) == bool(ratio.reason)
     assert ratio.distance is None or abs(ratio.distance) < 4
     json.dumps(ratio.to_json(), allow_nan=False)
     other = dataclasses.replace(monte, provenance={**monte.provenance, "evaluation_sha256": "other"})
-    for check in (found.check, found.check_leverage):
+    for check in (measure.damage_checks, measure.leverage_checks):
         with pytest.raises(InvalidInput, match="same evaluation_sha256"):
-            check(other)
+            check(found, other)
         wider = {site: np.pad(chosen, ((0, 0), (0, 1))) for site, chosen in monte.columns.items()}
         with pytest.raises(InvalidInput, match="same outlier columns"):
-            check(dataclasses.replace(monte, columns=wider))
+            check(found, dataclasses.replace(monte, columns=wider))
 
 
 def test_the_error_of_a_paired_difference_covers_draws_probes_and_windows():
@@ -351,23 +351,25 @@ def test_few_flips_count_for_each_matrix_as_they_were_shared(found, drawn):
         whole = int(found.pools[arm].weights)
         expected = 0.0
         for seed in range(one.draws):
-            made = plan(drawn.pools, arm, 5, seed, key_of_draws(0, 5))
+            made = draws_of(drawn.pools, 5, 0).plan(arm, seed)
             assert sum(int(made.drawn[name].sum()) for name in MATRICES) == 5
             for name in MATRICES:
                 member = pool_columns(found, name, arm)
                 each = np.where(member, found.columns[name].slope.value, 0).sum(axis=1)
                 part = np.asarray(made.drawn[name]) / drawn.pools.matrix_size(name, arm)
                 expected += float(part @ each) / one.draws
-        together = found._together(arm, 5 / whole)
-        expected += together * found.interaction[arm].value
-        value = found.designed(drawn, one, arm).mean()
+        expected += found._pair_rate(arm, 5 / whole) * found.interaction[arm].value
+        value = predicted_damage(found, drawn, one, arm).mean()
         assert value == pytest.approx(expected, rel=1e-6)
         plain = found.damage(arm, 5 / whole, exactly=True).value
         assert abs(value - plain) > 0.02 * abs(plain)
     # with many flips the two are one
     many = dataclasses.replace(one, flips=drawn.pool_sizes["outlier"] // 2)
     rate = many.flips / drawn.pool_sizes["outlier"]
-    gap = found.designed(drawn, many, "outlier").mean() - found.damage("outlier", rate, exactly=True).value
+    gap = (
+        predicted_damage(found, drawn, many, "outlier").mean()
+        - found.damage("outlier", rate, exactly=True).value
+    )
     assert abs(gap) < 0.05 * abs(rate * found.pools["outlier"].slope.value)
 
 
@@ -420,11 +422,11 @@ def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_
     assert abs(at_zero.value - ratio.value) > 0.05 * ratio.value
     measured = clear.leverage_at(flips)
     leverage = dataclasses.replace(drawn, rates=(RateLeverage(0.1, flips, 2, {}, measured, {}),))
-    shares = [clear.designed(leverage, leverage.rates[0], arm) for arm in ("outlier", "rest")]
-    (check,) = clear.check_leverage(leverage)
+    shares = [predicted_damage(clear, leverage, leverage.rates[0], arm) for arm in ("outlier", "rest")]
+    (check,) = measure.leverage_checks(clear, leverage)
     assert check.predicted.interval.estimate.value == pytest.approx(shares[0].mean() / shares[1].mean())
     far = dataclasses.replace(leverage.rates[0], flips=int(clear.pools["outlier"].weights))
-    (beyond,) = clear.check_leverage(dataclasses.replace(leverage, rates=(far,)))
+    (beyond,) = measure.leverage_checks(clear, dataclasses.replace(leverage, rates=(far,)))
     assert "next term" in beyond.reason
     with pytest.raises(InvalidInput, match="flips"):
         clear.leverage_at(0)

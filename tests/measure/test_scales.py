@@ -13,7 +13,7 @@ from signmag_jax.evidence.precision import unit_of
 from signmag_jax.measure import draw as draw_room
 from signmag_jax.measure import flips
 from signmag_jax.measure import pools as pool_room
-from signmag_jax.measure.all_columns import shift_transform
+from signmag_jax.measure.all_columns import ARMS
 from signmag_jax.measure.quantization import cosine_squared
 from signmag_jax.models import MATRICES
 
@@ -165,12 +165,10 @@ def test_an_overflow_is_refused_and_no_finite_loss(tiny, windows, run, part):
 def test_the_shift_has_the_norm_of_the_mask_at_any_scale(tiny, scale):
     pools = pool_room.Pools.everything(tiny, range(TINY.layers), MATRICES)
     k = round(0.03 * pools.size("all"))
-    slots, inverted = pool_room.capacities(pools, ("all",), k), pool_room.is_inverted(pools, "all", k)
-    plan = flips.plan(pools, "all", k, 1, keys.root(3))
+    draws = flips.Draws(pools, {"all": k}, keys.root(3))
+    plan = draws.plan("all", 1)
     blocks = {name: tiny.params["blocks"][name] * np.float32(scale) for name in MATRICES}
-    places = flips.draw_positions(pools, plan, slots)
-    by_flip = applied(flips.flip_transform, inverted, blocks, pools.order, plan, places)
-    by_shift = applied(shift_transform, inverted, blocks, pools.order, plan, places)
+    by_flip, by_shift = (applied(draws.transform(plan, kind), blocks) for kind in ARMS.values())
     for name, before in blocks.items():
         w, flipped, shifted = (np.asarray(a, np.float64) for a in (before, by_flip[name], by_shift[name]))
         energy = ((flipped - w) ** 2).sum(axis=(1, 2))

@@ -1,7 +1,5 @@
 """The simulated block against the flips-per-row law, the paper, and wrong answers it must reject."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,11 +7,9 @@ import pytest
 
 from signmag_jax import simulate
 from signmag_jax.perturb import MagnitudeShift, SignFlip
-from signmag_jax.simulate.block import BlockSample
+from signmag_jax.simulate import block_network
+from signmag_jax.simulate.block_network import BlockSample
 from signmag_jax.simulate.pairs import Matched
-
-# `simulate.block` is the function, which hides its module.
-block_module = sys.modules["signmag_jax.simulate.block"]
 
 INFINITE_WIDTH = 2.66829030845228
 FLIPS_PER_ROW = {64: 2.52771, 128: 2.58594, 256: 2.62260, 512: 2.64408, 1024: 2.65583}
@@ -135,9 +131,9 @@ def test_finite_difference_of_the_normalised_block():
 
 def test_float32_bias_is_far_below_the_error(monkeypatch):
     """The same draws in both precisions: what differs is rounding alone."""
-    weights, sphere = block_module.weights, block_module.sphere
-    monkeypatch.setattr(block_module, "weights", lambda *a: weights(*a[:3], "float32").astype(a[3]))
-    monkeypatch.setattr(block_module, "sphere", lambda *a: sphere(*a[:3], "float32").astype(a[3]))
+    weights, sphere = block_network.weights, block_network.sphere
+    monkeypatch.setattr(block_network, "weights", lambda *a: weights(*a[:3], "float32").astype(a[3]))
+    monkeypatch.setattr(block_network, "sphere", lambda *a: sphere(*a[:3], "float32").astype(a[3]))
     ratios = []
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         keys = jax.random.split(jax.random.key(0), 8)

@@ -48,16 +48,14 @@ def test_targets_refer_to_the_controlled_estimate():
 
 def test_a_control_with_a_wrong_mean_would_be_seen(monkeypatch):
     """Control: without the trace subtracted, the regression moves the estimate."""
-    import sys
-
     import jax.numpy as jnp
 
-    module = sys.modules["signmag_jax.simulate.block"]
+    from signmag_jax.simulate import block_network
 
     def uncentred(left, right, a, b):
         return jnp.mean(jnp.sum(left * right, axis=0).astype(jnp.float64)) / a.shape[0]
 
-    monkeypatch.setattr(module, "excess", uncentred)
+    monkeypatch.setattr(block_network, "excess", uncentred)
     wrong = simulate.block(96, 0.01, inputs=128, networks=300, seed=6, controlled=True).controlled_ratio
     monkeypatch.undo()
     right = simulate.block(96, 0.01, inputs=256, networks=300, seed=6, controlled=True).controlled_ratio

@@ -15,7 +15,7 @@ import pytest
 
 from signmag_jax.evidence.files import sha256_of_json
 from signmag_jax.simulate import pairs
-from signmag_jax.simulate.block import BlockSample
+from signmag_jax.simulate.block_network import BlockSample
 
 # Nine blocks of networks, and a target that is met inside one of them.
 RUN = """

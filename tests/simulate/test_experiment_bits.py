@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from signmag_jax import simulate
-from signmag_jax.simulate.crossings import CrossingSample
+from signmag_jax.simulate.crossing_network import CrossingSample
 
 # Two networks a block, so that few of them are many blocks: eight devices have one and a half each.
 RUN = """

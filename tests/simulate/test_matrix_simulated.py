@@ -83,8 +83,6 @@ def test_rows_and_tensors_have_their_own_scales():
     assert abs(row.vector_cosine.distance(tensor.vector_cosine)) > 5
     with pytest.raises(InvalidInput, match="one quantiser at a time"):
         simulate.quantizer(16, SignFlip(np.array([0.1, 0.2])))
-    with pytest.raises(InvalidInput, match="`granularity in"):
-        simulate.quantizer(16, granularity="group")
 
 
 def test_a_row_of_zeros_is_parallel_to_nothing():

@@ -32,7 +32,7 @@ FINITE: tuple[tuple[Route, Route], ...] = (
     ("predicted", "simulated"),
 )
 SECTIONS = {"plain": "9.4, D.1", "residual": "D.2"}
-ACTIVATIONS = ("relu", "silu")
+ACTIVATIONS: tuple[simulate.ActivationName, ...] = ("relu", "silu")
 # At the paper's scale SiLU is z/2: to a stream that it is added to, half of a linear layer.
 SILU_SLOPE = 0.5
 
@@ -44,7 +44,7 @@ def experiments(level: Level) -> Iterator[Simulated]:
         yield wide_chain(level, activation)
 
 
-def wide_chain(level: Level, activation: str) -> Simulated[simulate.Depth]:
+def wide_chain(level: Level, activation: simulate.ActivationName) -> Simulated[simulate.Depth]:
     """The layers of the paper's widest chains that rows speak of: one of ReLU, two of what it calls SiLU."""
     run = partial(
         simulate.depth,

@@ -54,8 +54,8 @@ def _checked(run: ModelRun, **_: Any) -> Checked:
     return Checked(
         response,
         leverage,
-        dict(zip(rates, response.check_leverage(leverage), strict=True)),
-        dict(zip(pairs, response.check(leverage), strict=True)),
+        dict(zip(rates, measure.leverage_checks(response, leverage), strict=True)),
+        dict(zip(pairs, measure.damage_checks(response, leverage), strict=True)),
     )
 
 

@@ -1,0 +1,199 @@
+"""What errors of a fixed direction cost: shifts, pruning, sign and ternary quantisation, to second order."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.models import MATRICES, LanguageModel, fetch
+from signmag_jax.perturb import MagnitudeShift, Perturbation, Prune, SignQuantize, Ternarize
+
+from . import curvature, inputs, slopes, sweep
+from .curvature import WindowLoss
+from .error_cost import ErrorCost, ErrorResponse
+from .inputs import Windows
+from .setup import Setup, prepare
+from .stretch import Movable
+
+ERRORS: dict[str, Perturbation] = {
+    "shift": MagnitudeShift(0.02),
+    "prune": Prune(0.05),
+    "sign": SignQuantize(),
+    "ternary": Ternarize(),
+}
+"""Deterministic, so that the error is one direction."""
+
+PROBES = 3
+AGREEMENT = 0.25
+PROBE_PASSES, WHOLE_PASSES = 8, 5
+
+
+def error_response(
+    model: LanguageModel,
+    evaluation: Windows,
+    errors: Mapping[str, Perturbation] = ERRORS,
+    *,
+    probes: int = PROBES,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    seed: int = 0,
+    resume: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> ErrorResponse:
+    """`ΔNLL ≈ g·e + ½ eᵀHe` for deterministic errors e = w' − w, in all matrices and in each alone.
+
+    All together: exact second derivative along e. Each matrix of each layer: one product with Σ_b s_b e_b,
+    s_b random signs of the blocks b, gives `E[s_b e_bᵀ H Σ_c s_c e_c] = e_bᵀ H e_b` for every block at once.
+    σ and scales are those of each tensor.
+
+    Args:
+      model: from `models.load`.
+      evaluation: windows on which everything is scored.
+      errors: deterministic perturbations by name; by default a shift of 0.02σ, pruning below 0.05σ, sign and
+        ternary quantisation. A random one is refused: its expected cost is a matter of draws.
+      probes: of the blocks in each window, at least 2.
+      layers: numbers of the layers that take part; by default all.
+      matrices: names of the matrices that take part; by default all.
+      seed: root seed.
+      resume: folder of records to go on from.
+      source: added to the provenance.
+
+    Raises:
+      InvalidInput: for fewer than two probes, unknown layers or matrices, a random perturbation, or a result
+        that is not finite.
+    """
+    if probes < 2:
+        raise invalid("probes >= 2", probes, "one probe has no standard error")
+    for name, error in errors.items():
+        check_deterministic(name, error)
+    written = {name: repr(error) for name, error in errors.items()}
+    options = {"experiment": "error response", "errors": written, "probes": probes, "seed": seed}
+    setup = prepare(
+        model, None, evaluation, options, layers, matrices, 1, fewest=1, resume=resume, source=source
+    )
+    movable = Movable.of(model, setup.matrices, setup.layers)
+    weights = {name: model.params["blocks"][name] for name in setup.matrices}
+
+    @functools.lru_cache(maxsize=1)
+    def direction(name: str) -> curvature.Weights:
+        """Built when first needed: of all errors, one at a time is in memory."""
+        return movable.weights({matrix: _error_of(errors[name], w) for matrix, w in weights.items()})
+
+    tasks = []
+    for name in errors:
+        for index, window in enumerate(setup.evaluation):
+            loss, along = WindowLoss.of(model, window), functools.partial(direction, name)
+            key = keys.fold(keys.root(seed), "error response", name, index)
+            tasks.append(functools.partial(_whole, loss, along))
+            tasks += [functools.partial(_probe, loss, along, keys.fold(key, p)) for p in range(probes)]
+    rows = setup.sweep(tasks)
+    for row in rows:
+        inputs.check_finite(row[None], "the cost of an error")
+    each = len(rows) // len(errors)
+    costs = {name: _cost(rows[i * each :][:each], probes, setup) for i, name in enumerate(errors)}
+    return ErrorResponse(costs, setup.layers, setup.origin())
+
+
+def check_deterministic(name: str, error: Perturbation) -> None:
+    """Refuse an error that is drawn.
+
+    Raises:
+      InvalidInput: if two keys give different weights.
+    """
+    if not is_deterministic(error):
+        raise invalid("deterministic errors", name, "random flips and noise belong to `linear_response`")
+
+
+def is_deterministic(error: Perturbation) -> bool:
+    """Whether two keys give the same weights."""
+    w = jnp.asarray(np.random.default_rng(0).normal(size=(16, 16)), jnp.float32)
+    first, second = (np.asarray(error.apply(jax.random.key(seed), w)) for seed in (0, 1))
+    return np.array_equal(first, second)
+
+
+def _error_of(
+    error: Perturbation, weights: Float[Array, "layers outputs inputs"]
+) -> Float[Array, "layers outputs inputs"]:
+    """w' − w of each layer's own tensor. No draw: the key is not used."""
+    return jax.vmap(lambda w: error.apply(jax.random.key(0), w) - w)(weights)
+
+
+def _whole(loss: WindowLoss, direction: Callable[[], curvature.Weights]) -> sweep.Row:
+    """Loss, `g·e`, `eᵀHe`, loss with the error, ‖e‖² and ‖w‖² of one window."""
+    error = direction()
+    return np.concatenate([fetch(curvature.along(loss, error)), fetch(_moved(loss, error))])
+
+
+@jax.jit
+def _moved(loss: WindowLoss, error: curvature.Weights) -> Float[Array, " 3"]:
+    weights = loss.weights(tuple(error))
+    after = loss({name: w + error[name] for name, w in weights.items()})
+    size = sum(jnp.sum(e**2) for e in error.values())
+    taken = {name: jnp.any(e != 0, axis=(1, 2)) for name, e in error.items()}
+    norm = sum(
+        jnp.sum(jnp.where(taken[name], jnp.sum(w**2, axis=(1, 2)), 0.0)) for name, w in weights.items()
+    )
+    return jnp.stack([after, jnp.asarray(size), jnp.asarray(norm)])
+
+
+def _probe(loss: WindowLoss, direction: Callable[[], curvature.Weights], key: PRNGKeyArray) -> sweep.Row:
+    """`g·e` and one probe of `eᵀHe` of every matrix of every layer."""
+    return fetch(_blocks(loss, direction(), key)).ravel()
+
+
+@jax.jit
+def _blocks(
+    loss: WindowLoss, error: curvature.Weights, key: PRNGKeyArray
+) -> Float[Array, "2 matrices layers"]:
+    signed = {
+        name: e * jax.random.rademacher(keys.fold(key, name), (len(e), 1, 1), e.dtype)
+        for name, e in error.items()
+    }
+    slope, bent = jax.jvp(jax.grad(loss), (loss.weights(tuple(error)),), (signed,))
+    names = [name for name in MATRICES if name in error]
+    first = [jnp.sum(slope[name] * error[name], axis=(1, 2)) for name in names]
+    second = [jnp.sum(bent[name] * signed[name], axis=(1, 2)) for name in names]
+    return jnp.stack([jnp.stack(first), jnp.stack(second)])
+
+
+def _cost(rows: Sequence[sweep.Row], probes: int, setup: Setup) -> ErrorCost:
+    each, names = 1 + probes, setup.matrices
+    clean, first, second, after, size, norm = np.stack(rows[::each]).T
+    # probes, windows, orders, matrices, layers
+    table = np.stack([np.stack(rows[1 + p :: each]) for p in range(probes)])
+    blocks = table.reshape(probes, len(clean), 2, len(names), -1)[..., list(setup.layers)]
+    predicted = _over(first + second / 2, "quadratic model")
+    measured = _over(after - clean, "all errors in place")
+    gap = abs(measured.value - predicted.value)
+    error = float(slopes.standard_error((after - clean - first - second / 2)[None]))
+    return ErrorCost(
+        relative_norm=float(np.sqrt(size[0] / norm[0])) if norm[0] > 0 else 0.0,
+        first=_over(first, "gradient"),
+        second=_over(second / 2, "second derivative along the error"),
+        predicted=predicted,
+        measured=measured,
+        meant=bool(gap <= max(AGREEMENT * abs(measured.value), slopes.SEPARATION * error)),
+        each_first={name: _table(blocks[:1, :, 0, i], "gradient") for i, name in enumerate(names)},
+        each_second={
+            name: _table(blocks[:, :, 1, i] / 2, "random signs of blocks") for i, name in enumerate(names)
+        },
+    )
+
+
+def _over(values: Float[np.ndarray, " windows"], what: str) -> Estimate:
+    return _table(values[None], what)
+
+
+def _table(table: Float[np.ndarray, "probes windows ..."], what: str) -> Estimate:
+    error = slopes.standard_error(table)
+    windows = table.shape[1]
+    name = f"{what}, over {windows} windows" if windows > 1 else f"{what}, on one window"
+    return Estimate(table.mean(axis=(0, 1)), error, windows, "nat/token", name)
