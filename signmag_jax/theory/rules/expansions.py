@@ -77,7 +77,9 @@ class _Parts:
                 fact = self.expanded(base)
                 m = _valuation(fact.rhs, x)
                 if m and not power.is_Integer:
-                    return self._root(e, base, power, m)
+                    base, power = base ** abs(power), sp.sign(power)
+                    fact = self._root(base, m)
+                    m = _valuation(fact.rhs, x)
                 name = sp.Dummy("y", real=True)
                 facts[name] = by.lowered(fact, m) if m else fact
                 shift += m * int(power) if m else 0
@@ -94,12 +96,12 @@ class _Parts:
             return self._through(e, y * z, {y: _taylor(x**shift, x, self.order, self.given), z: fact})
         return fact
 
-    def _root(self, e: sp.Expr, base: sp.Expr, power: sp.Rational, m: int) -> Any:
-        """√(x²f) is x√f, by the normal form."""
-        lower = self.x ** (m * power) * sp.expand(base / self.x**m) ** power
-        whole = e.xreplace({base**power: lower})
-        if not (m * power).is_Integer or whole == e:
-            raise Refused(f"a root of {base} is not analytic at 0")
+    def _root(self, e: sp.Expr, m: int) -> Any:
+        """√(x²f) is x√f, by the normal form, where x² is what leads the radicand."""
+        lead = self.x ** (m * e.exp)
+        whole = lead * sp.expand(e.base / self.x**m) ** e.exp
+        if not (m * e.exp).is_Integer or whole == e:
+            raise Refused(f"the root of {e.base} is not analytic at 0")
         return by.join(settle(by.same(e, whole), self.given), self.expanded(whole))
 
     def _through(self, e: sp.Expr, template: sp.Expr, facts: dict) -> Any:
