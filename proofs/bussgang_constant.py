@@ -35,7 +35,9 @@ def prove(proof: Proof) -> None:
         chain.step("both halves", half_lines(right, left), halves)
         chain.step("integrate", value, Antiderivatives(w, (primitive, -primitive)))
         moments[name] = chain.lemma(name)
-    magnitude, square, signs = (moments[name] for name in ("E w sign w", "second moment", "second moment of the sign"))
+    magnitude, square, signs = (
+        moments[name] for name in ("E w sign w", "second moment", "second moment of the sign")
+    )
     proof.begin(magnitude).conclude("mean magnitude", mean_magnitude())
 
     inserted = Using(magnitude, square, signs)

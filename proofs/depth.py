@@ -62,7 +62,8 @@ def _recursion(proof: Proof) -> None:
     """The cosine after one more layer is E h h'/√(E h² E h'²) for pre-activations of covariance c q."""
     proof.suppose("c q is the covariance of a pair", least(v, (c * q) ** 2))
     changed = by.specialise(
-        proof.cite("arccos_kernel", "perturbed second moment"), {sp.Symbol("theta", real=True): angle(c * q, v)}
+        proof.cite("arccos_kernel", "perturbed second moment"),
+        {sp.Symbol("theta", real=True): angle(c * q, v)},
     )
     clean = proof.cite("arccos_kernel", "second moment")
     both = by.specialise(proof.cite("arccos_kernel", "kernel in the moments"), {c: c * q})
@@ -158,10 +159,14 @@ def _cosines(proof: Proof, shape: dict[str, Any]) -> tuple[sp.Expr, dict[str, An
     map_low = proof.apply("J ≥ 0", shape["J ≥ 0"], {rho: turned}, less, more)
     map_high = proof.apply("J ≤ 1", shape["D ≥ 0"], {x: 1 - turned}, less, more)
     j = sp.Symbol("j", real=True)
-    unit = proof.positive("1 − j² ≥ 0", 1 - j**2, by.suppose(least(j)), by.suppose(least(1, j)), form=(1 - j) * (1 + j))
+    unit = proof.positive(
+        "1 − j² ≥ 0", 1 - j**2, by.suppose(least(j)), by.suppose(least(1, j)), form=(1 - j) * (1 + j)
+    )
     following = proof.apply("1 − J² ≥ 0", unit, {j: J(turned)}, map_low, map_high, less, more)
     continues = settle(continues, proof.given, less, more)
-    step = by.join(settle(by.inside(square.left.xreplace({n: n + 1}), continues), proof.given, less, more), following)
+    step = by.join(
+        settle(by.inside(square.left.xreplace({n: n + 1}), continues), proof.given, less, more), following
+    )
     all_n = proof.induction("1 − q_n² ≥ 0", square, n, start, step)
     facts = {
         "q ≤ 1": proof.apply("q_n ≤ 1 for all n", below, {y: q_n}, all_n),
@@ -185,7 +190,9 @@ def _bound(proof: Proof, shape: dict[str, Any], multiple: Any) -> Any:
     """1 − q_flip ≤ r (1 − q_shift) in every layer, r = (1 − k_flip)/(1 − k_shift); so C_L ≤ r."""
     q_n, facts = _cosines(proof, shape)
     proof.suppose("flips turn further", least(k_shift, k_flip), above(1, k_flip), above(1, k_shift))
-    flips, shift = ({key: by.specialise(fact, {k: each}) for key, fact in facts.items()} for each in (k_flip, k_shift))
+    flips, shift = (
+        {key: by.specialise(fact, {k: each}) for key, fact in facts.items()} for each in (k_flip, k_shift)
+    )
     q_f, q_s = (q_n.xreplace({k: each}) for each in (k_flip, k_shift))
     start = {n: zero}
 
@@ -193,13 +200,26 @@ def _bound(proof: Proof, shape: dict[str, Any], multiple: Any) -> Any:
     order = least(q_s, q_f)
     held = proof.fact("q_shift ≥ q_flip", "hypothesis", lambda: by.suppose(order))
     form = k_shift * (q_s - q_f) + (k_shift - k_flip) * q_f
-    inner = proof.positive("k q of the shift is larger", k_shift * q_s - k_flip * q_f, held, flips["q ≥ 0"], form=form)
+    inner = proof.positive(
+        "k q of the shift is larger", k_shift * q_s - k_flip * q_f, held, flips["q ≥ 0"], form=form
+    )
     values = {rho: k_shift * q_s, low: k_flip * q_f}
     larger = proof.apply("so is J", shape["J rises"], values, inner, shift["k q < 1"], flips["k q > −1"])
     following = by.inside(order.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
-    step = settle(by.join(following, larger), proof.given, flips["k q < 1"], flips["k q > −1"], shift["k q < 1"], shift["k q > −1"])
-    begin = by.join(by.inside(order.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero)))
-    ordered = proof.conclude("the shift keeps more", proof.induction("q_shift ≥ q_flip", order, n, begin, step))
+    step = settle(
+        by.join(following, larger),
+        proof.given,
+        flips["k q < 1"],
+        flips["k q > −1"],
+        shift["k q < 1"],
+        shift["k q > −1"],
+    )
+    begin = by.join(
+        by.inside(order.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero))
+    )
+    ordered = proof.conclude(
+        "the shift keeps more", proof.induction("q_shift ≥ q_flip", order, n, begin, step)
+    )
 
     # What the flips lose is at most r times what the shift loses.
     multiple_ = (1 - k_flip) / (1 - k_shift)
@@ -210,16 +230,23 @@ def _bound(proof: Proof, shape: dict[str, Any], multiple: Any) -> Any:
     turned = proof.positive("x_flip ≤ r x_shift", multiple_ * x_s - x_f, held, shift["q ≤ 1"], form=form)
     more = proof.positive("r ≥ 1", multiple_ - 1, form=(k_shift - k_flip) / (1 - k_shift))
     sizes = [
-        proof.positive(f"x of the {name} < 2", 2 - each, chain["k q > −1"]) for name, each, chain in (("shift", x_s, shift), ("flips", x_f, flips))
+        proof.positive(f"x of the {name} < 2", 2 - each, chain["k q > −1"])
+        for name, each, chain in (("shift", x_s, shift), ("flips", x_f, flips))
     ]
     values = {a: x_s, b: x_f, r: multiple_}
-    grown = proof.apply("D(x_flip) ≤ r D(x_shift)", multiple, values, turned, more, *sizes, shift["k q < 1"], flips["k q < 1"])
+    grown = proof.apply(
+        "D(x_flip) ≤ r D(x_shift)", multiple, values, turned, more, *sizes, shift["k q < 1"], flips["k q < 1"]
+    )
     following = by.inside(loss.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
     grown = by.join(by.same(following.rhs, grown.lhs), grown) if following.rhs != grown.lhs else grown
     lemmas = [chain[key] for chain in (flips, shift) for key in ("k q < 1", "k q > −1")]
     step = settle(by.join(following, grown), proof.given, *lemmas)
-    begin = by.join(by.inside(loss.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero)))
-    losses = proof.conclude("losses stay in proportion", proof.induction("1 − q_flip ≤ r(1 − q_shift)", loss, n, begin, step))
+    begin = by.join(
+        by.inside(loss.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero))
+    )
+    losses = proof.conclude(
+        "losses stay in proportion", proof.induction("1 − q_flip ≤ r(1 − q_shift)", loss, n, begin, step)
+    )
 
     form = (1 + q_s) * loss.left + (1 - q_f) * (q_s - q_f)
     bound = multiple_ * (1 - q_s**2) - (1 - q_f**2)
@@ -246,7 +273,11 @@ def _at_rates(proof: Proof, bound: Any) -> None:
     at = proof.apply("at rate s²", bound, {k_flip: c_flip, k_shift: k_s}, keeps, less)
     q_f, q_s = (sp.Function("plain_cosine", real=True)(n, each) for each in (c_flip, k_s))
     stated = plain_bound(c_flip, c_shift, v_shift) * (1 - q_s**2) - (1 - q_f**2)
-    whole = proof.fact("in the moments", "substitution", lambda: settle(by.join(by.same(stated, at.lhs), at), proof.given, less, noise))
+    whole = proof.fact(
+        "in the moments",
+        "substitution",
+        lambda: settle(by.join(by.same(stated, at.lhs), at), proof.given, less, noise),
+    )
     proof.conclude("bound at every depth", whole)
 
 
@@ -268,13 +299,20 @@ def _floor(proof: Proof) -> None:
     losses = [sp.Function(f"u_{name}", real=True)(s) for name in ("flip", "shift")]
     turns = [sp.Function(f"eta_{name}", real=True)(s) for name in ("flip", "shift")]
     laws = [
-        proof.suppose(f"the fixed point of the {name}", Claim("limit", u**3 / eta**2, fixed_point_coefficient(), s, zero))
+        proof.suppose(
+            f"the fixed point of the {name}",
+            Claim("limit", u**3 / eta**2, fixed_point_coefficient(), s, zero),
+        )
         for name, u, eta in zip(("flips", "shift"), losses, turns, strict=True)
     ]
     quotient = proof.suppose("the turns", Claim("limit", turns[0] / turns[1], limit.rhs, s, zero))
     first, second, third = sp.symbols("K_flip K_shift R", positive=True)
     floor = proof.fact(
-        "u_flip/u_shift", "limit", lambda: by.through(sp.cbrt(first / second * third**2), {first: laws[0], second: laws[1], third: quotient})
+        "u_flip/u_shift",
+        "limit",
+        lambda: by.through(
+            sp.cbrt(first / second * third**2), {first: laws[0], second: laws[1], third: quotient}
+        ),
     )
     chain = proof.begin(floor)
     chain.conclude("floor", depth_floor())

@@ -10,7 +10,16 @@ from typing import Any
 import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
-from signmag_jax.theory.rules import Algebra, Antiderivatives, Differentiate, Equal, Split, Using, above, equal
+from signmag_jax.theory.rules import (
+    Algebra,
+    Antiderivatives,
+    Differentiate,
+    Equal,
+    Split,
+    Using,
+    above,
+    equal,
+)
 from signmag_jax.theory.symbolic import (
     finite_width_slope,
     flip_cumulants,
@@ -86,7 +95,10 @@ def _moments(proof: Proof) -> dict[str, Any]:
 def _correlation(proof: Proof) -> None:
     """E z z' over independent unit weights, of which w_j' = (1 − 2M_j) w_j."""
     norm, flipped = sp.Sum(x[j] ** 2, (j, 1, n)), sp.Sum(mask[j] * x[j] ** 2, (j, 1, n))
-    named = proof.suppose("a unit input", equal(norm, sp.Integer(1))), proof.let(share, flipped, "q = Σ M_j x_j²")
+    named = (
+        proof.suppose("a unit input", equal(norm, sp.Integer(1))),
+        proof.let(share, flipped, "q = Σ M_j x_j²"),
+    )
     chain = proof.start("E[z z' | M, x]", sp.Sum((1 - 2 * mask[j]) * x[j] ** 2, (j, 1, n)))
     chain.step("expand", norm - 2 * flipped, Algebra())
     chain.step("name the sums", 1 - 2 * share, Using(*named))
@@ -97,7 +109,9 @@ def _share(proof: Proof, moments: dict[str, Any]) -> None:
     """Moments of q: x = g/‖g‖ with g standard normal and ‖g‖ independent of x, so E x_j⁴ = E g_j⁴/E‖g‖⁴."""
     g4 = proof.call(sp.Symbol("G4", positive=True), moments["E w⁴"])
     length = n * g4.lhs + n * (n - 1)
-    variance = proof.start("E q² − (E q)²", n * p * g4.lhs / length + n * (n - 1) * p**2 / length - share_mean(p) ** 2)
+    variance = proof.start(
+        "E q² − (E q)²", n * p * g4.lhs / length + n * (n - 1) * p**2 / length - share_mean(p) ** 2
+    )
     variance.step("insert the fourth moment", 3 * p * (1 - p) / (n + 2), Using(g4))
     variance.conclude("variance of the share", share_variance(p, n))
     given = proof.start("Var q, given x", p * fourth + p**2 * (1 - fourth) - p**2)
@@ -125,7 +139,11 @@ def _second_slopes(proof: Proof) -> None:
     cosine = c / sp.sqrt(spread * v)
     kernel = (sp.sqrt(spread * v - c**2) + (sp.pi - sp.acos(cosine)) * c) / (2 * sp.pi)
     root = sp.sqrt(spread * v - c**2)
-    first = {spread: root / (4 * sp.pi * spread), c: (sp.pi - sp.acos(cosine)) / (2 * sp.pi), v: root / (4 * sp.pi * v)}
+    first = {
+        spread: root / (4 * sp.pi * spread),
+        c: (sp.pi - sp.acos(cosine)) / (2 * sp.pi),
+        v: root / (4 * sp.pi * v),
+    }
     second = {
         (spread, spread): (c**2 - (spread * v - c**2)) / (8 * sp.pi * spread**2 * root),
         (c, spread): -c / (4 * sp.pi * spread * root),
@@ -144,7 +162,9 @@ def _second_slopes(proof: Proof) -> None:
     names = sp.symbols("k_40 k_31 k_22 k_13 k_04", real=True)
     weights = (4, 4 * 2, 6, 4 * 2, 4)
     terms = zip(names, weights, second.values(), strict=True)
-    change = proof.start("Σ_a C(4, a) κ_ab E ∂^a ∂'^b/24", sp.Add(*(k * m * value for k, m, value in terms)) / 24)
+    change = proof.start(
+        "Σ_a C(4, a) κ_ab E ∂^a ∂'^b/24", sp.Add(*(k * m * value for k, m, value in terms)) / 24
+    )
     change.at("unit variance", {spread: sp.Integer(1)})
     change.step("collect", kernel_change(names, c, v), Algebra())
     change.lemma("change of the kernel per Σ x_j⁴")
@@ -191,7 +211,9 @@ def _single_flips(proof: Proof) -> None:
     third = proof.call(sp.Symbol("G3", positive=True), cube.fact)
     small = sp.Symbol("s", positive=True)
     cost = sp.Poly(proof.cite("single_flip", "cost of a small flip").rhs, small)
-    chain = proof.start("√n (E cost/(2 E x²) − 1)", cost.coeff_monomial(small**3) * third.lhs / cost.coeff_monomial(small**2))
+    chain = proof.start(
+        "√n (E cost/(2 E x²) − 1)", cost.coeff_monomial(small**3) * third.lhs / cost.coeff_monomial(small**2)
+    )
     chain.step("insert the moment", -8 * sp.sqrt(2 / sp.pi) / (3 * sp.pi), Using(third))
     chain.conclude("saturation", saturation_coefficient())
 

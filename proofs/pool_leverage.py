@@ -47,7 +47,10 @@ def _pair(proof: Proof) -> None:
     """Independent columns: each adds a_j² of the variance, times 1, c or v. Columns 1..k are the pool."""
     k, n = sp.symbols("k n", positive=True, integer=True)
     pool, rest = sp.Sum(a[j] ** 2, (j, 1, k)), sp.Sum(a[j] ** 2, (j, k + 1, n))
-    shares = proof.suppose("the pool's share", equal(pool, sigma)), proof.suppose("the rest", equal(rest, 1 - sigma))
+    shares = (
+        proof.suppose("the pool's share", equal(pool, sigma)),
+        proof.suppose("the rest", equal(rest, 1 - sigma)),
+    )
     product = proof.start("E z z'", rest + c * pool)
     product.step("insert the shares", 1 - sigma + c * sigma, Using(*shares))
     product.conclude("overlap of the pair", pool_overlap(sigma, c))
@@ -102,7 +105,9 @@ def _minority(proof: Proof) -> None:
 
 def _costs(proof: Proof, x: sp.Expr, less: Any) -> Any:
     """D(x) > 0."""
-    return proof.apply("D > 0", proof.cite("depth", "D is positive"), {sp.Symbol("x", positive=True): x}, less)
+    return proof.apply(
+        "D > 0", proof.cite("depth", "D is positive"), {sp.Symbol("x", positive=True): x}, less
+    )
 
 
 def _majority(proof: Proof) -> None:
@@ -125,7 +130,9 @@ def _majority(proof: Proof) -> None:
     case = (sp.Rational(3, 4), sp.Rational(1, 20))
     example = column_ratio_limit(*case) - column_ratio_bound(case[1])
     proof.conclude("three quarters of the variance in 5% of the columns", proof.positive("57 > 19", example))
-    inverse = proof.start("(1 − f)/f over the limit, at σ = 1 − h", column_ratio_bound(f) / column_ratio_limit(1 - h, f))
+    inverse = proof.start(
+        "(1 − f)/f over the limit, at σ = 1 − h", column_ratio_bound(f) / column_ratio_limit(1 - h, f)
+    )
     inverse.limit("σ → 1", sp.Integer(0), h)
     inverse.lemma("no bound without the assumption")
 

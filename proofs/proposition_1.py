@@ -35,7 +35,9 @@ def _energies(proof: Proof) -> tuple[Chain, ...]:
     one, mean, square = (by.specialise(proof.cite("bussgang_constant", name), {weight: g}) for name in names)
     inner = alpha * squared + beta * sp.sqrt(squared) * g
     given_y = proof.start("E[⟨y, δ⟩²/‖y‖² | y]", expectation(inner**2 / squared, g))
-    expanded = alpha**2 * squared * one.lhs + 2 * alpha * beta * sp.sqrt(squared) * mean.lhs + beta**2 * square.lhs
+    expanded = (
+        alpha**2 * squared * one.lhs + 2 * alpha * beta * sp.sqrt(squared) * mean.lhs + beta**2 * square.lhs
+    )
     given_y.step("expand", expanded, Algebra())
     given_y.step("moments of g", alpha**2 * squared + beta**2, Using(one, mean, square))
     given_y.lemma("radial energy given y")

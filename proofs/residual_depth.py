@@ -42,7 +42,8 @@ def _moments(proof: Proof) -> dict[str, Any]:
     mean.step("integrate", 1 / sp.sqrt(2 * sp.pi), Antiderivatives(w, (-normal_density(w),)))
     mean.lemma("mean of a block's output")
     changed = by.specialise(
-        proof.cite("arccos_kernel", "perturbed second moment"), {sp.Symbol("theta", real=True): angle(c * q, v)}
+        proof.cite("arccos_kernel", "perturbed second moment"),
+        {sp.Symbol("theta", real=True): angle(c * q, v)},
     )
     facts = {
         "mu": mean.fact,
@@ -59,7 +60,9 @@ def _energies(proof: Proof, moments: dict[str, Any]) -> None:
     After L layers the means are E y = L μ and E y' = L √v μ, as relu(√v z) = √v relu(z).
     """
     mean, square, both = moments["mu"], moments["g2"], moments["hg"]
-    grown = proof.start("gain of E y'²", 2 * (n * sp.sqrt(v) * mean.lhs) * (sp.sqrt(v) * mean.lhs) + square.lhs)
+    grown = proof.start(
+        "gain of E y'²", 2 * (n * sp.sqrt(v) * mean.lhs) * (sp.sqrt(v) * mean.lhs) + square.lhs
+    )
     grown.step("insert the moments", v * n / sp.pi + v / 2, Using(mean, square))
     grown.lemma("gain of the energy")
     state = sp.Symbol("state", real=True)
@@ -82,7 +85,9 @@ def _energies(proof: Proof, moments: dict[str, Any]) -> None:
 def _skip(proof: Proof, moments: dict[str, Any]) -> None:
     """V3: W_down is centred and independent, so the stream gains variance and no mean."""
     square, changed, both = moments["h2"], moments["g2"], moments["hg"]
-    chain = proof.start("cosine after a V3 block", (q + both.lhs) / sp.sqrt((1 + square.lhs) * (1 + changed.lhs)))
+    chain = proof.start(
+        "cosine after a V3 block", (q + both.lhs) / sp.sqrt((1 + square.lhs) * (1 + changed.lhs))
+    )
     value = (q + kappa(c * q, v)) / sp.sqrt((1 + half) * (1 + v / 2))
     chain.step("insert the moments", value, Using(both, square, changed))
     chain.conclude("V3 recursion", skip_step(q, c, v))
@@ -107,7 +112,12 @@ def _bound(proof: Proof) -> None:
     lower = proof.positive("T_shift ≥ X", transverse((1 + e) ** 2, x) - x, lower, form=above_ / (1 + a))
     proof.conclude("T_shift is at least X", lower)
 
-    proof.suppose("what the layers add", least(layers / 2, x_flip), least(x_shift, layers / 2 * (1 - less)), above(1, less))
+    proof.suppose(
+        "what the layers add",
+        least(layers / 2, x_flip),
+        least(x_shift, layers / 2 * (1 - less)),
+        above(1, less),
+    )
     gap = 2 / (1 - less) - 2 * x_flip / x_shift
     rest = (x_shift - layers / 2 * (1 - less)) + (1 - less) * (layers / 2 - x_flip)
     law = proof.positive("C_L ≤ 2 X_flip/X_shift", gap, form=rest * (2 / ((1 - less) * x_shift)))

@@ -34,7 +34,9 @@ def _streams_stay_together(proof: Proof) -> None:
     apart = (e**2 + (1 + e) ** 2 * layers) - (e**2 + 2 * (1 + e) ** 2 * x)
     less = proof.positive("e² + 2vX ≤ e² + vL", apart, form=2 * (1 + e) ** 2 * (layers / 2 - x))
     form = (
-        (e**2 + (1 + e) ** 2 * layers) * (1 + (1 + e) ** 2 * (a - layers**2 / (2 * sp.pi))) / ((1 + e) ** 2 * layers**2 / (2 * sp.pi) * image)
+        (e**2 + (1 + e) ** 2 * layers)
+        * (1 + (1 + e) ** 2 * (a - layers**2 / (2 * sp.pi)))
+        / ((1 + e) ** 2 * layers**2 / (2 * sp.pi) * image)
         + less.lhs / image
         + upper.lhs / image
     )
@@ -51,7 +53,9 @@ def _limit(proof: Proof) -> None:
     parts = []
     for growth_, mean, slack in ((sp.Integer(1), flips, b_flip), (v, shift, b_shift)):
         added = length * (mean + slack * h)
-        parts.append(residual_transverse(1 + grown, 1 + growth_ * grown, 1 + sp.sqrt(growth_) * (grown - added)))
+        parts.append(
+            residual_transverse(1 + grown, 1 + growth_ * grown, 1 + sp.sqrt(growth_) * (grown - added))
+        )
     whole = sp.cancel(sp.together(parts[0] / parts[1]))
     defined = proof.start("C_L after L = 1/h² layers", parts[0] / parts[1])
     defined.step("common denominator", whole, Algebra())

@@ -62,7 +62,9 @@ def _first_order(proof: Proof) -> None:
     cost.lemma("a layer's loss is its turn")
     # The next layer has X + η + u and A/(1 + A) + Δ, with u = T/(2(1 + A)).
     whole = x + jump**2 * a / (1 + a)
-    chain = proof.start("T of the next layer, over τ²", x + (eta + whole / (2 * (1 + a))) + jump**2 * following)
+    chain = proof.start(
+        "T of the next layer, over τ²", x + (eta + whole / (2 * (1 + a))) + jump**2 * following
+    )
     chain.at("the next A/(1 + A)", {following: a / (1 + a) + delta})
     chain.step("collect", residual_linear_step(whole, eta, jump**2, 1 + 1 / (2 * (1 + a)), delta), Algebra())
     chain.lemma("linear recursion")
@@ -100,7 +102,10 @@ def _alignment_falls(proof: Proof) -> None:
     gap = 1 / before + 1 / after - 2 / here
     y = layers - 1
     top = (sp.pi - 1) / (2 * sp.pi) + 3 * y / (2 * sp.pi) + 3 * y * layers / (2 * sp.pi**2)
-    proof.conclude("the rises of A/(1 + A) fall", proof.positive("Δ_{L−1} > Δ_L", gap, bend, form=top / (before * here * after)))
+    proof.conclude(
+        "the rises of A/(1 + A) fall",
+        proof.positive("Δ_{L−1} > Δ_L", gap, bend, form=top / (before * here * after)),
+    )
 
     earlier = sp.Symbol("Delta_before", positive=True)
     proof.suppose("rises fall, G ≥ Δ_before F", least(earlier, delta), least(g, earlier * f))
@@ -137,7 +142,12 @@ def _first_layer(proof: Proof) -> None:
     first = _exact(1, 1 - 2 * s**2, one) / _exact(1, c_shift, v_shift)
     for name, exact, value, law in (
         ("C_1", first, 3 * sp.pi / (3 * sp.pi - 2), residual_first_ratio()),
-        ("C_∞", residual_limit(1 - 2 * s**2, c_shift, v_shift), sp.pi / (sp.pi - 2), transverse_ratio_limit()),
+        (
+            "C_∞",
+            residual_limit(1 - 2 * s**2, c_shift, v_shift),
+            sp.pi / (sp.pi - 2),
+            transverse_ratio_limit(),
+        ),
     ):
         chain = proof.start(name, exact)
         chain.limit("p → 0", value, s, flip, shift.fact, sine.fact)

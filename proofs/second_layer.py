@@ -58,7 +58,9 @@ def _energies(proof: Proof) -> tuple[Chain, Chain]:
     means = {spread: sp.sqrt(rest / m)}
     whole = a * squared + spread * sp.sqrt(squared) * g
     along = proof.start("E[⟨y, δy⟩²/‖y‖² | y]", expectation(whole**2 / squared, g))
-    expanded = a**2 * squared * one.lhs + 2 * a * spread * sp.sqrt(squared) * mean.lhs + spread**2 * square.lhs
+    expanded = (
+        a**2 * squared * one.lhs + 2 * a * spread * sp.sqrt(squared) * mean.lhs + spread**2 * square.lhs
+    )
     along.step("expand", expanded, Algebra())
     along.step("moments of g", a**2 * squared + spread**2, Using(one, mean, square))
     along.lemma("radial energy given y")

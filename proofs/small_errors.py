@@ -1,7 +1,7 @@
 """Small errors of any perturbation: what is left of the block when the gap is taken to leading order.
 
-For coherent errors (shifts, noise) the drift is of the first order in τ and the noise of the second; for
-incoherent ones (flips, pruning, fine quantisers) the drift is of the second order, too.
+With noise = τ², the drift is of the first order in τ for coherent errors (shifts, noise), and of the second for
+incoherent ones (flips, pruning, fine quantisers).
 """
 
 import sympy as sp
@@ -12,18 +12,22 @@ from signmag_jax.theory.symbolic import energy, energy_expansion, radial_fractio
 
 TITLE = "Small errors"
 
-a, k, tau = sp.symbols("a k tau", positive=True)
+a, tau = sp.symbols("a tau", positive=True)
 CASES = {"coherent": (a * tau, 2), "shrinking": (-a * tau, 2), "incoherent": (-a * tau**2, 3)}
 
 
 def prove(proof: Proof) -> None:
     """In τ, with the angle as an arctangent; each difference vanishes to the order stated."""
     arctangent = proof.cite("stable_forms", "angle for c > 0")
-    noise = k**2 * tau**2
+    noise = tau**2
     for name, (drift, order) in CASES.items():
         proof.suppose(f"{name} errors are small", above(1 + drift))
         c, v = 1 + drift, (1 + drift) ** 2 + noise
-        turn = proof.apply("the angle", arctangent, {sp.Symbol("k", positive=True): c, sp.Symbol("noise", positive=True): noise})
+        turn = proof.apply(
+            "the angle",
+            arctangent,
+            {sp.Symbol("k", positive=True): c, sp.Symbol("noise", positive=True): noise},
+        )
         for law, exact, approximate, size in (
             ("energy", energy(c, v), energy_expansion(drift, noise), noise),
             (
@@ -34,7 +38,8 @@ def prove(proof: Proof) -> None:
             ),
         ):
             chain = proof.start(f"{law} of {name} errors", (exact - approximate) / size)
-            chain.expand("Taylor polynomial", sp.Integer(0), tau, order, turn)
+            known = order if law == "energy" else 2
+            chain.expand("Taylor polynomial", sp.Integer(0), tau, known, turn)
             chain.lemma(f"{law} of {name} errors")
 
 

@@ -86,7 +86,9 @@ def _series(proof: Proof) -> None:
     form = (2 * n * (2 * n + 3) - theta**2) / (2 * n * (2 * n + 3))
     square = 4 * n**2 + 6 * n - 1 + (1 - theta) * (1 + theta)
     less = proof.positive("its numerator", 2 * n * (2 * n + 3) - theta**2, form=square)
-    proof.conclude("the terms fall", proof.positive("1 − ratio of successive terms", 1 - ratio, less, form=form))
+    proof.conclude(
+        "the terms fall", proof.positive("1 − ratio of successive terms", 1 - ratio, less, form=form)
+    )
 
 
 def _horner(x: sp.Expr) -> sp.Expr:

@@ -19,7 +19,11 @@ z, u, c, v = first, second, overlap, growth
 
 def prove(proof: Proof) -> None:
     proof.suppose("moments of a pair", least(v, c**2))
-    quantised = dict(zip((c, v), (proof.cite("perturbations", f"sign quantiser: {name}").rhs for name in "cv"), strict=True))
+    quantised = dict(
+        zip(
+            (c, v), (proof.cite("perturbations", f"sign quantiser: {name}").rhs for name in "cv"), strict=True
+        )
+    )
     _linear(proof, quantised)
     after = proof.begin(proof.cite("theorem_3", "radial fraction"))
     after.at("sign quantiser", quantised)

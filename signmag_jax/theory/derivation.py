@@ -136,12 +136,18 @@ class Proof:
 
     def apply(self, name: str, fact: Any, values: dict, *facts: Any) -> Any:
         """A fact with values for its symbols, its hypotheses met by other facts."""
-        return self.fact(name, "substitution", lambda: settle(by.specialise(fact, values), self.given, *facts))
+        return self.fact(
+            name, "substitution", lambda: settle(by.specialise(fact, values), self.given, *facts)
+        )
 
     def sequence(self, name: str, n: sp.Symbol, state: sp.Symbol, start: sp.Expr, step: sp.Expr) -> tuple:
         """q(n) for a new sequence q(0) = start, q(n + 1) = step of n and q(n), and these two facts."""
         facts = [
-            self.fact(f"{name}({k})", DEFINITION, lambda first=first: by.sequence(name, n, state, start, step, first))
+            self.fact(
+                f"{name}({k})",
+                DEFINITION,
+                lambda first=first: by.sequence(name, n, state, start, step, first),
+            )
             for k, first in (("0", True), ("n + 1", False))
         ]
         return facts[1].lhs.xreplace({n + 1: n}), *facts
@@ -178,7 +184,9 @@ class Proof:
         if not genuine(fact):
             raise Refused("this fact was not made by the kernel")
         for symbol, expr in reversed(self._lets.items()):
-            if not expr.atoms(*doubts.OPAQUE) and any(symbol in claim.free for claim in (fact.claim, *fact.hypotheses)):
+            if not expr.atoms(*doubts.OPAQUE) and any(
+                symbol in claim.free for claim in (fact.claim, *fact.hypotheses)
+            ):
                 fact = by.specialise(fact, {symbol: expr})
         fact = settle(fact, self.given)
         if fact.claim.kind == "=" and fact.lhs == fact.rhs:
@@ -244,7 +252,9 @@ class Chain:
             raise StepFailed(name, len(proof.steps), "vacuous: both sides are the same expression already")
         made = proof._allowed(name, lambda: tactic.prove(left, right, proof.given))
         if not genuine(made) or made.claim != Claim("=", left, right):
-            raise StepFailed(name, len(proof.steps), f"the tactic gives {written(getattr(made, 'claim', made))}")
+            raise StepFailed(
+                name, len(proof.steps), f"the tactic gives {written(getattr(made, 'claim', made))}"
+            )
         used = getattr(tactic, "facts", ())
         self.fact = proof._allowed(name, lambda: settled_by(self._joined(made), used, proof.given))
         proof._record(name, tactic.kind, left, right, began, made)
@@ -273,7 +283,11 @@ class Chain:
 
         def make() -> Any:
             found = settle(expansion(left, x, order, proof.given, known), proof.given)
-            return found if found.rhs == right else settle(by.join(found, by.same(found.rhs, right)), proof.given)
+            return (
+                found
+                if found.rhs == right
+                else settle(by.join(found, by.same(found.rhs, right)), proof.given)
+            )
 
         made = proof._allowed(name, make)
         self.fact = proof._allowed(name, lambda: self._joined(made))

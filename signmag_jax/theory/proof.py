@@ -62,7 +62,10 @@ class ProofResult:
     def summary(self) -> str:
         """One line: the verdict and what it rests on."""
         verdict = "PROVED" if self.proved else "FAILED"
-        trusted = ", ".join(f"{count} by {what} (trusted)" for what, count in self.trusted.items()) or "none trusted"
+        trusted = (
+            ", ".join(f"{count} by {what} (trusted)" for what, count in self.trusted.items())
+            or "none trusted"
+        )
         return f"{verdict} {self.name}: {self.count()} steps, {trusted}, {self.seconds:.1f} s"
 
     def to_text(self) -> str:

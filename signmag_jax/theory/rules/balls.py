@@ -58,7 +58,9 @@ def _value(e: sp.Expr, point: Mapping[sp.Basic, Any]) -> Any:
     if e.is_Pow and e.exp.is_Rational and e.exp.q <= 2:
         base = _value(e.base, point)
         base = base if e.exp.q == 1 else base.sqrt()
-        power = math.prod([base] * abs(int(e.exp.p)), start=flint.arb(1))  # `**` fails on balls that contain 0
+        power = math.prod(
+            [base] * abs(int(e.exp.p)), start=flint.arb(1)
+        )  # `**` fails on balls that contain 0
         return power if e.exp.p > 0 else 1 / power
     if not (e.is_Add or e.is_Mul or e.is_Pow or e.func in _FUNCTIONS):
         raise Unsupported(f"no ball evaluation for {e}")

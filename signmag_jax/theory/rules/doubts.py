@@ -86,7 +86,9 @@ def _candidates(claims: list, names: list) -> Iterator[dict]:
     for _ in range(TRIES):
         point: dict = {}
         for name in sorted(names, key=lambda n: len(bounds[n][2])):
-            known = [[v for v in (_try(end, point) for end in ends) if v is not None] for ends in bounds[name][:2]]
+            known = [
+                [v for v in (_try(end, point) for end in ends) if v is not None] for ends in bounds[name][:2]
+            ]
             point[name] = _between(draw, name, *known)
         yield point
 

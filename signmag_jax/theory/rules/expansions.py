@@ -19,13 +19,16 @@ def expansion(e: sp.Expr, x: sp.Symbol, order: int, given: frozenset, known: tup
     Raises:
       Refused: if e has no such expansion, or none is found.
     """
-    for extra in range(9):
+    extra = 0
+    while extra < 9:
         try:
             fact = _Parts(x, order + extra, given, {one.lhs: one for one in known}).expanded(e)
         except _OrdersLostError:
+            extra += 1
             continue
         if fact.claim.order >= order:
             return fact if fact.claim.order == order else by.join(fact, _taylor(fact.rhs, x, order, given))
+        extra += order - fact.claim.order
     raise Refused("too many orders are lost to cancellation")
 
 
@@ -57,7 +60,9 @@ class _Parts:
             parts = [part for part in e.args if part.has(self.x)]
             names = [sp.Dummy("y", real=True) for _ in parts]
             rest = sp.Add(*(part for part in e.args if not part.has(self.x)))
-            return self._through(e, rest + sp.Add(*names), dict(zip(names, map(self.expanded, parts), strict=True)))
+            return self._through(
+                e, rest + sp.Add(*names), dict(zip(names, map(self.expanded, parts), strict=True))
+            )
         if e.is_Mul or (e.is_Pow and e.exp.is_Rational):
             return self._product(e)
         name = sp.Dummy("y", real=True)

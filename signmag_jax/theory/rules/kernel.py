@@ -140,7 +140,9 @@ def needs(e: sp.Expr, strict: bool = False) -> frozenset:
         plain = [dict.fromkeys((kind, *more), True) for kind in _KINDS for more in ((), ("integer",))]
         _ask(
             any(e.assumptions0 == sp.Symbol("x", **kind).assumptions0 for kind in plain),
-            "{} is not {}", e, _KINDS,
+            "{} is not {}",
+            e,
+            _KINDS,
         )
     if e.is_Symbol or e.is_Rational or e in (sp.pi, sp.E):
         return frozenset()
@@ -191,7 +193,11 @@ def _grows_slowly(e: sp.Expr, names: set) -> bool:
 def _minus(e: sp.Expr, given: frozenset) -> str | None:
     """The sign of −e, of a number, of a sum or where it is given."""
     seen = {claim.left for claim in given}
-    return _sign(sp.expand(-e), given) if e.is_Add or -e in seen or not (e.free_symbols or e.atoms(*OPAQUE)) else None
+    return (
+        _sign(sp.expand(-e), given)
+        if e.is_Add or -e in seen or not (e.free_symbols or e.atoms(*OPAQUE))
+        else None
+    )
 
 
 @cache
@@ -214,7 +220,11 @@ def _sign(e: sp.Expr, given: frozenset) -> str | None:
         return ">" if kinds.count(">") >= (1 if e.is_Add else len(kinds)) else ">="
     if kinds:
         less = [claim for claim in given if e.is_Add and len(sp.Add.make_args(e - claim.left)) <= len(e.args)]
-        found = {(_sign(e - claim.left, given - {claim}), claim.kind) for claim in less if claim.kind in (">", ">=")}
+        found = {
+            (_sign(e - claim.left, given - {claim}), claim.kind)
+            for claim in less
+            if claim.kind in (">", ">=")
+        }
         sums = {">=" if pair == (">=", ">=") else ">" for pair in found if pair[0]}
         whole = sums or not e.is_Add or e.primitive()[0] == 1
         return min(sums, default=None) if whole else _sign(e.primitive()[1], given)
@@ -302,7 +312,13 @@ def _finally(hypotheses: frozenset, claim: Claim) -> set:
 
 def _kinds(*facts: Any, kinds: tuple = (">", ">=")) -> None:
     for fact in facts:
-        _ask(fact.claim.kind in kinds, "{} is of kind {}, not {}", fact.claim, fact.claim.kind, ' or '.join(kinds))
+        _ask(
+            fact.claim.kind in kinds,
+            "{} is of kind {}, not {}",
+            fact.claim,
+            fact.claim.kind,
+            " or ".join(kinds),
+        )
 
 
 class _Rules:
@@ -357,7 +373,9 @@ class _Rules:
             turned = new.xreplace({fact.lhs: fact.rhs}) == new
             old, by = (fact.rhs, fact.lhs) if turned else (fact.lhs, fact.rhs)
             spoken = fact.claim.free.union(*(claim.free for claim in fact.hypotheses))
-            caught = any(part != old and part.has(old) and spoken & _bound(part) for part in new.atoms(*BINDERS))
+            caught = any(
+                part != old and part.has(old) and spoken & _bound(part) for part in new.atoms(*BINDERS)
+            )
             _ask(not caught, "{} speaks of a variable that is bound in {}", fact.claim, new)
             changed = new.xreplace({old: by})
             _ask(changed != new, "the expression does not contain {}", fact.lhs)
@@ -383,7 +401,9 @@ class _Rules:
             renamed = not free and fresh and symbol != fact.claim.variable
             _ask(
                 symbol.is_Symbol and (fits or renamed),
-                "{} cannot be {}: free symbols take values, uncaught", symbol, new,
+                "{} cannot be {}: free symbols take values, uncaught",
+                symbol,
+                new,
             )
             hypotheses |= (
                 needs(symbol) | needs(new) | ({Claim("integer", new)} if symbol.is_integer else set())
@@ -466,7 +486,12 @@ class _Rules:
         """f = Σ f_k(0) x^k/k! + O(x^n), where f_k' = f_{k+1} for k < n, all continuous at 0 and near it."""
         total, hypotheses, at = sp.Integer(0), needs(f, True), f
         for k, fact in enumerate(slopes):
-            _ask(fact.claim.kind == "=" and fact.lhs == sp.Derivative(at, x), "{} is no slope of {}", fact.claim, at)
+            _ask(
+                fact.claim.kind == "=" and fact.lhs == sp.Derivative(at, x),
+                "{} is no slope of {}",
+                fact.claim,
+                at,
+            )
             total += at.xreplace({x: sp.Integer(0)}) * x**k / sp.factorial(k)
             hypotheses, at = hypotheses | fact.hypotheses | needs(fact.rhs, True), fact.rhs
         _ask(slopes and not x.is_integer, "a Taylor polynomial takes a slope at least")
@@ -547,7 +572,9 @@ class _Rules:
         """q(0) = start or q(n + 1) = step(n, q(n)): a new function of the count and the other symbols."""
         names = sorted((start.free_symbols | step.free_symbols) - {n, q}, key=lambda s: s.sort_key())
         counts = n.is_integer and n.is_nonnegative and not n.is_positive and not {n, q} & start.free_symbols
-        _ask(counts and not q.is_nonnegative and not q.is_integer, "{} needs a count n and a real state", name)
+        _ask(
+            counts and not q.is_nonnegative and not q.is_integer, "{} needs a count n and a real state", name
+        )
         new = _DEFINED.setdefault(name, (n, q, start, step)) == (n, q, start, step)
         _ask(new, "{} is defined already, as something else", name)
         at = sp.Function(name, real=True)

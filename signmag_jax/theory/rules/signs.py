@@ -51,10 +51,15 @@ def _needed(claim: Claim, given: frozenset) -> frozenset:
 def settle(fact: Any, given: frozenset, *lemmas: Any) -> Any:
     """The fact without the hypotheses that follow from `given`, as far as signs are found."""
     for lemma in lemmas:
-        if fact.hypotheses & {lemma.claim, lemma.claim._replace(kind=">=" if lemma.claim.kind == ">" else lemma.claim.kind)}:
+        if fact.hypotheses & {
+            lemma.claim,
+            lemma.claim._replace(kind=">=" if lemma.claim.kind == ">" else lemma.claim.kind),
+        }:
             fact = by.cut(fact, lemma)
     for claim in sorted(fact.hypotheses - given, key=written):
-        found = _found(claim, given, lemmas) if claim in fact.hypotheses and claim.kind in (">", ">=") else None
+        found = (
+            _found(claim, given, lemmas) if claim in fact.hypotheses and claim.kind in (">", ">=") else None
+        )
         fact = by.cut(fact, found) if found else fact
     return fact
 
@@ -123,7 +128,9 @@ def _intervals(e: sp.Expr, given: frozenset) -> list:
                 low, high = (-rest, high) if k == 1 else (low, rest)
         if high is not None or (low is not None and low != 0):
             found.append((symbol, low, high))
-    return sorted(found, key=lambda bound: -len(sp.Tuple(*(end for end in bound[1:] if end is not None)).free_symbols))
+    return sorted(
+        found, key=lambda bound: -len(sp.Tuple(*(end for end in bound[1:] if end is not None)).free_symbols)
+    )
 
 
 def _bernstein(e: sp.Expr, intervals: list, more: int) -> sp.Expr:

@@ -32,7 +32,9 @@ def _objection(node: ast.AST) -> str | None:
 
 
 def _import(node: ast.Import | ast.ImportFrom) -> str | None:
-    modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+    modules = (
+        [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+    )
     for name in modules:
         inside = any(name == allowed or name.startswith(f"{allowed}.") for allowed in _ALLOWED)
         if not (inside or name in _STANDARD):

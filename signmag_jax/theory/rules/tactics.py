@@ -53,7 +53,9 @@ class Using:
 
 def _integrals(e: sp.Expr, variable: sp.Symbol, count: int = 1) -> list:
     found = [
-        whole for whole in e.atoms(sp.Integral) if len(whole.limits) == count and whole.limits[0][0] == variable
+        whole
+        for whole in e.atoms(sp.Integral)
+        if len(whole.limits) == count and whole.limits[0][0] == variable
     ]
     if not found:
         raise Refused(f"there is no such integral over {variable}")
@@ -100,7 +102,9 @@ class Split:
     def _pieces(self, whole: sp.Integral, given: Given) -> Any:
         fact = by.same(whole, whole)
         for cut in self.cuts[1:-1]:
-            last = next(part for part in _integrals(fact.rhs, self.variable) if part.limits[0][2] == self.cuts[-1])
+            last = next(
+                part for part in _integrals(fact.rhs, self.variable) if part.limits[0][2] == self.cuts[-1]
+            )
             fact = by.join(fact, by.inside(fact.rhs, settle(by.split(last, cut), given)))
         smooth = [self._smooth(part, given) for part in _integrals(fact.rhs, self.variable)]
         smooth = [part for part in smooth if part.lhs != part.rhs]
@@ -128,7 +132,9 @@ class Split:
             for claim in fact.hypotheses & {sign.claim, sign.claim._replace(kind=">=")}:
                 fact = by.cut(fact, sign) if claim in fact.hypotheses else fact
             if not any(hypothesis.free & {self.variable} for hypothesis in fact.hypotheses - given):
-                return fact if fact.lhs == part else by.same(part, -fact.rhs, Given(), by.inside(fact.rhs, fact))
+                return (
+                    fact if fact.lhs == part else by.same(part, -fact.rhs, Given(), by.inside(fact.rhs, fact))
+                )
         raise Refused(f"the sign of {part.args[0]} is not known on a piece")
 
 
@@ -205,7 +211,11 @@ def _factors(double: sp.Integral) -> tuple[sp.Expr, sp.Expr]:
     x = double.limits[0][0]
     outer, inner = sp.Integer(1), sp.Integer(1)
     for factor in sp.Mul.make_args(double.function):
-        pieces = [sp.exp(part) for part in sp.Add.make_args(factor.args[0])] if isinstance(factor, sp.exp) else [factor]
+        pieces = (
+            [sp.exp(part) for part in sp.Add.make_args(factor.args[0])]
+            if isinstance(factor, sp.exp)
+            else [factor]
+        )
         for piece in pieces:
             outer, inner = (outer * piece, inner) if piece.has(x) else (outer, inner * piece)
     return outer, inner
@@ -218,7 +228,9 @@ class Differentiate:
     kind: ClassVar[str] = "derivative"
 
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
-        facts = [by.slope(part.expr, part.variables[0]) for part in sorted(left.atoms(sp.Derivative), key=written)]
+        facts = [
+            by.slope(part.expr, part.variables[0]) for part in sorted(left.atoms(sp.Derivative), key=written)
+        ]
         return rewritten(left, right, [settle(fact, given) for fact in facts])
 
 
