@@ -119,6 +119,7 @@ def is_deterministic(error: Perturbation) -> bool:
     return np.array_equal(first, second)
 
 
+@jax.jit
 def _error_of(
     error: Perturbation, weights: Float[Array, "layers outputs inputs"]
 ) -> Float[Array, "layers outputs inputs"]:
@@ -164,7 +165,7 @@ def _blocks(
     return jnp.stack([jnp.stack(first), jnp.stack(second)])
 
 
-def _cost(rows: Sequence[sweep.Row], probes: int, setup: Setup) -> ErrorCost:
+def _cost(rows: Sequence[Any], probes: int, setup: Setup) -> ErrorCost:
     each, names = 1 + probes, setup.matrices
     clean, first, second, after, size, norm = np.stack(rows[::each]).T
     # probes, windows, orders, matrices, layers

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Result, keys
 from signmag_jax.evidence.precision import at_least_float32
@@ -148,7 +148,8 @@ def _in_matrix(
     sample = sampled(model, profile, layer, matrix, columns)
     outputs = model.config.shapes()[matrix][0]
     flips = max(1, round(rate * outputs))
-    rows = _rows(keys.fold(keys.root(seed), "flip energies", layer, matrix), sample, outputs, flips, count)
+    key = keys.fold(keys.root(seed), "flip energies", layer, matrix)
+    rows = flipped_rows(key, jnp.asarray(sample.columns, jnp.int32), outputs, flips, count)
     setup = setup.within(layer, matrix, resume, columns=sample.columns.tolist())
 
     def task(start: int) -> sweep.Row:
@@ -162,8 +163,8 @@ def _in_matrix(
     shape = (len(LEVELS), len(sample.columns), count, -1)
     table = np.concatenate([piece.reshape(shape) for piece in pieces], axis=-1)
     samples: dict[str, Any] = dict(zip(LEVELS, table, strict=True))
-    for level, found in samples.items():
-        inputs.check_finite(np.moveaxis(found, -1, 0), f"energies of the {level}")
+    for level, table in samples.items():
+        inputs.check_finite(np.moveaxis(table, -1, 0), f"energies of the {level}")
     means = {level: table.mean(axis=1) for level, table in samples.items()}
     name = "mean over windows of the energy of the change over that of the signal"
     return FlipEnergies(
@@ -183,14 +184,16 @@ def relative(change: Float[Array, "*rows n"], signal: Float[Array, "*rows n"]) -
     return jnp.sum(change * change, axis=-1) / jnp.sum(signal * signal, axis=-1)
 
 
-def _rows(key: Any, sample: ColumnSample, outputs: int, flips: int, count: int) -> Array:
-    """Rows of the flipped signs, (columns, draws, flips): each column and draw has its own."""
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def flipped_rows(
+    key: PRNGKeyArray, columns: Int[Array, " columns"], outputs: int, flips: int, count: int
+) -> Int[Array, "columns draws flips"]:
+    """Rows of the flipped signs: each column and draw has its own, `flips` of `outputs`."""
 
     def one(column: Array, draw: Array) -> Array:
         return subset(keys.fold(key, column, draw), outputs, flips, flips)
 
     draws = jnp.arange(count, dtype=jnp.int32)
-    columns = jnp.asarray(sample.columns, jnp.int32)
     return jax.vmap(lambda column: jax.vmap(lambda draw: one(column, draw))(draws))(columns)
 
 
@@ -216,8 +219,8 @@ def _energies(
         return energies(clean, layer_states(config, params["blocks"], x, layer, matrix, transform))
 
     count, draws = rows.shape[:2]
-    found = jax.lax.map(one, (jnp.repeat(columns, draws), rows.reshape(count * draws, -1)))
-    return {level: table.reshape(count, draws, -1) for level, table in found.items()}
+    tables = jax.lax.map(one, (jnp.repeat(columns, draws), rows.reshape(count * draws, -1)))
+    return {level: table.reshape(count, draws, -1) for level, table in tables.items()}
 
 
 def energies(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, " batch"]]:
@@ -225,8 +228,8 @@ def energies(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array,
     wide = at_least_float32(clean.output.dtype)
     change = (changed.output - clean.output).astype(wide)
     signal = clean.output.astype(wide)
-    found = {"output": jnp.sum(change**2, axis=(1, 2)) / jnp.sum(signal**2, axis=(1, 2))}
+    energies = {"output": jnp.sum(change**2, axis=(1, 2)) / jnp.sum(signal**2, axis=(1, 2))}
     for level in LEVELS[1:]:
         before, after = getattr(clean, level), getattr(changed, level)
-        found[level] = relative(after - before, before).mean(axis=1)
-    return found
+        energies[level] = relative(after - before, before).mean(axis=1)
+    return energies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,20 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from signmag_jax.evidence import invalid
+from signmag_jax.evidence import Result, invalid
 from signmag_jax.evidence.files import sha256_of
 from signmag_jax.evidence.progress import progress
+from signmag_jax.evidence.result import named
 
 from .config import ModelConfig
 from .memory import check_memory
-from .names import (
-    DERIVED_SUFFIXES,
-    ROPE_DIVISORS,
-    UNUSED_SUFFIXES,
-    expected,
-    layer_tensor,
-    outer_tensor,
-)
+from .names import ROPE_DIVISORS, UNUSED_SUFFIXES, expected, layer_tensor, outer_tensor, strangers
 from .sharding import parameter_shardings
 from .sources import FLOAT_TYPES, TensorSource
 
@@ -34,7 +29,7 @@ ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class LoadReport:
+class LoadReport(Result):
     """What was loaded: enough to load the same again.
 
     Args:
@@ -49,23 +44,11 @@ class LoadReport:
 
     source: dict[str, Any]
     files: dict[str, str]
-    dtypes: dict[str, int]
+    dtypes: dict[str, int] = field(metadata=named("stored_dtypes"))
     dtype: str
     parameters: int
     ignored: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "source": self.source,
-            "files": self.files,
-            "stored_dtypes": self.dtypes,
-            "dtype": self.dtype,
-            "parameters": self.parameters,
-            "ignored": list(self.ignored),
-            "notes": list(self.notes),
-        }
+    notes: tuple[str, ...] = ()
 
 
 def load_parameters(
@@ -187,7 +170,7 @@ def _all_finite(values: np.ndarray) -> bool:
 
 
 def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
-    """Compare the file with the architecture in both directions; return the derived tensors to leave out."""
+    """Compare the file with the architecture in both directions; return the tensors to leave out."""
     if config.layers > len(source.shapes):
         raise invalid(
             f"a tensor at least for each of {config.layers} layers",
@@ -201,11 +184,10 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
     used = {ROPE_DIVISORS} if config.rope.divisors else set()
     others = sorted(set(source.shapes) - wanted.keys() - used)
     lines = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in source.shapes]
-    harmless = (*DERIVED_SUFFIXES, *UNUSED_SUFFIXES)
-    strangers = [name for name in others if name != head and not name.endswith(harmless)]
     # transformers leaves out what a model does not have; to llama.cpp it is another architecture.
     if lines or source.style == "gguf":
-        lines += [f"unexpected {name}" for name in strangers]
+        unknown = (name for name in strangers(others, source.style) if not name.endswith(UNUSED_SUFFIXES))
+        lines += [f"unexpected {name}" for name in unknown]
     lines += [
         f"{name} has shape {source.shapes[name]} instead of {shape}"
         for name, shape in wanted.items()
@@ -253,13 +235,10 @@ def report_of(
 ) -> LoadReport:
     """The load report: hashes of the files, dtypes, number of parameters."""
     leaves = jax.tree.leaves(params)
-    counts: dict[str, int] = {}
-    for dtype in source.dtypes.values():
-        counts[dtype] = counts.get(dtype, 0) + 1
     return LoadReport(
         source=origin,
         files={path.name: sha256_of(path) for path in source.files},
-        dtypes=dict(sorted(counts.items())),
+        dtypes=dict(sorted(Counter(source.dtypes.values()).items())),
         dtype=str(leaves[0].dtype),
         parameters=sum(leaf.size for leaf in leaves),
         ignored=ignored,

@@ -3,7 +3,6 @@
 import json
 import sys
 
-import jax
 import numpy as np
 import pytest
 from conftest import LOUD
@@ -12,9 +11,7 @@ from scipy import stats
 from signmag_jax import measure
 from signmag_jax.measure.column_statistics import INT8, ColumnStatistics
 from signmag_jax.measure.pools import TooFewWeights
-from signmag_jax.models import token_nll
-
-SITES = ("attention_in", "attention_out", "mlp_in", "mlp_mid")
+from signmag_jax.models import SITES
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +19,10 @@ def found(tiny, windows):
     return measure.column_statistics(tiny, windows[0])
 
 
-@pytest.fixture(scope="module")
-def activations(tiny, windows):
-    look = jax.jit(lambda params, x: token_nll(tiny.config, params, x, observe=lambda v, *_: v)[1])
-    seen = look(tiny.params, windows[0])
-    return {site: np.asarray(x, np.float64).reshape(3, -1, x.shape[-1]) for site, x in seen.items()}
-
-
 @pytest.mark.parametrize("site", SITES)
 def test_statistics_are_those_of_recorded_activations(found, activations, site):
     x = activations[site]
+    x = x.reshape(len(x), -1, x.shape[-1])
     np.testing.assert_allclose(found.magnitude[site], np.abs(x).mean(axis=1), rtol=1e-5)
     np.testing.assert_allclose(found.square[site], (x**2).mean(axis=1), rtol=1e-5)
     np.testing.assert_allclose(found.exceeding[site], (np.abs(x) >= 6).mean(axis=1), atol=1e-7)
@@ -74,16 +65,16 @@ def test_equal_columns_give_equal_damage_and_a_definition_without_columns_says_s
     default = compared.definitions["top 5% by mean |x|"]
     plain = measure.leverage(tiny, *windows, rates=(0.2,), draws=2, matrices=("up_proj",))
     np.testing.assert_array_equal(
-        default.found.rates[0].samples["outlier"], plain.rates[0].samples["outlier"]
+        default.result.rates[0].samples["outlier"], plain.rates[0].samples["outlier"]
     )
     assert default.shared == 1
     kurtosis = compared.definitions["top 5% by kurtosis"]
     assert kurtosis.shared < 0.5
     # On random text flips neither hurt nor help on average: the size of the change is what differs.
-    sizes = [np.abs(each.found.rates[0].samples["outlier"]).mean() for each in (kurtosis, default)]
+    sizes = [np.abs(each.result.rates[0].samples["outlier"]).mean() for each in (kurtosis, default)]
     assert 2 * sizes[0] < sizes[1]
     down = measure.outlier_definitions(tiny, *windows, rate=0.2, draws=2, matrices=("down_proj",))
-    assert down.definitions[INT8].found is None
+    assert down.definitions[INT8].result is None
     assert "outlier pool" in down.definitions[INT8].leverage.reason
     json.dumps(down.to_json(), allow_nan=False)
 
