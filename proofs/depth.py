@@ -15,6 +15,9 @@ from signmag_jax.theory.rules import (
     by,
     increase,
     least,
+)
+from signmag_jax.theory.rules import limit as limit_of
+from signmag_jax.theory.rules import (
     settle,
     weakened,
 )
@@ -301,11 +304,11 @@ def _floor(proof: Proof) -> None:
     laws = [
         proof.suppose(
             f"the fixed point of the {name}",
-            Claim("limit", u**3 / eta**2, fixed_point_coefficient(), s, zero),
+            limit_of(u**3 / eta**2, fixed_point_coefficient(), s),
         )
         for name, u, eta in zip(("flips", "shift"), losses, turns, strict=True)
     ]
-    quotient = proof.suppose("the turns", Claim("limit", turns[0] / turns[1], limit.rhs, s, zero))
+    quotient = proof.suppose("the turns", limit_of(turns[0] / turns[1], limit.rhs, s))
     first, second, third = sp.symbols("K_flip K_shift R", positive=True)
     floor = proof.fact(
         "u_flip/u_shift",

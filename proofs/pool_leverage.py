@@ -75,7 +75,7 @@ def _small_rates(proof: Proof) -> None:
     ratio = (1 - f) / f * flip_energy(u * s) / flip_energy(w * s)
     lead = (1 - f) / f * u**2 / w**2
     chain = proof.start("ratio in s = √p", ratio)
-    chain.expand("Taylor polynomial", lead * (1 - 4 / (3 * sp.pi) * (u - w) * s), s, 2, *angles)
+    chain.expand("Taylor polynomial", lead * (1 - 4 / (3 * sp.pi) * (u - w) * s), s, 1, *angles)
     chain.at("the rest", {w: sp.sqrt(1 - u**2)})
     chain.conclude("expansion of the ratio", column_ratio_expansion(s**2, u**2, f))
     limit = proof.start("ratio in s = √p", ratio)

@@ -43,14 +43,14 @@ def _expansion(proof: Proof) -> None:
     angle = proof.start("acos(1 − 2s²)", sp.acos(1 - 2 * small**2))
     angle.step("double angle", 2 * sp.asin(small), Equal(small, sp.Integer(0)))
     cost = proof.start("cost at amplitude s", flip_energy(small))
-    cost.expand("Taylor polynomial", 2 * small**2 - 8 * small**3 / (3 * sp.pi), small, 4, angle.fact)
+    cost.expand("Taylor polynomial", 2 * small**2 - 8 * small**3 / (3 * sp.pi), small, 3, angle.fact)
     cost.conclude("cost of a small flip", flip_energy_expansion(small))
 
     a, b = sp.symbols("a b", positive=True)
     proof.suppose("both amplitudes", above(1, h * a), above(1, h * b))
     angles = [proof.begin(angle.fact).at(f"s = {size}", {small: size}).fact for size in (h * a, h * b)]
     relative = proof.start("R/(n α²)", flip_amplification(h * a, 1 / (h * b) ** 2) * b**2 / a**2)
-    relative.expand("Taylor polynomial", 1 - 4 / (3 * sp.pi) * (a - b) * h, h, 2, *angles)
+    relative.expand("Taylor polynomial", 1 - 4 / (3 * sp.pi) * (a - b) * h, h, 1, *angles)
     relative.conclude(
         "expansion of the amplification", flip_amplification_expansion(h * a, 1 / (h * b) ** 2) * b**2 / a**2
     )

@@ -13,7 +13,7 @@ from signmag_jax.theory.symbolic import energy, energy_expansion, radial_fractio
 TITLE = "Small errors"
 
 a, tau = sp.symbols("a tau", positive=True)
-CASES = {"coherent": (a * tau, 2), "shrinking": (-a * tau, 2), "incoherent": (-a * tau**2, 3)}
+CASES = {"coherent": (a * tau, 1), "shrinking": (-a * tau, 1), "incoherent": (-a * tau**2, 2)}
 
 
 def prove(proof: Proof) -> None:

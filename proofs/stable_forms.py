@@ -78,7 +78,7 @@ def _series(proof: Proof) -> None:
         (-1) ** (n + 1) * sp.Rational(2 * n, sp.factorial(2 * n + 1)) * theta ** (2 * n + 1)
         for n in range(1, 12)
     ]
-    chain.expand("Taylor polynomial", sp.Add(*terms), theta, 24)
+    chain.expand("Taylor polynomial", sp.Add(*terms), theta, 23)
     chain.conclude("eleven terms of the series", _horner(theta))
     n = sp.Symbol("n", positive=True)
     proof.suppose("a later term of a small angle", least(n, 1), least(1, theta))

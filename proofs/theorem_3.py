@@ -110,7 +110,7 @@ def _expansion(proof: Proof) -> None:
     linear = -1 - 8 * b * k / (3 * sp.pi) - 16 * k * (1 - k) / (9 * sp.pi**2)
     polynomial = sp.pi / (sp.pi - 2) * (1 + root * s + linear * s**2)
     expansion = proof.start("A(s²)", ratio)
-    expansion.expand("Taylor polynomial", polynomial, s, 3, flip.fact, shift.fact)
+    expansion.expand("Taylor polynomial", polynomial, s, 2, flip.fact, shift.fact)
     expansion.conclude("expansion of the transverse ratio", transverse_ratio_expansion(s**2))
 
 

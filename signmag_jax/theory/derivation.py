@@ -225,7 +225,7 @@ class Proof:
 
 
 class Chain:
-    """What has been reached from an expression: one fact, origin = value (or → value, or = value + O(x^k))."""
+    """What has been reached from an expression: one fact, origin = value (or = value + o(x^m))."""
 
     def __init__(self, proof: Proof, fact: Any) -> None:
         self.proof, self.fact, self.length = proof, fact, 0
@@ -274,7 +274,7 @@ class Chain:
         return self
 
     def expand(self, name: str, rhs: sp.Expr, x: sp.Symbol, order: int, *known: Any) -> "Chain":
-        """Go over from equality to the Taylor polynomial `rhs` of the value, up to O(x^order).
+        """Go over from equality to the Taylor polynomial `rhs` of the value, up to o(x^order).
 
         `known` are equalities of parts of the value to what is analytic at 0.
         """
@@ -297,9 +297,7 @@ class Chain:
 
     def limit(self, name: str, value: sp.Expr, x: sp.Symbol, *known: Any) -> "Chain":
         """The limit of the value as x → 0 from above."""
-        self.expand(name, value, x, 1, *known)
-        self.fact = self.proof._allowed(name, lambda: settle(by.limit(self.fact), self.proof.given))
-        return self
+        return self.expand(name, value, x, 0, *known)
 
     def sign(self, name: str) -> Any:
         """The sign of the origin, from that of the value."""

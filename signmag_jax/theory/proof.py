@@ -104,10 +104,10 @@ def stated(fact: Any) -> str:
     """A fact as text: its claim, and what it holds for."""
     claim = fact.claim
     left, right = written(claim.left), written(claim.right)
-    text = {
-        "limit": f"{left} → {right} as {claim.variable} → {claim.order}",
-        "order": f"{left} = {right} + O({claim.variable}^{claim.order}) as {claim.variable} → 0+",
-    }.get(claim.kind, f"{left} {claim.kind} {right}")
+    text = f"{left} {claim.kind} {right}"
+    if claim.kind == "order":
+        text = f"{left} → {right}" if claim.order == 0 else f"{left} = {right} + o({claim.variable}^{claim.order})"
+        text += f" as {claim.variable} → 0+"
     hypotheses = shown(fact.hypotheses)
     return f"{text}, for {hypotheses}" if hypotheses else text
 

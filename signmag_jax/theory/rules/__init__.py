@@ -2,8 +2,8 @@
 
 from . import doubts
 from .expansions import expansion
-from .kernel import Claim, Refused, above, by, equal, genuine, least, written
-from .signs import settle, settled_by, sign
+from .kernel import Claim, Refused, by, genuine, written
+from .signs import above, equal, least, limit, settle, settled_by, sign
 from .tactics import (
     Algebra,
     Antiderivatives,
@@ -36,6 +36,7 @@ __all__ = [
     "genuine",
     "increase",
     "least",
+    "limit",
     "settle",
     "settled_by",
     "sign",

@@ -7,7 +7,10 @@ from typing import Any, no_type_check
 
 import flint  # pyright: ignore[reportMissingImports]
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
+OPAQUE = (sp.Integral, sp.Sum, sp.Derivative, AppliedUndef, sp.Indexed)
+"""What has no value at a point here."""
 BITS = 200
 """Working precision."""
 

@@ -3,6 +3,7 @@
 # SymPy's own annotations are narrower than what its functions take and return.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
+import math
 import random
 from collections.abc import Iterator
 from functools import lru_cache
@@ -10,9 +11,8 @@ from typing import Any
 
 import flint  # pyright: ignore[reportMissingImports]
 import sympy as sp
-from sympy.core.function import AppliedUndef
 
-from .balls import precision, value
+from .balls import OPAQUE, precision, value
 from .normal import canonical, terms
 
 POINTS, TRIES = 6, 4000
@@ -21,9 +21,6 @@ POINTS, TRIES = 6, 4000
 def written(part: Any) -> str:
     """As text; unsorted, since SymPy would evaluate integrals to sort the terms."""
     return sp.sstr(part, order="none")
-
-
-OPAQUE = (sp.Integral, sp.Sum, sp.Derivative, AppliedUndef, sp.Indexed)
 
 
 def doubt(e: sp.Expr, given: frozenset) -> str | None:
@@ -113,7 +110,7 @@ def _bounds(claims: list, name: sp.Basic) -> tuple[list, list, set]:
 
 def _between(draw: random.Random, name: sp.Basic, low: list, high: list) -> Any:
     if name.is_Symbol and name.is_integer:
-        first = max([int(v.mid()) for v in low] + [int(bool(name.is_positive))])
+        first = max([math.ceil(float(v.mid())) for v in low] + [int(bool(name.is_positive))])
         return flint.arb(first + draw.randint(0, 6))
     share = flint.arb(flint.fmpq(draw.randint(1, 126), 127))
     size = flint.arb(flint.fmpq(draw.choice((1, 4, 16)), 4))

@@ -14,7 +14,7 @@ from .signs import settle
 
 
 def expansion(e: sp.Expr, x: sp.Symbol, order: int, given: frozenset, known: tuple = ()) -> Any:
-    """e = polynomial + O(x^order), x → 0 from above. `known` are equalities to parts that are analytic at 0.
+    """e = polynomial + o(x^order), x → 0 from above. `known` are equalities to parts that are analytic at 0.
 
     Raises:
       Refused: if e has no such expansion, or none is found.

@@ -15,6 +15,26 @@ from .kernel import OPAQUE, Claim, Refused, by, known, written
 _U = sp.Symbol("u", real=True)
 
 
+def equal(left: sp.Expr, right: sp.Expr) -> Claim:
+    """left = right."""
+    return Claim("=", left, right)
+
+
+def above(left: sp.Expr, right: sp.Expr | int = 0) -> Claim:
+    """left > right."""
+    return Claim(">", sp.sympify(left) - right)
+
+
+def least(left: sp.Expr, right: sp.Expr | int = 0) -> Claim:
+    """left ≥ right."""
+    return Claim(">=", sp.sympify(left) - right)
+
+
+def limit(left: sp.Expr, right: sp.Expr, x: sp.Symbol) -> Claim:
+    """left → right as x → 0 from above."""
+    return Claim("order", left, right, x, 0)
+
+
 def sign(e: sp.Expr, given: frozenset, strict: bool = False, *facts: Any) -> Any:
     """e > 0 or e ≥ 0 where `given` holds, and as signs that are established have it.
 

@@ -3,13 +3,13 @@
 # SymPy's own annotations are narrower than what its functions take and return.
 # pyright: reportArgumentType=false, reportAssignmentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false, reportReturnType=false
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import sympy as sp
 
-from .kernel import BINDERS, Claim, Refused, by, written
+from .kernel import Claim, Refused, by, written
 from .normal import canonical, terms
 from .signs import settle
 
