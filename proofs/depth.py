@@ -7,7 +7,6 @@ import sympy as sp
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import (
     Algebra,
-    Claim,
     Differentiate,
     Equal,
     Using,
@@ -15,9 +14,7 @@ from signmag_jax.theory.rules import (
     by,
     increase,
     least,
-)
-from signmag_jax.theory.rules import limit as limit_of
-from signmag_jax.theory.rules import (
+    limit,
     settle,
     weakened,
 )
@@ -285,40 +282,41 @@ def _at_rates(proof: Proof, bound: Any) -> None:
 
 
 def _floor(proof: Proof) -> None:
-    """At the fixed point q = J(ρ), ρ = q c/√v: both η = 1 − ρ/J(ρ) and u = 1 − J(ρ) are functions of ρ = 1 − 2t²."""
+    """At q = J(ρ), ρ = k q = 1 − 2t², the loss u = 1 − q and the turn η = 1 − k are functions of t."""
     proof.suppose("near the fixed point", above(1, t))
     turn = proof.start("acos(1 − 2t²)", sp.acos(1 - 2 * t**2))
     turn.step("double angle", 2 * sp.asin(t), Equal(t, zero))
-    image = J(1 - 2 * t**2)
-    power = proof.start("u³/η²", (1 - image) ** 3 / (1 - (1 - 2 * t**2) / image) ** 2)
-    power.limit("u, η → 0", 9 * sp.pi**2 / 8, t, turn.fact)
+    loss, bend = 1 - J(1 - 2 * t**2), 1 - (1 - 2 * t**2) / J(1 - 2 * t**2)
+    power = proof.start("u³/η²", loss**3 / bend**2)
+    power.limit("t → 0", 9 * sp.pi**2 / 8, t, turn.fact)
     power.conclude("fixed point of small turns", fixed_point_coefficient())
     c_shift, v_shift = magnitude_shift(2 * s)
+    turns = {"flip": 1 - (1 - 2 * s**2), "shift": 1 - c_shift / sp.sqrt(v_shift)}
     ratio = proof.start("η_flip/η_shift", plain_bound(1 - 2 * s**2, c_shift, v_shift))
     ratio.limit("p → 0", sp.pi / (sp.pi - 2), s)
-    limit = ratio.conclude("limit of the bound", transverse_ratio_limit())
+    ratio.conclude("limit of the bound", transverse_ratio_limit())
 
-    # Whatever functions of s the losses u and the turns η of the two fixed points are.
-    losses = [sp.Function(f"u_{name}", real=True)(s) for name in ("flip", "shift")]
-    turns = [sp.Function(f"eta_{name}", real=True)(s) for name in ("flip", "shift")]
-    laws = [
-        proof.suppose(
-            f"the fixed point of the {name}",
-            limit_of(u**3 / eta**2, fixed_point_coefficient(), s),
+    parts, losses = {sp.Symbol("R", positive=True): ratio.fact}, []
+    for name, turned in turns.items():
+        size = sp.Function(f"t_{name}", real=True)(s)
+        small = proof.suppose(f"the {name}s' fixed point tends to 1", limit(size, zero, s))
+        positive = proof.suppose("and is below 1", limit(sp.sign(size), one, s))
+        solves = proof.suppose(
+            "where η is what a layer turns by", limit(bend.xreplace({t: size}) / turned, one, s)
         )
-        for name, u, eta in zip(("flips", "shift"), losses, turns, strict=True)
-    ]
-    quotient = proof.suppose("the turns", limit_of(turns[0] / turns[1], limit.rhs, s))
-    first, second, third = sp.symbols("K_flip K_shift R", positive=True)
-    floor = proof.fact(
-        "u_flip/u_shift",
-        "limit",
-        lambda: by.through(
-            sp.cbrt(first / second * third**2), {first: laws[0], second: laws[1], third: quotient}
-        ),
+        at = proof.fact(
+            f"u³/η² of the {name}s", "limit", lambda ends=(small, positive): by.composed(power.fact, *ends)
+        )
+        parts |= {sp.Symbol(f"P_{name}", positive=True): at, sp.Symbol(f"E_{name}", positive=True): solves}
+        losses.append(loss.xreplace({t: size}))
+    r_, p_flip, e_flip, p_shift, e_shift = parts
+    whole = p_flip / p_shift * (r_ * e_flip / e_shift) ** 2
+    cubes = proof.fact("u_flip³/u_shift³", "limit", lambda: settle(by.through(whole, parts), proof.given))
+    assert cubes.lhs == losses[0] ** 3 / losses[1] ** 3
+    root = proof.fact(
+        "u_flip/u_shift", "limit", lambda: settle(by.through(sp.cbrt(r_), {r_: cubes}), proof.given)
     )
-    chain = proof.begin(floor)
-    chain.conclude("floor", depth_floor())
+    proof.begin(root).conclude("floor", depth_floor())
 
 
 if __name__ == "__main__":

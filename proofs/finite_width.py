@@ -1,8 +1,9 @@
-"""Finite width: what the fourth cumulants of a row's weights do to the kernel, and the flips' share of the energy.
+"""Finite width: what the fourth cumulants of a row's weights do to the kernel, and the flips' share of it.
 
 For a unit input x the pair (w·x, w'·x) has the fourth cumulants κ_ab Σ x_j⁴, and to first order in them (by
-Edgeworth's expansion, which is not derived here) a mean changes by Σ x_j⁴/24 Σ_a C(4, a) κ_ab E ∂_z^a ∂_z'^b. On
-Gaussian means such derivatives are derivatives by the moments: ∂_z² is 2∂_s, ∂_z ∂_z' is ∂_c, ∂_z'² is 2∂_v.
+Edgeworth's expansion, which is not derived here) a mean changes by Σ x_j⁴/24 Σ_a C(4, a) κ_ab E ∂_z^a ∂_z'^b.
+On Gaussian means such derivatives are derivatives by the moments (not derived here either): ∂_z² is 2∂_s,
+∂_z ∂_z' is ∂_c, ∂_z'² is 2∂_v.
 """
 
 from typing import Any
@@ -30,9 +31,9 @@ from signmag_jax.theory.symbolic import (
     saturation_coefficient,
     share_mean,
     share_variance,
-    transverse_change,
     shift_cumulants,
     sign_flip,
+    transverse_change,
     width_coefficient,
 )
 from signmag_jax.theory.symbolic.gaussian import angle, expectation, normal_density, weight

@@ -3,7 +3,7 @@
 import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
-from signmag_jax.theory.rules import Algebra, Antiderivatives, Product, Using, above, by, least
+from signmag_jax.theory.rules import Algebra, Antiderivatives, Product, Using, by
 from signmag_jax.theory.symbolic import (
     error_energy,
     magnitude_noise,

@@ -8,6 +8,7 @@ from signmag_jax.theory.symbolic import (
     error_energy,
     flip_matrix_radial_fraction,
     flip_to_shift_ratio,
+    magnitude_noise,
     matched_size,
     matrix_radial,
     matrix_radial_fraction,
@@ -78,14 +79,11 @@ def _perturbations(proof: Proof, radial: Chain, total: Chain, share: Chain, rest
     flipped = share.branch()
     flipped.at("moments of flips", flip)
     flipped.conclude("radial fraction of flips", flip_matrix_radial_fraction(p, m))
-    parts = []
-    for chain, symbol in ((radial, "R_noise"), (total, "e_noise")):
-        noisy = chain.branch()
-        noisy.at("moments of noise", noise)
-        parts.append(proof.call(sp.Symbol(symbol, positive=True), noisy.lemma(f"{symbol}")))
-    of_noise = proof.start("radial fraction of noise", parts[0].lhs / (m * parts[1].lhs))
-    of_noise.step("insert both", 1 / m, Using(*parts))
-    of_noise.conclude("radial fraction of noise", noise_matrix_radial_fraction(m))
+    energy = error_energy(*magnitude_noise(eps)).xreplace({eps: matched_size(p)})
+    of_noise = radial.branch().at("moments of noise", noise)
+    of_noise.conclude("radial energy of noise", m * energy * noise_matrix_radial_fraction(m))
+    row = total.branch().at("moments of noise", noise)
+    row.conclude("energy of noise per row", energy)
     energies = {}
     for name, moments, value in (
         ("flips", flip, (m - 1) * 4 * p * (1 - p)),

@@ -20,7 +20,7 @@ def prove(proof: Proof) -> None:
 
 
 def _streams_stay_together(proof: Proof) -> None:
-    """1 − q² = T/E y'² ≤ 2π(e²/v + L)/L²: the stream's energy grows like L², and L layers add at most like L."""
+    """1 − q² = T/E y'² ≤ 2π(e²/v + L)/L²: its energy grows like L², and L layers add at most like L."""
     grown = residual_energy(layers, sp.Integer(1)) - 1 - layers**2 / (2 * sp.pi)
     energy = proof.positive("A ≥ L²/(2π)", grown, form=layers * (sp.pi - 1) / (2 * sp.pi))
     proof.conclude("the energy grows like L²", energy)

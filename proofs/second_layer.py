@@ -27,7 +27,7 @@ def prove(proof: Proof) -> None:
 
 
 def _rows(proof: Proof) -> None:
-    """One row of W₂, of entries of variance 1/m: its two outputs are Gaussian and uncorrelated, so independent."""
+    """A row of W₂, entries of variance 1/m: its two outputs are Gaussian and uncorrelated, so independent."""
     product = sp.Sum(hidden[k] * across[k], (k, 1, m))
     orthogonal = proof.suppose("⟨h, δ⊥⟩ = 0", equal(product, sp.Integer(0)))
     both = proof.start("E y_i (W₂δ⊥)_i", sp.Sum(hidden[k] * across[k] / m, (k, 1, m)))

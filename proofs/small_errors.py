@@ -1,7 +1,7 @@
 """Small errors of any perturbation: what is left of the block when the gap is taken to leading order.
 
-With noise = τ², the drift is of the first order in τ for coherent errors (shifts, noise), and of the second for
-incoherent ones (flips, pruning, fine quantisers).
+With noise = τ², the drift is of the first order in τ for coherent errors (shifts, noise), and of the second
+for incoherent ones (flips, pruning, fine quantisers).
 """
 
 import sympy as sp

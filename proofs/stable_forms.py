@@ -72,7 +72,7 @@ def _energies(proof: Proof) -> None:
 
 
 def _series(proof: Proof) -> None:
-    """sin θ − θ cos θ = Σ_k (−1)^{k+1} 2k/(2k+1)! θ^{2k+1}; for θ ≤ 1 each term is smaller than the one before it."""
+    """sin θ − θ cos θ = Σ_k (−1)^{k+1} 2k/(2k+1)! θ^{2k+1}, whose terms fall for θ ≤ 1."""
     chain = proof.start("sin θ − θ cos θ", sp.sin(theta) - theta * sp.cos(theta))
     terms = [
         (-1) ** (n + 1) * sp.Rational(2 * n, sp.factorial(2 * n + 1)) * theta ** (2 * n + 1)
@@ -115,7 +115,7 @@ def _single_flip(proof: Proof) -> None:
 
 def _chains(proof: Proof) -> None:
     """Moments of a later layer, and the states kept as energies of the difference."""
-    defect, kernel, power, image, cross = sp.symbols("defect kappa S S' P", positive=True)
+    kernel, power, image, cross = sp.symbols("kappa S S' P", positive=True)
     proof.suppose("a cosine", above(1 + q))
     apart = 1 - q
     along, error = kernel - half - apart, 2 * apart + v / 2 + half - 2 * kernel

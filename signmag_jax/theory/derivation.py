@@ -9,6 +9,7 @@ chain has reached is one fact, origin = value, with all hypotheses of its steps;
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +69,7 @@ class Proof:
     steps: list[Step] = field(default_factory=list)
     conclusions: dict[str, Any] = field(default_factory=dict)
     _lets: dict[sp.Symbol, sp.Expr] = field(default_factory=dict)
+    _signs: list = field(default_factory=list)
     _seen: set[sp.Basic] = field(default_factory=set)
 
     def suppose(self, name: str, *claims: Claim) -> Any:
@@ -80,10 +82,7 @@ class Proof:
         return fact
 
     def let(self, symbol: sp.Symbol, expr: sp.Expr, name: str) -> Any:
-        """A new symbol for an expression, which takes its place again in every conclusion.
-
-        Of an integral (a sum, a sequence) the definition stays, as a hypothesis of what is concluded.
-        """
+        """A new symbol for an expression, which takes its place again in every conclusion."""
         began = time.perf_counter()
         if not isinstance(symbol, sp.Symbol) or symbol in self._seen or symbol in expr.free_symbols:
             raise StepFailed(name, len(self.steps), f"{symbol} is not a new symbol, so it cannot be defined")
@@ -96,6 +95,8 @@ class Proof:
     def call(self, symbol: sp.Symbol, fact: Any) -> Any:
         """A new symbol for the left side of an equality; the fact that it equals the right side."""
         named = self.let(symbol, fact.lhs, str(symbol))
+        with suppress(Refused):
+            self._signs.append(by.join(fact, sign(fact.rhs, self.given)))
         return self._allowed(str(symbol), lambda: by.join(named, fact))
 
     def start(self, name: str, expr: sp.Expr) -> "Chain":
@@ -121,7 +122,7 @@ class Proof:
         return found[conclusion]
 
     def positive(self, name: str, expr: sp.Expr, *facts: Any, form: sp.Expr | None = None) -> Any:
-        """The fact expr > 0 or expr ≥ 0, by signs that are established, in another form of it if one is given."""
+        """The fact expr > 0 or expr ≥ 0, by signs that are established, in another form if one is given."""
         began = time.perf_counter()
         expr = -sp.sympify(expr) if self._tampers() else sp.sympify(expr)
 
@@ -184,19 +185,14 @@ class Proof:
         if not genuine(fact):
             raise Refused("this fact was not made by the kernel")
         for symbol, expr in reversed(self._lets.items()):
-            if not expr.atoms(*doubts.OPAQUE) and any(
-                symbol in claim.free for claim in (fact.claim, *fact.hypotheses)
-            ):
+            if any(symbol in claim.free for claim in (fact.claim, *fact.hypotheses)):
                 fact = by.specialise(fact, {symbol: expr})
-        fact = settle(fact, self.given)
+        fact = settle(fact, self.given, *self._signs)
         if fact.claim.kind == "=" and fact.lhs == fact.rhs:
             raise Refused("vacuous: both sides are the same expression already")
-        try:
-            empty = not doubts.inhabited(fact.hypotheses)
-        except Unsupported:
-            empty = False
-        if empty:
-            raise Refused(f"no point meets the hypotheses {doubts.shown(fact.hypotheses)}")
+        found = doubts.unclear(fact)
+        if found is not None:
+            raise Refused(found)
         return fact
 
     def _allowed(self, name: str, make: Callable[[], Any]) -> Any:

@@ -16,8 +16,7 @@ import sympy as sp
 from signmag_jax.evidence import MissingResource, invalid
 
 from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, StepFailed, Tamper
-from .rules import Refused, written
-from .rules.doubts import shown
+from .rules import Refused, doubts, written
 from .rules.sources import objection
 
 __all__ = ["Chain", "Proof", "ProofResult", "Step", "StepFailed", "Tamper", "names", "prove", "run", "select"]
@@ -101,15 +100,10 @@ class ProofResult:
 
 
 def stated(fact: Any) -> str:
-    """A fact as text: its claim, and what it holds for."""
-    claim = fact.claim
-    left, right = written(claim.left), written(claim.right)
-    text = f"{left} {claim.kind} {right}"
-    if claim.kind == "order":
-        text = f"{left} → {right}" if claim.order == 0 else f"{left} = {right} + o({claim.variable}^{claim.order})"
-        text += f" as {claim.variable} → 0+"
-    hypotheses = shown(fact.hypotheses)
-    return f"{text}, for {hypotheses}" if hypotheses else text
+    """A fact as text: its claim, what its symbols stand for and its hypotheses."""
+    hypotheses = [*doubts.domains(fact), *sorted(map(doubts.stated, fact.hypotheses))]
+    text = doubts.stated(fact.claim)
+    return f"{text}, for {', '.join(hypotheses)}" if hypotheses else text
 
 
 _RELATION = {DEFINITION: ":=", HYPOTHESIS: "rel", SIGN: ">="}

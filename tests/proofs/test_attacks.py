@@ -7,7 +7,18 @@ import pytest
 import sympy as sp
 
 from signmag_jax.theory.proof import Library, StepFailed, check, load
-from signmag_jax.theory.rules import Algebra, Claim, Equal, Refused, above, by, equal, expansion, genuine, least
+from signmag_jax.theory.rules import (
+    Algebra,
+    Claim,
+    Equal,
+    Refused,
+    above,
+    by,
+    equal,
+    expansion,
+    genuine,
+    least,
+)
 from signmag_jax.theory.rules.kernel import Fact
 from signmag_jax.theory.rules.sources import objection
 

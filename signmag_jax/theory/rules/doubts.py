@@ -11,8 +11,9 @@ from typing import Any
 
 import flint  # pyright: ignore[reportMissingImports]
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
-from .balls import OPAQUE, precision, value
+from .balls import OPAQUE, Unsupported, precision, value
 from .normal import canonical, terms
 
 POINTS, TRIES = 6, 4000
@@ -77,7 +78,7 @@ def _holds(claim: Any, point: dict) -> bool:
 
 
 def _candidates(claims: list, names: list) -> Iterator[dict]:
-    """Random points; a part takes its value between the bounds that the claims give it, if they are linear in it."""
+    """Random points; a part lies between the bounds that the claims give it, if they are linear in it."""
     draw = random.Random(0)
     bounds = {name: _bounds(claims, name) for name in names}
     for _ in range(TRIES):
@@ -127,14 +128,50 @@ def _between(draw: random.Random, name: sp.Basic, low: list, high: list) -> Any:
 
 def shown(given: Any) -> str:
     """Hypotheses as text."""
-    return ", ".join(sorted(f"{sp.sstr(c.left, order='none')} {c.kind} {c.right}" for c in given))
+    return ", ".join(sorted(map(stated, given)))
+
+
+def stated(claim: Any) -> str:
+    """A claim as text."""
+    left, right = written(claim.left), written(claim.right)
+    if claim.kind != "order":
+        return f"{left} {claim.kind} {right}"
+    to = f"{left} → {right}" if claim.order == 0 else f"{left} = {right} + o({claim.variable}^{claim.order})"
+    return f"{to} as {claim.variable} → 0+"
+
+
+def domains(fact: Any) -> list[str]:
+    """What the free symbols of a fact stand for, unless it is any real number."""
+    found = []
+    for symbol in sorted(_free(fact), key=written):
+        sign = " > 0" if symbol.is_positive else " >= 0" if symbol.is_nonnegative else ""
+        kind = " an integer" if symbol.is_integer else ""
+        found += [f"{symbol}{sign}{kind}"] if sign or kind else []
+    return found
+
+
+def _free(fact: Any) -> set:
+    found = set().union(*(claim.free for claim in (fact.claim, *fact.hypotheses)))
+    return {symbol for symbol in found if symbol.is_Symbol}
+
+
+def unclear(fact: Any) -> str | None:
+    """Why a fact is no statement: two symbols of one name, an open hypothesis about a number, no point."""
+    names = [str(symbol) for symbol in _free(fact)]
+    twice = sorted(name for name in set(names) if names.count(name) > 1)
+    if twice:
+        return f"two symbols are called {', '.join(twice)}"
+    for claim in fact.hypotheses:
+        sides = (claim.left, claim.right)
+        if not (claim.free or any(side.atoms(AppliedUndef, sp.Indexed) for side in sides)):
+            return f"it rests on {stated(claim)}, which is true or false: derive it"
+    try:
+        with precision():
+            empty = not domain(fact.hypotheses, frozenset())
+    except Unsupported:
+        return None
+    return f"no point meets the hypotheses {shown(fact.hypotheses)}" if empty else None
 
 
 def _where(point: dict) -> str:
     return ", ".join(f"{sp.sstr(name, order='none')} = {point[name].str(6, radius=False)}" for name in point)
-
-
-def inhabited(given: frozenset) -> bool:
-    """Whether a point is found that meets the claims."""
-    with precision():
-        return bool(domain(given, frozenset()))

@@ -3,6 +3,7 @@
 # SymPy's own annotations are narrower than what its functions take and return.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,16 +20,12 @@ def expansion(e: sp.Expr, x: sp.Symbol, order: int, given: frozenset, known: tup
     Raises:
       Refused: if e has no such expansion, or none is found.
     """
-    extra = 0
-    while extra < 9:
-        try:
+    for extra in (0, 2, 3, 4, 5, 6, 9):
+        with suppress(_OrdersLostError):
             fact = _Parts(x, order + extra, given, {one.lhs: one for one in known}).expanded(e)
-        except _OrdersLostError:
-            extra += 1
-            continue
-        if fact.claim.order >= order:
-            return fact if fact.claim.order == order else by.join(fact, _taylor(fact.rhs, x, order, given))
-        extra += order - fact.claim.order
+            if fact.claim.order >= order:
+                exact = fact.claim.order == order
+                return fact if exact else by.join(fact, _taylor(fact.rhs, x, order, given))
     raise Refused("too many orders are lost to cancellation")
 
 
@@ -125,13 +122,24 @@ def _valuation(polynomial: sp.Expr, x: sp.Symbol) -> int:
 
 
 def _taylor(f: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
+    """The Taylor polynomial of degree n; a polynomial is multiplied out before its slopes are taken."""
+    if f.is_polynomial(x):
+        whole = _collected(f, x)
+        fact = _taylor_by_slopes(whole, x, n, given)
+        return fact if whole == f else settle(by.join(by.same(f, whole), fact), given)
+    fact = _taylor_by_slopes(f, x, n, given)
+    simple = _collected(fact.rhs, x)
+    return fact if simple == fact.rhs else by.join(fact, by.same(fact.rhs, simple))
+
+
+def _taylor_by_slopes(f: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
     slopes, at = [], f
     for _ in range(n):
-        fact = by.slope(at, x)
-        simple = sp.expand(fact.rhs) if fact.rhs.is_polynomial(x) else fact.rhs
-        slopes.append(fact if simple == fact.rhs else by.join(fact, by.same(fact.rhs, simple)))
-        at = simple
-    fact = settle(by.taylor(f, x, *slopes), given)
-    collected = sp.Poly(sp.expand(fact.rhs), x)
-    simple = sp.Add(*(canonical(c) * x**k for (k,), c in collected.terms()))
-    return fact if simple == fact.rhs else by.join(fact, by.same(fact.rhs, simple))
+        slopes.append(by.slope(at, x))
+        at = slopes[-1].rhs
+    return settle(by.taylor(f, x, *slopes), given)
+
+
+def _collected(polynomial: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    terms = sp.Poly(sp.expand(polynomial), x).terms()
+    return sp.Add(*(canonical(coefficient) * x**k for (k,), coefficient in terms))

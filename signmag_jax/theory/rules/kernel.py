@@ -1,9 +1,9 @@
 """The trusted part of the proofs: facts, and the only functions that make them.
 
 A fact is `hypotheses ⊢ claim`: for all real values of its free symbols that meet the symbols' assumptions
-(positive, nonnegative, integer) and the hypotheses, all in the claim is defined and the claim holds. Claims are
-equalities, signs (e > 0, e ≥ 0) and orders f = g + o(x^m), x → 0 from above; an order 0 is a limit. A citation
-hands out the claim with all that it rests on. This is sound, as
+(positive, nonnegative, integer) and the hypotheses, all in the claim is defined and the claim holds. Claims
+are equalities, signs (e > 0, e ≥ 0) and orders f = g + o(x^m), x → 0 from above; an order 0 is a limit.
+A citation hands out the claim with all that it rests on. This is sound, as
 1. only the rules make facts: a closure keeps each, and no rule takes another object, an altered fact, or an
    expression that is not of SymPy's own plain types;
 2. `needs(e)` is what makes e a real number: radicands, denominators, arguments of acos, integrals that
@@ -11,12 +11,12 @@ hands out the claim with all that it rests on. This is sound, as
    hypothesis is dropped only if the others imply it, and refused if it is false;
 3. substitution carries hypotheses and the assumptions of the symbols it replaces, and captures no bound
    symbol; nothing is rewritten under a binder by a fact that speaks of the bound symbol;
-4. slopes follow the chain rule, under strict needs (no corner, no branch point). From a slope one comes to its
-   function only along an interval, from its end, if nothing else is assumed of the variable there;
+4. slopes follow the chain rule, under strict needs (no corner, no branch point). From a slope one comes to
+   its function only along an interval, from its end, if nothing else is assumed of the variable there;
 5. integrals converge absolutely (finite ranges, or a Gaussian factor; at most polynomial growth, nothing
    singular), as linearity, Fubini and polar coordinates ask; antiderivatives are continuous;
-6. orders come from Taylor's theorem (Peano's remainder: derivatives continuous at 0), from smooth functions of
-   what has an order, and from composition. Of a new sequence nothing is known but its recursion.
+6. orders come from Taylor's theorem (Peano's remainder: derivatives continuous at 0), from smooth functions
+   of what has an order, and from composition. Of a new sequence nothing is known but its recursion.
 Trusted beside this file: Python, SymPy's constructors, python-flint through `balls.value`, and, as a named
 step ("normal form"), `normal.canonical` where it says that an expression vanishes identically. Of that step
 all is checked that can be: at points of the domain, which must be found, Arb balls have to contain 0.
@@ -75,6 +75,16 @@ class Claim(NamedTuple):
         return (self.left.free_symbols | self.right.free_symbols) - {self.variable}
 
 
+class Fact(NamedTuple):
+    """What the kernel has established: `claim` under `hypotheses`, resting on `trusted` steps."""
+
+    claim: Claim
+    hypotheses: frozenset
+    trusted: frozenset
+    lhs = property(lambda self: self.claim.left)
+    rhs = property(lambda self: self.claim.right)
+
+
 def _ask(condition: object, objection: str, *parts: Any) -> None:
     if not condition:
         raise Refused(objection.format(*map(written, parts)) if parts else objection)
@@ -100,7 +110,7 @@ def _facts(x: Any) -> list:
         plain = type(x) in _PLAIN and (not x.is_Symbol or x.assumptions0 in _KINDS)
         if type(type(x)) is UndefinedFunction:
             usual = sp.Function(type(x).__name__, real=True)
-            plain = usual == type(x) and vars(type(x)).keys() == vars(usual).keys()
+            plain = UndefinedFunction.__eq__(type(x), usual) and vars(type(x)).keys() == vars(usual).keys()
         elif type(x) is sp.IndexedBase:
             plain = len(x.args) == 1 and _real(x.args[0]) and not x.args[0].is_nonnegative
         _ask(plain and not _facts(x.args), "the kernel gives no meaning to {}", x)
@@ -109,26 +119,11 @@ def _facts(x: Any) -> list:
 
 
 def _sealed(rules: type) -> tuple:
-    made: dict[int, tuple] = {}
-
-    class Fact:
-        """What the kernel has established: `claim` under `hypotheses`, resting on `trusted` steps."""
-
-        __slots__ = ("claim", "hypotheses", "trusted")
-        lhs = property(lambda self: self.claim.left)
-        rhs = property(lambda self: self.claim.right)
-
-        def __new__(cls, *_: Any, **__: Any) -> "Fact":
-            raise Refused("only the rules of the kernel make facts")
-
-        def __setattr__(self, name: str, value: object) -> None:
-            raise Refused("a fact does not change")
+    made: dict[int, Fact] = {}
 
     def genuine(fact: Any) -> bool:
-        """Whether the kernel made this very object, and it is as it was made."""
-        kept = made.get(id(fact))
-        parts = (fact, fact.claim, fact.hypotheses, fact.trusted) if type(fact) is Fact else ()
-        return bool(parts and kept and all(a is b for a, b in zip(parts, kept, strict=True)))
+        """Whether the kernel made this very object."""
+        return fact is not None and made.get(id(fact)) is fact
 
     def rule(check: Any) -> Any:
         @wraps(check)
@@ -137,17 +132,14 @@ def _sealed(rules: type) -> tuple:
             _ask(all(map(genuine, facts)), "this is no fact of the kernel's")
             claim, hypotheses, *trusted = check(*given)
             trusted = frozenset().union(*trusted, *(fact.trusted for fact in facts))
-            parts = claim, reduced(frozenset(hypotheses)), trusted
-            _facts(parts[:2])
-            fact = object.__new__(Fact)
-            for name, part in zip(Fact.__slots__, parts, strict=True):
-                object.__setattr__(fact, name, part)
-            made[id(fact)] = (fact, *parts)
+            fact = Fact(claim, reduced(frozenset(hypotheses)), trusted)
+            _facts(fact[:2])
+            made[id(fact)] = fact
             return fact
 
         return staticmethod(make)
 
-    return Fact, genuine, type("by", (), {name: rule(f) for name, f in vars(rules).items() if name[0] != "_"})
+    return genuine, type("by", (), {name: rule(f) for name, f in vars(rules).items() if name[0] != "_"})
 
 
 @cache
@@ -215,7 +207,7 @@ def _fixed(e: sp.Expr) -> bool:
 
 @cache
 def _sign(e: sp.Expr, given: frozenset) -> str | None:
-    """'>' or '>=' if that is certain where `given` holds, of what is given, sums, products, powers, numbers."""
+    """'>' or '>=' if that is certain where `given` holds: of it, sums, products, powers and numbers."""
     if Claim(">", e) in given or Claim(">=", e) in given:
         return ">" if Claim(">", e) in given else ">="
     if e.is_Symbol:
@@ -447,13 +439,6 @@ class _Rules:
         ends = {Claim(">" if kind == ">" else ">=", x - start), *(need.at({x: start}) for need in needs(f))}
         return claim, fact.hypotheses.union(low, ends, needs(start))
 
-    def under(integral: sp.Integral, fact: Any) -> tuple:
-        """∫f = ∫g from f = g over the range."""
-        fits = type(integral) is sp.Integral and fact.claim.kind == "=" and fact.lhs == integral.function
-        _ask(fits, "{} is not the integrand", fact.lhs)
-        new = integral.func(fact.rhs, *integral.limits)
-        return Claim("=", integral, new), _over(fact.hypotheses, integral) | needs(new)
-
     def antiderivative(integral: sp.Integral, primitive: sp.Expr) -> tuple:
         """∫ = F(high) − F(low) for F of slope f inside the range, continuous up to its ends."""
         ((x, low, high),), smooth = _limits(integral, 1), needs(primitive, True)
@@ -462,10 +447,20 @@ class _Rules:
         result = _end(primitive, x, high) - _end(primitive, x, low)
         return Claim("=", integral, result), _over(smooth, integral) | ends, trusted
 
-    def split(integral: sp.Integral, cut: sp.Expr) -> tuple:
-        ((x, low, high),), f = _limits(integral, 1), integral.function
-        pieces = sp.Integral(f, (x, low, cut)) + sp.Integral(f, (x, cut, high))
-        return Claim("=", integral, pieces), needs(integral) | needs(pieces)
+    def pieces(integral: sp.Integral, cuts: tuple, *facts: Any) -> tuple:
+        """∫f = Σ ∫f_k over the pieces between cuts, from f = f_k on the k-th."""
+        ((x, low, high),) = _limits(integral, 1)
+        ranges = zip((low, *cuts), (*cuts, high), strict=True)
+        parts = [
+            (fact, integral.func(fact.rhs, (x, *ends))) for fact, ends in zip(facts, ranges, strict=True)
+        ]
+        _ask(
+            all(fact.claim[:2] == ("=", integral.function) for fact in facts),
+            "{} has other integrands",
+            integral,
+        )
+        hypotheses = needs(integral).union(*(_over(fact.hypotheses, part) for fact, part in parts))
+        return Claim("=", integral, sp.Add(*(part for _, part in parts))), hypotheses
 
     def product(integral: sp.Integral, f: sp.Expr, g: sp.Expr) -> tuple:
         """∫∫ f(x) g(y) = ∫f ∫g (Fubini)."""
@@ -555,4 +550,4 @@ class _Rules:
         return Claim("=", at(0 if begins else n + 1, *names), following), needs(following)
 
 
-Fact, genuine, by = _sealed(_Rules)
+genuine, by = _sealed(_Rules)

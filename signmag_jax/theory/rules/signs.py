@@ -1,4 +1,4 @@
-"""Finding signs: other forms of an expression whose sign is manifest to the kernel. Nothing here is trusted."""
+"""Finding signs: forms of an expression whose sign is manifest to the kernel. Nothing here is trusted."""
 
 # SymPy's own annotations are narrower than what its functions take and return.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false

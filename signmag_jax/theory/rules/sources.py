@@ -5,8 +5,8 @@ import ast
 _ALLOWED = ("sympy", "signmag_jax.theory.proof", "signmag_jax.theory.rules", "signmag_jax.theory.symbolic")
 _STANDARD = ("__future__", "collections.abc", "dataclasses", "functools", "itertools", "typing")
 _FORBIDDEN = {
-    "__import__", "compile", "delattr", "eval", "exec", "getattr", "globals", "locals", "object", "setattr", "type",
-    "vars",
+    "__import__", "compile", "delattr", "eval", "exec", "getattr", "globals", "locals", "object", "setattr",
+    "type", "vars",
 }  # fmt: skip
 
 

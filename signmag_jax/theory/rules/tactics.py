@@ -93,32 +93,24 @@ class Split:
     kind: ClassVar[str] = "pieces of an integral"
 
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
-        facts = []
-        for whole in _integrals(left, self.variable):
-            if tuple(whole.limits[0][1:]) == (self.cuts[0], self.cuts[-1]):
-                facts.append(self._pieces(whole, given))
-        return rewritten(left, right, facts)
+        ends = (self.cuts[0], self.cuts[-1])
+        wholes = [whole for whole in _integrals(left, self.variable) if tuple(whole.limits[0][1:]) == ends]
+        return rewritten(left, right, [self._pieces(whole, given) for whole in wholes])
 
     def _pieces(self, whole: sp.Integral, given: Given) -> Any:
-        fact = by.same(whole, whole)
-        for cut in self.cuts[1:-1]:
-            last = next(
-                part for part in _integrals(fact.rhs, self.variable) if part.limits[0][2] == self.cuts[-1]
-            )
-            fact = by.join(fact, by.inside(fact.rhs, settle(by.split(last, cut), given)))
-        smooth = [self._smooth(part, given) for part in _integrals(fact.rhs, self.variable)]
-        smooth = [part for part in smooth if part.lhs != part.rhs]
-        return by.join(fact, by.inside(fact.rhs, *smooth)) if smooth else fact
+        ranges = zip(self.cuts, self.cuts[1:], strict=False)
+        facts = [self._smooth(whole.function, low, high, given) for low, high in ranges]
+        return settle(by.pieces(whole, self.cuts[1:-1], *facts), given)
 
-    def _smooth(self, piece: sp.Integral, given: Given) -> Any:
-        x, low, high = piece.limits[0]
-        inside = {Claim(">", x - low)} if low != -sp.oo else set()
-        inside |= {Claim(">", high - x)} if high != sp.oo else set()
+    def _smooth(self, function: sp.Expr, low: sp.Expr, high: sp.Expr, given: Given) -> Any:
+        """The function without bars between two points."""
+        inside = {Claim(">", self.variable - low)} if low != -sp.oo else set()
+        inside |= {Claim(">", high - self.variable)} if high != sp.oo else set()
         known = given | inside
-        fact = by.same(piece.function, piece.function)
+        fact = by.same(function, function)
         while bars := sorted(fact.rhs.atoms(sp.Abs, sp.sign), key=written):
             fact = by.join(fact, by.inside(fact.rhs, self._known(bars[0], known)))
-        return by.under(piece, fact) if fact.lhs != fact.rhs else by.same(piece, piece)
+        return fact
 
     def _known(self, part: sp.Expr, given: Given) -> Any:
         """|e| or sign e without the bars."""

@@ -1,4 +1,4 @@
-"""Finite width: what n inputs change in the law of infinite width, to first order in Σ x_j⁴ of a unit input."""
+"""Finite width: what n inputs change in the law of infinite width, to first order in Σ x_j⁴, ‖x‖ = 1."""
 
 from typing import NamedTuple
 
@@ -37,9 +37,7 @@ def shift_cumulants(size: sp.Expr = size) -> FourthCumulants:
     )
 
 
-def kernel_change(
-    cumulants: FourthCumulants, c: sp.Expr = overlap, v: sp.Expr = growth
-) -> sp.Expr:
+def kernel_change(cumulants: FourthCumulants, c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:
     """Δκ per Σ x_j⁴: [κ₄₀(c² − D) − 4κ₃₁c + 6κ₂₂ − 4κ₁₃c/v + κ₀₄(c² − D)/v²]/(48π√D), D = v − c²."""
     k40, k31, k22, k13, k04 = cumulants
     noise = v - c**2
@@ -53,7 +51,7 @@ def transverse_change(cumulants: FourthCumulants, c: sp.Expr = overlap, v: sp.Ex
 
 
 def profile_slope(rate: sp.Expr = rate) -> sp.Expr:
-    """Relative change of the transverse ratio per Σ x_j⁴ of a unit input: that of the flips less the shift's."""
+    """Relative change of the transverse ratio per Σ x_j⁴ of a unit input: the flips' less the shift's."""
     shift = matched_size(rate)
     flips = transverse_change(flip_cumulants(rate), *sign_flip(rate))
     return flips - transverse_change(shift_cumulants(shift), *magnitude_shift(shift))
