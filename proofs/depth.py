@@ -1,5 +1,8 @@
 """Depth: the recursion of a plain chain, its bound at every depth, and its floor as p → 0."""
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportOperatorIssue=false
+
 from typing import Any
 
 import sympy as sp

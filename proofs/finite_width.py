@@ -6,6 +6,9 @@ On Gaussian means such derivatives are derivatives by the moments (not derived h
 ∂_z ∂_z' is ∂_c, ∂_z'² is 2∂_v.
 """
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportOperatorIssue=false
+
 from typing import Any
 
 import sympy as sp

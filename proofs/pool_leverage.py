@@ -1,5 +1,8 @@
 """Pools of columns: flips inside over flips outside, and what a bound on that ratio rests on."""
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportOperatorIssue=false
+
 from typing import Any
 
 import sympy as sp

@@ -1,5 +1,8 @@
 """Proposition 1: one Gaussian matrix without a ReLU, at finite height m."""
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false
+
 import sympy as sp
 
 from signmag_jax.theory.proof import Chain, Proof, run

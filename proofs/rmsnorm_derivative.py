@@ -1,5 +1,8 @@
 """RMSNorm's derivative in any dimension, and when it is the transverse projection."""
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportOperatorIssue=false, reportReturnType=false
+
 import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run

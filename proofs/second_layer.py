@@ -1,5 +1,8 @@
 """A Gaussian second layer keeps the split of the hidden error, up to the factor (d − 1)/m."""
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportOperatorIssue=false
+
 import sympy as sp
 
 from signmag_jax.theory.proof import Chain, Proof, run

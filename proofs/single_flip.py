@@ -1,5 +1,8 @@
 """A single flipped sign: its exact cost by the amplitude of its input, and the expansion of R(α, n)."""
 
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportOperatorIssue=false
+
 import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run

@@ -81,7 +81,7 @@ class Proof:
         self.given |= frozenset(claims)
         return fact
 
-    def let(self, symbol: sp.Symbol, expr: sp.Expr, name: str) -> Any:
+    def let(self, symbol: Any, expr: sp.Expr, name: str) -> Any:
         """A new symbol for an expression, which takes its place again in every conclusion."""
         began = time.perf_counter()
         if not isinstance(symbol, sp.Symbol) or symbol in self._seen or symbol in expr.free_symbols:
@@ -190,6 +190,8 @@ class Proof:
         fact = settle(fact, self.given, *self._signs)
         if fact.claim.kind == "=" and fact.lhs == fact.rhs:
             raise Refused("vacuous: both sides are the same expression already")
+        if fact.claim in fact.hypotheses:
+            raise Refused("vacuous: this is one of its own hypotheses")
         found = doubts.unclear(fact)
         if found is not None:
             raise Refused(found)
@@ -201,7 +203,8 @@ class Proof:
             fact = make()
         except (Refused, Unsupported) as objection:
             raise StepFailed(name, len(self.steps), objection) from None
-        self._seen |= fact.claim.free.union(*(claim.free for claim in fact.hypotheses))
+        if genuine(fact):
+            self._seen |= fact.claim.free.union(*(claim.free for claim in fact.hypotheses))
         return fact
 
     def _record(

@@ -230,8 +230,9 @@ def check(
     try:
         module.prove(proof)
         proof.finish()
-    except (StepFailed, Refused) as error:
-        failure = f"FAILED: {error}"
+    except Exception as error:  # whatever goes wrong in it, a proof that does not come to its end is none
+        plain = isinstance(error, StepFailed | Refused)
+        failure = f"FAILED: {error if plain else repr(error)}"
         name = error.step if isinstance(error, StepFailed) else "a rule"
         proof.steps.append(Step(name, "failed", 0.0, False, sp.Symbol("lhs"), sp.Symbol("rhs")))
     return ProofResult(module.NAME, module.TITLE, tuple(proof.steps), failure, dict(proof.conclusions))

@@ -1,6 +1,5 @@
 """The kernel that makes facts, and the tactics that find them."""
 
-from . import doubts
 from .expansions import expansion
 from .kernel import Claim, Refused, by, genuine, written
 from .signs import above, equal, least, limit, settle, settled_by, sign
@@ -30,7 +29,6 @@ __all__ = [
     "Using",
     "above",
     "by",
-    "doubts",
     "equal",
     "expansion",
     "genuine",

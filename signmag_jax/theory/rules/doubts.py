@@ -1,7 +1,8 @@
 """Doubting an identity: Arb balls at points of its domain. What is found here can only refuse a step."""
 
 # SymPy's own annotations are narrower than what its functions take and return.
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
 
 import math
 import random

@@ -25,7 +25,7 @@ all is checked that can be: at points of the domain, which must be found, Arb ba
 # SymPy's own annotations are narrower than what its functions take and return.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
 # pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportOperatorIssue=false
-# pyright: reportReturnType=false, reportSelfClsParameterName=false
+# pyright: reportOptionalMemberAccess=false, reportReturnType=false, reportSelfClsParameterName=false
 
 from functools import cache, wraps
 from typing import Any, NamedTuple
@@ -130,7 +130,12 @@ def _sealed(rules: type) -> tuple:
         def make(*given: Any) -> Fact:
             facts = _facts(given)
             _ask(all(map(genuine, facts)), "this is no fact of the kernel's")
-            claim, hypotheses, *trusted = check(*given)
+            try:
+                claim, hypotheses, *trusted = check(*given)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                if isinstance(error, Refused):
+                    raise
+                raise Refused(f"{check.__name__} does not take this: {error}") from error
             trusted = frozenset().union(*trusted, *(fact.trusted for fact in facts))
             fact = Fact(claim, reduced(frozenset(hypotheses)), trusted)
             _facts(fact[:2])
@@ -296,7 +301,7 @@ def _limits(whole: sp.Expr, count: int) -> tuple:
     return whole.limits
 
 
-def _over(hypotheses: frozenset, integral: sp.Integral) -> frozenset:
+def _over(hypotheses: frozenset, integral: sp.Integral) -> set:
     """Hypotheses about an integrand, as hypotheses about the integral."""
     sides = [side for x, low, high in integral.limits for side in ((low, x - low), (high, high - x))]
     given = frozenset(Claim(">", gap) for end, gap in sides if end not in ENDLESS)

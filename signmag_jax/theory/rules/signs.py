@@ -1,7 +1,8 @@
 """Finding signs: forms of an expression whose sign is manifest to the kernel. Nothing here is trusted."""
 
 # SymPy's own annotations are narrower than what its functions take and return.
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
 
 import itertools
 from collections.abc import Iterator
@@ -20,12 +21,12 @@ def equal(left: sp.Expr, right: sp.Expr) -> Claim:
     return Claim("=", left, right)
 
 
-def above(left: sp.Expr, right: sp.Expr | int = 0) -> Claim:
+def above(left: sp.Expr | int, right: sp.Expr | int = 0) -> Claim:
     """left > right."""
     return Claim(">", sp.sympify(left) - right)
 
 
-def least(left: sp.Expr, right: sp.Expr | int = 0) -> Claim:
+def least(left: sp.Expr | int, right: sp.Expr | int = 0) -> Claim:
     """left ≥ right."""
     return Claim(">=", sp.sympify(left) - right)
 

@@ -2,12 +2,16 @@
 
 import ast
 
-_ALLOWED = ("sympy", "signmag_jax.theory.proof", "signmag_jax.theory.rules", "signmag_jax.theory.symbolic")
-_STANDARD = ("__future__", "collections.abc", "dataclasses", "functools", "itertools", "typing")
+from . import __all__ as public
+
+_ALLOWED = ("sympy", "signmag_jax.theory.proof", "signmag_jax.theory.rules")
+_STANDARD = ("__future__", "collections.abc", "functools", "itertools", "typing")
 _FORBIDDEN = {
-    "__import__", "compile", "delattr", "eval", "exec", "getattr", "globals", "locals", "object", "setattr",
-    "type", "vars",
+    "__import__", "compile", "delattr", "eval", "exec", "getattr", "globals", "locals", "object", "open",
+    "setattr", "type", "vars",
 }  # fmt: skip
+# SymPy's doors to what a text says, and to its own modules.
+_DOORS = {"S", "core", "lambdify", "nsimplify", "parse_expr", "sympify", "sys", "utilities"}
 
 
 def objection(source: str) -> str | None:
@@ -22,7 +26,9 @@ def objection(source: str) -> str | None:
 def _objection(node: ast.AST) -> str | None:
     if isinstance(node, ast.Import | ast.ImportFrom):
         return _import(node)
-    if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+    if isinstance(node, ast.ClassDef):
+        return "a proof may not define a class"
+    if isinstance(node, ast.Attribute) and (node.attr.startswith("_") or node.attr in _DOORS):
         return f"a proof may not reach the private name {node.attr}"
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
         return f"a proof may not set the attribute {node.attr}"
@@ -32,13 +38,14 @@ def _objection(node: ast.AST) -> str | None:
 
 
 def _import(node: ast.Import | ast.ImportFrom) -> str | None:
-    modules = (
-        [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-    )
-    for name in modules:
-        inside = any(name == allowed or name.startswith(f"{allowed}.") for allowed in _ALLOWED)
-        if not (inside or name in _STANDARD):
+    from_one = isinstance(node, ast.ImportFrom)
+    for name in [node.module or ""] if from_one else [alias.name for alias in node.names]:
+        laws = from_one and name.partition(".symbolic")[:2] == ("signmag_jax.theory", ".symbolic")
+        if not (laws or name in _STANDARD or (name in _ALLOWED and (from_one or name == "sympy"))):
             return f"a proof may not import {name}"
-    if any(alias.name.startswith("_") for alias in node.names if alias.name != "_"):
+    names = {alias.name for alias in node.names} - {"*"}
+    if from_one and node.module == "signmag_jax.theory.rules" and not names <= set(public):
+        return f"a proof may not import {', '.join(sorted(names - set(public)))}"
+    if any(name.startswith("_") or name in _DOORS for name in names):
         return "a proof may not import a private name"
     return None

@@ -1,7 +1,8 @@
 """Ways to find facts: each tries the rules of the kernel, which decide. Nothing here is trusted."""
 
 # SymPy's own annotations are narrower than what its functions take and return.
-# pyright: reportArgumentType=false, reportAssignmentType=false, reportAttributeAccessIssue=false, reportCallIssue=false, reportIndexIssue=false, reportReturnType=false
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportIndexIssue=false, reportOperatorIssue=false, reportReturnType=false
 
 from collections.abc import Iterable
 from dataclasses import dataclass
