@@ -182,8 +182,8 @@ def _limits() -> Iterator[Claim]:
         routes={"predicted": exact(theory.depth_floor)},
         kind="proof",
         proofs=("depth",),
-        note="Proved of fixed points that tend to 1 with p. That a chain comes to them, and falls with depth, "
-        "is computed and not proved.",
+        note="Proved of fixed points that tend to 1 with p. That a chain comes to them, and falls with "
+        "depth, is computed and not proved.",
     )
     yield Claim(
         name=f"depth.residual.limit.p={RATE:g}",
