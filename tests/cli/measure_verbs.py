@@ -1,6 +1,10 @@
 """Every measurement of the command line by name, with options that keep it tiny."""
 
+import inspect
+
 import numpy as np
+
+from signmag_jax.measure.registry import MEASUREMENTS
 
 PLACE = ("--layers", "0", "--matrices", "up_proj")
 DERIVATIVES = ("--windows", "2", "--probes", "2", *PLACE)
@@ -32,18 +36,23 @@ VERBS = {
 }
 # The others compile for more than a few seconds.
 FAST = ("alpha", "flip-energies", "trained-chain")
-ONCE = ("alpha", "quantization")
+
+
+def takes(name):
+    """The parameters of a measurement's function."""
+    return inspect.signature(MEASUREMENTS[name].function).parameters
+
+
+ONCE = tuple(name for name in MEASUREMENTS if "resume" not in takes(name))
 """These read each window once, and keep no records."""
-CALIBRATED = tuple(
-    name for name in VERBS if name not in (*ONCE, "all-columns", "metrics", "trained-chain", "error-response")
-)
 
 
 def arguments(name, hub_folder, text):
-    """A command line of one measurement on a model and a text."""
-    options = [*VERBS[name][0], *(("--calibration", "2") if name in CALIBRATED else ())]
-    windows = () if name == "trained-chain" else ("--text", str(text), "--window", "16")
-    return ["measure", name, "--model", str(hub_folder), *windows, *options]
+    """A command line of one measurement on a model and a text; at its defaults if it has no line above."""
+    options, _ = VERBS.get(name, ((), ""))
+    calibration = ("--calibration", "2") if MEASUREMENTS[name].calibrations else ()
+    windows = ("--text", str(text), "--window", "16") if {"evaluation", "tokens"} & set(takes(name)) else ()
+    return ["measure", name, "--model", str(hub_folder), *windows, *options, *calibration]
 
 
 def write_text(path):
