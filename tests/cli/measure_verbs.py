@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 
+from signmag_jax.cli import derive, measure, run
 from signmag_jax.measure.registry import MEASUREMENTS
 
 PLACE = ("--layers", "0", "--matrices", "up_proj")
@@ -38,12 +39,11 @@ VERBS = {
 FAST = ("alpha", "flip-energies", "trained-chain")
 
 
-def takes(name):
-    """The parameters of a measurement's function."""
-    return inspect.signature(MEASUREMENTS[name].function).parameters
-
-
-ONCE = tuple(name for name in MEASUREMENTS if "resume" not in takes(name))
+ONCE = tuple(
+    name
+    for name, each in MEASUREMENTS.items()
+    if all(option.name != "resume" for option in derive.options(each.function, leave=measure.FILLED))
+)
 """These read each window once, and keep no records."""
 
 
@@ -51,7 +51,8 @@ def arguments(name, hub_folder, text):
     """A command line of one measurement on a model and a text; at its defaults if it has no line above."""
     options, _ = VERBS.get(name, ((), ""))
     calibration = ("--calibration", "2") if MEASUREMENTS[name].calibrations else ()
-    windows = ("--text", str(text), "--window", "16") if {"evaluation", "tokens"} & set(takes(name)) else ()
+    reads = {"evaluation", "tokens"} & set(inspect.signature(MEASUREMENTS[name].function).parameters)
+    windows = ("--text", str(text), "--window", "16") if reads else ()
     return ["measure", name, "--model", str(hub_folder), *windows, *options, *calibration]
 
 
@@ -60,3 +61,12 @@ def write_text(path):
     rng = np.random.default_rng(0)
     path.write_text(" ".join("".join(rng.choice(list("abcdefgh"), 5)) for _ in range(600)))
     return path
+
+
+def refused(capsys, typed, hint):
+    """A command line that ends as a user's mistake should: one line on standard error, exit code 2."""
+    assert run(typed) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("signmag: ")
+    assert hint in err
