@@ -10,7 +10,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from connected import connected
-from measure_verbs import MEASUREMENTS, ONCE, write_text
+from measure_verbs import MEASUREMENTS, ONCE, refused, write_text
 
 from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput
@@ -37,19 +37,14 @@ def test_a_mesh_of_one_device_gives_the_same_loss_and_is_recorded(nll, hub_folde
     "mesh", ["", "data", "data=", "model=2", "data=2,data=2", "data=-1", "tensor=x", "data=" + "9" * 5000]
 )
 def test_a_mesh_that_cannot_be_read_is_refused(nll, hub_folder, capsys, mesh):
-    assert run([*nll, str(hub_folder), "--mesh", mesh]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "--mesh" in err
+    refused(capsys, [*nll, str(hub_folder), "--mesh", mesh], "--mesh")
 
 
 @pytest.mark.parametrize("mesh", ["data=4096", "tensor=0"])
 def test_a_mesh_of_devices_that_are_not_there_is_one_line(nll, hub_folder, capsys, mesh):
     for extra in ([], ["--dry-run"]):
-        assert run([*nll, str(hub_folder), "--mesh", mesh, *extra]) == 2
-        out, err = capsys.readouterr()
-        assert (out, err.count("\n")) == ("", 1)
-        assert "data >= 1, tensor >= 1 and data * tensor <=" in err
+        there = "data >= 1, tensor >= 1 and data * tensor <="
+        refused(capsys, [*nll, str(hub_folder), "--mesh", mesh, *extra], there)
 
 
 def test_the_revision_reaches_the_hub_and_no_path(nll, hub_folder, capsys, monkeypatch):
@@ -64,14 +59,14 @@ def test_the_revision_reaches_the_hub_and_no_path(nll, hub_folder, capsys, monke
     found = json.loads(capsys.readouterr().out)
     assert asked == [("someone/tiny", "v2")]
     assert found["provenance"]["model"]["source"]["revision"] == hub_folder.name
-    assert run([*nll, str(hub_folder), "--revision", "v2"]) == 2
-    assert "a path has none: leave the revision out" in capsys.readouterr().err
+    refused(capsys, [*nll, str(hub_folder), "--revision", "v2"], "a path has none: leave the revision out")
 
 
 def test_a_dry_run_says_that_the_weights_would_not_fit(nll, hub_folder, capsys, monkeypatch):
     monkeypatch.setattr("signmag_jax.models.memory.available_memory", lambda: 1000)
-    assert run([*nll, str(hub_folder), "--dry-run"]) == 2
-    assert "GiB of memory are available: choose a smaller model" in capsys.readouterr().err
+    refused(
+        capsys, [*nll, str(hub_folder), "--dry-run"], "GiB of memory are available: choose a smaller model"
+    )
 
 
 def _numbers(plain, path=""):
@@ -183,10 +178,8 @@ def test_the_main_job_takes_devices_and_a_revision_and_refuses_wrong_ones(
 
     monkeypatch.setattr(main_job, "_all_routes", lambda *_: pytest.fail("work began"))
     out = tmp_path / "run"
-    assert run(["reproduce", "--quick", "--out", str(out), "--model", str(hub_folder), *extra]) == 2
-    shown = capsys.readouterr()
-    assert message in shown.err
-    assert shown.out == ""
+    call = ["reproduce", "--quick", "--out", str(out), "--model", str(hub_folder), *extra]
+    refused(capsys, call, message)
     assert not out.exists()
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 import quick
 from connected import connected
-from measure_verbs import write_text
+from measure_verbs import refused, write_text
 
 from signmag_jax.cli import run
 
@@ -114,10 +114,7 @@ def test_two_plain_shells_of_different_devices(tmp_path, capsys):
 )
 def test_a_share_that_cannot_be_is_one_line(tmp_path, monkeypatch, capsys, more, message):
     monkeypatch.chdir(tmp_path)
-    assert run([*BLOCK, *more]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert message in err
+    refused(capsys, [*BLOCK, *more], message)
     assert list(tmp_path.iterdir()) == []
 
 

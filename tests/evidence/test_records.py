@@ -37,15 +37,6 @@ def test_torn_record_counts_as_absent(tmp_path):
     assert records.read(0) == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("change", [{"payload": [9.0]}, {"sha256": "0"}, {"schema": 3}, {"index": 1}])
-def test_altered_record_counts_as_absent(tmp_path, change):
-    records = Records(tmp_path, CONFIGURATION)
-    records.write(0, [1.0])
-    path = next(tmp_path.glob("record-*"))
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    assert records.read(0) is None
-
-
 def test_other_configuration_is_refused_by_name(tmp_path):
     Records(tmp_path, CONFIGURATION)
     with pytest.raises(InvalidInput, match=r"different: model, seeds\)"):
@@ -59,12 +50,6 @@ def test_record_copied_from_another_run_is_refused(tmp_path):
     shutil.copy(record_file(tmp_path / "one", 0), record_file(tmp_path / "two", 0))
     with pytest.raises(InvalidInput, match="written by another run"):
         second.read(0)
-
-
-def test_unreadable_header_is_refused(tmp_path):
-    (tmp_path / "configuration.json").write_text("{")
-    with pytest.raises(InvalidInput, match="not a readable run configuration"):
-        Records(tmp_path, CONFIGURATION)
 
 
 def test_nan_never_reaches_a_record(tmp_path):
@@ -131,7 +116,7 @@ def test_no_file_is_mistaken_for_a_record(tmp_path_factory, content):
     assert records.read(0) is None
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "null", "[]", "7", '"text"', "{}", '{"sha256": NaN}'])
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "null", "[]", "7", '"text"', "{}", '{"sha256": NaN}'])
 def test_strange_json_is_no_record_and_no_header(tmp_path, text):
     records = Records(tmp_path, CONFIGURATION)
     record_file(tmp_path, 0).write_text(text)
