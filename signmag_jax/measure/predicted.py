@@ -136,6 +136,7 @@ class LinearResponse(Result):
 
     def linear_below(self, pool: str, part: float = 0.1) -> float:
         """The rate at which the next term is `part` of the linear one: above it, the slope is not meant."""
+        # The next term over the linear one is rate · interaction/slope.
         pairs = abs(self.interaction[pool].value)
         return min(1.0, part * abs(self.pools[pool].slope.value) / pairs) if pairs > 0 else 1.0
 

@@ -97,6 +97,7 @@ def linear_response(
     )
     own = {"experiment": "linear response", "probes": probes, "singles": asked, "newton": newton}
     own |= {"fraction": fraction}
+    # Derivatives are exact on a single window; damage has an interval over windows only.
     fewest = inputs.MINIMUM_WINDOWS if rates else 1
     setup = prepare(model, calibration, evaluation, own, batch=1, fewest=fewest, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
@@ -187,6 +188,7 @@ class _Run:
         self, program: Callable[..., curvature.ByColumn], loss: WindowLoss, *key: Any
     ) -> sweep.Row:
         """Slopes or a probe: all columns of all layers that take part, matrix after matrix."""
+        # Layers that take no part hold zeros, which need no record.
         table, layers = fetch(program(loss, self._movable, *key)), list(self.setup.layers)
         return np.concatenate([table[name][layers].ravel() for name in self.setup.matrices])
 

@@ -82,13 +82,6 @@ def test_simulate_stops_at_its_standard_error(capsys):
     assert found["n"] >= 32
 
 
-def test_a_target_out_of_reach_is_incomplete(capsys):
-    arguments = ["--width", "64", "--rate", "0.1", "--standard-error", "1e-5", "--max-networks", "40"]
-    code, out, err = call(capsys, "simulate", "block", *arguments)
-    assert (code, out) == (3, "")
-    assert "max_networks" in err
-
-
 def test_nothing_is_written_when_the_folder_is_a_file(capsys, tmp_path):
     (tmp_path / "taken").write_text("mine")
     code, out, err = call(capsys, "reproduce", "--model", "none", "--out", str(tmp_path / "taken" / "run"))
