@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signmag_jax.evidence import InvalidInput, MissingResource, Records
+from signmag_jax.evidence.common_records import CommonRecords
 from signmag_jax.evidence.files import sha256_of_json
 from signmag_jax.evidence.records import different
 
@@ -236,3 +237,17 @@ def test_differences_are_named_by_their_path():
     other = {"a": {"x": 1, "y": [2]}, "b": 2.5, "d": 1}
     assert different(one, other) == {"a.y": ([1], [2]), "b": (2, 2.5), "d": (None, 1)}
     assert different(one, one) == {}
+
+
+def test_what_the_first_process_has_is_what_all_get(tmp_path):
+    """Here the first is the only one; `tests/cli/test_measure_devices.py` has two."""
+    records = CommonRecords(tmp_path, CONFIGURATION)
+    payload = {"loss": [1.0000000000000002, 0.1, None], "note": "é" * 100}
+    records.write(3, payload)
+    assert records.read(3) == Records(tmp_path, CONFIGURATION).read(3) == payload
+    assert records.read(4) is None
+    with pytest.raises(InvalidInput, match=r"different: model\)"):
+        CommonRecords(tmp_path, CONFIGURATION | {"model": "b"})
+    (tmp_path / "file").touch()
+    with pytest.raises(MissingResource, match="cannot write"):
+        CommonRecords(tmp_path / "file", CONFIGURATION)
