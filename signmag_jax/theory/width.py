@@ -224,7 +224,7 @@ def finite_width_slope(rate: ArrayLike) -> Float[Array, "..."]:
     Args:
       rate: flip rate in (0, 1/2], at least 2.3e-308.
 
-    Source: proofs/finite_width.py, for the flips; `cumulants`, for the shift.
+    Source: proofs/finite_width.py.
     """
     return 3 * ratio_change(jnp.asarray(rate))
 
