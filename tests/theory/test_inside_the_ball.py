@@ -111,7 +111,7 @@ def check(law, given_arguments):
         assert 0 <= value <= 1
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 @pytest.mark.parametrize("name", sorted(BALLS))
 def test_every_law_is_in_its_ball(name, data):
@@ -128,7 +128,7 @@ def test_every_law_is_in_its_ball_with_every_activation(name, data):
     check(law, data.draw(arguments(law, tuple(theory.ACTIVATIONS))))
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(PERTURBATIONS, st.sampled_from(CLOSED), powers(-3, 3))
 def test_energies_split_and_bounded_things_have_bounds(perturbation, activation, scale):
     found = theory.block(perturbation, activation, scale)
