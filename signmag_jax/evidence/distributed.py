@@ -40,6 +40,16 @@ def start() -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
+def fault(error: Exception) -> str | None:
+    """What to say where computing with other processes failed, as when one is lost; None for other errors."""
+    if not isinstance(error, jax.errors.JaxRuntimeError) or jax.process_count() == 1:
+        return None
+    why = " ".join(str(error).split())[:200]
+    return (
+        f"computing with other processes failed ({why}): see what they say, mend it, and start them all again"
+    )
+
+
 def of_first(function: Callable[[], Any]) -> Any:
     """What a function returns in the first process, in all of them; none of the others calls it.
 
