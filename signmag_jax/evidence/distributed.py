@@ -10,9 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .errors import InvalidInput, MissingResource, SignmagError
-
-_ERRORS = {error.__name__: error for error in (InvalidInput, MissingResource)}
+from .errors import InvalidInput, MissingResource
 
 
 def start() -> tuple[int, int]:
@@ -63,14 +61,11 @@ def of_first(function: Callable[[], Any]) -> Any:
     if jax.process_index() == 0:
         try:
             answer = {"value": function()}
-        except SignmagError as error:
-            kind = next((name for name, kind in _ERRORS.items() if isinstance(error, kind)), None)
-            if kind is None:
-                raise
-            answer = {"error": kind, "message": str(error)}
+        except (InvalidInput, MissingResource) as error:
+            answer = {"error": str(error), "missing": isinstance(error, MissingResource)}
     answer = json.loads(_sent(json.dumps(answer)))
     if "error" in answer:
-        raise _ERRORS[answer["error"]](answer["message"])
+        raise (MissingResource if answer["missing"] else InvalidInput)(answer["error"])
     return answer["value"]
 
 
