@@ -22,12 +22,6 @@ def kept(total: Array, *terms: Array) -> Array:
     return total + jnp.where(jnp.abs(total) < RESOLVED * size, jnp.nan, 0)
 
 
-def lifted(unit: Array, w: Array) -> Array:
-    """unit·w, or NaN where it underflows: no later result could tell it from 0."""
-    product = unit * w
-    return product + jnp.where((product == 0) & (w != 0), jnp.nan, 0)
-
-
 @dataclass(frozen=True)
 class Leaky:
     """max(z, 0) + slope·min(z, 0)."""
@@ -50,7 +44,7 @@ class Leaky:
         root_v = safe_sqrt(moments.v)
         return SecondMoments(
             energy=kept(size - 2 * w, size),
-            alignment=kept(nu * drift + lifted(unit, w), nu * drift, unit * w),
+            alignment=kept(nu * drift + unit * w, nu * drift, unit * w),
             transverse=kept(across[0] + across[1] + across[2], *across),
             # + 0·c: constants take the shape of the moments.
             signal=nu + 0 * c,
@@ -86,7 +80,7 @@ class SquaredReLU:
         energy = (1.5 * growth**2, noise * (3 * c**2 - 1), 1.5 * spread**2, -g)
         return SecondMoments(
             energy=kept(energy[0] + energy[1] + energy[2] + energy[3], *energy),
-            alignment=kept(1.5 * growth + lifted(unit, w), 1.5 * growth, unit * w),
+            alignment=kept(1.5 * growth + unit * w, 1.5 * growth, unit * w),
             transverse=2 * c**2 * noise + 1.5 * spread**2 - c**2 * g - 2 / 3 * (unit * w) ** 2,
             signal=1.5 + 0 * c,
             perturbed=1.5 * moments.v**2,

@@ -149,7 +149,7 @@ def test_the_floor_is_a_limit_and_no_bound():
     "call",
     [
         lambda: theory.flip_amplification(1e-200, 8),
-        lambda: theory.radial_fraction(MagnitudeNoise(1e-200)),
+        lambda: theory.radial_fraction(MagnitudeNoise(1e-80)),
         lambda: theory.chain(SignFlip(1e-300), 2, "residual", scale=1e-20),
     ],
     ids=["amplification", "noise", "stream"],
