@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from signmag_jax.evidence import invalid
 
+LevelName = Literal["quick", "default", "full"]
 TOKENS_OF_A_PASS = 2048
 
 
@@ -61,6 +62,11 @@ class Level:
     def calibration_passes(self) -> float:
         """Forward passes of 2,048 tokens that reading the calibration windows once costs."""
         return self.calibration_windows * self.window / TOKENS_OF_A_PASS
+
+    def runs(self, lowest: LevelName) -> bool:
+        """Whether this level runs what runs from `lowest` on; one that stands outside of the three runs all."""
+        names = list(LEVELS)
+        return self.name not in names or names.index(self.name) >= names.index(lowest)
 
     def to_json(self) -> dict[str, Any]:
         """The sizes as a JSON object."""

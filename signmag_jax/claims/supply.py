@@ -10,11 +10,11 @@ from typing import Any
 from signmag_jax.evidence import ConfidenceInterval, Estimate
 from signmag_jax.evidence.ratio import Ratio, ratio_of_estimates
 
-from .claim import Evidence, Missing, Supply
+from .claim import Evidence, Exact, Missing, Supply
 from .published import figure
 
 
-def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **keywords: Any) -> Supply:
+def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **keywords: Any) -> Exact:
     """A closed form, evaluated when the ledger is filled."""
 
     def supply() -> Estimate:
@@ -22,17 +22,21 @@ def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **k
         source = {"law": name or getattr(law, "__name__", "law"), **_plain(keywords)}
         return Estimate.exact(value, estimator="closed form", provenance=source)
 
-    return supply
+    return Exact(supply)
 
 
-def component(law: Callable[..., Any], index: int, *arguments: Any, **keywords: Any) -> Supply:
+def component(law: Callable[..., Any], index: int, *arguments: Any, **keywords: Any) -> Exact:
     """One element of a law that returns several."""
     return exact(lambda: law(*arguments, **keywords)[index], name=f"{law.__name__}[{index}]")
 
 
 def printed(value: float, *, decimals: int | None, section: str, what: str, **keywords: Any) -> Supply:
-    """A figure of the paper."""
-    return lambda: figure(value, decimals=decimals, section=section, what=what, **keywords)
+    """A figure of the paper, exact where no sampling error of it is published."""
+
+    def supply() -> Estimate:
+        return figure(value, decimals=decimals, section=section, what=what, **keywords)
+
+    return supply if keywords.get("standard_error") else Exact(supply)
 
 
 def combine(parts: Sequence[Supply], weights: Sequence[float], estimator: str) -> Supply:

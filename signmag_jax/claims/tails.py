@@ -1,0 +1,64 @@
+"""How many standard errors apart two numbers may lie: one normal level for the family, and the tails beyond it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from scipy.stats import norm, t
+
+from signmag_jax.evidence import Estimate
+
+FAMILY_LEVEL = 0.01
+# A rival this many standard errors beyond the threshold is excluded with this probability.
+POWER = 0.8
+POWER_MARGIN = float(norm.ppf(POWER))
+# That of a log-normal whose logarithm has deviation 1: samples may be as skewed, and few cannot show it.
+SKEWNESS = (math.e + 2) * math.sqrt(math.e - 1)
+
+
+def threshold(comparisons: int) -> float:
+    """Two-sided normal quantile that keeps the family-wise level over `comparisons` (Bonferroni)."""
+    return float(norm.isf(FAMILY_LEVEL / (2 * max(comparisons, 1))))
+
+
+def student(critical: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
+    """The threshold widened to Student's tails, at Welch and Satterthwaite's degrees of freedom.
+
+    An estimate of n independent samples has n − 1 of them; n < 2 means that they are not known, or that the
+    value is exact. A paired difference has those of the fewer samples.
+    """
+    sampled = _sampled(estimates)
+    if not sampled:
+        return critical
+    if paired:
+        return float(t.isf(norm.sf(critical), min(estimate.n for estimate in sampled) - 1))
+    spread = sum(estimate.standard_error**4 / (estimate.n - 1) for estimate in sampled)
+    return float(t.isf(norm.sf(critical), _error(estimates) ** 4 / spread)) if spread else critical
+
+
+def skewed(critical: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
+    """The threshold for samples as skewed as a log-normal's.
+
+    A studentised mean of n samples of skewness γ has its quantile at z + γ(2z² + 1)/(6√n), to first order
+    (Cornish and Fisher): Student's threshold grows by that factor. In a difference of two means the third
+    cumulants add.
+    """
+    sampled = _sampled(estimates)
+    if not sampled:
+        return critical
+    if paired:
+        lean = 1 / math.sqrt(min(estimate.n for estimate in sampled))
+    else:
+        total = _error(estimates)
+        lean = sum((one.standard_error / total) ** 3 / math.sqrt(one.n) for one in sampled)
+    factor = 1 + SKEWNESS * lean * (2 * critical**2 + 1) / (6 * critical)
+    return student(critical, estimates, paired) * factor
+
+
+def _sampled(estimates: Sequence[Estimate]) -> list[Estimate]:
+    return [one for one in estimates if one.n >= 2 and one.standard_error > 0]
+
+
+def _error(estimates: Sequence[Estimate]) -> float:
+    return math.hypot(*(one.standard_error for one in estimates))
