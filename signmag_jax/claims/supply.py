@@ -30,6 +30,25 @@ def component(law: Callable[..., Any], index: int, *arguments: Any, **keywords: 
     return exact(lambda: law(*arguments, **keywords)[index], name=f"{law.__name__}[{index}]")
 
 
+def left_out(
+    law: Callable[..., Any],
+    approximation: Callable[..., Any],
+    arguments: Callable[[float], tuple[Any, ...]],
+    small: float = 1e-6,
+) -> float:
+    """The power of a small number with which |law/approximation − 1| vanishes: a slope of logarithms.
+
+    Args:
+      arguments: those of both functions at a small number.
+      small: the larger of the two numbers, of which the other is a quarter: large enough for float64.
+    """
+
+    def error(at: float) -> float:
+        return abs(float(law(*arguments(at))) / float(approximation(*arguments(at))) - 1)
+
+    return math.log(error(small) / error(small / 4)) / math.log(4)
+
+
 def printed(value: float, *, decimals: int | None, section: str, what: str, **keywords: Any) -> Supply:
     """A figure of the paper, exact where no sampling error of it is published."""
 

@@ -47,16 +47,16 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
     yield _claim(
         "energy",
         "Equal Frobenius norm gives equal energy E‖δWx‖² to flips and to noise.",
-        _published("energy_flip_over_magnitude", lambda p, rows: 1.0),
-        lambda: 1.0,
+        "energy_flip_over_magnitude",
+        lambda p, rows: 1.0,
         results.supply(noise, lambda run: run.energy_ratio),
         (lambda: 1 - rate, "flips that lose the factor 1 − p"),
     )
     yield _claim(
         "radial_flip",
         "The radial fraction of sign flips is p + (1 − p)/m.",
-        _published("radial_flip", theory.flip_matrix_radial_fraction),
-        lambda: 1.0,
+        "radial_flip",
+        theory.flip_matrix_radial_fraction,
         results.supply(noise, lambda run: scaled(run.flip_radial_fraction, 1 / law)),
         (lambda: rate / float(theory.flip_matrix_radial_fraction(rate, m)), "p, without the 1/m term"),
         (("predicted", "simulated"),),
@@ -67,16 +67,16 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
     yield _claim(
         "radial_noise",
         "The radial fraction of magnitude noise is 1/m.",
-        _published("radial_magnitude", lambda p, rows: theory.noise_matrix_radial_fraction(rows)),
-        lambda: 1.0,
+        "radial_magnitude",
+        lambda p, rows: theory.noise_matrix_radial_fraction(rows),
         results.supply(noise, lambda run: scaled(run.magnitude_radial_fraction, float(m))),
         (lambda: m * float(theory.flip_matrix_radial_fraction(rate, m)), "that of the flips"),
     )
     yield _claim(
         "transverse_ratio",
         "Noise has 1/(1 − p) times the transverse energy of flips: without a ReLU it is the other way round.",
-        _published("transverse_magnitude_over_flip", lambda p, rows: 1 / (1 - p)),
-        lambda: 1.0,
+        "transverse_magnitude_over_flip",
+        lambda p, rows: 1 / (1 - p),
         results.supply(noise, lambda run: scaled(run.transverse_ratio, 1 - rate)),
         (lambda: (1 - rate) ** 2, "the ratio the other way round"),
     )
@@ -101,8 +101,8 @@ def _coherent(simulated: Supply) -> Claim:
 def _claim(
     name: str,
     statement: str,
-    published: Supply,
-    predicted: Callable[[], float],
+    column: str,
+    law: Callable[[Any, Any], Any],
     simulated: Supply,
     rival: tuple[Callable[[], float], str],
     compare: tuple[tuple[Route, Route], ...] = (("published", "predicted"), ("predicted", "simulated")),
@@ -116,8 +116,8 @@ def _claim(
         statement=statement,
         unit="1 (over the law)",
         routes={
-            "published": published,
-            "predicted": exact(predicted, name="1 by definition of the unit"),
+            "published": _published(column, law),
+            "predicted": exact(lambda: 1.0, name="1 by definition of the unit"),
             "simulated": simulated,
         },
         compare=compare,
@@ -127,7 +127,12 @@ def _claim(
         note=f"Divided by the law at each size and rate; simulated at p = {SIMULATED_RATE:g}, "
         f"n = m = {SIMULATED_WIDTH}. Published: mean of the table, error from its scatter over sizes. "
         f"{note}".rstrip(),
+        quotes=tuple(f"proposition_1.rows.{index}.{column}" for index in range(len(_table()))),
     )
+
+
+def _table() -> list[dict[str, Any]]:
+    return figures()["proposition_1"]["rows"]
 
 
 def _published(column: str, law: Callable[[Any, Any], Any]) -> Supply:
@@ -135,7 +140,7 @@ def _published(column: str, law: Callable[[Any, Any], Any]) -> Supply:
 
     def supply() -> Estimate:
         by_size: dict[int, list[float]] = {}
-        for row in figures()["proposition_1"]["rows"]:
+        for row in _table():
             by_size.setdefault(row["m"], []).append(row[column] / float(law(row["p"], row["m"])))
         return Estimate.of_samples(
             [float(np.mean(ratios)) for ratios in by_size.values()],
