@@ -67,6 +67,7 @@ class Claim:
       runs_from: the lowest level whose samples exclude the rival with a probability of 80%.
       missed: what rare heavy draws could add to the difference, if the evidence missed them all; infinite where
         that is not known. None: the evidence holds no such draws.
+      logarithmic: whether the numbers, positive with an error in proportion to them, are compared by logarithms.
       order: stated order of what an approximation leaves out.
     """
 
@@ -86,6 +87,7 @@ class Claim:
     quotes: tuple[str, ...] = ()
     runs_from: LevelName = "quick"
     missed: Callable[[], float] | None = None
+    logarithmic: bool = False
     order: float = 0.0
 
     def __post_init__(self) -> None:
@@ -98,13 +100,13 @@ class Claim:
         return sum(not all(isinstance(self.routes[route], Exact) for route in pair) for pair in self.compare)
 
     def not_run(self, reason: str) -> Claim:
-        """The same row with its sampled routes not run."""
+        """The same row where nothing is sampled for it and nothing compared."""
         absent = Missing("NOT RUN", reason)
         routes = {
-            route: supply if isinstance(supply, Exact) else (lambda: absent)
+            route: supply if route == "published" or isinstance(supply, Exact) else (lambda: absent)
             for route, supply in self.routes.items()
         }
-        return replace(self, routes=routes, rival=None)
+        return replace(self, routes=routes, compare=(), rival=None)
 
 
 def simulated_law(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from signmag_jax.evidence import Estimate
 
@@ -141,8 +141,11 @@ def decide(
         return _of_order(claim, _estimate(evidence["predicted"]).value)
     rival, paired = (supply() if supply else None for supply in (claim.rival, claim.paired))
     missed = claim.missed() if claim.missed else 0.0
+    scale = _logarithm if claim.logarithmic else _estimate
+    if claim.logarithmic and rival is not None:
+        rival = math.log(rival)
     comparisons = tuple(
-        compare(pair, *(_estimate(evidence[route]) for route in pair), rival, critical, paired, missed)
+        compare(pair, *(scale(evidence[route]) for route in pair), rival, critical, paired, missed)
         for pair in claim.compare
     )
     return _weigh(claim, comparisons, missed)
@@ -173,6 +176,15 @@ def _estimate(evidence: Evidence) -> Estimate:
     if isinstance(evidence, Missing):
         raise TypeError("a comparison needs two estimates")
     return evidence
+
+
+def _logarithm(evidence: Evidence) -> Estimate:
+    """The logarithm of an estimate (delta method), whose errors skewed numbers bend less."""
+    estimate = _estimate(evidence)
+    error = estimate.standard_error / estimate.value
+    return replace(
+        estimate, value=math.log(estimate.value), standard_error=error, provenance={}, enclosure=None
+    )
 
 
 def _of_order(claim: Claim, found: float) -> Verdict:

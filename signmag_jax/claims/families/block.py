@@ -85,7 +85,9 @@ def _two_layers(level: Level, results: Results) -> Claim:
         )
 
     def infinite() -> float:
-        return float(np.mean([float(theory.transverse_ratio(row["p"])) / _law(row) for row in second_table()]))
+        return float(
+            np.mean([float(theory.transverse_ratio(row["p"])) / _law(row) for row in second_table()])
+        )
 
     widths = second_table_widths()
     return Claim(
