@@ -58,16 +58,17 @@ class Claim:
       paired: the standard error of the difference, where both numbers are of the same samples; by default
         their errors are independent.
       kind: "equality" (the pairs must agree), "above" (the first of a pair must exceed the second, which
-        the evidence must be able to exclude), "order" (what an approximation leaves out, of which the predicted
-        route tells the order, must be of no lower one than `order`), "proof" (the named proofs must pass as well), "identity"
-        (true by construction), "other" (the published figure belongs to another model, text or protocol).
+        the evidence must be able to exclude), "order" (what an approximation leaves out is of an order no
+        lower than `order`; the predicted route tells it), "proof" (the named proofs must pass as well),
+        "identity" (true by construction), "other" (the published figure belongs to another model, text or
+        protocol).
       proofs: names of derivations that the row rests on.
       note: what a reader must know to judge the row.
       quotes: paths into `published.json` of the figures and formulas that the paper claims.
       runs_from: the lowest level whose samples exclude the rival with a probability of 80%.
-      missed: what rare heavy draws could add to the difference, if the evidence missed them all; infinite where
-        that is not known. None: the evidence holds no such draws.
-      logarithmic: whether the numbers, positive with an error in proportion to them, are compared by logarithms.
+      missed: what rare heavy draws could add to the difference, if the evidence missed them all; infinite
+        where that is not known. None: the evidence holds no such draws.
+      logarithmic: whether logarithms are compared, of positive numbers whose error grows with them.
       order: stated order of what an approximation leaves out.
     """
 

@@ -64,7 +64,7 @@ class Level:
         return self.calibration_windows * self.window / TOKENS_OF_A_PASS
 
     def runs(self, lowest: LevelName) -> bool:
-        """Whether this level runs what runs from `lowest` on; one that stands outside of the three runs all."""
+        """Whether this level runs what runs from `lowest` on; one of another name runs all."""
         names = list(LEVELS)
         return self.name not in names or names.index(self.name) >= names.index(lowest)
 

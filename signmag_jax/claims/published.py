@@ -57,7 +57,7 @@ def figure(
 
 
 def half_unit(estimate: Estimate) -> float:
-    """How far a number may lie from its printed figure: half a unit of the last decimal; 0 if none is known."""
+    """How far a number may lie from its printed figure: half a unit of the last decimal, if that is known."""
     decimals = estimate.provenance.get("printed_decimals")
     return 0.0 if decimals is None else 10.0**-decimals / 2
 
@@ -77,7 +77,8 @@ def quotation(path: str) -> Quotation:
     Raises:
       LookupError: if nothing stands there, or no section is named for it.
     """
-    found, section = figures(), ""
+    found: Any = figures()
+    section = ""
     for part in path.split("."):
         found = found[int(part)] if isinstance(found, list) else found[part]
         section = found.get("section", section) if isinstance(found, dict) else section

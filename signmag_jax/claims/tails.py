@@ -1,4 +1,4 @@
-"""How many standard errors apart two numbers may lie: one normal level for the family, and the tails beyond it."""
+"""How many standard errors apart two numbers may lie: a normal level for the family, and the tails beyond."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def decide(
     if claim.logarithmic and rival is not None:
         rival = math.log(rival)
     comparisons = tuple(
-        compare(pair, *(scale(evidence[route]) for route in pair), rival, critical, paired, missed)
+        compare(pair, scale(evidence[pair[0]]), scale(evidence[pair[1]]), rival, critical, paired, missed)
         for pair in claim.compare
     )
     return _weigh(claim, comparisons, missed)

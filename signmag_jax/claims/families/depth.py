@@ -30,6 +30,11 @@ WIDE_INPUTS = 64
 DECIMALS = 4
 SECTIONS = {"plain": "9.4, D.1", "residual": "D.2"}
 ACTIVATIONS: tuple[simulate.ActivationName, ...] = ("relu", "silu")
+LABELS = {"plain": "V2", "residual": "V3"}
+AT_SCALE = {"relu": "", "silu": " at the paper's pre-activation scale,"}
+LINEAR = "Pre-activations of deviation 1/√m make SiLU z/2: these runs test no nonlinearity."
+NO_DOWN = "The paper calls this chain V3; its runs have no W_down."
+
 # At the paper's scale SiLU is z/2: to a stream that it is added to, half of a linear layer.
 SILU_SLOPE = 0.5
 
@@ -118,8 +123,8 @@ def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
         rival=lambda: rival,
         rival_is=meaning,
         quotes=_quotes(chain, activation, WIDTH, RATE, layer),
-        note=f"Predicted: {'a linear network at ' if linear else ''}infinite width. Compared at the paper's own "
-        f"width. {LINEAR if linear else 'The paper calls this chain V3; its runs have no W_down.'}",
+        note=f"Predicted: {'a linear network at ' if linear else ''}infinite width. Compared at the paper's "
+        f"own width. {LINEAR if linear else NO_DOWN}",
     )
 
 

@@ -91,8 +91,9 @@ def _single_flip() -> Claim:
         order=2.0,
         proofs=("single_flip",),
         quotes=("constants.single_flip_formula",),
-        note=f"In rows of n the delocalised entry contracts as well: to first order 1 − (4/(3π))(α − 1/√n). At "
-        f"α = {alpha} and n = {n} the formula gives {paper:.2f} and the law {law:.2f}, {law / paper - 1:+.2%}.",
+        note=f"In rows of n the delocalised entry contracts as well: to first order 1 − (4/(3π))(α − 1/√n). "
+        f"At α = {alpha} and n = {n} the formula gives {paper:.2f}, the law {law:.2f}, which is "
+        f"{law / paper - 1:+.2%}.",
     )
 
 
@@ -103,8 +104,8 @@ def _expansion() -> Claim:
         name="outliers.single_flip.expansion",
         claimant="ours",
         source="single-flip theorem, expanded",
-        statement="One flip at α costs nα²[1 − (4/(3π))(α − 1/√n)] flips at a delocalised entry, to first order "
-        "in both amplitudes.",
+        statement="One flip at α costs nα²[1 − (4/(3π))(α − 1/√n)] flips at a delocalised entry, to first "
+        "order in both amplitudes.",
         unit="1 (power of the amplitudes)",
         routes={
             "predicted": exact(

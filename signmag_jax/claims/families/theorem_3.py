@@ -29,8 +29,8 @@ POST_HOC = (
     f"p = {POST_HOC_RATE:g}. {PAPER_SEEDS} seeds do not tell the two widths apart."
 )
 FAST = (
-    "Simulated: the ratio of means by the fast estimator, shown and not compared, as it uses more exact facts "
-    "than brute force does."
+    "Simulated: the ratio of means by the fast estimator, shown and not compared, as it uses more exact "
+    "facts than brute force does."
 )
 # Small enough for the O(p) term to vanish in float64, large enough for √p not to.
 TINY_RATE = 1e-14
@@ -149,9 +149,9 @@ def _formula() -> Claim:
         proofs=("theorem_3",),
         quotes=("constants.theorem_3_finite_p_formula", "constants.theorem_3_remainder_order"),
         note=f"What is left out is of the order of the term that is kept: the coefficient of √p is exactly "
-        f"−(4/(3π))(1 − √(1−2/π)) = {ours:.4f}, since the magnitude error contracts as well, and in the formula "
-        f"{paper:.4f}. At p = {_listed(rates, 'g')} the exact ratio lies {_listed(above, '+.1%')} from the "
-        f"printed values; the author prints {_listed(table['deviation_percent'], '+.1f')}% for the runs.",
+        f"−(4/(3π))(1 − √(1−2/π)) = {ours:.4f}, since the magnitude error contracts as well, and in the "
+        f"formula {paper:.4f}. At p = {_listed(rates, 'g')} the exact ratio lies {_listed(above, '+.1%')} "
+        f"from the printed values; the author prints {_listed(table['deviation_percent'], '+.1f')}% for the runs.",
     )
 
 

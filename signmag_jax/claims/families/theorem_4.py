@@ -11,7 +11,7 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Supply, simulated_law
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import figures
+from signmag_jax.claims.published import figures, path_of_row
 from signmag_jax.claims.supply import exact, extrapolated, printed
 from signmag_jax.evidence import Estimate
 from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
@@ -119,7 +119,7 @@ def _row_cosine(row: Mapping[str, Any], simulated: Supply) -> Claim:
         rival=lambda: LAPLACE_COSINE,
         rival_is="Laplace weights",
         proofs=("theorem_4",),
-        quotes=(f"theorem_4_synthetic.rows.{_published_rows().index(row)}.row_cos2", "constants.theorem_4_cos2"),
+        quotes=(f"{path_of_row('theorem_4_synthetic', n=n)}.row_cos2", "constants.theorem_4_cos2"),
     )  # fmt: skip
 
 

@@ -61,9 +61,9 @@ def _column_correlation() -> Claim:
         },
         kind="other",
         quotes=("column_flips.spearman_alpha2_dNLL_positive_only",),
-        note=f"No independent evidence: the paper's own columns. The figure is of the {kept.sum()} with positive "
-        f"ΔNLL, selected on the outcome; over all {len(kept)} it is lower by {difference:.3f} ± {error:.3f} "
-        "(bootstrap over columns, paired), which is no difference.",
+        note=f"No independent evidence: the paper's own columns. The figure is of the {kept.sum()} with "
+        f"positive ΔNLL, selected on the outcome; over all {len(kept)} it is lower by {difference:.3f} ± "
+        f"{error:.3f} (bootstrap over columns, paired), which is no difference.",
     )
 
 
@@ -146,9 +146,9 @@ def _all_columns(results: Results) -> Claim:
         rival_is="no asymmetry",
         runs_from="default",
         missed=lambda: missed_singles(results, rate, _damage_of_shifts(results)),
-        note="Neither the paper nor this package claims it: A(p) is of one block, and the row says how far it "
-        "carries. A shift of 2√p σ on every weight is aligned with the signal; in attention logits, gates and "
-        "residual sums, unlike before a normalisation, that is not harmless.",
+        note="Neither the paper nor this package claims it: A(p) is of one block, and the row asks how far "
+        "it carries. A shift of 2√p σ on every weight is aligned with the signal; in attention logits, gates "
+        "and residual sums, unlike before a normalisation, that is not harmless.",
     )
 
 

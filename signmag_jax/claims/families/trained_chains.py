@@ -32,8 +32,8 @@ PUBLISHED = {"trained": "trained", CONTROL: "iid_baseline"}
 NOTES = {
     "trained": "The recursion is claimed for Gaussian matrices and for no others: the row asks how far it "
     "describes trained ones. The paper's figure is of TinyLlama-1.1B.",
-    "permuted": "Only the distribution of the entries is left of training, for which nothing is claimed: what "
-    "it explains of the trained matrices is asked.",
+    "permuted": "Only the distribution of the entries is left of training, for which nothing is claimed: "
+    "what it explains of the trained matrices is asked.",
     CONTROL: "The control: the same code on what the law is about.",
 }
 
