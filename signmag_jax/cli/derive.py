@@ -105,6 +105,30 @@ def options(
     return derived
 
 
+def passing_on(inner: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: `**options` of a function are the keyword arguments of `inner`, its types and docstring."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = {
+            name: each
+            for name, each in inspect.signature(function).parameters.items()
+            if each.kind is not each.VAR_KEYWORD
+        }
+        taken = {
+            name: each
+            for name, each in inspect.signature(inner).parameters.items()
+            if each.kind is each.KEYWORD_ONLY and name not in own
+        }
+        helps, hints = arguments_of(inner), hints_of(inner)
+        lines = (f"  {name}: {helps[name]}" for name in taken if name in helps)
+        function.__doc__ = "\n".join([inspect.getdoc(function) or "", *lines])
+        function.__annotations__ |= {name: hints[name] for name in taken}
+        function.__signature__ = inspect.Signature([*own.values(), *taken.values()])  # pyright: ignore[reportFunctionMemberAccess]
+        return function
+
+    return decorate
+
+
 def _unpacked(hint: Any, leave: Iterable[str]) -> list[Option]:
     """Options of a `TypedDict` of keyword arguments, all of which may be left out."""
     from .shared import SHARED

@@ -161,8 +161,7 @@ def _check(measurement: Any, options: dict[str, Any]) -> None:
     inputs.check_matrices(options.get("matrices"))
     if options.get("columns", FEWEST) < FEWEST:
         raise invalid(f"--columns >= {FEWEST}", options["columns"], "fewer have no ranks to speak of")
-    if measurement.check is not None:
-        measurement.check(**measurement.defaults() | options)
+    measurement.refuse(options)
     check_resume(options.get("resume"))
     check_file("--mask", options.get("mask"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 
 from signmag_jax import measure, theory
 from signmag_jax.evidence import Picture, Result
-from signmag_jax.measure.granularity import TENSOR, Scale
 from signmag_jax.measure.quantization_report import QUANTIZERS
 from signmag_jax.perturb import Moments
+
+from .derive import passing_on
 
 PROTECTED = 10
 """Matrices and columns that a terminal shows."""
@@ -69,36 +69,17 @@ class PredictedReport(Result):
         for each in ranked:
             if each.damage is not None:
                 table[names.index(each.matrix), layers.index(each.layer)] = each.damage.estimate.value
+        named = {"table": table, "rows": names, "columns": list(map(str, layers))}
         title = f"{self.protect.quantizer} quantisation of one matrix alone"
-        return Picture(
-            "layers",
-            {
-                "table": table,
-                "rows": names,
-                "columns": list(map(str, layers)),
-                "title": title,
-                "label": "ΔNLL, nats per token",
-            },
-        )
+        return Picture("layers", {**named, "title": title, "label": "ΔNLL, nats per token"})
 
     def _ranked(self) -> tuple[measure.QuantizedMatrix, ...]:
         return self.report.ranked(self.protect.quantizer, self.protect.scale)
 
 
+@passing_on(measure.quantization_report)
 def quantization_report(
-    model: Any,
-    calibration: Any,
-    evaluation: Any,
-    *,
-    quantizers: Sequence[str] | None = None,
-    scales: Sequence[Scale] = (TENSOR,),
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    losses: bool = True,
-    batch: int | None = None,
-    mask: Path | None = None,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    model: Any, calibration: Any, evaluation: Any, *, mask: Path | None = None, **options: Any
 ) -> PredictedReport:
     """Quantise each matrix alone: measured, predicted by the laws, and what to protect.
 
@@ -106,34 +87,16 @@ def quantization_report(
       model: from `models.load`.
       calibration: windows that choose the columns to protect.
       evaluation: other windows, on which the loss is measured.
-      quantizers: of sign, ternary and bitnet; by default all.
-      scales: what shares one scale: tensor, row, or a number of neighbours in a row, like 32.
-      layers, matrices: which are quantised; by default all.
-      losses: measure ΔNLL too, which costs a forward pass for each entry.
-      batch: windows that pass through the model together for the losses; by default all.
       mask: file for the columns and weights to protect.
-      resume: folder of records of the losses.
-      source: added to the provenance.
     """
-    found = measure.quantization_report(
-        model,
-        evaluation,
-        quantizers=quantizers,
-        scales=scales,
-        layers=layers,
-        matrices=matrices,
-        losses=losses,
-        batch=batch,
-        resume=resume,
-        source=source,
-    )
-    first = found.entries[0]
-    chosen = "ternary" if quantizers is None or "ternary" in quantizers else first.quantizer
+    report = measure.quantization_report(model, evaluation, **options)
+    first, quantizers = report.entries[0], {entry.quantizer for entry in report.entries}
+    chosen = "ternary" if "ternary" in quantizers else first.quantizer
     profile = measure.alpha(model, calibration)
-    protect = measure.protection(model, profile, found, quantizer=chosen, scale=first.scale)
+    protect = measure.protection(model, profile, report, quantizer=chosen, scale=first.scale)
     if mask is not None:
         protect.write(mask)
-    return PredictedReport(found, tuple(map(_predicted, found.entries)), protect)
+    return PredictedReport(report, tuple(map(_predicted, report.entries)), protect)
 
 
 def _predicted(entry: measure.QuantizedMatrix) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Measured on trained models: losses, activations, quantisation errors, and what sign flips cost."""
 
 from .activations import Alpha, ColumnEnergy, alpha, column_energies
+from .alignment import Alignment, Quantization
 from .all_columns import AllColumns, all_columns
 from .association import Association, associate
 from .column_flips import ColumnFlips, column_flips
@@ -25,12 +26,9 @@ from .place import Place
 from .pools import TooFewWeights
 from .predicted import LinearResponse
 from .protection import Protection, protection
-from .quantization import Alignment, Quantization, quantization
-from .quantization_report import (
-    QuantizationReport,
-    QuantizedMatrix,
-    quantization_report,
-)
+from .quantization import quantization
+from .quantization_report import quantization_report
+from .quantized_matrix import QuantizationReport, QuantizedMatrix
 from .registry import MEASUREMENTS, Measurement
 from .response import linear_response
 from .response_checks import Check, LeverageCheck

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid
 from signmag_jax.evidence.precision import at_least_float32, unit_of
-from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.ratio import ratio_over_samples
 from signmag_jax.evidence.result import KEPT_OUT
-from signmag_jax.models import MATRICES, SITE_OF, SITES, LanguageModel, token_nll
+from signmag_jax.models import MATRICES, SITE_OF, SITES, LanguageModel, fetch, token_nll
 
 from .inputs import FEWEST_CALIBRATION, Windows, checked_windows, provenance_of, sha256_of_tokens
+from .sweep import over_windows
 
 OUTLIER_FRACTION = 0.05
 Columns = dict[str, Int[np.ndarray, "layers chosen"]]
@@ -49,7 +49,7 @@ class Alpha(Result):
         Raises:
           InvalidInput: unless 0 < fraction < 1 leaves columns on both sides.
         """
-        return {site: _largest(found.value, fraction) for site, found in self.magnitude.items()}
+        return {site: _outliers(each.value, fraction) for site, each in self.magnitude.items()}
 
     @property
     def sites(self) -> dict[str, Any]:
@@ -136,34 +136,29 @@ def alpha(
       InvalidInput: for fewer than two windows, or activations that are not finite.
     """
     tokens = checked_windows(model, tokens, "calibration", FEWEST_CALIBRATION)
-    pieces = []
-    with progress("activations", len(tokens)) as advance:
-        for start in range(0, len(tokens), batch):
-            rows = tokens[start : start + batch]
-            pieces.append(jax.device_get(_column_means(model.config, model.params, jnp.asarray(rows))))
-            advance(len(rows))
-    share, energy, magnitude = {}, {}, {}
+    program = functools.partial(_column_means, model.config, model.params)
+    pieces = over_windows("activations", tokens, batch, program)
+    token_share, energy_share, magnitude = {}, {}, {}
     for site in SITES:
         # (layers, windows, features) in each batch -> (windows, layers, features)
-        found = [
+        share, square, size, unit = (
             np.concatenate([np.moveaxis(piece[site][i], 1, 0) for piece in pieces]).astype(np.float64)
             for i in range(4)
-        ]
-        unit = found.pop()
+        )
         with np.errstate(over="ignore"):  # named below instead
-            found[1], found[2] = found[1] * unit**2, found[2] * unit
-        _check_finite(found, site)
-        share[site] = Estimate.of_samples(found[0], estimator="mean over tokens of x_j²/‖x‖²")
-        energy[site] = ratio_over_samples(
-            found[1],
-            found[1].sum(axis=-1, keepdims=True),
+            square, size = square * unit**2, size * unit
+        _check_finite((share, square, size), site)
+        token_share[site] = Estimate.of_samples(share, estimator="mean over tokens of x_j²/‖x‖²")
+        energy_share[site] = ratio_over_samples(
+            square,
+            square.sum(axis=-1, keepdims=True),
             estimator="ratio of means over tokens, E x_j²/E‖x‖²",
         )
-        magnitude[site] = Estimate.of_samples(found[2], estimator="mean over tokens of |x_j|")
+        magnitude[site] = Estimate.of_samples(size, estimator="mean over tokens of |x_j|")
     origin = provenance_of(
         model, source, tokens_sha256=sha256_of_tokens(tokens), windows=len(tokens), window=tokens.shape[1]
     )
-    return Alpha(share, energy, magnitude, origin)
+    return Alpha(token_share, energy_share, magnitude, origin)
 
 
 def column_energies(
@@ -178,7 +173,7 @@ def column_energies(
         site: membership(chosen, profile.magnitude[site].value.shape[1])
         for site, chosen in profile.outliers(fraction).items()
     }
-    norms = {name: _squared_column_norms(model.params["blocks"][name]) for name in MATRICES}
+    norms = {name: squared_column_norms(model.params["blocks"][name]) for name in MATRICES}
     broken = [name for name, norm in norms.items() if not np.isfinite(norm).all()]
     if broken:
         raise invalid("finite squares of the weights", ", ".join(broken), "check the checkpoint's weights")
@@ -218,8 +213,8 @@ def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch
     return token_nll(config, params, tokens, observe=look)[1]
 
 
-def _check_finite(found: list[Float[np.ndarray, "windows layers features"]], site: str) -> None:
-    for values in found:
+def _check_finite(tables: Sequence[Float[np.ndarray, "windows layers features"]], site: str) -> None:
+    for values in tables:
         if not np.isfinite(values).all():
             layer = int(np.argwhere(~np.isfinite(values))[0][1])
             raise invalid(
@@ -227,21 +222,25 @@ def _check_finite(found: list[Float[np.ndarray, "windows layers features"]], sit
                 f"NaN or infinity at {site} of layer {layer}",
                 "check the weights or use a wider dtype",
             )
-    if not (found[1].sum(axis=(0, 2)) > 0).all():
+    if not (tables[1].sum(axis=(0, 2)) > 0).all():
         raise invalid(
             "activations that are not all zero", f"zeros at {site}", "check the checkpoint's weights"
         )
 
 
-def _largest(
+def _outliers(
     magnitude: Float[np.ndarray, "layers features"], fraction: float
 ) -> Int[np.ndarray, "layers chosen"]:
     features = magnitude.shape[1]
     count = max(1, round(fraction * features)) if 0 < fraction < 1 else features
     if count >= features:
         raise invalid("0 < outlier fraction < 1, with columns left over", fraction, "pass a part like 0.05")
-    order = np.argsort(-magnitude, axis=1, kind="stable")
-    return np.sort(order[:, :count], axis=1)
+    return largest(magnitude, count)
+
+
+def largest(values: Float[np.ndarray, "layers features"], count: int) -> Int[np.ndarray, "layers chosen"]:
+    """The columns of the `count` largest values of each layer, ascending; of equal ones the first."""
+    return np.sort(np.argsort(-values, axis=1, kind="stable")[:, :count], axis=1)
 
 
 def _profile(share: Estimate) -> dict[str, Any]:
@@ -260,8 +259,10 @@ def _profile(share: Estimate) -> dict[str, Any]:
     }
 
 
-def _squared_column_norms(
+def squared_column_norms(
     stacked: Float[Any, "layers outputs inputs"],
 ) -> Float[np.ndarray, "layers inputs"]:
-    with np.errstate(over="ignore"):  # named by the caller
-        return np.stack([(np.asarray(weight, np.float64) ** 2).sum(axis=0) for weight in stacked])
+    """‖W_·j‖² of every column, in float64; infinite where that is."""
+    # Layer by layer: a stack in float64 would be twice the model.
+    with np.errstate(over="ignore"):
+        return np.stack([(weight.astype(np.float64) ** 2).sum(axis=0) for weight in fetch(stacked)])

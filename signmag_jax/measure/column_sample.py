@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from signmag_jax.evidence import Picture, Result, invalid
 from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
 
-from .activations import Alpha
+from .activations import Alpha, squared_column_norms
 from .association import FEWEST
 from .inputs import Unmeasurable, check_layers, check_matrices
 
@@ -65,10 +65,10 @@ def check_place(model: LanguageModel, layer: int | None, matrix: str) -> tuple[i
       InvalidInput: for one that does not exist, with the valid ones.
     """
     middle = model.config.layers // 2
-    (found,) = check_layers((middle if layer is None else layer,), model.config.layers)
+    (layer,) = check_layers((middle if layer is None else layer,), model.config.layers)
     if matrix not in MATRICES:
         raise invalid(f"matrix in {MATRICES}", matrix, "name one of them")
-    return found, matrix
+    return layer, matrix
 
 
 def sampled(model: LanguageModel, profile: Alpha, layer: int, matrix: str, count: int) -> ColumnSample:
@@ -81,7 +81,7 @@ def sampled(model: LanguageModel, profile: Alpha, layer: int, matrix: str, count
       Unmeasurable: for more columns than the matrix has.
     """
     share = profile.energy_share[SITE_OF[matrix]].value[layer]
-    norms = (np.asarray(model.params["blocks"][matrix][layer], np.float64) ** 2).sum(axis=0)
+    (norms,) = squared_column_norms(model.params["blocks"][matrix][layer][None])
     alive = np.flatnonzero((share > 0) & (norms > 0))
     if not FEWEST <= count <= len(alive):
         problem = invalid(f"{FEWEST} <= columns <= {len(alive)}", count, f"{matrix} has {len(share)} columns")

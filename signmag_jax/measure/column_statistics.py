@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
-from signmag_jax.evidence.progress import progress
-from signmag_jax.models import SITES, LanguageModel, ModelConfig, token_nll
+from signmag_jax.models import LanguageModel, ModelConfig, token_nll
 
-from .activations import Columns
+from .activations import Columns, largest
 from .inputs import FEWEST_CALIBRATION, Windows, checked_windows
+from .sweep import over_windows
 
 THRESHOLD, LAYERS, POSITIONS = 6.0, 0.25, 0.06
 """LLM.int8(): magnitude of at least 6, in at least 25% of the layers and 6% of the positions
@@ -49,11 +49,11 @@ class ColumnStatistics:
 
     def definitions(self, parts: tuple[float, ...] = PARTS) -> dict[str, Columns]:
         """Outlier columns by the name of their definition; a site may have none under LLM.int8()'s rule."""
-        found = {f"top {part:.0%} by mean |x|": _largest(self.magnitude, part) for part in parts}
-        found[f"top {PART:.0%} by mean x²"] = _largest(self.square, PART)
-        found[f"top {PART:.0%} by kurtosis"] = _largest(self.kurtosis, PART)
-        found[INT8] = {site: _int8(site, table) for site, table in self.exceeding.items()}
-        return found
+        definitions = {f"top {part:.0%} by mean |x|": _top(self.magnitude, part) for part in parts}
+        definitions[f"top {PART:.0%} by mean x²"] = _top(self.square, PART)
+        definitions[f"top {PART:.0%} by kurtosis"] = _top(self.kurtosis, PART)
+        definitions[INT8] = {site: _int8(site, table) for site, table in self.exceeding.items()}
+        return definitions
 
 
 def column_statistics(model: LanguageModel, tokens: Windows) -> ColumnStatistics:
@@ -68,22 +68,12 @@ def column_statistics(model: LanguageModel, tokens: Windows) -> ColumnStatistics
         site: jnp.zeros((model.config.layers, n), model.params["embed"].dtype) for site, n in features.items()
     }
     # Moments about the first window's mean do not cancel where a column's mean is large.
-    first = _moments(model.config, model.params, jnp.asarray(tokens[:1]), centre)
-    centre = {site: found["mean"].astype(centre[site].dtype) for site, found in first.items()}
-    pieces = []
-    with progress("column statistics", len(tokens)) as advance:
-        for row in tokens:
-            found = jax.device_get(_moments(model.config, model.params, jnp.asarray(row[None]), centre))
-            pieces.append(found)
-            advance(1)
+    first = _moments(model.config, model.params, centre, jnp.asarray(tokens[:1]))
+    centre = {site: table["mean"].astype(centre[site].dtype) for site, table in first.items()}
+    program = functools.partial(_moments, model.config, model.params, centre)
+    pieces = over_windows("column statistics", tokens, 1, program)
     # Windows are of one length: their means are averaged.
-    means = {
-        site: {
-            key: np.mean([np.asarray(piece[site][key], np.float64) for piece in pieces], axis=0)
-            for key in _KEYS
-        }
-        for site in SITES
-    }
+    means = jax.tree.map(lambda *each: np.mean([x.astype(np.float64) for x in each], axis=0), *pieces)
     for site, table in means.items():
         if not all(np.isfinite(values).all() for values in table.values()):
             raise invalid(
@@ -102,12 +92,11 @@ _READERS = {
     "mlp_in": "gate_proj",
     "mlp_mid": "down_proj",
 }
-_KEYS = ("mean", "magnitude", "square", "exceeding", "second", "third", "fourth")
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _moments(
-    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "1 window"], centre: dict[str, Array]
+    config: ModelConfig, params: dict[str, Any], centre: dict[str, Array], tokens: Int[Array, "1 window"]
 ) -> dict[str, dict[str, Float[Array, "layers features"]]]:
     """Means over positions; powers are of x − centre, whose own mean is "mean"."""
 
@@ -136,12 +125,8 @@ def _kurtosis(table: dict[str, Any]) -> Float[np.ndarray, "layers features"]:
     return np.divide(central, variance**2, out=np.zeros_like(m), where=vary)
 
 
-def _largest(statistic: PerColumn, part: float) -> Columns:
-    found = {}
-    for site, values in statistic.items():
-        count = max(1, round(part * values.shape[1]))
-        found[site] = np.sort(np.argsort(-values, axis=1, kind="stable")[:, :count], axis=1)
-    return found
+def _top(statistic: PerColumn, part: float) -> Columns:
+    return {site: largest(x, max(1, round(part * x.shape[1]))) for site, x in statistic.items()}
 
 
 def _int8(site: str, exceeding: Float[np.ndarray, "layers features"]) -> Int[np.ndarray, "layers chosen"]:

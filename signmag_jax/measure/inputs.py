@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import InvalidInput, invalid, provenance
-from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows
+from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows, fetch
 
 MINIMUM_WINDOWS = 8
 FEWEST_CALIBRATION = 2
@@ -130,7 +130,7 @@ def sha256_of_parameters(model: LanguageModel) -> str:
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
         digest.update(jax.tree_util.keystr(path).encode() + repr((leaf.shape, str(leaf.dtype))).encode())
-        digest.update(np.ascontiguousarray(leaf).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(fetch(leaf)).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result, bootstrap, invalid, keys
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
-from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform
+from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, fetch
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.perturb import Perturbation, SignFlip
 
@@ -116,7 +116,7 @@ def metrics(
     setup = prepare(model, None, evaluation, options, layers, matrices, batch, resume=resume, source=source)
     rows = _rows(setup, perturbation, count, seed)
     inputs.check_finite(rows[:2].reshape(-1, rows.shape[2]).T, "the clean model's predictions")
-    return _judged(rows, setup.origin())
+    return judged(rows, setup.origin())
 
 
 def check_draws(draws: int, least: int = 1) -> int:
@@ -168,8 +168,8 @@ def compare_states(
         }
 
     targets = jnp.pad(tokens[:, 1:].reshape(count), (0, padding)).reshape(-1, chunk)
-    found = jax.lax.map(one, (pieces(clean), pieces(changed), targets))
-    return {name: x.reshape(-1)[:count].reshape(batch, length - 1) for name, x in found.items()}
+    values = jax.lax.map(one, (pieces(clean), pieces(changed), targets))
+    return {name: x.reshape(-1)[:count].reshape(batch, length - 1) for name, x in values.items()}
 
 
 def perturbing(
@@ -194,40 +194,30 @@ def _rows(
     setup: Setup, perturbation: Perturbation, count: int, seed: int
 ) -> Float[np.ndarray, "rows names windows"]:
     """Clean, A/A, then every draw; each holds the window means of `STORED`."""
+    model, batch = setup.model, setup.batch
+    batches = [jnp.asarray(setup.evaluation[i : i + batch]) for i in range(0, len(setup.evaluation), batch)]
+    head = model.params["embed" if model.config.tied else "head"]
     key = keys.fold(keys.root(seed), "metrics")
-    model, evaluation, batch, names = setup.model, setup.evaluation, setup.batch, setup.matrices
-    nothing = np.zeros(model.config.layers, bool)
-    taking_part = np.isin(np.arange(len(nothing)), setup.layers)
-    clean: list[Array] = []
+    states = functools.partial(_states, model.config, perturbation)
+    taking_part = jnp.asarray(np.isin(np.arange(model.config.layers), setup.layers))
+    nothing = jnp.zeros_like(taking_part)
 
-    def states(draw: int, part: Bool[np.ndarray, " layers"], start: int, names: tuple[str, ...]) -> Array:
-        return _states(
-            model.config,
-            perturbation,
-            names,
-            model.params,
-            jnp.asarray(evaluation[start : start + batch]),
-            jnp.asarray(part),
-            key,
-            jnp.asarray(draw, jnp.int32),
-        )
+    @functools.cache
+    def clean() -> list[Array]:
+        """Computed when first needed: a run that only reads its records needs none."""
+        return [states((), model.params, tokens, nothing, key, jnp.int32(0)) for tokens in batches]
 
-    starts = range(0, len(evaluation), batch)
+    def task(names: tuple[str, ...], part: Bool[Array, " layers"], draw: int) -> sweep.Row:
+        rows = []
+        for tokens, ours in zip(batches, clean(), strict=True):
+            theirs = states(names, model.params, tokens, part, key, jnp.int32(draw))
+            table = fetch(_compare(ours, theirs, tokens, head))
+            rows.append([table[name].astype(np.float64).mean(axis=1) for name in STORED])
+        return np.concatenate(rows, axis=1).ravel()
 
-    def task(draw: int, part: Bool[np.ndarray, " layers"], names: tuple[str, ...]) -> sweep.Row:
-        if not clean:
-            clean.extend(states(0, nothing, start, ()) for start in starts)
-        found = []
-        for start, ours in zip(starts, clean, strict=True):
-            tokens = jnp.asarray(evaluation[start : start + batch])
-            head = model.params["embed" if model.config.tied else "head"]
-            pieces = _compare(ours, states(draw, part, start, names), tokens, head)
-            found.append([np.asarray(pieces[name], np.float64).mean(axis=1) for name in STORED])
-        return np.concatenate(found, axis=1).ravel()
-
-    tasks = [functools.partial(task, 0, nothing, ()), functools.partial(task, 0, nothing, names)]
-    tasks += [functools.partial(task, draw, taking_part, names) for draw in range(count)]
-    return np.stack(setup.sweep(tasks)).reshape(len(tasks), len(STORED), len(evaluation))
+    tasks = [functools.partial(task, (), nothing, 0), functools.partial(task, setup.matrices, nothing, 0)]
+    tasks += [functools.partial(task, setup.matrices, taking_part, draw) for draw in range(count)]
+    return np.stack(setup.sweep(tasks)).reshape(len(tasks), len(STORED), -1)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -257,7 +247,8 @@ def _check_hashable(perturbation: Perturbation) -> None:
         ) from None
 
 
-def _judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, Any]) -> Metrics:
+def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, Any]) -> Metrics:
+    """The result, from `STORED` of the clean model, of a draw of nothing, and of each draw."""
     clean, same, draws = rows[0], rows[1], rows[2:]
     tables = {name: draws[:, index] for index, name in enumerate(STORED)}
     finite = all(np.isfinite(table).all() for table in tables.values())

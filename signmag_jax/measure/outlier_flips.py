@@ -24,7 +24,7 @@ from signmag_jax.evidence import (
 )
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.result import by_draw
-from signmag_jax.models import SITE_OF, LanguageModel
+from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import sweep
 from .activations import OUTLIER_FRACTION, Columns
@@ -216,7 +216,7 @@ def median_factor(model: LanguageModel, draws: Draws, pool: str, count: int) -> 
         matched = MatchedFlips(*draws.transform(plan))
         for name in draws.pools.outputs:
             factors += [
-                1 - 2 * float(matched.scale(model.params["blocks"][name][layer], layer, name))
+                1 - 2 * float(fetch(matched.scale(model.params["blocks"][name][layer], layer, name)))
                 for layer in draws.pools.layers
                 if plan.drawn[name][layer] > 0
             ]

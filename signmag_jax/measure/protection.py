@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, Result, invalid
+from signmag_jax.evidence import Result, invalid
 from signmag_jax.evidence.files import strict_json, write_atomic
-from signmag_jax.models import SITE_OF, LanguageModel
+from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from .activations import Alpha
 from .granularity import TENSOR, Scale, quantized
-from .quantization_report import QUANTIZERS, QuantizationReport
+from .quantization_report import QUANTIZERS
+from .quantized_matrix import QuantizationReport
 from .slopes import separated
 
 SCHEMA = "signmag.protect/1"
 COLUMNS, WEIGHTS = 200, 200
+
+
+class ProtectedColumn(NamedTuple):
+    """A column of a matrix (an input), and its score in nats per token."""
+
+    layer: int
+    matrix: str
+    column: int
+    score: float
+
+
+class ProtectedWeight(NamedTuple):
+    """A weight of a matrix, and its score in nats per token."""
+
+    layer: int
+    matrix: str
+    row: int
+    column: int
+    score: float
+
+
+class HurtMatrix(NamedTuple):
+    """A matrix and its measured ΔNLL, `resolved` where 3 standard errors separate it from zero."""
+
+    layer: int
+    matrix: str
+    delta_nll: float
+    standard_error: float
+    resolved: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,50 +63,24 @@ class Protection(Result):
 
     Args:
       quantizer, scale: what it protects against.
-      columns: (layer, matrix, column, score in nats per token).
-      weights: (layer, matrix, row, column, score in nats per token).
-      matrices: (layer, matrix, measured ΔNLL), most costly first.
+      columns, weights: what to protect.
+      matrices: the ΔNLL behind the scores, largest first.
       provenance: of the report.
     """
 
     quantizer: str
     scale: Scale
-    columns: tuple[tuple[int, str, int, float], ...]
-    weights: tuple[tuple[int, str, int, int, float], ...]
-    matrices: tuple[tuple[int, str, Estimate], ...]
+    columns: tuple[ProtectedColumn, ...]
+    weights: tuple[ProtectedWeight, ...]
+    matrices: tuple[HurtMatrix, ...]
     provenance: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """The mask: a strict-JSON object of schema `signmag.protect/1`.
 
-        `columns` and `weights` are lists of objects with `layer` (from 0), `matrix` (as in
-        `models.MATRICES`), `column` (input index), for weights `row` (output index), and `score`; `matrices`
-        holds the ΔNLL behind the scores, `resolved` where 3 standard errors separate it from zero.
+        Layers count from 0, matrices are named as in `models.MATRICES`.
         """
-        return {
-            "schema": SCHEMA,
-            "quantizer": self.quantizer,
-            "scale": str(self.scale),
-            "columns": [
-                {"layer": layer, "matrix": name, "column": column, "score": score}
-                for layer, name, column, score in self.columns
-            ],
-            "weights": [
-                {"layer": layer, "matrix": name, "row": row, "column": column, "score": score}
-                for layer, name, row, column, score in self.weights
-            ],
-            "matrices": [
-                {
-                    "layer": layer,
-                    "matrix": name,
-                    "delta_nll": found.value,
-                    "standard_error": found.standard_error,
-                    "resolved": bool(separated(found)),
-                }
-                for layer, name, found in self.matrices
-            ],
-            "provenance": dict(self.provenance),
-        }
+        return {"schema": SCHEMA, **super().to_json(), "scale": str(self.scale)}
 
     def write(self, path: Path) -> None:
         """Write the mask, whole or not at all."""
@@ -109,27 +112,30 @@ def protection(
     entries = report.ranked(quantizer, scale)
     if columns < 1 or weights < 1:
         raise invalid("columns >= 1 and weights >= 1", (columns, weights), "pass how many to protect")
-    whole: list[tuple[int, str, int, float]] = []
-    single: list[tuple[int, str, int, int, float]] = []
-    ranked: list[tuple[int, str, Estimate]] = []
+    every: list[ProtectedColumn] = []
+    single: list[ProtectedWeight] = []
+    ranked: list[HurtMatrix] = []
     for entry in entries:
         if entry.damage is None:
             raise invalid("a report with losses", None, "measure it with losses=True")
-        place = entry.layer, entry.matrix
-        ranked.append((*place, entry.damage.estimate))
+        at, damage = (entry.layer, entry.matrix), entry.damage.estimate
+        ranked.append(HurtMatrix(*at, damage.value, damage.standard_error, bool(separated(damage))))
         weight = model.params["blocks"][entry.matrix][entry.layer]
-        error = np.asarray(weight - quantized(QUANTIZERS[quantizer], jnp.asarray(weight), scale), np.float64)
+        error = fetch(weight - quantized(QUANTIZERS[quantizer], weight, scale)).astype(np.float64)
         share = profile.energy_share[SITE_OF[entry.matrix]].value[entry.layer]
-        score = max(entry.damage.estimate.value, 0.0) * _shares(error, share)
-        whole += [(*place, j, float(score[:, j].sum())) for j in range(score.shape[1])]
-        top = np.argsort(-score, axis=None, kind="stable")[:weights]
+        score = max(damage.value, 0.0) * _shares(error, share)
+        every += [ProtectedColumn(*at, j, float(score[:, j].sum())) for j in range(score.shape[1])]
+        top = np.unravel_index(np.argsort(-score, axis=None, kind="stable")[:weights], score.shape)
         single += [
-            (*place, int(i), int(j), float(score[i, j]))
-            for i, j in zip(*np.unravel_index(top, score.shape), strict=True)
+            ProtectedWeight(*at, int(i), int(j), float(score[i, j])) for i, j in zip(*top, strict=True)
         ]
-    best = tuple(sorted((each for each in whole if each[-1] > 0), key=lambda each: -each[-1])[:columns])
-    few = tuple(sorted((each for each in single if each[-1] > 0), key=lambda each: -each[-1])[:weights])
+    best, few = _costly(every, columns), _costly(single, weights)
     return Protection(quantizer, scale, best, few, tuple(ranked), report.provenance)
+
+
+def _costly(candidates: Sequence[Any], count: int) -> tuple[Any, ...]:
+    """The `count` of largest score, among those that have one."""
+    return tuple(sorted((one for one in candidates if one.score > 0), key=lambda one: -one.score)[:count])
 
 
 def _shares(

@@ -13,12 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import ConfidenceInterval, Estimate, Result, bootstrap, invalid
+from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
-from signmag_jax.evidence.result import plain
 from signmag_jax.frechet import split
-from signmag_jax.models import MATRICES, LanguageModel, ModelConfig
+from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, fetch
 from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
 
 from . import inputs
@@ -26,6 +25,7 @@ from .granularity import TENSOR, Scale, check_scales, quantized
 from .inputs import Windows
 from .layer import LayerStates, entering, layer_states
 from .quantization import cosine_squared
+from .quantized_matrix import LEVELS, PARTS, QuantizationReport, QuantizedMatrix
 from .setup import Setup, prepare
 
 QUANTIZERS: dict[str, Perturbation] = {
@@ -34,120 +34,7 @@ QUANTIZERS: dict[str, Perturbation] = {
     "bitnet": Ternarize.bitnet(),
 }
 """One bit; ternary with BitNet's threshold at the least-squares scale; BitNet b1.58's own scale."""
-LEVELS = ("output", "stream", "normalised")
-PARTS = ("error", "radial", "transverse")
 Option = tuple[str, Scale]
-
-
-@dataclass(frozen=True, eq=False)
-class QuantizedMatrix(Result):
-    """One matrix, quantised alone.
-
-    Args:
-      layer, matrix, quantizer, scale: which, and how.
-      c, v: Σ w w'/Σ w² and Σ w'²/Σ w² of this matrix: what the laws take in place of a Gaussian's; 1 for a
-        matrix of zeros.
-      row_cosine: mean over rows of cos²(w_i, w'_i).
-      parts: by level ("output", W x; "stream", before the next normalisation; "normalised", after it,
-        before its gain) the mean over tokens of the energies of the error, over that of the clean signal:
-        "error" in all, its "radial" part along the clean vector and its "transverse" part.
-      sqnr: of the output, 10·log₁₀(Σ‖Wx‖²/Σ‖δWx‖²), decibels; infinite (None) for a matrix kept exactly.
-      damage: ΔNLL, nats per token, with its interval over windows; None where losses were left out.
-    """
-
-    layer: int
-    matrix: str
-    quantizer: str
-    scale: Scale
-    c: float
-    v: float
-    row_cosine: float
-    parts: dict[str, dict[str, Estimate]]
-    sqnr: float | None
-    damage: ConfidenceInterval | None
-
-    @property
-    def cosine_squared(self) -> float:
-        """c²/v: cos² between the matrix and its quantised version, as one long vector."""
-        return self.c**2 / self.v if self.v > 0 else 0.0
-
-    def radial_fraction(self, level: str = "output") -> float | None:
-        """Radial over all of the error's energy; None where there is no error."""
-        parts = self.parts[level]
-        return parts["radial"].value / parts["error"].value if parts["error"].value > 0 else None
-
-    def row(self) -> dict[str, Any]:
-        """A flat row for a table."""
-        damage = self.damage
-        flat: dict[str, Any] = {
-            "layer": self.layer,
-            "matrix": self.matrix,
-            "quantizer": self.quantizer,
-            "scale": str(self.scale),
-            "c": self.c,
-            "v": self.v,
-            "cosine_squared": self.cosine_squared,
-            "row_cosine": self.row_cosine,
-            "sqnr_db": self.sqnr,
-            "delta_nll": None if damage is None else damage.estimate.value,
-            "delta_nll_se": None if damage is None else damage.estimate.standard_error,
-        }
-        for level in LEVELS:
-            flat[f"{level}_radial_fraction"] = self.radial_fraction(level)
-            for part in PARTS:
-                flat[f"{level}_{part}"] = self.parts[level][part].value
-        return flat
-
-    def to_json(self) -> dict[str, Any]:
-        """The flat row, and estimates with their errors."""
-        return self.row() | {"parts": plain(self.parts), "damage": plain(self.damage)}
-
-
-@dataclass(frozen=True, eq=False)
-class QuantizationReport(Result):
-    """Result of `quantization_report`: one entry for each matrix, quantiser and scale.
-
-    Args:
-      entries: in the order of layers, matrices, quantisers, scales.
-      noise_floor: largest |ΔNLL| of a window between the clean model and the quantising program with
-        nothing quantised; None where losses were left out.
-      provenance: model, text, versions, device.
-    """
-
-    entries: tuple[QuantizedMatrix, ...]
-    noise_floor: float | None
-    provenance: Mapping[str, Any]
-
-    def ranked(self, quantizer: str, scale: Scale = TENSOR) -> tuple[QuantizedMatrix, ...]:
-        """The matrices to protect first: by ΔNLL, or by transverse error after the normalisation.
-
-        Raises:
-          InvalidInput: for a quantiser and scale that are not in the report.
-        """
-        found = [each for each in self.entries if (each.quantizer, each.scale) == (quantizer, scale)]
-        if not found:
-            known = sorted({(each.quantizer, str(each.scale)) for each in self.entries})
-            raise invalid(f"quantizer and scale in {known}", (quantizer, scale), "name one of them")
-        return tuple(sorted(found, key=lambda each: -_cost(each)))
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Flat rows for a table."""
-        return [each.row() for each in self.entries]
-
-    def summary(self) -> dict[str, str]:
-        """The noise floor, and the loss of every matrix that was quantised alone."""
-        lines = {} if self.noise_floor is None else {"noise floor": f"{self.noise_floor:.2g} nat/token"}
-        for each in self.entries:
-            name = f"layer {each.layer} {each.matrix}, {each.quantizer} by {each.scale}"
-            loss = "" if each.damage is None else f"ΔNLL {each.damage.estimate}; "
-            lines[name] = f"{loss}cos² {each.cosine_squared:.4f}"
-        return lines
-
-
-def _cost(entry: QuantizedMatrix) -> float:
-    if entry.damage is not None:
-        return entry.damage.estimate.value
-    return entry.parts["normalised"]["error"].value
 
 
 def quantization_report(
@@ -182,16 +69,25 @@ def quantization_report(
         finite.
     """
     options = checked_options(quantizers, scales)
-    plain = {"experiment": "quantization report", "options": [[each, str(scale)] for each, scale in options]}
-    resume = resume if losses else None
-    setup = prepare(model, None, tokens, plain, layers, matrices, batch, resume=resume, source=source)
+    written = [[label, str(scale)] for label, scale in options]
+    setup = prepare(
+        model,
+        None,
+        tokens,
+        {"experiment": "quantization report", "options": written},
+        layers,
+        matrices,
+        batch,
+        resume=resume if losses else None,
+        source=source,
+    )
     targets = [(layer, name) for layer in setup.layers for name in setup.matrices]
-    looks = _looks(model, setup.evaluation, targets, options)
+    tables = _tables(setup, targets, options)
     damage, floor = _losses(setup, targets, options) if losses else ({}, None)
     entries = [
-        _entry(layer, name, option, looks[layer, name], damage.get((layer, name, option)))
+        _entry(layer, name, option, table, damage.get((layer, name, option)))
         for layer, name in targets
-        for option in options
+        for option, table in zip(options, tables[layer, name], strict=True)
     ]
     return QuantizationReport(tuple(entries), floor, setup.origin())
 
@@ -209,40 +105,35 @@ def checked_options(quantizers: Sequence[str] | None, scales: Sequence[Scale]) -
     return tuple((label, scale) for label in labels for scale in check_scales(scales))
 
 
-Look = dict[Option, dict[str, Float[np.ndarray, " windows"]]]
+Table = dict[str, Float[np.ndarray, " windows"]]
 
 
-def _looks(
-    model: LanguageModel, tokens: Windows, targets: Sequence[tuple[int, str]], options: tuple[Option, ...]
-) -> dict[tuple[int, str], Look]:
-    """By place and option, numbers of each window; window by window, so that the streams of one are kept."""
-    found: dict[tuple[int, str], list[Any]] = {place: [] for place in targets}
+def _tables(
+    setup: Setup, targets: Sequence[tuple[int, str]], options: tuple[Option, ...]
+) -> dict[tuple[int, str], list[Table]]:
+    """For each matrix one table for each option; window by window, so that the streams of one are kept."""
+    model, tokens = setup.model, setup.evaluation
+    rows: dict[tuple[int, str], list[Any]] = {target: [] for target in targets}
     with progress("quantised matrices", len(tokens) * len(targets)) as advance:
-        for row in tokens:
-            streams = _entering(model.config, model.params, jnp.asarray(row[None]))
+        for window in tokens:
+            streams = _entering(model.config, model.params, jnp.asarray(window[None]))
             for layer, name in targets:
-                at = jnp.asarray(layer, jnp.int32)
-                piece = _look(model.config, name, options, model.params["blocks"], streams[layer], at)
-                found[layer, name].append(jax.device_get(piece))
+                blocks, at = model.params["blocks"], jnp.asarray(layer, jnp.int32)
+                rows[layer, name].append(fetch(_row(model.config, name, options, blocks, streams[layer], at)))
                 advance(1)
-    stacked = {
-        place: {
-            option: {key: np.asarray([piece[key][i] for piece in pieces], np.float64) for key in pieces[0]}
-            for i, option in enumerate(options)
-        }
-        for place, pieces in found.items()
-    }
-    for (layer, name), look in stacked.items():
-        for table in look.values():
-            inputs.check_finite(np.stack(list(table.values()), axis=1), f"outputs of {name} in layer {layer}")
-    return stacked
+    tables = {}
+    for (layer, name), pieces in rows.items():
+        stacked = jax.tree.map(lambda *each: np.stack(each, axis=1).astype(np.float64), *pieces)
+        inputs.check_finite(np.concatenate([*stacked.values()]).T, f"outputs of {name} in layer {layer}")
+        tables[layer, name] = [{key: x[i] for key, x in stacked.items()} for i in range(len(options))]
+    return tables
 
 
 _entering = jax.jit(entering, static_argnums=0)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _look(
+def _row(
     config: ModelConfig,
     name: str,
     options: tuple[Option, ...],
@@ -258,7 +149,7 @@ def _look(
             return coarse if which == name else w
 
         changed = layer_states(config, blocks, x, layer, name, transform)
-        return _of_weights(weight, coarse) | _of_outputs(clean, changed)
+        return _of_weights(weight, coarse) | output_errors(clean, changed)
 
     # One program for the layer, however many options there are.
     return jax.lax.map(one, jnp.stack([_quantized(option, weight) for option in options]))
@@ -279,8 +170,9 @@ def _of_weights(
     }
 
 
-def _of_outputs(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, ""]]:
-    found = {}
+def output_errors(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, ""]]:
+    """Means over tokens of the parts of the error at each level, relative to what it is an error of."""
+    energies = {}
     for level in LEVELS:
         before, after = getattr(clean, level)[0], getattr(changed, level)[0]
         wide = at_least_float32(before.dtype)
@@ -290,10 +182,10 @@ def _of_outputs(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Arr
         for part, vector in zip(PARTS, (error, parts.radial, parts.transverse), strict=True):
             # No error is none in a signal of zero too, which has no direction; any other is infinite there.
             none = jnp.all(error == 0, axis=-1)
-            found[f"{level} {part}"] = jnp.mean(jnp.where(none, 0.0, jnp.sum(vector**2, axis=-1) / size))
+            energies[f"{level} {part}"] = jnp.mean(jnp.where(none, 0.0, jnp.sum(vector**2, axis=-1) / size))
         if level == "output":
-            found["signal"], found["noise"] = jnp.sum(size), jnp.sum(error**2)
-    return found
+            energies["signal"], energies["noise"] = jnp.sum(size), jnp.sum(error**2)
+    return energies
 
 
 @jax.tree_util.register_dataclass
@@ -345,9 +237,8 @@ def _losses(
 
 
 def _entry(
-    layer: int, name: str, option: Option, look: Look, damage: ConfidenceInterval | None
+    layer: int, name: str, option: Option, table: Table, damage: ConfidenceInterval | None
 ) -> QuantizedMatrix:
-    table = look[option]
     over = "mean over windows of the mean over tokens"
     parts = {
         level: {part: Estimate.of_samples(table[f"{level} {part}"], estimator=over) for part in PARTS}

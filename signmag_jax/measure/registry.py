@@ -45,12 +45,12 @@ class Measurement:
 
     Args:
       function: the measurement; its keyword options are those of the command line.
-      evaluations: forward passes over the evaluation windows, from the function's keyword options (with the
-        defaults filled in) and `layers_of_model`.
+      evaluations: forward passes over the evaluation windows, from some of the function's keyword options
+        and `layers_of_model`.
       calibrations: forward passes over the calibration windows; 0 where it reads none.
       fewest: evaluation windows that it takes at least.
       arrays: arrays of the weights' size that exist at one time, the weights among them.
-      check: refuses keyword options before a model is opened.
+      check: refuses some of the keyword options before a model is opened.
     """
 
     function: Callable[..., Any]
@@ -58,7 +58,7 @@ class Measurement:
     calibrations: int = 0
     fewest: int = 1
     arrays: int = 1
-    check: Callable[..., None] | None = None
+    check: Callable[..., Any] | None = None
 
     def passes(
         self,
@@ -78,42 +78,46 @@ class Measurement:
           layers_of_model: layers of the model, where only some of them are run.
           options: keyword options of the measurement; the others have their defaults.
         """
-        known = self.defaults() | options
-        scored = self.evaluations(**known, layers_of_model=layers_of_model) * windows
+        scored = self._called(self.evaluations, options | {"layers_of_model": layers_of_model}) * windows
         return (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
 
-    def defaults(self) -> dict[str, Any]:
-        """The keyword options of the function with their defaults."""
-        return {
-            name: parameter.default
-            for name, parameter in inspect.signature(self.function).parameters.items()
-            if parameter.default is not inspect.Parameter.empty
-        }
+    def refuse(self, options: dict[str, Any]) -> None:
+        """Raises InvalidInput for keyword options that can be judged before a model is opened."""
+        if self.check is not None:
+            self._called(self.check, options)
+
+    def _called(self, function: Callable[..., Any], options: dict[str, Any]) -> Any:
+        """A function of some of the keyword options, those that were not given at their defaults."""
+        parameters = inspect.signature(self.function).parameters.values()
+        known = {each.name: each.default for each in parameters if each.default is not each.empty} | options
+        return function(
+            **{name: known[name] for name in inspect.signature(function).parameters if name in known}
+        )
 
 
-def _once(**_: Any) -> int | float:
+def _once() -> int | float:
     return 1
 
 
-def _leverage(rates: Sequence[float], draws: int | Sequence[int] | None, **_: Any) -> int | float:
+def _leverage(rates: Sequence[float], draws: int | Sequence[int] | None = None) -> int | float:
     """Clean, A/A, and both arms at every rate."""
     return 2 + len(ARMS) * sum(draws_per_rate(rates, draws))
 
 
-def _all_columns(rates: Sequence[float], draws: int | Sequence[int], **_: Any) -> int | float:
+def _all_columns(rates: Sequence[float], draws: int | Sequence[int]) -> int | float:
     return 1 + 2 * sum(draws_per_rate(rates, draws))
 
 
-def _metrics(draws: int, **_: Any) -> int | float:
+def _metrics(draws: int) -> int | float:
     """Clean, A/A and every draw."""
     return 2 + draws
 
 
-def _outlier_flips(draws: int, **_: Any) -> int | float:
+def _outlier_flips(draws: int) -> int | float:
     return 2 + len(OUTLIER_ARMS) * draws
 
 
-def _outlier_definitions(rate: float, draws: int, **_: Any) -> int | float:
+def _outlier_definitions(rate: float, draws: int) -> int | float:
     return (len(PARTS) + 3) * _leverage((rate,), draws)
 
 
@@ -122,9 +126,7 @@ def _matrices(layers: Sequence[int] | None, matrices: Sequence[str] | None) -> i
     return len(layers or (0,)) * len(matrices or ("",))
 
 
-def _column_flips(
-    columns: int, layers: Sequence[int] | None = None, matrices: Sequence[str] | None = None, **_: Any
-) -> int | float:
+def _column_flips(columns: int, layers: Sequence[int] | None, matrices: Sequence[str] | None) -> int | float:
     return _matrices(layers, matrices) * (2 + columns)
 
 
@@ -132,9 +134,8 @@ def _flip_energies(
     columns: int,
     draws: int,
     layers_of_model: int,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    **_: Any,
+    layers: Sequence[int] | None,
+    matrices: Sequence[str] | None,
 ) -> int | float:
     """One pass for the clean streams; a flipped column runs its own layer again."""
     return _matrices(layers, matrices) * (1 + columns * draws / layers_of_model)
@@ -147,16 +148,15 @@ def _quantization_report(
     matrices: Sequence[str] | None,
     losses: bool,
     layers_of_model: int,
-    **_: Any,
 ) -> int | float:
     """One layer for each matrix and option, and one loss."""
     options = len(checked_options(quantizers, scales))
     quantized = len(range(layers_of_model) if layers is None else layers) * len(matrices or MATRICES)
-    looks = 1 + quantized * (options + 1) / layers_of_model
-    return looks + (2 + quantized * options if losses else 0)
+    rows = 1 + quantized * (options + 1) / layers_of_model
+    return rows + (2 + quantized * options if losses else 0)
 
 
-def _rotation(draws: int, **_: Any) -> int | float:
+def _rotation(draws: int) -> int | float:
     """The clean loss and the metrics of both models."""
     return 2 + 2 * _metrics(draws)
 
@@ -166,70 +166,57 @@ def _linear_response(
     singles: int | Sequence[Any] = response.SINGLES,
     newton: str = "signs",
     rates: Sequence[float] = (),
-    **_: Any,
 ) -> int | float:
     count = singles if isinstance(singles, int) else len(singles)
     flips = count + 1 if count else 0
     each = response.GRADIENT_PASSES + probes * (response.RESIDUAL_PASSES + response.NEWTON_PASSES[newton])
     derivatives = each + flips + len(response.POOLS) * response.DIRECTION_PASSES
-    return derivatives + (_leverage(rates, None) + _controlled() if rates else 0)
+    return derivatives + (_leverage(rates) + _controlled() if rates else 0)
 
 
-def _controlled(**_: Any) -> int | float:
+def _controlled() -> int | float:
     return response.GRADIENT_PASSES
 
 
-def _deciding_weights(verified: int, probes: int, response: Any = None, **_: Any) -> int | float:
+def _deciding_weights(verified: int, probes: int, response: Any) -> int | float:
     own = _linear_response(probes) if response is None and probes else 0
     return 1 + verified * (1 + BRACKET_PASSES) + own
 
 
-def _error_response(errors: Any, probes: int, **_: Any) -> int | float:
+def _error_response(errors: Any, probes: int) -> int | float:
     return len(errors) * (WHOLE_PASSES + probes * PROBE_PASSES)
 
 
-def _check_probes(probes: int, **_: Any) -> None:
+def _check_response(probes: int, rates: Sequence[float] = ()) -> None:
     response.check_options(probes, "signs")
-
-
-def _check_linear_response(probes: int, rates: Sequence[float] = (), **_: Any) -> None:
-    _check_probes(probes)
     if rates:
         inputs.check_rates(rates)
 
 
-def _check_deciding(verified: int, probes: int, **_: Any) -> None:
+def _check_deciding(verified: int, probes: int) -> None:
     if probes:
-        _check_probes(probes)
+        _check_response(probes)
     check_counts(verified)
 
 
-def _check_errors(errors: Any, probes: int, **_: Any) -> None:
-    _check_probes(probes)
+def _check_errors(errors: Any, probes: int) -> None:
+    _check_response(probes)
     for name, error in errors.items():
         check_deterministic(name, error)
 
 
-def _check_metrics(perturbation: Any, draws: int, **_: Any) -> None:
+def _check_metrics(perturbation: Any, draws: int) -> None:
     # Whatever draws has a spread over draws.
     check_draws(draws, 1 if is_deterministic(perturbation) else 2)
 
 
-def _check_one_rate(rate: float, **_: Any) -> None:
-    check_rate(rate)
-
-
-def _check_chain(rates: Sequence[float], **_: Any) -> None:
+def _check_chain(rates: Sequence[float]) -> None:
     for rate in rates:
         check_rate(rate)
 
 
-def _check_leverage(rates: Sequence[float], draws: int | Sequence[int] | None, **_: Any) -> None:
+def _check_leverage(rates: Sequence[float], draws: int | Sequence[int] | None) -> None:
     draws_per_rate(inputs.check_rates(rates), draws)
-
-
-def _check_report(quantizers: Sequence[str] | None, scales: Sequence[str | int], **_: Any) -> None:
-    checked_options(quantizers, scales)
 
 
 MINIMUM, FEWEST = inputs.MINIMUM_WINDOWS, inputs.FEWEST_CALIBRATION
@@ -243,28 +230,28 @@ MEASUREMENTS: dict[str, Measurement] = {
     "quantization": Measurement(quantization, _once, fewest=FEWEST),
     "all-columns": Measurement(all_columns, _all_columns, fewest=MINIMUM, check=_check_leverage),
     "metrics": Measurement(metrics, _metrics, fewest=MINIMUM, check=_check_metrics),
-    "outlier-flips": Measurement(outlier_flips, _outlier_flips, 1, MINIMUM, check=_check_one_rate),
+    "outlier-flips": Measurement(outlier_flips, _outlier_flips, 1, MINIMUM, check=check_rate),
     "column-flips": Measurement(column_flips, _column_flips, 1, MINIMUM),
-    "flip-energies": Measurement(flip_energies, _flip_energies, 1, FEWEST, check=_check_one_rate),
+    "flip-energies": Measurement(flip_energies, _flip_energies, 1, FEWEST, check=check_rate),
     # No window is read: a few matrices meet a few hundred inputs.
-    "trained-chain": Measurement(trained_chain, lambda **_: 0, check=_check_chain),
+    "trained-chain": Measurement(trained_chain, lambda: 0, check=_check_chain),
     "quantization-report": Measurement(
-        quantization_report, _quantization_report, 1, MINIMUM, check=_check_report
+        quantization_report, _quantization_report, 1, MINIMUM, check=checked_options
     ),
     "outlier-definitions": Measurement(
-        outlier_definitions, _outlier_definitions, 2, MINIMUM, check=_check_one_rate
+        outlier_definitions, _outlier_definitions, 2, MINIMUM, check=check_rate
     ),
-    "rotation": Measurement(rotation, _rotation, 4, MINIMUM, arrays=2, check=_check_one_rate),
+    "rotation": Measurement(rotation, _rotation, 4, MINIMUM, arrays=2, check=check_rate),
     "linear-response": Measurement(
         linear_response,
         _linear_response,
         RESPONSE_CALIBRATIONS,
         2,
         DERIVATIVE_ARRAYS,
-        _check_linear_response,
+        _check_response,
     ),
     "columns": Measurement(
-        columns, _linear_response, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, _check_probes
+        columns, _linear_response, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, _check_response
     ),
     "deciding-weights": Measurement(
         deciding_weights,

@@ -15,11 +15,11 @@ from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, Picture, Result, keys
 from signmag_jax.evidence.result import named
-from signmag_jax.models import SITE_OF, LanguageModel
+from signmag_jax.models import SITE_OF, LanguageModel, fetch
 from signmag_jax.perturb import SignFlip
 
 from . import inputs
-from .activations import Alpha, alpha
+from .activations import Alpha, alpha, squared_column_norms
 from .column_statistics import column_statistics
 from .comparison import damage_line
 from .inputs import Windows
@@ -49,23 +49,21 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
 
     Source: Ashkboos et al., QuaRot (arXiv:2404.00456), with a uniform Q for their Hadamard matrix.
     """
-    turn = _orthogonal(model.config.hidden, seed)
+    turn = orthogonal(model.config.hidden, seed)
     params, blocks = model.params, dict(model.params["blocks"])
     for name, gain in READERS.items():
-        gains = np.asarray(params["blocks"][gain], np.float64)
+        gains = fetch(params["blocks"][gain]).astype(np.float64)
         blocks[name] = _each(blocks[name], lambda w, i, g=gains: (w * g[i]) @ turn.T)
     for name in WRITERS:
         if name in blocks:
             blocks[name] = _each(blocks[name], lambda w, _: turn @ w)
     for gain in set(READERS.values()):
         blocks[gain] = jnp.ones_like(blocks[gain])
-    embed = np.asarray(params["embed"], np.float64)
-    head = embed if model.config.tied else np.asarray(params["head"], np.float64)
-    head = (head * np.asarray(params["norm"], np.float64)) @ turn.T
-    dtype = params["embed"].dtype
+    embed, head = params["embed"], params["embed" if model.config.tied else "head"]
+    gains = fetch(params["norm"]).astype(np.float64)
     outer = {
-        "embed": jnp.asarray(embed @ turn.T, dtype),
-        "head": jnp.asarray(head, dtype),
+        "embed": _like(embed, fetch(embed).astype(np.float64) @ turn.T),
+        "head": _like(head, (fetch(head).astype(np.float64) * gains) @ turn.T),
         "norm": jnp.ones_like(params["norm"]),
     }
     report = dataclasses.replace(
@@ -77,17 +75,22 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
     return model.replace(config=config, params=outer | {"blocks": blocks}, report=report)
 
 
-def _orthogonal(size: int, seed: int) -> Float[np.ndarray, "size size"]:
+def orthogonal(size: int, seed: int) -> Float[np.ndarray, "size size"]:
     """Uniform on the orthogonal group: QR of a Gaussian matrix, with the signs of R's diagonal."""
     raw = jax.random.normal(keys.fold(keys.root(seed), "rotation"), (size, size), jnp.float32)
     turn, upper = np.linalg.qr(np.asarray(raw, np.float64))
     return turn * np.sign(np.diag(upper))
 
 
-def _each(stacked: Any, change: Any) -> Any:
+def _each(stacked: jax.Array, change: Any) -> jax.Array:
     """Layer by layer in float64, back in the dtype of the weights."""
-    layers = [change(np.asarray(w, np.float64), i) for i, w in enumerate(stacked)]
-    return jnp.asarray(np.stack([np.asarray(layer, stacked.dtype) for layer in layers]))
+    layers = (change(w.astype(np.float64), i) for i, w in enumerate(fetch(stacked)))
+    return _like(stacked, np.stack([layer.astype(stacked.dtype) for layer in layers]))
+
+
+def _like(stored: jax.Array, values: np.ndarray) -> jax.Array:
+    """Other values in the dtype and on the devices of a parameter."""
+    return jax.device_put(values.astype(stored.dtype), stored.sharding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +227,6 @@ def _totals(both: dict[str, LanguageModel], calibration: Windows) -> dict[str, A
         square = column_statistics(model, calibration).square
         sums[which] = {}
         for name in READERS:
-            norms = np.square(np.asarray(model.params["blocks"][name], np.float64)).sum(axis=1)
+            norms = squared_column_norms(model.params["blocks"][name])
             sums[which][name] = (square[SITE_OF[name]] * norms).sum(axis=1)
     return {name: sums["rotated"][name] / sums["trained"][name] for name in READERS}

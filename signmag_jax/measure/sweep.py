@@ -9,23 +9,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from signmag_jax.evidence import Records, provenance
 from signmag_jax.evidence.progress import progress
-from signmag_jax.models import LanguageModel
+from signmag_jax.models import LanguageModel, fetch
 
-from .inputs import sha256_of_parameters
+from .inputs import Windows, sha256_of_parameters
 
 PASS_TOKENS = 2048
 """Tokens of one forward pass, the unit in which costs are stated."""
 
 Row = Float[np.ndarray, " windows"]
-
-
-def passes(evaluations: int, windows: int, window: int) -> float:
-    """Cost of `evaluations` evaluations of `windows` windows, in forward passes of 2,048 tokens."""
-    return evaluations * windows * window / PASS_TOKENS
 
 
 def records_of(
@@ -46,6 +41,17 @@ def records_of(
     if model.report.notes:  # a mesh sums in another order
         weights["notes"] = list(model.report.notes)
     return Records(folder, {**configuration, **weights, **platform})
+
+
+def over_windows(description: str, tokens: Windows, batch: int, program: Callable[[Array], Any]) -> list[Any]:
+    """What a program gives for each batch of windows, on the host: nothing of it stays on a device."""
+    pieces = []
+    with progress(description, len(tokens)) as advance:
+        for start in range(0, len(tokens), batch):
+            rows = jnp.asarray(tokens[start : start + batch])
+            pieces.append(fetch(program(rows)))
+            advance(len(rows))
+    return pieces
 
 
 def run(

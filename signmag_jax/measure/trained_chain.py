@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.precision import at_least_float32
-from signmag_jax.models import LanguageModel
+from signmag_jax.models import LanguageModel, fetch
 from signmag_jax.perturb import MagnitudeShift
 
 from . import inputs, sweep
@@ -134,7 +134,7 @@ def trained_chain(
     width = min(model.config.shapes()[matrix])
     stack = jnp.stack([model.params["blocks"][matrix][layer][:width, :width] for layer in chain])
     stack = stack.astype(at_least_float32(stack.dtype))
-    inputs.check_finite(np.asarray(stack), f"weights of {matrix}")
+    inputs.check_finite(fetch(stack), f"weights of {matrix}")
     configuration = {
         "experiment": "trained chain",
         "rates": list(rates),
@@ -154,8 +154,7 @@ def trained_chain(
         weights = _weights(stack, keys.fold(key, "weights"), kind)
         if scale == "unit":
             weights = weights / jnp.sqrt(jnp.mean(weights**2, axis=(1, 2), keepdims=True))
-        found = _ratios(weights, key, flips, activation, samples, capacity)
-        return np.asarray(found, np.float64).ravel()
+        return fetch(_ratios(weights, key, flips, activation, samples, capacity)).ravel()
 
     tasks = [functools.partial(task, kind, draw) for kind in WEIGHTS for draw in range(count)]
     rows = sweep.run("trained chain", tasks, sweep.records_of(resume, model, configuration))
@@ -207,7 +206,7 @@ def _ratios(
 
         def one(some: tuple[Array, Array, Array, Array]) -> Any:
             rate, flips, one, other = some
-            signs, size = _pair(weight, keys.fold(key, "mask", rate, layer), flips, capacity)
+            signs, size = flips_and_shift(weight, keys.fold(key, "mask", rate, layer), flips, capacity)
             shift = MagnitudeShift(size).apply(key, weight)
             return after(weight * signs, one), after(shift, other)
 
@@ -233,7 +232,7 @@ def _weights(stack: Float[Array, "depth n n"], key: PRNGKeyArray, kind: str) -> 
     return stack
 
 
-def _pair(
+def flips_and_shift(
     weight: Float[Array, "n n"], key: PRNGKeyArray, flips: Int[Array, ""], capacity: int
 ) -> tuple[Float[Array, "n n"], Float[Array, ""]]:
     """Signs of exactly `flips` flips, and the size of the shift with the squared error of that mask."""

@@ -79,7 +79,9 @@ def measurement(monkeypatch):
     def named(function):
         # What is parsed is seen by the check, before any model is opened.
         seen = {}
-        check = lambda **options: seen.update(options)  # noqa: E731
+        check = derive.with_parameters(
+            lambda **options: seen.update(options), list(inspect.signature(function).parameters.values())
+        )
         found = Measurement(function, lambda **_: 1, check=check)
         monkeypatch.setattr(measure, "_measurements", lambda: {"dummy": found})
         return seen
