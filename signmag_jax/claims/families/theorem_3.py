@@ -151,7 +151,8 @@ def _formula() -> Claim:
         note=f"What is left out is of the order of the term that is kept: the coefficient of √p is exactly "
         f"−(4/(3π))(1 − √(1−2/π)) = {ours:.4f}, since the magnitude error contracts as well, and in the "
         f"formula {paper:.4f}. At p = {_listed(rates, 'g')} the exact ratio lies {_listed(above, '+.1%')} "
-        f"from the printed values; the author prints {_listed(table['deviation_percent'], '+.1f')}% for the runs.",
+        f"from the printed values; the author prints {_listed(table['deviation_percent'], '+.1f')}% for the "
+        "runs.",
     )
 
 
