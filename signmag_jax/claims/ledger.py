@@ -89,7 +89,7 @@ def _resolution(
     for route in ("predicted", "published"):
         known = evidence.get(route) if route in compared else None
         if rival is not None and isinstance(known, Estimate):
-            return resolving_standard_error(float(known.value), rival, critical)
+            return resolving_standard_error(float(known.value), rival, critical + POWER_MARGIN)
     return None
 
 

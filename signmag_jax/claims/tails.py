@@ -22,19 +22,25 @@ def threshold(comparisons: int) -> float:
     return float(norm.isf(FAMILY_LEVEL / (2 * max(comparisons, 1))))
 
 
-def student(critical: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
-    """The threshold widened to Student's tails, at Welch and Satterthwaite's degrees of freedom.
+def freedom(estimates: Sequence[Estimate], paired: bool = False) -> float:
+    """Degrees of freedom of a difference (Welch and Satterthwaite), infinite where none are known.
 
     An estimate of n independent samples has n − 1 of them; n < 2 means that they are not known, or that the
     value is exact. A paired difference has those of the fewer samples.
     """
     sampled = _sampled(estimates)
     if not sampled:
-        return critical
+        return math.inf
     if paired:
-        return float(t.isf(norm.sf(critical), min(estimate.n for estimate in sampled) - 1))
-    spread = sum(estimate.standard_error**4 / (estimate.n - 1) for estimate in sampled)
-    return float(t.isf(norm.sf(critical), _error(estimates) ** 4 / spread)) if spread else critical
+        return min(estimate.n for estimate in sampled) - 1
+    total = _error(estimates)
+    return 1 / sum((one.standard_error / total) ** 4 / (one.n - 1) for one in sampled)
+
+
+def student(critical: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
+    """The threshold widened to Student's tails."""
+    count = freedom(estimates, paired)
+    return critical if math.isinf(count) else float(t.isf(norm.sf(critical), count))
 
 
 def skewed(critical: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
@@ -54,6 +60,14 @@ def skewed(critical: float, estimates: Sequence[Estimate], paired: bool = False)
         lean = sum((one.standard_error / total) ** 3 / math.sqrt(one.n) for one in sampled)
     factor = 1 + SKEWNESS * lean * (2 * critical**2 + 1) / (6 * critical)
     return student(critical, estimates, paired) * factor
+
+
+def margin(limit: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
+    """Standard errors beyond the limit at which a difference passes it with the probability `POWER`.
+
+    Few samples do not know their standard error: to first order its scatter adds limit²/(2ν) to the variance.
+    """
+    return POWER_MARGIN * math.sqrt(1 + limit**2 / (2 * freedom(estimates, paired)))
 
 
 def _sampled(estimates: Sequence[Estimate]) -> list[Estimate]:

@@ -10,7 +10,7 @@ from signmag_jax.evidence import Estimate
 
 from .claim import Claim, Evidence, Missing, Route
 from .published import half_unit
-from .tails import POWER_MARGIN, skewed, student
+from .tails import margin, skewed, student
 
 PROVED = "PROVED"
 REPRODUCED = "REPRODUCED"
@@ -58,9 +58,9 @@ class Verdict:
     comparisons: tuple[Comparison, ...] = ()
 
 
-def resolving_standard_error(value: float, rival: float, limit: float, slack: float = 0.0) -> float:
-    """The largest standard error at which `value` is told from `rival`; `slack` is not told apart at all."""
-    return max(abs(value - rival) - slack, 0.0) / (limit + POWER_MARGIN)
+def resolving_standard_error(value: float, rival: float, bound: float, slack: float = 0.0) -> float:
+    """The largest standard error at which `value` is `bound` of them from `rival`, less `slack`."""
+    return max(abs(value - rival) - slack, 0.0) / bound
 
 
 def compare(
@@ -87,7 +87,8 @@ def compare(
     threshold, limit = (bound(critical, both, paired is not None) for bound in (student, skewed))
     beyond = math.copysign(max(abs(difference) - rounding, 0.0), difference)
     slack = rounding + missed
-    resolving = None if rival is None else resolving_standard_error(_reference(both), rival, limit, slack)
+    apart = limit + margin(limit, both, paired is not None)
+    resolving = None if rival is None else resolving_standard_error(_reference(both), rival, apart, slack)
     return Comparison(
         pair,
         difference,
