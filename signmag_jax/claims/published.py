@@ -10,18 +10,20 @@ from typing import Any
 
 from signmag_jax.evidence import Estimate
 
+from .claim import Exact, Supply
+
 PAPER = "arXiv:2605.18933"
 
 
 @cache
-def figures() -> dict[str, Any]:
-    """The content of `published.json`."""
+def paper() -> dict[str, Any]:
+    """What the paper prints, the content of `published.json`."""
     return json.loads(
         resources.files("signmag_jax.claims").joinpath("published.json").read_text(encoding="utf-8")
     )
 
 
-def figure(
+def printed(
     value: float,
     *,
     decimals: int | None,
@@ -30,7 +32,7 @@ def figure(
     n: int = 0,
     section: str,
     what: str,
-) -> Estimate:
+) -> Supply:
     """A published number, whose estimator's name says how its error arose.
 
     Rounding is no standard error: `half_unit` tells how far it reaches.
@@ -46,7 +48,7 @@ def figure(
     """
     if (standard_error > 0) != bool(error):
         raise ValueError(f"{what}: a sampling error and its origin go together")
-    return Estimate(
+    estimate = Estimate(
         value,
         standard_error,
         n,
@@ -54,6 +56,7 @@ def figure(
         f"{what}; error: {error}" if error else what,
         {"source": PAPER, "section": section, "printed_decimals": decimals},
     )
+    return (lambda: estimate) if standard_error else Exact(lambda: estimate)
 
 
 def half_unit(estimate: Estimate) -> float:
@@ -77,7 +80,7 @@ def quotation(path: str) -> Quotation:
     Raises:
       LookupError: if nothing stands there, or no section is named for it.
     """
-    found: Any = figures()
+    found: Any = paper()
     section = ""
     for part in path.split("."):
         found = found[int(part)] if isinstance(found, list) else found[part]
@@ -89,12 +92,12 @@ def quotation(path: str) -> Quotation:
 
 def path_of_row(table: str, **where: Any) -> str:
     """The path of the row of a published table whose fields equal `where`."""
-    return f"{table}.rows.{figures()[table]['rows'].index(row(table, **where))}"
+    return f"{table}.rows.{paper()[table]['rows'].index(row(table, **where))}"
 
 
 def row(table: str, **where: Any) -> dict[str, Any]:
     """The row of a published table whose fields equal `where`."""
-    for candidate in figures()[table]["rows"]:
+    for candidate in paper()[table]["rows"]:
         if all(candidate.get(name) == value for name, value in where.items()):
             return candidate
     raise KeyError(f"{table} has no row with {where}")
@@ -102,7 +105,7 @@ def row(table: str, **where: Any) -> dict[str, Any]:
 
 def second_table() -> list[dict[str, Any]]:
     """Two layers, flips against the coherent shift, at widths 512 to 2,048."""
-    return figures()["proposition_1"]["two_layer_hidden"]
+    return paper()["proposition_1"]["two_layer_hidden"]
 
 
 def second_table_widths() -> list[int]:

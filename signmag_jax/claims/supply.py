@@ -11,7 +11,6 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate
 from signmag_jax.evidence.ratio import Ratio, ratio_of_estimates
 
 from .claim import Evidence, Exact, Missing, Supply
-from .published import figure
 
 
 def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **keywords: Any) -> Exact:
@@ -47,15 +46,6 @@ def left_out(
         return abs(float(law(*arguments(at))) / float(approximation(*arguments(at))) - 1)
 
     return math.log(error(small) / error(small / 4)) / math.log(4)
-
-
-def printed(value: float, *, decimals: int | None, section: str, what: str, **keywords: Any) -> Supply:
-    """A figure of the paper, exact where no sampling error of it is published."""
-
-    def supply() -> Estimate:
-        return figure(value, decimals=decimals, section=section, what=what, **keywords)
-
-    return supply if keywords.get("standard_error") else Exact(supply)
 
 
 def combine(parts: Sequence[Supply], weights: Sequence[float], estimator: str) -> Supply:

@@ -97,7 +97,7 @@ def ratio_of_means(
     spread = math.sqrt(_variance(numerator, denominator, ratio, paired))
     raw = float((top - ratio * bottom).std())
     shrink = spread / raw if raw > spread else 1.0
-    top, bottom = (c + shrink * (found - c) for c, found in zip(centre, (top, bottom), strict=True))
+    top, bottom = (c + shrink * (each - c) for c, each in zip(centre, (top, bottom), strict=True))
     low, high = percentiles(
         _one_sided(top, bottom, centre[1]), _ratio_effects(numerator, denominator, ratio, paired), level
     )

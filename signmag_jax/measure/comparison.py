@@ -49,19 +49,10 @@ class Comparison(Result):
         paired: bool = False,
     ) -> C:
         """Judge the samples of two arms, numerator first; `floor` and `paired` as in `ratio_of_means`."""
-        first, second = samples
-        draws = len(samples[first])
-        broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in samples.items()}
-        kept = {arm: None if broken[arm] else table for arm, table in samples.items()}
-        damage = {
-            arm: None if table is None else bootstrap.mean(table, unit="nat/token")
-            for arm, table in kept.items()
-        }
-        if any(broken.values()):
-            where = ", ".join(f"{count} of {draws} draws ({arm})" for arm, count in broken.items() if count)
-            return cls(rate, flips, draws, damage, Ratio(None, f"no finite loss in {where}"), kept)
-        ratio = ratio_of_means(samples[first], samples[second], floor=floor, paired=paired)
-        return cls(rate, flips, draws, damage, ratio, kept)
+        draws = len(next(iter(samples.values())))
+        kept = {arm: finite(table) for arm, table in samples.items()}
+        damage = {arm: mean_loss(table) for arm, table in kept.items()}
+        return cls(rate, flips, draws, damage, ratio_of_arms(samples, floor=floor, paired=paired), kept)
 
     def lines(self, what: str) -> dict[str, str]:
         """The ratio, or why there is none, and the damage of both arms."""
@@ -92,6 +83,25 @@ class RateLeverage(Comparison):
         return self.ratio
 
 
+def finite(table: Table) -> Table | None:
+    """The same table, or None where a draw gave no finite loss."""
+    return table if np.isfinite(table).all() else None
+
+
+def mean_loss(table: Table | None) -> ConfidenceInterval | None:
+    """Mean over draws and windows, nats per token."""
+    return None if table is None else bootstrap.mean(table, unit="nat/token")
+
+
+def ratio_of_arms(samples: Mapping[str, Table], *, floor: float, paired: bool = False) -> Ratio:
+    """Mean damage of the first of two arms over that of the second, or why it is unresolved."""
+    broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in samples.items()}
+    if any(broken.values()):
+        counts = [f"{count} of {len(samples[arm])} draws ({arm})" for arm, count in broken.items() if count]
+        return Ratio(None, f"no finite loss in {', '.join(counts)}")
+    return ratio_of_means(*samples.values(), floor=floor, paired=paired)
+
+
 def damage_line(damage: ConfidenceInterval | None) -> str:
     """A mean with its error, or that a draw had none."""
     return "not finite" if damage is None else str(damage.estimate)
@@ -101,17 +111,16 @@ def arms_picture(rates: Sequence[Comparison], what: str, title: str) -> Picture:
     """Both arms and their ratio against the rate; what is not finite or not resolved is left out."""
     damage = {}
     for arm in rates[0].damage:
-        known = [(each.rate, found.estimate) for each in rates if (found := each.damage[arm])]
-        damage[arm] = [
-            [rate for rate, _ in known],
-            [estimate.value for _, estimate in known],
-            [estimate.standard_error for _, estimate in known],
+        points = [
+            (one.rate, mean.estimate.value, mean.estimate.standard_error)
+            for one in rates
+            if (mean := one.damage[arm])
         ]
-    clear = [(each.rate, interval) for each in rates if (interval := each.ratio.interval)]
-    ratio = [
-        [rate for rate, _ in clear],
-        [interval.estimate.value for _, interval in clear],
-        [interval.low for _, interval in clear],
-        [interval.high for _, interval in clear],
+        damage[arm] = [list(column) for column in zip(*points, strict=True)] or [[], [], []]
+    points = [
+        (one.rate, interval.estimate.value, interval.low, interval.high)
+        for one in rates
+        if (interval := one.ratio.interval)
     ]
+    ratio = [list(column) for column in zip(*points, strict=True)] or [[], [], [], []]
     return Picture("arms", {"damage": damage, "ratio": ratio, "what": what, "title": title})

@@ -6,7 +6,7 @@ import pytest
 import sympy as sp
 
 from signmag_jax.claims.claim import Claim, Missing
-from signmag_jax.claims.published import figures, half_unit, quotation
+from signmag_jax.claims.published import half_unit, paper, quotation
 from signmag_jax.evidence import Estimate
 
 # Rows that show the paper's own seeds, analysed again, or a mean over what they quote.
@@ -106,7 +106,7 @@ def test_one_approximation_is_one_finding(declared):
     names = [claim.name for claim in declared if "theorem_3_finite_p_formula" in " ".join(claim.quotes)]
     assert names == ["theorem_3.formula"]
     note = next(claim.note for claim in declared if claim.name == "theorem_3.formula")
-    printed = figures()["theorem_3_V1"]["deviation_percent"]
+    printed = paper()["theorem_3_V1"]["deviation_percent"]
     assert all(f"{one:+.1f}" in note for one in printed)
 
 

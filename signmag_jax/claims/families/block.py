@@ -1,4 +1,4 @@
-"""One block beyond its ratio: radial fractions, the paper's second set of figures, V0."""
+"""One block beyond its ratio: radial fractions, the paper's second table, V0."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Evidence, Supply, simulated_law
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import PAPER, second_table, second_table_rates, second_table_widths
-from signmag_jax.claims.supply import combine, component, exact, pick, printed
+from signmag_jax.claims.published import PAPER, printed, second_table, second_table_rates, second_table_widths
+from signmag_jax.claims.supply import combine, component, exact, pick
 from signmag_jax.evidence import Estimate
 from signmag_jax.perturb import SignFlip
 

@@ -11,9 +11,9 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Supply
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import figures, path_of_row
+from signmag_jax.claims.published import paper, path_of_row, printed
 from signmag_jax.claims.published import row as published_row
-from signmag_jax.claims.supply import component, exact, pick, printed, quotient
+from signmag_jax.claims.supply import component, exact, pick, quotient
 from signmag_jax.evidence import Estimate
 
 from . import depth_laws
@@ -149,7 +149,7 @@ def _quotes(chain: str, activation: str, width: int, rate: float, *layers: int) 
 
 def _published(chain: str, activation: str, width: int, rate: float, layer: int) -> Supply:
     table = published_row(f"depth_{chain}", activation=activation, width=width, p=rate)
-    seeds = figures()[f"depth_{chain}"]["seeds"]
+    seeds = paper()[f"depth_{chain}"]["seeds"]
     return printed(
         table["C_L"][layer - 1],
         decimals=DECIMALS,

@@ -12,7 +12,7 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import PAPER, figures
+from signmag_jax.claims.published import PAPER, paper
 from signmag_jax.claims.supply import exact, inverse, scaled
 from signmag_jax.evidence import Estimate
 
@@ -132,7 +132,7 @@ def _claim(
 
 
 def _table() -> list[dict[str, Any]]:
-    return figures()["proposition_1"]["rows"]
+    return paper()["proposition_1"]["rows"]
 
 
 def _published(column: str, law: Callable[[Any, Any], Any]) -> Supply:

@@ -12,8 +12,8 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import figures, second_table_rates, second_table_widths
-from signmag_jax.claims.supply import exact, extrapolated, left_out, pick, printed
+from signmag_jax.claims.published import paper, printed, second_table_rates, second_table_widths
+from signmag_jax.claims.supply import exact, extrapolated, left_out, pick
 from signmag_jax.evidence import Estimate
 from signmag_jax.theory.symbolic import theorem_3 as symbolic
 
@@ -69,7 +69,7 @@ def crossings(level: Level, width: int) -> Simulated[simulate.Crossings]:
 
 def rates() -> list[float]:
     """The rates of the paper's first table of blocks."""
-    return figures()["theorem_3_V1"]["p"]
+    return paper()["theorem_3_V1"]["p"]
 
 
 def ratio_at(
@@ -85,7 +85,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
     yield _limit()
     yield _formula()
     yield _expansion()
-    table = figures()["theorem_3_V1"]
+    table = paper()["theorem_3_V1"]
     for index, rate in enumerate(table["p"]):
         yield _exact(rate, _extrapolated(level, results, rate))
         labelled = results.supply(
@@ -124,10 +124,10 @@ def _limit() -> Claim:
 
 def _formula() -> Claim:
     """The formula as its author writes it, with its remainder; how large that is stands in the note."""
-    table, rates = figures()["theorem_3_V1"], figures()["theorem_3_V1"]["p"]
+    table, rates = paper()["theorem_3_V1"], paper()["theorem_3_V1"]["p"]
     above = [float(theory.transverse_ratio(p)) / f - 1 for p, f in zip(rates, table["formula"], strict=True)]
     coefficients = symbolic.transverse_ratio_root_coefficient(), symbolic.paper_root_coefficient()
-    ours, paper = (float(sp.N(each)) for each in coefficients)
+    ours, theirs = (float(sp.N(each)) for each in coefficients)
     return Claim(
         name="theorem_3.formula",
         claimant="paper",
@@ -135,7 +135,7 @@ def _formula() -> Claim:
         statement="At finite rates the ratio is π/(π−2)·(1 − p)(1 − 4√p/(3π)) + O(√p).",
         unit="1 (power of p)",
         routes={
-            "published": exact(lambda: figures()["constants"]["theorem_3_remainder_order"], name="O(√p)"),
+            "published": exact(lambda: paper()["constants"]["theorem_3_remainder_order"], name="O(√p)"),
             "predicted": exact(
                 left_out,
                 theory.transverse_ratio,
@@ -145,12 +145,12 @@ def _formula() -> Claim:
             ),
         },
         kind="order",
-        order=figures()["constants"]["theorem_3_remainder_order"],
+        order=paper()["constants"]["theorem_3_remainder_order"],
         proofs=("theorem_3",),
         quotes=("constants.theorem_3_finite_p_formula", "constants.theorem_3_remainder_order"),
         note=f"What is left out is of the order of the term that is kept: the coefficient of √p is exactly "
         f"−(4/(3π))(1 − √(1−2/π)) = {ours:.4f}, since the magnitude error contracts as well, and in the "
-        f"formula {paper:.4f}. At p = {_listed(rates, 'g')} the exact ratio lies {_listed(above, '+.1%')} "
+        f"formula {theirs:.4f}. At p = {_listed(rates, 'g')} the exact ratio lies {_listed(above, '+.1%')} "
         f"from the printed values; the author prints {_listed(table['deviation_percent'], '+.1f')}% for the "
         "runs.",
     )
@@ -211,7 +211,7 @@ def _exact(rate: float, infinite: Supply) -> Claim:
 
 
 def _run_of_paper(index: int, width: int, simulated: Supply) -> Claim:
-    table = figures()["theorem_3_V1"]
+    table = paper()["theorem_3_V1"]
     rate, formula = table["p"][index], table["formula"][index]
     published = printed(
         table["measured"][index],

@@ -12,8 +12,8 @@ from signmag_jax.claims.claim import Claim, Evidence, Missing, other_model
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measured import Measured
 from signmag_jax.claims.pieces import Results
-from signmag_jax.claims.published import figures
-from signmag_jax.claims.supply import exact, of_ratio, printed
+from signmag_jax.claims.published import paper, printed
+from signmag_jax.claims.supply import exact, of_ratio
 
 from .leverage import missed_singles, published_damage
 
@@ -42,7 +42,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 def _column_correlation() -> Claim:
     """The printed correlation beside that of all columns: a paired difference, of the paper's own columns."""
-    table = figures()["column_flips"]
+    table = paper()["column_flips"]
     alpha, damage = (np.array([column[name] for column in table["columns"]]) for name in ("alpha", "dNLL"))
     kept = damage > 0
     difference, error = selection_effect(alpha, damage)
@@ -82,7 +82,7 @@ def selection_effect(alpha: np.ndarray, damage: np.ndarray) -> tuple[float, floa
 def _exp_d(results: Results) -> Iterator[Claim]:
     """As the paper does it, as plain flips, and its own files looked at again."""
     abstract = printed(
-        figures()["abstract"]["all_column_nll_ratio"], decimals=1, section="abstract", what="median NLL ratio"
+        paper()["abstract"]["all_column_nll_ratio"], decimals=1, section="abstract", what="median NLL ratio"
     )
     yield other_model(
         "exp_d.matched",
@@ -120,7 +120,7 @@ def _exp_d(results: Results) -> Iterator[Claim]:
 
 def published_exp_d() -> Evidence:
     """Ratio of mean ΔNLL over the paper's five seeds; its error is that of the bootstrap's wider side."""
-    table = figures()["outlier_flips"]
+    table = paper()["outlier_flips"]
     outlier, rest = (table["ppl"][pool] for pool in ("outlier", "non_outlier"))
     return published_damage(table, outlier, rest, whose="the paper's five seeds")
 
