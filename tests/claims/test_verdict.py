@@ -91,9 +91,12 @@ def test_numbers_of_the_same_samples_are_told_apart_by_the_error_of_their_differ
         rival_is="a rival",
     )
     assert rule.decide(claim, both, {}, CRITICAL).word == rule.UNRESOLVED
-    sharp = rule.decide(replace(claim, paired=lambda: 0.05), both, {}, CRITICAL)
+    sharp = rule.decide(replace(claim, paired=lambda: 0.04), both, {}, CRITICAL)
     assert sharp.word == rule.DISAGREES
-    assert sharp.comparisons[0].distance == pytest.approx(-8)
+    assert sharp.comparisons[0].distance == pytest.approx(-10)
+    # 8 standard errors are too many for normal errors and not for skewed ones
+    blunt = rule.decide(replace(claim, paired=lambda: 0.05), both, {}, CRITICAL)
+    assert (blunt.word, blunt.reason[:40]) == (rule.UNRESOLVED, "predicted lies -8.0 standard errors from")
     near = {**both, "measured": number(1.01, 0.5)}
     assert rule.decide(replace(claim, paired=lambda: 0.05), near, {}, CRITICAL).word == rule.REPRODUCED
     # over few common samples the threshold is Student's, at the fewer of the two
@@ -199,11 +202,12 @@ def test_the_threshold_in_the_reason_is_the_one_that_was_applied():
 @given(st.integers(2, 200), st.floats(0.3, 3.0))
 def test_the_resolving_error_is_that_of_the_threshold_that_was_applied(n, size):
     """What the row declares and what the rule does are one number, at every number of samples."""
-    at_infinity = rule.resolving_standard_error(2.0, 1.9, CRITICAL)
+    at_infinity = rule.resolving_standard_error(2.0, 1.9, CRITICAL + tails.POWER_MARGIN)
     found = Estimate(2.0, size * at_infinity, n, "1", "test")
     verdict = judge({"predicted": number(2.0), "simulated": found}, rival=1.9)
     (comparison,) = verdict.comparisons
-    assert comparison.resolving == pytest.approx(0.1 / (comparison.threshold + rule.POWER_MARGIN))
+    beyond = comparison.limit + tails.margin(comparison.limit, [found])
+    assert comparison.resolving == pytest.approx(0.1 / beyond)
     assert comparison.resolving < at_infinity
     narrow = found.standard_error <= comparison.resolving
     assert verdict.word == (rule.REPRODUCED if narrow else rule.UNRESOLVED)
@@ -211,7 +215,7 @@ def test_the_resolving_error_is_that_of_the_threshold_that_was_applied(n, size):
 
 def test_the_row_shows_the_resolving_error_that_decided():
     """Eight samples at the error that would do for many: UNRESOLVED, and the row says what was missing."""
-    at_infinity = rule.resolving_standard_error(2.0, 1.9, tails.threshold(2))
+    at_infinity = rule.resolving_standard_error(2.0, 1.9, tails.threshold(2) + tails.POWER_MARGIN)
     few = Estimate(2.0, 0.9 * at_infinity, 8, "1", "test")
     claim = Claim(
         name="few",
