@@ -32,7 +32,7 @@ def freedom(estimates: Sequence[Estimate], paired: bool = False) -> float:
     if not sampled:
         return math.inf
     if paired:
-        return min(estimate.n for estimate in sampled) - 1
+        return float(min(estimate.n for estimate in sampled) - 1)
     total = _error(estimates)
     return 1 / sum((one.standard_error / total) ** 4 / (one.n - 1) for one in sampled)
 

@@ -25,7 +25,7 @@ def whole():
     rival = (lambda: 2.668, "infinite width")
     rows = [
         simulated_law("a.law", "A statement.", number(2.5), number(2.5, 0.01), rival, source="test"),
-        Claim("a.gap", "paper", "9.5", "Another.", {"measured": lambda: Missing("NOT RUN", "no model")}),
+        Claim("a.gap", "open", "9.5", "Another.", {"measured": lambda: Missing("NOT RUN", "no model")}),
     ]
     plain = {"width": 8, "depth": [1, 2], "predicted": [2.0, 1.9]}
     depth = {"depth": [1, 2], "value": [2.0, 1.9], "standard_error": [0.1, 0.1]}
