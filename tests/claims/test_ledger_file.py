@@ -115,8 +115,8 @@ def test_parts_that_do_not_fit_together_are_one_line(whole, folder, capsys):
         (("figures", "transverse_ratio", "exact"), [1.0], "differ in length"),
         (("figures", "columns", "attention_in"), [[1.0], [1.0, 2.0]], "differ in length"),
         (("rows", 1), whole["rows"][0], "stands in it twice"),
-        (("schema",), True, "not a ledger of schema 1"),
-        (("schema",), 2, "not a ledger of schema 1"),
+        (("schema",), True, "not a ledger of schema 2"),
+        (("schema",), 1, "not a ledger of schema 2"),
     ):
         (folder / "ledger.json").write_text(json.dumps(changed(whole, path, new)))
         with pytest.raises(InvalidInput, match=why):

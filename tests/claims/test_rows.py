@@ -126,7 +126,9 @@ def test_a_wrong_kernel_turns_every_row_that_it_touches(rows, claims, all_proved
         assert any(name.startswith(family) for name in touched), family
     # The limit at vanishing rates is that of the linear part alone: no kernel enters it.
     assert "theorem_3.limit" not in touched
-    assert {name: after[name]["verdict"] for name in touched} == dict.fromkeys(touched, "DISAGREES")
+    # One row's error is its scatter about the law itself, and grows where that is wrong.
+    expected = dict.fromkeys(touched, "DISAGREES") | {"theorem_3.two_layers": "UNRESOLVED"}
+    assert {name: after[name]["verdict"] for name in touched} == expected
     untouched = [name for name in before if not moved(name)]
     assert all(before[name]["verdict"] == after[name]["verdict"] for name in untouched)
 

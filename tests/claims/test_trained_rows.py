@@ -141,7 +141,7 @@ def test_a_model_too_small_leaves_its_rows_unresolved(run):
 @pytest.mark.parametrize(
     ("factor", "error", "word"), [(1, 0.001, "REPRODUCED"), (2, 0.001, "DISAGREES"), (1, 0.1, "UNRESOLVED")]
 )
-def test_damage_is_judged_against_half_of_the_second_order(factor, error, word):
+def test_damage_is_judged_against_the_first_order_alone(factor, error, word):
     predicted = number(factor * 0.05, error)
     second = 0.06 / RATE * factor
     slopes = Mock(spec=measure.Slopes, second=number(second, 0.0), slope=number(10.0, 0.1))
@@ -156,7 +156,7 @@ def test_damage_is_judged_against_half_of_the_second_order(factor, error, word):
     )
     row = fill([response.damage(RATE, "outlier", results_of(ALL, {leverage.CHECKED: checked}))], {})[0]
     assert row["verdict"] == word
-    assert row["rival"]["value"] == pytest.approx(predicted.value - 0.03 * factor)
+    assert row["rival"]["value"] == pytest.approx(predicted.value - 0.06 * factor)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_rows_hold_on_evidence_for_them_and_not_on_evidence_against(declared, na
     assert verdict(**evidence | {"measured": wrong}) == "DISAGREES"
 
 
-@pytest.mark.parametrize(("flip", "word"), [(1.5, "REPRODUCED"), (2.35, "DISAGREES")])
+@pytest.mark.parametrize(("flip", "word"), [(1.5, "REPRODUCED"), (1.7, "UNRESOLVED"), (2.35, "DISAGREES")])
 def test_the_cost_of_a_deciding_weight_is_judged_by_the_paired_error(flip, word):
     first = Mock(spec=measure.DecidingWeight, both=number(1.46, 0.5), flip=number(flip, 0.5))
     first.beyond, first.place = number(flip - 1.46, 0.05), measure.Place(0, 0, 0, 0)
