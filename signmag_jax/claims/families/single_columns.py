@@ -142,8 +142,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 def _ranked_by_alpha(run: measure.FlipEnergies) -> Evidence:
     """The rank correlation of energies at the output with α², whatever the columns of weights."""
-    damage = run.samples[ALGEBRA].mean(axis=1)
-    association = measure.associate(run.sample.alpha_squared, damage, seed=run.provenance["seed"])
+    association = measure.associate(run.sample.alpha_squared, run.samples[ALGEBRA].mean(axis=1))
     return of_interval(association.rank_correlation, "", run.provenance)
 
 
