@@ -49,7 +49,10 @@ class Tokenizer:
                 f"the tokenizer cannot encode this text ({reason(error)}): it is damaged, or of another model"
             ) from None
         lead = [] if self.bos is None else [self.bos]
-        return np.asarray([*lead, *ids], np.int32)
+        tokens = np.asarray([*lead, *ids], np.int64)
+        if tokens.size and tokens.max() > np.iinfo(np.int32).max:
+            raise MissingResource(f"the tokenizer gives a token the id {tokens.max()}: it is damaged")
+        return tokens.astype(np.int32)
 
     def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
         """The text of token ids, special tokens included."""
