@@ -122,6 +122,8 @@ def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
         compare=(("published", "simulated"),),
         rival=lambda: rival,
         rival_is=meaning,
+        # A second layer differs little from the first.
+        runs_from="full" if (activation, layer) == ("relu", 2) else "quick",
         quotes=_quotes(chain, activation, WIDTH, RATE, layer),
         note=f"Predicted: {'a linear network at ' if linear else ''}infinite width. Compared at the paper's "
         f"own width. {LINEAR if linear else NO_DOWN}",
