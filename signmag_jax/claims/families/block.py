@@ -142,4 +142,5 @@ def _v0(simulated: Supply) -> Claim:
         proofs=("depth",),
         note="Per-network ratios. The scale of w' drops out of a finite change, and with it the factor v of "
         "the shift: V1's linear ratio is smaller by that.",
+        runs_from="default",
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Supply
-from signmag_jax.claims.levels import Level
+from signmag_jax.claims.levels import Level, LevelName
 from signmag_jax.claims.pieces import Results, Simulated
 from signmag_jax.claims.published import paper, path_of_row, printed
 from signmag_jax.claims.published import row as published_row
@@ -122,8 +122,7 @@ def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
         compare=(("published", "simulated"),),
         rival=lambda: rival,
         rival_is=meaning,
-        # A second layer differs little from the first.
-        runs_from="full" if (activation, layer) == ("relu", 2) else "quick",
+        runs_from=_runs_from(chain, activation, layer),
         quotes=_quotes(chain, activation, WIDTH, RATE, layer),
         note=f"Predicted: {'a linear network at ' if linear else ''}infinite width. Compared at the paper's "
         f"own width. {LINEAR if linear else NO_DOWN}",
@@ -142,6 +141,13 @@ def _rival(chain: str, activation: str, layer: int) -> tuple[float, str]:
         relu = np.asarray(theory.depth_ratios(RATE, LAYERS, residual=chain == "residual"))
         return float(relu[layer - 1]), "a ReLU chain"
     return depth_laws.rival(chain, RATE, layer)
+
+
+def _runs_from(chain: str, activation: str, layer: int) -> LevelName:
+    """A second layer of ReLU differs little from the first, and a first one of SiLU from ReLU."""
+    if (activation, layer) == ("relu", 2):
+        return "full"
+    return "default" if (chain, activation, layer) == ("plain", "silu", 1) else "quick"
 
 
 def _quotes(chain: str, activation: str, width: int, rate: float, *layers: int) -> tuple[str, ...]:

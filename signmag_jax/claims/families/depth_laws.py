@@ -140,8 +140,8 @@ def _recursion(chain: str, layer: int, simulated: Supply) -> Claim:
         (lambda: value, meaning),
         source=SOURCE,
         proofs=(PROOFS[chain],),
-        # A second layer differs little from the first.
-        runs_from="full" if layer == 2 else "quick",
+        # The nearer a layer is to the first, the less it differs.
+        runs_from="full" if layer == 2 else "default" if 2 < layer < LAYERS else "quick",
     )
 
 
@@ -157,6 +157,8 @@ def _unit_scale(layer: int, simulated: Supply) -> Claim:
         ),
         source=SOURCE,
         note="What a SiLU chain gives where SiLU bends; the rows above are at the paper's scale.",
+        # Where states gather, the scatter between networks grows.
+        runs_from="quick" if layer < 4 else "default",
     )
 
 
@@ -174,6 +176,7 @@ def _mlp(name: str, layer: int, simulated: Supply) -> Claim:
         proofs=("depth",) if chain == "plain" else ("residual_depth",),
         note=f"What the author publishes as {name.upper()} is of chains without W_down, in the rows "
         f"depth.{PUBLISHED_AS[name]}; of the chain that the paper describes no figure is published.",
+        runs_from="default" if layer > 1 else "quick",
     )
 
 

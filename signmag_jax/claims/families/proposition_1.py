@@ -10,7 +10,7 @@ import numpy as np
 
 from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law
-from signmag_jax.claims.levels import Level
+from signmag_jax.claims.levels import Level, LevelName
 from signmag_jax.claims.pieces import Results, Simulated
 from signmag_jax.claims.published import PAPER, paper
 from signmag_jax.claims.supply import exact, inverse, scaled
@@ -63,6 +63,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
         "The law is a ratio of means; a mean of per-input cos² has other terms of order 1/m. Which of the "
         "two the table prints is not said, so it is not compared.",
         "ours",
+        "default",
     )
     yield _claim(
         "radial_noise",
@@ -108,6 +109,7 @@ def _claim(
     compare: tuple[tuple[Route, Route], ...] = (("published", "predicted"), ("predicted", "simulated")),
     note: str = "",
     claimant: Literal["paper", "ours"] = "paper",
+    runs_from: LevelName = "quick",
 ) -> Claim:
     return Claim(
         name=f"proposition_1.{name}",
@@ -124,6 +126,7 @@ def _claim(
         rival=rival[0],
         rival_is=rival[1],
         proofs=("proposition_1",),
+        runs_from=runs_from,
         note=f"Divided by the law at each size and rate; simulated at p = {SIMULATED_RATE:g}, "
         f"n = m = {SIMULATED_WIDTH}. Published: mean of the table, error from its scatter over sizes. "
         f"{note}".rstrip(),
