@@ -70,15 +70,16 @@ def tokenizer_from_hub(folder: Path) -> Tokenizer:
     """
     own = folder / "tokenizer.json"
     try:
-        if own.is_file():
-            from tokenizers import Tokenizer as Backend
-
-            with heard():
-                backend = Backend.from_file(str(own))
-                return Tokenizer(backend, _lead(backend), own.name, _second_opinion(folder, backend))
-        backend, remarks = _built(folder)
         with heard():
-            return Tokenizer(backend, _lead(backend), "built by transformers", remarks)
+            if own.is_file():
+                from tokenizers import Tokenizer as Backend
+
+                backend, kind = Backend.from_file(str(own)), own.name
+                remarks = _second_opinion(folder, backend)
+            else:
+                kind = "built by transformers"
+                backend, remarks = _built(folder)
+            return Tokenizer(backend, _lead(backend), kind, remarks)
     except MissingResource:
         raise
     except Exception as error:  # both libraries raise many types for absent and broken tokenizers
