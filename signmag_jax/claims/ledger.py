@@ -16,7 +16,7 @@ from signmag_jax.evidence.files import strict_json, write_atomic
 
 from .claim import ROUTES, Claim, Evidence, Missing
 from .published import quotation
-from .tails import FAMILY_LEVEL, POWER, POWER_MARGIN, SKEWNESS, threshold
+from .tails import FAMILY_LEVEL, POWER, SKEWNESS, telling, threshold
 from .verdict import DISAGREES, Comparison, Verdict, decide, outside, resolving_standard_error
 
 SCHEMA_VERSION = 2
@@ -89,7 +89,7 @@ def _resolution(
     for route in ("predicted", "published"):
         known = evidence.get(route) if route in compared else None
         if rival is not None and isinstance(known, Estimate):
-            return resolving_standard_error(float(known.value), rival, critical + POWER_MARGIN)
+            return resolving_standard_error(float(known.value), rival, telling(critical, []))
     return None
 
 
@@ -135,7 +135,6 @@ def assemble(
             "comparisons": comparisons,
             "threshold_standard_errors": threshold(comparisons),
             "power": POWER,
-            "power_margin_standard_errors": POWER_MARGIN,
             "skewness": SKEWNESS,
         },
         "summary": summary(rows),

@@ -89,12 +89,12 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "leverage_draws": ((3, 3, 3), (11, 6, 3), (48, 24, 24)),
     "column_draws": (2, 12, 24),
     "pool_draws": (0, 3, 6),
-    "chain_draws": (6, 32, 48),
-    "flipped_columns": (0, 16, 40),
+    "chain_draws": (6, 64, 96),
+    "flipped_columns": (0, 12, 40),
     "probes": (0, 2, 3),
     "singles": (0, 12, 24),
-    "verified": (0, 3, 24),
-    "rotation_draws": (0, 12, 16),
+    "verified": (0, 0, 24),
+    "rotation_draws": (0, 8, 16),
 }
 LEVELS = {
     name: Level(name, **{size: values[i] for size, values in _SIZES.items()})

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from scipy.special import nctdtrinc
 from scipy.stats import norm, t
 
 from signmag_jax.evidence import Estimate
 
 FAMILY_LEVEL = 0.01
-# A rival this many standard errors beyond the threshold is excluded with this probability.
+# A rival that the evidence resolves is excluded with this probability.
 POWER = 0.8
-POWER_MARGIN = float(norm.ppf(POWER))
 # That of a log-normal whose logarithm has deviation 1: samples may be as skewed, and few cannot show it.
 SKEWNESS = (math.e + 2) * math.sqrt(math.e - 1)
 
@@ -47,7 +47,7 @@ def skewed(critical: float, estimates: Sequence[Estimate], paired: bool = False)
     """The threshold for samples as skewed as a log-normal's.
 
     A studentised mean of n samples of skewness γ has its quantile at z + γ(2z² + 1)/(6√n), to first order
-    (Cornish and Fisher): Student's threshold grows by that factor. In a difference of two means the third
+    (Cornish and Fisher): so much is added to Student's threshold. In a difference of two means the third
     cumulants add.
     """
     sampled = _sampled(estimates)
@@ -58,16 +58,14 @@ def skewed(critical: float, estimates: Sequence[Estimate], paired: bool = False)
     else:
         total = _error(estimates)
         lean = sum((one.standard_error / total) ** 3 / math.sqrt(one.n) for one in sampled)
-    factor = 1 + SKEWNESS * lean * (2 * critical**2 + 1) / (6 * critical)
-    return student(critical, estimates, paired) * factor
+    return student(critical, estimates, paired) + SKEWNESS * lean * (2 * critical**2 + 1) / 6
 
 
-def margin(limit: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
-    """Standard errors beyond the limit at which a difference passes it with the probability `POWER`.
-
-    Few samples do not know their standard error: to first order its scatter adds limit²/(2ν) to the variance.
+def telling(limit: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
+    """Standard errors between two numbers at which their difference passes the limit with the probability
+    `POWER`: the noncentrality of Student's t, since few samples do not know their standard error.
     """
-    return POWER_MARGIN * math.sqrt(1 + limit**2 / (2 * freedom(estimates, paired)))
+    return float(nctdtrinc(freedom(estimates, paired), 1 - POWER, limit))
 
 
 def _sampled(estimates: Sequence[Estimate]) -> list[Estimate]:

@@ -10,7 +10,7 @@ from signmag_jax.evidence import Estimate
 
 from .claim import Claim, Evidence, Missing, Route
 from .published import half_unit
-from .tails import margin, skewed, student
+from .tails import skewed, student, telling
 
 PROVED = "PROVED"
 REPRODUCED = "REPRODUCED"
@@ -87,7 +87,7 @@ def compare(
     threshold, limit = (bound(critical, both, paired is not None) for bound in (student, skewed))
     beyond = math.copysign(max(abs(difference) - rounding, 0.0), difference)
     slack = rounding + missed
-    apart = limit + margin(limit, both, paired is not None)
+    apart = telling(limit, both, paired is not None)
     resolving = None if rival is None else resolving_standard_error(_reference(both), rival, apart, slack)
     return Comparison(
         pair,
@@ -227,7 +227,10 @@ def _exceeds(comparisons: tuple[Comparison, ...]) -> Verdict:
 
 def _in_between(comparison: Comparison, missed: float) -> str:
     """Why numbers that normal errors would keep apart do not disagree."""
-    why = f"normal errors allow {comparison.threshold:.1f}, skewed ones {comparison.limit:.1f}"
+    why = (
+        f"from so few samples normal errors allow {comparison.threshold:.1f}, and errors as skewed as a "
+        f"log-normal's {comparison.limit:.1f}"
+    )
     if missed > 0:
         why += f", and rare heavy draws that were missed {missed:.2g} more"
     return f"{_size(comparison)}: {why}"

@@ -12,7 +12,7 @@ from signmag_jax.claims.claim import Missing
 from signmag_jax.claims.families.theorem_3 import block, rows
 from signmag_jax.claims.levels import LEVELS
 from signmag_jax.claims.supply import extrapolated, weights_at_infinity
-from signmag_jax.claims.tails import margin, skewed, threshold
+from signmag_jax.claims.tails import skewed, telling, threshold
 from signmag_jax.claims.verdict import resolving_standard_error
 from signmag_jax.evidence import Estimate
 
@@ -64,7 +64,7 @@ def test_three_widths_hold_their_bias_and_still_resolve(name, deviation):
         sampled = Estimate(exact, error, min(LEVELS[name].networks[-3:]), "1", "test")
         limit = skewed(threshold(150), [sampled])
         assert bias < 0.5 * error
-        assert error < resolving_standard_error(exact, rival, limit + margin(limit, [sampled]))
+        assert error < resolving_standard_error(exact, rival, telling(limit, [sampled]))
 
 
 @pytest.mark.parametrize("name", ["default", "full"])

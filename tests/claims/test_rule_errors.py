@@ -143,7 +143,7 @@ def test_a_resolved_rival_is_excluded_four_times_in_five(n):
     samples = rng.normal(1, one.resolving * math.sqrt(n), (families, n))
     distance = samples.mean(axis=1) / (samples.std(axis=1, ddof=1) / math.sqrt(n))
     excluded = (np.abs(distance) > limit(n)).mean()
-    assert tails.POWER - 0.05 < excluded < tails.POWER + 0.1
+    assert abs(excluded - tails.POWER) < 4 * math.sqrt(tails.POWER * (1 - tails.POWER) / families)
 
 
 def test_every_row_that_the_run_judges_has_the_power():

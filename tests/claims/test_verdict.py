@@ -202,11 +202,11 @@ def test_the_threshold_in_the_reason_is_the_one_that_was_applied():
 @given(st.integers(2, 200), st.floats(0.3, 3.0))
 def test_the_resolving_error_is_that_of_the_threshold_that_was_applied(n, size):
     """What the row declares and what the rule does are one number, at every number of samples."""
-    at_infinity = rule.resolving_standard_error(2.0, 1.9, CRITICAL + tails.POWER_MARGIN)
+    at_infinity = rule.resolving_standard_error(2.0, 1.9, tails.telling(CRITICAL, []))
     found = Estimate(2.0, size * at_infinity, n, "1", "test")
     verdict = judge({"predicted": number(2.0), "simulated": found}, rival=1.9)
     (comparison,) = verdict.comparisons
-    beyond = comparison.limit + tails.margin(comparison.limit, [found])
+    beyond = tails.telling(comparison.limit, [found])
     assert comparison.resolving == pytest.approx(0.1 / beyond)
     assert comparison.resolving < at_infinity
     narrow = found.standard_error <= comparison.resolving
@@ -215,7 +215,7 @@ def test_the_resolving_error_is_that_of_the_threshold_that_was_applied(n, size):
 
 def test_the_row_shows_the_resolving_error_that_decided():
     """Eight samples at the error that would do for many: UNRESOLVED, and the row says what was missing."""
-    at_infinity = rule.resolving_standard_error(2.0, 1.9, tails.threshold(2) + tails.POWER_MARGIN)
+    at_infinity = rule.resolving_standard_error(2.0, 1.9, tails.telling(tails.threshold(2), []))
     few = Estimate(2.0, 0.9 * at_infinity, 8, "1", "test")
     claim = Claim(
         name="few",

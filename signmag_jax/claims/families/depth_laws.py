@@ -176,7 +176,7 @@ def _mlp(name: str, layer: int, simulated: Supply) -> Claim:
         proofs=("depth",) if chain == "plain" else ("residual_depth",),
         note=f"What the author publishes as {name.upper()} is of chains without W_down, in the rows "
         f"depth.{PUBLISHED_AS[name]}; of the chain that the paper describes no figure is published.",
-        runs_from="default" if layer > 1 else "quick",
+        runs_from="quick" if layer == 1 or (name, layer) == ("v2", LAYERS) else "default",
     )
 
 
