@@ -142,11 +142,15 @@ def decide(
         return _of_order(claim, _estimate(evidence["predicted"]).value)
     rival, paired = (supply() if supply else None for supply in (claim.rival, claim.paired))
     missed = claim.missed() if claim.missed else 0.0
-    scale = _logarithm if claim.logarithmic else _estimate
-    if claim.logarithmic and rival is not None:
-        rival = math.log(rival)
+    compared = {
+        route: _estimate(evidence[route]) for route in {route for pair in claim.compare for route in pair}
+    }
+    # A number that is not positive has no logarithm: then the numbers themselves are compared.
+    if claim.logarithmic and all(float(one.value) > 0 for one in compared.values()):
+        compared = {route: _logarithm(one) for route, one in compared.items()}
+        rival = None if rival is None else math.log(rival)
     comparisons = tuple(
-        compare(pair, scale(evidence[pair[0]]), scale(evidence[pair[1]]), rival, critical, paired, missed)
+        compare(pair, compared[pair[0]], compared[pair[1]], rival, critical, paired, missed)
         for pair in claim.compare
     )
     return _weigh(claim, comparisons, missed)
@@ -179,9 +183,8 @@ def _estimate(evidence: Evidence) -> Estimate:
     return evidence
 
 
-def _logarithm(evidence: Evidence) -> Estimate:
+def _logarithm(estimate: Estimate) -> Estimate:
     """The logarithm of an estimate (delta method), whose errors skewed numbers bend less."""
-    estimate = _estimate(evidence)
     error = estimate.standard_error / estimate.value
     return replace(
         estimate, value=math.log(estimate.value), standard_error=error, provenance={}, enclosure=None

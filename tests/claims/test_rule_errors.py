@@ -3,42 +3,31 @@
 import json
 import math
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_runs import results_of
 
-from signmag_jax.claims import tails
+from signmag_jax.claims import families, tails
 from signmag_jax.claims import verdict as rule
 from signmag_jax.claims.claim import Claim
+from signmag_jax.claims.ledger import sampled_comparisons
 from signmag_jax.claims.levels import LEVELS
 from signmag_jax.evidence import Estimate
 
-DEFAULT = LEVELS["default"]
-# Samples behind the comparisons of the default level, and how many comparisons have so many.
-SIZES = {
-    5: 3,  # Proposition 1's printed sizes
-    15: 1,  # the second table
-    20: 4 + 3 + 6 + 18 + 3,  # the paper's seeds: V1, V1 at another width, depth
-    DEFAULT.flipped_columns: 1,
-    DEFAULT.column_draws: 2,
-    DEFAULT.windows: 3,
-    DEFAULT.chain_draws: 12,
-    DEFAULT.wide_networks: 2,
-    DEFAULT.depth_networks: 24,
-    2 * DEFAULT.depth_networks: 4,
-    3 * DEFAULT.depth_networks: 5,
-    DEFAULT.paper_networks: 16,
-    2 * DEFAULT.paper_networks: 8,
-    min(DEFAULT.networks): 5,
-    max(DEFAULT.networks): 3,
-}
-CRITICAL = tails.threshold(sum(SIZES.values()))
+# Samples behind the comparisons of the default level, the fewer of two, and how many comparisons have so many.
+SIZES = {5: 3, 8: 2, 12: 2, 15: 1, 20: 33, 24: 2, 48: 11, 64: 26, 96: 9, 128: 7, 144: 5, 256: 4, 1024: 1}
+# Whose error is the deviation of one sample of the paper, which is larger than that of their mean.
+OF_DEVIATIONS = 5
+CRITICAL = tails.threshold(sum(SIZES.values()) + OF_DEVIATIONS)
 ALLOWED = 0.02
+# Draws and their mean.
 EVIDENCE = {
-    "normal": (lambda rng, shape: rng.normal(size=shape), 0.0, 1.0),
-    "exponential": (lambda rng, shape: rng.exponential(size=shape), 1.0, 1.0),
-    "log-normal": (lambda rng, shape: rng.lognormal(size=shape), math.exp(0.5), None),
+    "normal": (lambda rng, shape: rng.normal(size=shape), 0.0),
+    "exponential": (lambda rng, shape: rng.exponential(size=shape), 1.0),
+    "log-normal": (lambda rng, shape: rng.lognormal(size=shape), math.exp(0.5)),
 }
 
 
@@ -55,7 +44,7 @@ def limit(n):
 
 def false_alarms(kind, families, bound, seed=0):
     """How many families of true comparisons hold at least one that is beyond its bound."""
-    draw, mean, _ = EVIDENCE[kind]
+    draw, mean = EVIDENCE[kind]
     rng, alarmed = np.random.default_rng(seed), np.zeros(families, bool)
     for n, count in SIZES.items():
         for _ in range(count):
@@ -146,12 +135,34 @@ def test_a_resolved_rival_is_excluded_four_times_in_five(n):
     assert abs(excluded - tails.POWER) < 4 * math.sqrt(tails.POWER * (1 - tails.POWER) / families)
 
 
-def test_every_row_that_the_run_judges_has_the_power():
-    """Of the run that SIGNMAG_LEDGER names: no comparison against a rival is too wide."""
+def test_the_comparisons_are_those_of_the_default_level():
+    declared = families.rows(LEVELS["default"], results_of(LEVELS["default"], {}))
+    assert sampled_comparisons(declared) == sum(SIZES.values()) + OF_DEVIATIONS
+
+
+@pytest.fixture
+def run():
+    """The ledger of the run that SIGNMAG_LEDGER names."""
     if "SIGNMAG_LEDGER" not in os.environ:
         pytest.skip("needs a run: SIGNMAG_LEDGER=FOLDER")
-    ledger = json.loads((Path(os.environ["SIGNMAG_LEDGER"]) / "ledger.json").read_text())
-    assert too_wide(ledger["rows"]) == []
+    return json.loads((Path(os.environ["SIGNMAG_LEDGER"]) / "ledger.json").read_text())
+
+
+def test_the_sizes_are_those_of_the_run(run):
+    if run["level"]["name"] != "default":
+        pytest.skip("the sizes are those of the default level")
+    counts = Counter(
+        min((row[route]["n"] for route in one["between"] if row[route]["n"] > 1), default=1)
+        for row in run["rows"]
+        for one in row["comparisons"]
+        if one["limit"] is not None
+    )
+    assert counts == {1: OF_DEVIATIONS, **SIZES}
+
+
+def test_every_row_that_the_run_judges_has_the_power(run):
+    """No comparison against a rival is too wide."""
+    assert too_wide(run["rows"]) == []
 
 
 def too_wide(rows):

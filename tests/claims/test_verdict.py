@@ -108,6 +108,16 @@ def test_numbers_of_the_same_samples_are_told_apart_by_the_error_of_their_differ
     )
 
 
+@pytest.mark.parametrize(("measured", "distance"), [(2.0, math.log(2) / 0.05), (-2.0, -3 / 0.1)])
+def test_logarithms_are_compared_where_there_are_any(measured, distance):
+    both = {"predicted": number(1.0), "measured": number(measured, 0.1)}
+    supplies = {route: (lambda one=one: one) for route, one in both.items()}
+    pair = (("measured", "predicted"),)
+    claim = Claim("a", "ours", "test", "it holds.", supplies, compare=pair, logarithmic=True)
+    (comparison,) = rule.decide(claim, both, {}, CRITICAL).comparisons
+    assert comparison.distance == pytest.approx(distance)
+
+
 def test_the_rival_itself_disagrees_with_its_size():
     verdict = judge({"predicted": number(2.61), "simulated": number(2.668, 0.002)}, rival=2.668)
     assert verdict.word == rule.DISAGREES

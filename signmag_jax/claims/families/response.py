@@ -27,7 +27,8 @@ TENTH = 0.1
 def rows(level: Level, results: Results) -> Iterator[Claim]:
     """The law of pools against derivatives, and derivatives against flips.
 
-    Where a rare heavy weight decides, two orders claim nothing: in outlier columns beyond the smallest rate.
+    In outlier columns at more than the smallest rate, a draw flips too many of the weights of known cost for two
+    orders to claim anything: more than `RARE` at the level that runs these rows.
     """
     yield _law(results)
     yield _share(results)
@@ -54,7 +55,8 @@ def _law(results: Results) -> Claim:
         logarithmic=True,
         runs_from="default",
         note="Measured: by derivatives of the loss, without the scatter of draws. The law is ours and counts "
-        "every output of a matrix alike, which no trained model promises: the row asks how far it carries.",
+        "every output of a matrix alike, which no trained model promises: the row asks how far it carries. "
+        "Logarithms are compared.",
     )
 
 
@@ -96,7 +98,8 @@ def _leverage(rate: float, results: Results) -> Claim:
         rival_is="every sign costs the same" if isinstance(law, Missing) else "the α²‖w‖² law",
         logarithmic=True,
         runs_from="full",
-        note=f"{NOTE} Errors over the same windows are taken as independent: too large.",
+        note=f"{NOTE} Errors over the same windows are taken as independent: too large. Logarithms are "
+        "compared.",
     )
 
 
