@@ -90,10 +90,10 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "column_draws": (2, 12, 24),
     "pool_draws": (0, 3, 6),
     "chain_draws": (6, 64, 96),
-    "flipped_columns": (0, 12, 40),
+    "flipped_columns": (0, 12, 80),
     "probes": (0, 2, 3),
     "singles": (0, 12, 24),
-    "verified": (0, 0, 24),
+    "verified": (0, 0, 26),
     "rotation_draws": (0, 8, 16),
 }
 LEVELS = {
