@@ -44,12 +44,12 @@ def quantization(
     Args:
       model: from `models.load`.
       tokens: windows (at least 2) whose activations are the real inputs; None leaves them out.
-      layers: numbers of the layers that are quantised; by default all.
-      matrices: names of the matrices that are quantised; by default all.
-      positions: evenly spaced positions of each window that serve as inputs.
-      spherical: number of random inputs.
+      layers: numbers of the layers that are quantised, from 0; by default all.
+      matrices: names of the matrices that are quantised, such as up_proj; by default all.
+      positions: number of evenly spaced positions of each window that serve as inputs.
+      spherical: number of random inputs of each matrix, at least 2.
       seed: of the random inputs.
-      batch: windows that pass through a layer together.
+      batch: number of windows that are computed at a time.
       source: added to the provenance.
 
     Raises:
@@ -106,6 +106,7 @@ def _weights(
     def one(piece: tuple[Array, Array]) -> Any:
         layer, weight = piece
         weight = _at_unit_scale(weight).astype(weight.dtype)
+        # cos² does not see lengths: Gaussian inputs are as good as those on the sphere.
         x = jax.random.normal(keys.fold(key, layer), (count, weight.shape[1]), weight.dtype)
         clean, aligned = _apply(x, weight), {}
         for name, quantizer in QUANTIZERS.items():
@@ -146,6 +147,7 @@ def _outputs(
     """Mean over positions of cos²(Wx, Qx), by site, matrix and quantiser: (layers, windows)."""
 
     def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
+        # The middles of equal stretches: the first token of a window is like no other.
         x, aligned = x[:, stride // 2 :: stride], {}
         x = _at_unit_scale(x, -1).astype(x.dtype)
         for name in (each for each in names if SITE_OF[each] == site):

@@ -26,6 +26,7 @@ def scaled(place: Place, amount: Float[Array, ""]) -> Transform:
     """The transform that multiplies one weight by 1 − 2·amount: nothing at 0, its flip at 1."""
 
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        # One program for all weights: elsewhere the first weight is changed by nothing.
         here = (layer == place.layer) & (MATRICES.index(name) == place.matrix)
         at = jnp.where(here, place.row, 0), jnp.where(here, place.column, 0)
         change = jnp.where(here, -2 * amount.astype(weight.dtype), 0) * weight[at]
@@ -42,6 +43,7 @@ def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
     def rising(amount: Array) -> tuple[Array, Array]:
         return jax.jvp(at, (amount,), (jnp.ones_like(amount),))
 
+    # In w(1 − 2s) the second derivative is 4 H w², of which a Taylor sum takes half.
     none = jnp.zeros((), loss.params["embed"].dtype)
     (clean, first), (_, second) = jax.jvp(rising, (none,), (jnp.ones_like(none),))
     return jnp.stack([clean, first, second / 2])
@@ -54,8 +56,8 @@ def _scaled_loss(loss: WindowLoss, place: Place, amount: Float[Array, ""]) -> Fl
 
 def loss_with(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place, amount: float) -> float:
     """Mean NLL of one window with the weight multiplied by 1 − 2·amount: 1 forward pass."""
-    traced = jnp.asarray(amount, model.params["embed"].dtype)
-    return float(fetch(_scaled_loss(WindowLoss.of(model, window), _traced(place), traced)))
+    scale = jnp.asarray(amount, model.params["embed"].dtype)
+    return float(fetch(_scaled_loss(WindowLoss.of(model, window), _as_arrays(place), scale)))
 
 
 def brackets(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place) -> tuple[float, float]:
@@ -63,11 +65,12 @@ def brackets(model: LanguageModel, window: Int[np.ndarray, " window"], place: Pl
 
     Forward over forward along the one weight, so nothing is kept for a backward pass.
     """
-    _, first, second = fetch(_derivatives(WindowLoss.of(model, window), _traced(place)))
+    _, first, second = fetch(_derivatives(WindowLoss.of(model, window), _as_arrays(place)))
     return float(first), float(second)
 
 
-def _traced(place: Place) -> Place:
+def _as_arrays(place: Place) -> Place:
+    # As data, so that every weight of a model runs one program.
     return Place(*(jnp.asarray(part, jnp.int32) for part in place))
 
 
@@ -104,6 +107,7 @@ def shortlist(
     return [each for each in candidates[:count] if each[1] > 0]
 
 
+# Into the memory of the costs so far, which is as large as that of the weights.
 @functools.partial(jax.jit, donate_argnums=3)
 def _add(loss: WindowLoss, movable: Movable, key: PRNGKeyArray, cost: curvature.Weights) -> curvature.Weights:
     root = curvature.fisher(loss, movable.names, key)

@@ -63,6 +63,7 @@ def _attend(
     def one(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
         some, start = piece
         scores = jnp.einsum("bkgqd,bksd->bkgqs", some, keys, precision=exact, preferred_element_type=wide)
+        # A softmax of what is visible: −∞ gives exactly 0, and every query sees at least itself.
         behind = start + jnp.arange(some.shape[3], dtype=jnp.int32)[:, None] - key_position
         visible = behind >= 0 if window is None else (behind >= 0) & (behind < window)
         scores = jnp.where(visible[None, None, None], scores, -jnp.inf)

