@@ -6,7 +6,7 @@ import pytest
 import sympy as sp
 
 from signmag_jax.claims.claim import Claim, Missing
-from signmag_jax.claims.published import half_unit, paper, quotation
+from signmag_jax.claims.published import half_unit, quotation
 from signmag_jax.evidence import Estimate
 
 # Rows that show the paper's own seeds, analysed again, or a mean over what they quote.

@@ -23,7 +23,7 @@ from signmag_jax.claims.families import (
     trained_chains,
 )
 from signmag_jax.claims.ledger import fill
-from signmag_jax.claims.levels import Level
+from signmag_jax.claims.levels import LEVELS, Level
 from signmag_jax.claims.measured import Measured, ModelRun
 from signmag_jax.evidence import Estimate, InvalidInput
 
@@ -136,6 +136,14 @@ def test_a_model_too_small_leaves_its_rows_unresolved(run):
         missing = many.result(measurement)
         assert missing.status == "UNRESOLVED"
         assert why in missing.reason
+
+
+def test_rows_of_outlier_columns_stop_where_a_draw_flips_weights_of_known_cost():
+    """Which rates have such a row follows from the level and not from what is measured."""
+    full = LEVELS["full"]
+    names = {row.name for row in response.rows(full, results_of(full, {}))}
+    for rate in full.leverage_rates:
+        assert (f"response.outlier.rate={rate:g}" in names) == (rate * full.singles <= leverage.RARE)
 
 
 @pytest.mark.parametrize(

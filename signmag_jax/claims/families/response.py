@@ -27,8 +27,8 @@ TENTH = 0.1
 def rows(level: Level, results: Results) -> Iterator[Claim]:
     """The law of pools against derivatives, and derivatives against flips.
 
-    In outlier columns at more than the smallest rate, a draw flips too many of the weights of known cost for two
-    orders to claim anything: more than `RARE` at the level that runs these rows.
+    Beyond the smallest rate, a draw in outlier columns flips more than `RARE` of the weights of known cost at
+    the level that runs these rows: there two orders claim nothing.
     """
     yield _law(results)
     yield _share(results)
