@@ -142,9 +142,7 @@ def decide(
         return _of_order(claim, _estimate(evidence["predicted"]).value)
     rival, paired = (supply() if supply else None for supply in (claim.rival, claim.paired))
     missed = claim.missed() if claim.missed else 0.0
-    compared = {
-        route: _estimate(evidence[route]) for route in {route for pair in claim.compare for route in pair}
-    }
+    compared = {route: _estimate(evidence[route]) for pair in claim.compare for route in pair}
     # A number that is not positive has no logarithm: then the numbers themselves are compared.
     if claim.logarithmic and all(float(one.value) > 0 for one in compared.values()):
         compared = {route: _logarithm(one) for route, one in compared.items()}
