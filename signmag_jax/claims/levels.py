@@ -86,7 +86,7 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "windows": (8, 16, 32),
     "calibration_windows": (8, 8, 32),
     "leverage_rates": (_RATES, _RATES, _RATES),
-    "leverage_draws": ((3, 3, 3), (11, 6, 3), (48, 24, 24)),
+    "leverage_draws": ((3, 3, 3), (11, 6, 3), (64, 24, 24)),
     "column_draws": (2, 12, 24),
     "pool_draws": (0, 3, 6),
     "chain_draws": (6, 64, 96),
