@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32, unit_of
 from signmag_jax.evidence.ratio import ratio_over_samples
 from signmag_jax.evidence.result import KEPT_OUT
@@ -149,6 +149,7 @@ def alpha(
             np.concatenate([np.moveaxis(piece[site][i], 1, 0) for piece in pieces]).astype(np.float64)
             for i in range(4)
         )
+        # Back to the activations' own scale on the host, where float64 holds squares that float32 did not.
         with np.errstate(over="ignore"):  # named below instead
             square, size = square * unit**2, size * unit
         for table in (share, square, size):
@@ -204,7 +205,7 @@ def membership(
     return mask
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch window"]) -> Any:
     """By site: mean share, mean square and mean magnitude, the last two in the unit that comes fourth."""
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, ModelConfig, token_nll
 from signmag_jax.models.decoder_layer import features_at_sites
@@ -83,7 +84,7 @@ def column_statistics(model: LanguageModel, tokens: Windows) -> ColumnStatistics
     return ColumnStatistics(magnitude, square, kurtosis, exceeding)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _moments(
     config: ModelConfig, params: dict[str, Any], centre: dict[str, Array], tokens: Int[Array, "1 window"]
 ) -> dict[str, dict[str, Float[Array, "layers features"]]]:

@@ -18,9 +18,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, next_token_nll
-from signmag_jax.models.forward import LOGIT_CHUNK, in_chunks
+from signmag_jax.models.chunks import in_chunks
+from signmag_jax.models.forward import LOGIT_CHUNK
 from signmag_jax.models.layers import apply_linear
 
 from . import stretch
@@ -80,14 +82,14 @@ class WindowLoss:
         return self.params["embed"] if self.config.tied else self.params["head"]
 
 
-@jax.jit
+@jit
 def slopes(loss: WindowLoss, movable: Movable) -> ByColumn:
     """`Σ_i g_i w_i` over each column."""
     gradient = jax.grad(functools.partial(_stretched, loss, movable))
     return movable.columns(gradient(movable.none(loss.params)))
 
 
-@jax.jit
+@jit
 def residual_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByColumn:
     """One Hutchinson probe of `Σ_i (H − G)_ii w_i²` over each column, reverse over forward.
 
@@ -106,7 +108,7 @@ def residual_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByC
     return movable.columns(jax.grad(rising)(none))
 
 
-@jax.jit
+@jit
 def gauss_newton_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByColumn:
     """The same with `Jᵀ H_out J` instead of H: the logits' own curvature, the model taken as linear.
 
@@ -120,7 +122,7 @@ def gauss_newton_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) ->
     return movable.columns(pull(curved)[0])
 
 
-@jax.jit
+@jit
 def bent(loss: WindowLoss, movable: Movable, columns: ByColumn) -> Float[Array, ""]:
     """`wᵀHw` along the weights of some columns (1 there, else 0), forward over forward."""
     moved = {name: columns[name] * one for name, one in movable.all(loss.params).items()}
@@ -132,7 +134,7 @@ def bent(loss: WindowLoss, movable: Movable, columns: ByColumn) -> Float[Array, 
     return jax.jvp(rising, (movable.none(loss.params),), (moved,))[1]
 
 
-@jax.jit
+@jit
 def fisher_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByColumn:
     """One probe of `Σ_i G_ii w_i²` over each column by one backward pass, see `fisher`."""
     root = fisher(loss, movable.names, key)
@@ -140,7 +142,7 @@ def fisher_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByCol
     return {name: jnp.sum((root[name] * w) ** 2, axis=1) for name, w in weights.items()}
 
 
-@jax.jit
+@jit
 def along(loss: WindowLoss, direction: Weights) -> Float[Array, " 3"]:
     """Loss, `g·e` and `eᵀHe` along one direction e, forward over forward: no backward pass."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.models import MATRICES, LanguageModel, fetch
 from signmag_jax.perturb import MagnitudeShift, Perturbation, Prune, SignQuantize, Ternarize
 
@@ -108,7 +109,7 @@ def is_deterministic(error: Perturbation) -> bool:
     return np.array_equal(first, second)
 
 
-@jax.jit
+@jit
 def _error_of(
     error: Perturbation, weights: Float[Array, "layers outputs inputs"]
 ) -> Float[Array, "layers outputs inputs"]:
@@ -122,7 +123,7 @@ def _whole(loss: WindowLoss, direction: Callable[[], curvature.Weights]) -> swee
     return np.concatenate([fetch(curvature.along(loss, error)), fetch(_moved(loss, error))])
 
 
-@jax.jit
+@jit
 def _moved(loss: WindowLoss, error: curvature.Weights) -> Float[Array, " 3"]:
     weights = loss.weights(tuple(error))
     after = loss({name: w + error[name] for name, w in weights.items()})
@@ -140,7 +141,7 @@ def _probe(loss: WindowLoss, direction: Callable[[], curvature.Weights], key: PR
     return fetch(_blocks(loss, direction(), key)).ravel()
 
 
-@jax.jit
+@jit
 def _blocks(
     loss: WindowLoss, error: curvature.Weights, key: PRNGKeyArray
 ) -> Float[Array, "2 matrices layers"]:
@@ -187,7 +188,6 @@ def _over(values: Float[np.ndarray, " windows"], what: str) -> Estimate:
 
 
 def _table(table: Float[np.ndarray, "probes windows ..."], what: str) -> Estimate:
-    error = slopes.standard_error(table)
     windows = table.shape[1]
     name = f"{what}, over {windows} windows" if windows > 1 else f"{what}, on one window"
-    return Estimate(table.mean(axis=(0, 1)), error, windows, "nat/token", name)
+    return slopes.mean(table, "nat/token", name)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Result, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, ModelConfig, fetch
@@ -114,7 +115,7 @@ def flip_energies(
       matrices: names of the matrices whose columns are flipped, such as up_proj.
       columns: number of columns of each matrix, evenly spaced in log α², at least 5.
       rate: flip rate, as a part of the signs of a column, in (0, 0.5].
-      draws: random masks of each column.
+      draws: number of random masks of each column.
       seed: root seed.
       batch: number of windows that are computed at a time.
       resume: folder of records to go on from.
@@ -184,7 +185,7 @@ def relative(change: Float[Array, "*rows n"], signal: Float[Array, "*rows n"]) -
     return jnp.sum(change * change, axis=-1) / jnp.sum(signal * signal, axis=-1)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+@functools.partial(jit, static_argnums=(2, 3, 4))
 def flipped_rows(
     key: PRNGKeyArray, columns: Int[Array, " columns"], outputs: int, flips: int, count: int
 ) -> Int[Array, "columns draws flips"]:
@@ -197,7 +198,7 @@ def flipped_rows(
     return jax.vmap(lambda column: jax.vmap(lambda draw: one(column, draw))(draws))(columns)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jit, static_argnums=(0, 1))
 def _energies(
     config: ModelConfig,
     matrix: str,
@@ -208,6 +209,7 @@ def _energies(
     rows: Int[Array, "columns draws flips"],
 ) -> dict[str, Float[Array, "columns draws batch"]]:
     x = entering(config, params, tokens)[layer]
+    # Once for all columns and draws: a changed column runs its own layer alone.
     clean = layer_states(config, params["blocks"], x, layer, matrix)
 
     def one(piece: tuple[Array, Array]) -> dict[str, Array]:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.models import SITE_OF
 
 from .draw import EMPTY, apportion, subset
@@ -171,7 +172,7 @@ class Draws:
         return part if plan.inverted is None else np.where(np.asarray(plan.inverted), 1 - part, part)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@functools.partial(jit, static_argnums=(2, 3))
 def _coordinates(
     order: dict[str, Int[Array, "layers features"]],
     plan: Plan,

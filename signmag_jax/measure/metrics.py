@@ -15,10 +15,11 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result, bootstrap, invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, fetch
-from signmag_jax.models.forward import in_chunks
+from signmag_jax.models.chunks import in_chunks, rows_at_once
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.perturb import Perturbation, SignFlip
 
@@ -95,7 +96,7 @@ def metrics(
       evaluation: at least 8 windows.
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
-      draws: random draws of the perturbation; one that does not draw needs 1.
+      draws: number of random draws of the perturbation; one that is not random needs 1.
       batch: number of windows that are computed at a time; by default all.
       options: as in `Options`.
 
@@ -128,12 +129,12 @@ def compare_states(
     changed: Float[Array, "batch tokens hidden"],
     tokens: Int[Array, "batch tokens"],
     head: Float[Array, "vocabulary hidden"],
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> dict[str, Float[Array, "batch predicted"]]:
     """`STORED` of every predicted token, from both models' final states; both logits a chunk at a time."""
     batch, length = tokens.shape
     count = batch * (length - 1)
-    pieces = functools.partial(in_chunks, chunk=min(chunk, count))
+    pieces = functools.partial(in_chunks, chunk=min(chunk or rows_at_once(CHUNK, head.shape[0]), count))
 
     def log_probabilities(states: Array) -> Array:
         raw = apply_linear(states, head)
@@ -187,6 +188,7 @@ def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndar
     head = model.params["embed" if model.config.tied else "head"]
     key = keys.fold(keys.root(setup.seed), "metrics")
     states = functools.partial(_states, model.config, perturbation)
+    # As data: whichever layers take part, and for the A/A comparison none, the program is the same.
     taking_part = jnp.asarray(np.isin(np.arange(model.config.layers), setup.layers))
     nothing = jnp.zeros_like(taking_part)
 
@@ -209,7 +211,7 @@ def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndar
     return np.stack(setup.sweep(tasks)).reshape(len(tasks), len(STORED), -1)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _states(
     config: ModelConfig,
     perturbation: Perturbation,
@@ -224,7 +226,7 @@ def _states(
     return Llama.of_parameters(config, params).run(tokens, transform)[0]
 
 
-_compare = jax.jit(compare_states)
+_compare = jit(compare_states)
 
 
 def _check_hashable(perturbation: Perturbation) -> None:

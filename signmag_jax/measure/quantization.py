@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig, fetch, token_nll
@@ -70,6 +71,7 @@ def quantization(
         for name in names:
             key = keys.fold(keys.root(seed), "quantization", name)
             tables = fetch(_weights(model.params["blocks"][name], key, spherical))
+            # cos² counts a zero row as 0 but leaves NaN visible, so one quantiser tells for the weights.
             inputs.check_finite(tables["sign"][0], f"weights in {name}", "layer")
             for quantizer, (rows, outputs) in tables.items():
                 windows = None if real is None else real[quantizer][name]
@@ -97,7 +99,7 @@ def _at_unit_scale(x: Float[Array, "*shape"], axis: int | None = None) -> Float[
     return x.astype(unit.dtype) / unit.reshape(unit.shape or (1,) * x.ndim)
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jit, static_argnums=2)
 def _weights(
     stacked: Float[Array, "layers outputs inputs"], key: PRNGKeyArray, count: int
 ) -> dict[str, tuple[Float[Array, "layers outputs"], Float[Array, "layers count"]]]:
@@ -136,7 +138,7 @@ def _real(
     return tables
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _outputs(
     config: ModelConfig,
     names: tuple[str, ...],

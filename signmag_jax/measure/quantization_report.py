@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import split
@@ -127,10 +128,10 @@ def _tables(
     return tables
 
 
-_entering = jax.jit(entering, static_argnums=0)
+_entering = jit(entering, static_argnums=0)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _row(
     config: ModelConfig,
     name: str,

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import MATRICES, LanguageModel, Transform, fetch, token_nll
 
@@ -35,7 +36,7 @@ def scaled(place: Place, amount: Float[Array, ""]) -> Transform:
     return transform
 
 
-@jax.jit
+@jit
 def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
     def at(amount: Array) -> Array:
         return token_nll(loss.config, loss.params, loss.tokens, scaled(place, amount)).mean()
@@ -49,7 +50,7 @@ def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
     return jnp.stack([clean, first, second / 2])
 
 
-@jax.jit
+@jit
 def _scaled_loss(loss: WindowLoss, place: Place, amount: Float[Array, ""]) -> Float[Array, ""]:
     return token_nll(loss.config, loss.params, loss.tokens, scaled(place, amount)).mean()
 
@@ -108,13 +109,13 @@ def shortlist(
 
 
 # Into the memory of the costs so far, which is as large as that of the weights.
-@functools.partial(jax.jit, donate_argnums=3)
+@functools.partial(jit, donate_argnums=3)
 def _add(loss: WindowLoss, movable: Movable, key: PRNGKeyArray, cost: curvature.Weights) -> curvature.Weights:
     root = curvature.fisher(loss, movable.names, key)
     weights = movable.weights(loss.weights(movable.names))
     return {name: cost[name] + 2 * (root[name] * w) ** 2 for name, w in weights.items()}
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jit, static_argnums=1)
 def _largest(values: Float[Array, "layers outputs inputs"], count: int) -> Any:
     return jax.lax.top_k(values.reshape(-1), count)

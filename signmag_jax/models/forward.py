@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 
+from .chunks import in_chunks, rows_at_once
 from .config import ModelConfig
 from .decoder_layer import Observe, Transform
 from .layers import apply_linear
@@ -46,7 +46,7 @@ def token_nll(
     tokens: Int[jax.Array, "batch tokens"],
     transform: Transform | None = None,
     observe: Observe | None = None,
-    logit_chunk: int = LOGIT_CHUNK,
+    logit_chunk: int | None = None,
 ) -> Any:
     """`−ln p(token_{t+1} | token_0..t)` for t = 0..T−2, in nats, shape (batch, tokens − 1).
 
@@ -55,7 +55,7 @@ def token_nll(
       tokens: windows of at least two tokens.
       transform: `transform(weight[out, in], layer, name) -> weight` for the seven `MATRICES` of each layer.
       observe: `observe(x[batch, tokens, features], layer, site) -> pytree` at the four `SITES`.
-      logit_chunk: tokens whose logits exist at one time.
+      logit_chunk: tokens whose logits exist at one time; by default what suits the platform.
 
     Returns:
       The NLL; with `observe`, the pair (NLL, {site: pytree with a leading axis of layers}).
@@ -77,12 +77,12 @@ def next_token_nll(
     states: Float[jax.Array, "batch tokens hidden"],
     tokens: Int[jax.Array, "batch tokens"],
     head: Float[jax.Array, "vocabulary hidden"],
-    chunk: int = LOGIT_CHUNK,
+    chunk: int | None = None,
 ) -> Float[jax.Array, "batch predicted"]:
     """Cross-entropy of each next token, from final states, a chunk of logits at a time."""
     batch, length = tokens.shape
     count = batch * (length - 1)
-    chunk = min(chunk, count)
+    chunk = min(chunk or rows_at_once(LOGIT_CHUNK, head.shape[0]), count)
     inputs = over_data(in_chunks(states[:, :-1].reshape(count, -1), chunk), head, axis=1)
     targets = in_chunks(tokens[:, 1:].reshape(count), chunk)
 
@@ -94,12 +94,7 @@ def next_token_nll(
     return jax.lax.map(one, (inputs, targets)).reshape(-1)[:count].reshape(batch, length - 1)
 
 
-def in_chunks(rows: Shaped[jax.Array, "count ..."], chunk: int) -> Shaped[jax.Array, "chunks chunk ..."]:
-    """Rows in chunks of one length, as `lax.map` takes them; the last is filled with zeros."""
-    filled = jnp.pad(rows, ((0, -len(rows) % chunk), *[(0, 0)] * (rows.ndim - 1)))
-    return filled.reshape(-1, chunk, *rows.shape[1:])
-
-
 def _logits(states: jax.Array, head: jax.Array) -> jax.Array:
+    # In half precision a sum over the vocabulary would lose what most of its terms add.
     raw = apply_linear(states, head)
     return raw.astype(at_least_float32(raw.dtype))

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.compiling import jit
 
 from .config import ModelConfig
 from .decoder_layer import Transform
@@ -75,6 +76,6 @@ def check_window(config: ModelConfig, window: int) -> None:
         )
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _nll(config: Any, params: dict[str, Any], tokens: jax.Array, transform: Any) -> jax.Array:
     return token_nll(config, params, tokens, transform)
