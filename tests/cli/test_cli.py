@@ -124,7 +124,7 @@ def test_a_mistake_is_one_line_with_exit_code_2(capsys, monkeypatch, tmp_path, m
 
 
 def test_a_target_out_of_reach_is_incomplete(capsys):
-    arguments = ["--width", "64", "--rate", "0.1", "--standard-error", "1e-5", "--max-networks", "40"]
+    arguments = ["--width", "64", "--rate", "0.1", "--standard-error", "1e-5", "--max-networks", "70"]
     code, out, err = call(capsys, "simulate", "block", *arguments)
     assert (code, out) == (3, "")
     assert "max_networks" in err

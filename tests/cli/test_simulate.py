@@ -26,7 +26,7 @@ MISTAKES = [
     (["--width", "1"], "`width is an integer >= "),
     (["--networks", "-1"], "`networks is an integer >= 2` is required, received -1"),
     (["--networks", "9", "--standard-error", "0.1"], "`networks or standard_error, not both`"),
-    (["--standard-error", "0.1", "--max-networks", "8"], "`max_networks >= 32 with a standard error`"),
+    (["--standard-error", "0.1", "--max-networks", "8"], "`max_networks >= 64 with a standard error`"),
     (["--networks", "9", "--max-networks", "8"], "`networks <= max_networks`"),
     (["--seconds", "nan"], "`0 < seconds` is required, received nan"),
     (["--dtype", "float16"], "'--dtype': it takes float32 or float64, not 'float16'"),
@@ -82,7 +82,8 @@ def test_a_dry_run_knows_what_memory_a_wide_network_takes(call):
 def test_a_network_that_nothing_happens_to_is_incomplete(call):
     code, out, err = call(*BLOCK, "--rate", "1e-300")
     assert (code, out) == (3, "")
-    assert err.startswith("signmag: network 0 has no finite ratio")
+    assert err.startswith("signmag: 0 of ")
+    assert "raise the rate, the sizes or the number of networks" in err
 
 
 def test_a_target_out_of_reach_names_what_it_needs_and_keeps_its_records(call, tmp_path):
