@@ -57,7 +57,7 @@ class Kept:
         return recorded
 
     def write(self, block: int, rows: list[Row]) -> None:
-        """Add a block, unless a network in it has no finite energy: JSON could not hold it, and it ends the run.
+        """Add a block, unless something in it is no number: JSON could not hold it, and it ends the run.
 
         Raises:
           MissingResource: if it cannot be written.

@@ -7,7 +7,7 @@ import numpy as np
 from signmag_jax.evidence import Incomplete
 
 from .network import Experiment, Row
-from .stop import Stop, pilot
+from .stop import FEWEST, Stop, pilot
 from .tally import Tally
 
 # By then a pilot has met what the estimate is of, or hardly any network has it.
@@ -17,12 +17,12 @@ LONGEST_PILOT = 1024
 class Prefix:
     """The networks that a run has read, in the order of their numbers, wherever they were computed.
 
-    To a count or a time, all of them make the estimate. To a standard error, the first ones are a *pilot*: they
-    say how many networks the target takes, one relative error of that number (√(2/count)) added, and are then
-    left out, because an estimate that stops when its own error is small is biased towards where errors are
-    small (by 0.1 of the error for skewed statistics). If the planned networks miss the target, which is rare,
-    they are planned anew from all of them. What depends on the order alone is the same for any number of
-    devices and processes.
+    Of a run to a count or a time, all make the estimate. Of one to a standard error, the first are a *pilot*:
+    they say how many networks the target takes, one relative error of that number added, and are left out.
+    An estimate that ends when its own error is small would be biased towards where errors are small, by 0.1
+    of the error for skewed statistics. Here it is 0.03 (measured): one plan in six misses its target, and is
+    made anew. All of this depends on the networks' order alone, and is the same for any number of devices and
+    processes.
 
     Args:
       experiment: whose networks they are.
@@ -79,8 +79,10 @@ class Prefix:
 
     def _plan(self) -> None:
         """Say how many networks the target takes, once the pilot knows how much they scatter."""
-        longest = min(max(LONGEST_PILOT, self._least), self._stop.limit - self._experiment.fewest)
-        if self._pilot.fewest < self._least and self.pilot < longest:
+        longest = min(
+            max(LONGEST_PILOT, self._least), self._stop.limit - max(FEWEST, self._experiment.fewest)
+        )
+        if self._pilot.rarest < self._least and self.pilot < longest:
             return
         _, error = self._experiment.target(self._pilot)
         self._planned = self._at_most(max(self._stop.planned(self._pilot, error), self._experiment.fewest))

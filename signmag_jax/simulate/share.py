@@ -75,10 +75,10 @@ def has_enough(experiment: Experiment, stop: Stop, own: Tally, count: int) -> bo
     """Whether `count` shares like this one, all together, would meet a target standard error.
 
     A share whose predecessors in the order are not there yet cannot apply the stopping rule. Its own networks
-    are a fair sample of all, and say how many networks the target takes. Where `count` times its own are as many,
-    it stops; the rule itself is left to the last run, which computes the few that may then be missing.
+    are a fair sample of all, and say how many networks the target takes. With as many among `count` shares
+    like it, it stops; the rule itself is left to the last run, which computes the few that may be missing.
     """
-    if stop.standard_error is None or own.fewest < pilot(experiment):
+    if stop.standard_error is None or own.rarest < pilot(experiment):
         return False
     try:
         _, error = experiment.target(own)

@@ -36,8 +36,8 @@ class Stop:
     Args:
       networks: the count; 64 if nothing else is asked.
       standard_error: the largest one allowed among the elements of the primary estimate.
-      max_networks: give up a standard error beyond this many, the pilot's among them, or stop there before the
-        time; 100,000 if it is not given. A bound below the count that is asked for is refused.
+      max_networks: give up a standard error beyond this many, the pilot's included, or stop there before
+        the time; 100,000 if it is not given. A bound below the count that is asked for is refused.
       seconds: wall time.
 
     Raises:
@@ -111,8 +111,8 @@ class Stop:
             raise invalid(
                 f"{name} >= {fewest} at this rate and these sizes",
                 self.limit,
-                f"raise {name}, the rate or the sizes: with fewer than {experiment.fewest_flips:g} flips in all "
-                "networks that are drawn, the standard error does not know of what was not drawn",
+                f"raise {name}, the rate or the sizes: below {experiment.fewest_flips:g} flips in all, a "
+                "standard error does not know of what was not drawn",
             )
 
     def reached(self, error: Any) -> bool:
@@ -125,8 +125,8 @@ class Stop:
         return count * (float(np.max(error)) / self.standard_error) ** 2
 
     def planned(self, tally: Tally, error: Any) -> int:
-        """As many as these say are needed, and one relative error of that number more, which is √(2/count)."""
-        more = 1 + math.sqrt(2 / tally.fewest)
+        """As many as these say are needed, and one relative error of that number more: √(2/count)."""
+        more = 1 + math.sqrt(2 / tally.rarest)
         return max(FEWEST, math.ceil(min(self.needed(tally.count, error) * more, MOST)))
 
     def require_within_reach(self, count: int, before: int, error: Any, estimate: str) -> None:

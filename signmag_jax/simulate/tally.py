@@ -58,8 +58,8 @@ class Tally:
         for name, value in values.items():
             if not np.all(np.isfinite(value)):
                 raise Incomplete(
-                    f"network {network} has no finite {_words(name)}: lower the sizes or the scale of what is "
-                    "perturbed, or simulate in float64"
+                    f"network {network} has no finite {_words(name)}: lower the scale of the "
+                    "perturbation, or check the activation"
                 )
         if not self._shapes:
             self._shapes = {name: value.shape for name, value in values.items()}
@@ -79,8 +79,8 @@ class Tally:
         return self.moments
 
     @property
-    def fewest(self) -> int:
-        """Networks that have the rarest of the statistics that a network may lack; all, where there is none."""
+    def rarest(self) -> int:
+        """Networks that have the rarest of the statistics; all of them, if none may be lacking."""
         return min((int(self.having(name).min()) for name in self._optional), default=self.count)
 
     def having(self, name: str) -> np.ndarray:
@@ -117,8 +117,8 @@ class Tally:
         """Raise `Incomplete` unless at least two networks have this statistic."""
         if (have := int(self.having(name).min())) < 2:
             raise Incomplete(
-                f"{have} of {self.count} networks have a {_words(name)}, nothing is perturbed in the others or no "
-                "unit is active: raise the rate, the sizes or the number of networks"
+                f"{have} of {self.count} networks have a {_words(name)}, the others no flip or no active "
+                "unit: raise the rate, the sizes or the number of networks"
             )
 
     def ratio(self, numerator: str, denominator: str, among: str | None = None) -> Pair:
