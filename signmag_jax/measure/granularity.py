@@ -46,6 +46,7 @@ def quantized(
         return quantizer.apply(key, weight)
     width = weight.shape[1]
     size = width if scale == ROW else min(int(scale), width)
+    # The rows of whole groups as one table of groups; what is left over is a table of its own.
     whole = width - width % size
     pieces = [_each(quantizer, weight[:, :whole].reshape(-1, size)).reshape(-1, whole)]
     if whole < width:

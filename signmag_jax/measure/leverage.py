@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from .comparison import RateLeverage, arms_picture
 from .flips import Draws
 from .inputs import Windows
 from .pools import OUTLIER, REST, Pools, TooFewWeights, flips_at
-from .setup import Setup, prepare
+from .setup import Options, Setup, prepare
 
 RATES = (0.001, 0.005, 0.05)
 ARMS = (OUTLIER, REST)
@@ -77,14 +76,10 @@ def leverage(
     rates: Sequence[float] = RATES,
     draws: int | Sequence[int] | None = None,
     fraction: float = OUTLIER_FRACTION,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
     batch: int | None = None,
     profile: Alpha | None = None,
     columns: Columns | None = None,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> Leverage:
     """Flip exactly k signs in outlier columns or in the rest, and compare the mean damage per flip.
 
@@ -98,18 +93,15 @@ def leverage(
       model: from `models.load`.
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
-      rates: parts of the outlier pool, in (0, 1].
-      draws: masks per arm, one number or one per rate; by default 15, 5 or 3, more at smaller rates.
+      rates: flip rates, as parts of the weights in outlier columns, in (0, 1].
+      draws: random masks in each arm, at least 2: one number, or one for each rate; by default 15, 5 or 3,
+        more at smaller rates.
       fraction: part of the columns of each layer's input that are outliers.
-      layers: numbers of the layers where flips may fall; by default all.
-      matrices: names of the matrices where flips may fall; by default all.
-      seed: root seed.
-      batch: evaluation windows that pass through a layer together; by default all.
+      batch: number of evaluation windows that are computed at a time; by default all.
       profile: `alpha` of these calibration windows, if already computed.
       columns: outlier columns of another definition, by site and of shape (layers, chosen), for instance of
         `column_statistics`; then the calibration windows choose nothing here, and `fraction` is not used.
-      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
-      source: added to the provenance.
+      options: as in `Options`.
 
     Returns:
       Damage per arm and leverage per rate. A leverage whose denominator is not separated from zero by 3
@@ -123,20 +115,17 @@ def leverage(
     """
     rates = inputs.check_rates(rates)
     counts = draws_per_rate(rates, draws)
-    options: dict[str, Any] = {"experiment": "leverage", "rates": list(rates), "draws": counts}
-    options |= {"fraction": fraction, "seed": seed}
+    own = {"experiment": "leverage", "rates": list(rates), "draws": counts, "fraction": fraction}
     if columns is not None:
         plain = {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
-        options["columns_sha256"] = sha256_of_json(plain)
-    setup = prepare(
-        model, calibration, evaluation, options, layers, matrices, batch, resume=resume, source=source
-    )
+        own["columns_sha256"] = sha256_of_json(plain)
+    setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
     if columns is None:
         columns = stored_columns(setup, fraction, profile)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
-    rows = setup.sweep(_tasks(setup, [draws_of(pools, k, seed) for k in flips], counts), first=1)
+    rows = setup.sweep(_tasks(setup, [draws_of(pools, k, setup.seed) for k in flips], counts), first=1)
     floor = setup.noise_floor(rows)
     tables = iter(np.stack(rows[2:]) - rows[0])
     results = [

@@ -188,19 +188,19 @@ def _error_response(errors: Any, probes: int) -> int | float:
 
 
 def _check_response(probes: int, rates: Sequence[float] = ()) -> None:
-    response.check_options(probes, "signs")
+    inputs.check_probes(probes)
     if rates:
         inputs.check_rates(rates)
 
 
 def _check_deciding(verified: int, probes: int) -> None:
     if probes:
-        _check_response(probes)
+        inputs.check_probes(probes)
     check_counts(verified)
 
 
 def _check_errors(errors: Any, probes: int) -> None:
-    _check_response(probes)
+    inputs.check_probes(probes)
     for name, error in errors.items():
         check_deterministic(name, error)
 

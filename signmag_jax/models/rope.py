@@ -18,6 +18,7 @@ def frequencies(rope: Rope, head_dim: int) -> Float[np.ndarray, " pairs"]:
     `θ^(−2i/d)`; "linear" divides all by the factor; "llama3" divides those whose wavelength exceeds
     original/low, keeps those below original/high, and interpolates between; "divided" has a divisor for each.
     """
+    # Powers in float64, rounded once.
     exponent = np.arange(0, head_dim, 2, dtype=np.float64) / head_dim
     fast = (1.0 / np.float64(rope.theta) ** exponent).astype(np.float32)
     if rope.kind == "default":

@@ -1,9 +1,10 @@
 """Independent networks over any number of devices, and of processes that share a folder: the same bits.
 
 Each network is keyed by its index. A device computes one block of consecutive networks at a time by
-`lax.map`; how many make a block depends on the experiment alone, so a network's program, and with it
-every rounding, is the same for 1 and for 8 devices. (A vmap over networks would change the shapes of
-the matrix products, and with them their bits, with the number of devices.)
+`lax.map`, on an accelerator many in each step; how many make a block and a step depends on the platform and
+the experiment alone, so a network's program, and with it every rounding, is the same for 1 and for 8 devices.
+(A batch that followed the number of devices would change the shapes of the matrix products, and with them
+their bits.)
 
 What holds: the result is the same to the last bit for any number of devices and processes, and for a run
 that was killed anywhere and resumed, because every network is computed by the same program and merged on
@@ -27,6 +28,7 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from signmag_jax.evidence import Incomplete, keys
+from signmag_jax.evidence.compiling import compiling_for
 from signmag_jax.evidence.progress import progress
 
 from .identity import identity_of, provenance_of
@@ -102,7 +104,11 @@ def run(
     mesh = flat(mesh)
     prefix, deadline = Prefix(experiment, stop), _deadline(stop)
     ended = "time (not reproducible)" if stop.seconds is not None else "target"
-    with fixed_numerics(), progress(experiment.name, stop.total) as advance:
+    with (
+        compiling_for(mesh.devices.flat[0].platform),
+        fixed_numerics(),
+        progress(experiment.name, stop.total) as advance,
+    ):
         root = keys.fold(keys.root(seed), experiment.name)
         kept = Kept(experiment, resume, identity_of(experiment, seed, mesh), stop.limit)
         obtain = functools.partial(_obtain, experiment, root, mesh, limit=stop.limit, kept=kept)

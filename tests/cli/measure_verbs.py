@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from signmag_jax.cli import run
+
 PLACE = ("--layers", "0", "--matrices", "up_proj")
 DERIVATIVES = ("--windows", "2", "--probes", "2", *PLACE)
 
@@ -51,3 +53,12 @@ def write_text(path):
     rng = np.random.default_rng(0)
     path.write_text(" ".join("".join(rng.choice(list("abcdefgh"), 5)) for _ in range(600)))
     return path
+
+
+def refused(capsys, typed, hint):
+    """A command line that ends as a user's mistake should: one line on standard error, exit code 2."""
+    assert run(typed) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("signmag: ")
+    assert hint in err
