@@ -127,6 +127,7 @@ class Tally:
         Both vanish in networks without the statistic `among`: what they do not tell makes no error smaller.
         """
         moments = self._done()
+        self.require(among or numerator)
         top, bottom = np.broadcast_arrays(self._index(numerator), self._index(denominator))
         if np.any(moments.mean[bottom] == 0):
             raise Incomplete(
@@ -139,7 +140,6 @@ class Tally:
             - 2 * ratio * moments.comoment[top, bottom]
             + ratio**2 * moments.comoment[bottom, bottom]
         )
-        self.require(among or numerator)
         have = self.having(among or numerator)
         # Rounding may leave a little less than nothing where numerator and denominator are proportional.
         variance = np.maximum(square, 0) / ((have - 1) * have)
