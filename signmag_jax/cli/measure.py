@@ -109,7 +109,7 @@ def _run(
     **given: Any,
 ) -> int:
     index, count = joined(distributed=distributed and not dry_run, device=device)
-    prepare(quiet=quiet, device=device)
+    prepare(quiet=quiet or index > 0, device=device)
     from signmag_jax.measure import inputs
 
     function = measurement.function
@@ -133,9 +133,11 @@ def _run(
     check_parquet(parquet)
     if dry_run:
         return show(_dry_run(measurement, reading, options), json)
+    if index:  # all processes hold the same numbers; the first one shows and keeps them
+        options.pop("mask", None)
     result = _measured(function, reading, options)
     if index:
-        return 0  # all processes hold the same numbers; the first one shows them
+        return 0
     picture = result.picture() if plot is not None else None
     if plot is not None and picture is not None:
         from signmag_jax.report import figures, plots

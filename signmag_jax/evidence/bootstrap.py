@@ -140,6 +140,7 @@ def scaled(
     resampled: Float[np.ndarray, " replicates"], centre: float, spread: float
 ) -> Float[np.ndarray, " replicates"]:
     """Replicates around `centre` with the standard deviation `spread`."""
+    # Their own spread counts the interaction three times (see above): it is set to that of the components.
     raw = float(resampled.std())
     return centre + (resampled - centre) * (spread / raw if raw > 0 else 1.0)
 

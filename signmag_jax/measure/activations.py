@@ -149,6 +149,7 @@ def alpha(
             np.concatenate([np.moveaxis(piece[site][i], 1, 0) for piece in pieces]).astype(np.float64)
             for i in range(4)
         )
+        # Back to the activations' own scale on the host, where float64 holds squares that float32 did not.
         with np.errstate(over="ignore"):  # named below instead
             square, size = square * unit**2, size * unit
         for table in (share, square, size):

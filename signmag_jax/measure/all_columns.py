@@ -94,7 +94,7 @@ def all_columns(
       model: from `models.load`.
       evaluation: at least 8 windows.
       rates: flip rates, as parts of all weights, in (0, 1].
-      draws: random masks, at least 2: one number, or one for each rate.
+      draws: number of random masks, at least 2: one for all rates, or one for each.
       batch: number of windows that are computed at a time; by default all.
       options: as in `Options`.
 

@@ -37,6 +37,7 @@ class FlippedColumn(NamedTuple):
         if name not in self.column:
             return weight
         where, column = self.column[name]
+        # By 1 in every other layer: one program, whichever layer and column it is.
         sign = jnp.where(layer == where, -1.0, 1.0).astype(weight.dtype)
         return weight.at[:, column].multiply(sign)
 

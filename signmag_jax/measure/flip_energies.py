@@ -115,7 +115,7 @@ def flip_energies(
       matrices: names of the matrices whose columns are flipped, such as up_proj.
       columns: number of columns of each matrix, evenly spaced in log α², at least 5.
       rate: flip rate, as a part of the signs of a column, in (0, 0.5].
-      draws: random masks of each column.
+      draws: number of random masks of each column.
       seed: root seed.
       batch: number of windows that are computed at a time.
       resume: folder of records to go on from.
@@ -209,6 +209,7 @@ def _energies(
     rows: Int[Array, "columns draws flips"],
 ) -> dict[str, Float[Array, "columns draws batch"]]:
     x = entering(config, params, tokens)[layer]
+    # Once for all columns and draws: a changed column runs its own layer alone.
     clean = layer_states(config, params["blocks"], x, layer, matrix)
 
     def one(piece: tuple[Array, Array]) -> dict[str, Array]:

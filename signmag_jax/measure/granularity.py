@@ -12,7 +12,6 @@ from signmag_jax.evidence import invalid
 from signmag_jax.perturb import Perturbation
 
 TENSOR, ROW = "tensor", "row"
-GROUPS = (32, 64, 128)
 Scale = str | int
 """What shares one scale (and threshold): "tensor", "row", or that many neighbours in a row."""
 
@@ -41,6 +40,7 @@ def quantized(
 
     Where a row is not a multiple of the group, its last group is shorter.
     """
+    # No key matters to a quantiser that does not draw.
     key = jax.random.key(0)
     if scale == TENSOR:
         return quantizer.apply(key, weight)

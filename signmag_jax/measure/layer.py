@@ -40,6 +40,7 @@ def entering(
 ) -> Float[Array, "layers batch tokens hidden"]:
     """The residual stream that enters each layer of the clean model."""
     _, streams = hidden(config, params, tokens, every_layer=True)
+    # The embedding enters the first layer; what leaves one enters the next.
     start = jnp.take(params["embed"], tokens, axis=0)
     return jnp.concatenate([start[None], streams[:-1]])
 

@@ -94,8 +94,8 @@ def leverage(
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rates: flip rates, as parts of the weights in outlier columns, in (0, 1].
-      draws: random masks in each arm, at least 2: one number, or one for each rate; by default 15, 5 or 3,
-        more at smaller rates.
+      draws: number of random masks in each arm, at least 2: one for all rates, or one for each; by default
+        15, 5 or 3, more at smaller rates.
       fraction: part of the columns of each layer's input that are outliers.
       batch: number of evaluation windows that are computed at a time; by default all.
       profile: `alpha` of these calibration windows, if already computed.

@@ -96,7 +96,7 @@ def metrics(
       evaluation: at least 8 windows.
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
-      draws: random draws of the perturbation; one that does not draw needs 1.
+      draws: number of random draws of the perturbation; one that is not random needs 1.
       batch: number of windows that are computed at a time; by default all.
       options: as in `Options`.
 
@@ -188,6 +188,7 @@ def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndar
     head = model.params["embed" if model.config.tied else "head"]
     key = keys.fold(keys.root(setup.seed), "metrics")
     states = functools.partial(_states, model.config, perturbation)
+    # As data: whichever layers take part, and for the A/A comparison none, the program is the same.
     taking_part = jnp.asarray(np.isin(np.arange(model.config.layers), setup.layers))
     nothing = jnp.zeros_like(taking_part)
 

@@ -111,7 +111,7 @@ def outlier_definitions(
       calibration: windows whose activations choose the columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rate: flip rate, as a part of the outlier weights of each definition, in (0, 1].
-      draws: random masks in each arm, at least 2.
+      draws: number of random masks in each arm, at least 2.
       batch: number of evaluation windows that are computed at a time; by default all.
       options: as in `Options`; the records of each definition lie in a folder of its own.
 

@@ -117,7 +117,7 @@ def outlier_flips(
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rate: flip rate, as a part of the signs of each pool, in (0, 0.5].
-      draws: random masks in each arm, at least 2.
+      draws: number of random masks in each arm, at least 2.
       fraction: part of the columns of each layer's input that are outliers.
       batch: number of evaluation windows that are computed at a time; by default all.
       options: as in `Options`.

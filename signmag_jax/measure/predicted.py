@@ -75,13 +75,7 @@ class LinearResponse(Result):
         pair_rate = self._pair_rate(pool, rate) if exactly else rate**2
         table = self.table(pool, rate, pair_rate)
         how = "exactly k flips" if exactly else "independent flips"
-        return Estimate(
-            table.mean(),
-            slopes.standard_error(table),
-            self.pools[pool].slope.n,
-            "nat/token",
-            f"second order in the rate, {how}",
-        )
+        return slopes.mean(table, "nat/token", f"second order in the rate, {how}")
 
     def table(self, pool: str, rate: float, pair_rate: float) -> Float[np.ndarray, "probes windows"]:
         """The predicted damage of every probe and window, of flips of which two meet at the `pair_rate`."""
@@ -136,6 +130,7 @@ class LinearResponse(Result):
 
     def linear_below(self, pool: str, part: float = 0.1) -> float:
         """The rate at which the next term is `part` of the linear one: above it, the slope is not meant."""
+        # The next term over the linear one is rate · interaction/slope.
         pairs = abs(self.interaction[pool].value)
         return min(1.0, part * abs(self.pools[pool].slope.value) / pairs) if pairs > 0 else 1.0
 

@@ -71,6 +71,7 @@ def quantization(
         for name in names:
             key = keys.fold(keys.root(seed), "quantization", name)
             tables = fetch(_weights(model.params["blocks"][name], key, spherical))
+            # cos² counts a zero row as 0 but leaves NaN visible, so one quantiser tells for the weights.
             inputs.check_finite(tables["sign"][0], f"weights in {name}", "layer")
             for quantizer, (rows, outputs) in tables.items():
                 windows = None if real is None else real[quantizer][name]

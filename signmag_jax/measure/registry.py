@@ -215,6 +215,10 @@ def _check_chain(rates: Sequence[float]) -> None:
         check_rate(rate)
 
 
+def _check_one_rate(rate: float) -> None:
+    inputs.check_rates((rate,))
+
+
 def _check_leverage(rates: Sequence[float], draws: int | Sequence[int] | None) -> None:
     draws_per_rate(inputs.check_rates(rates), draws)
 
@@ -239,9 +243,9 @@ MEASUREMENTS: dict[str, Measurement] = {
         quantization_report, _quantization_report, 1, MINIMUM, check=checked_options
     ),
     "outlier-definitions": Measurement(
-        outlier_definitions, _outlier_definitions, 2, MINIMUM, check=check_rate
+        outlier_definitions, _outlier_definitions, 2, MINIMUM, check=_check_one_rate
     ),
-    "rotation": Measurement(rotation, _rotation, 4, MINIMUM, arrays=2, check=check_rate),
+    "rotation": Measurement(rotation, _rotation, 4, MINIMUM, arrays=2, check=_check_one_rate),
     "linear-response": Measurement(
         linear_response, _linear_response, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, _check_response
     ),

@@ -170,7 +170,7 @@ def rotation(
       calibration: windows that measure α² (at least 2).
       evaluation: other windows that score the losses (at least 8).
       rate: probability, in (0, 1], with which each sign of the matrices that read the stream flips.
-      draws: random masks.
+      draws: number of random masks.
       seed: root seed, of masks and of the rotation.
       batch: number of evaluation windows that are computed at a time; by default all.
       resume: folder of records, one folder for each model; an interrupted run goes on where it stopped,

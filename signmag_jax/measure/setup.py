@@ -11,12 +11,12 @@ from typing import Any, TypedDict
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Records, invalid
+from signmag_jax.evidence import invalid
 from signmag_jax.models import LanguageModel, Transform, window_nll
 
 from . import inputs, sweep
 from .inputs import FEWEST_CALIBRATION, MINIMUM_WINDOWS, Windows
-from .sweep import Row
+from .sweep import AnyRecords, Row
 
 
 class Options(TypedDict, total=False):
@@ -70,7 +70,7 @@ class Setup:
     matrices: tuple[str, ...]
     batch: int
     configuration: Mapping[str, Any]
-    records: Records | None
+    records: AnyRecords | None
     source: Mapping[str, Any] | None
 
     @property

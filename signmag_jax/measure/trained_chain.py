@@ -111,10 +111,10 @@ def trained_chain(
       rates: flip rates, in (0, 0.5].
       layers: numbers of the layers whose matrices form the chain, from 0; by default the 6 middle ones.
       matrix: name of the matrix that each layer gives, such as up_proj.
-      activation: "relu" or "silu".
+      activation: what follows each matrix, "relu" or "silu".
       scale: "unit" divides each matrix by its root mean square, so that pre-activations have unit
         variance; "trained" leaves it. Chains of ReLU do not depend on it.
-      draws: random draws of masks and inputs, at least 2.
+      draws: number of random draws of masks and inputs, at least 2.
       samples: number of inputs of each draw, uniform on the sphere, at least 2.
       seed: root seed.
       resume: folder of records to go on from.
@@ -132,6 +132,7 @@ def trained_chain(
     middle = range(first, min(first + DEPTH, count))
     chain = inputs.check_layers(middle if layers is None else layers, count)
     (matrix,) = inputs.check_matrices((matrix,))
+    # Cropped square, so that the output of a layer can enter the next.
     width = min(model.config.shapes()[matrix])
     stack = jnp.stack([model.params["blocks"][matrix][layer][:width, :width] for layer in chain])
     stack = stack.astype(at_least_float32(stack.dtype))
@@ -151,6 +152,7 @@ def trained_chain(
     capacity = int(flips.max())
 
     def task(kind: str, draw: int) -> sweep.Row:
+        # Trained matrices stay what they are, but meet new masks and inputs in every draw.
         key = keys.fold(keys.root(seed), "trained chain", kind, draw)
         weights = _weights(stack, keys.fold(key, "weights"), kind)
         if scale == "unit":
@@ -202,6 +204,7 @@ def _ratios(
     h = _direction(jax.random.normal(keys.fold(key, "inputs"), (width, samples), stack.dtype))
 
     def step(carry: Any, piece: tuple[Array, Array]) -> Any:
+        # Three states, each with the errors of all layers before it.
         clean, flipped, shifted = carry
         weight, layer = piece
         after = functools.partial(_layer, phi)

@@ -95,5 +95,6 @@ def next_token_nll(
 
 
 def _logits(states: jax.Array, head: jax.Array) -> jax.Array:
+    # In half precision a sum over the vocabulary would lose what most of its terms add.
     raw = apply_linear(states, head)
     return raw.astype(at_least_float32(raw.dtype))

@@ -45,6 +45,7 @@ def rotation(
     a more exact angle would be another model, by 1e-4 radians at position 2,000.
     """
     angles = np.arange(length, dtype=np.float32)[:, None] * frequencies(config.rope, config.head_dim)[None, :]
+    # For the pairs (i, i + d/2) of the hub's order of rows, into which a GGUF file's are brought when read.
     angles = np.concatenate([angles, angles], axis=1)
     return jnp.asarray(np.cos(angles), dtype), jnp.asarray(np.sin(angles), dtype)
 

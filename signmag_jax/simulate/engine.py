@@ -53,7 +53,7 @@ class Options(TypedDict, total=False):
         computed beyond is discarded.
       max_networks: number of networks at which the run ends in any case, as incomplete where a standard error
         was asked for; 100,000 by default.
-      seconds: stop at this wall time (the result says that it is not reproducible).
+      seconds: stop after this wall time, in seconds (the result says that it is not reproducible).
       seed: root of all random keys, 0 by default.
       resume: folder that keeps finished networks; what it holds is not computed again.
       share: (I, N) for one of N processes that share the folder: compute the blocks of networks that are I
