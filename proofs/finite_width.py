@@ -41,6 +41,7 @@ from signmag_jax.theory.symbolic import (
 )
 from signmag_jax.theory.symbolic.gaussian import angle, expectation, normal_density, weight
 from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, root_rate, size, width
+from signmag_jax.theory.symbolic.width import FourthCumulants
 
 TITLE = "Finite width"
 
@@ -170,7 +171,7 @@ def _second_slopes(proof: Proof) -> None:
         "Σ_a C(4, a) κ_ab E ∂^a ∂'^b/24", sp.Add(*(k * m * value for k, m, value in terms)) / 24
     )
     change.at("unit variance", {spread: sp.Integer(1)})
-    change.step("collect", kernel_change(names, c, v), Algebra())
+    change.step("collect", kernel_change(FourthCumulants(*names), c, v), Algebra())
     change.lemma("change of the kernel per Σ x_j⁴")
 
 

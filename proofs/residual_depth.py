@@ -123,7 +123,7 @@ def _bound(proof: Proof) -> None:
     law = proof.positive("C_L ≤ 2 X_flip/X_shift", gap, form=rest * (2 / ((1 - less) * x_shift)))
     stated = proof.apply("J of the shift", law, {less: cosine_map(c / sp.sqrt(v))})
     left = residual_bound(c, v) - 2 * x_flip / x_shift
-    law = proof.fact("the law", "normal form", lambda: by.join(by.same(left, stated.lhs), stated))
+    law = proof.fact("the law", "substitution", lambda: by.join(by.same(left, stated.lhs), stated))
     proof.conclude("bound of a residual chain", law)
 
 
