@@ -67,20 +67,7 @@ def test_every_law_names_its_form():
     assert all(argument in theory.LAWS[law].arguments for law, argument, _ in OPTIONS)
 
 
-# Their numbers leave out the 1/n term of the shift, which their forms have.
-FLIPS_ALONE = {
-    "finite_width_slope",
-    "finite_width_expansion",
-    "profile_width_ratio",
-    "profile_width_slope",
-    "profile_width_expansion",
-}
-UNLIKE = pytest.mark.xfail(reason="the numeric law is that of the flips alone", strict=False)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=UNLIKE) if name in FLIPS_ALONE else name for name in FORMS]
-)
+@pytest.mark.parametrize("name", FORMS)
 def test_a_law_is_its_form(name):
     law = theory.LAWS[name]
     for values, exact in arguments(law):
