@@ -32,8 +32,13 @@ EXACT = {
     "pool": [(np.array([True, False, True, False]), (True, False, True, False))],
     "x": [(np.array([4.0, -6.0, 5.0, 7.0]), tuple(map(sp.Integer, (4, -6, 5, 7))))],
 }
-SMALL = {"rate": [(0.125, sp.Rational(1, 8))]}
-EXPANSIONS = ("transverse_ratio_expansion", "column_ratio_expansion")
+SMALL_ERRORS = [
+    (SignFlip(1 / 64), symbolic.sign_flip(sp.Rational(1, 64))),
+    (MagnitudeShift(0.25), symbolic.magnitude_shift(sp.Rational(1, 4))),
+    (MagnitudeNoise(0.25), symbolic.magnitude_noise(sp.Rational(1, 4))),
+]
+SMALL = {"rate": [(0.125, sp.Rational(1, 8))], "perturbation": SMALL_ERRORS}
+EXPANSIONS = ("transverse_ratio_expansion", "column_ratio_expansion", "radial_fraction_expansion")
 
 
 def arguments(law):
