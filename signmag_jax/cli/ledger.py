@@ -26,6 +26,7 @@ def reproduce(
     dry_run: bool = False,
     resume: Path | None = None,
     timings: bool = False,
+    all: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -37,6 +38,7 @@ def reproduce(
       out: folder for ledger.json and report.html.
       dtype: precision of the model's weights, as in `signmag measure`.
       timings: do one part after another, and say on standard error what each took.
+      all: print every row of the ledger, not the abstract's claims alone.
 
     Example: signmag reproduce --quick --out my-run
     """
@@ -79,7 +81,7 @@ def reproduce(
     if json:
         emit(ledger)
     else:
-        reports.print_ledger(ledger)
+        reports.print_ledger(ledger, every=all)
         remark(f"Written: {out / 'ledger.json'} and {page}", quiet=quiet)
     return 1 if ledger["summary"]["claims of ours that fail"] else 0
 
@@ -92,11 +94,12 @@ def _print_timings(ledger: Mapping[str, Any]) -> None:
         remark(line, quiet=False)
 
 
-def report(folder: Path, *, json: bool = False, quiet: bool = False) -> int:
+def report(folder: Path, *, all: bool = False, json: bool = False, quiet: bool = False) -> int:
     """Make report.html again from a saved run folder, and print its table.
 
     Args:
       folder: what `signmag reproduce --out` wrote.
+      all: print every row of the ledger, not the abstract's claims alone.
 
     Example: signmag report signmag-run
     """
@@ -109,7 +112,7 @@ def report(folder: Path, *, json: bool = False, quiet: bool = False) -> int:
     if json:
         emit({"report": str(page), "summary": ledger["summary"]})
     else:
-        reports.print_ledger(ledger)
+        reports.print_ledger(ledger, every=all)
         remark(f"Written: {page}", quiet=quiet)
     return 0
 
