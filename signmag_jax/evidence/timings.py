@@ -114,9 +114,9 @@ def part(name: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if _active is None else _active.part(name)
 
 
-def _heard(event: str, seconds: float, **_: Any) -> None:
+def _heard(event: str, duration_secs: float, **_: str | int) -> None:
     if _active is not None:
-        _active.stage(event, seconds)
+        _active.stage(event, duration_secs)
 
 
 def lines(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
