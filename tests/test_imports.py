@@ -1,7 +1,7 @@
 """What an import loads: no room waits for libraries that few of its functions need, or starts a device.
 
-Counted in modules: seconds would measure the machine. No platform has the name that these processes are given,
-so that whoever asks JAX for a device ends in an error.
+Counted in modules: seconds would measure the machine. No platform has the name that these processes are
+given, so that whoever asks JAX for a device ends in an error.
 """
 
 import json

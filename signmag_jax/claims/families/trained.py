@@ -29,6 +29,8 @@ ALL_COLUMNS = Measured(
     "all_columns",
     lambda run, **options: measure.all_columns(run.model, run.evaluation, **options),
     options=lambda level: {"rates": (ALL_COLUMNS_RATE,), "draws": level.column_draws},
+    amount=lambda level: level.column_draws,
+    what="flips against shifts over all columns",
 )
 
 
