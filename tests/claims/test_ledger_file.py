@@ -41,7 +41,8 @@ def whole():
             "depth": {"plain": {**plain, "published": depth, "simulated": depth}},
             "geometry": {
                 "rate": 0.01,
-                **dict.fromkeys(("flip", "shift"), {"radial": -0.1, "transverse": 0.2}),
+                "flip": {"radial": -0.1, "transverse": 0.2},
+                "shift": {"radial": 0.2, "transverse": 0.1},
             },
             "column_slopes": {"attention_in": [[0.0, 1.0], [0.5, 2.0]]},
             "damage": {"model": "a model", "arms": {"rest": {**POINTS, "predicted": None}}},
