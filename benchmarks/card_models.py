@@ -111,7 +111,7 @@ def main() -> None:
         passes(dtype, network, tokens, ((1, 16), (2, 32)) if small else SHAPES, peak)
     network.to("cpu")
     leverage(tokens, small)
-    sizes = {"windows": 1, "tokens": 32, "probes": 1, "singles": 0} if small else {}
+    sizes = {"windows": 1, "tokens": 32, "probes": 2, "singles": 0} if small else {}
     options = argparse.Namespace(
         **{"windows": 4, "tokens": 1024, "probes": 2, "singles": 12, "text": None} | sizes
     )

@@ -26,6 +26,7 @@ from typing import Any
 
 # Both look for a device when they are loaded; there is none, and none is needed.
 os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # it would be the only process with a TPU
 os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if "h200" in sys.argv[1:2]:  # to choose kernels by their speed, XLA would run them

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from signmag_jax.evidence.compiling import platform
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import SignFlip
@@ -88,19 +89,20 @@ class CrossingSample(Arguments):
         for_w, for_flips, for_directions, for_others = jax.random.split(key, 4)
         # Held, because XLA would draw it again inside each consumer.
         w = lax.optimization_barrier(weights(for_w, self.rows, self.width, self.dtype))
-        square, absolute = sums(w * w), sums(jnp.abs(w))
+        wide = per_row()
+        square, absolute = sums(w * w).astype(wide), sums(jnp.abs(w)).astype(wide)
         # One direction in each of equal parts of the half circle: their mean scatters less than that of as
         # many free ones, and is as unbiased.
-        t = jax.random.uniform(for_directions, (DIRECTIONS, self.rows), jnp.float64)
-        t = (jnp.arange(DIRECTIONS, dtype=jnp.float64)[:, None] + t) / DIRECTIONS
-        off_square = jnp.mean(square) / self.width - 1
-        off_absolute = jnp.mean(absolute) / self.width - MEAN_ABSOLUTE
+        t = jax.random.uniform(for_directions, (DIRECTIONS, self.rows), wide)
+        t = (jnp.arange(DIRECTIONS, dtype=wide)[:, None] + t) / DIRECTIONS
+        off_square = _mean(square) / self.width - 1
+        off_absolute = _mean(absolute) / self.width - MEAN_ABSOLUTE
 
         def compare(rate: Array) -> Statistics:
             # One key for all rates: flips of a smaller rate are among those of a larger one, and curves over
             # the rate are smooth.
             mask = (SignFlip(rate).apply(for_flips, w) != w).astype(w.dtype)
-            flipped = sums(mask * w * w)
+            flipped = sums(mask * w * w).astype(wide)
             count, step = self._norms(rate, jnp.sum(sums(mask)), flipped, square, for_others)
             # E w(w' − w) of a row, its part across w, and the length of w'.
             share = flipped / square
@@ -108,12 +110,13 @@ class CrossingSample(Arguments):
             angle = 2 * jnp.arcsin(jnp.sqrt(jnp.minimum(share, 1.0)))
             flip = RowPairs(square, angle, jnp.ones_like(share))
             across = jnp.sqrt(jnp.maximum(self.width * square - absolute**2, 0.0))
-            along = square + step * absolute
-            angle = jnp.arctan2(step * across, along)
-            shift = RowPairs(square, angle, jnp.hypot(step * across, along) / square)
+            along = square + step.astype(wide) * absolute
+            aside = step.astype(wide) * across
+            angle = jnp.arctan2(aside, along)
+            shift = RowPairs(square, angle, jnp.hypot(aside, along) / square)
             # The share has the mean `rate`, and a crossing's mean grows as its power 3/2: unbiased, whatever
             # the factor.
-            control = CONTROL * jnp.sqrt(rate) * (jnp.mean(share) - rate)
+            control = CONTROL * jnp.sqrt(rate) * (_mean(share) - rate)
             # step² has the mean 4·rate: what is left of the shift's square is of second order.
             bend = MEAN_ABSOLUTE**2 * off_square - 2 * MEAN_ABSOLUTE * off_absolute
             exact = {
@@ -143,7 +146,7 @@ class CrossingSample(Arguments):
         z, other = jnp.cos(jnp.pi * t), stretch * jnp.cos(jnp.pi * t - angle)
         # The projection's length to the power 4 has the mean 8/(n(n+2)); half of the directions have h > 0.
         fourth = 8 / (n * (n + 2)) * square**2 * excess(z, other, drift) ** 2 / 2
-        return (1 + drift) * jnp.mean(crossing) + jnp.mean(fourth) / (m * MEAN_SQUARE)
+        return (1 + drift) * _mean(crossing) + _mean(fourth) / (m * MEAN_SQUARE)
 
     def _norms(
         self, rate: Array, count: Array, flipped: Array, square: Array, key: PRNGKeyArray
@@ -154,10 +157,10 @@ class CrossingSample(Arguments):
         of freedom as they have such weights.
         """
         size, others = self.hidden * self.width, (self.hidden - self.rows) * self.width
-        flipped, kept = jnp.sum(flipped), jnp.sum(square - flipped)
+        flipped, kept = (jnp.sum(some.astype(jnp.float64)) for some in (flipped, square - flipped))
         if others:
             for_count, for_squares = jax.random.split(key)
-            more = jax.random.binomial(for_count, float(others), rate, dtype=jnp.float64)
+            more = _binomial(for_count, float(others), rate)
             squares = _chi_square(for_squares, jnp.stack([more, others - more]))
             count, flipped, kept = count + more, flipped + squares[0], kept + squares[1]
         norm = flipped if self.match == "realised" else rate * (flipped + kept)
@@ -184,7 +187,26 @@ class CrossingSample(Arguments):
         return lax.map(compare, parameters)
 
 
+def per_row() -> Any:
+    """The precision of what is drawn and computed for one row: float64, which accelerators do not have.
+
+    They emulate it: sines, χ² and binomial numbers of float64 took a TPU's compiler half a minute. In float32
+    their rounding, below 1e-6 of a row's numbers, is far below their scatter; sums over rows are float64.
+    """
+    return jnp.float64 if platform() == "cpu" else jnp.float32
+
+
+def _mean(a: Array) -> Float[Array, ""]:
+    return jnp.mean(a.astype(jnp.float64))
+
+
+def _binomial(key: PRNGKeyArray, number: float, rate: Array) -> Float[Array, ""]:
+    wide = per_row()
+    return jax.random.binomial(key, number, rate.astype(wide), dtype=wide).astype(jnp.float64)
+
+
 def _chi_square(key: PRNGKeyArray, degrees: Float[Array, " kinds"]) -> Float[Array, " kinds"]:
-    some = degrees > 0
-    drawn = 2 * jax.random.gamma(key, jnp.where(some, degrees, 1.0) / 2, dtype=jnp.float64)
+    some, wide = degrees > 0, per_row()
+    half = (jnp.where(some, degrees, 1.0) / 2).astype(wide)
+    drawn = 2 * jax.random.gamma(key, half, dtype=wide).astype(jnp.float64)
     return jnp.where(some, drawn, 0.0)

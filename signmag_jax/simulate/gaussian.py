@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from signmag_jax.evidence.compiling import held
+
 from .arguments import choose
 
 Activation = Callable[[Array], Array]
@@ -50,12 +52,12 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
 
 def weights(key: PRNGKeyArray, rows: int, columns: int, dtype: DTypeLike) -> Float[Array, "rows columns"]:
     """Independent N(0, 1) entries: with inputs of unit norm, every pre-activation is N(0, 1)."""
-    return jax.random.normal(key, (rows, columns), dtype)
+    return held(jax.random.normal(key, (rows, columns), dtype))
 
 
 def sphere(key: PRNGKeyArray, width: int, inputs: int, dtype: DTypeLike) -> Float[Array, "width inputs"]:
     """Independent columns, uniform on the unit sphere."""
-    return unit(jax.random.normal(key, (width, inputs), dtype))
+    return unit(held(jax.random.normal(key, (width, inputs), dtype)))
 
 
 def unit(h: Float[Array, "width inputs"]) -> Float[Array, "width inputs"]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from signmag_jax.evidence.compiling import held
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, Perturbation, SignFlip
@@ -40,10 +41,10 @@ class Matched(Arguments):
     def draw(self, parameters: Float[Array, ""], key: PRNGKeyArray, w: Float[Array, "rows columns"]) -> Two:
         """With one key for several rates, the flips of a smaller rate are among those of a larger one."""
         for_flips, for_magnitude = jax.random.split(key)
-        flipped = SignFlip(parameters).apply(for_flips, w)
+        flipped = held(SignFlip(parameters).apply(for_flips, w))
         # The realised norm: the luck of how many signs were drawn is then the same in both, and cancels.
         size = 2 * jnp.sqrt(parameters) if self.match == "expected" else relative_norm(flipped - w, w)
-        return flipped, MAGNITUDES[self.magnitude](size).apply(for_magnitude, w)
+        return flipped, held(MAGNITUDES[self.magnitude](size).apply(for_magnitude, w))
 
 
 def relative_norm(error: Float[Array, "rows columns"], w: Float[Array, "rows columns"]) -> Float[Array, ""]:
@@ -83,7 +84,7 @@ class Given:
         leaves = [next(values) if leaf is None else leaf for leaf in self.fixed]
         perturbations = jax.tree.unflatten(self.structure, leaves)
         each = zip(perturbations, jax.random.split(key, len(perturbations)), strict=True)
-        return tuple(perturbation.apply(own, w) for perturbation, own in each)
+        return tuple(held(perturbation.apply(own, w)) for perturbation, own in each)
 
 
 def either(

@@ -59,6 +59,8 @@ def test_the_platform_is_the_default_one_unless_another_is_named():
     assert compiling.platform() == jax.default_backend()
     with compiling.compiling_for("tpu"):
         assert compiling.platform() == "tpu"
+        assert compiling.in_force() == {"xla_jf_fusion_max_instruction_count_for_window_config": 50}
+    with compiling.compiling_for("cpu"):
         assert compiling.in_force() == {}
     with compiling.compiling_for("gpu"):
         assert compiling.in_force() == {"xla_gpu_enable_triton_gemm": False}

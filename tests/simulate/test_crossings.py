@@ -9,6 +9,7 @@ import pytest
 
 from signmag_jax import simulate, theory
 from signmag_jax.evidence import InvalidInput
+from signmag_jax.evidence.compiling import compiling_for
 from signmag_jax.simulate import crossing_network
 from signmag_jax.simulate.crossing_network import CrossingSample
 from signmag_jax.simulate.crossings import default_roulette
@@ -92,14 +93,26 @@ def test_some_rows_stand_for_all(match):
 
 
 @pytest.mark.slow
-def test_few_rows_of_a_wide_network():
+@pytest.mark.parametrize("rows", [jnp.float64, jnp.float32], ids=["as on a CPU", "as on an accelerator"])
+def test_few_rows_of_a_wide_network(rows, monkeypatch):
     """64 of 1,024 rows, the others in one network of 16: the law of the width, not that of its neighbours."""
-    found = simulate.crossings(1024, 0.01, inputs=128, networks=200, seed=7).transverse_ratio
+    monkeypatch.setattr(crossing_network, "per_row", lambda: rows)
+    block_program.cache_clear()
+    try:
+        found = simulate.crossings(1024, 0.01, inputs=128, networks=200, seed=7).transverse_ratio
+    finally:
+        block_program.cache_clear()
     laws = [float(theory.finite_width_ratio(0.01, n)) for n in (512, 1024, 2048)]
     assert found.standard_error < 0.0006
     assert abs(found.value - laws[1]) < 4 * found.standard_error
     for wrong in (laws[0], laws[2], float(theory.transverse_ratio(0.01))):
         assert abs(found.value - wrong) > 8 * found.standard_error
+
+
+def test_an_accelerator_computes_rows_in_float32():
+    for target, wide in (("cpu", jnp.float64), ("gpu", jnp.float32), ("tpu", jnp.float32)):
+        with compiling_for(target):
+            assert crossing_network.per_row() == wide
 
 
 @pytest.mark.slow

@@ -1,0 +1,80 @@
+"""Compiled for a TPU on a machine that has none: all programs compile, into no more kernels than before."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+RESULTS = json.loads((BENCHMARKS / "results" / "compile_for_tpu.json").read_text())["programs"]
+# One of each kind, the cheap ones: each experiment's own kernels, and each way through the model.
+CHOSEN = (
+    "block_fast",
+    "quantizer",
+    "depth",
+    "single_flip",
+    "column_pool",
+    "loss of 512 tokens on 2x2",
+    "residual probe of 512 tokens on 4x4",
+    "flips of 512 tokens on 1x1",
+    "quantisers of 512 tokens on 1x1",
+)
+
+
+@pytest.fixture
+def compile_for(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(sys, "argv", ["compile_for.py"])
+    import compile_for
+
+    return compile_for
+
+
+def test_what_the_compiler_made_is_counted(compile_for):
+    two = compile_for.compiled(lambda: jax.jit(lambda x: jnp.sort(x @ x)).lower(jnp.ones((4, 4))))
+    assert two["error"] is None
+    assert two["kernels"] >= 2
+    one = compile_for.compiled(lambda: jax.jit(lambda x: x @ x).lower(jnp.ones((4, 4))))
+    assert 1 <= one["kernels"] < two["kernels"]
+
+
+def test_a_program_that_does_not_compile_is_an_error(compile_for):
+    def broken():
+        raise ValueError("no such program")
+
+    assert compile_for.compiled(broken)["error"] == "ValueError: no such program"
+
+
+def test_the_results_hold_every_program():
+    """All compiled, and no program whose compilation grows with the window."""
+    assert set(CHOSEN) <= set(RESULTS)
+    assert all(one["error"] is None for one in RESULTS.values())
+    for mesh in ("1x1", "2x2", "4x4"):
+        short, long = (RESULTS[f"loss of {window} tokens on {mesh}"]["kernels"] for window in (512, 2048))
+        assert long < 1.5 * short
+
+
+@pytest.mark.slow
+def test_every_kind_of_program_compiles_for_a_tpu():
+    """Where `libtpu` is: in this environment, or in the folder that LIBTPU_FOLDER names."""
+    folder = os.environ.get("LIBTPU_FOLDER", "")
+    if not folder and importlib.util.find_spec("libtpu") is None:
+        pytest.skip("libtpu, the compiler of TPUs, is not installed: pip install --target FOLDER libtpu")
+    path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH", ""))))
+    command = [sys.executable, str(BENCHMARKS / "compile_for.py"), "tpu", *CHOSEN]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
+    programs = json.loads(done.stdout)["programs"]
+    assert set(CHOSEN) <= set(programs)
+    wrong = {
+        name: found
+        for name, found in programs.items()
+        if found["error"] or found["kernels"] > 2 * RESULTS[name]["kernels"]
+    }
+    assert wrong == {}
+    assert done.returncode == 0
