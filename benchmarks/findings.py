@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -13,7 +14,16 @@ import numpy as np
 
 def say(name: str, **found: Any) -> None:
     """Print a finding at once: a section that runs out of its time keeps what it has said."""
-    print(json.dumps({"name": name, **found}, allow_nan=False), flush=True)
+    print(json.dumps(_strict({"name": name, **found}), allow_nan=False), flush=True)
+
+
+def _strict(found: Any) -> Any:
+    """The same with None for every number that strict JSON cannot hold."""
+    if isinstance(found, dict):
+        return {name: _strict(one) for name, one in found.items()}
+    if isinstance(found, list | tuple):
+        return [_strict(one) for one in found]
+    return None if isinstance(found, float) and not math.isfinite(found) else found
 
 
 def seconds(run: Callable[[], Any], repeats: int = 5) -> tuple[float, float]:

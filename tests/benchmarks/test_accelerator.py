@@ -120,6 +120,17 @@ def test_a_comparison_can_fail(monkeypatch, capsys):
     assert all(json.loads(line)["name"] == "model: a" for line in capsys.readouterr().out.splitlines())
 
 
+def test_a_finding_is_strict_json(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import findings
+
+    findings.say(
+        "a", ratio=float("nan"), parts={"x": [1.0, float("inf")], "none": None}, count=np.int64(3).item()
+    )
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"name": "a", "ratio": None, "parts": {"x": [1.0, None], "none": None}, "count": 3}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["one", "two"])
 def test_a_part_runs_on_a_cpu(part, tmp_path):
