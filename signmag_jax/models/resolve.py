@@ -95,7 +95,7 @@ def _from_hub(name: str, revision: str | None) -> Resolved:
     from huggingface_hub import snapshot_download
 
     bar = None if shown() else _hidden_bar()
-    patterns = list(PATTERNS)
+    patterns: list[str] = list(PATTERNS)
     folder = _asked(
         name,
         revision,
