@@ -31,7 +31,7 @@ class Listener(Protocol):
 
 
 class _SoFar(Results):
-    """The results that are there; the pieces that a row asked for in vain are kept."""
+    """The results that are there, and the pieces that were asked for in vain."""
 
     def __init__(self, known: Mapping[Any, Any], model: str) -> None:
         super().__init__(known, model)
@@ -59,11 +59,16 @@ class News:
         self._proved: dict[str, bool] = {}
         # By the row of each claim that is open, the pieces and proofs that it is known to wait for.
         self._open: dict[str, set[Any]] = {}
+        self._family: dict[str, families.Family] = {}
         self._sentences = {each.row: each for each in (*ABSTRACT, *BESIDE) if each.row is not None}
         self._lock = threading.Lock()
         if listener is not None:
-            self._open = {row: set() for row in self._sentences}
-            claims = families.rows(level, self._so_far())
+            claims = []
+            for family in families.FAMILIES:
+                own = [families.at_level(level, claim) for claim in family.rows(level, self._so_far())]
+                self._family |= {claim.name: family for claim in own if claim.name in self._sentences}
+                claims += own
+            self._open = {name: set() for name in self._family}
             self._critical = threshold(sampled_comparisons(claims))
             self._look()
 
@@ -110,10 +115,12 @@ class News:
             self._listener.claim(self._sentences[name], decided[name])
 
     def _claims(self, names: list[str]) -> Iterator[tuple[Claim, _SoFar]]:
-        """The claims of these names, each with the results that it asked for in vain."""
-        for family in families.FAMILIES:
+        """The claims of these names, each with what its family has asked for in vain up to it.
+
+        Not the claim alone: a family may read a result once for several of its rows.
+        """
+        for family in {id(self._family[name]): self._family[name] for name in names}.values():
             so_far = self._so_far()
             for claim in family.rows(self._level, so_far):
                 if claim.name in names:
                     yield families.at_level(self._level, claim), so_far
-                so_far.awaited.clear()
