@@ -19,7 +19,20 @@ from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, S
 from .rules import Refused, doubts, written
 from .rules.sources import objection
 
-__all__ = ["Chain", "Proof", "ProofResult", "Step", "StepFailed", "Tamper", "names", "prove", "run", "select"]
+__all__ = [
+    "Chain",
+    "Proof",
+    "ProofResult",
+    "Step",
+    "StepFailed",
+    "Tamper",
+    "equation",
+    "names",
+    "prove",
+    "run",
+    "select",
+    "stated",
+]
 
 
 @dataclass(frozen=True)
@@ -90,9 +103,8 @@ class ProofResult:
         lines.append(r"\setcounter{enumi}{-1}")
         for step in self.steps:
             mark = "" if step.ok else r" \textbf{FAILED}"
-            relation = _LATEX_RELATION.get(step.kind, "=")
             lines.append(rf"\item {_plain(step.name)} \emph{{({_plain(step.kind)})}}{mark}")
-            lines.append(rf"\begin{{dmath*}} {_latex(step.lhs)} {relation} {_latex(step.rhs)} \end{{dmath*}}")
+            lines.append(rf"\begin{{dmath*}} {equation(step)} \end{{dmath*}}")
         lines.append(r"\end{enumerate}")
         if self.failure:
             lines.append(_plain(self.failure))
@@ -117,9 +129,11 @@ _PREAMBLE = "\n".join(
 )
 
 
-def _latex(expr: sp.Basic) -> str:
+def equation(step: Step) -> str:
+    """A line of a proof as LaTeX: its sides and what is between them."""
     # Unsorted for the reason that `written` gives.
-    return sp.latex(expr, order="none")
+    lhs, rhs = (sp.latex(side, order="none") for side in (step.lhs, step.rhs))
+    return f"{lhs} {_LATEX_RELATION.get(step.kind, '=')} {rhs}"
 
 
 def _plain(text: str) -> str:
