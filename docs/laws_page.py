@@ -12,7 +12,7 @@ import sympy as sp
 from mathml import mathml
 
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.report import figures
+from signmag_jax.report import figures, style
 from signmag_jax.theory import LAWS, Law
 from signmag_jax.theory.symbolic.forms import FORMS, WITHOUT_FORM
 from signmag_jax.theory.symbolic.perturbations import Pair
@@ -44,11 +44,6 @@ def page() -> str:
     return "\n\n".join([HEAD, *("\n\n".join(_law(law)) for law in LAWS.values())])
 
 
-def pictures() -> dict[str, str]:
-    """SVG text of each law that has a curve over the rate, by the law's name."""
-    return {name: figures.svg(_curve(law)) for name, law in LAWS.items() if _drawn(law)}
-
-
 def _law(law: Law) -> Iterator[str]:
     yield f"## `{law.name}`"
     yield law.doc
@@ -57,7 +52,8 @@ def _law(law: Law) -> Iterator[str]:
     expansion = f" Its expansion is [`{law.expansion}`](#{law.expansion})." if law.expansion else ""
     yield f"Source: {law.source}; {law.estimator}; unit {law.unit}.{expansion}"
     if _drawn(law):
-        yield f"![{law.name} against the flip rate](pictures/law_{law.name}.svg)"
+        title = f"{law.name} against the flip rate"
+        yield f"<figure>{style.embedded(style.svg(_curve(law)), law.name, title)}</figure>"
 
 
 def _formula(law: Law) -> str:
