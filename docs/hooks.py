@@ -1,4 +1,4 @@
-"""What the site takes from the package and a run: laws, proofs, the ledger, pictures, numbers in its prose."""
+"""What the site takes from the package and a run: laws, proofs, rows, pictures, numbers in its prose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger as Markdown: the abstract claim by claim, and every row with its numbers, reason and claimant."""
+"""The ledger as Markdown: the abstract claim by claim, and every row with its numbers and reason."""
 
 from __future__ import annotations
 

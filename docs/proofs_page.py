@@ -14,8 +14,8 @@ HEAD = """# Proofs
 
 Each derivation starts from a definition and ends in a law. A small kernel makes every fact; whatever else
 finds it only proposes. What is taken on trust is counted: *normal form* means that SymPy found an expression
-to vanish identically, which was also put to balls at points of its domain. Hypotheses stand in the conclusion.
-`signmag prove NAME` runs one, `--latex` prints it whole.
+to vanish identically, which was also put to balls at points of its domain. Hypotheses stand in the
+conclusion. `signmag prove NAME` runs one, `--latex` prints it whole.
 """
 
 
