@@ -121,8 +121,8 @@ def all_columns(
     root = functools.partial(keys.fold, keys.root(setup.seed), "all columns")
     tasks: list[Any] = [setup.losses]
     for k, count in zip(flips, counts, strict=True):
-        draws = Draws(pools, {ALL: k}, root(k))
-        tasks += [functools.partial(_flipped, setup, draws, draw) for draw in range(count)]
+        masks = Draws(pools, {ALL: k}, root(k))
+        tasks += [functools.partial(_flipped, setup, masks, draw) for draw in range(count)]
         tasks.append(functools.partial(setup.losses, matching(pools, k / pools.size(ALL))))
     rows = setup.sweep(tasks)
     inputs.check_finite(rows[0])
@@ -135,5 +135,5 @@ def all_columns(
     return AllColumns(tuple(results), pools.size(ALL), setup.origin())
 
 
-def _flipped(setup: Setup, draws: Draws, draw: int) -> sweep.Row:
-    return setup.losses(draws.transform(draws.plan(ALL, draw)))
+def _flipped(setup: Setup, masks: Draws, draw: int) -> sweep.Row:
+    return setup.losses(masks.transform(masks.plan(ALL, draw)))
