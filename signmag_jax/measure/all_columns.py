@@ -53,8 +53,8 @@ class Shift(NamedTuple):
 def matching(pools: Pools, rate: float) -> Shift:
     """The shift whose error has in every matrix the squared norm that flips of that rate have in the mean."""
     taking_part = np.isin(np.arange(pools.layers_of_model), pools.layers)
-    size = float(MagnitudeShift.matching(SignFlip(rate)).size)
-    return Shift(dict.fromkeys(pools.outputs, jnp.asarray(size * taking_part, jnp.float32)))
+    size = jnp.asarray(MagnitudeShift.matching(SignFlip(rate)).size, jnp.float32)
+    return Shift(dict.fromkeys(pools.outputs, jnp.where(taking_part, size, jnp.zeros_like(size))))
 
 
 @dataclass(frozen=True, eq=False)

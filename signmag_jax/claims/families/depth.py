@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -217,7 +218,7 @@ def _linear(rate: float, simulated: Supply) -> Claim:
     )
 
 
-def _fall(ratios: np.ndarray) -> float:
+def _fall(ratios: Any) -> float:
     """C_2/C_1, from the ratios of a chain."""
     return float(ratios[1] / ratios[0])
 
