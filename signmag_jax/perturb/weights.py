@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import jax
@@ -138,8 +139,11 @@ def find_weights(weights: Any) -> Weights:
                 return student_t(float(degrees))
             except ValueError:
                 pass
-    elif is_traced(weights) or (np.ndim(weights) == 0 and not isinstance(weights, bool | type(None))):
+    elif is_traced(weights):
         return Weights("given", weights)
+    elif isinstance(weights, Real) and not isinstance(weights, bool):
+        MEAN_MAGNITUDE.require("E|w|/σ", weights)
+        return Weights("given", float(weights))
     raise invalid(
         f"weights is one of {', '.join(NAMED)}, {STUDENT}5, a number E|w|/σ or perturb.Weights",
         weights,

@@ -52,13 +52,22 @@ def weight_cumulants(weights: Any) -> WeightMoments:
       InvalidInput: where they are not known, as of a number b alone, or infinite.
     """
     found = find_weights(weights)
-    if found.third is None or found.fourth is None:
+    check_known(found.third, found.fourth)
+    return WeightMoments(found.mean_magnitude, found.third, found.fourth)
+
+
+def check_known(third: Any, fourth: Any) -> None:
+    """Refuse weights of which a law of finite width knows too little.
+
+    Raises:
+      InvalidInput: unless both moments are known.
+    """
+    if third is None or fourth is None:
         raise invalid(
-            "weights with E|w|³ and E w⁴ for a law of finite width",
-            found.name,
+            "weights with finite E|w|³ and E w⁴ for a law of finite width",
+            (third, fourth),
             "pass a name, perturb.empirical_weights(matrix) or perturb.Weights with these",
         )
-    return WeightMoments(found.mean_magnitude, found.third, found.fourth)
 
 
 WEIGHTS = {"weights": weight_moments}
@@ -73,16 +82,17 @@ def error_of(perturbation: Any, weights: Any = "gaussian") -> Moments | Scaled:
       InvalidInput: as `moments_of`; and for an error, other than a flip, a shift or noise, of a size that is
         not 0 and below 1e-150, or for v = 0 beside c != 0: it has underflown.
     """
+    law = find_weights(weights)
     if isinstance(perturbation, SignFlip):
         return of_flips(moments_of(perturbation))
     if isinstance(perturbation, MagnitudeShift | MagnitudeNoise):
         if not is_traced(perturbation.size):
             SIZE.require("size", perturbation.size)
-        moments = moments_under(perturbation, find_weights(weights))
+        moments = moments_under(perturbation, law)
         if isinstance(perturbation, MagnitudeNoise):
             return of_noise(perturbation.size, moments)
-        return of_shift(perturbation.size, moments, weight_moments(weights))
-    moments = moments_of(perturbation, weights)
+        return of_shift(perturbation.size, moments, weight_moments(law))
+    moments = moments_of(perturbation, law)
     if not is_traced(moments):
         _check_size(moments)
     return moments

@@ -333,10 +333,10 @@ def _ratios(
 ) -> Array:
     p, each = jnp.asarray(rate), None
     rest = (depth, layers == "first", activation, jnp.asarray(scale))
-    moments = shift(p, weights) if jnp.ndim(weights.b) == 0 else None
-    if moments is None:
-        along = jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, *(1,) * p.ndim)), weights)
-        each = Scaled(*jnp.broadcast_arrays(*shift(p, along)))
+    if jnp.ndim(weights.b) == 0:
+        moments = shift(p, weights)
+    else:
+        each = jax.vmap(functools.partial(shift, p))(weights)
         moments = jax.tree.map(lambda leaf: leaf[0], each)
     flip, shifted = _CHAINS[chain](flips(p), *rest), _CHAINS[chain](moments, *rest, each)
     # A normalised state has no change but its angle; the stream keeps its length, and RMSNorm's derivative

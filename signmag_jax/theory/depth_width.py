@@ -85,12 +85,13 @@ def _flipped(p: float, apart: float, law: tuple[np.ndarray, np.ndarray], wider: 
     shares, masses = law
     gap = wider * float(np.sum(masses * _gap_at(apart, shares)))
     if wider != 1:
-        gap += (1 - wider) * float(_gap_at(apart, np.asarray(p)))
+        gap += (1 - wider) * float(_gap_at(apart, np.asarray([p]))[0])
     # E Q = p exactly, so that only the gap, of higher order, is left to the quadrature.
     return apart + 2 * (1 - apart) * p - gap / math.pi
 
 
 def _gap_at(apart: float, shares: np.ndarray) -> np.ndarray:
+    """g at the angle of these shares."""
     distance = apart + 2 * (1 - apart) * shares
     return finite_width._gap_of_angle(2 * np.arcsin(np.sqrt(np.minimum(distance / 2, 1.0))))
 

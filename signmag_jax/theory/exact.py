@@ -134,7 +134,7 @@ def _weights(value: Any) -> Callable[[], Any]:
     if isinstance(value, list | tuple):
         each = [_weights(one) for one in value]
         return lambda: [one() for one in each]
-    if isinstance(value, str):
+    if isinstance(value, str) and not value[:1].isdigit():
         name = perturb.find_weights(value).name
         if not value.startswith(STUDENT):
             return lambda: balls.weights.named(name)
@@ -147,7 +147,8 @@ def _weights(value: Any) -> Callable[[], Any]:
         stated = [None if moment is None else number("moment", moment) for moment in moments]
     else:
         stated = [_inside(MEAN_MAGNITUDE, "E|w|/σ", value)]
-    return lambda: balls.weights.Weights(*(None if moment is None else arb(moment) for moment in stated))
+    b, *rest = stated
+    return lambda: balls.weights.Weights(arb(b), *(None if one is None else arb(one) for one in rest))
 
 
 def _check_under_weights(value: Any) -> None:

@@ -29,7 +29,7 @@ from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import find_weights
 from signmag_jax.perturb.weights import GAUSSIAN
 
-from .arguments import CUMULANTS, NORMAL_RATE, RATE, check_many_flips
+from .arguments import CUMULANTS, NORMAL_RATE, RATE, check_many_flips, weight_cumulants
 from .cumulants import flip_change, shift_change
 from .energies import relu_block
 from .kernel import gap
@@ -150,15 +150,11 @@ def check_own_law(weights: Any, rate: ArrayLike, effective: float) -> None:
     Raises:
       InvalidInput: naming 4·rate/E w⁴ times the effective number of inputs, ‖x‖⁴/Σx_j⁴.
     """
-    if not is_traced(rate):
-        RATE.require("rate", rate)
-    found = find_weights(weights)
-    few = 4 * effective / (found.fourth or math.inf)
-    if (
-        found != GAUSSIAN
-        and not is_traced(rate)
-        and not np.all(np.asarray(rate, dtype=np.float64) * few >= 1)
-    ):
+    few = 4 * effective / weight_cumulants(weights).fourth
+    if is_traced(rate) or find_weights(weights) == GAUSSIAN:
+        return
+    RATE.require("rate", rate)
+    if not np.all(np.asarray(rate, dtype=np.float64) * few >= 1):
         raise invalid(
             "4·rate·(‖x‖⁴/Σx_j⁴)/E w⁴ >= 1 for weights that are not Gaussian, (n + 2)/3 for ‖x‖⁴/Σx_j⁴ on "
             "the sphere",

@@ -2,6 +2,8 @@
 
 from flint import arb, fmpq
 
+from signmag_jax.theory.arguments import check_known
+
 from .activations import kappa
 from .energies import transverse
 from .pairs import Pair, flip, matched
@@ -19,8 +21,8 @@ def flip_cumulants(rate: fmpq, weights: Weights | None = None) -> Cumulants:
 
 def _known(weights: Weights | None) -> tuple[arb, arb, arb]:
     b, third, fourth = of(weights)
-    assert third is not None and fourth is not None  # noqa: PT018
-    return b, third, fourth
+    check_known(third, fourth)
+    return b, arb(third), arb(fourth)
 
 
 def shift_cumulants(size: arb, weights: Weights | None = None) -> Cumulants:
