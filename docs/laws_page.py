@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 from mathml import mathml
 
+from signmag_jax.cli import derive, law_arguments
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.report import figures, style
 from signmag_jax.theory import LAWS, Law
@@ -60,7 +61,8 @@ def _formula(law: Law) -> str:
     if law.name in WITHOUT_FORM:
         return f"No closed expression: {WITHOUT_FORM[law.name]}."
     form = FORMS[law.name]
-    wanted = inspect.signature(form).parameters
+    taken = inspect.signature(form).parameters
+    wanted = [name for name, each in taken.items() if each.default is inspect.Parameter.empty]
     if not set(wanted) <= set(SYMBOLS):
         return f"Its form depends on the number of columns or layers: {_where(law)} builds it."
     latex = sp.latex(form(**{name: SYMBOLS[name] for name in wanted}))
@@ -76,12 +78,14 @@ def _where(law: Law) -> str:
 def _domain(law: Law, name: str) -> str:
     domain = law.arguments[name]
     default = inspect.signature(law.function).parameters[name].default
-    shown = "" if default is inspect.Parameter.empty else f"; {default!r} by default"
-    if domain is None:
-        return f"a {'mask of columns' if name == 'pool' else name}{shown}"
+    says = [law_arguments.HELPS.get(name) or derive.arguments_of(law.function).get(name, "").rstrip(".")]
     if isinstance(domain, tuple):
-        return f"one of {', '.join(f'`{value}`' for value in domain)}{shown}"
-    return f"{domain.describe(name).replace('<', '&lt;')}{shown}"
+        says.append(f"one of {', '.join(f'`{value}`' for value in domain)}")
+    elif domain is not None:
+        says.append(f"`{domain.describe(name)}`")
+    if default is not inspect.Parameter.empty:
+        says.append(f"`{default}` by default")
+    return "; ".join(filter(None, says))
 
 
 def _drawn(law: Law) -> bool:

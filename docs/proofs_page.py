@@ -31,8 +31,9 @@ def _proof(result: proofs.ProofResult) -> Iterator[str]:
     yield f"`{result.name}`: {_verdict(result)}"
     yield '<div class="conclusions">'
     for name, fact in result.conclusions.items():
-        yield f"<p>{escape(name)}</p>"
-        yield f"<p><code>{escape(proofs.stated(fact))}</code></p>"
+        under = escape(", ".join(proofs.hypotheses(fact)))
+        yield f"<p>{escape(name)}{f', for <code>{under}</code>' if under else ''}:</p>"
+        yield mathml(proofs.claimed(fact))
     yield "</div>"
     yield f"<details><summary>{len(result.steps)} lines</summary><ol start='0'>"
     for step in result.steps:

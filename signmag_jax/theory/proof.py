@@ -26,7 +26,9 @@ __all__ = [
     "Step",
     "StepFailed",
     "Tamper",
+    "claimed",
     "equation",
+    "hypotheses",
     "names",
     "prove",
     "run",
@@ -113,13 +115,29 @@ class ProofResult:
 
 def stated(fact: Any) -> str:
     """A fact as text: its claim, what its symbols stand for and its hypotheses."""
-    hypotheses = [*doubts.domains(fact), *sorted(map(doubts.stated, fact.hypotheses))]
-    text = doubts.stated(fact.claim)
-    return f"{text}, for {', '.join(hypotheses)}" if hypotheses else text
+    text, under = doubts.stated(fact.claim), hypotheses(fact)
+    return f"{text}, for {', '.join(under)}" if under else text
+
+
+def hypotheses(fact: Any) -> list[str]:
+    """What the symbols of a fact stand for, and what it supposes, as text."""
+    return [*doubts.domains(fact), *sorted(map(doubts.stated, fact.hypotheses))]
+
+
+def claimed(fact: Any) -> str:
+    """The claim of a fact as LaTeX."""
+    claim = fact.claim
+    left, right = _latex(claim.left), _latex(claim.right)
+    if claim.kind != "order":
+        return f"{left} {_LATEX_CLAIM[claim.kind]} {right}"
+    small = _latex(claim.variable)
+    to = rf"{left} \to {right}" if claim.order == 0 else rf"{left} = {right} + o({small}^{{{claim.order}}})"
+    return rf"{to} \quad ({small} \to 0^+)"
 
 
 _RELATION = {DEFINITION: ":=", HYPOTHESIS: "rel", SIGN: ">="}
 _LATEX_RELATION = {DEFINITION: ":=", HYPOTHESIS: r"\bowtie", SIGN: r"\geq"}
+_LATEX_CLAIM = {"=": "=", ">": ">", ">=": r"\geq"}
 _PREAMBLE = "\n".join(
     [
         r"\documentclass{article}",
@@ -131,9 +149,12 @@ _PREAMBLE = "\n".join(
 
 def equation(step: Step) -> str:
     """A line of a proof as LaTeX: its sides and what is between them."""
+    return f"{_latex(step.lhs)} {_LATEX_RELATION.get(step.kind, '=')} {_latex(step.rhs)}"
+
+
+def _latex(expr: sp.Basic) -> str:
     # Unsorted for the reason that `written` gives.
-    lhs, rhs = (sp.latex(side, order="none") for side in (step.lhs, step.rhs))
-    return f"{lhs} {_LATEX_RELATION.get(step.kind, '=')} {rhs}"
+    return sp.latex(expr, order="none")
 
 
 def _plain(text: str) -> str:
