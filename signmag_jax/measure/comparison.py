@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, bootstrap, ratio_of_means
+from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, ratio_of_means, strata
 from signmag_jax.evidence.result import by_draw, named
 
 C = TypeVar("C", bound="Comparison")
@@ -54,7 +54,7 @@ class Comparison(Result):
         broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in samples.items()}
         kept = {arm: None if broken[arm] else table for arm, table in samples.items()}
         damage = {
-            arm: None if table is None else bootstrap.mean(table, unit="nat/token")
+            arm: None if table is None else strata.mean(table, unit="nat/token")
             for arm, table in kept.items()
         }
         if any(broken.values()):
