@@ -62,7 +62,7 @@ def controlled(
     movable = Movable.of(model, tuple(pools.outputs), range(model.config.layers), response.singles)
     seed = found.provenance["seed"]
     known = [
-        _Known(draws_of(found.pools, one.flips, seed), one.draws, response.singles) for one in found.rates
+        Known(draws_of(found.pools, one.flips, seed), one.draws, response.singles) for one in found.rates
     ]
     luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in found.rates]
     with progress("control variate", len(evaluation)) as advance:
@@ -119,7 +119,7 @@ def _by_column(products: curvature.Weights) -> curvature.ByColumn:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Known:
+class Known:
     """What is known beforehand of the draws of a leverage at one rate.
 
     Args:

@@ -119,6 +119,7 @@ def is_deterministic(error: Perturbation) -> bool:
     return np.array_equal(first, second)
 
 
+@jax.jit
 def _error_of(
     error: Perturbation, weights: Float[Array, "layers outputs inputs"]
 ) -> Float[Array, "layers outputs inputs"]:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Result, keys
 from signmag_jax.evidence.precision import at_least_float32
@@ -148,7 +148,8 @@ def _in_matrix(
     sample = sampled(model, profile, layer, matrix, columns)
     outputs = model.config.shapes()[matrix][0]
     flips = max(1, round(rate * outputs))
-    rows = _rows(keys.fold(keys.root(seed), "flip energies", layer, matrix), sample, outputs, flips, count)
+    key = keys.fold(keys.root(seed), "flip energies", layer, matrix)
+    rows = flipped_rows(key, jnp.asarray(sample.columns, jnp.int32), outputs, flips, count)
     setup = setup.within(layer, matrix, resume, columns=sample.columns.tolist())
 
     def task(start: int) -> sweep.Row:
@@ -183,14 +184,16 @@ def relative(change: Float[Array, "*rows n"], signal: Float[Array, "*rows n"]) -
     return jnp.sum(change * change, axis=-1) / jnp.sum(signal * signal, axis=-1)
 
 
-def _rows(key: Any, sample: ColumnSample, outputs: int, flips: int, count: int) -> Array:
-    """Rows of the flipped signs, (columns, draws, flips): each column and draw has its own."""
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def flipped_rows(
+    key: PRNGKeyArray, columns: Int[Array, " columns"], outputs: int, flips: int, count: int
+) -> Int[Array, "columns draws flips"]:
+    """Rows of the flipped signs: each column and draw has its own, `flips` of `outputs`."""
 
     def one(column: Array, draw: Array) -> Array:
         return subset(keys.fold(key, column, draw), outputs, flips, flips)
 
     draws = jnp.arange(count, dtype=jnp.int32)
-    columns = jnp.asarray(sample.columns, jnp.int32)
     return jax.vmap(lambda column: jax.vmap(lambda draw: one(column, draw))(draws))(columns)
 
 

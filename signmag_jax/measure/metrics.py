@@ -116,7 +116,7 @@ def metrics(
     setup = prepare(model, None, evaluation, options, layers, matrices, batch, resume=resume, source=source)
     rows = _rows(setup, perturbation, count, seed)
     inputs.check_finite(rows[:2].reshape(-1, rows.shape[2]).T, "the clean model's predictions")
-    return _judged(rows, setup.origin())
+    return judged(rows, setup.origin())
 
 
 def check_draws(draws: int, least: int = 1) -> int:
@@ -247,7 +247,8 @@ def _check_hashable(perturbation: Perturbation) -> None:
         ) from None
 
 
-def _judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, Any]) -> Metrics:
+def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, Any]) -> Metrics:
+    """The result, from `STORED` of the clean model, of a draw of nothing, and of each draw."""
     clean, same, draws = rows[0], rows[1], rows[2:]
     tables = {name: draws[:, index] for index, name in enumerate(STORED)}
     finite = all(np.isfinite(table).all() for table in tables.values())

@@ -149,7 +149,7 @@ def _row(
             return coarse if which == name else w
 
         changed = layer_states(config, blocks, x, layer, name, transform)
-        return _of_weights(weight, coarse) | _of_outputs(clean, changed)
+        return _of_weights(weight, coarse) | output_errors(clean, changed)
 
     # One program for the layer, however many options there are.
     return jax.lax.map(one, jnp.stack([_quantized(option, weight) for option in options]))
@@ -170,7 +170,8 @@ def _of_weights(
     }
 
 
-def _of_outputs(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, ""]]:
+def output_errors(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, ""]]:
+    """Means over tokens of the parts of the error at each level, relative to what it is an error of."""
     energies = {}
     for level in LEVELS:
         before, after = getattr(clean, level)[0], getattr(changed, level)[0]

@@ -49,7 +49,7 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
 
     Source: Ashkboos et al., QuaRot (arXiv:2404.00456), with a uniform Q for their Hadamard matrix.
     """
-    turn = _orthogonal(model.config.hidden, seed)
+    turn = orthogonal(model.config.hidden, seed)
     params, blocks = model.params, dict(model.params["blocks"])
     for name, gain in READERS.items():
         gains = fetch(params["blocks"][gain]).astype(np.float64)
@@ -75,7 +75,7 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
     return model.replace(config=config, params=outer | {"blocks": blocks}, report=report)
 
 
-def _orthogonal(size: int, seed: int) -> Float[np.ndarray, "size size"]:
+def orthogonal(size: int, seed: int) -> Float[np.ndarray, "size size"]:
     """Uniform on the orthogonal group: QR of a Gaussian matrix, with the signs of R's diagonal."""
     raw = jax.random.normal(keys.fold(keys.root(seed), "rotation"), (size, size), jnp.float32)
     turn, upper = np.linalg.qr(np.asarray(raw, np.float64))

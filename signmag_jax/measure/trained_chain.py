@@ -206,7 +206,7 @@ def _ratios(
 
         def one(some: tuple[Array, Array, Array, Array]) -> Any:
             rate, flips, one, other = some
-            signs, size = _pair(weight, keys.fold(key, "mask", rate, layer), flips, capacity)
+            signs, size = flips_and_shift(weight, keys.fold(key, "mask", rate, layer), flips, capacity)
             shift = MagnitudeShift(size).apply(key, weight)
             return after(weight * signs, one), after(shift, other)
 
@@ -232,7 +232,7 @@ def _weights(stack: Float[Array, "depth n n"], key: PRNGKeyArray, kind: str) -> 
     return stack
 
 
-def _pair(
+def flips_and_shift(
     weight: Float[Array, "n n"], key: PRNGKeyArray, flips: Int[Array, ""], capacity: int
 ) -> tuple[Float[Array, "n n"], Float[Array, ""]]:
     """Signs of exactly `flips` flips, and the size of the shift with the squared error of that mask."""

@@ -1,4 +1,4 @@
-"""ModelConfig from the metadata of a GGUF file: every key used, known to be irrelevant, or refused."""
+"""ModelConfig from the metadata of a GGUF file: every key of its architecture used, harmless, or refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from .config import ModelConfig, Rope
 # Architectures of GGUF files, and what the metadata leaves to the architecture's definition.
 FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 
-# Groups of keys that say nothing about the forward pass.
-IRRELEVANT_GROUPS = ("general.", "tokenizer.", "quantize.", "split.")
+# Keys of an architecture that say nothing about the loss of a text no longer than the context.
+HARMLESS = (
+    "tensor_data_layout",
+    "pooling_type",
+    "rope.scaling.original_context_length",
+    "rope.scaling.finetuned",
+)
 _SCALING = "rope.scaling."
 
 
@@ -69,6 +74,7 @@ def config_from_gguf(
         mlp_bias="ffn_gate.bias" in first,
         qk_norm=architecture == "qwen3",
     )
+    keys.require("attention.causal", True)
     keys.refuse_rest()
     return config
 
@@ -78,7 +84,10 @@ class _Keys:
 
     def __init__(self, metadata: Mapping[str, Any], architecture: str):
         self._prefix = f"{architecture}."
-        self._rest = {k: v for k, v in metadata.items() if not k.startswith(IRRELEVANT_GROUPS)}
+        harmless = {self._prefix + key for key in HARMLESS}
+        # Other groups are the tools' own: no program that computes this architecture reads them.
+        own = {key: value for key, value in metadata.items() if key.startswith(self._prefix)}
+        self._rest = {key: value for key, value in own.items() if key not in harmless}
 
     def take(self, key: str, default: Any = None) -> Any:
         value = self._rest.pop(self._prefix + key, default)
@@ -88,6 +97,8 @@ class _Keys:
 
     def whole(self, key: str, default: int | None = None) -> int:
         value = self.take(key, default)
+        if isinstance(value, list) and value and all(one == value[0] for one in value):
+            value = value[0]  # one entry for each layer
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             what = " (layers that differ are not supported)" if isinstance(value, list) else ""
             raise invalid(

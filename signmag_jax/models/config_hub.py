@@ -1,7 +1,8 @@
-"""ModelConfig from a hub config.json: every attribute used, known to be irrelevant, or refused by name."""
+"""ModelConfig from a hub config.json: every attribute that changes the model is used, or refused by name."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ USED = {
 }
 _ROPE_USED = {
     "default": frozenset(("rope_theta",)),
+    # Scales with the length beyond the trained one, which no window exceeds here.
+    "dynamic": frozenset(("rope_theta",)),
     "linear": frozenset(("rope_theta", "factor")),
     "llama3": frozenset(
         ("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
@@ -58,7 +61,15 @@ _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_interme
 
 
 def config_from_hub(folder: Path) -> ModelConfig:
+    """The architecture of a folder alone; see `described_by_hub`."""
+    return described_by_hub(folder)[0]
+
+
+def described_by_hub(folder: Path) -> tuple[ModelConfig, tuple[str, ...]]:
     """The architecture that a folder's config.json describes, read by `transformers` without remote code.
+
+    Returns:
+      The architecture, and what the file says beside it that makes no difference, a line for each kind.
 
     Raises:
       MissingResource: if there is no readable config.json.
@@ -66,9 +77,7 @@ def config_from_hub(folder: Path) -> ModelConfig:
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise MissingResource(
-            f"{folder} holds no config.json: point at a model folder in hub format or a .gguf file"
-        )
+        raise MissingResource(f"{folder} holds no config.json: {_instead(folder)}")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         family = raw.get("model_type")
@@ -82,7 +91,32 @@ def config_from_hub(folder: Path) -> ModelConfig:
             parsed = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # transformers raises many types for a bad config; all mean the same here
         raise invalid("config.json valid for transformers", reason(error, 300), f"mend {path}") from None
-    return _config(family, parsed.to_dict())
+    attributes = parsed.to_dict()
+    unread = unread_attributes(family, attributes, set(inspect.signature(type(parsed)).parameters))
+    read = {key: value for key, value in attributes.items() if key not in unread}
+    rope, without_effect = _rope(attributes["rope_parameters"])
+    remarks = []
+    if unread.pop("auto_map", None):
+        remarks.append(f"config.json has auto_map: {family}'s own code is used, none of the checkpoint's")
+    if unread:
+        remarks.append(f"config.json has what transformers' {family} never reads: {_shown(unread)}")
+    if without_effect:
+        remarks.append(f"without effect in this model's RoPE: {_shown(without_effect)}")
+    return _config(family, read, rope), tuple(remarks)
+
+
+def _instead(folder: Path) -> str:
+    """What to point at, by what the folder holds."""
+    if (folder / "adapter_config.json").is_file():
+        return "it is an adapter (LoRA): merge it into its base model and save that"
+    files = sorted(path.name for path in folder.glob("*.gguf"))
+    if files:
+        return f"give one of its GGUF files ({', '.join(files[:8])})"
+    return "point at a model folder in hub format or a .gguf file"
+
+
+def _shown(attributes: dict[str, Any]) -> str:
+    return ", ".join(f"{key} = {str(value)[:60]}" for key, value in sorted(attributes.items())[:8])
 
 
 def _refuse_other_models(raw: dict[str, Any], family: Any) -> None:
@@ -101,34 +135,34 @@ def _refuse_other_models(raw: dict[str, Any], family: Any) -> None:
             f"a checkpoint pre-quantised with {method}",
             "load the original, unquantised checkpoint",
         )
-    if raw.get("auto_map"):
-        raise invalid(
-            "no code of the checkpoint's own", raw["auto_map"], "its code is never run; use another model"
-        )
 
 
-def unknown_attributes(family: str, attributes: dict[str, Any]) -> dict[str, Any]:
-    """Attributes that the family's model neither reads nor is known to ignore.
+def unread_attributes(family: str, attributes: dict[str, Any], declared: set[str]) -> dict[str, Any]:
+    """Attributes that the family's model in `transformers` never reads.
 
-    What another family reads is no matter where it is None or False: it asks for nothing.
+    Args:
+      family: the model's type.
+      attributes: of its config.json.
+      declared: what the family's config class declares: what a later version adds there, its model reads.
+
+    Raises:
+      InvalidInput: for a declared one that the port does not know, and for a model that is not causal.
     """
-    elsewhere = frozenset().union(*USED.values())
-    return {
-        key: value
-        for key, value in attributes.items()
-        if key not in USED[family] | IRRELEVANT
-        and not (key in elsewhere and (value is None or value is False))
+    rest = {key: value for key, value in attributes.items() if key not in USED[family] | IRRELEVANT}
+    # Every model's attention mask asks for this, whether its class declares it or not.
+    strange = {
+        key: rest[key] for key in rest if key in declared or (key == "is_causal" and rest[key] is not True)
     }
-
-
-def _config(family: str, attributes: dict[str, Any]) -> ModelConfig:
-    if unknown := unknown_attributes(family, attributes):
-        shown = ", ".join(f"{key} = {str(value)[:60]}" for key, value in sorted(unknown.items())[:8])
+    if strange:
         raise invalid(
             f"every attribute of config.json known in {family}",
-            shown,
+            _shown(strange),
             "it may change the model, so it is not guessed at",
         )
+    return rest
+
+
+def _config(family: str, attributes: dict[str, Any], rope: Rope) -> ModelConfig:
     if attributes["hidden_act"] not in ("silu", "swish"):
         raise invalid("hidden_act = silu", attributes["hidden_act"], "the port has the gated SiLU MLP only")
     bias = bool(attributes.get("attention_bias", False))
@@ -142,7 +176,7 @@ def _config(family: str, attributes: dict[str, Any]) -> ModelConfig:
         kv_heads=attributes["num_key_value_heads"],
         head_dim=attributes.get("head_dim") or attributes["hidden_size"] // attributes["num_attention_heads"],
         eps=attributes["rms_norm_eps"],
-        rope=_rope(attributes["rope_parameters"]),
+        rope=rope,
         positions=attributes["max_position_embeddings"],
         tied=bool(attributes["tie_word_embeddings"]),
         qkv_bias=bias if _QKV_BIAS[family] is None else bool(_QKV_BIAS[family]),
@@ -153,19 +187,22 @@ def _config(family: str, attributes: dict[str, Any]) -> ModelConfig:
     )
 
 
-def _rope(parameters: dict[str, Any]) -> Rope:
+def _rope(parameters: dict[str, Any]) -> tuple[Rope, dict[str, Any]]:
+    """The rotation, and the parameters that its type does not read."""
     kind = parameters.get("rope_type", "default")
     if not isinstance(kind, str) or kind not in _ROPE_USED:
         raise invalid(
             f"RoPE type in {tuple(_ROPE_USED)}", kind, "this port knows no other; use another model"
         )
-    unknown = set(parameters) - _ROPE_USED[kind] - {"rope_type", "type"}
-    # A whole-head rotation written out is the default; anything less is another model.
-    if parameters.get("partial_rotary_factor") == 1.0:
-        unknown.discard("partial_rotary_factor")
-    if unknown:
-        shown = ", ".join(f"{key} = {parameters[key]}" for key in sorted(unknown))
-        raise invalid(f"known parameters of RoPE type {kind}", shown, "they may change the model")
+    if parameters.get("partial_rotary_factor") not in (None, 1.0):
+        raise invalid(
+            "a rotation of whole heads",
+            f"partial_rotary_factor = {parameters['partial_rotary_factor']}",
+            "use another model",
+        )
+    rest = {
+        key: value for key, value in parameters.items() if key not in _ROPE_USED[kind] | {"rope_type", "type"}
+    }
     numbers: dict[str, Any] = {name: parameters.get(name) for name in sorted(_ROPE_USED[kind])}
     wrong = {name: value for name, value in numbers.items() if not _is_finite(value)}
     if wrong:
@@ -176,12 +213,12 @@ def _rope(parameters: dict[str, Any]) -> Rope:
         )
     return Rope(
         theta=float(numbers["rope_theta"]),
-        kind=kind,
+        kind="default" if kind == "dynamic" else kind,
         factor=float(numbers.get("factor", 1.0)),
         low_frequency_factor=float(numbers.get("low_freq_factor", 1.0)),
         high_frequency_factor=float(numbers.get("high_freq_factor", 1.0)),
         original_positions=int(numbers.get("original_max_position_embeddings", 0)),
-    )
+    ), {key: value for key, value in rest.items() if value is not None}
 
 
 def _is_finite(value: Any) -> bool:

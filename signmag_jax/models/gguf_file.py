@@ -1,7 +1,9 @@
-"""A GGUF file: metadata and tensors, dequantised by the `gguf` library."""
+"""A GGUF file, or the parts of one: metadata and tensors, dequantised by the `gguf` library."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -10,25 +12,11 @@ import numpy as np
 
 from signmag_jax.evidence import MissingResource, invalid
 
-from .gguf_header import MAGIC, Broken, read_header
+from .gguf_header import MAGIC, Broken, StoredTensor, read_header
+from .gguf_split import check_part, parts
 from .names import ROPE_DIVISORS
 from .sources import damaged
 
-GGUF_TYPES = (
-    "F32",
-    "F16",
-    "BF16",
-    "Q8_0",
-    "Q4_0",
-    "Q4_1",
-    "Q5_0",
-    "Q5_1",
-    "Q4_K",
-    "Q5_K",
-    "Q6_K",
-    "Q2_K",
-    "Q3_K",
-)
 MOST_DIVISORS = 1 << 16
 PLAIN = {"F32": "<f4", "F16": "<f2"}
 
@@ -46,29 +34,32 @@ class GGUFFile:
     """
 
     style = "gguf"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path):
         self.path = path
-        self.files = (path,)
-        try:
-            with path.open("rb") as file:
-                magic = file.read(4)
-            if magic != MAGIC:
-                raise invalid("file starts with GGUF", magic, f"{path.name} is no GGUF file; check the path")
-            self._data = np.asarray(np.memmap(path, np.uint8, mode="r"))
-        except OSError as error:
-            raise MissingResource(f"cannot read {path} ({error.strerror or error}): check the path") from None
-        try:
-            self.metadata, self.tensors = read_header(self._data.data, _sizes)
-        except Broken as error:
-            raise damaged(path, error) from None
+        data, metadata, tensors = _opened(path)
+        self.files = parts(path, metadata)
+        opened = (
+            [(data, metadata, tensors)] if self.files == (path,) else [_opened(file) for file in self.files]
+        )
+        self.metadata = opened[0][1]
+        self.tensors: dict[str, StoredTensor] = {}
+        self._data: dict[str, np.ndarray] = {}
+        for number, (data, metadata, tensors) in enumerate(opened):
+            if len(opened) > 1:
+                check_part(self.files[number], number, len(opened), metadata)
+            if twice := sorted(set(tensors) & set(self.tensors)):
+                raise invalid("each tensor stored once", twice[0][:60], f"{self.files[number]} repeats it")
+            self.tensors |= tensors
+            self._data |= dict.fromkeys(tensors, data)
         self.shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
         self.dtypes = {name: tensor.dtype for name, tensor in self.tensors.items()}
-        strange = sorted(n for n, dtype in self.dtypes.items() if dtype not in GGUF_TYPES)
+        strange = sorted(n for n, dtype in self.dtypes.items() if dtype not in readable_types())
         if strange:
             shown = ", ".join(f"{name} ({self.dtypes[name]})" for name in strange[:8])
             raise invalid(
-                f"every GGUF tensor in one of {GGUF_TYPES}", shown, "use a file in another quantisation"
+                f"every GGUF tensor in one of {readable_types()}", shown, "use a file in another quantisation"
             )
 
     def read(self, name: str) -> np.ndarray:
@@ -77,7 +68,7 @@ class GGUFFile:
         from gguf.quants import dequantize
 
         tensor = self.tensors[name]
-        stored = self._data[tensor.start : tensor.stop]
+        stored = self._data[name][tensor.start : tensor.stop]
         if tensor.dtype in PLAIN:
             values = stored.view(PLAIN[tensor.dtype]).astype(np.float32)
         else:
@@ -102,18 +93,50 @@ class GGUFFile:
     def _interleaved_heads(self, name: str) -> int | None:
         if self.metadata.get("general.architecture") != "llama":
             return None
-        queries: Any = self.metadata["llama.attention.head_count"]
-        if ".attn_q." in name:
-            return queries
+        heads: Any = self.metadata["llama.attention.head_count"]
         if ".attn_k." in name:
-            return self.metadata.get("llama.attention.head_count_kv", queries)
-        return None
+            heads = self.metadata.get("llama.attention.head_count_kv", heads)
+        elif ".attn_q." not in name:
+            return None
+        return heads[0] if isinstance(heads, list) else heads
 
 
 def unpermute(rows: np.ndarray, heads: int) -> np.ndarray:
     """Rows of each head from interleaved pairs (2i, 2i+1) back to halves (i, i + d/2)."""
     split = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])
     return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(rows.shape)
+
+
+def _opened(path: Path) -> tuple[np.ndarray, dict[str, Any], dict[str, StoredTensor]]:
+    """The bytes of one file, its metadata and its tensors."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        if magic != MAGIC:
+            raise invalid("file starts with GGUF", magic, f"{path.name} is no GGUF file; check the path")
+        data = np.asarray(np.memmap(path, np.uint8, mode="r"))
+    except OSError as error:
+        raise MissingResource(f"cannot read {path} ({error.strerror or error}): check the path") from None
+    try:
+        return data, *read_header(data.data, _sizes)
+    except Broken as error:
+        raise damaged(path, error) from None
+
+
+@functools.cache
+def readable_types() -> tuple[str, ...]:
+    """Names of the types that the installed `gguf` dequantises."""
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    def reads(kind: GGMLQuantizationType) -> bool:
+        with contextlib.suppress(NotImplementedError):
+            dequantize(np.zeros((1, GGML_QUANT_SIZES[kind][1]), np.uint8), kind)
+            return True
+        return False
+
+    with np.errstate(all="ignore"):
+        return tuple(kind.name for kind in GGMLQuantizationType if reads(kind))
 
 
 def _sizes(kind: int) -> tuple[str, int, int] | None:

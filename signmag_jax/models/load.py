@@ -15,10 +15,11 @@ from signmag_jax.evidence import invalid
 
 from .config import ModelConfig
 from .config_gguf import config_from_gguf
-from .config_hub import config_from_hub
+from .config_hub import described_by_hub
 from .gguf_file import GGUFFile
 from .llama import Llama
 from .memory import check_memory
+from .names import DERIVED_SUFFIXES, TIED_HEADS
 from .resolve import resolve
 from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
@@ -56,6 +57,8 @@ class Checkpoint:
     tokenizer: Tokenizer
     source: TensorSource
     origin: dict[str, Any]
+    remarks: tuple[str, ...] = ()
+    """What its config says that makes no difference here."""
 
     def check_memory(self, dtype: Any = jnp.float32, mesh: Mesh | None = None) -> None:
         """Refuse weights that would not fit; see `load`.
@@ -76,13 +79,15 @@ class Checkpoint:
         check_dtype(dtype)
         mesh = None if mesh is None else check_mesh(mesh)
         params, ignored = load_parameters(self.config, self.source, dtype, mesh)
-        notes = self.tokenizer.remarks
+        notes = (*self.remarks, *self.source.notes, *self.tokenizer.remarks, *vocabulary_notes(self))
+        strangers = [
+            name for name in ignored if not name.endswith(DERIVED_SUFFIXES) and name not in TIED_HEADS
+        ]
+        if strangers:
+            shown = ", ".join(strangers[:5]) + (" ..." if len(strangers) > 5 else "")
+            notes += (f"{len(strangers)} tensors that the architecture does not have are left out: {shown}",)
         if mesh is not None:
             notes += (describe(self.config, mesh),)
-        known = self.tokenizer.size
-        # Vocabularies are padded to round numbers; a tokenizer of another model knows far fewer.
-        if known < 0.95 * self.config.vocabulary:
-            notes += (f"the tokenizer knows {known} of {self.config.vocabulary} tokens",)
         report = report_of(self.source, params, ignored, self.origin, notes)
         return LanguageModel(self.config, params, self.tokenizer, report)
 
@@ -145,16 +150,22 @@ def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None
     found = resolve(name_or_path, revision)
     if found.path.is_file():
         file = GGUFFile(found.path)
-        config, source = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), file
+        config, remarks = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), ()
+        source: TensorSource = file
         tokenizer = tokenizer_from_gguf(file.metadata)
     else:
-        config = config_from_hub(found.path)
-        source: TensorSource = safetensors_in(found.path)
+        config, remarks = described_by_hub(found.path)
+        source = safetensors_in(found.path)
         tokenizer = tokenizer_from_hub(found.path)
-    if tokenizer.size > config.vocabulary:
-        raise invalid(
-            "tokenizer ids < vocabulary of the model",
-            (tokenizer.size, config.vocabulary),
-            "the tokenizer belongs to another model",
-        )
-    return Checkpoint(config, tokenizer, source, found.origin)
+    return Checkpoint(config, tokenizer, source, found.origin, remarks)
+
+
+def vocabulary_notes(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """What to say of a tokenizer that knows more or far fewer tokens than the model."""
+    known, vocabulary = checkpoint.tokenizer.size, checkpoint.config.vocabulary
+    if known > vocabulary:
+        return (f"the tokenizer knows {known} tokens, the model {vocabulary}: a text with others is refused",)
+    # Vocabularies are padded to round numbers; a tokenizer of another model knows far fewer.
+    if known < 0.95 * vocabulary:
+        return (f"the tokenizer knows {known} of {vocabulary} tokens",)
+    return ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .config import ModelConfig
 
 # Parameter of a layer -> (module in a hub checkpoint, suffix; name in a GGUF file).
@@ -30,6 +32,8 @@ _OUTER = {
     "norm": ("model.norm.weight", "output_norm.weight"),
     "head": ("lm_head.weight", "output.weight"),
 }
+TIED_HEADS = _OUTER["head"]
+"""What a head is called that some files store although it is the embedding."""
 _PREFIX = ("model.layers.{layer}.", "blk.{layer}.")
 _FORMATS = {"hub": 0, "gguf": 1}
 
@@ -38,6 +42,19 @@ ROPE_DIVISORS = "rope_freqs.weight"
 
 # Buffers that some checkpoints store although they follow from the config.
 DERIVED_SUFFIXES = (".self_attn.rotary_emb.inv_freq",)
+
+
+# Tensors of a GGUF file that llama.cpp knows and does not use.
+UNUSED_SUFFIXES = (".attn_rot_embd", ".attn_rot_embd.weight")
+
+
+def full_names(stored: Iterable[str]) -> dict[str, str]:
+    """Names in a hub checkpoint by their full form: some hold the bare model, without the prefix `model.`."""
+    names = tuple(stored)
+    if any(name.startswith("model.") for name in names):
+        return {name: name for name in names}
+    bare = ("embed_tokens.", "layers.", "norm.")
+    return {f"model.{name}" if name.startswith(bare) else name: name for name in names}
 
 
 def layer_tensor(parameter: str, layer: int, style: str) -> str:

@@ -56,8 +56,8 @@ def check_windows(config: ModelConfig, windows: Int[np.ndarray, "count window"])
     if windows.size == 0 or windows.min() < 0 or windows.max() >= config.vocabulary:
         raise invalid(
             f"token ids in 0..{config.vocabulary - 1}",
-            (windows.min(), windows.max()) if windows.size else "none",
-            "encode the text with this model's tokenizer",
+            (int(windows.min()), int(windows.max())) if windows.size else "none",
+            "the tokenizer is another model's, or the text has tokens that this model was not given",
         )
     check_window(config, windows.shape[1])
 

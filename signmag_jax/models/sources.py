@@ -12,6 +12,7 @@ import numpy as np
 from signmag_jax.evidence import MissingResource, invalid
 
 from .foreign import reason
+from .names import full_names
 
 FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
 
@@ -24,6 +25,7 @@ class TensorSource(Protocol):
     files: tuple[Path, ...]
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]
+    notes: tuple[str, ...]
 
     def read(self, name: str) -> np.ndarray:
         """The tensor in its stored dtype, or in float32 where it was quantised."""
@@ -35,65 +37,60 @@ class SafetensorsSource:
 
     style = "hub"
 
-    def __init__(self, files: Sequence[Path]):
+    def __init__(self, files: Sequence[Path], notes: Sequence[str] = ()):
         from safetensors import SafetensorError, safe_open
 
         self.files = tuple(files)
+        self.notes = tuple(notes)
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
-        self._home: dict[str, Any] = {}
+        stored: dict[str, Any] = {}
         for path in self.files:
             try:
                 opened = safe_open(path, framework="numpy")
             except (SafetensorError, OSError, ValueError) as error:
                 raise damaged(path, error) from None
             for name in opened.keys():  # noqa: SIM118 - not a mapping
-                if name in self._home:
+                if name in stored:
                     raise invalid(
                         "each tensor stored once", name, f"{path} repeats it; download the files again"
                     )
-                piece = opened.get_slice(name)
-                self.shapes[name] = tuple(piece.get_shape())
-                self.dtypes[name] = piece.get_dtype()
-                self._home[name] = opened
-        strange = sorted(n for n, dtype in self.dtypes.items() if dtype not in FLOAT_TYPES)
-        if strange:
-            shown = ", ".join(f"{name} ({self.dtypes[name]})" for name in strange[:8])
-            raise invalid(
-                f"every tensor in one of {FLOAT_TYPES}",
-                shown,
-                "pre-quantised weights are not read; use the original",
-            )
+                stored[name] = opened
+        self._home = {full: (name, stored[name]) for full, name in full_names(stored).items()}
+        for full, (name, opened) in self._home.items():
+            piece = opened.get_slice(name)
+            self.shapes[full] = tuple(piece.get_shape())
+            self.dtypes[full] = piece.get_dtype()
 
     def read(self, name: str) -> np.ndarray:
         """The tensor as stored."""
-        return self._home[name].get_tensor(name)
+        stored, opened = self._home[name]
+        return opened.get_tensor(stored)
 
 
 def safetensors_in(folder: Path) -> SafetensorsSource:
-    """The safetensors of a model folder: those of the index, or the single file.
+    """The safetensors of a model folder: the single file, or those of the index.
 
     Raises:
       MissingResource: if there are none, or a shard is absent.
     """
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
+    notes: list[str] = []
+    if (folder / "adapter_config.json").is_file():
+        notes.append("the adapter beside the model (adapter_config.json) is not applied")
+    if single.is_file():
+        if index.is_file():
+            notes.append(f"{single.name} is read and {index.name} beside it is not, as transformers does")
+        return SafetensorsSource([single], notes)
     if index.is_file():
-        try:
-            weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            shards = sorted({_file_name(shard) for shard in weight_map.values()})
-        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-            raise damaged(index, error) from None
-        if not shards:
-            raise damaged(index, ValueError("it names no shard"))
+        shards = _shards(index)
         absent = [shard for shard in shards if not (folder / shard).is_file()]
         if absent:
             raise MissingResource(
                 f"{folder} lacks {', '.join(absent)}, named in {index.name}: download the shards"
             )
-        return SafetensorsSource([folder / shard for shard in shards])
-    if single.is_file():
-        return SafetensorsSource([single])
+        return SafetensorsSource([folder / shard for shard in shards], notes)
     pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
     if pickles:
         raise MissingResource(
@@ -104,6 +101,18 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     raise MissingResource(
         f"{folder} holds no model.safetensors and no index of shards: point at a model folder"
     )
+
+
+def _shards(index: Path) -> list[str]:
+    """The names of the files that an index spreads the tensors over."""
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted({_file_name(shard) for shard in weight_map.values()})
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise damaged(index, error) from None
+    if not shards:
+        raise damaged(index, ValueError("it names no shard"))
+    return shards
 
 
 def _file_name(shard: Any) -> str:

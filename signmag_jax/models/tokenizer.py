@@ -1,7 +1,8 @@
-"""Tokenizers without PyTorch: the hub's own."""
+"""Tokenizers without PyTorch: the file's own tokenizer.json, or what `transformers` builds without it."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 from signmag_jax.evidence import MissingResource
 
 from .foreign import heard, reason
+
+PROBE = "Row  12,345: don't STOP; naïve 日本 x=1\n\n\tend "
+"""What tells two ways of cutting a text apart: numerals, spaces, contractions, capitals, other scripts."""
 
 
 class Tokenizer:
@@ -24,7 +28,7 @@ class Tokenizer:
         self.bos = bos
         self.kind = kind
         self.remarks = tuple(remarks)
-        """What the library that built it warned of."""
+        """What a reader of its ids should know: warnings of libraries, and what they would cut otherwise."""
 
     @property
     def size(self) -> int:
@@ -53,28 +57,79 @@ class Tokenizer:
 
 
 def tokenizer_from_hub(folder: Path) -> Tokenizer:
-    """The tokenizer of a model folder, through `transformers`, without remote code.
+    """The tokenizer of a model folder, without remote code.
+
+    tokenizer.json is read as it is: `transformers` rebuilds some classes from their vocabulary and drops how
+    the file cuts a text. What `transformers` warns of, or would cut otherwise, is among the remarks.
 
     Raises:
       MissingResource: if the folder has none that `tokenizers` can run.
     """
-    remedy = "the folder needs tokenizer.json (or the files that transformers builds it from)"
+    own = folder / "tokenizer.json"
     try:
-        with heard():  # what it says of the environment, on being imported, is not of this tokenizer
-            from transformers import AutoTokenizer
-        with heard() as remarks:
-            loaded: Any = AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=False, local_files_only=True
-            )
-            first = loaded("a").input_ids[:1]
-    except Exception as error:  # transformers raises many types for absent and broken tokenizers
-        raise MissingResource(f"{folder} has no usable tokenizer ({reason(error)}): {remedy}") from None
+        if own.is_file():
+            from tokenizers import Tokenizer as Backend
+
+            with heard():
+                backend = Backend.from_file(str(own))
+                return Tokenizer(backend, _lead(backend), own.name, _second_opinion(folder, backend))
+        backend, remarks = _built(folder)
+        with heard():
+            return Tokenizer(backend, _lead(backend), "built by transformers", remarks)
+    except MissingResource:
+        raise
+    except Exception as error:  # both libraries raise many types for absent and broken tokenizers
+        raise MissingResource(
+            f"{folder} has no usable tokenizer ({reason(error)}): {_remedy(folder)}"
+        ) from None
+
+
+def _lead(backend: Any) -> int | None:
+    """The token that the post-processor puts before a text, if any: a window's first token may be that."""
+    bare = backend.encode("a", add_special_tokens=False).ids
+    if not bare:
+        raise ValueError("it is empty")
+    framed = backend.encode("a", add_special_tokens=True).ids
+    before = len(framed) - len(bare)
+    at = next((start for start in range(before + 1) if framed[start : start + len(bare)] == bare), 0)
+    if at > 1:
+        raise ValueError(f"it puts {at} tokens before a text, where a language model has one at most")
+    return framed[0] if at else None
+
+
+def _second_opinion(folder: Path, backend: Any) -> list[str]:
+    """What `transformers` has to say of a tokenizer.json that needs it no longer."""
+    try:
+        theirs, remarks = _built(folder)
+        same = (
+            theirs.encode(PROBE, add_special_tokens=False).ids
+            == backend.encode(PROBE, add_special_tokens=False).ids
+        )
+    except Exception as error:
+        return [
+            f"transformers cannot read this tokenizer ({reason(error, 100)}); tokenizer.json itself is used"
+        ]
+    if not same:
+        remarks.append("transformers cuts a text otherwise than tokenizer.json, which is used as it is")
+    return remarks
+
+
+def _built(folder: Path) -> tuple[Any, list[str]]:
+    """The fast tokenizer that `transformers` makes of a folder, and its warnings."""
+    with heard():  # what it says of the environment, on being imported, is not of this tokenizer
+        from transformers import AutoTokenizer
+    with heard() as remarks:
+        loaded: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     backend = getattr(loaded, "backend_tokenizer", None)
     if backend is None:
         raise MissingResource(
-            f"the tokenizer of {folder} is {type(loaded).__name__}, not a fast one: {remedy}"
+            f"the tokenizer of {folder} is {type(loaded).__name__}, not a fast one: {_remedy(folder)}"
         )
-    if not first:
-        raise MissingResource(f"the tokenizer of {folder} is empty: {remedy}")
-    adds_bos = loaded.bos_token_id is not None and first == [loaded.bos_token_id]
-    return Tokenizer(backend, loaded.bos_token_id if adds_bos else None, type(loaded).__name__, remarks)
+    return backend, list(remarks)
+
+
+def _remedy(folder: Path) -> str:
+    pieces = folder / "tokenizer.model"
+    if pieces.is_file() and importlib.util.find_spec("sentencepiece") is None:
+        return f"{pieces.name} is read with sentencepiece: pip install sentencepiece, or add tokenizer.json"
+    return "the folder needs tokenizer.json (or the files that transformers builds it from)"

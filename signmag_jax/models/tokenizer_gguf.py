@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from signmag_jax.evidence import SignmagError, invalid
 
 from .foreign import heard, reason
 from .tokenizer import Tokenizer
+from .word_cuts import cut_by
 
 UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 2, 3, 4, 5, 6
 SPACE = "\u2581"
@@ -56,6 +58,9 @@ def _vocabulary(metadata: Mapping[str, Any]) -> tuple[list[str], list[int]]:
     kinds = _list_of(int, metadata, "token_type", [1] * len(tokens))
     if not tokens or len(kinds) != len(tokens):
         raise invalid("as many types as tokens", (len(tokens), len(kinds)), "the GGUF file is incomplete")
+    if len(set(tokens)) < len(tokens):
+        twice = next(token for token, times in Counter(tokens).items() if times > 1)
+        raise invalid("each token once", f"{twice[:60]!r} twice", "the GGUF file is damaged")
     return tokens, kinds
 
 
@@ -75,16 +80,14 @@ def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
 
     tokens, kinds = _vocabulary(metadata)
     merges = _merges(metadata, tokens)
-    splitter = metadata.get("tokenizer.ggml.pre", "gpt-2")
-    cut = _pre_tokenizer(splitter)
+    name = metadata.get("tokenizer.ggml.pre")
+    cut = cut_by(name)
     vocabulary = {token: i for i, token in enumerate(tokens)}
-    like_llama3 = splitter in _LLAMA3_NAMES
-    # Llama 3 takes a word that is a token whole, whichever merges would have led there.
-    backend = Backend(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=like_llama3))
-    backend.pre_tokenizer = cut
+    backend = Backend(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=cut.whole_words))
+    backend.pre_tokenizer = cut.pre_tokenizer()
     backend.decoder = decoders.ByteLevel()
     _add_whole(backend, tokens, kinds)
-    return Tokenizer(backend, _bos(metadata, tokens, like_llama3), f"byte-level BPE, {splitter}")
+    return Tokenizer(backend, _bos(metadata, tokens, cut.whole_words), f"byte-level BPE, {name}")
 
 
 def _sentence_pieces(metadata: Mapping[str, Any]) -> Tokenizer:
@@ -96,6 +99,12 @@ def _sentence_pieces(metadata: Mapping[str, Any]) -> Tokenizer:
     scores = _list_of(float, metadata, "scores")
     if len(scores) != len(tokens):
         raise invalid("as many scores as tokens", (len(scores), len(tokens)), "the GGUF file is incomplete")
+    if len(tokens) > 1 and len(set(scores)) == 1:
+        raise invalid(
+            "scores that order the tokens",
+            f"{scores[0]} for each of {len(scores)}",
+            "the converter lost them, so the text would be cut differently; use the hub folder",
+        )
     unknown = next((token for token, kind in zip(tokens, kinds, strict=True) if kind == UNKNOWN), None)
     vocabulary = {token: i for i, token in enumerate(tokens)}
     backend = Backend(
@@ -132,12 +141,12 @@ def _merges_by_score(tokens: list[str], kinds: list[int], scores: list[float]) -
 
 
 def _add_whole(backend: Any, tokens: list[str], kinds: list[int]) -> None:
-    """Control and user-defined tokens are found in a text before it is cut."""
+    """Control, unknown and user-defined tokens are found in a text before it is cut."""
     from tokenizers import AddedToken
 
     chosen = list(zip(tokens, kinds, strict=True))
     backend.add_special_tokens(
-        [AddedToken(t, normalized=False, special=True) for t, kind in chosen if kind == CONTROL]
+        [AddedToken(t, normalized=False, special=True) for t, kind in chosen if kind in (CONTROL, UNKNOWN)]
     )
     backend.add_tokens(
         [AddedToken(t, normalized=False, special=False) for t, kind in chosen if kind == USER_DEFINED]
@@ -152,33 +161,3 @@ def _bos(metadata: Mapping[str, Any], tokens: list[str], default: bool) -> int |
     if isinstance(bos, bool) or not isinstance(bos, int) or not 0 <= bos < len(tokens):
         raise invalid("bos_token_id a token where one is added", str(bos)[:80], "the GGUF file is incomplete")
     return bos
-
-
-# How the words of a vocabulary were cut before its merges were learned, by llama.cpp's names.
-_LLAMA3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_LLAMA3_NAMES = ("llama-bpe", "llama3", "llama-v3")
-_SPLITS = dict.fromkeys(_LLAMA3_NAMES, _LLAMA3) | {"qwen2": _LLAMA3.replace("{1,3}", "")}
-
-
-def _pre_tokenizer(name: str) -> Any:
-    from tokenizers import Regex
-    from tokenizers import pre_tokenizers as cut
-
-    gpt2 = cut.ByteLevel(add_prefix_space=False, use_regex=True)
-    if not isinstance(name, str):
-        raise invalid("tokenizer.ggml.pre a name", str(name)[:80], "the GGUF file is damaged")
-    if name in ("gpt-2", "default"):
-        return gpt2
-    if name == "smollm":
-        # Every numeral stands alone before the rest is cut, so a run of spaces before it stays whole.
-        return cut.Sequence([cut.Digits(individual_digits=True), gpt2])
-    if name in _SPLITS:
-        split = cut.Split(Regex(_SPLITS[name]), behavior="isolated")
-        return cut.Sequence([split, cut.ByteLevel(add_prefix_space=False, use_regex=False)])
-    known = ("gpt-2", "smollm", *_SPLITS)
-    raise invalid(
-        f"tokenizer.ggml.pre in {known}", name[:80], "the text would be cut differently; use the hub folder"
-    )

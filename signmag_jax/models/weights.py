@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +18,16 @@ from signmag_jax.evidence.progress import progress
 
 from .config import ModelConfig
 from .memory import check_memory
-from .names import DERIVED_SUFFIXES, ROPE_DIVISORS, expected, layer_tensor, outer_tensor
+from .names import (
+    DERIVED_SUFFIXES,
+    ROPE_DIVISORS,
+    UNUSED_SUFFIXES,
+    expected,
+    layer_tensor,
+    outer_tensor,
+)
 from .sharding import parameter_shardings
-from .sources import TensorSource
+from .sources import FLOAT_TYPES, TensorSource
 
 ALIGNMENT = 64
 """Bytes: memory that begins at a multiple becomes a JAX array on a CPU as it is; other memory is copied."""
@@ -35,7 +43,7 @@ class LoadReport:
       dtypes: number of tensors stored in each dtype.
       dtype: dtype of the parameters in memory.
       parameters: how many numbers they are (a tied head counts once).
-      ignored: tensors of the file that follow from others and were left out.
+      ignored: tensors of the file that follow from others, or that the architecture does not have.
       notes: what else sets these weights apart: the mesh they lie on, a tokenizer of far fewer tokens.
     """
 
@@ -75,7 +83,7 @@ def load_parameters(
       mesh: devices over which they are spread; None for the default device.
 
     Raises:
-      InvalidInput: naming every missing, unexpected or misshapen tensor at once, or those not finite.
+      InvalidInput: naming every missing or misshapen tensor at once, or those not finite.
       MissingResource: if they exceed the memory.
     """
     ignored = check_names(config, source)
@@ -187,15 +195,17 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
             "the checkpoint and its config do not belong together",
         )
     wanted = expected(config, source.style)
-    derived = {name for name in source.shapes if name.endswith(DERIVED_SUFFIXES)}
-    used = {ROPE_DIVISORS} if config.rope.divisors else set()
     head = outer_tensor("head", source.style)
     if config.tied and head in source.shapes:
         check_tied(source, head)
-        derived.add(head)
+    used = {ROPE_DIVISORS} if config.rope.divisors else set()
+    others = sorted(set(source.shapes) - wanted.keys() - used)
     lines = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in source.shapes]
-    accounted = {*wanted, *derived, *used}
-    lines += [f"unexpected {name}" for name in source.shapes if name not in accounted]
+    harmless = (*DERIVED_SUFFIXES, *UNUSED_SUFFIXES)
+    strangers = [name for name in others if name != head and not name.endswith(harmless)]
+    # transformers leaves out what a model does not have; to llama.cpp it is another architecture.
+    if lines or source.style == "gguf":
+        lines += [f"unexpected {name}" for name in strangers]
     lines += [
         f"{name} has shape {source.shapes[name]} instead of {shape}"
         for name, shape in wanted.items()
@@ -207,7 +217,20 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
             "; ".join(lines),
             "the checkpoint and its config do not belong together, or the architecture is not supported",
         )
-    return tuple(sorted(derived))
+    if source.style == "hub":
+        check_floats(source, wanted)
+    return tuple(others)
+
+
+def check_floats(source: TensorSource, names: Iterable[str]) -> None:
+    """Refuse a checkpoint whose weights are stored as codes of a quantiser."""
+    strange = [name for name in names if source.dtypes[name] not in FLOAT_TYPES]
+    if strange:
+        raise invalid(
+            f"every weight in one of {FLOAT_TYPES}",
+            ", ".join(f"{name} ({source.dtypes[name]})" for name in strange[:8]),
+            "pre-quantised weights are not read; use the original",
+        )
 
 
 def check_tied(source: TensorSource, head: str) -> None:

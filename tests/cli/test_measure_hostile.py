@@ -102,7 +102,7 @@ MODELS = {
     "torn config": (torn_config, "config.json"),
     "no weights": (no_weights, "safetensors"),
     "no tokenizer": (no_tokenizer, "tokenizer"),
-    "vocabulary": (small_vocabulary, "tokenizer ids < vocabulary"),
+    "vocabulary": (small_vocabulary, "token ids in 0..9"),
     "NaN": (weights(not_a_number), PLACE),
     "infinity": (weights(infinite), PLACE),
     "missing tensor": (weights(missing), f"missing {PLACE}"),

@@ -2,32 +2,18 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 from conftest import LOUD, TINY, build, with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.models import MATRICES, SITE_OF, SITES, token_nll
-
-
-@pytest.fixture(scope="module")
-def inputs(tiny, windows):
-    """Every activation, {site: (layers, windows, tokens, features)}."""
-    return jax.jit(
-        lambda params, tokens: token_nll(tiny.config, params, tokens, observe=lambda x, layer, site: x)[1]
-    )(tiny.params, windows[0])
-
-
-@pytest.fixture(scope="module")
-def profile(tiny, windows):
-    return measure.alpha(tiny, windows[0], batch=4)
+from signmag_jax.models import MATRICES, SITE_OF, SITES
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_both_definitions_and_their_errors(profile, inputs, site):
-    x = np.asarray(inputs[site], np.float64)
+def test_both_definitions_and_their_errors(profile, activations, site):
+    x = activations[site]
     share = (x**2 / (x**2).sum(-1, keepdims=True)).mean(axis=2)
     np.testing.assert_allclose(profile.token_share[site].value, share.mean(axis=1), rtol=1e-5)
     by_hand = share.std(axis=1, ddof=1) / 2
@@ -42,9 +28,8 @@ def test_both_definitions_and_their_errors(profile, inputs, site):
         assert np.abs(share.mean(axis=1) / energy - 1).max() > 0.02
 
 
-def test_error_of_the_ratio_of_means_by_jackknife(profile, inputs):
-    x = np.asarray(inputs["mlp_mid"], np.float64)
-    squares = (x**2).mean(axis=2)
+def test_error_of_the_ratio_of_means_by_jackknife(profile, activations):
+    squares = (activations["mlp_mid"] ** 2).mean(axis=2)
     left_out = [
         (lambda rest: rest.mean(1) / rest.mean(1).sum(-1, keepdims=True))(np.delete(squares, i, axis=1))
         for i in range(4)
@@ -110,9 +95,10 @@ def test_one_window_and_broken_weights_are_refused(tiny, windows):
         measure.alpha(with_block(tiny, "down_proj", broken), windows[0])
 
 
-def test_half_precision_activations_are_accumulated_in_float32(windows):
-    half = measure.alpha(build(dtype=np.float16), windows[0], batch=4)
-    full = measure.alpha(build(), windows[0], batch=4)
+def test_half_precision_activations_are_accumulated_in_float32(windows, profile):
+    half = measure.alpha(build(dtype=np.float16), windows[0])
     for site in SITES:
-        assert half.token_share[site].value == pytest.approx(full.token_share[site].value, rel=0.2, abs=1e-3)
+        assert half.token_share[site].value == pytest.approx(
+            profile.token_share[site].value, rel=0.2, abs=1e-3
+        )
         np.testing.assert_allclose(half.token_share[site].value.sum(axis=1), 1, rtol=1e-5)

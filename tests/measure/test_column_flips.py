@@ -5,14 +5,13 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LOUD, build, with_block
+from conftest import LOUD, TINY, build, streams, with_block
 from scipy import stats
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
-from signmag_jax.measure.draw import subset
-from signmag_jax.measure.flip_energies import _rows
-from signmag_jax.models import hidden, window_nll
+from signmag_jax.measure.flip_energies import flipped_rows
+from signmag_jax.models import window_nll
 
 
 @pytest.fixture(scope="module")
@@ -55,31 +54,20 @@ def test_energies_are_those_of_a_full_forward_pass(tiny, windows, name, layer):
     options = {"layers": (layer,), "matrices": (name,), "columns": 5, "draws": 1, "rate": 0.2, "batch": 4}
     (found,) = measure.flip_energies(tiny, windows[0], windows[1][:4], **options).results
     key = keys.fold(keys.root(0), "flip energies", layer, name)
-    j = int(found.sample.columns[-1])
-    outputs = tiny.params["blocks"][name].shape[1]
-    rows = np.asarray(subset(keys.fold(key, j, 0), outputs, found.flips, found.flips))
+    columns, outputs = jnp.asarray(found.sample.columns, jnp.int32), TINY.shapes()[name][0]
+    rows = np.asarray(flipped_rows(key, columns, outputs, found.flips, 1))[-1, 0]
     assert found.flips == round(0.2 * outputs) == len(set(rows.tolist()))
-    other = flipped(tiny, name, layer, j, rows)
-    tokens = jnp.asarray(windows[1][:4])
-    if name == "down_proj":
-        streams = [
-            np.asarray(hidden(tiny.config, m.params, tokens, every_layer=True)[1], np.float64)[layer]
-            for m in (tiny, other)
-        ]
-    else:
-        # Without the MLP's output a layer's stream is the one that enters its second normalisation.
-        streams = []
-        for m in (tiny, other):
-            without = np.array(m.params["blocks"]["down_proj"])
-            without[layer] = 0
-            bare = with_block(m, "down_proj", without)
-            streams.append(
-                np.asarray(hidden(tiny.config, bare.params, tokens, every_layer=True)[1], np.float64)[layer]
-            )
-    before, after = streams
+    other = flipped(tiny, name, layer, int(columns[-1]), rows)
+    behind = []
+    for model in (tiny, other):
+        kept = np.array(model.params["blocks"]["down_proj"])
+        if name != "down_proj":
+            kept[layer] = 0  # then the layer ends with the stream that enters its second normalisation
+        behind.append(streams(with_block(model, "down_proj", kept), windows[1])[layer, :4])
+    before, after = behind
     truth = (((after - before) ** 2).sum(-1) / (before**2).sum(-1)).mean(axis=1)
     np.testing.assert_allclose(found.samples["stream"][-1, 0], truth, rtol=2e-3)
-    unit = [x / np.sqrt((x**2).mean(-1, keepdims=True) + tiny.config.eps) for x in streams]
+    unit = [x / np.sqrt((x**2).mean(-1, keepdims=True) + tiny.config.eps) for x in behind]
     truth = (((unit[1] - unit[0]) ** 2).sum(-1) / (unit[0] ** 2).sum(-1)).mean(axis=1)
     np.testing.assert_allclose(found.samples["normalised"][-1, 0], truth, rtol=2e-3)
 
@@ -144,8 +132,7 @@ def test_a_resumed_run_is_the_same(tiny, windows, tmp_path):
 
 def test_exactly_k_signs_of_each_column_flip_and_draws_are_independent():
     """By the rows that are flipped in 4 columns and 200 draws of each; the control shares a key."""
-    sample = measure.ColumnSample(0, "q_proj", np.arange(4), np.ones(4), np.ones(4))
-    rows = np.asarray(_rows(keys.root(3), sample, 50, 10, 200))
+    rows = np.asarray(flipped_rows(keys.root(3), jnp.arange(4, dtype=jnp.int32), 50, 10, 200))
     assert rows.shape == (4, 200, 10)
     assert (np.diff(np.sort(rows, axis=-1), axis=-1) > 0).all()
     assert rows.min() >= 0

@@ -4,47 +4,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from conftest import MINUTE
+from minute import PLACES, SHAPES, by_column, joined, loss_of, unpacked, weights_of
 
 from signmag_jax.evidence import keys
-from signmag_jax.measure import curvature, singles, stretch
-from signmag_jax.models import MATRICES, token_nll
+from signmag_jax.measure import Place, curvature, singles, stretch
+from signmag_jax.models import MATRICES
 
 TOKENS = np.random.default_rng(4).integers(0, MINUTE.vocabulary, (1, 9)).astype(np.int32)
-SHAPES = {name: (MINUTE.layers, *MINUTE.shapes()[name]) for name in MATRICES}
-PLACES = [
-    singles.Place(MATRICES.index(name), *(int(i) for i in where))
-    for name, shape in SHAPES.items()
-    for where in np.ndindex(shape)
-]
 STEP = 1e-4
 EVERYWHERE = stretch.Movable(MATRICES, jnp.ones(MINUTE.layers), {})
 
 
 @pytest.fixture(scope="module")
 def weights(minute):
-    return np.concatenate([np.asarray(minute.params["blocks"][name]).ravel() for name in MATRICES])
+    return weights_of(minute)
 
 
 def window_loss(model):
     return curvature.WindowLoss.of(model, TOKENS[0])
 
 
-def unpacked(flat):
-    sizes = np.cumsum([np.prod(shape) for shape in SHAPES.values()])[:-1].tolist()
-    pieces = jnp.split(flat, sizes)
-    return {name: piece.reshape(SHAPES[name]) for name, piece in zip(MATRICES, pieces, strict=True)}
-
-
 @pytest.fixture(scope="module")
 def loss(minute):
-    """Mean NLL as a function of all weights flattened."""
-
-    def of(flat):
-        params = minute.params | {"blocks": minute.params["blocks"] | unpacked(flat)}
-        return token_nll(MINUTE, params, jnp.asarray(TOKENS)).mean()
-
-    return of
+    return loss_of(minute, TOKENS)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +44,7 @@ def curved(minute, weights):
         a, b = (jax.jvp(outputs, (flat,), (along,))[1] for along in (one, other))
         return ((p * a * b).sum(axis=1) - (p * a).sum(axis=1) * (p * b).sum(axis=1)).mean()
 
-    @jax.jit
+    @quick.jit
     def every(others):
         """Each unit vector with its row of `others`."""
         return jax.lax.map(lambda pair: product(jnp.asarray(weights), *pair), (jnp.eye(weights.size), others))
@@ -78,7 +62,7 @@ def newton(curved, weights):
 def scaled_losses(weights, loss):
     """Loss with weight i multiplied by 1 − 2s, by editing it, for every weight and a few s."""
 
-    @jax.jit
+    @quick.jit
     def every(flat, amounts):
         one = lambda i: jax.vmap(lambda s: loss(flat.at[i].multiply(1 - 2 * s)))(amounts)  # noqa: E731
         return jax.lax.map(one, jnp.arange(flat.size))
@@ -98,21 +82,14 @@ def flips(scaled_losses):
     return scaled_losses[:, 3] - scaled_losses[:, 1]
 
 
-def by_column(values):
-    """A value per weight, flattened, as sums over columns like those of the probes."""
-    sizes = np.cumsum([np.prod(shape) for shape in SHAPES.values()])[:-1]
-    pieces = np.split(values, sizes)
-    found = [p.reshape(s).sum(axis=1).ravel() for p, s in zip(pieces, SHAPES.values(), strict=True)]
-    return np.concatenate(found)
-
-
-def joined(found):
-    return np.concatenate([np.asarray(found[name], np.float64).ravel() for name in MATRICES])
+def columns_of(values):
+    """Sums over columns, one after the other like those of the probes."""
+    return joined(by_column(values))
 
 
 def test_slopes_are_the_exact_first_order_sums(minute, brackets):
     found = joined(curvature.slopes(window_loss(minute), EVERYWHERE))
-    np.testing.assert_allclose(-2 * found, by_column(brackets[0]), rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(-2 * found, columns_of(brackets[0]), rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.slow  # compiles both ways
@@ -125,12 +102,17 @@ def test_a_probe_is_the_product_with_the_residual_by_dense_weights(minute, weigh
         for layer in range(shape[0])
     ]
     along = jnp.asarray(np.concatenate(drawn) * weights)
-    bent = jax.jvp(jax.grad(loss), (jnp.asarray(weights),), (along,))[1]
+    bent = second_derivative(loss, weights, along)
     newton = curved(jnp.broadcast_to(along, (along.size, along.size)))
     probe = curvature.residual_probe(window_loss(minute), EVERYWHERE, key)
-    expected = by_column(np.asarray(along * (bent - newton)))
+    expected = columns_of(np.asarray(along * (bent - newton)))
     np.testing.assert_allclose(joined(probe), expected, rtol=1e-6, atol=1e-9)
-    assert not np.allclose(joined(probe), by_column(np.asarray(along * bent)), rtol=0.1)
+    assert not np.allclose(joined(probe), columns_of(np.asarray(along * bent)), rtol=0.1)
+
+
+def second_derivative(loss, at, along):
+    """The Hessian times a vector."""
+    return quick.jit(lambda w, v: jax.jvp(jax.grad(loss), (w,), (v,))[1])(jnp.asarray(at), jnp.asarray(along))
 
 
 def test_bent_is_the_second_derivative_along_columns(minute, weights, loss):
@@ -139,7 +121,7 @@ def test_bent_is_the_second_derivative_along_columns(minute, weights, loss):
     along = (
         np.concatenate([np.broadcast_to(columns[n][:, None], s).ravel() for n, s in SHAPES.items()]) * weights
     )
-    product = jax.jvp(jax.grad(loss), (jnp.asarray(weights),), (jnp.asarray(along),))[1]
+    product = second_derivative(loss, weights, along)
     traced = {name: jnp.asarray(mask) for name, mask in columns.items()}
     found = curvature.bent(window_loss(minute), EVERYWHERE, traced)
     assert float(found) == pytest.approx(float(along @ np.asarray(product)), rel=1e-8)
@@ -163,7 +145,7 @@ def test_packed_signs_are_fair_and_independent():
     ],
 )
 def test_probes_estimate_the_gauss_newton_diagonal(minute, weights, newton, brackets, probe, count):
-    right = by_column(newton * weights**2)
+    right = columns_of(newton * weights**2)
     hessian, doubled, unweighted = brackets[1].sum() / 2, 2 * right.sum(), newton.sum()
     check_unbiased(minute, probe, count, right, (unweighted, doubled, hessian))
 
@@ -175,7 +157,7 @@ def test_both_probes_add_up_to_the_second_order_of_single_flips(minute, weights,
         parts = [probe(*arguments) for probe in (curvature.fisher_probe, curvature.residual_probe)]
         return {name: parts[0][name] + parts[1][name] for name in MATRICES}
 
-    right, part = by_column(brackets[1] / 2), (newton * weights**2).sum()
+    right, part = columns_of(brackets[1] / 2), (newton * weights**2).sum()
     check_unbiased(minute, both, 900, right, (part, right.sum() - part, 2 * right.sum()))
 
 
@@ -183,7 +165,7 @@ def check_unbiased(minute, probe, count, truth, rivals):
     """Every column's mean over probes, and their sum, against the truth; the sum against wrong variants."""
     loss = window_loss(minute)
     one = lambda key: probe(loss, EVERYWHERE, key)  # noqa: E731
-    found = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), count))
+    found = quick.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(jax.random.key(0), count))
     rows = np.concatenate([np.asarray(found[name]).reshape(count, -1) for name in MATRICES], axis=1)
     error = rows.std(axis=0, ddof=1) / np.sqrt(count)
     distance = (rows.mean(axis=0) - truth) / error
@@ -222,7 +204,7 @@ def test_single_flips_equal_edits(minute, flips):
 
 
 def test_the_remainder_of_the_bracket_is_of_third_order(minute):
-    place = singles.Place(MATRICES.index("down_proj"), 1, 3, 5)
+    place = Place(MATRICES.index("down_proj"), 1, 3, 5)
     first, second = singles.brackets(minute, TOKENS[0], place)
     clean = singles.loss_with(minute, TOKENS[0], place, 0.0)
     sizes = np.array([0.1, 0.05, 0.025])
@@ -242,7 +224,7 @@ def test_fixed_weights_and_other_layers_take_no_part(minute, brackets):
         held = place.name == "up_proj" and place.column == 5 and place.row in (2, 3)
         if place.layer == 0 or held:
             part[i] = 0
-    np.testing.assert_allclose(-2 * joined(found), by_column(part), rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(-2 * joined(found), columns_of(part), rtol=1e-5, atol=1e-8)
 
 
 def test_shortlist_ranks_by_the_labelled_fisher_cost(minute, weights, newton):

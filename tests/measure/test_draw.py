@@ -7,6 +7,7 @@ from itertools import combinations
 import jax
 import numpy as np
 import pytest
+import quick
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -15,18 +16,27 @@ from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure.draw import EMPTY, apportion, subset
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@functools.partial(quick.jit, static_argnums=3)
 def many(keys, population, count, capacity):
     return jax.lax.map(lambda key: subset(key, population, count, capacity), keys)
 
 
+@pytest.fixture(scope="module")
+def large():
+    """400 draws of 1,000 from 5,000."""
+    return np.asarray(many(jax.random.split(jax.random.key(2), 400), 5_000, 1_000, 1_000))
+
+
 @pytest.mark.parametrize(
     ("population", "count", "capacity"),
-    [(1, 1, 1), (7, 0, 3), (7, 7, 7), (7, 4, 7), (1000, 500, 500), (50, 49, 60), (44_544, 2_228, 2_300)],
+    [(1, 1, 1), (7, 0, 7), (7, 7, 7), (7, 4, 7), (50, 49, 60), (44_544, 2_228, 2_300)],
 )
 def test_exactly_count_distinct_indices(population, count, capacity):
-    found = np.asarray(many(jax.random.split(jax.random.key(0), 50), population, count, capacity))
-    for one in found:
+    check_exact(many(jax.random.split(jax.random.key(0), 50), population, count, capacity), population, count)
+
+
+def check_exact(found, population, count):
+    for one in np.asarray(found):
         kept = one[one != EMPTY]
         assert len(kept) == len(np.unique(kept)) == count
         assert count == 0 or (kept.min() >= 0 and kept.max() < population)
@@ -55,29 +65,34 @@ def test_every_subset_is_equally_likely():
     assert stats.chisquare(biased * counts.sum() / biased.sum()).pvalue < 1e-4
 
 
-def test_inclusion_is_uniform_in_a_large_population():
-    found = np.asarray(many(jax.random.split(jax.random.key(2), 400), 5_000, 1_000, 1_000))
-    counts = np.bincount(found.ravel(), minlength=5_000)
+def test_inclusion_is_uniform_in_a_large_population(large):
+    check_exact(large, 5_000, 1_000)
+    counts = np.bincount(large.ravel(), minlength=5_000)
     # without replacement the counts are hypergeometric: variance (1 − k/N) times the multinomial one
     statistic = ((counts - counts.mean()) ** 2).sum() / (counts.mean() * (1 - 1_000 / 5_000))
     assert 1e-3 < stats.chi2.sf(statistic, 4_999) < 1 - 1e-3
     assert stats.chi2.sf(statistic * (1 - 1_000 / 5_000), 4_999) > 1 - 1e-3  # with replacement: rejected
 
 
-def test_different_keys_are_independent_and_the_same_key_repeats():
-    keys = jax.random.split(jax.random.key(3), 2)
-    first, second, again = (np.asarray(subset(k, 10_000, 1_000, 1_000)) for k in (*keys, keys[0]))
-    assert (first == again).all()
-    overlap = len(np.intersect1d(first, second))
-    assert stats.hypergeom.sf(overlap - 1, 10_000, 1_000, 1_000) > 1e-4
-    assert stats.hypergeom.cdf(overlap, 10_000, 1_000, 1_000) > 1e-4
+def test_different_keys_are_independent_and_the_same_key_repeats(large):
+    again = many(jax.random.split(jax.random.key(2), 400)[::-1], 5_000, 1_000, 1_000)
+    np.testing.assert_array_equal(np.asarray(again)[::-1], large)
+    overlap = len(np.intersect1d(*large[:2]))
+    assert stats.hypergeom.sf(overlap - 1, 5_000, 1_000, 1_000) > 1e-4
+    assert stats.hypergeom.cdf(overlap, 5_000, 1_000, 1_000) > 1e-4
 
 
 def test_count_and_population_do_not_recompile():
-    many.clear_cache()
-    for population, count in ((100, 5), (200, 50), (60, 17)):
-        many(jax.random.split(jax.random.key(0), 3), population, count, 64)
-    assert many._cache_size() == 1
+    keys = jax.random.split(jax.random.key(0), 50)
+    many(keys, 50, 49, 60)
+    jax.config.update("jax_no_tracing", True)  # from here on whatever would be compiled is an error
+    try:
+        for population, count in ((100, 5), (200, 50), (60, 17)):
+            many(keys, population, count, 60)
+        with pytest.raises(RuntimeError, match="re-tracing"):
+            many(keys, 60, 17, 61)
+    finally:
+        jax.config.update("jax_no_tracing", False)
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=30), st.data())

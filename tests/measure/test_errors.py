@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from conftest import MINUTE
 
 from signmag_jax import measure
@@ -31,7 +32,7 @@ def found(minute, minute_text):
 def loss(minute, minute_text):
     """Mean loss at w + t·e, e an error in the named matrices of the given layers."""
 
-    @jax.jit
+    @quick.jit
     def of(errors):
         blocks = {name: w + errors[name] for name, w in minute.params["blocks"].items() if name in errors}
         params = minute.params | {"blocks": minute.params["blocks"] | blocks}
@@ -40,14 +41,27 @@ def loss(minute, minute_text):
     return lambda errors, t: float(of({name: t * e for name, e in errors.items()}))
 
 
-def error_of(minute, name, only=None, layer=None):
-    found = {}
-    for matrix in MATRICES:
-        w = minute.params["blocks"][matrix]
-        e = np.stack([np.asarray(ERRORS[name].apply(jax.random.key(1), each)) for each in w]) - np.asarray(w)
-        if only is not None:
-            e[[i for i in range(len(e)) if i != layer or matrix != only]] = 0
-        found[matrix] = e
+@pytest.fixture(scope="module")
+def errors(minute):
+    """e of every matrix, by the name of the error."""
+
+    @quick.jit
+    def every(blocks):
+        key = jax.random.key(1)
+        return {
+            name: {
+                matrix: jnp.stack([error.apply(key, w) - w for w in blocks[matrix]]) for matrix in MATRICES
+            }
+            for name, error in ERRORS.items()
+        }
+
+    return jax.device_get(every(minute.params["blocks"]))
+
+
+def only(error, matrix):
+    """The error in that matrix of one layer, and none elsewhere."""
+    found = {name: np.zeros_like(e) for name, e in error.items()}
+    found[matrix][LAYER] = error[matrix][LAYER]
     return found
 
 
@@ -58,8 +72,8 @@ def differences(loss, error):
 
 
 @pytest.mark.parametrize("name", list(ERRORS))
-def test_all_errors_together(minute, loss, found, name):
-    error = error_of(minute, name)
+def test_all_errors_together(minute, loss, found, errors, name):
+    error = errors[name]
     first, second = differences(loss, error)
     cost = found.errors[name]
     assert cost.first.value == pytest.approx(first, rel=1e-4, abs=1e-8)
@@ -71,11 +85,11 @@ def test_all_errors_together(minute, loss, found, name):
     assert cost.relative_norm == pytest.approx(np.sqrt(sizes[0] / sizes[1]), rel=1e-9)
 
 
-def test_blocks_alone(minute, loss, found):
+def test_blocks_alone(loss, found, errors):
     distances = []
     for name in ERRORS:
         for matrix in MATRICES:
-            first, second = differences(loss, error_of(minute, name, matrix, LAYER))
+            first, second = differences(loss, only(errors[name], matrix))
             cost = found.errors[name]
             assert cost.each_first[matrix].value[LAYER] == pytest.approx(first, rel=1e-4, abs=1e-8)
             guess = cost.each_second[matrix]

@@ -1,51 +1,32 @@
 """Plans of sign flips: exactly k, in the right columns, independent, and undone by nothing."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import applied, with_block
 from scipy import stats
 
 from signmag_jax.evidence import keys
 from signmag_jax.measure import flips
 from signmag_jax.measure import pools as pool_room
-from signmag_jax.measure.activations import alpha
-from signmag_jax.models import MATRICES, SITE_OF, nll, window_nll
+from signmag_jax.models import MATRICES, SITE_OF, window_nll
 
 ARMS = ("outlier", "rest")
-
-
-@jax.jit
-def _applied(transform, blocks):
-    def body(_, piece):
-        layer, weights = piece
-        return None, {name: transform(weight, layer, name) for name, weight in weights.items()}
-
-    layers = jnp.arange(len(blocks["q_proj"]), dtype=jnp.int32)
-    return jax.lax.scan(body, None, (layers, blocks))[1]
 
 
 def draws_of(pools, k, seed=0, arms=ARMS):
     return flips.Draws(pools, dict.fromkeys(arms, k), keys.root(seed))
 
 
-def flipped_masks(model, pools, arm, k, draw, seed=0):
+def flipped_masks(model, pools, arm, k, draw, seed=0, arms=ARMS):
     """Which weights the transform flips, from the weights themselves."""
-    blocks = {name: jnp.asarray(model.params["blocks"][name]) for name in MATRICES}
-    draws = draws_of(pools, k, seed)
-    after = _applied(draws.transform(draws.plan(arm, draw)), blocks)
+    draws = draws_of(pools, k, seed, arms)
     masks = {}
-    for name, before in blocks.items():
-        before, now = np.asarray(before), np.asarray(after[name])
+    for name, (before, after) in applied(model, draws.transform(draws.plan(arm, draw))).items():
         assert (before != 0).all()
-        assert (np.abs(now) == np.abs(before)).all()
-        masks[name] = now == -before
+        assert (np.abs(after) == np.abs(before)).all()
+        masks[name] = after == -before
     return masks
-
-
-@pytest.fixture(scope="module")
-def pools(tiny, windows):
-    return pool_room.Pools.of(tiny, alpha(tiny, windows[0]).outliers(), range(3), MATRICES)
 
 
 def in_pool(pools, name, arm):
@@ -73,14 +54,12 @@ def test_exactly_k_flips_inside_the_arms_columns(tiny, pools, arm, rate):
 def test_rest_arm_inverted(tiny, pools):
     """More flips than half of a pool are drawn as those that stay; here in the larger pool."""
     k = round(0.8 * pools.size("rest"))
-    blocks = {name: jnp.asarray(tiny.params["blocks"][name]) for name in MATRICES}
-    draws = draws_of(pools, k, arms=("rest",))
-    after = _applied(draws.transform(draws.plan("rest", 0)), blocks)
-    assert sum(int((np.asarray(after[name]) == -np.asarray(blocks[name])).sum()) for name in MATRICES) == k
+    masks = flipped_masks(tiny, pools, "rest", k, 0, arms=("rest",))
+    assert sum(mask.sum() for mask in masks.values()) == k
 
 
-def test_layers_and_matrices_left_out_stay_untouched(tiny, windows):
-    chosen = pool_room.Pools.of(tiny, alpha(tiny, windows[0]).outliers(), (1,), ("up_proj", "o_proj"))
+def test_layers_and_matrices_left_out_stay_untouched(tiny, profile):
+    chosen = pool_room.Pools.of(tiny, profile.outliers(), (1,), ("up_proj", "o_proj"))
     for k in (5, chosen.size("outlier")):
         masks = flipped_masks(tiny, chosen, "outlier", k, 0)
         assert sum(mask.sum() for mask in masks.values()) == k
@@ -161,10 +140,10 @@ def test_no_layer_is_favoured_when_there_are_fewer_flips_than_matrices(tiny, poo
 def test_losses_equal_those_of_edited_weights(tiny, windows, pools):
     """The transform inside the forward pass, against weights flipped on the host."""
     k = pools.size("outlier") // 2
-    masks = flipped_masks(tiny, pools, "outlier", k, 4)
-    before = tiny.params["blocks"]
-    edited = {name: jnp.where(mask, -before[name], before[name]) for name, mask in masks.items()}
-    other = tiny.replace(params=tiny.params | {"blocks": tiny.params["blocks"] | edited})
+    other = tiny
+    for name, mask in flipped_masks(tiny, pools, "outlier", k, 4).items():
+        weight = np.asarray(tiny.params["blocks"][name])
+        other = with_block(other, name, np.where(mask, -weight, weight))
     truth = window_nll(other, windows[1], batch=8).mean(axis=1)
     draws = draws_of(pools, k)
     transform = draws.transform(draws.plan("outlier", 4))
@@ -172,7 +151,7 @@ def test_losses_equal_those_of_edited_weights(tiny, windows, pools):
     np.testing.assert_allclose(found, truth, rtol=0, atol=2e-6)
     clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
     assert np.abs(found - clean).max() > 1e-3
-    in_parts = window_nll(tiny, windows[1], transform, 3).mean(axis=1)
+    in_parts = window_nll(tiny, windows[1], transform, 4).mean(axis=1)
     np.testing.assert_allclose(in_parts, truth, rtol=0, atol=2e-6)
 
 
@@ -185,31 +164,31 @@ def test_no_flips_reproduces_the_clean_loss(tiny, windows, pools):
         np.testing.assert_allclose(found, clean, rtol=0, atol=1e-6)
 
 
-def test_an_identity_transform_changes_nothing_at_all(tiny, windows):
-    clean = window_nll(tiny, windows[1], batch=8)
-    same = window_nll(tiny, windows[1], lambda weight, layer, name: weight, batch=8)
-    assert (clean == same).all()
-
-
 def test_one_compilation_serves_both_arms_all_seeds_and_low_rates(tiny, windows, pools):
-    nll._nll.clear_cache()
-    flips._coordinates.clear_cache()
-    for k in (11, 40):
+    def evaluate(k, arm, draw, batch=8):
         draws = draws_of(pools, k)
-        for arm in ARMS:
-            for draw in range(3):
-                window_nll(tiny, windows[1], draws.transform(draws.plan(arm, draw)), 8)
-    assert nll._nll._cache_size() == 1
-    assert flips._coordinates._cache_size() == 1
+        window_nll(tiny, windows[1], draws.transform(draws.plan(arm, draw)), batch)
+
+    evaluate(11, "outlier", 0)
+    jax.config.update("jax_no_tracing", True)  # from here on whatever would be compiled is an error
+    try:
+        for k in (11, 40):
+            for arm in ARMS:
+                for draw in range(3):
+                    evaluate(k, arm, draw)
+        with pytest.raises(RuntimeError, match="re-tracing"):
+            evaluate(11, "outlier", 0, batch=5)
+    finally:
+        jax.config.update("jax_no_tracing", False)
 
 
 def test_a_draw_does_not_depend_on_the_number_of_slots(pools):
     k = pools.size("outlier") // 3
-    draws = draws_of(pools, k)
-    plan, few, rows = draws.plan("outlier", 0), draws.slots, tuple(pools.outputs.items())
-    many = tuple((name, 2 * size + 7) for name, size in few)
-    short, long = (flips._coordinates(pools.order, plan, slots, rows) for slots in (few, many))
-    for name, size in few:
+    few = draws_of(pools, k)
+    many = flips.Draws(pools, {"outlier": k, "rest": pools.size("rest") // 2}, few.key)
+    short, long = (draws.coordinates(draws.plan("outlier", 0)) for draws in (few, many))
+    assert any(size < wider for (_, size), (_, wider) in zip(few.slots, many.slots, strict=True))
+    for name, size in few.slots:
         for one, other in zip(short[name], long[name], strict=True):
             # rows past the last one and any column: nothing is flipped there
             np.testing.assert_array_equal(one, np.asarray(other)[:, :size])

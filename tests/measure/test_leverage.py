@@ -3,14 +3,14 @@
 import dataclasses
 import json
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from conftest import LOUD, TINY, build, with_block
 
 from signmag_jax import measure
-from signmag_jax.evidence import Estimate, InvalidInput, provenance
+from signmag_jax.evidence import Estimate, InvalidInput, Records, provenance
 from signmag_jax.measure import inputs, sweep
 from signmag_jax.models import logits, window_nll
 
@@ -26,7 +26,7 @@ def loud():
 @pytest.fixture(scope="module")
 def own_text(loud):
     """Windows sampled from the model itself: its loss is minimal in the mean, so every error costs."""
-    forward = jax.jit(lambda tokens: logits(loud.config, loud.params, tokens))
+    forward = quick.jit(lambda tokens: logits(loud.config, loud.params, tokens))
     rng = np.random.default_rng(1)
     tokens = np.zeros((64, 40), np.int32)
     tokens[:, 0] = rng.integers(0, TINY.vocabulary, 64)
@@ -37,7 +37,7 @@ def own_text(loud):
 
 
 def run(model, text, **options):
-    defaults = {"rates": (0.15,), "draws": 10, "matrices": READERS}
+    defaults = {"rates": (0.15,), "draws": 10, "matrices": READERS, "batch": 8}
     return measure.leverage(model, *text, **(defaults | options))
 
 
@@ -69,14 +69,14 @@ def test_pools_are_the_known_columns(found):
 
 
 def test_damage_of_both_arms_equals_host_side_flips(loud, own_text, found):
-    clean = window_nll(loud, own_text[1], batch=48).mean(axis=1)
+    clean = window_nll(loud, own_text[1], batch=8).mean(axis=1)
     rng = np.random.default_rng(2)
     for arm, columns in (
         ("outlier", list(LOUD["mlp_norm"])),
         ("rest", [j for j in range(TINY.hidden) if j not in LOUD["mlp_norm"]]),
     ):
         rows = [
-            window_nll(flipped_on_the_host(loud, columns, 108, rng), own_text[1], batch=48).mean(axis=1)
+            window_nll(flipped_on_the_host(loud, columns, 108, rng), own_text[1], batch=8).mean(axis=1)
             - clean
             for _ in range(12)
         ]
@@ -94,7 +94,7 @@ def test_leverage_is_resolved_and_near_the_energy_ratio(found):
 
 
 def test_permuted_outliers_have_no_leverage(loud, own_text, found):
-    profile = measure.alpha(loud, own_text[0], batch=16)
+    profile = measure.alpha(loud, own_text[0])
     turned = {
         site: Estimate(np.roll(each.value, 11, axis=1), each.standard_error, each.n)
         for site, each in profile.magnitude.items()
@@ -115,18 +115,17 @@ def test_result_is_strict_json_with_provenance(found):
 def test_interrupted_run_resumes_to_the_same_bits(loud, own_text, tmp_path, monkeypatch):
     text = (own_text[0][:4], own_text[1][:8])
     whole = run(loud, text, draws=3, resume=tmp_path / "whole").to_json()
-    real, calls = sweep._one, []
+    write, left = Records.write, iter(range(5))
 
-    def stops(index, task, records):
-        calls.append(index)
-        if len(calls) == 5:
+    def stops(records, index, payload):
+        if next(left, None) is None:
             raise KeyboardInterrupt
-        return real(index, task, records)
+        write(records, index, payload)
 
-    monkeypatch.setattr(sweep, "_one", stops)
-    with pytest.raises(KeyboardInterrupt):
-        run(loud, text, draws=3, resume=tmp_path / "cut")
-    monkeypatch.setattr(sweep, "_one", real)
+    with monkeypatch.context() as patched:
+        patched.setattr(Records, "write", stops)
+        with pytest.raises(KeyboardInterrupt):
+            run(loud, text, draws=3, resume=tmp_path / "cut")
     done = sorted(path.name for path in (tmp_path / "cut").glob("record-*"))
     assert len(done) == 5  # the columns and four evaluations
     (tmp_path / "cut" / done[2]).write_text("{")  # and one torn record
@@ -177,16 +176,10 @@ def test_a_draw_without_finite_loss_is_unresolved(loud, own_text):
     json.dumps(found.to_json(), allow_nan=False)
 
 
-def test_cost_counts_every_evaluation(loud, own_text, monkeypatch):
-    done = []
-
-    def pretend(index, task, records):
-        done.append(index)
-        return np.random.default_rng(index).normal(3, 1, 8)
-
-    monkeypatch.setattr(sweep, "_one", pretend)
-    run(loud, (own_text[0][:4], own_text[1][:8]), rates=(0.1, 0.2), draws=(3, 2))
-    assert len(done) * 8 * 40 / 2048 == measure.MEASUREMENTS["leverage"].passes(
+def test_cost_counts_every_evaluation(loud, own_text, tmp_path):
+    run(loud, (own_text[0][:4], own_text[1][:8]), rates=(0.1, 0.2), draws=(3, 2), resume=tmp_path)
+    evaluations = len(list(tmp_path.glob("record-*"))) - 1  # the first holds the columns
+    assert evaluations * 8 * 40 / 2048 == measure.MEASUREMENTS["leverage"].passes(
         windows=8, window=40, rates=(0.1, 0.2), draws=(3, 2)
     )
 

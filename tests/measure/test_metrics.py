@@ -1,18 +1,20 @@
 """Paired metrics against full logits in float64, against themselves, and against edited weights."""
 
+import functools
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from conftest import with_block
 from scipy import special
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
-from signmag_jax.measure.metrics import PAIRED, STORED, _judged, compare_states, perturbing
-from signmag_jax.models import logits, window_nll
+from signmag_jax.measure.metrics import PAIRED, STORED, compare_states, judged, perturbing
+from signmag_jax.models import MATRICES, logits, window_nll
 from signmag_jax.perturb import SignFlip, SignQuantize
 
 
@@ -21,24 +23,25 @@ def found(tiny, windows):
     return measure.metrics(tiny, windows[1], SignFlip(0.02), draws=3)
 
 
-def edited(model, perturbation, draw, seed=0):
+@quick.jit
+def flipped(blocks, draw):
     """Weights perturbed outside the forward pass, from the documented keys."""
-    key = keys.fold(keys.root(seed), "metrics")
-    for name in ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"):
-        stacked = model.params["blocks"][name]
-        model = with_block(
-            model,
-            name,
-            jnp.stack([perturbation.apply(keys.fold(key, i, name, draw), w) for i, w in enumerate(stacked)]),
+    key = keys.fold(keys.root(0), "metrics")
+    return {
+        name: jnp.stack(
+            [SignFlip(0.02).apply(keys.fold(key, i, name, draw), w) for i, w in enumerate(blocks[name])]
         )
-    return model
+        for name in MATRICES
+    }
 
 
 def test_every_metric_equals_full_logits_in_float64(tiny, windows, found):
-    forward = jax.jit(lambda params: logits(tiny.config, params, jnp.asarray(windows[1])))
+    forward = quick.jit(lambda params: logits(tiny.config, params, jnp.asarray(windows[1])))
     p = special.log_softmax(np.asarray(forward(tiny.params), np.float64)[:, :-1], axis=-1)
     for draw in range(3):
-        other = edited(tiny, SignFlip(0.02), draw)
+        other = tiny
+        for name, weight in flipped(tiny.params["blocks"], jnp.asarray(draw, jnp.int32)).items():
+            other = with_block(other, name, weight)
         q = special.log_softmax(np.asarray(forward(other.params), np.float64)[:, :-1], axis=-1)
         truth = {
             "delta_nll": np.take_along_axis(p - q, windows[1][:, 1:, None], axis=-1)[..., 0],
@@ -56,21 +59,22 @@ def test_every_metric_equals_full_logits_in_float64(tiny, windows, found):
     )
 
 
+compared = functools.partial(quick.jit, static_argnums=4)(compare_states)
+STATES = np.random.default_rng(0).normal(size=(2, 2, 33, 40)).astype(np.float32)
+
+
 def test_a_distribution_does_not_diverge_from_itself(tiny, windows):
-    tokens = jnp.asarray(windows[1][:2])
-    states = jax.random.normal(jax.random.key(0), (2, 33, 40), jnp.float32)
-    same = compare_states(states, states, tokens, tiny.params["embed"], 7)
+    tokens, states = windows[1][:2], STATES[0]
+    same = compared(states, states, tokens, tiny.params["embed"], 9)
     assert all((np.asarray(same[name]) == 0).all() for name in PAIRED[:3])
     assert (np.asarray(same["agreement"]) == 1).all()
-    other = compare_states(states, states[::-1], tokens, tiny.params["embed"], 7)
+    other = compared(states, states[::-1], tokens, tiny.params["embed"], 9)
     assert (np.asarray(other["kl"]) > 0).all()
     assert np.asarray(other["agreement"]).mean() < 0.5
 
 
 def test_chunks_do_not_change_a_token(tiny, windows):
-    tokens, head = jnp.asarray(windows[1][:2]), tiny.params["embed"]
-    one, other = (jax.random.normal(jax.random.key(i), (2, 33, 40), jnp.float32) for i in range(2))
-    whole, parts = (compare_states(one, other, tokens, head, chunk) for chunk in (1000, 9))
+    whole, parts = (compared(*STATES, windows[1][:2], tiny.params["embed"], chunk) for chunk in (1000, 9))
     for name in PAIRED:
         np.testing.assert_allclose(whole[name], parts[name], rtol=1e-5, atol=1e-5)
 
@@ -114,7 +118,7 @@ def test_masks_are_independent_across_matrices_layers_and_seeds():
     """By the signs of ones in 300 draws; the control is a mask that two matrices share."""
     names, part = ("gate_proj", "up_proj"), np.array([True, True])
 
-    @jax.jit
+    @quick.jit
     def flipped(layer, seeds):
         def one(draw):
             transform = perturbing(SignFlip(0.2), names, jnp.asarray(part), keys.root(1), draw)
@@ -141,8 +145,8 @@ def test_the_floor_is_what_the_second_clean_run_differs_by():
     rows = np.zeros((4, len(STORED), 8))
     rows[:, STORED.index("agreement")] = 1
     rows[2:] += np.random.default_rng(0).normal(0, 0.1, (2, len(STORED), 8))
-    assert set(_judged(rows, {}).noise_floor.values()) == {0.0}
+    assert set(judged(rows, {}).noise_floor.values()) == {0.0}
     rows[1, :, 3] += 0.25
     rows[1, STORED.index("agreement"), 3] = 0.5
-    floor = _judged(rows, {}).noise_floor
+    floor = judged(rows, {}).noise_floor
     assert floor == {"delta_nll": 0.25, "kl": 0.25, "reverse_kl": 0.25, "disagreement": 0.5}

@@ -2,19 +2,15 @@
 
 import json
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import with_block
+from conftest import applied, with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.measure.activations import alpha
 from signmag_jax.measure.flips import Flips
 from signmag_jax.measure.outlier_flips import ARMS, MATCHED, MatchedFlips, draws_at, median_factor
-from signmag_jax.measure.pools import Pools
-from signmag_jax.models import MATRICES, SITE_OF, window_nll
+from signmag_jax.models import SITE_OF, window_nll
 
 RATE = 0.1
 
@@ -25,28 +21,14 @@ def found(tiny, windows):
 
 
 @pytest.fixture(scope="module")
-def draws(tiny, windows):
-    pools = Pools.of(tiny, alpha(tiny, windows[0]).outliers(), range(3), MATRICES)
+def draws(pools):
     return draws_at(RATE, pools, 0)
-
-
-@jax.jit
-def applied(transform, blocks):
-    return jax.lax.scan(
-        lambda _, piece: (None, {n: transform(w, piece[0], n) for n, w in piece[1].items()}),
-        None,
-        (jnp.arange(3, dtype=jnp.int32), blocks),
-    )[1]
 
 
 def changed(tiny, draws, arm, draw):
     """Weights under an arm, in float64, by matrix."""
-    blocks = {name: tiny.params["blocks"][name] for name in MATRICES}
     kind = MatchedFlips if arm in MATCHED else Flips
-    after = applied(draws.transform(draws.plan(ARMS[arm], draw), kind), blocks)
-    return {
-        name: (np.asarray(blocks[name], np.float64), np.asarray(after[name], np.float64)) for name in after
-    }
+    return applied(tiny, draws.transform(draws.plan(ARMS[arm], draw), kind))
 
 
 @pytest.mark.parametrize("arm", ARMS)

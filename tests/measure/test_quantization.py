@@ -3,19 +3,18 @@
 import dataclasses
 import json
 
-import jax
 import numpy as np
 import pytest
-from conftest import build, with_block
+from conftest import SAMPLED, build, with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.models import MATRICES, SITE_OF, token_nll
+from signmag_jax.models import MATRICES, SITE_OF
 
 
 @pytest.fixture(scope="module")
-def found(tiny, windows):
-    return measure.quantization(tiny, windows[0], positions=33, spherical=200, batch=4)
+def found(quantization):
+    return quantization
 
 
 def cosine_squared(a, b):
@@ -29,7 +28,7 @@ def quantized(weight, kind):
 
 @pytest.mark.parametrize("kind", ["sign", "ternary"])
 @pytest.mark.parametrize("name", ["q_proj", "v_proj", "down_proj"])
-def test_rows_and_real_inputs_by_numpy(tiny, windows, found, kind, name):
+def test_rows_and_real_inputs_by_numpy(tiny, activations, found, kind, name):
     weight = np.asarray(tiny.params["blocks"][name], np.float64)
     coarse = quantized(weight, kind)
     rows = cosine_squared(weight, coarse)
@@ -37,10 +36,7 @@ def test_rows_and_real_inputs_by_numpy(tiny, windows, found, kind, name):
     np.testing.assert_allclose(alignment.rows.value, rows.mean(axis=1), rtol=1e-5)
     by_hand = rows.std(axis=1, ddof=1) / np.sqrt(rows.shape[1])
     np.testing.assert_allclose(alignment.rows.standard_error, by_hand, rtol=1e-4)
-    x = jax.jit(lambda params, tokens: token_nll(tiny.config, params, tokens, observe=lambda x, *_: x)[1])(
-        tiny.params, windows[0]
-    )[SITE_OF[name]]
-    x = np.asarray(x, np.float64)
+    x = activations[SITE_OF[name]]
     outputs = cosine_squared(
         np.einsum("lbti,loi->lbto", x, weight), np.einsum("lbti,loi->lbto", x, coarse)
     ).mean(axis=2)
@@ -75,16 +71,20 @@ def test_gaussian_matrices_have_two_over_pi(found):
 def test_matrices_that_are_already_coarse_are_kept_exactly(tiny, windows):
     signs = np.where(np.asarray(tiny.params["blocks"]["up_proj"]) < 0, -0.1, 0.1).astype(np.float32)
     model = with_block(tiny, "up_proj", signs)
-    found = measure.quantization(model, windows[0], matrices=("up_proj",), positions=4, batch=4)
+    found = measure.quantization(model, windows[0], **SAMPLED)
     for kind in ("sign", "ternary"):
         for which in ("rows", "spherical", "real"):
-            assert found.overall(kind, which).value == pytest.approx(1, abs=1e-5)
+            kept, changed = (
+                getattr(found.alignments[kind][name], which) for name in ("up_proj", "gate_proj")
+            )
+            np.testing.assert_allclose(kept.value, 1, atol=1e-5)
+            assert (changed.value < 0.95).all()
 
 
 def test_a_zero_row_counts_as_zero_and_not_as_nan(tiny):
     weight = np.array(tiny.params["blocks"]["up_proj"])
     weight[:, 5] = 0
-    found = measure.quantization(with_block(tiny, "up_proj", weight), matrices=("up_proj",))
+    found = measure.quantization(with_block(tiny, "up_proj", weight), matrices=("up_proj",), **SAMPLED)
     assert (found.alignments["sign"]["up_proj"].rows.value < 2 / np.pi).all()
     assert found.alignments["sign"]["up_proj"].real is None
 
@@ -107,17 +107,15 @@ def test_the_error_of_real_inputs_holds_matrices_and_windows(found):
     assert real.value == pytest.approx(np.concatenate(tables).mean())
 
 
-@pytest.mark.slow  # compiles for long
-def test_selection_and_json(tiny):
-    some = measure.quantization(tiny, layers=(2, 0), matrices=("v_proj", "q_proj"))
-    all_ = measure.quantization(tiny)
+def test_selection_and_json(tiny, found):
+    some = measure.quantization(tiny, layers=(2, 0), matrices=("v_proj", "q_proj"), **SAMPLED)
     assert some.layers == (0, 2)
     assert list(some.alignments["sign"]) == ["q_proj", "v_proj"]
     for name in ("q_proj", "v_proj"):
-        np.testing.assert_array_equal(
-            some.alignments["sign"][name].rows.value, all_.alignments["sign"][name].rows.value[[0, 2]]
-        )
-    assert set(all_.alignments["ternary"]) == set(MATRICES)
+        for which in ("rows", "spherical"):
+            ours, theirs = (getattr(each.alignments["sign"][name], which) for each in (some, found))
+            np.testing.assert_array_equal(ours.value, theirs.value[[0, 2]])
+    assert set(found.alignments["ternary"]) == set(MATRICES)
     plain = json.loads(json.dumps(some.to_json(), allow_nan=False))
     assert plain["alignments"]["sign"]["q_proj"]["real"] is None
     assert plain["provenance"]["scale"] == "per tensor"
@@ -133,16 +131,16 @@ def test_bad_requests_are_refused(tiny, windows, found):
     with pytest.raises(InvalidInput, match="quantizer in"):
         found.overall("binary", "rows")
     with pytest.raises(InvalidInput, match="text for real inputs"):
-        measure.quantization(tiny, matrices=("q_proj",)).overall("sign", "real")
+        measure.quantization(tiny, matrices=("q_proj",), **SAMPLED).overall("sign", "real")
     broken = np.array(tiny.params["blocks"]["down_proj"])
     broken[0] = np.nan
     with pytest.raises(InvalidInput, match=r"outputs of .* finite"):
-        measure.quantization(with_block(tiny, "down_proj", broken), windows[0], batch=4)
+        measure.quantization(with_block(tiny, "down_proj", broken), windows[0], **SAMPLED)
     with pytest.raises(InvalidInput, match=r"finite weights in down_proj.*layer 0"):
-        measure.quantization(with_block(tiny, "down_proj", broken))
+        measure.quantization(with_block(tiny, "down_proj", broken), matrices=("down_proj",), **SAMPLED)
 
 
-def test_half_precision_weights(windows):
-    half = measure.quantization(build(dtype=np.float16), matrices=("q_proj",))
-    full = measure.quantization(build(), matrices=("q_proj",))
-    assert half.overall().value == pytest.approx(full.overall().value, rel=1e-3)
+def test_half_precision_weights(found):
+    half = measure.quantization(build(dtype=np.float16), matrices=("q_proj",), **SAMPLED)
+    full = found.alignments["sign"]["q_proj"].rows.value.mean()
+    assert half.overall().value == pytest.approx(full, rel=1e-3)

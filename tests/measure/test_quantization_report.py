@@ -7,22 +7,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LOUD, build, with_block
+import quick
+from conftest import LOUD, build, streams, with_block
 
 from signmag_jax import measure, theory
 from signmag_jax.evidence import InvalidInput, bootstrap
 from signmag_jax.measure.layer import LayerStates
-from signmag_jax.measure.quantization_report import QUANTIZERS, _of_outputs
+from signmag_jax.measure.quantization_report import QUANTIZERS, output_errors
 from signmag_jax.measure.quantized_matrix import LEVELS
-from signmag_jax.models import hidden, window_nll
+from signmag_jax.models import window_nll
 from signmag_jax.perturb import Moments
 
-OPTIONS = {"layers": (1,), "matrices": ("o_proj", "down_proj")}
+SCALES, NAMES = ("tensor", "row", 32), ("o_proj", "down_proj")
+
+
+def report_of(model, windows, matrices=NAMES, layers=(1,), **options):
+    """With every quantiser and scale, so that one program for each matrix serves all reports."""
+    return measure.quantization_report(
+        model, windows[1], scales=SCALES, layers=layers, matrices=matrices, **options
+    )
 
 
 @pytest.fixture(scope="module")
 def found(tiny, windows):
-    return measure.quantization_report(tiny, windows[1], scales=("tensor", "row", 32), **OPTIONS)
+    return report_of(tiny, windows)
 
 
 def entry(report, matrix, quantizer, scale="tensor"):
@@ -55,14 +63,15 @@ def grouped(w, quantizer, scale):
     return out
 
 
-@pytest.mark.parametrize("scale", ["tensor", "row", 32])
-@pytest.mark.parametrize("quantizer", QUANTIZERS)
-def test_groups_are_those_of_numpy_with_a_shorter_last_one(tiny, quantizer, scale):
-    w = np.asarray(tiny.params["blocks"]["down_proj"][1], np.float64)  # 60 columns: groups of 32 and 28
-    ours = np.asarray(measure.quantized(QUANTIZERS[quantizer], jnp.asarray(w, jnp.float32), scale))
-    np.testing.assert_allclose(ours, grouped(w, quantizer, scale), rtol=1e-5)
-    other = grouped(w, quantizer, "row" if scale == 32 else 32)
-    assert np.abs(ours - other).max() > 1e-2
+def test_groups_are_those_of_numpy_with_a_shorter_last_one(tiny):
+    w = tiny.params["blocks"]["down_proj"][1]  # 60 columns: groups of 32 and 28
+    every = [(quantizer, scale) for quantizer in QUANTIZERS for scale in SCALES]
+    ours = quick.jit(lambda w: [measure.quantized(QUANTIZERS[label], w, scale) for label, scale in every])(w)
+    w = np.asarray(w, np.float64)
+    for (quantizer, scale), found in zip(every, map(np.asarray, ours), strict=True):
+        np.testing.assert_allclose(found, grouped(w, quantizer, scale), rtol=1e-5)
+        other = grouped(w, quantizer, "row" if scale == 32 else 32)
+        assert np.abs(found - other).max() > 1e-2
 
 
 def test_radial_and_transverse_make_the_whole_error(found):
@@ -77,7 +86,7 @@ def test_radial_and_transverse_make_the_whole_error(found):
         assert each.cosine_squared == pytest.approx(each.c**2 / each.v)
 
 
-@pytest.mark.parametrize("name", OPTIONS["matrices"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_level_is_that_of_edited_weights(tiny, windows, found, name):
     w = np.asarray(tiny.params["blocks"][name], np.float64)
     coarse = w.copy()
@@ -88,18 +97,17 @@ def test_every_level_is_that_of_edited_weights(tiny, windows, found, name):
     assert each.damage.estimate.value == pytest.approx(damage.mean(), abs=3e-6)
     assert abs(damage.mean()) > 1e-4
     assert each.c == pytest.approx((w[1] * coarse[1]).sum() / (w[1] ** 2).sum(), rel=1e-5)
-    streams = []
+    behind = []
     for model in (tiny, other):
         kept = np.array(model.params["blocks"]["down_proj"])
         if name == "o_proj":
             kept[1] = 0  # then the layer ends with the stream that enters its second normalisation
         bare = with_block(model, "down_proj", kept)
-        run = hidden(tiny.config, bare.params, jnp.asarray(windows[1]), every_layer=True)
-        streams.append(np.asarray(run[1][1], np.float64))
+        behind.append(streams(bare, windows[1])[1])
     for level in ("stream", "normalised"):
-        y, moved = streams
+        y, moved = behind
         if level == "normalised":
-            y, moved = (x / np.sqrt((x**2).mean(-1, keepdims=True) + tiny.config.eps) for x in streams)
+            y, moved = (x / np.sqrt((x**2).mean(-1, keepdims=True) + tiny.config.eps) for x in behind)
         size, error = (y**2).sum(-1), moved - y
         radial = (error * y).sum(-1) ** 2 / size
         truth = {"error": (error**2).sum(-1) / size, "radial": radial / size}
@@ -110,15 +118,13 @@ def test_every_level_is_that_of_edited_weights(tiny, windows, found, name):
 def test_the_normalisation_lets_the_transverse_part_through(tiny, windows):
     """Exactly its derivative for small errors: here a matrix that a group of 2 hardly changes."""
     w = np.array(tiny.params["blocks"]["down_proj"]) * 1e-2
-    model = with_block(tiny, "down_proj", w)
-    report = measure.quantization_report(
-        model, windows[1], quantizers=("bitnet",), losses=False, layers=(1,), matrices=("down_proj",)
-    )
-    parts = report.entries[0].parts
+    report = report_of(with_block(tiny, "down_proj", w), windows, ("down_proj",), losses=False)
+    each = entry(report, "down_proj", "bitnet")
+    parts = each.parts
     assert parts["normalised"]["error"].value == pytest.approx(parts["stream"]["transverse"].value, rel=0.02)
     assert parts["normalised"]["radial"].value < 0.01 * parts["normalised"]["error"].value
     assert parts["stream"]["radial"].value > 0.001 * parts["stream"]["error"].value
-    assert report.entries[0].damage is None
+    assert each.damage is None
     assert report.noise_floor is None
 
 
@@ -147,10 +153,8 @@ class Given:
 
 
 def test_a_matrix_that_is_already_coarse_has_no_error(tiny, windows):
-    signs = np.where(np.asarray(tiny.params["blocks"]["up_proj"]) < 0, -0.25, 0.25).astype(np.float32)
-    report = measure.quantization_report(
-        with_block(tiny, "up_proj", signs), windows[1], losses=False, layers=(0,), matrices=("up_proj",)
-    )
+    signs = np.where(np.asarray(tiny.params["blocks"]["down_proj"]) < 0, -0.25, 0.25).astype(np.float32)
+    report = report_of(with_block(tiny, "down_proj", signs), windows, ("down_proj",), (0,), losses=False)
     for each in report.entries:
         assert each.parts["output"]["error"].value < 1e-9
         assert each.c == pytest.approx(1, abs=1e-6)
@@ -160,10 +164,8 @@ def test_a_matrix_that_is_already_coarse_has_no_error(tiny, windows):
 def test_a_matrix_of_zeros_is_kept_exactly_and_does_not_spoil_the_report(tiny, windows):
     """Blocks that a checkpoint adds as identities have such matrices."""
     blank = with_block(tiny, "o_proj", tiny.params["blocks"]["o_proj"].at[1].set(0))
-    report = measure.quantization_report(
-        blank, windows[1], quantizers=("sign",), losses=False, layers=(0, 1), matrices=("o_proj",)
-    )
-    usual, zeros = report.entries
+    report = report_of(blank, windows, ("o_proj",), (0, 1), losses=False)
+    usual, zeros = (each for each in report.entries if (each.quantizer, each.scale) == ("sign", "tensor"))
     assert usual.parts["output"]["error"].value > 0.25
     assert zeros.sqnr is None
     assert (zeros.c, zeros.v, zeros.cosine_squared) == (1, 1, 1)
@@ -175,26 +177,24 @@ def test_a_matrix_of_zeros_is_kept_exactly_and_does_not_spoil_the_report(tiny, w
 
 def test_an_error_in_a_signal_of_zero_is_not_taken_for_none():
     clean = LayerStates(*(jnp.zeros((1, 3, 4)),) * 3)
-    compared = jax.jit(_of_outputs)
+    compared = jax.jit(output_errors)
     assert not np.isfinite(compared(clean, LayerStates(*(jnp.ones((1, 3, 4)),) * 3))["output error"])
     assert compared(clean, clean)["output error"] == 0
 
 
-def test_only_what_carries_a_cost_is_to_be_protected(tiny, windows):
+def test_only_what_carries_a_cost_is_to_be_protected(tiny, found, profile):
     """The second matrix lowers the loss: nothing of it is listed, and its ΔNLL says why."""
-    report = measure.quantization_report(
-        tiny, windows[1], quantizers=("sign",), losses=False, layers=(0,), matrices=("q_proj", "o_proj")
-    )
     damage = [bootstrap.mean(np.full((1, 8), mean) + np.arange(8)[None] / 100) for mean in (1.0, -1.0)]
-    known = [
-        dataclasses.replace(each, damage=found) for each, found in zip(report.entries, damage, strict=True)
+    entries = [
+        dataclasses.replace(entry(found, name, "sign"), damage=each)
+        for name, each in zip(NAMES, damage, strict=True)
     ]
-    report = dataclasses.replace(report, entries=tuple(known))
-    mask = measure.protection(tiny, measure.alpha(tiny, windows[0]), report, quantizer="sign")
-    assert {name for _, name, *_ in (*mask.columns, *mask.weights)} == {"q_proj"}
+    report = dataclasses.replace(found, entries=tuple(entries))
+    mask = measure.protection(tiny, profile, report, quantizer="sign")
+    assert {name for _, name, *_ in (*mask.columns, *mask.weights)} == {"o_proj"}
     assert min(each[-1] for each in (*mask.columns, *mask.weights)) > 0
     first, second = mask.to_json()["matrices"]
-    assert (first["matrix"], second["matrix"]) == ("q_proj", "o_proj")
+    assert (first["matrix"], second["matrix"]) == NAMES
     assert first["delta_nll"] == pytest.approx(1.035)
     assert first["standard_error"] == pytest.approx(np.std(np.arange(8), ddof=1) / 100 / 8**0.5)
     assert first["resolved"]
@@ -202,11 +202,10 @@ def test_only_what_carries_a_cost_is_to_be_protected(tiny, windows):
 
 
 @pytest.mark.slow
-def test_protection_ranks_what_carries_the_cost(tiny, windows, tmp_path):
+def test_protection_ranks_what_carries_the_cost(tiny, windows, profile, tmp_path):
     report = measure.quantization_report(
         tiny, windows[1], quantizers=("sign",), layers=(0, 2), matrices=("up_proj",), resume=tmp_path / "run"
     )
-    profile = measure.alpha(tiny, windows[0], batch=4)
     mask = measure.protection(tiny, profile, report, quantizer="sign", columns=80, weights=5)
     total = sum(max(each.damage.estimate.value, 0) for each in report.entries)
     assert total > 0

@@ -1,19 +1,21 @@
 """The rotated model is the same function of the tokens, and another one of its weights."""
 
 import dataclasses
+import functools
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from conftest import TINY, build
 
-from signmag_jax import measure
+from signmag_jax import measure, models
 from signmag_jax.measure.column_statistics import column_statistics
-from signmag_jax.measure.rotation import READERS, _orthogonal
-from signmag_jax.models import logits
+from signmag_jax.measure.rotation import READERS, orthogonal
 
+logits = functools.partial(quick.jit, static_argnums=0)(models.logits)
 CONFIGS = {"tied, loud": TINY, "untied, norms of heads": dataclasses.replace(TINY, tied=False, qk_norm=True)}
 
 
@@ -47,11 +49,11 @@ def test_logits_stay_the_same(windows, name):
 
 
 def test_the_matrix_is_orthogonal_and_depends_on_the_seed():
-    turn = _orthogonal(40, 3)
+    turn = orthogonal(40, 3)
     np.testing.assert_allclose(turn @ turn.T, np.eye(40), atol=1e-14)
-    assert np.abs(turn - _orthogonal(40, 4)).max() > 0.1
+    assert np.abs(turn - orthogonal(40, 4)).max() > 0.1
     # Uniform: without the signs of R's diagonal all diagonal entries would lean one way.
-    diagonal = [np.diag(_orthogonal(8, seed)) for seed in range(200)]
+    diagonal = [np.diag(orthogonal(8, seed)) for seed in range(200)]
     assert abs(np.mean(diagonal)) < 4.5 / np.sqrt(8 * 1600)
 
 

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LOUD, TINY, build, with_block
-from test_all_columns import applied
+from conftest import LOUD, SAMPLED, TINY, applied, build, with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
@@ -57,23 +56,24 @@ def test_a_cosine_has_no_scale(scale):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_quantisation_has_no_scale(tiny, scale):
-    plain = measure.quantization(tiny, matrices=("up_proj",))
-    found = measure.quantization(scaled(tiny, "up_proj", scale), matrices=("up_proj",))
+def test_quantisation_has_no_scale(tiny, quantization, scale):
+    found = measure.quantization(scaled(tiny, "up_proj", scale), matrices=("up_proj",), **SAMPLED)
     for kind in ("sign", "ternary"):
         for which in ("rows", "spherical"):
-            ours, theirs = (getattr(each.alignments[kind]["up_proj"], which) for each in (found, plain))
+            ours, theirs = (
+                getattr(each.alignments[kind]["up_proj"], which) for each in (found, quantization)
+            )
             np.testing.assert_allclose(ours.value, theirs.value, rtol=1e-5)
             np.testing.assert_allclose(ours.standard_error, theirs.standard_error, rtol=1e-3)
 
 
-def test_rows_columns_and_matrices_of_any_scale(tiny):
+def test_rows_columns_and_matrices_of_any_scale(tiny, quantization):
     weight = np.array(tiny.params["blocks"]["up_proj"])
-    plain = measure.quantization(tiny, matrices=("up_proj",)).alignments["sign"]["up_proj"]
+    plain = quantization.alignments["sign"]["up_proj"]
     weight[0, 3] *= np.float32(1e-30)  # a row that is almost nothing has its direction still
     weight[1] = 0
     weight[2, :, 4] = 0
-    found = measure.quantization(with_block(tiny, "up_proj", weight), matrices=("up_proj",))
+    found = measure.quantization(with_block(tiny, "up_proj", weight), matrices=("up_proj",), **SAMPLED)
     for kind in ("sign", "ternary"):
         alignment = found.alignments[kind]["up_proj"]
         for which in (alignment.rows, alignment.spherical):
@@ -86,11 +86,11 @@ def test_rows_columns_and_matrices_of_any_scale(tiny):
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e15])
-def test_shares_and_real_inputs_have_no_scale(tiny, windows, scale):
+def test_shares_and_real_inputs_have_no_scale(tiny, windows, profile, quantization, scale):
     model = scaled(tiny, "attention_norm", scale, layer=0)
-    plain, found = measure.alpha(tiny, windows[0]), measure.alpha(model, windows[0])
+    found = measure.alpha(model, windows[0])
     for name, power in (("token_share", 0), ("energy_share", 0), ("magnitude", 1)):
-        ours, theirs = (getattr(each, name)["attention_in"] for each in (found, plain))
+        ours, theirs = (getattr(each, name)["attention_in"] for each in (found, profile))
         np.testing.assert_allclose(ours.value[0], theirs.value[0] * scale**power, rtol=1e-4)
         np.testing.assert_allclose(
             ours.standard_error[0],
@@ -99,25 +99,21 @@ def test_shares_and_real_inputs_have_no_scale(tiny, windows, scale):
             atol=1e-12 * scale**power,
         )
     if scale < 1:  # with a large gain the logits of attention overflow
-        real = [
-            measure.quantization(each, windows[0], matrices=("q_proj",)).alignments["sign"]["q_proj"].real
-            for each in (tiny, model)
-        ]
-        assert real[1].value[0] == pytest.approx(real[0].value[0], rel=1e-4)
+        coarse = measure.quantization(model, windows[0], **SAMPLED)
+        real = [each.alignments["sign"]["q_proj"].real.value[0] for each in (coarse, quantization)]
+        assert real[0] == pytest.approx(real[1], rel=1e-4)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e25, 1e35])
-def test_shares_at_the_last_site_have_no_scale(tiny, windows, scale):
-    plain = measure.alpha(tiny, windows[0])
+def test_shares_at_the_last_site_have_no_scale(tiny, windows, profile, scale):
     found = measure.alpha(scaled(tiny, "up_proj", scale, layer=-1), windows[0])
     for name in ("token_share", "energy_share"):
-        ours, theirs = (getattr(each, name)["mlp_mid"] for each in (found, plain))
+        ours, theirs = (getattr(each, name)["mlp_mid"] for each in (found, profile))
         np.testing.assert_allclose(ours.value, theirs.value, rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_column_energies_scale_with_the_square(tiny, windows, scale):
-    profile = measure.alpha(tiny, windows[0])
+def test_column_energies_scale_with_the_square(tiny, profile, scale):
     plain = measure.column_energies(tiny, profile)["down_proj"].column_norm_squared
     model = scaled(tiny, "down_proj", scale)
     found = measure.column_energies(model, profile)["down_proj"].column_norm_squared
@@ -129,11 +125,10 @@ def test_column_energies_scale_with_the_square(tiny, windows, scale):
     assert np.isfinite(found.column_norm_squared).all()
 
 
-def test_squares_beyond_float64_are_refused_by_name(windows):
+def test_squares_beyond_float64_are_refused_by_name(profile):
     if not jax.config.read("jax_enable_x64"):
         pytest.skip("no float64 weights in default precision")
     model = build(dtype=np.float64)
-    profile = measure.alpha(model, windows[0])
     weight = np.array(model.params["blocks"]["v_proj"]) * 1e200
     with pytest.raises(InvalidInput, match=r"finite squares of the weights.*v_proj"):
         measure.column_energies(with_block(model, "v_proj", weight), profile)
@@ -164,20 +159,19 @@ def test_an_overflow_is_refused_and_no_finite_loss(tiny, windows, run, part):
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_shift_has_the_norm_of_the_mask_at_any_scale(tiny, scale):
     pools = pool_room.Pools.everything(tiny, range(TINY.layers), MATRICES)
-    k = round(0.03 * pools.size("all"))
-    draws = flips.Draws(pools, {"all": k}, keys.root(3))
-    plan = draws.plan("all", 1)
-    blocks = {name: tiny.params["blocks"][name] * np.float32(scale) for name in MATRICES}
-    by_flip, by_shift = (applied(draws.transform(plan, kind), blocks) for kind in ARMS.values())
-    for name, before in blocks.items():
-        w, flipped, shifted = (np.asarray(a, np.float64) for a in (before, by_flip[name], by_shift[name]))
+    draws = flips.Draws(pools, {"all": round(0.1 * pools.size("all"))}, keys.root(3))
+    plan, model = draws.plan("all", 1), tiny
+    for name in MATRICES:
+        model = scaled(model, name, scale)
+    by_flip, by_shift = (applied(model, draws.transform(plan, kind)) for kind in ARMS.values())
+    for name, (w, flipped) in by_flip.items():
         energy = ((flipped - w) ** 2).sum(axis=(1, 2))
         assert (energy > 0).all()
-        np.testing.assert_allclose(((shifted - w) ** 2).sum(axis=(1, 2)), energy, rtol=1e-3)
+        np.testing.assert_allclose(((by_shift[name][1] - w) ** 2).sum(axis=(1, 2)), energy, rtol=1e-3)
 
 
-def test_flips_of_weights_that_are_zero_cost_nothing_and_say_so(tiny, windows):
-    outliers = measure.alpha(tiny, windows[0]).outliers()["attention_in"]
+def test_flips_of_weights_that_are_zero_cost_nothing_and_say_so(tiny, windows, profile):
+    outliers = profile.outliers()["attention_in"]
     weight = np.array(tiny.params["blocks"]["q_proj"])
     for layer, columns in enumerate(outliers):
         weight[layer][:, columns] = 0

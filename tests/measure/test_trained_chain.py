@@ -5,11 +5,12 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from conftest import TINY, build, with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, keys
-from signmag_jax.measure.trained_chain import _pair
+from signmag_jax.measure.trained_chain import flips_and_shift
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +94,14 @@ def test_bad_options_are_refused(tiny, change, message):
 @pytest.mark.parametrize("flips", [1, 7, 50])
 def test_exactly_k_signs_flip_and_the_shift_has_their_squared_error(flips):
     weight = jnp.asarray(np.random.default_rng(2).normal(size=(10, 10)))
-    signs, size = _pair(weight, keys.root(4), jnp.int32(flips), 50)
+    drawn = quick.jit(lambda key, flips: flips_and_shift(weight, key, flips, 50))
+    signs, size = drawn(keys.root(4), jnp.int32(flips))
     hit = np.asarray(signs) == -1
     assert (hit.sum(), (np.asarray(signs) == 1).sum()) == (flips, 100 - flips)
     squares = np.asarray(weight) ** 2
     # A shift of that size adds it times the root mean square to every weight.
     assert float(size) ** 2 * squares.sum() == pytest.approx(4 * squares[hit].sum(), rel=1e-5)
-    other = np.asarray(_pair(weight, keys.root(5), jnp.int32(flips), 50)[0]) == -1
+    other = np.asarray(drawn(keys.root(5), jnp.int32(flips))[0]) == -1
     assert (hit != other).any()
 
 

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 
 from signmag_jax.evidence import InvalidInput, SignmagError
 from signmag_jax.models import rope
-from signmag_jax.models.config_hub import FAMILIES, IRRELEVANT, USED, config_from_hub, unknown_attributes
+from signmag_jax.models.config_hub import (
+    FAMILIES,
+    IRRELEVANT,
+    USED,
+    config_from_hub,
+    described_by_hub,
+    unread_attributes,
+)
 
 TOKENS = np.random.default_rng(3).integers(0, 90, (1, 41)).astype(np.int32)
 CLASSES = {family: getattr(transformers, f"{oracle.CLASSES[family]}Config") for family in FAMILIES}
@@ -48,9 +55,13 @@ OTHERWISE = {
 def test_every_field_of_the_class_is_used_or_known_to_be_irrelevant(family):
     names = {field.name for field in dataclasses.fields(CLASSES[family])}
     assert len(names) > 20
-    assert unknown_attributes(family, dict.fromkeys(names | set(CLASSES[family]().to_dict()), 1)) == {}
-    # A field that a later version adds would be noticed here, and refused in a config.
-    assert unknown_attributes(family, {"logit_scale": 0.5}) == {"logit_scale": 0.5}
+    assert set(inspect.signature(CLASSES[family]).parameters) >= names
+    assert unread_attributes(family, dict.fromkeys(names | set(CLASSES[family]().to_dict()), 1), names) == {}
+    # A field that a later version adds would be noticed here, and refused in a config; what no class declares
+    # is read by no model.
+    with pytest.raises(InvalidInput, match=r"known in .*logit_scale = 0\.5"):
+        unread_attributes(family, {"logit_scale": 0.5}, names | {"logit_scale"})
+    assert unread_attributes(family, {"logit_scale": 0.5}, names) == {"logit_scale": 0.5}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -155,14 +166,19 @@ def test_layers_that_slide_over_no_window_are_refused_as_transformers_fails_on_t
         ("mistral", {"mlp_bias": True}),
         ("qwen2", {"mlp_bias": True}),
         ("qwen3", {"mlp_bias": True}),
+        ("llama", {"rope_interleaved": False}),
+        ("qwen2", {"use_mrope": True}),
+        ("llama", {"unsloth_fixed": True}),
+        ("mistral", {"logit_softcap": 30.0}),
+        ("llama", {"pruned_heads": {}}),
     ],
 )
-def test_what_only_another_family_reads_is_refused_unless_it_asks_for_nothing(tmp_path, family, changes):
+def test_what_the_family_never_reads_is_noted_and_changes_nothing(tmp_path, family, changes):
     (name,) = changes
-    with pytest.raises(InvalidInput, match=rf"known in {family}.*{name} = "):
-        _config_of(tmp_path, model_type=family, **changes)
-    for nothing in (None, False) if isinstance(changes[name], bool) else (None,):
-        _config_of(tmp_path, model_type=family, **{name: nothing})
+    plain = _config_of(tmp_path, model_type=family)
+    assert _config_of(tmp_path, model_type=family, **changes) == plain
+    (remark,) = described_by_hub(tmp_path)[1]
+    assert f"never reads: {name} = " in remark
     # transformers ignores it: used in the port, it would have changed the loss.
     plain, with_it = (oracle.oracle(family, extra) for extra in ({}, changes))
     assert np.array_equal(oracle.read(plain, TOKENS).logits, oracle.read(with_it, TOKENS).logits)

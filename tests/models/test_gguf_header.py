@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signmag_jax import models
-from signmag_jax.evidence import InvalidInput, SignmagError
-from signmag_jax.models.gguf_file import GGUF_TYPES, GGUFFile
+from signmag_jax.evidence import InvalidInput, MissingResource, SignmagError
+from signmag_jax.models.gguf_file import GGUFFile, readable_types
 
 VALUES = {
     "uint8": 200,
@@ -47,13 +47,20 @@ def write(path, tensors=(), architecture="qwen2", fields=()):
     return path
 
 
-@pytest.mark.parametrize("kind", GGUF_TYPES)
+@pytest.mark.parametrize("kind", readable_types())
 def test_every_type_is_unpacked_as_its_layout_says(tmp_path, kind):
-    values = np.random.default_rng(3).standard_normal((6, 512)).astype(np.float32)
-    if kind in ("Q2_K", "Q3_K"):  # read by the library, without a second route here
-        size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]][1]
-        packed = np.zeros((6, 2 * size), np.uint8)
-        expected = np.zeros_like(values)
+    rng = np.random.default_rng(3)
+    values = rng.standard_normal((6, 512)).astype(np.float32)
+    if kind not in (
+        *decoder.BLOCKS,
+        "F32",
+        "F16",
+        "BF16",
+    ):  # read by the library, without a second route here
+        size, bytes_each = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[kind]]
+        # Scales of half precision lie anywhere: bytes below 0x30 make no number that is not finite.
+        packed = rng.integers(0, 0x30, (6, 512 // size * bytes_each), np.uint8)
+        theirs = expected = gguf.quants.dequantize(packed, gguf.GGMLQuantizationType[kind])
     else:
         packed = blocks.pack(kind, values)
         theirs = gguf.quants.dequantize(packed, gguf.GGMLQuantizationType[kind])
@@ -65,6 +72,7 @@ def test_every_type_is_unpacked_as_its_layout_says(tmp_path, kind):
     assert (found.dtype, found.shape, file.dtypes["x"]) == (np.float32, values.shape, kind)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
     np.testing.assert_array_equal(file.read("first"), values)
+    assert np.abs(expected).max() > 0
     if kind.startswith("Q") and kind in decoder.BLOCKS:
         spread = np.abs(expected).mean()
         assert spread > 1e-3
@@ -75,11 +83,62 @@ def test_every_type_is_unpacked_as_its_layout_says(tmp_path, kind):
         )
 
 
+@pytest.mark.parametrize("kind", ["TQ1_0", "TQ2_0"])
+def test_ternary_matrices_come_back_as_they_were(tmp_path, kind):
+    """What the ternary families are stored in loses nothing of a matrix of -s, 0 and s."""
+    values = 0.125 * np.random.default_rng(4).integers(-1, 2, (6, 512)).astype(np.float32)
+    packed = gguf.quants.quantize(values, gguf.GGMLQuantizationType[kind])
+    np.testing.assert_array_equal(
+        GGUFFile(write(tmp_path / "m.gguf", [("x", packed, kind)])).read("x"), values
+    )
+
+
 def test_a_type_that_is_not_read_is_named(tmp_path):
-    packed = np.zeros((2, 66), np.uint8)
-    path = write(tmp_path / "m.gguf", [("blk.0.attn_q.weight", packed, "IQ2_XXS")])
-    with pytest.raises(InvalidInput, match=r"blk\.0\.attn_q\.weight \(IQ2_XXS\).*another quantisation"):
+    packed = np.zeros((2, 256), np.int32)
+    path = write(tmp_path / "m.gguf", [("blk.0.attn_q.weight", packed, "I32")])
+    with pytest.raises(InvalidInput, match=r"blk\.0\.attn_q\.weight \(I32\).*another quantisation"):
         GGUFFile(path)
+
+
+def split(folder, tensors, count, first=()):
+    """Files of a model split into parts, each with some of the tensors; the metadata in the first."""
+    paths = [folder / f"m-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)]
+    for number, path in enumerate(paths):
+        fields = [("split.no", "uint16", number), ("split.count", "uint16", count)]
+        write(path, tensors[number::count], fields=[*fields, *(first if number == 0 else ())])
+    return paths
+
+
+def test_a_split_model_is_read_from_any_of_its_parts(tmp_path):
+    rng = np.random.default_rng(5)
+    tensors = [(f"t{i}", rng.standard_normal((2, 4)).astype(np.float32), "F32") for i in range(7)]
+    paths = split(tmp_path, tensors, 3, [("x.only", "string", "first")])
+    for path in paths:
+        file = GGUFFile(path)
+        assert file.files == tuple(paths)
+        assert file.metadata["x.only"] == "first"
+        for name, values, _ in tensors:
+            np.testing.assert_array_equal(file.read(name), values)
+
+
+def test_parts_that_are_missing_renamed_or_mixed_are_named(tmp_path):
+    tensors = [(f"t{i}", np.ones((2, 4), np.float32), "F32") for i in range(4)]
+    first, second = split(tmp_path, tensors, 2)
+    elsewhere = tmp_path / "renamed.gguf"
+    elsewhere.write_bytes(first.read_bytes())
+    with pytest.raises(InvalidInput, match=r"ends in -0000N-of-00002\.gguf.*renamed\.gguf"):
+        GGUFFile(elsewhere)
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(InvalidInput, match=r"split\.no, split\.count = 1, 2 in m-00002-of-00002\.gguf"):
+        GGUFFile(first)
+    write(second, tensors, fields=[("split.no", "uint16", 1), ("split.count", "uint16", 2)])
+    with pytest.raises(
+        InvalidInput, match=r"each tensor stored once.*'t0'.*m-00002-of-00002\.gguf repeats it"
+    ):
+        GGUFFile(first)
+    second.unlink()
+    with pytest.raises(MissingResource, match=r"lacks m-00002-of-00002\.gguf: download every part"):
+        GGUFFile(first)
 
 
 def test_values_of_every_type_are_what_the_library_reads(tmp_path):

@@ -1,0 +1,236 @@
+"""Folders as people have them: loaded as `transformers` loads them, with a note of what is left out."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import oracle
+import pytest
+import quick
+import sentencepiece
+import tokenizers
+import torch
+import transformers
+from safetensors.numpy import load_file, save_file
+
+from signmag_jax import models
+from signmag_jax.evidence import InvalidInput, MissingResource
+from signmag_jax.models.tokenizer import tokenizer_from_hub
+
+TOKENS = np.random.default_rng(4).integers(0, 90, (1, 23)).astype(np.int32)
+token_nll = quick.jit(models.token_nll, static_argnums=0)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A tiny Llama of one layer; each test changes its own copy."""
+    return oracle.save(oracle.oracle("llama", {"num_hidden_layers": 1}), tmp_path)
+
+
+def edited(folder, change):
+    """The folder with its tensors changed by a function of their dict."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    save_file(change(tensors) or tensors, path)
+
+
+def configured(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def agrees(folder):
+    """The model that the port loads, once its loss is that of `transformers`' own on the same folder."""
+    ours = models.load(folder)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    )
+    expected = oracle.read(theirs.eval(), TOKENS).nll
+    np.testing.assert_allclose(token_nll(ours.config, ours.params, TOKENS), expected, atol=2e-5)
+    return ours
+
+
+def says(model, *words):
+    """Whether one note of the report holds all the words."""
+    return any(all(word in note for word in words) for note in model.report.notes)
+
+
+EXTRA = {
+    "another head": {"score.weight": np.ones((1, 32), np.float32)},
+    "scales": {"model.layers.0.self_attn.k_scale": np.ones((), np.float32)},
+    "codes": {"model.layers.0.self_attn.q_proj.weight.absmax": np.zeros(4, np.uint8)},
+    "a bias that the config does not declare": {
+        "model.layers.0.self_attn.q_proj.bias": np.ones(32, np.float32)
+    },
+    "a layer too many": {"model.layers.1.mlp.down_proj.weight": np.ones((32, 48), np.float32)},
+}
+
+
+@pytest.mark.parametrize("case", EXTRA)
+def test_tensors_that_the_architecture_does_not_have_are_left_out_with_a_note(folder, case):
+    edited(folder, lambda tensors: tensors | EXTRA[case])
+    model = agrees(folder)
+    (name,) = EXTRA[case]
+    assert model.report.ignored == (name,)
+    assert says(model, "left out", name)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_prefix_of_the_bare_model_is_optional(tmp_path, tied):
+    oracle.save(oracle.oracle("llama", {"num_hidden_layers": 1, "tie_word_embeddings": tied}), tmp_path)
+    edited(tmp_path, lambda tensors: {name.removeprefix("model."): value for name, value in tensors.items()})
+    assert agrees(tmp_path).report.notes == ()
+
+
+def test_a_stale_index_beside_the_weights_is_not_followed(folder):
+    stale = {"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(stale))
+    assert says(agrees(folder), "model.safetensors is read", "index.json beside it is not")
+
+
+def test_an_adapter_beside_the_model_is_not_applied_and_one_alone_is_named(folder):
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    assert says(models.load(folder), "adapter", "not applied")
+    (folder / "config.json").unlink()
+    with pytest.raises(MissingResource, match=r"no config\.json: it is an adapter \(LoRA\): merge it"):
+        models.load(folder)
+
+
+def test_a_folder_of_gguf_files_says_which_to_give(tmp_path):
+    (tmp_path / "a-Q4_K_M.gguf").touch()
+    with pytest.raises(MissingResource, match=r"give one of its GGUF files \(a-Q4_K_M\.gguf\)"):
+        models.load(tmp_path)
+
+
+def test_quantised_weights_are_still_refused(folder):
+    name = "model.layers.0.mlp.up_proj.weight"
+    edited(folder, lambda tensors: tensors | {name: tensors[name].astype(np.int8)})
+    with pytest.raises(InvalidInput, match=rf"{name} \(I8\).*pre-quantised"):
+        models.load(folder)
+
+
+HARMLESS = {
+    "dynamic within the trained length": {
+        "rope_parameters": {"rope_type": "dynamic", "rope_theta": 5e3, "factor": 2.0}
+    },
+    "default with a factor": {"rope_parameters": {"rope_type": "default", "rope_theta": 5e3, "factor": 8.0}},
+    "older, with what its type ignores": {
+        "rope_theta": 5e3,
+        "rope_scaling": {"type": "linear", "factor": 2.0, "beta_fast": 32},
+    },
+    "code of its own, which the native class replaces": {"auto_map": {"AutoModelForCausalLM": "x--y.Z"}},
+    "windows": {"sliding_window": 4, "max_window_layers": 1, "use_sliding_window": True},
+    "no quantisation": {"quantization_config": None, "quantization": None},
+}
+
+
+@pytest.mark.parametrize("case", HARMLESS)
+def test_what_changes_nothing_is_loaded_with_a_note(folder, case):
+    configured(folder, **HARMLESS[case])
+    model = agrees(folder)
+    assert 1 <= len(model.report.notes) <= 2  # transformers may have a warning of its own
+    key = {"dynamic": "factor", "default": "factor", "older,": "beta_fast", "code": "auto_map"}
+    key |= {"windows": "sliding_window = 4", "no": "quantization = None"}
+    assert says(model, key[case.split()[0]])
+
+
+def with_lead(folder, **declared):
+    """A tokenizer whose post-processor puts "!" before a text, whatever tokenizer_config.json declares."""
+    path = folder / "tokenizer.json"
+    backend = tokenizers.Tokenizer.from_file(str(path))
+    lead = tokenizers.processors.TemplateProcessing(single="! $A", special_tokens=[("!", 0)])
+    backend.post_processor = lead
+    backend.save(str(path))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | declared)
+    )
+
+
+@pytest.mark.parametrize("declared", [{}, {"bos_token": "!"}, {"bos_token": "A"}, {"add_bos_token": False}])
+def test_the_post_processor_says_what_comes_before_a_text(folder, declared):
+    assert tokenizer_from_hub(folder).bos is None
+    with_lead(folder, **declared)
+    tokenizer = tokenizer_from_hub(folder)
+    own = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert tokenizer.encode("Tree,12").tolist() == own.encode("Tree,12").ids
+    assert tokenizer.bos == 0
+
+
+def test_tokenizer_json_is_read_as_it_is_where_transformers_rebuilds_it(tmp_path):
+    """transformers makes a GPT2Tokenizer of vocabulary and merges, and loses that numerals stand alone."""
+    letters = {
+        token: index for index, token in enumerate(sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()))
+    }
+    vocabulary = letters | {"12": 256, "ĠĠ": 257}
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[("1", "2"), ("Ġ", "Ġ")]))
+    cut = tokenizers.pre_tokenizers
+    backend.pre_tokenizer = cut.Sequence(
+        [cut.Digits(individual_digits=True), cut.ByteLevel(add_prefix_space=False)]
+    )
+    backend.decoder = tokenizers.decoders.ByteLevel()
+    backend.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer"}))
+    ours = tokenizer_from_hub(tmp_path)
+    assert ours.encode("12").tolist() == [vocabulary["1"], vocabulary["2"]]
+    rebuilt = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert rebuilt("12").input_ids == [vocabulary["12"]]
+    assert "transformers cuts a text otherwise than tokenizer.json, which is used as it is" in ours.remarks
+
+
+def test_a_tokenizer_of_more_tokens_than_the_model_is_a_note_until_it_uses_one(folder):
+    path = folder / "tokenizer.json"
+    backend = tokenizers.Tokenizer.from_file(str(path))
+    backend.add_tokens([f"<extra {number}>" for number in range(9)])
+    backend.save(str(path))
+    model = models.load(folder)
+    assert says(model, "knows 103 tokens", "the model 97")
+    with pytest.raises(InvalidInput, match=r"token ids in 0\.\.96"):
+        models.window_nll(model, models.text.windows(model.tokenizer.encode("ab <extra 8> cd"), 4, 1))
+
+
+@pytest.fixture
+def pieces(tmp_path):
+    """A folder whose only tokenizer is a SentencePiece model."""
+    (tmp_path / "text").write_text("the cat sat on the mat\nand the rat ran\n" * 20)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "text"),
+        model_prefix=str(tmp_path / "tokenizer"),
+        vocab_size=290,
+        model_type="bpe",
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        hard_vocab_limit=False,
+        minloglevel=9,
+    )
+    declared = {
+        "tokenizer_class": "LlamaTokenizer",
+        "add_bos_token": True,
+        "bos_token": "<s>",
+        "unk_token": "<unk>",
+    }
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(declared))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    return tmp_path
+
+
+def test_a_sentence_piece_model_alone_is_read_where_sentencepiece_is_installed(pieces):
+    own = sentencepiece.SentencePieceProcessor(model_file=str(pieces / "tokenizer.model"))
+    tokenizer = tokenizer_from_hub(pieces)
+    for text in ("the cat", "the  rat 12, naïve 日本\nran", "mat"):
+        assert tokenizer.encode(text).tolist() == [own.bos_id(), *own.encode(text)]
+
+
+def test_without_sentencepiece_the_line_says_how_to_get_it(pieces):
+    script = (
+        "import sys, pathlib\nsys.modules['sentencepiece'] = None\n"
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'sentencepiece' else find(name, *rest)\n"
+        "from signmag_jax.models.tokenizer import tokenizer_from_hub\n"
+        f"tokenizer_from_hub(pathlib.Path({str(pieces)!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert "MissingResource" in last
+    assert "pip install sentencepiece" in last
