@@ -25,7 +25,8 @@ class Level:
       windows: evaluation windows.
       calibration_windows: windows on which columns are chosen and activations described.
       leverage_rates: flips per sign of the outlier pool.
-      leverage_draws: mask draws of each arm, for each rate: more where single weights decide.
+      leverage_draws: mask draws of each arm, for each rate; by 3 a ratio is never resolved.
+      leverage_heavy: weights of each pool that are flipped one by one and left out of the draws.
       column_draws: draws for the comparison over all columns.
       pool_draws: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
       chain_draws: draws of masks and inputs for the chain of trained matrices (Exp B). 0: not run.
@@ -48,6 +49,7 @@ class Level:
     calibration_windows: int
     leverage_rates: tuple[float, ...]
     leverage_draws: tuple[int, ...]
+    leverage_heavy: int
     column_draws: int
     pool_draws: int
     chain_draws: int = 0
@@ -83,8 +85,9 @@ LEVELS = {
             window=64,
             windows=8,
             calibration_windows=8,
-            leverage_rates=_RATES,
-            leverage_draws=(3, 3, 3),
+            leverage_rates=(0.05,),
+            leverage_draws=(5,),
+            leverage_heavy=1,
             column_draws=2,
             pool_draws=0,
             chain_draws=6,
@@ -101,15 +104,16 @@ LEVELS = {
             windows=16,
             calibration_windows=8,
             leverage_rates=_RATES,
-            leverage_draws=(11, 6, 3),
+            leverage_draws=(4, 4, 4),
+            leverage_heavy=2,
             column_draws=5,
-            pool_draws=3,
+            pool_draws=4,
             chain_draws=16,
             flipped_columns=12,
             probes=2,
             singles=12,
             verified=3,
-            rotation_draws=5,
+            rotation_draws=4,
         ),
         Level(
             name="full",
@@ -123,7 +127,8 @@ LEVELS = {
             windows=16,
             calibration_windows=16,
             leverage_rates=_RATES,
-            leverage_draws=(48, 24, 12),
+            leverage_draws=(40, 20, 10),
+            leverage_heavy=10,
             column_draws=8,
             pool_draws=6,
             chain_draws=48,

@@ -60,7 +60,7 @@ class Sum:
 
     @property
     def variance(self) -> float:
-        """Variance of the mean: of the draws of every table, of the windows that all share, of single cells."""
+        """Variance of the mean: of the draws of every table, of the windows they share, of single cells."""
         parts = [components(table) for table in self.tables]
         known = [part for part, table in zip(parts, self.tables, strict=True) if len(table) > 1]
         cells = sum(part.cells for part in known)
@@ -91,7 +91,9 @@ class Sum:
         for table in self.tables:
             if len(table) > 1:
                 scatter = float(table.mean(axis=1).var())
-                least = min(least, len(table) * (square / (square + scatter) if square + scatter > 0 else 1.0))
+                least = min(
+                    least, len(table) * (square / (square + scatter) if square + scatter > 0 else 1.0)
+                )
         return least
 
     @property

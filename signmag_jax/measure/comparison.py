@@ -9,8 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, ratio_of_means, strata
+from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, ratio_of_means
 from signmag_jax.evidence.result import by_draw, named
+from signmag_jax.evidence.strata import mean
+
+from .strata import Strata
 
 C = TypeVar("C", bound="Comparison")
 Table = Float[np.ndarray, "_ _"]
@@ -28,7 +31,9 @@ class Comparison(Result):
       damage: per arm, mean ΔNLL (nats per token) with crossed-bootstrap error and interval; None where a
         draw gave no finite loss.
       ratio: mean damage of the first arm over that of the second, or why it is unresolved.
-      samples: per arm, ΔNLL of each draw and window; None as in `damage`.
+      samples: per arm, ΔNLL of each draw and window; None as in `damage`. With `strata`, of draws that flip
+        none of the heaviest weights.
+      strata: per arm, what stands beside the draws; empty where nothing was predicted.
     """
 
     rate: float
@@ -37,6 +42,7 @@ class Comparison(Result):
     damage: dict[str, ConfidenceInterval | None]
     ratio: Ratio
     samples: dict[str, Table | None]
+    strata: dict[str, Strata] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -47,21 +53,26 @@ class Comparison(Result):
         *,
         floor: float,
         paired: bool = False,
+        strata: Mapping[str, Strata] | None = None,
     ) -> C:
         """Judge the samples of two arms, numerator first; `floor` and `paired` as in `ratio_of_means`."""
+        beside = dict(strata or {})
         first, second = samples
         draws = len(samples[first])
         broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in samples.items()}
         kept = {arm: None if broken[arm] else table for arm, table in samples.items()}
-        damage = {
-            arm: None if table is None else strata.mean(table, unit="nat/token")
-            for arm, table in kept.items()
-        }
+        whole = {arm: beside[arm].around(table) if arm in beside else table for arm, table in samples.items()}
+        damage = {arm: None if broken[arm] else mean(whole[arm], unit="nat/token") for arm in samples}
         if any(broken.values()):
             where = ", ".join(f"{count} of {draws} draws ({arm})" for arm, count in broken.items() if count)
-            return cls(rate, flips, draws, damage, Ratio(None, f"no finite loss in {where}"), kept)
-        ratio = ratio_of_means(samples[first], samples[second], floor=floor, paired=paired)
-        return cls(rate, flips, draws, damage, ratio, kept)
+            return cls(rate, flips, draws, damage, Ratio(None, f"no finite loss in {where}"), kept, beside)
+        unseen = tuple(beside[arm].hardly_seen if arm in beside else 0.0 for arm in (first, second))
+        ratio = ratio_of_means(whole[first], whole[second], floor=floor, paired=paired, unseen=unseen)
+        return cls(rate, flips, draws, damage, ratio, kept, beside)
+
+    def beside(self, arm: str) -> Table | float:
+        """What the mean of an arm has on each window beside its draws."""
+        return self.strata[arm].beside if arm in self.strata else 0.0
 
     def lines(self, what: str) -> dict[str, str]:
         """The ratio, or why there is none, and the damage of both arms."""
@@ -69,6 +80,7 @@ class Comparison(Result):
         return {
             f"{name}: {what}": str(self.ratio),
             **{f"{name}: ΔNLL {arm}": damage_line(damage) for arm, damage in self.damage.items()},
+            **{f"{name}: left to chance, {arm}": each.line() for arm, each in self.strata.items()},
         }
 
     def summary(self) -> dict[str, str]:

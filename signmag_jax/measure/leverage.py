@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from signmag_jax.evidence import Picture, Result, invalid, keys
 from signmag_jax.evidence.files import sha256_of_json
@@ -20,11 +22,15 @@ from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
 from .comparison import RateLeverage, arms_picture
 from .flips import Draws
 from .inputs import Windows
+from .place import Place
 from .pools import OUTLIER, REST, Pools, TooFewWeights, flips_at
 from .setup import Setup, prepare
+from .strata import HEAVY, RANKED, FlippedWeight, Ranking, Strata, Stratified, rankings
 
 RATES = (0.001, 0.005, 0.05)
 ARMS = (OUTLIER, REST)
+JOINT = 1
+"""Draws of each arm and rate that flip heavy weights together with the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +44,8 @@ class Leverage(Result):
       pool_sizes: weights in the outlier pool and in the rest.
       columns: the outlier columns, by site, shape (layers, chosen).
       pools: the weights among which flips were drawn.
+      heavy: by arm, the weights of largest predicted cost; those that were flipped one by one are in no draw.
+      costs: by arm, what each of these costs on each window, in nats per token.
       provenance: model, texts, seed, versions, device.
     """
 
@@ -46,7 +54,13 @@ class Leverage(Result):
     pool_sizes: dict[str, int]
     columns: Columns
     pools: Pools = field(metadata=KEPT_OUT)
+    heavy: dict[str, Ranking] = field(metadata=KEPT_OUT)
+    costs: dict[str, Float[np.ndarray, "heavy windows"]]
     provenance: Mapping[str, Any]
+
+    def stratified(self, one: RateLeverage, seed: int) -> Stratified:
+        """The draws of one rate, made again."""
+        return Stratified.of(draws_of(self.pools, one.flips, seed), self.heavy)
 
     def summary(self) -> dict[str, str]:
         """The noise floor, then for each rate the leverage and the damage of both arms."""
@@ -83,6 +97,7 @@ def leverage(
     batch: int | None = None,
     profile: Alpha | None = None,
     columns: Columns | None = None,
+    heavy: int = HEAVY,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Leverage:
@@ -108,12 +123,16 @@ def leverage(
       profile: `alpha` of these calibration windows, if already computed.
       columns: outlier columns of another definition, by site and of shape (layers, chosen), for instance of
         `column_statistics`; then the calibration windows choose nothing here, and `fraction` is not used.
+      heavy: how many weights of each pool are left out of the draws and flipped one by one, those of largest
+        predicted cost on the calibration windows; a further draw of each arm and rate flips some of them
+        together with the rest. 0: nothing is predicted, and nothing said of weights that no draw hits.
       resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
       source: added to the provenance.
 
     Returns:
-      Damage per arm and leverage per rate. A leverage whose denominator is not separated from zero by 3
-      standard errors, or of which one draw carries more than half, is unresolved, with the reason.
+      Damage per arm and leverage per rate. A leverage is unresolved, with the reason, where its denominator
+      is not separated from zero by 3 standard errors, its draws count as no more than 3 of equal weight, or
+      the weights that they hardly ever hit are predicted to carry what the error does not know of.
 
     Raises:
       InvalidInput: for too few or overlapping windows, rates out of range or too small for one flip,
@@ -124,7 +143,7 @@ def leverage(
     rates = inputs.check_rates(rates)
     counts = draws_per_rate(rates, draws)
     options: dict[str, Any] = {"experiment": "leverage", "rates": list(rates), "draws": counts}
-    options |= {"fraction": fraction, "seed": seed}
+    options |= {"fraction": fraction, "seed": seed, "heavy": check_heavy(heavy)}
     if columns is not None:
         plain = {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
         options["columns_sha256"] = sha256_of_json(plain)
@@ -132,21 +151,95 @@ def leverage(
         model, calibration, evaluation, options, layers, matrices, batch, resume=resume, source=source
     )
     check_profile(profile, setup.configuration["calibration_sha256"])
-    if columns is None:
-        columns = stored_columns(setup, fraction, profile)
+    columns, ranked = _chosen(setup, fraction, profile, columns, heavy, seed)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
-    rows = setup.sweep(_tasks(setup, [draws_of(pools, k, seed) for k in flips], counts), first=1)
-    floor = setup.noise_floor(rows)
-    tables = iter(np.stack(rows[2:]) - rows[0])
-    results = [
-        RateLeverage.of(
-            rate, k, {arm: np.stack([next(tables) for _ in range(count)]) for arm in ARMS}, floor=floor
-        )
-        for rate, k, count in zip(rates, flips, counts, strict=True)
-    ]
+    draws = [Stratified.of(draws_of(pools, k, seed), ranked) for k in flips]
+    rows = iter(setup.sweep(_tasks(setup, draws, counts, ranked), first=1))
+    clean = next(rows)
+    floor = setup.noise_floor([clean, next(rows)])
+    costs = {arm: _rows(rows, len(ranking.places), clean) for arm, ranking in ranked.items()}
+    results = []
+    for rate, one, count in zip(rates, draws, counts, strict=True):
+        samples, strata = {}, {}
+        for arm in ARMS:
+            samples[arm] = _rows(rows, count, clean)
+            joint = _rows(rows, JOINT if one.heavy[arm] else 0, clean)
+            if arm in ranked:
+                strata[arm] = _strata(one, arm, samples[arm], joint, costs[arm], ranked[arm])
+        results.append(RateLeverage.of(rate, one.draws.flips[OUTLIER], samples, floor=floor, strata=strata))
     sizes = {arm: pools.size(arm) for arm in ARMS}
-    return Leverage(tuple(results), floor, sizes, columns, pools, setup.origin())
+    return Leverage(tuple(results), floor, sizes, columns, pools, ranked, costs, setup.origin())
+
+
+def _rows(rows: Iterator[sweep.Row], count: int, clean: sweep.Row) -> Float[np.ndarray, "count windows"]:
+    return np.reshape([next(rows) - clean for _ in range(count)], (count, len(clean)))
+
+
+def _strata(
+    one: Stratified,
+    arm: str,
+    light: Float[np.ndarray, "draws windows"],
+    joint: Float[np.ndarray, "joint windows"],
+    costs: Float[np.ndarray, "heavy windows"],
+    ranking: Ranking,
+) -> Strata:
+    """What stands beside the light draws: each joint draw less the light one that it shares weights with."""
+    count, flips, size = len(light), one.draws.flips[arm], one.draws.pools.size(arm)
+    rate, rows, known = flips / size, [], np.zeros(light.shape[1])
+    left = Ranking(one.heavy[arm], ranking.costs)
+    if one.heavy[arm]:
+        known = one.mean_rates(arm, count) @ costs
+        left = ranking
+    for draw, row in enumerate(joint):
+        _, _, flipped, weight = one.joint(arm, draw)
+        rows.append(weight * (row - light[draw] - costs[list(flipped)].sum(axis=0)))
+    together = np.reshape(rows, joint.shape)
+    return Strata(
+        known, together, left.hardly_seen(rate, count), left.largest_left, float((1 - rate) ** count)
+    )
+
+
+def check_heavy(heavy: int) -> int:
+    """Refuse a negative number of heavy weights."""
+    if not 0 <= heavy <= RANKED:
+        raise invalid(
+            f"0 <= heavy <= {RANKED}", heavy, "pass how many weights of each pool to flip one by one"
+        )
+    return heavy
+
+
+def _chosen(
+    setup: Setup,
+    fraction: float,
+    profile: Alpha | None,
+    columns: Columns | None,
+    heavy: int,
+    seed: int,
+) -> tuple[Columns, dict[str, Ranking]]:
+    """The outlier columns and the heavy weights of both pools, chosen once."""
+
+    def choose() -> dict[str, Any]:
+        chosen = columns
+        if chosen is None:
+            known = alpha(setup.model, setup.calibration) if profile is None else profile
+            chosen = known.outliers(fraction)
+        plain = {site: np.asarray(rows).tolist() for site, rows in chosen.items()}
+        if not heavy:
+            return {"columns": plain, "heavy": {}}
+        pools = Pools.of(setup.model, chosen, setup.layers, setup.matrices)
+        ranked = rankings(setup.model, setup.calibration, pools, heavy, seed)
+        return {
+            "columns": plain,
+            "heavy": {arm: [[list(p) for p in one.places], list(one.costs)] for arm, one in ranked.items()},
+        }
+
+    stored = setup.once(choose)
+    ranked = {
+        arm: Ranking(tuple(Place(*parts) for parts in places), tuple(costs))
+        for arm, (places, costs) in stored["heavy"].items()
+    }
+    return {site: np.asarray(rows) for site, rows in stored["columns"].items()}, ranked
 
 
 def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int] | None) -> list[int]:
@@ -200,17 +293,30 @@ def _flips(rate: float, pools: Pools) -> int:
     return flips
 
 
-def _tasks(setup: Setup, draws: Sequence[Draws], counts: Sequence[int]) -> list[Any]:
-    """Clean, A/A, then every draw: rates in order, arms within a rate, draws within an arm."""
+def _tasks(
+    setup: Setup, draws: Sequence[Stratified], counts: Sequence[int], ranked: Mapping[str, Ranking]
+) -> list[Any]:
+    """Clean, A/A, heavy weights by arm, then every draw: rates in order, arms in a rate, draws in an arm."""
 
-    def flipped(one: Draws, arm: str, draw: int, nothing: bool = False) -> sweep.Row:
-        plan = one.plan(arm, draw)
-        return setup.losses(one.transform(plan.empty() if nothing else plan))
+    def nothing(one: Stratified) -> sweep.Row:
+        plan = one.draws.plan(OUTLIER, 0)
+        return setup.losses(one.draws.transform(plan.empty()))
 
-    tasks = [setup.losses, functools.partial(flipped, draws[0], OUTLIER, 0, nothing=True)]
-    return tasks + [
-        functools.partial(flipped, one, arm, draw)
-        for one, count in zip(draws, counts, strict=True)
-        for arm in ARMS
-        for draw in range(count)
-    ]
+    def light(one: Stratified, arm: str, draw: int) -> sweep.Row:
+        return setup.losses(one.transform(*one.light(arm, draw)))
+
+    def joint(one: Stratified, arm: str, draw: int) -> sweep.Row:
+        return setup.losses(one.transform(*one.joint(arm, draw)[:2]))
+
+    def alone(place: Place) -> sweep.Row:
+        return setup.losses(FlippedWeight(Place(*(jnp.asarray(part, jnp.int32) for part in place))))
+
+    tasks: list[Any] = [setup.losses, functools.partial(nothing, draws[0])]
+    tasks += [functools.partial(alone, place) for one in ranked.values() for place in one.places]
+    for one, count in zip(draws, counts, strict=True):
+        for arm in ARMS:
+            tasks += [functools.partial(light, one, arm, draw) for draw in range(count)]
+            tasks += [
+                functools.partial(joint, one, arm, draw) for draw in range(JOINT if one.heavy[arm] else 0)
+            ]
+    return tasks

@@ -152,6 +152,7 @@ def outlier_definitions(
                 seed=seed,
                 batch=batch,
                 columns=columns,
+                heavy=0,
                 resume=None if resume is None else Path(resume) / f"definition-{index}",
                 source=source,
             )

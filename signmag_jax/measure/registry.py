@@ -19,7 +19,7 @@ from .control import controlled
 from .deciding import BRACKET_PASSES, SHORTLIST_PASSES, check_counts, deciding_weights
 from .error_response import PROBE_PASSES, WHOLE_PASSES, check_deterministic, error_response, is_deterministic
 from .flip_energies import flip_energies
-from .leverage import ARMS, draws_per_rate, leverage
+from .leverage import ARMS, JOINT, check_heavy, draws_per_rate, leverage
 from .loss import nll
 from .metrics import check_draws, metrics
 from .outlier_definitions import outlier_definitions
@@ -29,6 +29,7 @@ from .quantization import quantization
 from .quantization_report import checked_options, quantization_report
 from .response import linear_response
 from .rotation import rotation
+from .strata import HEAVY
 from .trained_chain import trained_chain
 
 LAYERS = 30
@@ -99,9 +100,12 @@ def _once() -> int | float:
     return 1
 
 
-def _leverage(rates: Sequence[float], draws: int | Sequence[int] | None = None) -> int | float:
-    """Clean, A/A, and both arms at every rate."""
-    return 2 + len(ARMS) * sum(draws_per_rate(rates, draws))
+def _leverage(
+    rates: Sequence[float], draws: int | Sequence[int] | None = None, heavy: int = HEAVY
+) -> int | float:
+    """Clean, A/A, and in both arms the heavy weights alone, with the rest at every rate, and light draws."""
+    joint = JOINT * len(rates) if heavy else 0
+    return 2 + len(ARMS) * (heavy + joint + sum(draws_per_rate(rates, draws)))
 
 
 def _all_columns(rates: Sequence[float], draws: int | Sequence[int]) -> int | float:
@@ -118,7 +122,7 @@ def _outlier_flips(draws: int) -> int | float:
 
 
 def _outlier_definitions(rate: float, draws: int) -> int | float:
-    return (len(PARTS) + 3) * _leverage((rate,), draws)
+    return (len(PARTS) + 3) * _leverage((rate,), draws, 0)
 
 
 def _matrices(layers: Sequence[int] | None, matrices: Sequence[str] | None) -> int:
@@ -219,6 +223,11 @@ def _check_leverage(rates: Sequence[float], draws: int | Sequence[int] | None) -
     draws_per_rate(inputs.check_rates(rates), draws)
 
 
+def _check_damage(rates: Sequence[float], draws: int | Sequence[int] | None, heavy: int) -> None:
+    _check_leverage(rates, draws)
+    check_heavy(heavy)
+
+
 MINIMUM, FEWEST = inputs.MINIMUM_WINDOWS, inputs.FEWEST_CALIBRATION
 # Columns, then a backward pass of each window for the single weights.
 RESPONSE_CALIBRATIONS = 1 + SHORTLIST_PASSES
@@ -226,7 +235,9 @@ RESPONSE_CALIBRATIONS = 1 + SHORTLIST_PASSES
 MEASUREMENTS: dict[str, Measurement] = {
     "nll": Measurement(nll, _once),
     "alpha": Measurement(alpha, _once, fewest=FEWEST),
-    "leverage": Measurement(leverage, _leverage, 1, MINIMUM, check=_check_leverage),
+    "leverage": Measurement(
+        leverage, _leverage, 1 + SHORTLIST_PASSES, MINIMUM, DERIVATIVE_ARRAYS, _check_damage
+    ),
     "quantization": Measurement(quantization, _once, fewest=FEWEST),
     "all-columns": Measurement(all_columns, _all_columns, fewest=MINIMUM, check=_check_leverage),
     "metrics": Measurement(metrics, _metrics, fewest=MINIMUM, check=_check_metrics),

@@ -1,4 +1,4 @@
-"""Sums of independent means: Student's intervals at few draws, and what a percentile bootstrap makes of them."""
+"""Sums of independent means: Student's intervals at few draws, and what percentiles make of them."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,8 @@ def percentile_ratio(rng, top, bottom):
     """The crossed bootstrap of a ratio: draws of both arms and their common windows, percentiles."""
     windows = bootstrap.resample(rng, top.shape[1], 400)
     found = [
-        bootstrap.weighted(table, bootstrap.resample(rng, len(table), 400), windows) for table in (top, bottom)
+        bootstrap.weighted(table, bootstrap.resample(rng, len(table), 400), windows)
+        for table in (top, bottom)
     ]
     return np.quantile(found[0] / found[1], (0.025, 0.975))
 

@@ -30,7 +30,7 @@ def masks(found):
     """By rate and arm, which of all weights each draw flipped, and how probable that was."""
     made = {}
     for one in found.rates:
-        known = control.Known(control.draws_of(found.pools, one.flips, 3), one.draws, PLACES)
+        known = control.Known(found.stratified(one, 3), one.draws, PLACES)
         for arm in control.ARMS:
             pairs = [known.flipped(arm, *draw) for draw in known.made(arm)]
             made[one.rate, arm] = tuple(np.stack(part) for part in zip(*pairs, strict=True))

@@ -72,7 +72,11 @@ POOL_LAW: Measured[Estimate] = Measured("pool_law", _pool_law, passes=lambda lev
 LEVERAGE = Measured(
     "leverage",
     lambda run, **options: measure.leverage(*run.windows, profile=run.needed(PROFILE), **options),
-    options=lambda level: {"rates": level.leverage_rates, "draws": level.leverage_draws},
+    options=lambda level: {
+        "rates": level.leverage_rates,
+        "draws": level.leverage_draws,
+        "heavy": level.leverage_heavy,
+    },
     profiled=True,
 )
 RESPONSE = Measured(
