@@ -1,4 +1,4 @@
-"""Planted decisive weights: strata leave the mean alone, their intervals cover it, and plain draws' do not."""
+"""Planted decisive weights: strata leave the mean alone and cover it, plain draws do not."""
 
 import dataclasses
 import functools
@@ -206,9 +206,7 @@ def test_coverage_with_planted_weights(name):
     runs = 100
     covered, resolved = by_strata(name, runs)
     before = by_percentiles(name)
-    print(
-        f"\ndecisive weight in the {name}: strata {covered:.1%} of {resolved:.0%} resolved, before {before:.1%}"
-    )
+    print(f"\ndecisive weight: {name}; strata {covered:.1%} of {resolved:.0%}, bootstrap {before:.1%}")
     assert resolved > 0.5
     assert covered > 0.95 - 4 * np.sqrt(0.95 * 0.05 / (runs * resolved))
     if PLANTED[name]:
