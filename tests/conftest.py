@@ -12,6 +12,7 @@ import tempfile
 
 import jax
 import pytest
+import quick
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -45,6 +46,15 @@ settings.load_profile("signmag")
 # that it interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    # Slow tests are compiled as users' programs are.
+    config.compiles_less = "not slow" in config.option.markexpr and quick.everywhere()
+
+
+def pytest_report_header(config):
+    return f"compiled with {'less' if config.compiles_less else 'full'} optimisation"
 
 
 def pytest_unconfigure():

@@ -69,76 +69,33 @@ class Level:
         return asdict(self)
 
 
+# At the quick, the default and the full level.
 _RATES = (0.001, 0.005, 0.05)
-
+_SIZES: dict[str, tuple[Any, Any, Any]] = {
+    "widths": ((64, 128, 256), (64, 128, 256, 512), (64, 128, 256, 512, 1024)),
+    "networks": ((192, 192, 96), (256, 256, 256, 96), (1024, 768, 512, 384, 192)),
+    "paper_networks": (32, 64, 256),
+    "depth_networks": (24, 48, 128),
+    "wide_networks": (8, 24, 96),
+    "table_networks": (0, 32, 128),
+    "window": (64, 96, 1024),
+    "windows": (8, 16, 16),
+    "calibration_windows": (8, 8, 16),
+    "leverage_rates": ((0.05,), _RATES, _RATES),
+    "leverage_draws": ((5,), (4, 4, 4), (40, 20, 10)),
+    "leverage_heavy": (1, 2, 10),
+    "column_draws": (2, 5, 8),
+    "pool_draws": (0, 4, 6),
+    "chain_draws": (6, 16, 48),
+    "flipped_columns": (0, 12, 40),
+    "probes": (0, 2, 3),
+    "singles": (0, 12, 24),
+    "verified": (0, 3, 24),
+    "rotation_draws": (0, 4, 8),
+}
 LEVELS = {
-    chosen.name: chosen
-    for chosen in (
-        Level(
-            name="quick",
-            widths=(64, 128, 256),
-            networks=(192, 192, 96),
-            paper_networks=32,
-            depth_networks=24,
-            wide_networks=8,
-            table_networks=0,
-            window=64,
-            windows=8,
-            calibration_windows=8,
-            leverage_rates=(0.05,),
-            leverage_draws=(5,),
-            leverage_heavy=1,
-            column_draws=2,
-            pool_draws=0,
-            chain_draws=6,
-        ),
-        Level(
-            name="default",
-            widths=(64, 128, 256, 512),
-            networks=(256, 256, 256, 96),
-            paper_networks=64,
-            depth_networks=48,
-            wide_networks=24,
-            table_networks=32,
-            window=96,
-            windows=16,
-            calibration_windows=8,
-            leverage_rates=_RATES,
-            leverage_draws=(4, 4, 4),
-            leverage_heavy=2,
-            column_draws=5,
-            pool_draws=4,
-            chain_draws=16,
-            flipped_columns=12,
-            probes=2,
-            singles=12,
-            verified=3,
-            rotation_draws=4,
-        ),
-        Level(
-            name="full",
-            widths=(64, 128, 256, 512, 1024),
-            networks=(1024, 768, 512, 384, 192),
-            paper_networks=256,
-            depth_networks=128,
-            wide_networks=96,
-            table_networks=128,
-            window=1024,
-            windows=16,
-            calibration_windows=16,
-            leverage_rates=_RATES,
-            leverage_draws=(40, 20, 10),
-            leverage_heavy=10,
-            column_draws=8,
-            pool_draws=6,
-            chain_draws=48,
-            flipped_columns=40,
-            probes=3,
-            singles=24,
-            verified=24,
-            rotation_draws=8,
-        ),
-    )
+    name: Level(name, **{size: values[i] for size, values in _SIZES.items()})
+    for i, name in enumerate(("quick", "default", "full"))
 }
 
 

@@ -1,4 +1,4 @@
-"""The paper's figures (arXiv:2605.18933), with the error that their printing and sampling leave."""
+"""What the paper prints (arXiv:2605.18933), with the error that its printing and sampling leave."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from typing import Any
 
 from signmag_jax.evidence import Estimate
 
+from .claim import Supply
+
 PAPER = "arXiv:2605.18933"
 
 
 @cache
-def figures() -> dict[str, Any]:
-    """The content of `published.json`."""
+def paper() -> dict[str, Any]:
+    """What the paper prints, the content of `published.json`."""
     return json.loads(
         resources.files("signmag_jax.claims").joinpath("published.json").read_text(encoding="utf-8")
     )
 
 
-def figure(
+def printed(
     value: float,
     *,
     decimals: int | None,
@@ -30,7 +32,7 @@ def figure(
     n: int = 0,
     section: str,
     what: str,
-) -> Estimate:
+) -> Supply:
     """A published number, whose estimator's name says how its error arose.
 
     Args:
@@ -47,7 +49,7 @@ def figure(
     rounding = 0.0 if decimals is None else 10.0**-decimals / math.sqrt(12)
     printing = "rounding to an integer" if decimals == 0 else f"rounding to {decimals} decimals"
     origins = ([error] if error else []) + ([] if decimals is None else [printing])
-    return Estimate(
+    estimate = Estimate(
         value,
         math.hypot(standard_error, rounding),
         n,
@@ -55,11 +57,12 @@ def figure(
         f"{what}; error: {' and '.join(origins)}" if origins else what,
         {"source": PAPER, "section": section, "printed_decimals": decimals},
     )
+    return lambda: estimate
 
 
 def row(table: str, **where: Any) -> dict[str, Any]:
     """The row of a published table whose fields equal `where`."""
-    for candidate in figures()[table]["rows"]:
+    for candidate in paper()[table]["rows"]:
         if all(candidate.get(name) == value for name, value in where.items()):
             return candidate
     raise KeyError(f"{table} has no row with {where}")
@@ -67,7 +70,7 @@ def row(table: str, **where: Any) -> dict[str, Any]:
 
 def second_table() -> list[dict[str, Any]]:
     """Two layers, flips against the coherent shift, at widths 512 to 2,048."""
-    return figures()["proposition_1"]["two_layer_hidden"]
+    return paper()["proposition_1"]["two_layer_hidden"]
 
 
 def second_table_widths() -> list[int]:

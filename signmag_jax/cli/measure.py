@@ -131,9 +131,9 @@ def _run(
         return 0  # all processes hold the same numbers; the first one shows them
     picture = result.picture() if plot is not None else None
     if plot is not None and picture is not None:
-        from signmag_jax.report import figures, measured
+        from signmag_jax.report import figures, plots
 
-        figures.save(measured.draw(picture), plot)
+        figures.save(plots.draw(picture), plot)
         remark(f"Written: {plot}", quiet=quiet)
     if parquet is not None:
         write_parquet(result.rows(), parquet)

@@ -8,8 +8,8 @@ from .options import Device
 from .perturbations import PERTURBATIONS, parse
 from .values import FLAG, Kind, kind_of
 
-_FILE = Kind("FILE", values.place)
-_FOLDER = Kind("FOLDER", values.place)
+_FILE = Kind("FILE", values.path)
+_FOLDER = Kind("FOLDER", values.path)
 _NAME = Kind("NAME", values.filled)
 
 _ALL = [

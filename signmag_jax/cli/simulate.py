@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,6 +14,10 @@ from . import derive
 from .group import Group, subcommand
 from .options import check_plot, check_resume, emit, joined, prepare, remark, say, show
 from .shared import SHARED
+
+if TYPE_CHECKING:
+    from signmag_jax.evidence import Estimate
+    from signmag_jax.simulate import Named
 
 OUTPUT = [SHARED[name] for name in ("device", "distributed", "dry_run", "plot", "json", "quiet")]
 RATIOS = """Ratios come as the mean of per-network ratios, which the paper prints, and as a ratio of means,
@@ -41,39 +45,38 @@ class Experiments(Group):
         """The summary of each."""
         from signmag_jax.simulate import EXPERIMENTS
 
-        return {name: one.summary for name, one in EXPERIMENTS.items()}
+        return {name: each.summary for name, each in EXPERIMENTS.items()}
 
     def plain(self) -> Any:
         """Summary and arguments of each."""
         from signmag_jax.simulate import EXPERIMENTS
 
         return {
-            name: {"summary": one.summary, "arguments": list(one.arguments)}
-            for name, one in EXPERIMENTS.items()
+            name: {"summary": each.summary, "arguments": list(each.arguments)}
+            for name, each in EXPERIMENTS.items()
         }
 
     def make(self, name: str) -> Any:
         """The experiment as a sub-command."""
         from signmag_jax.simulate import EXPERIMENTS
 
-        named = EXPERIMENTS[name]
-        parameters = inspect.signature(named)
-        own = derive.options(named.function, signature=parameters, leave=("mesh",))
-        summary = named.summary[0].upper() + named.summary[1:]
-        about = [f"{summary}.", derive.help_of(named.function), RATIOS, SHARES]
-        example = EXAMPLES.get(name, "--networks 64")
+        experiment = EXPERIMENTS[name]
+        signature = inspect.signature(experiment)
+        own = derive.options(experiment.function, signature=signature, leave=("mesh",))
+        summary = experiment.summary[0].upper() + experiment.summary[1:]
+        about = [f"{summary}.", derive.help_of(experiment.function), RATIOS, SHARES]
         return subcommand(
             name,
-            functools.partial(_run, name, named),
+            functools.partial(_run, name, experiment),
             [*own, *OUTPUT],
             "\n\n".join(about),
-            f"signmag simulate {name} {example}",
+            f"signmag simulate {name} {EXAMPLES.get(name, '--networks 64')}",
         )
 
 
 def _run(
     name: str,
-    chosen: Any,
+    experiment: Named,
     *,
     device: str = "auto",
     distributed: bool = False,
@@ -81,65 +84,60 @@ def _run(
     plot: Path | None = None,
     json: bool = False,
     quiet: bool = False,
-    **given: Any,
+    **arguments: Any,
 ) -> int:
-    if "share" in given and distributed:
+    """Run an experiment; `arguments` are its own, as they were typed."""
+    if "share" in arguments and distributed:
         raise typer.BadParameter("--share or --distributed, not both: --distributed finds the share itself")
     index, count = joined(distributed=distributed and not dry_run, device=device)
     prepare(quiet=quiet, device=device)
     from signmag_jax import simulate as room
 
     if count > 1:
-        given["share"] = index, count
+        arguments["share"] = index, count
     check_plot(plot)
-    check_resume(given.get("resume"))
+    check_resume(arguments.get("resume"))
     if dry_run:
-        return show(chosen.cost(**given), json)
+        return show(experiment.cost(**arguments), json)
     try:
-        found = chosen(**given)
+        result = experiment(**arguments)
     except room.ShareDone as done:
         if json:
             emit(done.to_json())
         else:
             say(str(done))
         return 0
-    ended = getattr(found, chosen.primary).provenance["stopped_by"]
+    primary: Estimate = getattr(result, experiment.primary)
+    ended = primary.provenance["stopped_by"]
     if ended != "target":
         remark(f"Stopped by {ended}.", quiet=quiet)
     if plot is not None:
-        _plot(found, chosen, name, given, plot)
+        _plot(primary, f"{name}: {experiment.primary}", experiment, arguments, plot)
         remark(f"Written: {plot}", quiet=quiet)
-    return _print(found, chosen, name, json=json, quiet=quiet)
-
-
-def _print(found: Any, chosen: Any, name: str, *, json: bool, quiet: bool) -> int:
-    """The primary estimate first, then every estimate of the result, and what lies between two ratios."""
     if json:
-        primary = getattr(found, chosen.primary).to_json()
-        emit({"experiment": name, "primary": chosen.primary, **primary, "results": found.to_json()})
+        plain = {"experiment": name, "primary": experiment.primary, **primary.to_json()}
+        emit({**plain, "results": result.to_json()})
         return 0
-    from signmag_jax import simulate as room
-
-    lines = found.summary()
+    lines = result.summary()
+    # Where both are printed, what lies between them is said.
     if all(any(each in line for line in lines.values()) for each in room.BOTH_RATIOS):
         remark(room.TWO_RATIOS, quiet=quiet)
     return show(lines, json)
 
 
-def _plot(found: Any, chosen: Any, name: str, given: dict[str, Any], path: Path) -> None:
+def _plot(estimate: Estimate, title: str, experiment: Named, arguments: dict[str, Any], path: Path) -> None:
     """The primary estimate along rates or amplitudes, or along the layers of each rate's chain."""
     import numpy as np
 
-    from signmag_jax.report import figures, measured
+    from signmag_jax.report import figures, plots
 
-    estimate, title = getattr(found, chosen.primary), f"{name}: {chosen.primary}"
     value, error = np.atleast_1d(estimate.value), np.atleast_1d(estimate.standard_error)
-    along = "alpha" if "alpha" in chosen.arguments else "rate"
-    free = "perturbations" not in given
-    places = np.atleast_1d({**chosen.defaults, **given}.get(along, np.nan) if free else np.nan)
-    if "depth" in chosen.arguments:
+    axis = "alpha" if "alpha" in experiment.arguments else "rate"
+    free = "perturbations" not in arguments
+    along = np.atleast_1d({**experiment.defaults, **arguments}.get(axis, np.nan) if free else np.nan)
+    if "depth" in experiment.arguments:
         pairs = zip(np.atleast_2d(value), np.atleast_2d(error), strict=True)
-        series = {f"rate {rate:g}": pair for rate, pair in zip(places, pairs, strict=True)}
-        figures.save(measured.curves(series, "layer", chosen.primary, title), path)
+        series = {f"rate {rate:g}": pair for rate, pair in zip(along, pairs, strict=True)}
+        figures.save(plots.curves(series, "layer", experiment.primary, title), path)
         return
-    figures.save(figures.estimates(along, places, value, error, title), path)
+    figures.save(figures.estimates(axis, along, value, error, title), path)

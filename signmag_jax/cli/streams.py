@@ -65,12 +65,12 @@ def keep_from_libraries() -> None:
         sys.stdout = Output(own, encoding=sys.stdout.encoding, errors="backslashreplace")
 
 
-def fault(found: Unwritten) -> str | None:
+def fault(unwritten: Unwritten) -> str | None:
     """What to say of standard output that cannot be written; None where its reader has seen enough."""
     silence(sys.stdout)
-    if found.error.errno == errno.EPIPE:
+    if unwritten.error.errno == errno.EPIPE:
         return None
-    return f"standard output cannot be written ({found.error.strerror}): free space, or send it elsewhere"
+    return f"standard output cannot be written ({unwritten.error.strerror}): free space, or send it elsewhere"
 
 
 def silence(stream: Any) -> None:

@@ -41,7 +41,7 @@ def filled(text: str) -> str:
     return text
 
 
-def place(text: str) -> Path:
+def path(text: str) -> Path:
     """A path; an empty one would mean the current folder."""
     from signmag_jax.evidence.files import user_path
 
@@ -94,7 +94,7 @@ SCALARS: dict[Any, tuple[Callable[[str], Any], str, str, str]] = {
     int: (int, "INTEGER", "a whole number", "whole numbers"),
     float: (float, "NUMBER", "a number", "numbers"),
     str: (str, "NAME", "a name", "names"),
-    Path: (place, "PATH", "a path", "paths"),
+    Path: (path, "PATH", "a path", "paths"),
 }
 
 

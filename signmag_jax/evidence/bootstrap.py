@@ -71,9 +71,9 @@ def mean(
     rng = np.random.default_rng(seed)
     draws, windows = (resample(rng, size, replicates) for size in samples.shape)
     spread = math.sqrt(components(samples).total)
-    found = scaled(weighted(samples, draws, windows), float(samples.mean()), spread)
+    resampled = scaled(weighted(samples, draws, windows), float(samples.mean()), spread)
     variances = [main_effect(samples.mean(axis=1)), main_effect(samples.mean(axis=0))]
-    low, high = percentiles(found, variances, level)
+    low, high = percentiles(resampled, variances, level)
     estimate = Estimate(
         samples.mean(), spread, units(samples), unit, "mean, crossed bootstrap", provenance or {}
     )
@@ -134,11 +134,11 @@ def components(samples: Table) -> Components:
 
 
 def scaled(
-    found: Float[np.ndarray, " replicates"], centre: float, spread: float
+    resampled: Float[np.ndarray, " replicates"], centre: float, spread: float
 ) -> Float[np.ndarray, " replicates"]:
     """Replicates around `centre` with the standard deviation `spread`."""
-    raw = float(found.std())
-    return centre + (found - centre) * (spread / raw if raw > 0 else 1.0)
+    raw = float(resampled.std())
+    return centre + (resampled - centre) * (spread / raw if raw > 0 else 1.0)
 
 
 def main_effect(marginal: Float[np.ndarray, " n"]) -> tuple[float, int]:
@@ -148,7 +148,7 @@ def main_effect(marginal: Float[np.ndarray, " n"]) -> tuple[float, int]:
 
 
 def percentiles(
-    found: Float[np.ndarray, " replicates"], variances: list[tuple[float, int]], level: float
+    resampled: Float[np.ndarray, " replicates"], variances: list[tuple[float, int]], level: float
 ) -> tuple[float, float]:
     """Percentiles whose normal quantile equals Student's at Welch and Satterthwaite's degrees of freedom."""
     from scipy import stats
@@ -159,8 +159,8 @@ def percentiles(
     if total > 0 and spread > 0:
         tail = float(stats.norm.cdf(stats.t.ppf(tail, total**2 / spread)))
     # "lower" and "higher" never interpolate between a finite replicate and an infinite one.
-    low = float(np.quantile(found, tail, method="lower"))
-    return low, float(np.quantile(found, 1 - tail, method="higher"))
+    low = float(np.quantile(resampled, tail, method="lower"))
+    return low, float(np.quantile(resampled, 1 - tail, method="higher"))
 
 
 def units(samples: Table) -> int:

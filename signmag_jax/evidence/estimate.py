@@ -103,6 +103,11 @@ class Estimate(Result):
         """`value ± k · standard_error`."""
         return self.value - k * self.standard_error, self.value + k * self.standard_error
 
+    def cells(self, name: str, at: Any = ()) -> dict[str, float]:
+        """One value and its error as cells of a table, NAME and NAME_se."""
+        pair = np.asarray(self.value)[at], np.asarray(self.standard_error)[at]
+        return dict(zip((name, f"{name}_se"), map(float, pair), strict=True))
+
     def __str__(self) -> str:
         if np.ndim(self.value):
             number = f"{' × '.join(map(str, np.shape(self.value)))} values"

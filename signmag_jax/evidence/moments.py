@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -42,14 +41,6 @@ class Moments:
     def standard_error(self) -> np.ndarray:
         """Standard error of each mean, shape (d,)."""
         return np.sqrt(np.diag(self.covariance) / self.count)
-
-    def ratio_of_means(self, numerator: int, denominator: int) -> tuple[float, float]:
-        """mean[numerator] / mean[denominator] and its delta-method standard error."""
-        ratio = float(self.mean[numerator] / self.mean[denominator])
-        direction = np.zeros_like(self.mean)
-        direction[numerator], direction[denominator] = 1.0, -ratio
-        variance = float(direction @ self.covariance @ direction) / self.count
-        return ratio, math.sqrt(max(variance, 0.0)) / abs(float(self.mean[denominator]))
 
 
 def merge_all(parts: Iterable[Moments]) -> Moments:

@@ -51,8 +51,8 @@ class Records:
     def _check_header(self) -> None:
         try:
             header = json.loads(self._header.read_text(encoding="utf-8"))
-            schema, found = header["schema"], dict(header["configuration"])
-            identity = sha256_of_json(found)
+            schema, kept = header["schema"], dict(header["configuration"])
+            identity = sha256_of_json(kept)
         except (ValueError, KeyError, TypeError, OSError, RecursionError):
             raise InvalidInput(
                 f"{str(self._header)!r} is not a readable run configuration: resume from another folder"
@@ -63,7 +63,7 @@ class Records:
                 f"{SCHEMA}: give another folder"
             )
         if identity != self.identity:
-            changed = different(found, self.configuration)
+            changed = different(kept, self.configuration)
             raise InvalidInput(
                 f"folder {str(self.folder)!r} holds the records of another run (different: "
                 f"{', '.join(changed)}): give the same options as then, or another folder"
@@ -109,11 +109,11 @@ class Records:
 
 def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Both values of every name that two configurations do not share, inner names after a dot."""
-    found: dict[str, tuple[Any, Any]] = {}
+    pairs: dict[str, tuple[Any, Any]] = {}
     for name in sorted({*one, *other}):
         here, there = one.get(name), other.get(name)
         if isinstance(here, Mapping) and isinstance(there, Mapping):
-            found |= {f"{name}.{inner}": pair for inner, pair in different(here, there).items()}
+            pairs |= {f"{name}.{inner}": pair for inner, pair in different(here, there).items()}
         elif here != there:
-            found[name] = here, there
-    return found
+            pairs[name] = here, there
+    return pairs

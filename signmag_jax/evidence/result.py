@@ -24,10 +24,10 @@ def named(name: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as plain data; `report.measured.draw` makes a figure of it.
+    """A picture as plain data; `report.plots.draw` makes a figure of it.
 
     Args:
-      kind: name of a function of `report.measured`.
+      kind: name of a function of `report.plots`.
       arguments: its keyword arguments.
     """
 
@@ -51,20 +51,20 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object."""
-        found = _fields(self)
+        content = _fields(self)
         for name in self.SHOWN:
             value = getattr(self, name)
-            found[name] = plain(value() if callable(value) else value)
-        return found
+            content[name] = plain(value() if callable(value) else value)
+        return content
 
     def summary(self) -> dict[str, str]:
         """Lines for a terminal, by name."""
-        found = {}
+        lines = {}
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             value = getattr(self, field.name)
             if isinstance(value, str | int | float | Result):
-                found[field.name.replace("_", " ")] = str(value)
-        return found
+                lines[field.name.replace("_", " ")] = str(value)
+        return lines
 
     def rows(self) -> list[dict[str, Any]]:
         """Flat rows of a table; empty where there is none."""

@@ -10,7 +10,7 @@ from .column_sample import ColumnSample
 from .column_statistics import ColumnStatistics, column_statistics
 from .comparison import Comparison, RateLeverage
 from .control import controlled
-from .deciding import DecidingWeight, DecidingWeights, deciding_weights
+from .deciding import deciding_weights
 from .drawn_damage import damage_checks, leverage_checks
 from .error_cost import ErrorCost, ErrorResponse
 from .error_response import error_response
@@ -35,6 +35,7 @@ from .response_checks import Check, LeverageCheck
 from .rotation import Rotation, rotated, rotation
 from .slopes import Slopes
 from .trained_chain import TrainedChain, trained_chain
+from .verified import DecidingWeight, DecidingWeights
 
 __all__ = [
     "MEASUREMENTS",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,15 @@ from signmag_jax.evidence.ratio import ratio_over_samples
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import MATRICES, SITE_OF, SITES, LanguageModel, fetch, token_nll
 
-from .inputs import FEWEST_CALIBRATION, Windows, checked_windows, provenance_of, sha256_of_tokens
+from .inputs import (
+    FEWEST_CALIBRATION,
+    Windows,
+    check_finite,
+    checked_windows,
+    provenance_of,
+    sha256_of_tokens,
+    unmeasurable,
+)
 from .sweep import over_windows
 
 OUTLIER_FRACTION = 0.05
@@ -80,8 +88,7 @@ class Alpha(Result):
                 "site": site,
                 "layer": layer,
                 "column": column,
-                "token_share": float(share.value[layer, column]),
-                "token_share_se": float(share.standard_error[layer, column]),
+                **share.cells("token_share", (layer, column)),
                 "energy_share": float(self.energy_share[site].value[layer, column]),
                 "magnitude": float(self.magnitude[site].value[layer, column]),
             }
@@ -92,10 +99,7 @@ class Alpha(Result):
     def picture(self) -> Picture:
         """Median and largest α of every layer, by site."""
         series = {
-            site: {
-                "median": np.sqrt(np.median(share.value, axis=1)),
-                "max": np.sqrt(share.value.max(axis=1)),
-            }
+            site: {"median": np.sqrt(np.median(share.value, axis=1)), "max": np.sqrt(share.value.max(axis=1))}
             for site, share in self.token_share.items()
         }
         return Picture("alpha", {"data": series})
@@ -147,12 +151,15 @@ def alpha(
         )
         with np.errstate(over="ignore"):  # named below instead
             square, size = square * unit**2, size * unit
-        _check_finite((share, square, size), site)
+        for table in (share, square, size):
+            check_finite(np.moveaxis(table, 1, 0), f"activations at {site}", "layer")
+        if not (square.sum(axis=(0, 2)) > 0).all():
+            raise unmeasurable(
+                "activations not all zero", f"zeros at {site}", "check the checkpoint's weights"
+            )
         token_share[site] = Estimate.of_samples(share, estimator="mean over tokens of x_j²/‖x‖²")
         energy_share[site] = ratio_over_samples(
-            square,
-            square.sum(axis=-1, keepdims=True),
-            estimator="ratio of means over tokens, E x_j²/E‖x‖²",
+            square, square.sum(axis=-1, keepdims=True), estimator="ratio of means over tokens, E x_j²/E‖x‖²"
         )
         magnitude[site] = Estimate.of_samples(size, estimator="mean over tokens of |x_j|")
     origin = provenance_of(
@@ -213,21 +220,6 @@ def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch
     return token_nll(config, params, tokens, observe=look)[1]
 
 
-def _check_finite(tables: Sequence[Float[np.ndarray, "windows layers features"]], site: str) -> None:
-    for values in tables:
-        if not np.isfinite(values).all():
-            layer = int(np.argwhere(~np.isfinite(values))[0][1])
-            raise invalid(
-                "finite activations",
-                f"NaN or infinity at {site} of layer {layer}",
-                "check the weights or use a wider dtype",
-            )
-    if not (tables[1].sum(axis=(0, 2)) > 0).all():
-        raise invalid(
-            "activations that are not all zero", f"zeros at {site}", "check the checkpoint's weights"
-        )
-
-
 def _outliers(
     magnitude: Float[np.ndarray, "layers features"], fraction: float
 ) -> Int[np.ndarray, "layers chosen"]:
@@ -259,9 +251,7 @@ def _profile(share: Estimate) -> dict[str, Any]:
     }
 
 
-def squared_column_norms(
-    stacked: Float[Any, "layers outputs inputs"],
-) -> Float[np.ndarray, "layers inputs"]:
+def squared_column_norms(stacked: Float[Any, "layers outputs inputs"]) -> Float[np.ndarray, "layers inputs"]:
     """‖W_·j‖² of every column, in float64; infinite where that is."""
     # Layer by layer: a stack in float64 would be twice the model.
     with np.errstate(over="ignore"):

@@ -126,9 +126,7 @@ class Quantization(Result):
                 for index, layer in enumerate(self.layers):
                     row = {"quantizer": quantizer, "matrix": name, "layer": layer}
                     for which in self._kinds():
-                        estimate = getattr(each, which)
-                        row[which] = float(estimate.value[index])
-                        row[f"{which}_se"] = float(estimate.standard_error[index])
+                        row |= getattr(each, which).cells(which, index)
                     rows.append(row)
         return rows
 

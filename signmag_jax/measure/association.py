@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,16 +45,12 @@ class Association(Result):
         return self.lines("predictor")
 
 
-def associate(
-    predictor: Items, damage: Table, *, seed: int = 0, provenance: Mapping[str, Any] | None = None
-) -> Association:
+def associate(predictor: Items, damage: Table) -> Association:
     """Rank correlation and log-log slope of mean damages against a predictor.
 
     Args:
       predictor: one number an item, positive.
       damage: of each item (row) and window; none is left out, whatever its sign.
-      seed: of the resampling.
-      provenance: carried into the estimates.
 
     Raises:
       InvalidInput: for fewer than 5 items, a predictor that is not positive, or values that are not finite.
@@ -63,32 +58,52 @@ def associate(
     predictor, damage = np.asarray(predictor, np.float64), bootstrap.checked(damage)
     if len(predictor) < FEWEST or not (predictor > 0).all() or not np.isfinite(predictor).all():
         raise invalid(f"at least {FEWEST} items with a positive predictor", predictor, "sample more columns")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     means = damage.mean(axis=1)
     items = rng.integers(0, len(predictor), (REPLICATES, len(predictor)))
     weights = bootstrap.resample(rng, damage.shape[1], REPLICATES)
     resampled = np.take_along_axis(weights @ damage.T, items, axis=1)
-    ranked = _correlation(stats.rankdata(predictor[items], axis=1), stats.rankdata(resampled, axis=1))
-    rank = float(_correlation(stats.rankdata(predictor)[None], stats.rankdata(means)[None])[0])
+    # A resample of equal ranks only has no correlation, which is none.
+    ranked = np.nan_to_num(_spearman(predictor[items], resampled))
+    rank = float(np.nan_to_num(_spearman(predictor[None], means[None]))[0])
     name = f"Spearman's rank correlation over {len(predictor)} items"
-    found = _interval(rank, ranked, len(predictor), name, provenance)
+    correlation = _interval(rank, ranked, len(predictor), name)
     if (means <= 0).any():
         reason = f"{int((means <= 0).sum())} of {len(means)} damages are not positive: a logarithm drops them"
-        return Association(found, None, reason)
+        return Association(correlation, None, reason)
     x, positive = np.log(predictor), (resampled > 0).all(axis=1)
     slopes = _slope(x[items], np.log(np.where(resampled > 0, resampled, 1.0)))[positive]
     if positive.mean() < bootstrap.LEVEL:
-        return Association(found, None, "damages are not positive in more than 5% of the resamples")
+        return Association(correlation, None, "damages are not positive in more than 5% of the resamples")
     slope = float(_slope(x[None], np.log(means)[None])[0])
     name = f"least-squares slope of logarithms over {len(predictor)} items"
-    return Association(found, _interval(slope, slopes, len(predictor), name, provenance), "")
+    return Association(correlation, _interval(slope, slopes, len(predictor), name), "")
 
 
-def _correlation(a: Float[np.ndarray, "some items"], b: Float[np.ndarray, "some items"]) -> Any:
-    """Pearson's, by row; 0 where a row is constant."""
+def rank_correlation(predicted: Table, exact: Table) -> ConfidenceInterval | None:
+    """Spearman's correlation of the means over windows, with a percentile interval; None if it is undefined.
+
+    Items and windows are resampled, both with replacement (Owen, "The pigeonhole bootstrap", 2007).
+    """
+    rng = np.random.default_rng(0)
+    count, windows = exact.shape
+    centre = _spearman(predicted.mean(axis=1)[None], exact.mean(axis=1)[None])[0]
+    if not np.isfinite(centre):
+        return None
+    items = rng.integers(0, count, (REPLICATES, count))
+    share = rng.multinomial(windows, np.full(windows, 1 / windows), REPLICATES) / windows
+    means = (np.take_along_axis(table @ share.T, items.T, axis=0).T for table in (predicted, exact))
+    ranked = _spearman(*means)
+    name = "Spearman's rank correlation, bootstrap over weights and windows"
+    return _interval(centre, ranked[np.isfinite(ranked)], count, name)
+
+
+def _spearman(a: Float[np.ndarray, "some items"], b: Float[np.ndarray, "some items"]) -> Any:
+    """Spearman's correlation, by row; NaN where all of a row are equal."""
+    a, b = (stats.rankdata(x, axis=1) for x in (a, b))
     a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))
-    size = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    return np.divide((a * b).sum(axis=1), size, out=np.zeros(len(a)), where=size > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
 
 
 def _slope(x: Float[np.ndarray, "some items"], y: Float[np.ndarray, "some items"]) -> Any:
@@ -98,13 +113,9 @@ def _slope(x: Float[np.ndarray, "some items"], y: Float[np.ndarray, "some items"
 
 
 def _interval(
-    value: float,
-    replicates: Float[np.ndarray, " some"],
-    count: int,
-    name: str,
-    provenance: Mapping[str, Any] | None,
+    value: float, replicates: Float[np.ndarray, " some"], count: int, name: str
 ) -> ConfidenceInterval:
     tail = (1 - bootstrap.LEVEL) / 2
     low, high = np.quantile(replicates, [tail, 1 - tail])
-    estimate = Estimate(value, replicates.std(), count, "1", name, provenance or {})
+    estimate = Estimate(value, replicates.std(), count, "1", name)
     return ConfidenceInterval(estimate, float(low), float(high), bootstrap.LEVEL)

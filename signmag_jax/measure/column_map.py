@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ class Column(Result):
     """One input column of one matrix of one layer; slopes in nats per token per unit flip rate.
 
     Args:
+      matrix, layer, column: which.
+      weights: how many it has.
       slope, standard_error: of the Gauss–Newton slope.
       hessian, hessian_error: of the slope with the whole second derivative.
       hessian_resolved: whether the latter is separated from zero by 3 standard errors.
@@ -44,6 +47,7 @@ class Column(Result):
     matrix: str
     layer: int
     column: int
+    weights: int = field(metadata=KEPT_OUT)
     slope: float
     standard_error: float
     hessian: float
@@ -74,9 +78,41 @@ class ColumnMap(Result):
     provenance: Mapping[str, Any]
 
     @classmethod
-    def of(cls, found: LinearResponse) -> ColumnMap:
+    def of(cls, response: LinearResponse) -> ColumnMap:
         """The columns of a linear response."""
-        return cls(found.columns, found.pools["all"], found.outliers, found.taking_part, found.provenance)
+        total = response.pools["all"]
+        return cls(response.columns, total, response.outliers, response.taking_part, response.provenance)
+
+    @functools.cached_property
+    def every(self) -> tuple[Column, ...]:
+        """Every column, matrix after matrix."""
+        return tuple(
+            self._column(name, slopes, at)
+            for name, slopes in self.matrices.items()
+            for at in np.ndindex(slopes.weights.shape)
+        )
+
+    def _column(self, name: str, slopes: Slopes, at: tuple[int, ...]) -> Column:
+        newton, hessian, weights = slopes.gauss_newton, slopes.slope, int(slopes.weights[at])
+        layer, column = self.layers[at[0]], at[1]
+        return Column(
+            name,
+            layer,
+            column,
+            weights,
+            float(newton.value[at]),
+            float(newton.standard_error[at]),
+            float(hessian.value[at]),
+            float(hessian.standard_error[at]),
+            bool(np.asarray(slopes.resolved)[at]),
+            float(newton.value[at] / weights / self._mean),
+            bool(column in self.outliers[SITE_OF[name]][layer]),
+        )
+
+    @property
+    def _mean(self) -> float:
+        """The Gauss–Newton slope of a weight in the mean."""
+        return float(self.total.gauss_newton.value) / int(self.total.weights)
 
     def protect_first(self, count: int = PROTECTED) -> list[Column]:
         """The columns that cost most when their signs flip, by Gauss–Newton slope, among those resolved.
@@ -89,43 +125,15 @@ class ColumnMap(Result):
         """
         if count < 1:
             raise invalid("count >= 1", count, "ask for at least one column")
-        slope = self._flat(lambda each: np.asarray(each.gauss_newton.value))
-        error = self._flat(lambda each: np.asarray(each.gauss_newton.standard_error))
-        order = np.argsort(-np.where(slope > judged.SEPARATION * error, slope, -np.inf), kind="stable")[
-            :count
-        ]
-        return [self._column(int(i)) for i in order if slope[i] > judged.SEPARATION * error[i]]
+        clear = [one for one in self.every if one.slope > judged.SEPARATION * one.standard_error]
+        return sorted(clear, key=lambda one: -one.slope)[:count]
 
     def resolved_share(self) -> dict[str, float]:
         """Part of the columns whose slope is separated from zero by 3 standard errors, by kind of slope."""
-        newton = self._flat(lambda each: judged.separated(each.gauss_newton))
-        hessian = self._flat(lambda each: each.resolved)
-        return {GAUSS_NEWTON: float(newton.mean()), HESSIAN: float(hessian.mean())}
-
-    def _flat(self, part: Any) -> np.ndarray:
-        return np.concatenate([np.ravel(part(each)) for each in self.matrices.values()])
-
-    def _column(self, index: int) -> Column:
-        for name, each in self.matrices.items():
-            if index >= each.weights.size:
-                index -= each.weights.size
-                continue
-            at = np.unravel_index(index, each.weights.shape)
-            layer, column = self.layers[int(at[0])], int(at[1])
-            mean = self.total.gauss_newton.value / int(self.total.weights)
-            return Column(
-                name,
-                layer,
-                column,
-                float(each.gauss_newton.value[at]),
-                float(each.gauss_newton.standard_error[at]),
-                float(each.slope.value[at]),
-                float(each.slope.standard_error[at]),
-                bool(np.asarray(each.resolved)[at]),
-                float(each.gauss_newton.value[at] / int(each.weights[at]) / mean),
-                bool(column in self.outliers[SITE_OF[name]][layer]),
-            )
-        raise IndexError(index)
+        newton = [np.ravel(each.gauss_newton_resolved) for each in self.matrices.values()]
+        hessian = [np.ravel(each.resolved) for each in self.matrices.values()]
+        kinds = {GAUSS_NEWTON: newton, HESSIAN: hessian}
+        return {kind: float(np.concatenate(parts).mean()) for kind, parts in kinds.items()}
 
     def summary(self) -> dict[str, str]:
         """How many columns are resolved, and which to protect first."""
@@ -139,45 +147,45 @@ class ColumnMap(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each input column: both slopes with their errors."""
-        rows = []
-        for name, each in self.matrices.items():
-            parts = {GAUSS_NEWTON: each.gauss_newton, HESSIAN: each.slope}
-            for at in np.ndindex(each.weights.shape):
-                layer, column = self.layers[at[0]], at[1]
-                row = {"matrix": name, "layer": layer, "column": column, "weights": int(each.weights[at])}
-                for part, estimate in parts.items():
-                    row[part] = float(estimate.value[at])
-                    row[f"{part}_se"] = float(estimate.standard_error[at])
-                rows.append(row | {"outlier": bool(column in self.outliers[SITE_OF[name]][layer])})
-        return rows
+        return [
+            {
+                "matrix": one.matrix,
+                "layer": one.layer,
+                "column": one.column,
+                "weights": one.weights,
+                GAUSS_NEWTON: one.slope,
+                f"{GAUSS_NEWTON}_se": one.standard_error,
+                HESSIAN: one.hessian,
+                f"{HESSIAN}_se": one.hessian_error,
+                "outlier": one.outlier,
+            }
+            for one in self.every
+        ]
 
     def picture(self) -> Picture:
         """The slope per weight of every column over the mean, where it is resolved."""
-        mean = float(self.total.gauss_newton.value) / int(self.total.weights)
         pictures = {}
         for name, each in self.matrices.items():
             value, clear = np.asarray(each.gauss_newton.value), judged.separated(each.gauss_newton)
             clear &= value > 0
-            relative = np.where(clear, value / np.asarray(each.weights) / mean, 1.0)
+            relative = np.where(clear, value / np.asarray(each.weights) / self._mean, 1.0)
             pictures[name] = np.where(clear, np.log10(relative), UNRESOLVED)
         label = "log10 of the slope per weight over the mean; black: not resolved"
         return Picture("maps", {"pictures": pictures, "label": label})
 
     def slopes(self) -> dict[str, Any]:
         """By matrix, both slopes of every column, each with its error and whether it is resolved."""
-        return {name: _both(each) for name, each in self.matrices.items()}
-
-
-def _both(each: Slopes) -> dict[str, Any]:
-    """Both slopes of every column, each with its error and whether it is resolved."""
-    return {
-        name: {
-            "value": np.asarray(found.value).tolist(),
-            "standard_error": np.asarray(found.standard_error).tolist(),
-            "resolved": np.asarray(judged.separated(found)).tolist(),
+        return {
+            name: {
+                kind: {
+                    "value": slope.value,
+                    "standard_error": slope.standard_error,
+                    "resolved": judged.separated(slope),
+                }
+                for kind, slope in ((GAUSS_NEWTON, each.gauss_newton), (HESSIAN, each.slope))
+            }
+            for name, each in self.matrices.items()
         }
-        for name, found in ((GAUSS_NEWTON, each.gauss_newton), (HESSIAN, each.slope))
-    }
 
 
 def columns(

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import Picture, Result, invalid
-from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
+from signmag_jax.models import SITE_OF, LanguageModel
 
 from .activations import Alpha, squared_column_norms
 from .association import FEWEST
@@ -56,19 +56,6 @@ class ColumnSample(Result):
             "alpha_squared": float(self.alpha_squared[index]),
             "norm_squared": float(self.norm_squared[index]),
         }
-
-
-def check_place(model: LanguageModel, layer: int | None, matrix: str) -> tuple[int, str]:
-    """One layer (by default the middle one) and one matrix of a model.
-
-    Raises:
-      InvalidInput: for one that does not exist, with the valid ones.
-    """
-    middle = model.config.layers // 2
-    (layer,) = check_layers((middle if layer is None else layer,), model.config.layers)
-    if matrix not in MATRICES:
-        raise invalid(f"matrix in {MATRICES}", matrix, "name one of them")
-    return layer, matrix
 
 
 def sampled(model: LanguageModel, profile: Alpha, layer: int, matrix: str, count: int) -> ColumnSample:

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, ModelConfig, token_nll
 
 from .activations import Columns, largest
-from .inputs import FEWEST_CALIBRATION, Windows, checked_windows
+from .inputs import FEWEST_CALIBRATION, Windows, check_finite, checked_windows
 from .sweep import over_windows
 
 THRESHOLD, LAYERS, POSITIONS = 6.0, 0.25, 0.06
@@ -47,9 +46,9 @@ class ColumnStatistics:
     kurtosis: PerColumn
     exceeding: PerColumn
 
-    def definitions(self, parts: tuple[float, ...] = PARTS) -> dict[str, Columns]:
+    def definitions(self) -> dict[str, Columns]:
         """Outlier columns by the name of their definition; a site may have none under LLM.int8()'s rule."""
-        definitions = {f"top {part:.0%} by mean |x|": _top(self.magnitude, part) for part in parts}
+        definitions = {f"top {part:.0%} by mean |x|": _top(self.magnitude, part) for part in PARTS}
         definitions[f"top {PART:.0%} by mean x²"] = _top(self.square, PART)
         definitions[f"top {PART:.0%} by kurtosis"] = _top(self.kurtosis, PART)
         definitions[INT8] = {site: _int8(site, table) for site, table in self.exceeding.items()}
@@ -75,10 +74,7 @@ def column_statistics(model: LanguageModel, tokens: Windows) -> ColumnStatistics
     # Windows are of one length: their means are averaged.
     means = jax.tree.map(lambda *each: np.mean([x.astype(np.float64) for x in each], axis=0), *pieces)
     for site, table in means.items():
-        if not all(np.isfinite(values).all() for values in table.values()):
-            raise invalid(
-                f"finite activations at {site}", "NaN or infinity", "check the checkpoint's weights"
-            )
+        check_finite(np.stack(list(table.values()), axis=1), f"activations at {site}", "layer")
     kurtosis = {site: _kurtosis(table) for site, table in means.items()}
     magnitude, square, exceeding = (
         {site: table[key] for site, table in means.items()} for key in ("magnitude", "square", "exceeding")

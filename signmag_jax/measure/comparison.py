@@ -56,18 +56,10 @@ class Comparison(Result):
         strata: Mapping[str, Strata] | None = None,
     ) -> C:
         """Judge the samples of two arms, numerator first; `floor` and `paired` as in `ratio_of_means`."""
-        beside = dict(strata or {})
-        first, second = samples
-        draws = len(samples[first])
-        broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in samples.items()}
-        kept = {arm: None if broken[arm] else table for arm, table in samples.items()}
-        whole = {arm: beside[arm].around(table) if arm in beside else table for arm, table in samples.items()}
-        damage = {arm: None if broken[arm] else mean(whole[arm], unit="nat/token") for arm in samples}
-        if any(broken.values()):
-            where = ", ".join(f"{count} of {draws} draws ({arm})" for arm, count in broken.items() if count)
-            return cls(rate, flips, draws, damage, Ratio(None, f"no finite loss in {where}"), kept, beside)
-        unseen = tuple(beside[arm].hardly_seen if arm in beside else 0.0 for arm in (first, second))
-        ratio = ratio_of_means(whole[first], whole[second], floor=floor, paired=paired, unseen=unseen)
+        draws, beside = len(next(iter(samples.values()))), dict(strata or {})
+        kept = {arm: finite(table) for arm, table in samples.items()}
+        damage = {arm: mean_loss(table, beside.get(arm)) for arm, table in kept.items()}
+        ratio = ratio_of_arms(samples, floor=floor, paired=paired, strata=beside)
         return cls(rate, flips, draws, damage, ratio, kept, beside)
 
     def beside(self, arm: str) -> Table | float:
@@ -104,6 +96,36 @@ class RateLeverage(Comparison):
         return self.ratio
 
 
+def finite(table: Table) -> Table | None:
+    """The same table, or None where a draw gave no finite loss."""
+    return table if np.isfinite(table).all() else None
+
+
+def mean_loss(table: Table | None, beside: Strata | None = None) -> ConfidenceInterval | None:
+    """Mean over draws and windows, nats per token, with what stands beside the draws."""
+    if table is None:
+        return None
+    return mean(table if beside is None else beside.around(table), unit="nat/token")
+
+
+def ratio_of_arms(
+    samples: Mapping[str, Table],
+    *,
+    floor: float,
+    paired: bool = False,
+    strata: Mapping[str, Strata] | None = None,
+) -> Ratio:
+    """Mean damage of the first of two arms over that of the second, or why it is unresolved."""
+    broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in samples.items()}
+    if any(broken.values()):
+        counts = [f"{count} of {len(samples[arm])} draws ({arm})" for arm, count in broken.items() if count]
+        return Ratio(None, f"no finite loss in {', '.join(counts)}")
+    beside = strata or {}
+    arms = [beside[arm].around(table) if arm in beside else table for arm, table in samples.items()]
+    first, second = (beside[arm].hardly_seen if arm in beside else 0.0 for arm in samples)
+    return ratio_of_means(*arms, floor=floor, paired=paired, unseen=(first, second))
+
+
 def damage_line(damage: ConfidenceInterval | None) -> str:
     """A mean with its error, or that a draw had none."""
     return "not finite" if damage is None else str(damage.estimate)
@@ -113,17 +135,16 @@ def arms_picture(rates: Sequence[Comparison], what: str, title: str) -> Picture:
     """Both arms and their ratio against the rate; what is not finite or not resolved is left out."""
     damage = {}
     for arm in rates[0].damage:
-        known = [(each.rate, found.estimate) for each in rates if (found := each.damage[arm])]
-        damage[arm] = [
-            [rate for rate, _ in known],
-            [estimate.value for _, estimate in known],
-            [estimate.standard_error for _, estimate in known],
+        points = [
+            (one.rate, interval.estimate.value, interval.estimate.standard_error)
+            for one in rates
+            if (interval := one.damage[arm])
         ]
-    clear = [(each.rate, interval) for each in rates if (interval := each.ratio.interval)]
-    ratio = [
-        [rate for rate, _ in clear],
-        [interval.estimate.value for _, interval in clear],
-        [interval.low for _, interval in clear],
-        [interval.high for _, interval in clear],
+        damage[arm] = [list(column) for column in zip(*points, strict=True)] or [[], [], []]
+    points = [
+        (one.rate, interval.estimate.value, interval.low, interval.high)
+        for one in rates
+        if (interval := one.ratio.interval)
     ]
+    ratio = [list(column) for column in zip(*points, strict=True)] or [[], [], [], []]
     return Picture("arms", {"damage": damage, "ratio": ratio, "what": what, "title": title})

@@ -33,7 +33,7 @@ CONTROL = "control variate"
 
 
 def controlled(
-    model: LanguageModel, evaluation: Windows, found: Leverage, response: LinearResponse
+    model: LanguageModel, evaluation: Windows, leverage: Leverage, response: LinearResponse
 ) -> Leverage:
     """A leverage with `Σ_i (m_i − E m_i) c_i` taken from every draw, on every window.
 
@@ -44,7 +44,7 @@ def controlled(
 
     Args:
       model, evaluation: those of the leverage and of the response.
-      found: from `leverage`; a rate at which a draw gave no finite loss is left as it is.
+      leverage: from `leverage`; a rate at which a draw gave no finite loss is left as it is.
       response: from `linear_response`.
 
     Raises:
@@ -53,19 +53,19 @@ def controlled(
     """
     evaluation = inputs.checked_windows(model, evaluation, "evaluation")
     sha256 = inputs.sha256_of_tokens(evaluation)
-    if sha256 != found.provenance["evaluation_sha256"]:
+    if sha256 != leverage.provenance["evaluation_sha256"]:
         raise invalid("the leverage's own evaluation windows", sha256, "pass the windows that it read")
-    check_alike(response, found)
-    if CONTROL in found.provenance:
+    check_alike(response, leverage)
+    if CONTROL in leverage.provenance:
         raise invalid("a leverage as it was measured", "one that was controlled before", "pass that")
-    pools = found.pools
-    heavy = [place for ranking in found.heavy.values() for place in ranking.places]
+    pools = leverage.pools
+    heavy = [place for ranking in leverage.heavy.values() for place in ranking.places]
     # No light draw flips a heavy weight, so that its derivative is nobody's luck.
     apart = tuple(dict.fromkeys((*response.singles, *heavy)))
     movable = Movable.of(model, tuple(pools.outputs), range(model.config.layers), apart)
-    seed = found.provenance["seed"]
-    known = [Known(found.stratified(one, seed), one.draws, response.singles) for one in found.rates]
-    luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in found.rates]
+    seed = leverage.provenance["seed"]
+    known = [Known(leverage.stratified(one, seed), one.draws, response.singles) for one in leverage.rates]
+    luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in leverage.rates]
     with progress("control variate", len(evaluation)) as advance:
         for index, window in enumerate(evaluation):
             products = _products(WindowLoss.of(model, window), movable)
@@ -76,20 +76,20 @@ def controlled(
                     table[arm][:, index] = each.luck(arm, products, columns, response.costs[:, index])
             del products  # before the next ones are made
             advance()
-    pairs = zip(found.rates, luck, strict=True)
+    pairs = zip(leverage.rates, luck, strict=True)
     return dataclasses.replace(
-        found,
-        rates=tuple(_without(one, table, found.noise_floor) for one, table in pairs),
-        provenance={**found.provenance, CONTROL: "first derivatives and exact costs of single weights"},
+        leverage,
+        rates=tuple(_without(one, table, leverage.noise_floor) for one, table in pairs),
+        provenance={**leverage.provenance, CONTROL: "first derivatives and exact costs of single weights"},
     )
 
 
-def _without(found: RateLeverage, luck: dict[str, Any], floor: float) -> RateLeverage:
-    tables = {arm: table for arm, table in found.samples.items() if table is not None}
+def _without(one: RateLeverage, luck: dict[str, Any], floor: float) -> RateLeverage:
+    tables = {arm: table for arm, table in one.samples.items() if table is not None}
     if len(tables) < len(ARMS):
-        return found
+        return one
     less = {arm: table - luck[arm] for arm, table in tables.items()}
-    return RateLeverage.of(found.rate, found.flips, less, floor=floor, strata=found.strata)
+    return RateLeverage.of(one.rate, one.flips, less, floor=floor, strata=one.strata)
 
 
 @jax.jit

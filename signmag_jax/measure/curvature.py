@@ -165,9 +165,7 @@ def fisher(loss: WindowLoss, names: Sequence[str], key: PRNGKeyArray) -> Weights
 
 
 def _pushed(
-    head: Float[Array, "vocabulary hidden"],
-    states: Float[Array, "batch predicted hidden"],
-    key: PRNGKeyArray,
+    head: Float[Array, "vocabulary hidden"], states: Float[Array, "batch predicted hidden"], key: PRNGKeyArray
 ) -> Float[Array, "batch predicted hidden"]:
     """`headᵀ v_t/√T` of each state, a chunk of logits at a time."""
     batch, length, width = states.shape

@@ -16,10 +16,7 @@ EMPTY = np.iinfo(np.int32).max
 
 
 def subset(
-    key: PRNGKeyArray,
-    population: int | Int[Array, ""],
-    count: int | Int[Array, ""],
-    capacity: int,
+    key: PRNGKeyArray, population: int | Int[Array, ""], count: int | Int[Array, ""], capacity: int
 ) -> Int[Array, " capacity"]:
     """A uniformly random `count`-subset of {0, …, population−1}, ascending, then `EMPTY` slots.
 
@@ -38,11 +35,11 @@ def subset(
     wanted = jnp.arange(capacity, dtype=jnp.int32) < jnp.asarray(count, jnp.int32)
 
     def fill(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        attempt, found = state
+        attempt, drawn = state
         fresh = jax.random.randint(
             jax.random.fold_in(key, attempt), (capacity,), 0, jnp.asarray(population, jnp.int32), jnp.int32
         )
-        ordered = jnp.sort(jnp.where(wanted & (found == EMPTY), fresh, found))
+        ordered = jnp.sort(jnp.where(wanted & (drawn == EMPTY), fresh, drawn))
         repeated = jnp.concatenate([jnp.zeros(1, bool), ordered[1:] == ordered[:-1]])
         return attempt + 1, jnp.sort(jnp.where(repeated, EMPTY, ordered))
 

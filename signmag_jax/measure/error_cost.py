@@ -68,15 +68,9 @@ class ErrorResponse(Result):
     def rows(self) -> list[dict[str, Any]]:
         """One row for each error, matrix and layer: both orders with their errors."""
         return [
-            {
-                "error": name,
-                "matrix": matrix,
-                "layer": layer,
-                "first": float(first.value[index]),
-                "first_se": float(first.standard_error[index]),
-                "second": float(cost.each_second[matrix].value[index]),
-                "second_se": float(cost.each_second[matrix].standard_error[index]),
-            }
+            {"error": name, "matrix": matrix, "layer": layer}
+            | first.cells("first", index)
+            | cost.each_second[matrix].cells("second", index)
             for name, cost in self.errors.items()
             for matrix, first in cost.each_first.items()
             for index, layer in enumerate(self.layers)

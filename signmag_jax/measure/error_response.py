@@ -165,7 +165,7 @@ def _blocks(
     return jnp.stack([jnp.stack(first), jnp.stack(second)])
 
 
-def _cost(rows: Sequence[sweep.Row], probes: int, setup: Setup) -> ErrorCost:
+def _cost(rows: Sequence[Any], probes: int, setup: Setup) -> ErrorCost:
     each, names = 1 + probes, setup.matrices
     clean, first, second, after, size, norm = np.stack(rows[::each]).T
     # probes, windows, orders, matrices, layers

@@ -163,8 +163,8 @@ def _in_matrix(
     shape = (len(LEVELS), len(sample.columns), count, -1)
     table = np.concatenate([piece.reshape(shape) for piece in pieces], axis=-1)
     samples: dict[str, Any] = dict(zip(LEVELS, table, strict=True))
-    for level, found in samples.items():
-        inputs.check_finite(np.moveaxis(found, -1, 0), f"energies of the {level}")
+    for level, table in samples.items():
+        inputs.check_finite(np.moveaxis(table, -1, 0), f"energies of the {level}")
     means = {level: table.mean(axis=1) for level, table in samples.items()}
     name = "mean over windows of the energy of the change over that of the signal"
     return FlipEnergies(
@@ -219,8 +219,8 @@ def _energies(
         return energies(clean, layer_states(config, params["blocks"], x, layer, matrix, transform))
 
     count, draws = rows.shape[:2]
-    found = jax.lax.map(one, (jnp.repeat(columns, draws), rows.reshape(count * draws, -1)))
-    return {level: table.reshape(count, draws, -1) for level, table in found.items()}
+    tables = jax.lax.map(one, (jnp.repeat(columns, draws), rows.reshape(count * draws, -1)))
+    return {level: table.reshape(count, draws, -1) for level, table in tables.items()}
 
 
 def energies(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, " batch"]]:
@@ -228,8 +228,8 @@ def energies(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array,
     wide = at_least_float32(clean.output.dtype)
     change = (changed.output - clean.output).astype(wide)
     signal = clean.output.astype(wide)
-    found = {"output": jnp.sum(change**2, axis=(1, 2)) / jnp.sum(signal**2, axis=(1, 2))}
+    energies = {"output": jnp.sum(change**2, axis=(1, 2)) / jnp.sum(signal**2, axis=(1, 2))}
     for level in LEVELS[1:]:
         before, after = getattr(clean, level), getattr(changed, level)
-        found[level] = relative(after - before, before).mean(axis=1)
-    return found
+        energies[level] = relative(after - before, before).mean(axis=1)
+    return energies

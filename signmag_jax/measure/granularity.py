@@ -23,15 +23,15 @@ def check_scales(scales: Sequence[Scale]) -> tuple[Scale, ...]:
     Raises:
       InvalidInput: for anything but "tensor", "row" or a group of at least 2.
     """
-    found = tuple(int(scale) if str(scale).isdecimal() else scale for scale in scales)
+    sizes = tuple(int(scale) if str(scale).isdecimal() else scale for scale in scales)
     strange = [
-        scale for scale in found if (scale < 2 if isinstance(scale, int) else scale not in (TENSOR, ROW))
+        scale for scale in sizes if (scale < 2 if isinstance(scale, int) else scale not in (TENSOR, ROW))
     ]
-    if strange or not found or len(set(found)) < len(found):
+    if strange or not sizes or len(set(sizes)) < len(sizes):
         raise invalid(
             'distinct scales: "tensor", "row" or a group of 32, 64, 128', tuple(scales), "name some"
         )
-    return found
+    return sizes
 
 
 def quantized(

@@ -66,17 +66,19 @@ def unmeasurable(invariant: str, received: object, fix: str) -> Unmeasurable:
     return Unmeasurable(str(invalid(invariant, received, fix)))
 
 
-def check_finite(nll: Float[np.ndarray, "count ..."], what: str = "the clean model's loss") -> None:
+def check_finite(
+    table: Float[np.ndarray, "count ..."], what: str = "the clean model's loss", row: str = "window"
+) -> None:
     """Refuse a baseline that is NaN or infinite: no difference to it means anything.
 
     Raises:
-      Unmeasurable: with the first broken window.
+      Unmeasurable: with the first broken row, which is a window or a layer.
     """
-    broken = np.flatnonzero(~np.isfinite(nll.reshape(len(nll), -1)).all(axis=1))
+    broken = np.flatnonzero(~np.isfinite(table.reshape(len(table), -1)).all(axis=1))
     if broken.size:
         raise unmeasurable(
             f"{what} finite",
-            f"NaN or infinity in window {broken[0]} ({broken.size} of {len(nll)} windows)",
+            f"NaN or infinity in {row} {broken[0]} ({broken.size} of {len(table)} {row}s)",
             "check the checkpoint's weights, or load with a wider dtype (`dtype='float32'`)",
         )
 

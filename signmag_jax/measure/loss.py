@@ -52,16 +52,16 @@ def nll(
       InvalidInput: for ids outside the vocabulary, windows beyond the context, or a loss that is not finite.
     """
     tokens = checked_windows(model, tokens, "evaluation")
-    found = _rows(model, tokens, transform, batch)
-    check_finite(found, "the loss")
+    losses = _rows(model, tokens, transform, batch)
+    check_finite(losses, "the loss")
     origin = provenance_of(
         model, source, tokens_sha256=sha256_of_tokens(tokens), windows=len(tokens), window=tokens.shape[1]
     )
-    if len(found) > 1:
+    if len(losses) > 1:
         return Loss.of_samples(
-            found.mean(axis=1), unit="nat/token", estimator="mean over windows", provenance=origin
+            losses.mean(axis=1), unit="nat/token", estimator="mean over windows", provenance=origin
         )
-    return _single(found[0], origin)
+    return _single(losses[0], origin)
 
 
 def _rows(

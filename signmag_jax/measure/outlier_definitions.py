@@ -31,7 +31,7 @@ class Definition(Result):
     Args:
       columns: how many columns it names on average in a layer, by site.
       shared: of them, the part that the default definition names too; None where it names none.
-      found: the leverage, or None where no flip fits into the pool.
+      result: the leverage, or None where no flip fits into the pool.
       reason: why there is none.
     """
 
@@ -39,20 +39,20 @@ class Definition(Result):
 
     columns: dict[str, float]
     shared: float | None = field(metadata=named("shared_with_default"))
-    found: Leverage | None = field(metadata=KEPT_OUT)
+    result: Leverage | None = field(metadata=KEPT_OUT)
     reason: str = ""
 
     @property
     def leverage(self) -> Ratio:
         """The leverage, or why there is none."""
-        return Ratio(None, self.reason) if self.found is None else self.found.rates[0].leverage
+        return Ratio(None, self.reason) if self.result is None else self.result.rates[0].leverage
 
     def arms(self) -> dict[str, Any]:
         """Flips, pools, damage and leverage; nothing where no flip fits into the pool."""
         return {
-            "flips": None if self.found is None else self.found.rates[0].flips,
-            "pool_sizes": None if self.found is None else self.found.pool_sizes,
-            "damage": None if self.found is None else self.found.rates[0].damage,
+            "flips": None if self.result is None else self.result.rates[0].flips,
+            "pool_sizes": None if self.result is None else self.result.pool_sizes,
+            "damage": None if self.result is None else self.result.rates[0].damage,
         }
 
 
@@ -77,8 +77,8 @@ class OutlierDefinitions(Result):
         return [
             {"definition": name, **row}
             for name, each in self.definitions.items()
-            if each.found is not None
-            for row in each.found.rows()
+            if each.result is not None
+            for row in each.result.rows()
         ]
 
     def picture(self) -> Picture:
@@ -136,7 +136,7 @@ def outlier_definitions(
     setup = prepare(model, calibration, evaluation, options, layers, matrices, batch, source=source)
     statistics: ColumnStatistics = column_statistics(model, calibration)
     named = statistics.definitions()
-    found = {}
+    definitions = {}
     for index, (name, columns) in enumerate(named.items()):
         sizes = {site: float(columns[site].shape[1]) for site in SITES}
         shared = _shared(columns, named[DEFAULT], statistics)
@@ -157,10 +157,10 @@ def outlier_definitions(
                 source=source,
             )
         except TooFewWeights as error:
-            found[name] = Definition(sizes, shared, None, str(error))
+            definitions[name] = Definition(sizes, shared, None, str(error))
         else:
-            found[name] = Definition(sizes, shared, one)
-    return OutlierDefinitions(found, rate, setup.origin())
+            definitions[name] = Definition(sizes, shared, one)
+    return OutlierDefinitions(definitions, rate, setup.origin())
 
 
 def _shared(

@@ -12,23 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from signmag_jax.evidence import (
-    ConfidenceInterval,
-    Picture,
-    Ratio,
-    Result,
-    bootstrap,
-    invalid,
-    keys,
-    ratio_of_means,
-)
+from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, invalid, keys
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import sweep
 from .activations import OUTLIER_FRACTION, Columns
-from .comparison import Table, damage_line
+from .comparison import Table, damage_line, finite, mean_loss, ratio_of_arms
 from .flips import Draws, Flips
 from .inputs import Windows
 from .leverage import stored_columns
@@ -42,6 +33,11 @@ POOLS = {"anywhere": ALL, "outlier": OUTLIER, "rest": REST}
 MATCHED = {"outlier, matched": OUTLIER, "rest, matched": REST}
 ARMS = POOLS | MATCHED
 """Arms by name, and the pool in which each flips `rate` of the signs."""
+RATIOS = {
+    "outlier over rest": ("outlier", "rest"),
+    "outlier over rest, matched": ("outlier, matched", "rest, matched"),
+    "outlier, matched, over anywhere": ("outlier, matched", "anywhere"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,24 +229,11 @@ def _judged(
     columns: Columns,
     origin: Mapping[str, Any],
 ) -> OutlierFlips:
-    broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in nll.items()}
-    kept = {arm: None if broken[arm] else table - clean for arm, table in nll.items()}
-    damage = {
-        arm: None if table is None else bootstrap.mean(table, unit="nat/token") for arm, table in kept.items()
+    gaps = {arm: table - clean for arm, table in nll.items()}
+    kept = {arm: finite(table) for arm, table in gaps.items()}
+    damage = {arm: mean_loss(table) for arm, table in kept.items()}
+    perplexity = {arm: exponential(mean_loss(finite(table))) for arm, table in nll.items()}
+    ratios = {
+        name: ratio_of_arms({arm: gaps[arm] for arm in arms}, floor=floor) for name, arms in RATIOS.items()
     }
-    perplexity = {
-        arm: None if broken[arm] else exponential(bootstrap.mean(table, unit="nat/token"))
-        for arm, table in nll.items()
-    }
-    ratios = {}
-    for name, (first, second) in {
-        "outlier over rest": ("outlier", "rest"),
-        "outlier over rest, matched": ("outlier, matched", "rest, matched"),
-        "outlier, matched, over anywhere": ("outlier, matched", "anywhere"),
-    }.items():
-        above, below = kept[first], kept[second]
-        if above is None or below is None:
-            ratios[name] = Ratio(None, f"no finite loss in a draw of {first!r} or {second!r}")
-        else:
-            ratios[name] = ratio_of_means(above, below, floor=floor)
     return OutlierFlips(rate, flips, damage, perplexity, ratios, factor, floor, kept, columns, origin)

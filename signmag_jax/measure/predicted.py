@@ -197,5 +197,5 @@ class LinearResponse(Result):
         }
         y, title = "nats per token per unit flip rate and weight", "Slope of the loss in the flip rate"
         return Picture(
-            "curves", {"series": series, "x": "layer", "y": y, "title": title, "places": self.taking_part}
+            "curves", {"series": series, "x": "layer", "y": y, "title": title, "along": self.taking_part}
         )

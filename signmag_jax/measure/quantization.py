@@ -70,7 +70,7 @@ def quantization(
         for name in names:
             key = keys.fold(keys.root(seed), "quantization", name)
             tables = fetch(_weights(model.params["blocks"][name], key, spherical))
-            _check_weights(name, tables["sign"][0])
+            inputs.check_finite(tables["sign"][0], f"weights in {name}", "layer")
             for quantizer, (rows, outputs) in tables.items():
                 windows = None if real is None else real[quantizer][name]
                 alignments[quantizer][name] = Alignment.of(rows, outputs, windows, taking_part)
@@ -162,13 +162,3 @@ def _outputs(
 
 def _apply(x: Float[Array, "*batch inputs"], weight: Float[Array, "outputs inputs"]) -> Float[Array, ...]:
     return jnp.einsum("...i,oi->...o", x, weight, precision=jax.lax.Precision.HIGHEST)
-
-
-def _check_weights(name: str, rows: Float[np.ndarray, "layers outputs"]) -> None:
-    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if broken.size:
-        raise invalid(
-            f"finite weights in {name}",
-            f"NaN or infinity in layer {broken[0]}",
-            "check the checkpoint's weights",
-        )

@@ -254,12 +254,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     ),
     "rotation": Measurement(rotation, _rotation, 4, MINIMUM, arrays=2, check=check_rate),
     "linear-response": Measurement(
-        linear_response,
-        _linear_response,
-        RESPONSE_CALIBRATIONS,
-        2,
-        DERIVATIVE_ARRAYS,
-        _check_response,
+        linear_response, _linear_response, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, _check_response
     ),
     "columns": Measurement(
         columns, _linear_response, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, _check_response

@@ -105,15 +105,7 @@ def linear_response(
     options |= {"fraction": fraction, "seed": seed}
     fewest = inputs.MINIMUM_WINDOWS if rates else 1
     setup = prepare(
-        model,
-        calibration,
-        evaluation,
-        options,
-        *chosen,
-        batch=1,
-        fewest=fewest,
-        resume=resume,
-        source=source,
+        model, calibration, evaluation, options, *chosen, batch=1, fewest=fewest, resume=resume, source=source
     )
     check_profile(profile, setup.configuration["calibration_sha256"])
     columns, places = _selection(setup, fraction, profile, asked, seed)

@@ -145,7 +145,7 @@ class Rotation(Result):
                 "x": "layer",
                 "y": "largest nα²",
                 "title": "The largest column before and after a rotation",
-                "places": range(count),
+                "along": range(count),
                 "log": True,
             },
         )

@@ -102,9 +102,7 @@ class Slopes(Result):
         """One of the sets, as the cells of a table."""
         flat: dict[str, Any] = {"weights": int(self.weights[at])}
         for part in PARTS:
-            estimate = getattr(self, part)
-            for name, value in ((part, estimate.value), (f"{part}_se", estimate.standard_error)):
-                flat[name] = float(np.asarray(value)[at])
+            flat |= getattr(self, part).cells(part, at)
         return flat
 
 

@@ -122,10 +122,10 @@ class Stratified:
     predicted: Mapping[str, Float[np.ndarray, " heavy"]]
 
     @classmethod
-    def of(cls, draws: Draws, ranked: Mapping[str, Ranking] | None) -> Stratified:
+    def of(cls, draws: Draws, ranked: Mapping[str, Ranking]) -> Stratified:
         """No heavy weights without a ranking, or where the weights that stay are drawn."""
         kept = {
-            arm: Ranking((), ()) if ranked is None or crowded(draws, arm, ranked[arm]) else ranked[arm]
+            arm: Ranking((), ()) if not ranked or crowded(draws, arm, ranked[arm]) else ranked[arm]
             for arm in draws.flips
         }
         return cls(

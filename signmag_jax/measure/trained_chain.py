@@ -20,7 +20,6 @@ from signmag_jax.models import LanguageModel, fetch
 from signmag_jax.perturb import MagnitudeShift
 
 from . import inputs, sweep
-from .column_sample import check_place
 from .draw import subset
 from .metrics import check_draws
 
@@ -125,12 +124,13 @@ def trained_chain(
 
     Source: arXiv:2605.18933, experiment B.
     """
-    rates, count = inputs.check_rates(rates), check_draws(draws, 2)
+    rates, draws = inputs.check_rates(rates), check_draws(draws, 2)
     _check_names(rates, activation, scale, samples)
-    depth = model.config.layers
-    first = max(0, (depth - DEPTH) // 2)
-    chain = inputs.check_layers(range(first, min(first + DEPTH, depth)) if layers is None else layers, depth)
-    _, matrix = check_place(model, None, matrix)
+    count = model.config.layers
+    first = max(0, (count - DEPTH) // 2)
+    middle = range(first, min(first + DEPTH, count))
+    chain = inputs.check_layers(middle if layers is None else layers, count)
+    (matrix,) = inputs.check_matrices((matrix,))
     width = min(model.config.shapes()[matrix])
     stack = jnp.stack([model.params["blocks"][matrix][layer][:width, :width] for layer in chain])
     stack = stack.astype(at_least_float32(stack.dtype))
@@ -142,7 +142,7 @@ def trained_chain(
         "matrix": matrix,
         "activation": activation,
         "scale": scale,
-        "draws": count,
+        "draws": draws,
         "samples": samples,
         "seed": seed,
     }
@@ -156,13 +156,13 @@ def trained_chain(
             weights = weights / jnp.sqrt(jnp.mean(weights**2, axis=(1, 2), keepdims=True))
         return fetch(_ratios(weights, key, flips, activation, samples, capacity)).ravel()
 
-    tasks = [functools.partial(task, kind, draw) for kind in WEIGHTS for draw in range(count)]
+    tasks = [functools.partial(task, kind, draw) for kind in WEIGHTS for draw in range(draws)]
     rows = sweep.run("trained chain", tasks, sweep.records_of(resume, model, configuration))
-    table = np.stack(rows).reshape(len(WEIGHTS), count, len(rates), len(chain))
+    table = np.stack(rows).reshape(len(WEIGHTS), draws, len(rates), len(chain))
     inputs.check_finite(table.reshape(len(WEIGHTS), -1), "the ratio of every chain")
     name = "mean over masks and inputs of per-draw ratios"
     ratio = {
-        kind: Estimate.of_samples(found, estimator=name) for kind, found in zip(WEIGHTS, table, strict=True)
+        kind: Estimate.of_samples(rows, estimator=name) for kind, rows in zip(WEIGHTS, table, strict=True)
     }
     return TrainedChain(ratio, rates, chain, width, inputs.provenance_of(model, source, **configuration))
 
@@ -239,9 +239,9 @@ def flips_and_shift(
     width = weight.shape[0]
     # `EMPTY` slots lie behind the last row, and are dropped.
     chosen = subset(key, width * width, flips, capacity)
-    place = chosen // width, chosen % width
-    signs = jnp.ones_like(weight).at[place].set(-1.0, mode="drop")
-    hit = jnp.sum(weight.at[place].get(mode="fill", fill_value=0.0) ** 2)
+    drawn = chosen // width, chosen % width
+    signs = jnp.ones_like(weight).at[drawn].set(-1.0, mode="drop")
+    hit = jnp.sum(weight.at[drawn].get(mode="fill", fill_value=0.0) ** 2)
     return signs, 2 * jnp.sqrt(hit / jnp.sum(weight**2))
 
 

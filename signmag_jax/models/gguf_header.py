@@ -86,10 +86,10 @@ def _placed(
     size: int,
     sizes: Callable[[int], tuple[str, int, int] | None],
 ) -> dict[str, StoredTensor]:
-    found: dict[str, StoredTensor] = {}
+    placed: dict[str, StoredTensor] = {}
     for name, shape, kind, offset in described:
         shown = f"tensor {name[:60]!r}"
-        if name in found:
+        if name in placed:
             raise Broken(f"{shown} recurs")
         known = sizes(kind)
         if known is None:
@@ -101,12 +101,12 @@ def _placed(
         last = first + math.prod(shape) // block * block_bytes
         if offset % alignment or last > size:
             raise Broken(f"{shown} lies at bytes {first} to {last} of a file of {size}")
-        found[name] = StoredTensor(shape, kind, dtype, first, last)
-    in_order = sorted(found.items(), key=lambda item: item[1].start)
+        placed[name] = StoredTensor(shape, kind, dtype, first, last)
+    in_order = sorted(placed.items(), key=lambda item: item[1].start)
     for (name, tensor), (other, after) in itertools.pairwise(in_order):
         if tensor.stop > after.start:
             raise Broken(f"tensors {name[:60]!r} and {other[:60]!r} lie on one another")
-    return found
+    return placed
 
 
 class _Reader:

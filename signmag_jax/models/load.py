@@ -147,17 +147,17 @@ def check_dtype(dtype: Any) -> None:
 
 def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None = None) -> Checkpoint:
     """Find a model and read everything about it except its weights; arguments and errors as in `load`."""
-    found = resolve(name_or_path, revision)
-    if found.path.is_file():
-        file = GGUFFile(found.path)
+    resolved = resolve(name_or_path, revision)
+    if resolved.path.is_file():
+        file = GGUFFile(resolved.path)
         config, remarks = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), ()
         source: TensorSource = file
         tokenizer = tokenizer_from_gguf(file.metadata)
     else:
-        config, remarks = described_by_hub(found.path)
-        source = safetensors_in(found.path)
-        tokenizer = tokenizer_from_hub(found.path)
-    return Checkpoint(config, tokenizer, source, found.origin, remarks)
+        config, remarks = described_by_hub(resolved.path)
+        source = safetensors_in(resolved.path)
+        tokenizer = tokenizer_from_hub(resolved.path)
+    return Checkpoint(config, tokenizer, source, resolved.origin, remarks)
 
 
 def vocabulary_notes(checkpoint: Checkpoint) -> tuple[str, ...]:

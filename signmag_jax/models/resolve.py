@@ -45,9 +45,9 @@ def resolve(name: str | Path | None = None, revision: str | None = None) -> Reso
     if name is None:
         if revision is not None:
             raise invalid("a revision with the name of a hub repository", revision, "name the model as well")
-        found = embedded()
+        default = embedded()
         return Resolved(
-            found.path, {"name": DEFAULT_NAME, "kind": "embedded", "wheel": WHEEL, "from": found.origin}
+            default.path, {"name": DEFAULT_NAME, "kind": "embedded", "wheel": WHEEL, "from": default.origin}
         )
     path = user_path(name)
     if revision is not None and (path.exists() or _is_path(name)):

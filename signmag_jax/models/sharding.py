@@ -57,13 +57,14 @@ def parameter_shardings(config: ModelConfig, mesh: Mesh) -> dict[str, Any]:
     Attention is split between heads, never within one. What does not divide by the size of "tensor", such
     as fewer key/value heads than devices, lies whole on every device; so do gains and the biases of sums.
     """
-    places: dict[str, Any] = {
-        name: _place(config, mesh, name, len(shape)) for name, shape in config.outer_shapes().items()
+    shardings: dict[str, Any] = {
+        name: _sharding(config, mesh, name, len(shape)) for name, shape in config.outer_shapes().items()
     }
-    places["blocks"] = {
-        name: _place(config, mesh, name, len(shape), stacked=True) for name, shape in config.shapes().items()
+    shardings["blocks"] = {
+        name: _sharding(config, mesh, name, len(shape), stacked=True)
+        for name, shape in config.shapes().items()
     }
-    return places
+    return shardings
 
 
 def replicated_over_tensor(config: ModelConfig, mesh: Mesh) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def replicated_over_tensor(config: ModelConfig, mesh: Mesh) -> tuple[str, ...]:
     names = (*config.outer_shapes(), *config.shapes())
     size = mesh.shape.get(TENSOR, 1)
     pieces = {name: _divisible(config, name) for name in names}
-    return tuple(name for name, found in pieces.items() if found is not None and found[1] % size)
+    return tuple(name for name, split in pieces.items() if split is not None and split[1] % size)
 
 
 def describe(config: ModelConfig, mesh: Mesh) -> str:
@@ -83,17 +84,19 @@ def describe(config: ModelConfig, mesh: Mesh) -> str:
 
 def bytes_per_device(config: ModelConfig, itemsize: int, mesh: Mesh) -> int:
     """Bytes of the parameters that each device holds."""
-    places = parameter_shardings(config, mesh)
-    numbers = sum(math.prod(places[name].shard_shape(shape)) for name, shape in config.outer_shapes().items())
+    shardings = parameter_shardings(config, mesh)
+    numbers = sum(
+        math.prod(shardings[name].shard_shape(shape)) for name, shape in config.outer_shapes().items()
+    )
     for name, shape in config.shapes().items():
-        numbers += math.prod(places["blocks"][name].shard_shape((config.layers, *shape)))
+        numbers += math.prod(shardings["blocks"][name].shard_shape((config.layers, *shape)))
     return numbers * itemsize
 
 
 def data_devices(params: dict[str, Any]) -> int:
     """Over how many devices the windows of a batch are spread."""
-    place = getattr(params["embed"], "sharding", None)
-    return place.mesh.shape.get(DATA, 1) if isinstance(place, NamedSharding) else 1
+    sharding = getattr(params["embed"], "sharding", None)
+    return sharding.mesh.shape.get(DATA, 1) if isinstance(sharding, NamedSharding) else 1
 
 
 def over_data(x: jax.Array, like: jax.Array, axis: int = 0) -> jax.Array:
@@ -122,11 +125,11 @@ def fetch(x: Any) -> Any:
     return jax.tree.map(one, x)
 
 
-def _place(config: ModelConfig, mesh: Mesh, name: str, rank: int, stacked: bool = False) -> NamedSharding:
-    found = _divisible(config, name)
-    if TENSOR not in mesh.axis_names or found is None or found[1] % mesh.shape[TENSOR]:
+def _sharding(config: ModelConfig, mesh: Mesh, name: str, rank: int, stacked: bool = False) -> NamedSharding:
+    split = _divisible(config, name)
+    if TENSOR not in mesh.axis_names or split is None or split[1] % mesh.shape[TENSOR]:
         return NamedSharding(mesh, PartitionSpec())
-    spec = [TENSOR if axis == found[0] else None for axis in range(rank)]
+    spec = [TENSOR if axis == split[0] else None for axis in range(rank)]
     return NamedSharding(mesh, PartitionSpec(*(None,) * stacked, *spec))
 
 

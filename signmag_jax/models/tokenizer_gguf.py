@@ -42,14 +42,14 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
 
 
 def _list_of(kind: type, metadata: Mapping[str, Any], key: str, default: Any = None) -> list[Any]:
-    found = metadata.get(f"tokenizer.ggml.{key}", default)
-    if not isinstance(found, list) or not all(isinstance(entry, kind) for entry in found):
+    entries = metadata.get(f"tokenizer.ggml.{key}", default)
+    if not isinstance(entries, list) or not all(isinstance(entry, kind) for entry in entries):
         raise invalid(
             f"tokenizer.ggml.{key} a list of {kind.__name__}",
-            "nothing" if found is None else f"{type(found).__name__} {str(found)[:60]}",
+            "nothing" if entries is None else f"{type(entries).__name__} {str(entries)[:60]}",
             "the GGUF file is incomplete or damaged",
         )
-    return found
+    return entries
 
 
 def _vocabulary(metadata: Mapping[str, Any]) -> tuple[list[str], list[int]]:
@@ -130,14 +130,14 @@ def _merges_by_score(tokens: list[str], kinds: list[int], scores: list[float]) -
     """Every way to put a token together from two others, the highest score first."""
     whole = (UNKNOWN, CONTROL, UNUSED, BYTE)
     score_of = {t: score for t, kind, score in zip(tokens, kinds, scores, strict=True) if kind not in whole}
-    found = [
+    pairs = [
         (score, cut, token)
         for token, score in score_of.items()
         for cut in range(1, len(token))
         if token[:cut] in score_of and token[cut:] in score_of
     ]
-    found.sort(key=lambda entry: entry[:2], reverse=True)
-    return [(token[:cut], token[cut:]) for _, cut, token in found]
+    pairs.sort(key=lambda entry: entry[:2], reverse=True)
+    return [(token[:cut], token[cut:]) for _, cut, token in pairs]
 
 
 def _add_whole(backend: Any, tokens: list[str], kinds: list[int]) -> None:

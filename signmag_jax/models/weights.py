@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from signmag_jax.evidence import invalid
+from signmag_jax.evidence import Result, invalid
 from signmag_jax.evidence.files import sha256_of
 from signmag_jax.evidence.progress import progress
+from signmag_jax.evidence.result import named
 
 from .config import ModelConfig
 from .memory import check_memory
@@ -34,7 +36,7 @@ ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class LoadReport:
+class LoadReport(Result):
     """What was loaded: enough to load the same again.
 
     Args:
@@ -49,23 +51,11 @@ class LoadReport:
 
     source: dict[str, Any]
     files: dict[str, str]
-    dtypes: dict[str, int]
+    dtypes: dict[str, int] = field(metadata=named("stored_dtypes"))
     dtype: str
     parameters: int
     ignored: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object."""
-        return {
-            "source": self.source,
-            "files": self.files,
-            "stored_dtypes": self.dtypes,
-            "dtype": self.dtype,
-            "parameters": self.parameters,
-            "ignored": list(self.ignored),
-            "notes": list(self.notes),
-        }
+    notes: tuple[str, ...] = ()
 
 
 def load_parameters(
@@ -253,13 +243,10 @@ def report_of(
 ) -> LoadReport:
     """The load report: hashes of the files, dtypes, number of parameters."""
     leaves = jax.tree.leaves(params)
-    counts: dict[str, int] = {}
-    for dtype in source.dtypes.values():
-        counts[dtype] = counts.get(dtype, 0) + 1
     return LoadReport(
         source=origin,
         files={path.name: sha256_of(path) for path in source.files},
-        dtypes=dict(sorted(counts.items())),
+        dtypes=dict(sorted(Counter(source.dtypes.values()).items())),
         dtype=str(leaves[0].dtype),
         parameters=sum(leaf.size for leaf in leaves),
         ignored=ignored,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform, runtime_checkable
 
 import jax
@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from signmag_jax.evidence.precision import at_least_float32, floating
+from signmag_jax.evidence import invalid
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.precision import at_least_float32, floating, is_traced
 
 C = TypeVar("C", bound=type)
 
@@ -69,9 +71,26 @@ class Perturbation(HasMoments, Protocol):
 def perturbation(cls: C) -> C:
     """Make a class a frozen dataclass and a pytree whose array fields are leaves; `apply` takes lists too.
 
-    Strings, and the fields that the class lists in `STATIC`, belong to the tree's structure. Rebuilding
-    a tree skips `__init__`, because JAX also builds trees of placeholders, which no check could pass.
+    `DOMAIN` names fields with the interval of their concrete numbers, `NAMES` the strings that may stand for
+    one: anything else is refused. Strings, and the fields that the class lists in `STATIC`, belong to the
+    tree's structure. Rebuilding a tree skips `__init__`, because JAX also builds trees of placeholders, which
+    no check could pass.
     """
+    domain: Mapping[str, Interval] = getattr(cls, "DOMAIN", {})
+    strings: Mapping[str, tuple[str, ...]] = getattr(cls, "NAMES", {})
+    check = getattr(cls, "__post_init__", lambda self: None)
+
+    def check_fields(self: Any) -> None:
+        check(self)
+        for name, interval in domain.items():
+            value, known = getattr(self, name), strings.get(name, ())
+            if isinstance(value, str) and known:
+                if value not in known:
+                    raise invalid(f"{name} is a number or one of {known}", value, interval.fix)
+            elif not is_traced(value):
+                interval.require(name, value)
+
+    cls.__post_init__ = check_fields
     cls = dataclasses.dataclass(frozen=True)(cls)
     if "apply" in vars(cls):
         cls.apply = on_arrays(cls.apply)
@@ -95,6 +114,12 @@ def perturbation(cls: C) -> C:
 
     jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
     return cls
+
+
+def within(interval: Interval, value: ArrayLike) -> Array:
+    """The values as an array, NaN where they lie outside: what a traced number could not be refused for."""
+    array = jnp.asarray(value)
+    return jnp.where(interval.contains(array), array, jnp.nan)
 
 
 def on_arrays(apply: Callable[..., Array]) -> Callable[..., Array]:

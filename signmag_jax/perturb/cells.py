@@ -49,11 +49,6 @@ def cell_levels(
     return level * (norm.pdf(low) - norm.pdf(high)), level**2 * (norm.sf(low) - norm.sf(high))
 
 
-def moments_of_levels(along: Array, square: Array) -> Moments:
-    """From E w'·w and E w'², in units of σ²."""
-    return Moments.of(along, square)
-
-
 def moments_of_errors(along: Array, square: Array) -> Moments:
     """From E e·w and E e², in units of σ²: drift is the first, noise what it leaves of the second."""
     noise = square - along**2

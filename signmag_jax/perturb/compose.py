@@ -12,6 +12,7 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import is_traced, law
 
 from .base import Moments, Perturbation, perturbation
+from .cells import moments_of_errors
 from .flip import SignFlip
 from .linear import Prune, Scale
 from .lloyd_max import LloydMax
@@ -153,11 +154,10 @@ def _moments_on(w: Array, stages: list[Perturbation]) -> tuple[Moments, tuple[Ar
         raise invalid(
             "perturbations between others draw nothing", names, "give the random one of these its own moments"
         )
-    sigma = jnp.mean(w**2)
+    square = jnp.mean(w**2)
     error = results[0] - w
-    drift, energy = jnp.mean(error * w) / sigma, jnp.mean(error**2) / sigma
-    noise = energy - drift**2
-    return Moments(1 + drift, noise + (1 + drift) ** 2, drift, noise), (w, results[0])
+    moments = moments_of_errors(jnp.mean(error * w) / square, jnp.mean(error**2) / square)
+    return moments, (w, results[0])
 
 
 def _koksma(values: np.ndarray) -> float:

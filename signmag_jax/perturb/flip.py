@@ -1,14 +1,16 @@
 """Sign flips."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import is_traced, law
+from signmag_jax.evidence.precision import law
 
-from .base import Moments, perturbation
+from .base import Moments, perturbation, within
 
 RATE = Interval(0.0, 1.0, fix="pass a probability")
 
@@ -28,15 +30,12 @@ class SignFlip:
 
     rate: ArrayLike
 
-    def __post_init__(self) -> None:
-        if not is_traced(self.rate):
-            RATE.require("rate", self.rate)
+    DOMAIN: ClassVar[dict[str, Interval]] = {"rate": RATE}
 
     @law()
     def moments(self) -> Moments:
         """(1 − 2·rate, 1, −2·rate, 4·rate·(1 − rate)), of the shape of `rate`."""
-        rate = jnp.asarray(self.rate)
-        rate = jnp.where(RATE.contains(rate), rate, jnp.nan)
+        rate = within(RATE, self.rate)
         return Moments(1 - 2 * rate, 1 + 0 * rate, -2 * rate, 4 * rate * (1 - rate))
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:

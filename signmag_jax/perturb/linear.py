@@ -1,14 +1,16 @@
 """Pruning and scaling."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jax.scipy.special import gammainc, gammaincc
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import is_traced, law
+from signmag_jax.evidence.precision import law
 
-from .base import Moments, perturbation, root_mean_square, visible
+from .base import Moments, perturbation, root_mean_square, visible, within
 
 THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ")
 FACTOR = Interval(fix="pass a finite factor")
@@ -29,15 +31,12 @@ class Prune:
 
     threshold: ArrayLike
 
-    def __post_init__(self) -> None:
-        if not is_traced(self.threshold):
-            THRESHOLD.require("threshold", self.threshold)
+    DOMAIN: ClassVar[dict[str, Interval]] = {"threshold": THRESHOLD}
 
     @law()
     def moments(self) -> Moments:
         """(1 − D, 1 − D, −D, D(1 − D)), of the shape of `threshold`."""
-        t = jnp.asarray(self.threshold)
-        t = jnp.where(THRESHOLD.contains(t), t, jnp.nan)
+        t = within(THRESHOLD, self.threshold)
         # The incomplete gamma function keeps the digits that erf(t/√2) − 2tφ(t) loses at small t.
         shape = jnp.full_like(t, 1.5)
         lost, kept = gammainc(shape, t**2 / 2), gammaincc(shape, t**2 / 2)
@@ -64,15 +63,12 @@ class Scale:
 
     factor: ArrayLike
 
-    def __post_init__(self) -> None:
-        if not is_traced(self.factor):
-            FACTOR.require("factor", self.factor)
+    DOMAIN: ClassVar[dict[str, Interval]] = {"factor": FACTOR}
 
     @law()
     def moments(self) -> Moments:
         """(a, a², a − 1, 0), of the shape of `factor`."""
-        a = jnp.asarray(self.factor)
-        a = jnp.where(FACTOR.contains(a), a, jnp.nan)
+        a = within(FACTOR, self.factor)
         return Moments(a, a**2, a - 1, 0 * a)
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -1,6 +1,7 @@
 """Errors of the magnitude that keep the sign: a coherent shift, and incoherent noise."""
 
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +9,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import is_traced, law
+from signmag_jax.evidence.precision import law
 
-from .base import Moments, Perturbation, perturbation, root_mean_square, signs
+from .base import Moments, Perturbation, perturbation, root_mean_square, signs, within
 
 SHIFT = Interval(fix="pass a finite size in units of σ")
 NOISE = Interval(0.0, fix="pass a finite size >= 0 in units of σ")
@@ -36,9 +37,7 @@ class MagnitudeShift:
 
     size: ArrayLike
 
-    def __post_init__(self) -> None:
-        if not is_traced(self.size):
-            SHIFT.require("size", self.size)
+    DOMAIN: ClassVar[dict[str, Interval]] = {"size": SHIFT}
 
     @classmethod
     def matching(cls, other: Perturbation) -> "MagnitudeShift":
@@ -51,8 +50,7 @@ class MagnitudeShift:
     @law()
     def moments(self) -> Moments:
         """(1 + size·b, 1 + 2·size·b + size², size·b, size²·(1 − b²)), of the shape of `size`."""
-        size = jnp.asarray(self.size)
-        size = jnp.where(SHIFT.contains(size), size, jnp.nan)
+        size = within(SHIFT, self.size)
         drift = size * math.sqrt(2 / math.pi)
         return Moments(1 + drift, 1 + 2 * drift + size**2, drift, size**2 * (1 - 2 / math.pi))
 
@@ -77,9 +75,7 @@ class MagnitudeNoise:
 
     size: ArrayLike
 
-    def __post_init__(self) -> None:
-        if not is_traced(self.size):
-            NOISE.require("size", self.size)
+    DOMAIN: ClassVar[dict[str, Interval]] = {"size": NOISE}
 
     @classmethod
     def matching(cls, other: Perturbation) -> "MagnitudeNoise":
@@ -89,8 +85,7 @@ class MagnitudeNoise:
     @law()
     def moments(self) -> Moments:
         """(1, 1 + size², 0, size²), of the shape of `size`."""
-        size = jnp.asarray(self.size)
-        size = jnp.where(NOISE.contains(size), size, jnp.nan)
+        size = within(NOISE, self.size)
         return Moments(1 + 0 * size, 1 + size**2, 0 * size, size**2)
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:

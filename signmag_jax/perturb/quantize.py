@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import ClassVar
 
 import jax.numpy as jnp
 from jax.scipy.stats import norm
@@ -9,11 +10,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy.optimize import brentq
 
-from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import at_least_float32, is_traced, law
+from signmag_jax.evidence.precision import at_least_float32, law
 
-from .base import Moments, mean_absolute, perturbation, root_mean_square, signs, visible
+from .base import Moments, mean_absolute, perturbation, root_mean_square, signs, visible, within
 
 THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ, or a name")
 SCALE = Interval(0.0, open_low=True, fix="pass a finite scale > 0 in units of σ, or a name")
@@ -77,17 +77,8 @@ class Ternarize:
     threshold: ArrayLike | str = "half_mean_abs"
     scale: ArrayLike | str = "least_squares"
 
-    def __post_init__(self) -> None:
-        if isinstance(self.threshold, str):
-            if self.threshold not in THRESHOLDS:
-                raise invalid(f"threshold is a number or one of {THRESHOLDS}", self.threshold, THRESHOLD.fix)
-        elif not is_traced(self.threshold):
-            THRESHOLD.require("threshold", self.threshold)
-        if isinstance(self.scale, str):
-            if self.scale not in SCALES:
-                raise invalid(f"scale is a number or one of {SCALES}", self.scale, SCALE.fix)
-        elif not is_traced(self.scale):
-            SCALE.require("scale", self.scale)
+    DOMAIN: ClassVar[dict[str, Interval]] = {"threshold": THRESHOLD, "scale": SCALE}
+    NAMES: ClassVar[dict[str, tuple[str, ...]]] = {"threshold": THRESHOLDS, "scale": SCALES}
 
     @classmethod
     def bitnet(cls) -> "Ternarize":
@@ -107,14 +98,12 @@ class Ternarize:
     @law()
     def moments(self) -> Moments:
         """(2sφ, 2s²Q, 2sφ − 1, 2s²(Q − 2φ²)), of the broadcast shape of threshold and scale."""
-        t = jnp.asarray(self._gaussian_threshold())
-        t = jnp.where(THRESHOLD.contains(t), t, jnp.nan)
+        t = within(THRESHOLD, self._gaussian_threshold())
         density, tail = norm.pdf(t), norm.sf(t)
         if isinstance(self.scale, str) and self.scale == "least_squares":
             c = 2 * density * _mean_beyond(t, density, tail)
             return Moments(c, c, c - 1, c * (1 - c))
-        s = jnp.asarray(math.sqrt(2 / math.pi) if isinstance(self.scale, str) else self.scale)
-        s = jnp.where(SCALE.contains(s), s, jnp.nan)
+        s = within(SCALE, math.sqrt(2 / math.pi) if isinstance(self.scale, str) else self.scale)
         c = 2 * s * density
         # The scale is not squared alone: a large one would overflow where hardly anything is kept.
         return Moments(c, 2 * s * (s * tail), c - 1, 2 * s * (s * (tail - 2 * density**2)))

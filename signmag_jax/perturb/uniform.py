@@ -13,10 +13,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import is_traced, law
+from signmag_jax.evidence.precision import law
 
-from .base import Moments, mean_absolute, perturbation, root_mean_square
-from .cells import cell_errors, cell_levels, moments_of_errors, moments_of_levels
+from .base import Moments, mean_absolute, perturbation, root_mean_square, within
+from .cells import cell_errors, cell_levels, moments_of_errors
 
 MOST_BITS = 16
 MOST_ENTRIES = 10**18
@@ -48,6 +48,8 @@ class UniformQuantize:
     entries: int = 1 << 20
 
     STATIC: ClassVar[tuple[str, ...]] = ("bits", "entries")
+    DOMAIN: ClassVar[dict[str, Interval]] = {"scale": STEP}
+    NAMES: ClassVar[dict[str, tuple[str, ...]]] = {"scale": SCALES}
 
     def __post_init__(self) -> None:
         check_bits(self.bits, 2, MOST_BITS)
@@ -56,11 +58,6 @@ class UniformQuantize:
             raise invalid(
                 f"entries is an integer from 2 to {MOST_ENTRIES}", self.entries, "pass the number of weights"
             )
-        if isinstance(self.scale, str):
-            if self.scale not in SCALES:
-                raise invalid(f"scale is a number or one of {SCALES}", self.scale, STEP.fix)
-        elif not is_traced(self.scale):
-            STEP.require("scale", self.scale)
 
     @property
     def steps(self) -> int:
@@ -72,8 +69,8 @@ class UniformQuantize:
         """E e·w and E e² cell by cell, of the shape of `scale` (scalar for a name)."""
         if isinstance(self.scale, str) and self.scale == "absmax":
             return self._absmax_moments()
-        step = jnp.asarray(math.sqrt(2 / math.pi) if isinstance(self.scale, str) else self.scale)
-        step = jnp.minimum(jnp.where(STEP.contains(step), step, jnp.nan), ALL_TO_ZERO)
+        step = within(STEP, math.sqrt(2 / math.pi) if isinstance(self.scale, str) else self.scale)
+        step = jnp.minimum(step, ALL_TO_ZERO)
         every = jax.lax.map(self._given_step, jnp.ravel(step))
         return jax.tree.map(lambda moment: moment.reshape(step.shape), every)
 
@@ -81,7 +78,7 @@ class UniformQuantize:
         cells = self._cells(step, jnp.inf)
         fine = moments_of_errors(*_both_signs(cell_errors(*cells)))
         # Where most of w is lost, its error is close to −w, and what is left of c and v is summed itself.
-        coarse = moments_of_levels(*_both_signs(cell_levels(*cells)))
+        coarse = Moments.of(*_both_signs(cell_levels(*cells)))
         return jax.tree.map(lambda f, c: jnp.where(fine.drift > -0.5, f, c), fine, coarse)
 
     def _cells(self, step: Array, end: Array | float) -> tuple[Array, Array, Array]:

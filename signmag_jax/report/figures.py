@@ -29,10 +29,15 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
+def single() -> tuple[Figure, Any]:
+    """A figure of one pair of axes."""
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    return figure, figure.subplots()
+
+
 def transverse_ratio(data: Series) -> Figure:
     """A(p): exact law, the paper's formula, the paper's measurements, ours with error bars."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = single()
     axes.plot(data["rate"], data["exact"], color=COLORS["predicted"], label="exact law, infinite width")
     axes.plot(data["rate"], data["paper_formula"], "--", color=COLORS["paper"], label="the paper's formula")
     _points(axes, data["published"], "s", COLORS["paper"], "the paper's measurements")
@@ -50,8 +55,7 @@ def transverse_ratio(data: Series) -> Figure:
 
 def finite_width(data: Series) -> Figure:
     """The simulated ratio against width, with the flips-per-row law."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = single()
     axes.plot(data["width"], data["predicted"], color=COLORS["predicted"], label="flips-per-row law")
     axes.axhline(data["infinite"], color="grey", linewidth=0.8, linestyle=":", label="infinite width")
     _points(axes, data["simulated"], "o", COLORS["simulated"], "simulated", x="width")
@@ -63,8 +67,7 @@ def finite_width(data: Series) -> Figure:
 
 def depth(data: Series) -> Figure:
     """C_L by depth for the plain and the residual chain."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = single()
     for index, (name, chain) in enumerate(data.items()):
         color = ("#1f4e8c", "#2a7f3f", "#6b3fa0", "#b3401f")[index % 4]
         axes.plot(chain["depth"], chain["predicted"], color=color, label=f"{name}: recursion, infinite width")
@@ -79,8 +82,7 @@ def depth(data: Series) -> Figure:
 
 def alpha(data: Series) -> Figure:
     """Median and largest α (share of the input's norm in one column) of every layer, by matrix input."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = single()
     colors = ("#1f4e8c", "#b3401f", "#2a7f3f", "#6b3fa0")
     for color, (site, profile) in zip(colors, data.items(), strict=False):
         axes.plot(profile["max"], color=color, label=f"{site}: largest")
@@ -110,8 +112,7 @@ def columns(data: Series) -> Figure:
 
 def leverage(data: Series) -> Figure:
     """Count-matched leverage of outlier columns against rate."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = single()
     _points(axes, data["measured"], "o", COLORS["measured"], f"measured, {data['model']}")
     _points(axes, data["unresolved"], "x", "grey", "unresolved (see the ledger)")
     _points(axes, data["published"], "s", COLORS["paper"], f"the paper's runs, {data['published_model']}")
@@ -144,11 +145,11 @@ DRAWINGS: dict[str, tuple[Callable[[Series], Figure], str]] = {
 
 def draw(ledger: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Title and SVG text of each picture for which the ledger holds data."""
-    figures = ledger["figures"]
+    series = ledger["figures"]
     return [
-        (title, own_ids(svg(drawing(figures[name])), name))
+        (title, own_ids(svg(drawing(series[name])), name))
         for name, (drawing, title) in DRAWINGS.items()
-        if figures.get(name)
+        if series.get(name)
     ]
 
 
@@ -157,20 +158,18 @@ def own_ids(text: str, name: str) -> str:
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
 
 
-def curve(axis: str, places: Any, values: Any, title: str, *, log: bool = True) -> Figure:
+def curve(axis: str, along: Any, values: Any, title: str, *, log: bool = True) -> Figure:
     """Values of a law along one of its arguments; one line per further component."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(places, values, marker="." if len(places) < 30 else None, color=COLORS["predicted"])
+    figure, axes = single()
+    axes.plot(along, values, marker="." if len(along) < 30 else None, color=COLORS["predicted"])
     axes.set(xscale="log" if log else "linear", xlabel=axis, title=title)
     return figure
 
 
-def estimates(axis: str, places: Any, values: Any, errors: Any, title: str) -> Figure:
-    """Estimates with their standard errors along one argument."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.errorbar(places, values, errors, fmt="o", capsize=3, color=COLORS["simulated"])
+def estimates(axis: str, along: Any, values: Any, standard_errors: Any, title: str) -> Figure:
+    """Estimates along one argument."""
+    figure, axes = single()
+    axes.errorbar(along, values, standard_errors, fmt="o", capsize=3, color=COLORS["simulated"])
     axes.set(xlabel=axis, title=title)
     return figure
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signmag_jax.claims.published import figure
+from signmag_jax.claims.published import printed
 from signmag_jax.evidence import Estimate
 
 
@@ -38,4 +38,4 @@ def test_a_cosine_of_outputs_does_not_borrow_the_scatter_of_rows(published):
 
 def test_an_error_without_an_origin_is_a_mistake_of_ours():
     with pytest.raises(ValueError, match="origin"):
-        figure(1.0, decimals=2, standard_error=0.1, section="1", what="a figure")
+        printed(1.0, decimals=2, standard_error=0.1, section="1", what="a figure")

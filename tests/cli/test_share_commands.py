@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import quick
 from measure_verbs import write_text
 
 from signmag_jax.cli import run
@@ -19,7 +20,7 @@ BLOCKS = 5
 
 
 def environment(**more):
-    return {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1", **more}
+    return {**os.environ, "XLA_FLAGS": quick.devices(1), **more}
 
 
 def start(arguments, **more):
@@ -93,9 +94,8 @@ def test_gnu_parallel(folder, capsys):
 
 @pytest.mark.slow  # as above, with more processes
 def test_two_plain_shells_of_different_devices(tmp_path, capsys):
-    flags = "--xla_force_host_platform_device_count={}".format
     arguments = [*BLOCK, "--resume", str(tmp_path)]
-    two = [start([*arguments, "--share", f"{i}/2"], XLA_FLAGS=flags(1 + i)) for i in range(2)]
+    two = [start([*arguments, "--share", f"{i}/2"], XLA_FLAGS=quick.devices(1 + i)) for i in range(2)]
     for index, process in enumerate(two):
         (line,) = finish(process).splitlines()
         assert line.startswith(f"share {index}/2: ")
@@ -129,7 +129,7 @@ def connected(arguments, devices):
     own = {
         "JAX_COORDINATOR_ADDRESS": address,
         "JAX_NUM_PROCESSES": "2",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": quick.devices(devices),
     }
     return [
         finish(process)

@@ -32,18 +32,6 @@ def test_merge_in_order_is_reproducible_bit_by_bit():
     assert first.comoment.tobytes() == second.comoment.tobytes()
 
 
-def test_ratio_of_means_error_by_repetition():
-    rng = np.random.default_rng(2)
-    noise = rng.normal(size=(3000, 40, 2)) @ np.array([[0.5, 0.2], [0.0, 0.3]])
-    found = [Moments.of(np.add(one, [6.0, 2.0])).ratio_of_means(0, 1) for one in noise]
-    ratios, errors = np.array(found).T
-    spread = ratios.std(ddof=1)
-    assert abs(ratios.mean() - 3) < 0.01
-    assert np.sqrt((errors**2).mean()) == pytest.approx(spread, rel=4 / np.sqrt(2 * 3000))
-    independent = np.sqrt(0.25 / 36 + 0.13 / 4) * 3 / np.sqrt(40)  # forgets the covariance
-    assert abs(independent / spread - 1) > 0.1
-
-
 def test_single_sample_merges():
     merged = Moments.of(np.array([[1.0]])).merge(Moments.of(np.array([[3.0]])))
     assert merged.covariance[0, 0] == 2

@@ -65,16 +65,16 @@ def test_equal_columns_give_equal_damage_and_a_definition_without_columns_says_s
     default = compared.definitions["top 5% by mean |x|"]
     plain = measure.leverage(tiny, *windows, rates=(0.2,), draws=2, matrices=("up_proj",))
     np.testing.assert_array_equal(
-        default.found.rates[0].samples["outlier"], plain.rates[0].samples["outlier"]
+        default.result.rates[0].samples["outlier"], plain.rates[0].samples["outlier"]
     )
     assert default.shared == 1
     kurtosis = compared.definitions["top 5% by kurtosis"]
     assert kurtosis.shared < 0.5
     # On random text flips neither hurt nor help on average: the size of the change is what differs.
-    sizes = [np.abs(each.found.rates[0].samples["outlier"]).mean() for each in (kurtosis, default)]
+    sizes = [np.abs(each.result.rates[0].samples["outlier"]).mean() for each in (kurtosis, default)]
     assert 2 * sizes[0] < sizes[1]
     down = measure.outlier_definitions(tiny, *windows, rate=0.2, draws=2, matrices=("down_proj",))
-    assert down.definitions[INT8].found is None
+    assert down.definitions[INT8].result is None
     assert "outlier pool" in down.definitions[INT8].leverage.reason
     json.dumps(down.to_json(), allow_nan=False)
 

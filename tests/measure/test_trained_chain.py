@@ -83,7 +83,7 @@ def test_relu_does_not_see_the_scale_and_silu_does(tiny):
         ({"draws": 1}, "draws >= 2"),
         ({"samples": 1}, "samples >= 2"),
         ({"layers": (TINY.layers,)}, "layers in"),
-        ({"matrix": "w"}, "matrix in"),
+        ({"matrix": "w"}, "matrices in"),
     ],
 )
 def test_bad_options_are_refused(tiny, change, message):

@@ -1,9 +1,12 @@
 """The simulated block against the flips-per-row law, the paper, and wrong answers it must reject."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from agreement import within
 
 from signmag_jax import simulate
 from signmag_jax.perturb import MagnitudeShift, SignFlip
@@ -16,21 +19,31 @@ FLIPS_PER_ROW = {64: 2.52771, 128: 2.58594, 256: 2.62260, 512: 2.64408, 1024: 2.
 SIZES = {64: (512, 600), 128: (512, 300), 256: (1024, 100), 512: (1024, 48), 1024: (1024, 20)}
 
 
-def agrees(estimate, value, k=4.0):
-    return bool(np.all(np.abs(estimate.value - value) <= k * np.asarray(estimate.standard_error)))
-
-
-@pytest.mark.parametrize("width", SIZES)
-def test_flips_per_row_law(width):
+@functools.cache
+def brute(width):
+    """At 1% flips, by default integrated over the second layer."""
     inputs, networks = SIZES[width]
-    found = simulate.block(width, 0.01, inputs=inputs, networks=networks, seed=1)
-    ratio = found.transverse_ratio
-    law = FLIPS_PER_ROW[width]
+    return simulate.block(width, 0.01, inputs=inputs, networks=networks, seed=1)
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Three rates at once."""
+    return simulate.block(64, [0.01, 0.05, 0.2], inputs=256, networks=8, seed=6)
+
+
+@pytest.mark.parametrize(
+    "width",
+    # Larger widths are resolved better, and in the fast suite, by the controlled and the fast estimator.
+    [width if width < 512 else pytest.param(width, marks=pytest.mark.slow) for width in SIZES],
+)
+def test_flips_per_row_law(width):
+    ratio, law = brute(width).transverse_ratio, FLIPS_PER_ROW[width]
     assert ratio.standard_error * 4 < abs(INFINITE_WIDTH - law)
-    assert agrees(ratio, law)
-    assert not agrees(ratio, INFINITE_WIDTH)
+    assert within(ratio, law)
+    assert not within(ratio, INFINITE_WIDTH)
     neighbour = FLIPS_PER_ROW.get(2 * width, INFINITE_WIDTH)
-    assert not agrees(ratio, neighbour, 3)
+    assert not within(ratio, neighbour, 3)
 
 
 def test_the_papers_figures_belong_to_width_512():
@@ -64,7 +77,7 @@ def test_explicit_and_integrated_second_layer_agree():
 
 
 def test_radial_fractions_at_finite_width():
-    found = simulate.block(256, 0.01, networks=100, inputs=512, seed=5)
+    found = brute(256)
     flip, shift = found.first.radial_fraction, found.second.radial_fraction
     # R(∞) + 2/m and R(∞) + 2(1−2/π)/m; next orders are below a tenth of that.
     assert abs(flip.value - (0.00957516 + 2 / 256)) < 4 * flip.standard_error + 2 / 256 / 10
@@ -73,26 +86,22 @@ def test_radial_fractions_at_finite_width():
 
 
 def test_a_wrong_frobenius_norm_is_seen():
-    wrong = (SignFlip(0.01), MagnitudeShift(0.2 * 1.01))
-    found = simulate.block(128, perturbations=wrong, inputs=512, networks=300, seed=1)
-    assert not agrees(found.transverse_ratio, FLIPS_PER_ROW[128])
-    right = (SignFlip(0.01), MagnitudeShift(0.2))
-    found = simulate.block(128, perturbations=right, inputs=512, networks=300, seed=1)
-    means = found.transverse_ratio_of_means
-    assert abs(means.value - FLIPS_PER_ROW[128]) < 4 * means.standard_error
+    def given(size):
+        pair = (SignFlip(0.01), MagnitudeShift(size))
+        return simulate.block(128, perturbations=pair, inputs=512, networks=300, seed=1)
+
+    assert not within(given(0.2 * 1.01).transverse_ratio, FLIPS_PER_ROW[128])
+    means = given(0.2).transverse_ratio_of_means
+    assert within(means, FLIPS_PER_ROW[128])
     # Matched in expectation only, the number of flips varies from network to network.
-    assert (
-        means.standard_error
-        > 1.2 * simulate.block(128, 0.01, inputs=512, networks=300, seed=1).transverse_ratio.standard_error
-    )
+    assert means.standard_error > 1.2 * brute(128).transverse_ratio.standard_error
 
 
-def test_several_rates_share_weights_and_change_nothing():
-    together = simulate.block(64, [0.01, 0.05, 0.2], inputs=64, networks=8, seed=6)
-    alone = [simulate.block(64, rate, inputs=64, networks=8, seed=6) for rate in (0.01, 0.05, 0.2)]
+def test_several_rates_share_weights_and_change_nothing(several):
+    alone = [simulate.block(64, rate, inputs=256, networks=8, seed=6) for rate in (0.01, 0.05, 0.2)]
     values = [one.transverse_ratio.value for one in alone]
-    np.testing.assert_allclose(together.transverse_ratio.value, values, rtol=1e-5)
-    assert together.first.energy.value.shape == (3,)
+    np.testing.assert_allclose(several.transverse_ratio.value, values, rtol=1e-5)
+    assert several.first.energy.value.shape == (3,)
     assert np.ndim(alone[0].first.energy.value) == 0
 
 
@@ -121,11 +130,10 @@ def test_antipodal_inputs_of_an_odd_activation_are_half_as_many():
 
 def test_finite_difference_of_the_normalised_block():
     """V0: dividing by the grown norm adds the factor v = 1.359 of the shift."""
-    linear = simulate.block(256, 0.01, second_layer="none", inputs=512, networks=80, seed=8)
-    finite = simulate.block(
-        256, 0.01, second_layer="none", difference="finite", inputs=512, networks=80, seed=8
-    )
-    growth = finite.transverse_ratio.value / linear.transverse_ratio.value
+    (inputs, networks), exact = SIZES[256], {"second_layer": "none", "difference": "finite"}
+    finite = simulate.block(256, 0.01, **exact, inputs=inputs, networks=networks, seed=1)
+    # The same weights and inputs; a second layer integrated over cancels in the ratio.
+    growth = finite.transverse_ratio.value / brute(256).transverse_ratio.value
     assert abs(growth / 1.359154 - 1) < 0.005
 
 
@@ -148,11 +156,10 @@ def test_float32_bias_is_far_below_the_error(monkeypatch):
     assert abs(difference.mean()) < 2e-6
 
 
-def test_the_result_is_plain_json():
-    found = simulate.block(32, [0.05, 0.1], inputs=64, networks=4)
-    plain = found.to_json()
-    assert plain["networks"] == 4
-    assert len(plain["first"]["energy"]["value"]) == 2
+def test_the_result_is_plain_json(several):
+    plain = several.to_json()
+    assert plain["networks"] == 8
+    assert len(plain["first"]["energy"]["value"]) == 3
     provenance = plain["transverse_ratio"]["provenance"]
     for name in ("seed", "width", "inputs", "networks", "dtype", "device", "threads", "match", "rate"):
         assert name in provenance

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from agreement_matrices import flips_radial
 
 from signmag_jax import simulate
 from signmag_jax.evidence import keys
@@ -16,17 +17,6 @@ from signmag_jax.simulate.tally import Tally
 # As many networks as a run has by default.
 REPETITIONS, NETWORKS = 400, 64
 RATE, WIDTH, ROWS = 0.2, 16, 12
-
-
-def exact_radial_fraction_of_flips(p, n, m):
-    """Ratio of means of Proposition 1's flips, at every width.
-
-    Given masks and input δ_i = −2q_i z_i + noise of variance 4q_i(1−q_i), and for Gaussian rows
-    E z_i⁴/Σz² = 3/(m+2), E z_i²z_j²/Σz² = 1/(m+2); E q_i² = p² + 3p(1−p)/(n+2), E q_i q_j = p².
-    """
-    square = p**2 + 3 * p * (1 - p) / (n + 2)
-    along = square * (3 * m / (m + 2) - 1) + m * (m - 1) * p**2 / (m + 2) + p
-    return along / (m * p)
 
 
 def tallied(experiment, counts, seed):
@@ -50,7 +40,7 @@ def repetitions():
     return tallied(experiment, [NETWORKS] * REPETITIONS, 7)
 
 
-FLIPS = exact_radial_fraction_of_flips(RATE, WIDTH, ROWS)
+FLIPS = flips_radial(RATE, WIDTH, ROWS)
 TARGETS = {
     "flip_radial_fraction": ("first_radial", "first_energy", FLIPS),
     "noise_radial_fraction": ("second_radial", "second_energy", 1 / ROWS),

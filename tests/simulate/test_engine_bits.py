@@ -12,6 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import quick
 
 from signmag_jax.evidence.files import sha256_of_json
 from signmag_jax.simulate import pairs
@@ -42,7 +43,7 @@ BLOCKS = 9
 
 
 def start(devices: int, folder: str = "", flags: str = "", share: str = "") -> subprocess.Popen:
-    environment = dict(os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
+    environment = dict(os.environ, XLA_FLAGS=quick.devices(devices))
     return subprocess.Popen(
         [sys.executable, "-c", RUN, folder, flags, share], env=environment, stdout=subprocess.PIPE, text=True
     )

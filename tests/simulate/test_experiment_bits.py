@@ -10,6 +10,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import quick
 
 from signmag_jax import simulate
 from signmag_jax.simulate.crossing_network import CrossingSample
@@ -43,7 +44,7 @@ WIDE = {"width": 512, "rate": [0.01, 0.05], "inputs": 64, "networks": NETWORKS, 
 
 
 def start(devices, names, folder="", sizes=SMALL):
-    environment = dict(os.environ, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}")
+    environment = dict(os.environ, XLA_FLAGS=quick.devices(devices))
     command = [sys.executable, "-c", RUN, ",".join(names), str(folder), json.dumps(sizes)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 

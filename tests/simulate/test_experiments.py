@@ -3,30 +3,14 @@
 import inspect
 import json
 
-import numpy as np
 import pytest
 
 from signmag_jax import simulate
 from signmag_jax.cli import run
-from signmag_jax.evidence import Estimate, InvalidInput
+from signmag_jax.evidence import InvalidInput
 from signmag_jax.perturb import Prune, SignFlip
-from signmag_jax.simulate.result import MEAN_OF_RATIOS, RATIO_OF_MEANS
 
 SMALL = {"width": 16, "inputs": 8, "networks": 3}
-
-
-@pytest.mark.parametrize("name", simulate.EXPERIMENTS)
-def test_every_experiment_runs_small(name):
-    entry = simulate.experiment(name)
-    smaller = {"rate": 0.2, "alpha": 0.3, "depth": 2, "hidden": 24}
-    arguments = SMALL | {key: value for key, value in smaller.items() if key in entry.defaults}
-    found = entry(**arguments)
-    primary = getattr(found, entry.primary)
-    assert isinstance(primary, Estimate)
-    assert np.all(np.asarray(primary.standard_error) > 0)
-    assert found.to_json()["networks"] == 3
-    for argument, value in arguments.items():
-        assert primary.provenance[argument] == value
 
 
 def test_unknown_names_and_arguments():
@@ -78,17 +62,3 @@ def test_what_lies_between_two_ratios_is_said_where_both_are_printed(capsys):
         assert run(["simulate", *arguments[:1], *sizes, *arguments[1:]]) == 0
         said[tuple(arguments)] = "bias of a quotient" in capsys.readouterr().err
     assert list(said.values()) == [True, False, False]
-
-
-def test_both_ratios_are_reported_for_every_ratio():
-    """Transverse ratios and radial fractions alike, each in two ways."""
-    for name in ("block", "proposition_1", "quantizer"):
-        entry = simulate.experiment(name)
-        plain = entry(**SMALL | ({"rate": 0.2} if "rate" in entry.defaults else {})).to_json()
-        arms = [plain, *(part for part in plain.values() if isinstance(part, dict))]
-        fractions = [(arm, key) for arm in arms for key in arm if key.endswith("radial_fraction")]
-        assert fractions, name
-        for arm, key in fractions:
-            one, other = arm[key], arm[f"{key}_per_network"]
-            assert (one["estimator"], other["estimator"]) == (RATIO_OF_MEANS, MEAN_OF_RATIOS)
-            assert 0 < abs(one["value"] - other["value"]) < 0.2 * one["value"]

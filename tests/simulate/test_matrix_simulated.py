@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
+from agreement import within
 
 from signmag_jax import simulate
 from signmag_jax.evidence import Incomplete, InvalidInput
 from signmag_jax.perturb import Prune, SignFlip, SignQuantize, Ternarize
-
-
-def within(estimate, value, k=4.0):
-    return bool(np.all(np.abs(estimate.value - value) <= k * np.asarray(estimate.standard_error)))
 
 
 def test_proposition_1_at_width_256():

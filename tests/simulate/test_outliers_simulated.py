@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
+from agreement import within
 
 from signmag_jax import simulate, theory
 from signmag_jax.evidence import Incomplete, InvalidInput
 from signmag_jax.perturb import MagnitudeShift
-
-
-def within(estimate, value, k=4.0):
-    return bool(np.all(np.abs(estimate.value - value) <= k * np.asarray(estimate.standard_error)))
 
 
 def test_one_flip_at_an_outlier():
@@ -94,8 +91,9 @@ def test_as_many_flips_on_either_side(profile, spread):
 
 def test_equal_columns_have_no_leverage():
     found = simulate.column_pool(
-        48, 0.3, profile=[1.0] * 48, fraction=0.5, rows=64, inputs=16, networks=150, seed=5
-    )
+        64, RATES.tolist(), profile=[1.0] * 64, fraction=0.5, matching="rate", rows=128, inputs=32,
+        networks=150, seed=5,
+    )  # fmt: skip
     assert within(found.leverage, 1.0)
     assert found.share == 0.5
 

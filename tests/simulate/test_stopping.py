@@ -11,7 +11,7 @@ from signmag_jax.evidence import Incomplete, InvalidInput, MissingResource, keys
 from signmag_jax.simulate import engine
 from signmag_jax.simulate.engine import run
 from signmag_jax.simulate.network import Experiment
-from signmag_jax.simulate.quantizer import QuantizerSample
+from signmag_jax.simulate.program import _program
 
 SMALL = {"width": 16, "inputs": 32}
 ROW_COSINE = 2 / np.pi + (1 - 2 / np.pi) / 16
@@ -215,36 +215,24 @@ def test_bad_depth():
         simulate.depth(8, 0.1, 0)
 
 
-def test_a_network_without_flips_is_no_nan():
-    with pytest.raises(Incomplete, match="network 0 has no finite ratio"):
-        simulate.block(2, 0.001, inputs=2, networks=4)
-
-
 def test_one_program_for_all_rates_and_seeds():
-    sample = QuantizerSample(8, 8, 8, "row", "float32", None)
-    assert sample == QuantizerSample(8, 8, 8, "row", "float32", None)
-    from signmag_jax.simulate.program import _program
-
-    simulate.block(24, 0.1, inputs=8, networks=4)
+    simulate.block(32, 0.1, inputs=64, networks=4)
     compiled = _program.cache_info().misses
-    simulate.block(24, 0.2, inputs=8, networks=6, seed=5)
+    simulate.block(32, 0.2, inputs=64, networks=6, seed=5)
     assert _program.cache_info().misses == compiled
+    one, other = (simulate.experiment("block").plan(width=32, inputs=n)[0].sample for n in (64, 66))
+    assert one != other, "the count would have seen a second program"
 
 
 @pytest.mark.parametrize("draw", ["block", "proposition_1", "depth", "depth_residual"])
 def test_a_network_without_a_flip_has_no_ratio(draw):
     """The rounding of equal products is not a denominator."""
+    experiment = simulate.experiment(draw)
+    smaller = {"depth": 2} if "depth" in draw else {}
     for seed in range(3):
-        with pytest.raises(Incomplete, match="no finite ratio"):
-            # 64 to 128 weights at rate 1e-4: some of 8 networks holds no flip.
-            _few_flips(draw, seed)
-
-
-def _few_flips(draw, seed):
-    common = {"rate": 1e-4, "inputs": 8, "networks": 8, "seed": seed}
-    if draw.startswith("depth"):
-        return simulate.depth(8, depth=2, residual=draw.endswith("residual"), **common)
-    return getattr(simulate, draw)(8, **common)
+        with pytest.raises(Incomplete, match="network 0 has no finite ratio"):
+            # 64 weights at rate 1e-4.
+            experiment(width=8, rate=1e-4, inputs=8, networks=8, seed=seed, **smaller)
 
 
 def test_an_error_that_is_nothing_is_no_denominator():
@@ -255,11 +243,15 @@ def test_an_error_that_is_nothing_is_no_denominator():
 
 @pytest.mark.parametrize(("difference", "dtype"), [("linear", "float64"), ("finite", "float32")])
 def test_a_change_of_length_turns_nothing_but_rounding(difference, dtype):
-    sizes = {"second_layer": "explicit", "difference": difference, "inputs": 8, "networks": 2, "dtype": dtype}
+    def block(*flipped_and_scaled):
+        pair = [perturb.Compose(perturb.SignFlip(p), perturb.Scale(k)) for p, k in flipped_and_scaled]
+        sizes = {"second_layer": "explicit", "difference": difference, "inputs": 8, "networks": 2}
+        return simulate.block(16, perturbations=pair, dtype=dtype, **sizes)
+
+    turns, stretches = (0.2, 1.0), (0.0, 1.7)
     with pytest.raises(Incomplete, match="has no finite ratio"):
-        simulate.block(16, perturbations=(perturb.SignFlip(0.2), perturb.Scale(1.7)), **sizes)
-    found = simulate.block(16, perturbations=(perturb.Scale(1.7), perturb.SignFlip(0.2)), **sizes)  # control
-    assert found.transverse_ratio.value < 1e-11
+        block(turns, stretches)
+    assert block(stretches, turns).transverse_ratio.value < 1e-11  # control
 
 
 @pytest.mark.parametrize("target", [{"networks": 2**31}, {"standard_error": 1.0, "max_networks": 2**40}])

@@ -12,8 +12,8 @@ from signmag_jax.claims.claim import Claim, Route, Supply, other_model
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measured import Measured
 from signmag_jax.claims.pieces import Results
-from signmag_jax.claims.published import figures
-from signmag_jax.claims.supply import exact, printed
+from signmag_jax.claims.published import paper, printed
+from signmag_jax.claims.supply import exact
 from signmag_jax.evidence import Estimate
 
 TINYLLAMA = "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T"
@@ -43,7 +43,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 
 def _cosine(which: str, measured: Supply, model: str) -> Claim:
-    row = next(row for row in figures()["fact_1_models"]["rows"] if row["model"] == TINYLLAMA)
+    row = next(row for row in paper()["fact_1_models"]["rows"] if row["model"] == TINYLLAMA)
     scatter = {
         "standard_error": row["row_std_over_layers"] / math.sqrt(LAYERS_IN_FACT_1),
         "error": f"the printed deviation over layers/√{LAYERS_IN_FACT_1}",
@@ -74,7 +74,7 @@ def _cosine(which: str, measured: Supply, model: str) -> Claim:
 
 
 def _concentration(which: str, measured: Supply, model: str) -> Claim:
-    published = figures()["abstract"]["layer_12_outlier_alpha"][which]
+    published = paper()["abstract"]["layer_12_outlier_alpha"][which]
     return other_model(
         f"outliers.alpha.{which}",
         "abstract",

@@ -1,4 +1,4 @@
-"""One block beyond its ratio: radial fractions, the paper's second set of figures, V0."""
+"""One block beyond its ratio: radial fractions, the paper's second table, V0."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Evidence, Supply, simulated_law
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import PAPER, second_table, second_table_rates, second_table_widths
-from signmag_jax.claims.supply import combine, component, exact, pick, printed
+from signmag_jax.claims.published import PAPER, printed, second_table, second_table_rates, second_table_widths
+from signmag_jax.claims.supply import combine, component, exact, pick
 from signmag_jax.evidence import Estimate
 from signmag_jax.perturb import SignFlip
 
@@ -74,7 +74,7 @@ def _radial_fraction(error: str, simulated: Supply) -> Claim:
 
 
 def _two_layers(level: Level, results: Results) -> Claim:
-    """All of the paper's second set of figures at once, each beside the law at its own width."""
+    """All of the paper's second table at once, each beside the law at its own width."""
 
     def laws() -> np.ndarray:
         return np.array([float(theory.finite_width_ratio(row["p"], row["n"])) for row in second_table()])

@@ -1,4 +1,4 @@
-"""The few weights whose single signs decide: found on one text, flipped on another."""
+"""The few weights whose single signs decide: chosen on one text, flipped on another."""
 
 from __future__ import annotations
 

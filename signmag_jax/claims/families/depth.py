@@ -11,8 +11,9 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Route, Supply
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
+from signmag_jax.claims.published import printed
 from signmag_jax.claims.published import row as published_row
-from signmag_jax.claims.supply import component, exact, pick, printed, quotient
+from signmag_jax.claims.supply import component, exact, pick, quotient
 from signmag_jax.evidence import Estimate
 
 from . import depth_laws

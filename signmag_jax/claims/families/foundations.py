@@ -11,8 +11,8 @@ from signmag_jax import theory
 from signmag_jax.claims.claim import Claim
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results
-from signmag_jax.claims.published import figures
-from signmag_jax.claims.supply import exact, printed
+from signmag_jax.claims.published import paper, printed
+from signmag_jax.claims.supply import exact
 from signmag_jax.perturb import SignFlip
 from signmag_jax.theory.symbolic import energies
 
@@ -80,7 +80,7 @@ def _numeric_kernel() -> float:
 
 
 def _identity() -> Claim:
-    value = figures()["activation_energy"]["spearman_alpha2_wnorm2_energy"]
+    value = paper()["activation_energy"]["spearman_alpha2_wnorm2_energy"]
     return Claim(
         name="columns.energy_correlation",
         claimant="paper",

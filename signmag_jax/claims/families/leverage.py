@@ -14,8 +14,8 @@ from signmag_jax.claims.claim import Claim, Evidence, Missing, other_model
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measured import Measured, ModelRun
 from signmag_jax.claims.pieces import Results
-from signmag_jax.claims.published import PAPER, figures
-from signmag_jax.claims.supply import of_ratio, printed
+from signmag_jax.claims.published import PAPER, paper, printed
+from signmag_jax.claims.supply import of_ratio
 from signmag_jax.evidence import Estimate, ratio_of_means
 from signmag_jax.measure.pools import OUTLIER, REST
 from signmag_jax.measure.registry import CONTROLLED
@@ -100,7 +100,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
     """Leverage at every rate, and the abstract's factor beside the paper's own seeds."""
     for rate in level.leverage_rates:
         yield _leverage(rate, results)
-    for row in figures()["count_matched_leverage"]["rows"]:
+    for row in paper()["count_matched_leverage"]["rows"]:
         yield _plateau(row["rate"])
 
 
@@ -187,7 +187,7 @@ def pool_law(
 
 def published_leverage(rate: float) -> Evidence:
     """Ratio of mean damage over the paper's ten seeds."""
-    table = figures()["count_matched_leverage"]
+    table = paper()["count_matched_leverage"]
     row = next(row for row in table["rows"] if row["rate"] == rate)
     perplexities = (row[name] for name in ("outlier_ppl", "rest_ppl"))
     return published_damage(table, *perplexities, whose="the paper's ten seeds")
@@ -210,7 +210,7 @@ def published_damage(table: Mapping[str, Any], outlier: Any, rest: Any, whose: s
 
 
 def _plateau(rate: float) -> Claim:
-    abstract = figures()["abstract"]
+    abstract = paper()["abstract"]
     inside = rate <= abstract["linear_response_up_to_p"]
     claim = "is about 10" if inside else "leaves the plateau of about 10"
     return Claim(

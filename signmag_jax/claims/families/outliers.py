@@ -12,7 +12,7 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Supply, simulated_law
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import figures
+from signmag_jax.claims.published import paper
 from signmag_jax.claims.supply import exact
 from signmag_jax.simulate.column_pool import top
 from signmag_jax.theory.symbolic import outliers as symbolic
@@ -92,7 +92,7 @@ def _column_bound() -> Claim:
         statement=f"A flip in a pool of {fraction:.0%} of the columns costs at most 19 flips outside it, "
         "if the pool has at most half of the variance.",
         routes={
-            "published": exact(lambda: figures()["abstract"]["R_col_bound"], name="the bound as stated"),
+            "published": exact(lambda: paper()["abstract"]["R_col_bound"], name="the bound as stated"),
             "predicted": exact(theory.column_ratio_bound, fraction),
         },
         compare=(("published", "predicted"),),

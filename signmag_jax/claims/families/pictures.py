@@ -12,7 +12,7 @@ from signmag_jax import measure, theory
 from signmag_jax.claims.claim import Evidence, Missing
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results
-from signmag_jax.claims.published import figures, row
+from signmag_jax.claims.published import paper, row
 from signmag_jax.evidence import Estimate
 
 from .alignment import PROFILE
@@ -41,7 +41,7 @@ def series(level: Level, results: Results) -> dict[str, Any]:
 
 
 def _transverse_ratio(level: Level, results: Results) -> dict[str, Any]:
-    table = figures()["theorem_3_V1"]
+    table = paper()["theorem_3_V1"]
     error = [deviation / math.sqrt(PAPER_SEEDS) for deviation in table["plus_minus"]]
 
     def simulated(width: int) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _leverage(level: Level, results: Results) -> dict[str, Any]:
     measured = [(rate, leverage_by_flips(results, rate)) for rate in level.leverage_rates]
     unjudged = [(rate, evidence.estimate) for rate, evidence in measured if isinstance(evidence, Missing)]
     law = results[POOL_LAW]
-    published = [each["rate"] for each in figures()["count_matched_leverage"]["rows"]]
+    published = [each["rate"] for each in paper()["count_matched_leverage"]["rows"]]
     return {
         "model": results.model,
         "published_model": "TinyLlama-1.1B",

@@ -12,7 +12,7 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import PAPER, figures
+from signmag_jax.claims.published import PAPER, paper
 from signmag_jax.claims.supply import exact, inverse, scaled
 from signmag_jax.evidence import Estimate
 
@@ -135,7 +135,7 @@ def _published(column: str, law: Callable[[Any, Any], Any]) -> Supply:
 
     def supply() -> Estimate:
         by_size: dict[int, list[float]] = {}
-        for row in figures()["proposition_1"]["rows"]:
+        for row in paper()["proposition_1"]["rows"]:
             by_size.setdefault(row["m"], []).append(row[column] / float(law(row["p"], row["m"])))
         return Estimate.of_samples(
             [float(np.mean(ratios)) for ratios in by_size.values()],

@@ -10,8 +10,8 @@ from signmag_jax.claims.claim import Claim, Evidence, Supply, other_model
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measured import Measured, ModelRun
 from signmag_jax.claims.pieces import Results
-from signmag_jax.claims.published import figures
-from signmag_jax.claims.supply import exact, of_interval, printed
+from signmag_jax.claims.published import paper, printed
+from signmag_jax.claims.supply import exact, of_interval
 
 NOTES = {
     "output": "In the mean over masks this is algebra, E‖δWx‖² = 4·rate·E x_j²‖w_j‖²: the row checks that "
@@ -68,7 +68,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
             results.model,
             NOTES[where],
         )
-    table = figures()["activation_energy"]
+    table = paper()["activation_energy"]
     yield other_model(
         "exp_f.rank_correlation",
         "section 9.5, Exp F",
@@ -88,7 +88,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
         results.model,
         "In the paper no sign is flipped: the energy is the formula.",
     )
-    table = figures()["column_flips"]
+    table = paper()["column_flips"]
     yield _slope(
         "exp_g.slope",
         "section 9.5, Exp G",

@@ -13,8 +13,8 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import figures, second_table_rates, second_table_widths
-from signmag_jax.claims.supply import exact, extrapolated, pick, printed
+from signmag_jax.claims.published import paper, printed, second_table_rates, second_table_widths
+from signmag_jax.claims.supply import exact, extrapolated, pick
 from signmag_jax.evidence import Estimate
 from signmag_jax.theory.symbolic import theorem_3 as symbolic
 
@@ -23,7 +23,7 @@ PAPER_SEEDS = 20
 PAPER_DECIMALS = 3
 LABELLED_WIDTH = 2048
 SCRIPT_WIDTH = 512
-# Said in the rows: this width was found from the figures that it is then compared with.
+# Said in the rows: this width was chosen by the numbers that it is then compared with.
 POST_HOC = (
     " The width 512 was chosen because its p = 0.01 figure is met there: that row is no test of it, the rows "
     "at other rates are."
@@ -69,7 +69,7 @@ def crossings(level: Level, width: int) -> Simulated[simulate.Crossings]:
 
 def rates() -> list[float]:
     """The rates of the paper's first table of blocks."""
-    return figures()["theorem_3_V1"]["p"]
+    return paper()["theorem_3_V1"]["p"]
 
 
 def ratio_at(
@@ -84,7 +84,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
     """All rows of Theorem 3."""
     yield _limit()
     yield _coefficient()
-    table = figures()["theorem_3_V1"]
+    table = paper()["theorem_3_V1"]
     for index, rate in enumerate(table["p"]):
         infinite = _extrapolated(level, results, rate)
         yield _formula(rate, table["formula"][index], infinite)

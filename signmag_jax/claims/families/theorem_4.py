@@ -11,8 +11,8 @@ from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Supply, simulated_law
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import figures
-from signmag_jax.claims.supply import exact, extrapolated, printed
+from signmag_jax.claims.published import paper, printed
+from signmag_jax.claims.supply import exact, extrapolated
 from signmag_jax.evidence import Estimate
 from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
 
@@ -88,7 +88,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 
 def _published_rows() -> list[dict[str, Any]]:
-    return figures()["theorem_4_synthetic"]["rows"]
+    return paper()["theorem_4_synthetic"]["rows"]
 
 
 def row_cosine(n: int) -> float:
@@ -147,7 +147,7 @@ def _post_relu(simulated: Supply) -> Claim:
         statement="After the ReLU it is 0.365, close to the value before but not equal to it.",
         routes={
             "published": printed(
-                figures()["constants"]["post_relu_radial_fraction"],
+                paper()["constants"]["post_relu_radial_fraction"],
                 decimals=3,
                 section="Theorem 4",
                 what="as printed",

@@ -13,8 +13,8 @@ from signmag_jax.claims.claim import Claim, Evidence, Supply, other_model
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measured import Measured
 from signmag_jax.claims.pieces import Results
-from signmag_jax.claims.published import figures
-from signmag_jax.claims.supply import exact, of_ratio, printed
+from signmag_jax.claims.published import paper, printed
+from signmag_jax.claims.supply import exact, of_ratio
 
 from .leverage import published_damage
 
@@ -41,7 +41,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 
 def _column_correlation() -> Claim:
-    table = figures()["column_flips"]
+    table = paper()["column_flips"]
     columns = table["columns"]
     alpha, damage = (np.asarray([column[name] for column in columns]) for name in ("alpha", "dNLL"))
     kept = damage > 0
@@ -70,7 +70,7 @@ def _column_correlation() -> Claim:
 def _exp_d(results: Results) -> Iterator[Claim]:
     """As the paper does it, as plain flips, and its own files looked at again."""
     abstract = printed(
-        figures()["abstract"]["all_column_nll_ratio"], decimals=1, section="abstract", what="median NLL ratio"
+        paper()["abstract"]["all_column_nll_ratio"], decimals=1, section="abstract", what="median NLL ratio"
     )
     yield other_model(
         "exp_d.matched",
@@ -105,7 +105,7 @@ def _exp_d(results: Results) -> Iterator[Claim]:
 
 def published_exp_d() -> Evidence:
     """Ratio of mean ΔNLL over the paper's five seeds; its error is that of the bootstrap's wider side."""
-    table = figures()["outlier_flips"]
+    table = paper()["outlier_flips"]
     outlier, rest = (table["ppl"][pool] for pool in ("outlier", "non_outlier"))
     return published_damage(table, outlier, rest, whose="the paper's five seeds")
 

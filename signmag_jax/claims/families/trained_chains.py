@@ -12,8 +12,8 @@ from signmag_jax.claims.claim import Claim, Evidence, Missing, Route, Supply
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measured import Measured, ModelRun
 from signmag_jax.claims.pieces import Results
-from signmag_jax.claims.published import figures
-from signmag_jax.claims.supply import pick, printed, with_origin
+from signmag_jax.claims.published import paper, printed
+from signmag_jax.claims.supply import pick, with_origin
 from signmag_jax.evidence import Estimate
 
 from . import depth_laws
@@ -116,7 +116,7 @@ def _row(kind: str, rate: float, layer: int, law: Evidence, results: Results) ->
 def _published(kind: str, rate: float, layer: int) -> Supply:
     table = next(
         row
-        for row in figures()["depth_trained"]["rows"]
+        for row in paper()["depth_trained"]["rows"]
         if (row["weights"], row["activation"], row["p"]) == (PUBLISHED[kind], "relu", rate)
     )
     return printed(table["C_L"][layer - 1], decimals=4, section="9.4", what="6 middle gate_proj matrices")

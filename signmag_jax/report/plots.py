@@ -13,19 +13,18 @@ from matplotlib.figure import Figure
 from signmag_jax.evidence import Picture
 
 from . import figures
-from .figures import COLORS
+from .figures import COLORS, single
 
 PALETTE = (COLORS["measured"], COLORS["simulated"], COLORS["predicted"], COLORS["paper"])
 
 
 def points(series: Mapping[str, tuple[Any, Any, Any]], x: str, y: str, title: str) -> Figure:
     """Values with errors against a predictor, by name (predictor, value, error); negative ones are shown."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = single()
     sizes = [np.abs(value) for _, value, _ in series.values()]
     positive = np.concatenate(sizes)[np.concatenate(sizes) > 0]
-    for color, (name, (places, value, error)) in zip(PALETTE * len(series), series.items(), strict=False):
-        axes.errorbar(places, value, error, fmt="o", capsize=3, color=color, label=name)
+    for color, (name, (predictor, value, error)) in zip(PALETTE * len(series), series.items(), strict=False):
+        axes.errorbar(predictor, value, error, fmt="o", capsize=3, color=color, label=name)
     axes.set(xscale="log", xlabel=x, ylabel=y, title=title)
     # Linear around zero, so that the columns whose flip helps stay in the picture.
     axes.set_yscale("symlog", linthresh=float(np.median(positive)) if positive.size else 1.0)
@@ -35,8 +34,7 @@ def points(series: Mapping[str, tuple[Any, Any, Any]], x: str, y: str, title: st
 
 def bars(values: Mapping[str, tuple[float, float, float]], y: str, title: str) -> Figure:
     """Values with their intervals (value, low, high), by name; without any, the picture says so."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = single()
     value, low, high = (np.asarray([each[i] for each in values.values()]) for i in range(3))
     # A percentile interval need not hold its own mean.
     reach = np.maximum([value - low, high - value], 0.0)
@@ -77,15 +75,14 @@ def curves(
     x: str,
     y: str,
     title: str,
-    places: Sequence[int] | None = None,
+    along: Sequence[int] | None = None,
     log: bool = False,
 ) -> Figure:
-    """Values with errors (value, error) by place; without places, by 1, 2, …"""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
+    """Values with errors (value, error) along x, by default 1, 2, …"""
+    figure, axes = single()
     for color, (name, (value, error)) in zip(PALETTE * len(series), series.items(), strict=False):
-        where = np.arange(1, len(value) + 1) if places is None else places
-        axes.errorbar(where, value, error, capsize=3, color=color, label=name)
+        at = np.arange(1, len(value) + 1) if along is None else along
+        axes.errorbar(at, value, error, capsize=3, color=color, label=name)
     axes.set(xlabel=x, ylabel=y, title=title, yscale="log" if log else "linear")
     axes.legend(fontsize=7)
     return figure
