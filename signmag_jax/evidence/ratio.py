@@ -151,7 +151,7 @@ def _edge(gap: Callable[[float], Sum], value: float, side: int, level: float) ->
         return value
     for _ in range(FARTHEST):
         if outside(value + side * step) > 0:
-            return float(optimize.brentq(outside, value, value + side * step))
+            return optimize.brentq(outside, value, value + side * step)  # pyright: ignore[reportReturnType]
         step *= 2
     return math.copysign(math.inf, side)
 

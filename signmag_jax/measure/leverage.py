@@ -154,13 +154,13 @@ def leverage(
     columns, ranked = _chosen(setup, fraction, profile, columns, heavy, seed)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
-    draws = [Stratified.of(draws_of(pools, k, seed), ranked) for k in flips]
-    rows = iter(setup.sweep(_tasks(setup, draws, counts, ranked), first=1))
+    masks = [Stratified.of(draws_of(pools, k, seed), ranked) for k in flips]
+    rows = iter(setup.sweep(_tasks(setup, masks, counts, ranked), first=1))
     clean = next(rows)
     floor = setup.noise_floor([clean, next(rows)])
     costs = {arm: _rows(rows, len(ranking.places), clean) for arm, ranking in ranked.items()}
     results = []
-    for rate, one, count in zip(rates, draws, counts, strict=True):
+    for rate, one, count in zip(rates, masks, counts, strict=True):
         samples, strata = {}, {}
         for arm in ARMS:
             samples[arm] = _rows(rows, count, clean)
