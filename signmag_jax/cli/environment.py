@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -25,13 +26,20 @@ def check_flags() -> None:
     Raises:
       MissingResource: naming the variables that are set.
     """
-    if "XLA_FLAGS" not in os.environ:
-        return
-    tried = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=False)
-    if tried.returncode:
+    refused = _refused(os.environ.get("XLA_FLAGS"))
+    if refused is not None:
         from signmag_jax.evidence import MissingResource
 
-        raise MissingResource(_said((tried.stderr.splitlines() or [""])[-1].rpartition("] ")[2]))
+        raise MissingResource(_said(refused))
+
+
+@functools.cache
+def _refused(flags: str | None) -> str | None:
+    """What XLA says of flags that it does not start with, asked once a process; None where it starts."""
+    if flags is None:
+        return None
+    tried = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=False)
+    return (tried.stderr.splitlines() or [""])[-1].rpartition("] ")[2] if tried.returncode else None
 
 
 def _said(why: str) -> str:

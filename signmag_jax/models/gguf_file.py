@@ -38,11 +38,9 @@ class GGUFFile:
 
     def __init__(self, path: Path):
         self.path = path
-        data, metadata, tensors = _opened(path)
-        self.files = parts(path, metadata)
-        opened = (
-            [(data, metadata, tensors)] if self.files == (path,) else [_opened(file) for file in self.files]
-        )
+        given = _opened(path)
+        self.files = parts(path, given[1])
+        opened = [given if file == path else _opened(file) for file in self.files]
         self.metadata = opened[0][1]
         self.tensors: dict[str, StoredTensor] = {}
         self._data: dict[str, np.ndarray] = {}

@@ -26,15 +26,12 @@ def parts(path: Path, metadata: Mapping[str, Any]) -> tuple[Path, ...]:
     count = metadata.get("split.count", 1)
     if count in (0, 1):
         return (path,)
+    remedy = "it is one part of a split model: give it the name that it was downloaded by"
+    if not isinstance(count, int):
+        raise invalid("split.count a number", str(count)[:40], remedy)
     named = _NAMED.fullmatch(path.name)
     if named is None or int(named["count"]) != count:
-        raise invalid(
-            f"a name that ends in -0000N-of-{count:05d}.gguf"
-            if isinstance(count, int)
-            else "split.count a number",
-            path.name if isinstance(count, int) else str(count)[:40],
-            "it is one part of a split model: give it the name that it was downloaded by",
-        )
+        raise invalid(f"a name that ends in -0000N-of-{count:05d}.gguf", path.name, remedy)
     # The name tells the count with five digits, so that no damaged number asks for more.
     files = [
         path.with_name(f"{named['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)

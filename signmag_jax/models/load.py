@@ -19,7 +19,7 @@ from .config_hub import described_by_hub
 from .gguf_file import GGUFFile
 from .llama import Llama
 from .memory import check_memory
-from .names import DERIVED_SUFFIXES, TIED_HEADS
+from .names import strangers
 from .resolve import resolve
 from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
@@ -80,12 +80,9 @@ class Checkpoint:
         mesh = None if mesh is None else check_mesh(mesh)
         params, ignored = load_parameters(self.config, self.source, dtype, mesh)
         notes = (*self.remarks, *self.source.notes, *self.tokenizer.remarks, *vocabulary_notes(self))
-        strangers = [
-            name for name in ignored if not name.endswith(DERIVED_SUFFIXES) and name not in TIED_HEADS
-        ]
-        if strangers:
-            shown = ", ".join(strangers[:5]) + (" ..." if len(strangers) > 5 else "")
-            notes += (f"{len(strangers)} tensors that the architecture does not have are left out: {shown}",)
+        if left_out := strangers(ignored, self.source.style):
+            shown = ", ".join(left_out[:5]) + (" ..." if len(left_out) > 5 else "")
+            notes += (f"{len(left_out)} tensors that the architecture does not have are left out: {shown}",)
         if mesh is not None:
             notes += (describe(self.config, mesh),)
         report = report_of(self.source, params, ignored, self.origin, notes)

@@ -32,8 +32,6 @@ _OUTER = {
     "norm": ("model.norm.weight", "output_norm.weight"),
     "head": ("lm_head.weight", "output.weight"),
 }
-TIED_HEADS = _OUTER["head"]
-"""What a head is called that some files store although it is the embedding."""
 _PREFIX = ("model.layers.{layer}.", "blk.{layer}.")
 _FORMATS = {"hub": 0, "gguf": 1}
 
@@ -43,9 +41,14 @@ ROPE_DIVISORS = "rope_freqs.weight"
 # Buffers that some checkpoints store although they follow from the config.
 DERIVED_SUFFIXES = (".self_attn.rotary_emb.inv_freq",)
 
-
 # Tensors of a GGUF file that llama.cpp knows and does not use.
 UNUSED_SUFFIXES = (".attn_rot_embd", ".attn_rot_embd.weight")
+
+
+def strangers(names: Iterable[str], style: str) -> list[str]:
+    """Of the tensors that no parameter is read from, those that do not follow from others."""
+    head = outer_tensor("head", style)
+    return [name for name in names if name != head and not name.endswith(DERIVED_SUFFIXES)]
 
 
 def full_names(stored: Iterable[str]) -> dict[str, str]:

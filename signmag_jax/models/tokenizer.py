@@ -49,7 +49,10 @@ class Tokenizer:
                 f"the tokenizer cannot encode this text ({reason(error)}): it is damaged, or of another model"
             ) from None
         lead = [] if self.bos is None else [self.bos]
-        return np.asarray([*lead, *ids], np.int32)
+        tokens = np.asarray([*lead, *ids], np.int64)
+        if tokens.size and tokens.max() > np.iinfo(np.int32).max:
+            raise MissingResource(f"the tokenizer gives a token the id {tokens.max()}: it is damaged")
+        return tokens.astype(np.int32)
 
     def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
         """The text of token ids, special tokens included."""
@@ -67,15 +70,16 @@ def tokenizer_from_hub(folder: Path) -> Tokenizer:
     """
     own = folder / "tokenizer.json"
     try:
-        if own.is_file():
-            from tokenizers import Tokenizer as Backend
-
-            with heard():
-                backend = Backend.from_file(str(own))
-                return Tokenizer(backend, _lead(backend), own.name, _second_opinion(folder, backend))
-        backend, remarks = _built(folder)
         with heard():
-            return Tokenizer(backend, _lead(backend), "built by transformers", remarks)
+            if own.is_file():
+                from tokenizers import Tokenizer as Backend
+
+                backend, kind = Backend.from_file(str(own)), own.name
+                remarks = _second_opinion(folder, backend)
+            else:
+                kind = "built by transformers"
+                backend, remarks = _built(folder)
+            return Tokenizer(backend, _lead(backend), kind, remarks)
     except MissingResource:
         raise
     except Exception as error:  # both libraries raise many types for absent and broken tokenizers

@@ -20,14 +20,7 @@ from signmag_jax.evidence.result import named
 
 from .config import ModelConfig
 from .memory import check_memory
-from .names import (
-    DERIVED_SUFFIXES,
-    ROPE_DIVISORS,
-    UNUSED_SUFFIXES,
-    expected,
-    layer_tensor,
-    outer_tensor,
-)
+from .names import ROPE_DIVISORS, UNUSED_SUFFIXES, expected, layer_tensor, outer_tensor, strangers
 from .sharding import parameter_shardings
 from .sources import FLOAT_TYPES, TensorSource
 
@@ -177,7 +170,7 @@ def _all_finite(values: np.ndarray) -> bool:
 
 
 def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
-    """Compare the file with the architecture in both directions; return the derived tensors to leave out."""
+    """Compare the file with the architecture in both directions; return the tensors to leave out."""
     if config.layers > len(source.shapes):
         raise invalid(
             f"a tensor at least for each of {config.layers} layers",
@@ -191,11 +184,10 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
     used = {ROPE_DIVISORS} if config.rope.divisors else set()
     others = sorted(set(source.shapes) - wanted.keys() - used)
     lines = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in source.shapes]
-    harmless = (*DERIVED_SUFFIXES, *UNUSED_SUFFIXES)
-    strangers = [name for name in others if name != head and not name.endswith(harmless)]
     # transformers leaves out what a model does not have; to llama.cpp it is another architecture.
     if lines or source.style == "gguf":
-        lines += [f"unexpected {name}" for name in strangers]
+        unknown = (name for name in strangers(others, source.style) if not name.endswith(UNUSED_SUFFIXES))
+        lines += [f"unexpected {name}" for name in unknown]
     lines += [
         f"{name} has shape {source.shapes[name]} instead of {shape}"
         for name, shape in wanted.items()

@@ -15,6 +15,7 @@ _CAPITALS, _SMALL = r"((?=[\p{L}])([^a-z]))", r"((?=[\p{L}])([^A-Z]))"
 _TITLE = rf"[^\r\n\p{{L}}\p{{N}}]?{_CAPITALS}*{_SMALL}+"
 _UPPER = rf"[^\r\n\p{{L}}\p{{N}}]?{_CAPITALS}+{_SMALL}*"
 _SIGNS = r"| ?[^\s\p{L}\p{N}]+"
+_DIGITS_BY_THREE = rf"{_CONTRACTION}|{_WORD}|\p{{N}}{{1,3}}{_SIGNS}[\r\n]*{_END}"
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ CUTS = (
     Cut(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), None, True),
     Cut(
         ("llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"),
-        rf"{_CONTRACTION}|{_WORD}|\p{{N}}{{1,3}}{_SIGNS}[\r\n]*{_END}",
+        _DIGITS_BY_THREE,
         whole_words=True,
     ),
-    Cut(("smaug-bpe", "dbrx"), rf"{_CONTRACTION}|{_WORD}|\p{{N}}{{1,3}}{_SIGNS}[\r\n]*{_END}"),
+    Cut(("smaug-bpe", "dbrx"), _DIGITS_BY_THREE),
     Cut(
         ("qwen2", "deepseek-r1-qwen", "kormo", "megrez", "stablelm2", "hunyuan", "grok-2"),
         rf"{_CONTRACTION}|{_WORD}|\p{{N}}{_SIGNS}[\r\n]*{_END}",

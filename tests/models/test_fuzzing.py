@@ -82,9 +82,12 @@ def test_no_damage_crashes_hangs_or_swells(tmp_path, name):
     assert [line for line in ends if line["said"] not in SAID] == []
     assert [line for line in ends if line["seconds"] > SECONDS] == []
     assert [line for line in ends if line["memory"] > 2 * size + SLACK] == []
-    # The damages reach both: what is refused, and what does not matter.
+    # The damages reach both: what is refused, and what does not matter; beside a tokenizer.json, nothing of
+    # tokenizer_config.json matters.
     said = [line["said"] for line in ends]
-    assert min(said.count(end) for end in SAID) > 0.01 * DAMAGES
+    reached = {"loaded"} if name == "tokenizer_config.json" else SAID
+    assert set(said) == reached
+    assert min(said.count(end) for end in reached) > 0.01 * DAMAGES
 
 
 @pytest.mark.slow

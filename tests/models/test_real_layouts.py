@@ -234,3 +234,14 @@ def test_without_sentencepiece_the_line_says_how_to_get_it(pieces):
     last = done.stderr.strip().splitlines()[-1]
     assert "MissingResource" in last
     assert "pip install sentencepiece" in last
+
+
+def test_a_token_beyond_any_vocabulary_is_one_line(folder):
+    path = folder / "tokenizer.json"
+    plain = json.loads(path.read_text())
+    plain["model"]["vocab"]["A"] = 2**31
+    path.write_text(json.dumps(plain))
+    tokenizer = tokenizer_from_hub(folder)
+    assert len(tokenizer.encode("BC")) == 2
+    with pytest.raises(MissingResource, match=r"the id 2147483648: it is damaged"):
+        tokenizer.encode("ABC")
