@@ -57,13 +57,13 @@ class Comparison(Result):
     ) -> C:
         """Judge the samples of two arms, numerator first; `floor` and `paired` as in `ratio_of_means`."""
         draws, beside = len(next(iter(samples.values()))), dict(strata or {})
-        kept = {arm: finite(table) for arm, table in samples.items()}
+        kept = {arm: finite(table, beside.get(arm)) for arm, table in samples.items()}
         damage = {arm: mean_loss(table, beside.get(arm)) for arm, table in kept.items()}
         ratio = ratio_of_arms(samples, floor=floor, paired=paired, strata=beside)
         return cls(rate, flips, draws, damage, ratio, kept, beside)
 
     def beside(self, arm: str) -> Table | float:
-        """What the mean of an arm has on each window beside its draws."""
+        """What the mean of an arm has beside its draws, for each of them and each window."""
         return self.strata[arm].beside if arm in self.strata else 0.0
 
     def lines(self, what: str) -> dict[str, str]:
@@ -96,9 +96,9 @@ class RateLeverage(Comparison):
         return self.ratio
 
 
-def finite(table: Table) -> Table | None:
-    """The same table, or None where a draw gave no finite loss."""
-    return table if np.isfinite(table).all() else None
+def finite(table: Table, beside: Strata | None = None) -> Table | None:
+    """The same table, or None where a draw, or the flip of a heavy weight, gave no finite loss."""
+    return table if np.isfinite(table).all() and (beside is None or beside.finite) else None
 
 
 def mean_loss(table: Table | None, beside: Strata | None = None) -> ConfidenceInterval | None:
@@ -121,6 +121,9 @@ def ratio_of_arms(
         counts = [f"{count} of {len(samples[arm])} draws ({arm})" for arm, count in broken.items() if count]
         return Ratio(None, f"no finite loss in {', '.join(counts)}")
     beside = strata or {}
+    for arm, one in beside.items():
+        if not one.finite:
+            return Ratio(None, f"no finite loss where a single weight is flipped ({arm})")
     arms = [beside[arm].around(table) if arm in beside else table for arm, table in samples.items()]
     first, second = (beside[arm].hardly_seen if arm in beside else 0.0 for arm in samples)
     return ratio_of_means(*arms, floor=floor, paired=paired, unseen=(first, second))

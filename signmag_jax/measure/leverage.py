@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -22,15 +22,16 @@ from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
 from .comparison import RateLeverage, arms_picture
 from .flips import Draws
 from .inputs import Windows
-from .place import Place
+from .place import FlippedWeight, Place
 from .pools import OUTLIER, REST, Pools, TooFewWeights, flips_at
+from .screening import RANKED, Ranking, rankings
 from .setup import Setup, prepare
-from .strata import HEAVY, RANKED, FlippedWeight, Ranking, Strata, Stratified, rankings
+from .strata import HEAVY, Strata, Stratified
 
 RATES = (0.001, 0.005, 0.05)
 ARMS = (OUTLIER, REST)
-JOINT = 1
-"""Draws of each arm and rate that flip heavy weights together with the rest."""
+JOINT = 5
+"""Draws for each one, at least, that flips heavy weights together with the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +124,9 @@ def leverage(
       profile: `alpha` of these calibration windows, if already computed.
       columns: outlier columns of another definition, by site and of shape (layers, chosen), for instance of
         `column_statistics`; then the calibration windows choose nothing here, and `fraction` is not used.
-      heavy: how many weights of each pool are left out of the draws and flipped one by one, those of largest
-        predicted cost on the calibration windows; a further draw of each arm and rate flips some of them
-        together with the rest. 0: nothing is predicted, and nothing said of weights that no draw hits.
+      heavy: how many weights are left out of the draws and flipped one by one, those that are predicted on
+        the calibration windows to carry most of their pool; further draws flip some of them together with
+        the rest. 0: nothing is predicted, and nothing said of weights that no draw hits.
       resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
       source: added to the provenance.
 
@@ -164,9 +165,10 @@ def leverage(
         samples, strata = {}, {}
         for arm in ARMS:
             samples[arm] = _rows(rows, count, clean)
-            joint = _rows(rows, JOINT if one.heavy[arm] else 0, clean)
+            joint = _rows(rows, joint_draws(one, arm, count), clean)
             if arm in ranked:
-                strata[arm] = _strata(one, arm, samples[arm], joint, costs[arm], ranked[arm])
+                room = room_left(samples[arm], clean, costs[arm], model.config.vocabulary)
+                strata[arm] = _strata(one, arm, samples[arm], room, joint, costs[arm], ranked[arm])
         results.append(RateLeverage.of(rate, one.draws.flips[OUTLIER], samples, floor=floor, strata=strata))
     sizes = {arm: pools.size(arm) for arm in ARMS}
     return Leverage(tuple(results), floor, sizes, columns, pools, ranked, costs, setup.origin())
@@ -180,6 +182,7 @@ def _strata(
     one: Stratified,
     arm: str,
     light: Float[np.ndarray, "draws windows"],
+    room: Float[np.ndarray, " draws"],
     joint: Float[np.ndarray, "joint windows"],
     costs: Float[np.ndarray, "heavy windows"],
     ranking: Ranking,
@@ -193,19 +196,38 @@ def _strata(
         left = ranking
     for draw, row in enumerate(joint):
         _, _, flipped, weight = one.joint(arm, draw)
-        rows.append(weight * (row - light[draw] - costs[list(flipped)].sum(axis=0)))
+        rows.append(weight * (row - light[draw] - room[draw] * costs[list(flipped)].sum(axis=0)))
     together = np.reshape(rows, joint.shape)
     return Strata(
-        known, together, left.hardly_seen(rate, count), left.largest_left, float((1 - rate) ** count)
+        known, room, together, left.hardly_seen(rate, count), left.largest_left, float((1 - rate) ** count)
     )
+
+
+def joint_draws(draws: Stratified, arm: str, count: int) -> int:
+    """How many draws flip heavy weights, beside `count` that do not."""
+    return max(1, count // JOINT) if draws.heavy[arm] else 0
+
+
+def room_left(
+    light: Float[np.ndarray, "draws windows"],
+    clean: Float[np.ndarray, " windows"],
+    costs: Float[np.ndarray, "heavy windows"],
+    vocabulary: int,
+) -> Float[np.ndarray, " draws"]:
+    """The part of a single flip's cost that is expected when it is added to each draw.
+
+    Losses have room up to that of a model which knows nothing, or where single flips take them; what the
+    other flips cost is gone from it.
+    """
+    reached = costs.mean(axis=1).max(initial=0.0)
+    whole = max(math.log(vocabulary) - float(clean.mean()), reached, np.finfo(np.float64).tiny)
+    return np.clip(1 - light.mean(axis=1) / whole, 0.0, 1.0)
 
 
 def check_heavy(heavy: int) -> int:
     """Refuse a negative number of heavy weights."""
     if not 0 <= heavy <= RANKED:
-        raise invalid(
-            f"0 <= heavy <= {RANKED}", heavy, "pass how many weights of each pool to flip one by one"
-        )
+        raise invalid(f"0 <= heavy <= {RANKED}", heavy, "pass how many weights to flip one by one")
     return heavy
 
 
@@ -220,25 +242,19 @@ def _chosen(
     """The outlier columns and the heavy weights of both pools, chosen once."""
 
     def choose() -> dict[str, Any]:
-        chosen = columns
-        if chosen is None:
-            known = alpha(setup.model, setup.calibration) if profile is None else profile
-            chosen = known.outliers(fraction)
-        plain = {site: np.asarray(rows).tolist() for site, rows in chosen.items()}
-        if not heavy:
-            return {"columns": plain, "heavy": {}}
-        pools = Pools.of(setup.model, chosen, setup.layers, setup.matrices)
-        ranked = rankings(setup.model, setup.calibration, pools, heavy, seed)
-        return {
-            "columns": plain,
-            "heavy": {arm: [[list(p) for p in one.places], list(one.costs)] for arm, one in ranked.items()},
-        }
+        known = profile
+        if known is None and (columns is None or heavy):
+            known = alpha(setup.model, setup.calibration)
+        chosen = known.outliers(fraction) if columns is None and known is not None else columns
+        assert chosen is not None
+        plain, ranked = {site: np.asarray(rows).tolist() for site, rows in chosen.items()}, {}
+        if heavy and known is not None:
+            pools = Pools.of(setup.model, chosen, setup.layers, setup.matrices)
+            ranked = rankings(setup.model, setup.calibration, known, pools, heavy, seed)
+        return {"columns": plain, "heavy": {arm: one.to_record() for arm, one in ranked.items()}}
 
     stored = setup.once(choose)
-    ranked = {
-        arm: Ranking(tuple(Place(*parts) for parts in places), tuple(costs))
-        for arm, (places, costs) in stored["heavy"].items()
-    }
+    ranked = {arm: Ranking.of_record(one) for arm, one in stored["heavy"].items()}
     return {site: np.asarray(rows) for site, rows in stored["columns"].items()}, ranked
 
 
@@ -309,7 +325,7 @@ def _tasks(
         return setup.losses(one.transform(*one.joint(arm, draw)[:2]))
 
     def alone(place: Place) -> sweep.Row:
-        return setup.losses(FlippedWeight(Place(*(jnp.asarray(part, jnp.int32) for part in place))))
+        return setup.losses(FlippedWeight.at(place))
 
     tasks: list[Any] = [setup.losses, functools.partial(nothing, draws[0])]
     tasks += [functools.partial(alone, place) for one in ranked.values() for place in one.places]
@@ -317,6 +333,6 @@ def _tasks(
         for arm in ARMS:
             tasks += [functools.partial(light, one, arm, draw) for draw in range(count)]
             tasks += [
-                functools.partial(joint, one, arm, draw) for draw in range(JOINT if one.heavy[arm] else 0)
+                functools.partial(joint, one, arm, draw) for draw in range(joint_draws(one, arm, count))
             ]
     return tasks

@@ -29,6 +29,7 @@ from .quantization import quantization
 from .quantization_report import checked_options, quantization_report
 from .response import linear_response
 from .rotation import rotation
+from .screening import SCREENING_TOKENS
 from .strata import HEAVY
 from .trained_chain import trained_chain
 
@@ -52,6 +53,7 @@ class Measurement:
       fewest: evaluation windows that it takes at least.
       arrays: arrays of the weights' size that exist at one time, the weights among them.
       check: refuses some of the keyword options before a model is opened.
+      fixed: forward passes of 2,048 tokens, whatever the windows.
     """
 
     function: Callable[..., Any]
@@ -60,6 +62,7 @@ class Measurement:
     fewest: int = 1
     arrays: int = 1
     check: Callable[..., Any] | None = None
+    fixed: float = 0.0
 
     def passes(
         self,
@@ -80,7 +83,7 @@ class Measurement:
           options: keyword options of the measurement; the others have their defaults.
         """
         scored = self._called(self.evaluations, options | {"layers_of_model": layers_of_model}) * windows
-        return (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
+        return self.fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
 
     def refuse(self, options: dict[str, Any]) -> None:
         """Raises InvalidInput for keyword options that can be judged before a model is opened."""
@@ -103,9 +106,10 @@ def _once() -> int | float:
 def _leverage(
     rates: Sequence[float], draws: int | Sequence[int] | None = None, heavy: int = HEAVY
 ) -> int | float:
-    """Clean, A/A, and in both arms the heavy weights alone, with the rest at every rate, and light draws."""
-    joint = JOINT * len(rates) if heavy else 0
-    return 2 + len(ARMS) * (heavy + joint + sum(draws_per_rate(rates, draws)))
+    """Clean, A/A, the heavy weights alone, and at every rate and in both arms light draws and joint ones."""
+    counts = draws_per_rate(rates, draws)
+    joint = sum(max(1, count // JOINT) for count in counts) if heavy else 0
+    return 2 + heavy + len(ARMS) * (joint + sum(counts))
 
 
 def _all_columns(rates: Sequence[float], draws: int | Sequence[int]) -> int | float:
@@ -236,7 +240,13 @@ MEASUREMENTS: dict[str, Measurement] = {
     "nll": Measurement(nll, _once),
     "alpha": Measurement(alpha, _once, fewest=FEWEST),
     "leverage": Measurement(
-        leverage, _leverage, 1 + SHORTLIST_PASSES, MINIMUM, DERIVATIVE_ARRAYS, _check_damage
+        leverage,
+        _leverage,
+        1 + SHORTLIST_PASSES,
+        MINIMUM,
+        DERIVATIVE_ARRAYS,
+        _check_damage,
+        SCREENING_TOKENS / sweep.PASS_TOKENS,
     ),
     "quantization": Measurement(quantization, _once, fewest=FEWEST),
     "all-columns": Measurement(all_columns, _all_columns, fewest=MINIMUM, check=_check_leverage),

@@ -1,101 +1,33 @@
 """Strata of a leverage: the weights predicted to cost most are measured one by one, and chance has the rest.
 
-Let S be the heavy weights that a draw flips, L its damage without them, c_i what weight i costs alone. Then
-`E Δ = E L + Σ p_i c_i + E[Δ − L − Σ_{i∈S} c_i]`, whatever was predicted. L is drawn, c_i measured, and what
-the heavy weights do together and with the rest is drawn from those draws that flip any: S by its size, each
-weight with a chance in proportion to what it is predicted to carry (Hansen and Hurwitz, 1943).
+Let S be the heavy weights that a draw flips, L its damage without them, c_i what weight i costs alone, h the
+part of it that L leaves room for. Then `E Δ = E[L + h(L) Σ p_i c_i] + E[Δ − L − h(L) Σ_{i∈S} c_i]`, whatever
+was predicted, for S and L are independent. L is drawn, c_i measured, and what the heavy weights do beyond
+that, together and with the rest, is drawn from those draws that flip any: S by its size, each weight with a
+chance in proportion to what it is predicted to carry (Hansen and Hurwitz, 1943).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from signmag_jax.evidence import Result, keys
 from signmag_jax.evidence.strata import Sum
-from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, fetch
+from signmag_jax.models import SITE_OF, fetch
 
 from .flips import Coordinates, Draws, Flips, Plan
-from .inputs import Windows
 from .place import Place
-from .pools import OUTLIER, REST, Pools
-from .singles import largest, predicted_costs
+from .screening import Ranking
 
-HEAVY = 4
-"""Weights of each pool that are measured one by one."""
-RANKED = 2048
-"""Weights of each pool whose predicted cost is kept."""
-EXPECTED = 3.0
-"""Flips in all draws together that make it sure, to 95%, that one is seen."""
-
-
-class FlippedWeight(NamedTuple):
-    """The weight transform that flips one weight."""
-
-    place: Place
-
-    def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
-        here = (layer == self.place.layer) & (MATRICES.index(name) == self.place.matrix)
-        row = jnp.where(here, self.place.row, weight.shape[0])
-        return weight.at[row, self.place.column].multiply(-1.0, mode="drop")
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The weights of a pool of largest predicted cost, descending, and how many of them are heavy.
-
-    Args:
-      places: the heavy ones.
-      costs: predicted cost of these and of those that follow, in nats per token.
-    """
-
-    places: tuple[Place, ...]
-    costs: tuple[float, ...]
-
-    @property
-    def predicted(self) -> Float[np.ndarray, " heavy"]:
-        """Of the heavy weights."""
-        return np.asarray(self.costs[: len(self.places)])
-
-    @property
-    def largest_left(self) -> float:
-        """Largest predicted cost of a weight that is left to chance."""
-        return self.costs[len(self.places)] if len(self.costs) > len(self.places) else 0.0
-
-    def hardly_seen(self, rate: float, draws: int) -> float:
-        """Mean damage predicted of the costliest weights, of which fewer than 3 flips are expected in all.
-
-        Those beyond the ranking count like its last: an upper bound.
-        """
-        rest = self.costs[len(self.places) :]
-        count = EXPECTED / (rate * draws)
-        if not rest or draws == 0:
-            return 0.0
-        known = min(int(np.ceil(count)), len(rest))
-        beyond = max(count - len(rest), 0.0) if len(self.costs) == RANKED else 0.0
-        return rate * (sum(rest[:known]) + beyond * rest[-1])
-
-
-def rankings(
-    model: LanguageModel, calibration: Windows, pools: Pools, heavy: int, seed: int
-) -> dict[str, Ranking]:
-    """Of both pools, by derivatives on the calibration windows alone."""
-    names = tuple(pools.outputs)
-    cost = predicted_costs(model, calibration, pools.layers, names, seed)
-    found = {}
-    for arm in (OUTLIER, REST):
-        inside = {name: jnp.asarray(pools.member(name, arm), cost[name].dtype)[:, None] for name in names}
-        listed = largest({name: table * inside[name] for name, table in cost.items()}, RANKED)
-        places = tuple(place for place, _ in listed[:heavy])
-        found[arm] = Ranking(places, tuple(value for _, value in listed))
-    return found
+HEAVY = 8
+"""Weights of both pools together that are measured one by one."""
 
 
 def crowded(draws: Draws, arm: str, ranking: Ranking) -> bool:
@@ -246,6 +178,7 @@ class Strata(Result):
 
     Args:
       known: `Σ p_i c_i` on each window, exact.
+      room: h(L) of each light draw.
       joint: what heavy weights do together and with the rest beyond that, draws × windows; its mean counts.
       hardly_seen: mean damage predicted of what the draws hardly ever hit.
       largest_left: largest predicted cost of a weight left to chance.
@@ -253,20 +186,29 @@ class Strata(Result):
     """
 
     known: Float[np.ndarray, " windows"]
+    room: Float[np.ndarray, " draws"]
     joint: Float[np.ndarray, "joint windows"]
     hardly_seen: float
     largest_left: float
     unseen_share: float
 
+    @property
+    def finite(self) -> bool:
+        """Whether every loss of a heavy weight was."""
+        return bool(np.isfinite(self.known).all() and np.isfinite(self.joint).all())
+
     def around(self, drawn: Float[np.ndarray, "draws windows"]) -> Sum:
         """The whole mean, with light draws."""
-        joint = (self.joint,) if len(self.joint) else ()
-        return Sum((drawn, self.known[None]), joint)
+        return Sum((drawn + self._expected,), (self.joint,) if len(self.joint) else ())
 
     @property
-    def beside(self) -> Float[np.ndarray, " windows"]:
-        """What the mean has on each window beside the light draws."""
-        return self.known + (self.joint.mean(axis=0) if len(self.joint) else 0.0)
+    def beside(self) -> Float[np.ndarray, "draws windows"]:
+        """What the mean has beside the light draws."""
+        return self._expected + (self.joint.mean(axis=0, keepdims=True) if len(self.joint) else 0.0)
+
+    @property
+    def _expected(self) -> Float[np.ndarray, "draws windows"]:
+        return self.room[:, None] * self.known[None]
 
     def line(self) -> str:
         """The largest cost that may have been missed, in words."""

@@ -1,62 +1,63 @@
 """Planted decisive weights: strata leave the mean alone and cover it, plain draws do not."""
 
-import dataclasses
+import contextlib
 import functools
+import importlib
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import MINUTE, build, with_block
+from planted import COLUMNS, SATURATED, WEIGHTS, flipped, own_text, planted
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, bootstrap
+from signmag_jax.measure import screening
+from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.leverage import draws_of
-from signmag_jax.measure.place import Place
 from signmag_jax.measure.pools import OUTLIER, REST
-from signmag_jax.measure.strata import RANKED, Ranking, Stratified
-from signmag_jax.models import MATRICES, logits
+from signmag_jax.measure.screening import Ranking
+from signmag_jax.measure.strata import Stratified
+from signmag_jax.models import MATRICES
 
-SMALL = dataclasses.replace(MINUTE, vocabulary=60, hidden=16, intermediate=20)
-WIDTH = {"attention_in": 16, "attention_out": 8, "mlp_in": 16, "mlp_mid": 20}
-COLUMNS = {site: np.tile(np.arange(n // 4), (SMALL.layers, 1)) for site, n in WIDTH.items()}
-"""A quarter of the columns, the first of each site, is called outliers."""
-RATE, DRAWS, WINDOWS = 0.05, 11, 16
-DOWN = MATRICES.index("down_proj")
-PLACE = {OUTLIER: Place(DOWN, 1, 2, 1), REST: Place(DOWN, 1, 5, 12)}
-PLANTED = {"numerator": (OUTLIER,), "denominator": (REST,), "neither": ()}
-
-
-def own_text(model, count, seed):
-    """Windows that the model wrote itself: its loss is minimal in the mean, so that flips cost."""
-    forward = jax.jit(lambda tokens: logits(model.config, model.params, tokens))
-    rng = np.random.default_rng(seed)
-    tokens = rng.integers(0, model.config.vocabulary, (count, 9)).astype(np.int32)
-    for at in range(1, 9):
-        scores = np.asarray(forward(jnp.asarray(tokens)))[:, at - 1]
-        tokens[:, at] = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
-    return tokens
+RATE, DRAWS, WINDOWS, EVERY = 0.05, 11, 64, 400
+ABOVE, BELOW = SATURATED, "saturated gate, no outlier"
+"""Weights that no derivative sees: one carries much of the numerator, the other of the denominator."""
+PLANTED = {"numerator": (ABOVE,), "denominator": (BELOW,), "both": (ABOVE, BELOW), "neither": ()}
+PLACE = {OUTLIER: WEIGHTS[ABOVE][0], REST: WEIGHTS[BELOW][0]}
 
 
 @functools.cache
-def planted(name):
-    """A model with a decisive weight in some pool, and text: (calibration, evaluation)."""
-    model = build(seed=3, config=SMALL, loud=1.0, dtype=np.float64, scale=0.4)
-    table = np.array(model.params["blocks"]["down_proj"])
-    for arm in PLANTED[name]:
-        _, layer, row, column = PLACE[arm]
-        table[layer, row, column] = 25.0
-    model = with_block(model, "down_proj", table)
-    chosen = np.random.default_rng(1).integers(0, SMALL.vocabulary, (8, 9)).astype(np.int32)
-    return model, (chosen, own_text(model, 160, 2))
+def text(name):
+    """Calibration, and windows that have nothing in common with it."""
+    model, apart = planted(*PLANTED[name]), []
+    chosen = own_text(model, 16, 1)
+    for window in own_text(model, 2 * EVERY, 2):
+        with contextlib.suppress(InvalidInput):
+            check_disjoint(chosen, window[None])
+            apart.append(window)
+    return chosen, np.stack(apart[:EVERY])
 
 
-def run(name, seed, heavy=4, draws=DRAWS, windows=WINDOWS):
+@pytest.fixture(autouse=True)
+def ranked_once(monkeypatch):
+    """The ranking does not depend on the evaluation windows, nor the draws on the ranking's seed."""
+    known = {}
+
+    def rankings(model, calibration, profile, pools, heavy, seed):
+        key = id(model), heavy
+        if key not in known:
+            known[key] = screening.rankings(model, calibration, profile, pools, heavy, 0)
+        return known[key]
+
+    module = importlib.import_module("signmag_jax.measure.leverage")
+    monkeypatch.setattr(module, "rankings", rankings)
+
+
+def run(name, seed, heavy=16, draws=DRAWS, windows=WINDOWS):
     """Of so many of the windows, another choice with every seed."""
-    model, (calibration, every) = planted(name)
+    calibration, every = text(name)
     chosen = np.random.default_rng(seed).choice(len(every), windows, replace=False)
     return measure.leverage(
-        model,
+        planted(*PLANTED[name]),
         calibration,
         every[chosen],
         rates=(RATE,),
@@ -65,12 +66,6 @@ def run(name, seed, heavy=4, draws=DRAWS, windows=WINDOWS):
         seed=seed,
         heavy=heavy,
     )
-
-
-@functools.cache
-def plain(name, draws=1200):
-    """Draws without strata, and what they say of the truth: a route of its own."""
-    return run(name, 10**6, heavy=0, draws=draws, windows=160).rates[0]
 
 
 @pytest.fixture(scope="module")
@@ -129,41 +124,50 @@ def test_joint_draws_weigh_as_often_as_a_draw_flips_any_heavy_weight(stratified)
         assert abs(np.mean(found) - truth) < 4 * error
 
 
-@pytest.mark.parametrize("name", ["numerator", "denominator"])
-def test_the_planted_weight_is_found_and_its_cost_is_exact(name):
-    found = run(name, 0, draws=4, windows=160)
-    (arm,) = PLANTED[name]
-    assert found.heavy[arm].places[0] == PLACE[arm]
-    model, text = planted(name)
-    flipped = np.array(model.params["blocks"]["down_proj"])
-    flipped[PLACE[arm][1:]] *= -1
+@pytest.mark.parametrize(("name", "arm"), [("numerator", OUTLIER), ("denominator", REST)])
+def test_the_planted_weight_is_measured_alone(name, arm):
+    found, model = run(name, 0, draws=4, windows=EVERY), planted(*PLANTED[name])
+    index = found.heavy[arm].places.index(PLACE[arm])
     clean, other = (
-        measure.nll(each, text[1], batch=160).value
-        for each in (model, with_block(model, "down_proj", flipped))
+        measure.nll(each, text(name)[1], batch=EVERY).value for each in (model, flipped(model, PLACE[arm]))
     )
-    assert found.costs[arm][0].mean() == pytest.approx(other - clean, rel=1e-6)
-    assert found.rates[0].strata[arm].known.mean() > 0.5 * RATE * (other - clean)
-    assert (
-        "never drawn"
-        in found.summary()[f"rate {RATE:g}, {found.rates[0].flips} flips: left to chance, {arm}"]
+    assert found.costs[arm][index].mean() == pytest.approx(other - clean, rel=1e-6)
+    assert found.rates[0].strata[arm].known.mean() > 0.25 * found.rates[0].flips / found.pool_sizes[arm] * (
+        other - clean
     )
-
-
-@pytest.mark.parametrize("arm", ["outlier", "rest"])
-def test_what_hardly_any_draw_hits_is_bounded_from_its_ranking(arm):
-    place = PLACE[arm]
-    ranking = Ranking((place,), (9.0, 4.0, 2.0, 1.0))
-    assert ranking.largest_left == 4.0
-    assert ranking.hardly_seen(0.1, 30) == pytest.approx(0.1 * 4.0)
-    assert ranking.hardly_seen(0.1, 15) == pytest.approx(0.1 * 6.0)
-    assert ranking.hardly_seen(0.1, 1) == pytest.approx(0.1 * 7.0)
-    full = Ranking((), tuple(np.full(RANKED, 2.0)))
-    assert full.hardly_seen(1e-4, 3) == pytest.approx(1e-4 * 2.0 * 10_000)
+    key = f"rate {RATE:g}, {found.rates[0].flips} flips: left to chance, {arm}"
+    assert "never drawn" in found.summary()[key]
 
 
 def test_bad_numbers_of_heavy_weights_are_refused():
     with pytest.raises(InvalidInput, match="0 <= heavy"):
         run("neither", 0, heavy=-1)
+
+
+@functools.cache
+def plain(name, draws=1200):
+    """Draws without strata."""
+    return run(name, 10**6, heavy=0, draws=draws, windows=EVERY)
+
+
+@functools.cache
+def truth(name, arm):
+    """The mean by plain draws, by how often one must hit the planted weight and not by how often it did."""
+    found = plain(name)
+    rows = found.rates[0].samples[arm].mean(axis=1)
+    if (kind := {OUTLIER: ABOVE, REST: BELOW}[arm]) not in PLANTED[name]:
+        return rows.mean()
+    draws = draws_of(found.pools, found.rates[0].flips, 10**6)
+    where, hits, rates = WEIGHTS[kind][0], [], []
+    for draw in range(len(rows)):
+        plan = draws.plan(arm, draw)
+        table = draws.coordinates(plan)[where.name]
+        rows_hit, columns_hit = (np.asarray(part[where.layer]) for part in table)
+        hits.append(((rows_hit == where.row) & (columns_hit == where.column)).any())
+        rates.append(draws.flipped_part(plan, arm, where.name)[where.layer])
+    hits, rate = np.asarray(hits), np.mean(rates)
+    assert abs(hits.mean() - rate) < 4 * np.sqrt(rate / len(rows))
+    return rate * rows[hits].mean() + (1 - rate) * rows[~hits].mean()
 
 
 def percentiles(rng, top, bottom):
@@ -178,36 +182,33 @@ def percentiles(rng, top, bottom):
 
 def by_percentiles(name):
     """How often the crossed bootstrap of plain draws covers the ratio, groups of draws drawn again."""
-    one, rng = plain(name), np.random.default_rng(3)
-    tables = [one.samples[arm] for arm in (OUTLIER, REST)]
-    truth, hits = tables[0].mean() / tables[1].mean(), []
+    one, rng = plain(name).rates[0], np.random.default_rng(3)
+    tables, hits = [one.samples[arm] for arm in (OUTLIER, REST)], []
     for _ in range(400):
         windows = rng.choice(tables[0].shape[1], WINDOWS, replace=False)
         few = [table[rng.choice(len(table), DRAWS, replace=False)][:, windows] for table in tables]
         low, high = percentiles(rng, *few)
-        hits.append(low <= truth <= high)
+        hits.append(low <= truth(name, OUTLIER) / truth(name, REST) <= high)
     return float(np.mean(hits))
 
 
 def by_strata(name, runs):
     """Coverage of the ratio over draws and windows, where it is resolved, and how often that is."""
-    one = plain(name)
-    means = [one.damage[arm].estimate for arm in (OUTLIER, REST)]
-    truth = means[0].value / means[1].value
+    expected = truth(name, OUTLIER) / truth(name, REST)
     found = [run(name, seed).rates[0].leverage.interval for seed in range(runs)]
     kept = [each for each in found if each]
-    return float(np.mean([each.low <= truth <= each.high for each in kept])), len(kept) / runs
+    return float(np.mean([each.low <= expected <= each.high for each in kept])), len(kept) / runs
 
 
 @pytest.mark.slow  # hundreds of measurements
 @pytest.mark.parametrize("name", list(PLANTED))
 def test_coverage_with_planted_weights(name):
     """Prints a line of the table in CONTRIBUTING."""
-    runs = 100
+    runs = 200
     covered, resolved = by_strata(name, runs)
     before = by_percentiles(name)
     print(f"\ndecisive weight: {name}; strata {covered:.1%} of {resolved:.0%}, bootstrap {before:.1%}")
     assert resolved > 0.5
-    assert covered > 0.95 - 4 * np.sqrt(0.95 * 0.05 / (runs * resolved))
+    assert covered > 0.95 - 3 * np.sqrt(0.95 * 0.05 / (runs * resolved))
     if PLANTED[name]:
         assert before < 0.85
