@@ -9,6 +9,7 @@ chance in proportion to what it is predicted to carry (Hansen and Hurwitz, 1943)
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,9 +33,10 @@ HEAVY = 8
 
 def crowded(draws: Draws, arm: str, ranking: Ranking) -> bool:
     """Whether a draw may leave too few weights to change places with, or draws those that stay."""
+    heavy = Counter((place.name, place.layer) for place in ranking.places)
     few = any(
-        2 * (draws.most(name, arm) + len(ranking.places)) > draws.pools.matrix_size(name, arm)
-        for name in {place.name for place in ranking.places}
+        2 * (draws.most(name, arm) + count) > draws.pools.matrix_size(name, arm)
+        for (name, _), count in heavy.items()
     )
     return few or draws.is_inverted(arm)
 
