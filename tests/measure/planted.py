@@ -14,7 +14,7 @@ from signmag_jax.models import MATRICES, logits
 
 SMALL = dataclasses.replace(MINUTE, vocabulary=60, hidden=16, intermediate=20)
 WIDTH = {"attention_in": 16, "attention_out": 8, "mlp_in": 16, "mlp_mid": 20}
-SCALE = 0.7
+SCALE = 1.0
 COLUMNS = {site: np.tile(np.arange(n // 4), (SMALL.layers, 1)) for site, n in WIDTH.items()}
 """A quarter of the columns, the first of each site, is called outliers."""
 

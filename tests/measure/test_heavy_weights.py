@@ -170,6 +170,9 @@ def truth(name, arm):
     return rate * rows[hits].mean() + (1 - rate) * rows[~hits].mean()
 
 
+GROUPS = 400
+
+
 def percentiles(rng, top, bottom):
     """The crossed bootstrap of a ratio: draws of both arms and their common windows."""
     windows = bootstrap.resample(rng, top.shape[1], 400)
@@ -181,12 +184,11 @@ def percentiles(rng, top, bottom):
 
 
 def by_percentiles(name):
-    """How often the crossed bootstrap of plain draws covers the ratio, groups of draws drawn again."""
+    """How often the crossed bootstrap of plain draws covers the ratio: groups of draws, all windows."""
     one, rng = plain(name).rates[0], np.random.default_rng(3)
     tables, hits = [one.samples[arm] for arm in (OUTLIER, REST)], []
-    for _ in range(400):
-        windows = rng.choice(tables[0].shape[1], WINDOWS, replace=False)
-        few = [table[rng.choice(len(table), DRAWS, replace=False)][:, windows] for table in tables]
+    for _ in range(GROUPS):
+        few = [table[rng.choice(len(table), DRAWS, replace=False)] for table in tables]
         low, high = percentiles(rng, *few)
         hits.append(low <= truth(name, OUTLIER) / truth(name, REST) <= high)
     return float(np.mean(hits))
@@ -204,11 +206,11 @@ def by_strata(name, runs):
 @pytest.mark.parametrize("name", list(PLANTED))
 def test_coverage_with_planted_weights(name):
     """Prints a line of the table in CONTRIBUTING."""
-    runs = 200
+    runs = 150
     covered, resolved = by_strata(name, runs)
     before = by_percentiles(name)
     print(f"\ndecisive weight: {name}; strata {covered:.1%} of {resolved:.0%}, bootstrap {before:.1%}")
     assert resolved > 0.5
     assert covered > 0.95 - 3 * np.sqrt(0.95 * 0.05 / (runs * resolved))
-    if PLANTED[name]:
-        assert before < 0.85
+    if name in ("numerator", "denominator"):  # in both, what is missed above is missed below
+        assert before < 0.95 - 3 * np.sqrt(0.95 * 0.05 / GROUPS)
