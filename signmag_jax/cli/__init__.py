@@ -87,7 +87,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
-    # XLA writes its start-up remarks to standard error; a user's terminal is not the place for them.
+    # XLA writes its start-up remarks to standard error; they do not belong on a user's terminal.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         code = _invoke(arguments or ["--help"])

@@ -199,7 +199,7 @@ def _package(function: Any) -> str:
 
 
 def _sentence(text: str) -> str:
-    first = text.partition(" ")[0]
+    first = text.partition(" ")[0].rstrip(",;:")
     # A symbol keeps its case: σ is not Σ.
     is_word = first == "a" or (len(first) > 1 and first.isascii() and first.isalpha())
     return text[:1].upper() + text[1:] if is_word else text

@@ -18,12 +18,19 @@ EXTRAS = ("hub", "parquet")
 """Extras that a user may want; the others serve the package's own tests."""
 
 
-def doctor(*, json: bool = False, quiet: bool = False) -> int:
+def doctor(*, clear_programs: bool = False, json: bool = False, quiet: bool = False) -> int:
     """Devices, versions, caches, what is missing and the command that installs it.
+
+    Args:
+      clear_programs: remove the compiled programs that commands keep for each other.
 
     Example: signmag doctor --json
     """
     prepare(quiet=quiet)
+    if clear_programs:
+        from . import programs
+
+        programs.clear()
     findings = examine()
     if json:
         emit(findings)
@@ -37,12 +44,16 @@ def examine() -> dict[str, Any]:
     """Everything that `signmag doctor` reports, as a JSON object."""
     from signmag_jax.evidence import provenance
 
+    from . import programs
+
     required, optional = dependencies()
     problems = list(required)
     findings: dict[str, Any] = {"versions": provenance.versions(), "threads": provenance.threads()}
     findings["memory_gib"] = round(_memory() / 2**30, 1)
     findings["terminal"] = sys.stderr.isatty()
     findings["devices"] = [] if problems else _devices(problems)
+    findings["compiler_options"] = {} if problems else _compiler_options()
+    findings["programs"] = programs.state()
     findings["embedded_model"] = None if problems else _embedded(problems)
     findings["optional"] = optional
     findings["problems"] = problems
@@ -117,6 +128,13 @@ def _devices(problems: list[str]) -> list[str]:
     return []
 
 
+def _compiler_options() -> dict[str, Any]:
+    """What XLA is told for this package's programs on the default device."""
+    from signmag_jax.evidence.compiling import in_force
+
+    return dict(in_force())
+
+
 def _embedded(problems: list[str]) -> str:
     from signmag_jax.evidence import SignmagError
     from signmag_jax.models import embedded
@@ -135,7 +153,7 @@ def _embedded(problems: list[str]) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
+        return ", ".join(f"{name} {item}" for name, item in value.items()) or "none"
     if isinstance(value, list):
         return "; ".join(map(str, value)) or "none"
     return str(value)

@@ -29,10 +29,10 @@ def reproduce(
     """Run the ledger over theory, simulation and measurement; write ledger.json and report.html.
 
     Args:
-      quick: fewer samples, about 90 seconds.
-      full: more samples, for publication.
-      out: folder of the run.
-      dtype: precision of the model's weights.
+      quick: take fewer samples, in about 90 seconds.
+      full: take more samples, for publication.
+      out: folder for ledger.json and report.html.
+      dtype: precision of the model's weights, as in `signmag measure`.
 
     Example: signmag reproduce --quick --out my-run
     """
@@ -42,12 +42,30 @@ def reproduce(
     if quick and full:
         raise typer.BadParameter("--quick and --full exclude each other: give one of them")
     level = claims.level("quick" if quick else "full" if full else "default")
-    given = {"out": out, "model": model, "text": text, "dtype": dtype, "resume": resume}
-    given |= {"revision": revision, "mesh": mesh}
     if dry_run:
-        claims.check(level, **given, fetch=False)
+        claims.check(
+            level,
+            out=out,
+            model=model,
+            text=text,
+            dtype=dtype,
+            revision=revision,
+            mesh=mesh,
+            resume=resume,
+            fetch=False,
+        )
         return show(claims.cost(level), json)
-    ledger = claims.reproduce(level, seed=seed, **given)
+    ledger = claims.reproduce(
+        level,
+        out=out,
+        model=model,
+        text=text,
+        seed=seed,
+        dtype=dtype,
+        revision=revision,
+        mesh=mesh,
+        resume=resume,
+    )
     from signmag_jax import report as reports
 
     page = reports.write(out)

@@ -13,7 +13,7 @@ from . import derive
 from .group import Group, subcommand
 from .options import check_file, check_plot, check_resume, joined, prepare, remark, show
 from .parquet import check_parquet, write_parquet
-from .reading import Reading
+from .reading import ReadingOptions
 from .shared import SHARED, UNUSED_SEED
 
 EXAMPLES = {
@@ -45,7 +45,7 @@ class Measurements(Group):
         return subcommand(
             name,
             functools.partial(_run, name, measurement),
-            [*_reading(function), *derive.options(function, leave=FILLED), *_output(function)],
+            [*_reading(function), *_own(function), *_output(function)],
             derive.help_of(function),
             f"signmag measure {name} {example}",
         )
@@ -60,6 +60,11 @@ def _measurements() -> dict[str, Any]:
     return MEASUREMENTS | {"quantization-report": dataclasses.replace(plain, function=quantization_report)}
 
 
+def _own(function: Any) -> list[derive.Option]:
+    """Options of the measurement itself."""
+    return derive.options(function, leave=FILLED)
+
+
 def _texts(function: Any) -> list[str]:
     """The windows that a measurement takes, in order."""
     return [name for name in inspect.signature(function).parameters if name in ("calibration", *WINDOWS)]
@@ -68,8 +73,9 @@ def _texts(function: Any) -> list[str]:
 def _reading(function: Any) -> list[derive.Option]:
     """Options of the model, and of the text where the measurement reads one."""
     texts = _texts(function)
-    unused = () if texts else ("text", "window", "windows")
-    return derive.options(Reading, leave=unused if "calibration" in texts else (*unused, "calibration"))
+    unused = [] if texts else ["text", "window", "windows"]
+    unused += [] if "calibration" in texts else ["calibration"]
+    return derive.options(ReadingOptions, leave=unused)
 
 
 def _output(function: Any) -> list[derive.Option]:
@@ -84,8 +90,9 @@ def _output(function: Any) -> list[derive.Option]:
         for name, of in (("plot", "picture"), ("parquet", "rows"))
         if getattr(result, of, None) is not getattr(Result, of)
     ]
-    found = [option for name, option in SHARED.items() if name in names]
-    return found if "seed" in inspect.signature(function).parameters else [*found, UNUSED_SEED]
+    options = [option for name, option in SHARED.items() if name in names]
+    draws = any(option.name == "seed" for option in _own(function))
+    return options if draws else [*options, UNUSED_SEED]
 
 
 def _run(
@@ -102,22 +109,22 @@ def _run(
     **given: Any,
 ) -> int:
     index, count = joined(distributed=distributed and not dry_run, device=device)
-    prepare(quiet=quiet, device=device)
+    prepare(quiet=quiet or index > 0, device=device)
     from signmag_jax.measure import inputs
 
     function = measurement.function
-    own = {one.name for one in dataclasses.fields(Reading)}
-    asked = {key: value for key, value in given.items() if key in own}
-    takes = inspect.signature(function).parameters
-    options = {key: value for key, value in given.items() if key in takes and key not in own}
-    if "calibration" not in takes:
-        asked["calibration"] = None
+    reads = {one.name for one in dataclasses.fields(ReadingOptions)}
+    asked = {key: value for key, value in given.items() if key in reads}
+    takes = {option.name for option in _own(function)}
+    options = {key: value for key, value in given.items() if key in takes}
     texts = _texts(function)
+    if "calibration" not in texts:
+        asked["calibration"] = None
     if not texts:
         asked["windows"] = 0
     if count > 1 and "mesh" not in asked:
         asked["mesh"] = _all_devices()
-    reading = Reading(**asked)
+    reading = ReadingOptions(**asked)
     # Damage at rates has an interval over the windows, whatever else is measured.
     fewest = max(measurement.fewest, inputs.MINIMUM_WINDOWS if "rates" in options else 1)
     reading.check(fewest if texts else 0)
@@ -126,9 +133,11 @@ def _run(
     check_parquet(parquet)
     if dry_run:
         return show(_dry_run(measurement, reading, options), json)
+    if index:  # all processes hold the same numbers; the first one shows and keeps them
+        options.pop("mask", None)
     result = _measured(function, reading, options)
     if index:
-        return 0  # all processes hold the same numbers; the first one shows them
+        return 0
     picture = result.picture() if plot is not None else None
     if plot is not None and picture is not None:
         from signmag_jax.report import figures, plots
@@ -166,7 +175,7 @@ def _check(measurement: Any, options: dict[str, Any]) -> None:
     check_file("--mask", options.get("mask"))
 
 
-def _opened(reading: Reading, options: dict[str, Any], *, fetch: bool = True) -> tuple[Any, Any]:
+def _opened(reading: ReadingOptions, options: dict[str, Any], *, fetch: bool = True) -> tuple[Any, Any]:
     """The model without its weights, and the windows, which suit the options."""
     from signmag_jax.measure import inputs
 
@@ -176,7 +185,7 @@ def _opened(reading: Reading, options: dict[str, Any], *, fetch: bool = True) ->
     return checkpoint, read
 
 
-def _measured(function: Any, reading: Reading, options: dict[str, Any]) -> Any:
+def _measured(function: Any, reading: ReadingOptions, options: dict[str, Any]) -> Any:
     """The measurement on a model and the windows of a text, those of the calibration first."""
     checkpoint, read = _opened(reading, options)
     model = checkpoint.load(reading.dtype, reading.devices())
@@ -189,7 +198,7 @@ def _measured(function: Any, reading: Reading, options: dict[str, Any]) -> Any:
     return function(model, **texts, **options, source=source)
 
 
-def _dry_run(measurement: Any, reading: Reading, options: dict[str, Any]) -> dict[str, Any]:
+def _dry_run(measurement: Any, reading: ReadingOptions, options: dict[str, Any]) -> dict[str, Any]:
     """What a run would take, as far as a model and a text tell that need not be fetched."""
     from signmag_jax.evidence.provenance import threads
 

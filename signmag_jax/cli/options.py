@@ -46,6 +46,10 @@ def prepare(*, quiet: bool, device: str | None = None) -> None:
     environment.check_flags()
     import jax
 
+    from . import programs
+
+    programs.keep()
+
     if device == "auto":
         return
     jax.config.update("jax_platforms", _PLATFORMS[device])

@@ -7,15 +7,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadingOptions:
     """A model, and windows of a text that it reads.
 
     Args:
       model, text, revision, mesh: as every command takes them.
-      window: tokens of a window.
-      windows: windows that are scored.
-      calibration: windows before them that choose columns.
-      dtype: precision of the weights.
+      window: number of tokens in a window.
+      windows: number of windows that are scored.
+      calibration: number of windows before the scored ones, which choose columns and weights.
+      dtype: precision of the weights: float32, bfloat16, float16, or float64 under JAX_ENABLE_X64=1.
     """
 
     model: str | None = None

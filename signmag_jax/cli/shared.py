@@ -14,7 +14,7 @@ _NAME = Kind("NAME", values.filled)
 
 _ALL = [
     Option("model", _NAME, "Hub name, folder or .gguf file; default: the embedded SmolLM2-135M."),
-    Option("revision", Kind("REF", values.filled), "Branch, tag or commit of a model on the hub."),
+    Option("revision", Kind("REF", values.filled), "Branch, tag or commit on the hub; default: main."),
     Option("text", _NAME, "File, - for standard input, or wikitext-2; default: Python's own documentation."),
     Option("device", kind_of(Device) or _NAME, "Where to compute; auto takes the best there is.", "auto"),
     Option(
@@ -30,12 +30,12 @@ _ALL = [
         "Compute the I-th of N shares, from 0, into --resume; a last run without it reads them all.",
     ),
     Option(
-        "distributed", FLAG, "One of several processes that JAX connects (Slurm, Open MPI, JAX_* variables)."
+        "distributed", FLAG, "Be one of the processes that JAX connects (Slurm, Open MPI, JAX_* variables)."
     ),
     Option("dry_run", FLAG, "Check what was asked for, say what it would cost, and stop."),
     Option("plot", _FILE, "Write a picture to this file (.svg, .png or .pdf)."),
     Option("parquet", _FILE, "Write a table to this file (needs pyarrow)."),
-    Option("mask", _FILE, "Write the columns and weights to protect, as JSON."),
+    Option("mask", _FILE, "Write the columns and weights to protect to this file, as JSON."),
     Option(
         "perturbations",
         Kind("PERTURBATION,PERTURBATION", values.perturbations),
@@ -46,7 +46,7 @@ _ALL = [
     Option(
         "errors",
         Kind("PERTURBATION", lambda text: {text: parse(text)}),
-        f"One weight error in place of all: {PERTURBATIONS}.",
+        f"One weight error instead of all: {PERTURBATIONS}.",
         flags=("--perturbation",),
     ),
     Option("json", FLAG, "Print JSON on standard output, and nothing else."),

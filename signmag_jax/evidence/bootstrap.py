@@ -94,6 +94,7 @@ def checked(samples: Table) -> Table:
 def resample(rng: np.random.Generator, size: int, replicates: int) -> Float[np.ndarray, "replicates size"]:
     if size == 1:
         return np.ones((replicates, 1))
+    # As counts: a product with them is the mean of each resample.
     return rng.multinomial(size - 1, np.full(size, 1 / size), size=replicates) / (size - 1)
 
 
@@ -109,42 +110,46 @@ def weighted(
 class Components:
     """Variance of a table's mean, by source: draws, windows, and single cells (their interaction)."""
 
-    draws: float
-    windows: float
-    cells: float
+    draws: Any
+    windows: Any
+    cells: Any
 
     @property
-    def total(self) -> float:
+    def total(self) -> Any:
         """Variance of the mean of the table."""
         return self.draws + self.windows + self.cells
 
 
-def components(samples: Table) -> Components:
-    """Analysis of variance of a two-way table; with a single row or column there is nothing to separate."""
-    rows, columns = main_effect(samples.mean(axis=1))[0], main_effect(samples.mean(axis=0))[0]
-    draws, windows = samples.shape
+def components(samples: Float[np.ndarray, "draws windows ..."]) -> Components:
+    """Analysis of variance of a two-way table, or of many at once.
+
+    With a single row or column there is nothing to separate.
+    """
+    by_draw, by_window = samples.mean(axis=1, keepdims=True), samples.mean(axis=0, keepdims=True)
+    rows, columns = main_effect(by_draw[:, 0])[0], main_effect(by_window[0])[0]
+    draws, windows = samples.shape[:2]
     if min(draws, windows) == 1:
         return Components(rows, columns, 0.0)
-    rest = (
-        samples - samples.mean(axis=1, keepdims=True) - samples.mean(axis=0, keepdims=True) + samples.mean()
-    )
-    cells = float((rest**2).sum()) / ((draws - 1) * (windows - 1) * samples.size)
+    rest = samples - by_draw - by_window + samples.mean(axis=(0, 1))
+    cells = (rest**2).sum(axis=(0, 1)) / ((draws - 1) * (windows - 1) * draws * windows)
     # Each marginal variance holds the interaction once.
-    return Components(max(rows - cells, 0.0), max(columns - cells, 0.0), cells)
+    return Components(np.maximum(rows - cells, 0.0), np.maximum(columns - cells, 0.0), cells)
 
 
 def scaled(
     resampled: Float[np.ndarray, " replicates"], centre: float, spread: float
 ) -> Float[np.ndarray, " replicates"]:
     """Replicates around `centre` with the standard deviation `spread`."""
+    # Their own spread counts the interaction three times (see above): it is set to that of the components.
     raw = float(resampled.std())
     return centre + (resampled - centre) * (spread / raw if raw > 0 else 1.0)
 
 
-def main_effect(marginal: Float[np.ndarray, " n"]) -> tuple[float, int]:
-    """Variance of the mean of `marginal`, and its degrees of freedom."""
-    freedom = len(marginal) - 1
-    return (float(marginal.var(ddof=1)) / len(marginal), freedom) if freedom else (0.0, 0)
+def main_effect(marginal: Float[np.ndarray, "n ..."]) -> tuple[Any, int]:
+    """Variance of the mean of `marginal` along its first axis, and its degrees of freedom."""
+    if len(marginal) == 1:
+        return np.zeros(marginal.shape[1:])[()], 0
+    return marginal.var(axis=0, ddof=1) / len(marginal), len(marginal) - 1
 
 
 def percentiles(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
+from typing import Any
 
 import jax
+import numpy as np
 
-from .errors import InvalidInput, MissingResource
+from .errors import InvalidInput, MissingResource, SignmagError
+
+_ERRORS = {error.__name__: error for error in (InvalidInput, MissingResource)}
 
 
 def start() -> tuple[int, int]:
@@ -32,6 +38,43 @@ def start() -> tuple[int, int]:
                 "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, before anything is computed"
             ) from None
     return jax.process_index(), jax.process_count()
+
+
+def of_first(function: Callable[[], Any]) -> Any:
+    """What a function returns in the first process, in all of them; none of the others calls it.
+
+    Args:
+      function: returns what JSON can hold.
+
+    Raises:
+      InvalidInput, MissingResource: in all processes, where the function raises it in the first.
+    """
+    answer: dict[str, Any] = {}
+    if jax.process_index() == 0:
+        try:
+            answer = {"value": function()}
+        except SignmagError as error:
+            kind = next((name for name, kind in _ERRORS.items() if isinstance(error, kind)), None)
+            if kind is None:
+                raise
+            answer = {"error": kind, "message": str(error)}
+    answer = json.loads(_sent(json.dumps(answer)))
+    if "error" in answer:
+        raise _ERRORS[answer["error"]](answer["message"])
+    return answer["value"]
+
+
+def _sent(text: str) -> str:
+    """The first process's text, in all of them."""
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    raw = text.encode()
+    length = int(broadcast_one_to_all(np.asarray(len(raw), np.int32)))
+    # Each length would be a program of its own.
+    padded = np.zeros(1 << (length - 1).bit_length(), np.uint8)
+    if jax.process_index() == 0:
+        padded[:length] = np.frombuffer(raw, np.uint8)
+    return broadcast_one_to_all(padded).tobytes()[:length].decode()
 
 
 def _number(name: str) -> int | None:

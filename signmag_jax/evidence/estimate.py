@@ -96,6 +96,7 @@ class Estimate(Result):
         difference = np.asarray(self.value) - np.asarray(other.value)
         combined = np.hypot(self.standard_error, other.standard_error)
         with np.errstate(divide="ignore", invalid="ignore"):
+            # Equal exact values, 0/0, agree; different ones are infinitely far apart.
             distance = np.where(difference == 0, 0.0, difference / combined)
         return float(distance) if np.ndim(distance) == 0 else distance
 

@@ -48,6 +48,13 @@ def user_path(name: str | Path) -> Path:
     return path
 
 
+def cache_folder() -> Path:
+    """`$XDG_CACHE_HOME/signmag_jax`, by default `~/.cache/signmag_jax`."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(base) if base else Path.home() / ".cache"
+    return root / "signmag_jax"
+
+
 def check_folder(folder: Path, option: str) -> None:
     """Refuse a folder in which no file could be written, without creating it.
 

@@ -27,6 +27,7 @@ class Moments:
     def merge(self, later: Moments) -> Moments:
         """Chan, Golub and LeVeque's pairwise update; `later` follows `self` in sample order."""
         count = self.count + later.count
+        # Each part is about its own mean: only the difference of the means is squared, never a large mean.
         shift = later.mean - self.mean
         mean = self.mean + shift * (later.count / count)
         cross = np.outer(shift, shift) * (self.count * later.count / count)

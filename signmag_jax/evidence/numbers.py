@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-# Beyond it a float64 has no digits at the place of the error.
+# Beyond it a float64 has no digits of the size of the error.
 LARGEST_RATIO = 1e15
 
 

@@ -127,7 +127,7 @@ def at_least_float32(dtype: Any) -> Any:
 
 
 def unit_of(x: jax.Array, axis: int | tuple[int, ...] | None = None) -> jax.Array:
-    """The power of two just below the largest magnitude along `axis`, which keeps its place; 1 for zeros.
+    """The power of two just below the largest magnitude along `axis`, kept with length 1; 1 for zeros.
 
     Dividing by it is exact, and the squares of what is left neither overflow nor vanish, whatever the scale.
     In at least float32. NaN and infinity stay visible in the quotients.

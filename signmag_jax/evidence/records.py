@@ -17,7 +17,7 @@ class Records:
     """A folder of numbered records that belong to one configuration.
 
     Each record is a JSON file with the schema, the hash of the configuration, its number, its payload and
-    a checksum of all of these. It is written beside its place and moved there, so that a reader, another
+    a checksum of all of these. It is written under another name and renamed, so that a reader, another
     process that writes the same record, and a kill at any moment see a whole record or none. What is read
     is therefore what was written: a record that is torn, altered or renamed counts as absent and is done
     again, and a whole one of another configuration is refused by name. A checksum is no signature: it
@@ -73,7 +73,7 @@ class Records:
         return self.folder / f"record-{index:08d}.json"
 
     def write(self, index: int, payload: Any) -> None:
-        """Store the payload of piece `index`, in the place of a torn or shorter one.
+        """Store the payload of piece `index`, over a torn or shorter one.
 
         Raises:
           MissingResource: if it cannot be written; nothing half-written is left.

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from .inputs import Gain, Rows, accept
 from .normalisation import defined, normalised, wide_copies
 
+# Enough to bring any interval of float64 numbers down to its rounding.
 BISECTIONS = 100
 
 
@@ -63,6 +64,7 @@ def _largest_eigenvalue(squares: Array, weights: Array) -> Array:
     order = jnp.sort(squares, axis=-1)
     second, first = order[..., -2:-1], order[..., -1:]
     low, high = jax.lax.stop_gradient((second, first))
+    # Bisection: the poles at both ends throw Newton's method out of the interval. It is given no gradient.
     low, high = jax.lax.fori_loop(
         0, BISECTIONS, functools.partial(_halve, *jax.lax.stop_gradient((squares, weights))), (low, high)
     )
@@ -84,6 +86,7 @@ def _halve(squares: Array, weights: Array, _: Array, ends: tuple[Array, Array]) 
 
 
 def _secular(squares: Array, weights: Array, value: Array, power: int = 1) -> Array:
+    # A term at its own pole has weight 0, or the root would not lie there: it is left out.
     gap = squares - value
     safe = jnp.where(gap == 0, jnp.ones_like(gap), gap)
     terms = jnp.where(gap == 0, jnp.zeros_like(gap), weights / safe**power)
@@ -98,6 +101,7 @@ def _remainder_bound(y: Array, gain: Array, delta: Array, eps: ArrayLike) -> Arr
     # Where the segment is nearest to 0: a minimum, which to first order does not move.
     least = jax.lax.stop_gradient(jnp.clip(along / jnp.maximum(size, jnp.finfo(d.dtype).tiny), 0, 1))
     square = jnp.mean((wide + least * d) ** 2, axis=-1) + defined(eps, d.dtype)
+    # δ = 0 leaves no remainder, also where ρ is 0.
     some = size[..., 0] > 0
     size = jnp.where(some, size[..., 0], jnp.zeros_like(square))
     largest = jnp.max(jnp.abs(g), axis=-1)

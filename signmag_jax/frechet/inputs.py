@@ -49,6 +49,7 @@ def _check_defined(rows: Array, eps: ArrayLike) -> None:
     if is_traced(eps):
         return
     EPS.require("eps", eps)
+    # With eps > 0 there is an N at zero; a traced row cannot be looked at, and gives NaN.
     if np.any(np.asarray(eps) > 0) or is_traced(rows):
         return
     # XLA flushes subnormal numbers to zero, so a row of them counts as one of zeros.

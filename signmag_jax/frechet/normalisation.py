@@ -92,6 +92,7 @@ def defined(eps: ArrayLike, dtype: Any) -> Array:
 def normalised(y: Array, eps: ArrayLike) -> tuple[Array, Array]:
     """(n, ρ) with n = y/ρ, computed relative to the scale max(max|y|, √eps)."""
     eps = defined(eps, y.dtype)
+    # Of √eps and max|y| the larger: a row of zeros has a scale too, and eps/scale² is at most 1.
     largest = jnp.max(jnp.abs(y), axis=-1, keepdims=True)
     # n and ρ do not depend on the scale, which is therefore a constant to their derivatives.
     scale = jax.lax.stop_gradient(jnp.maximum(largest, jnp.sqrt(eps)))
@@ -108,6 +109,7 @@ def _over_square(eps: Array, scale: Array) -> Array:
 
 @_over_square.defjvp
 def _over_square_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    # By rule, as √eps has no derivative at eps = 0; the scale is a constant.
     eps, scale = primals
     inverse = 1 / scale
     return _over_square(eps, scale), tangents[0] * inverse * inverse
@@ -115,6 +117,7 @@ def _over_square_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]
 
 def wide_copies(y: Array, *others: Array) -> tuple[Array, ...]:
     """The arguments in the precision of the computation, in the shape of the first."""
+    # Means of half-precision squares would lose most of their digits to the accumulation alone.
     dtype = at_least_float32(y.dtype)
     return tuple(jnp.broadcast_to(x.astype(dtype), y.shape) for x in (y, *others))
 
@@ -129,6 +132,7 @@ def _rmsnorm(y: Array, gain: Array, eps: ArrayLike) -> Array:
 def _jvp(y: Array, gain: Array, delta: Array, eps: ArrayLike) -> Array:
     wide, d, g = wide_copies(y, delta, gain)
     n, rho = normalised(wide, eps)
+    # ρ last: 1/ρ may overflow where the quotient does not.
     return (g * (d - n * mean(n * d)) / rho).astype(y.dtype)
 
 

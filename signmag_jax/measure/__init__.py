@@ -33,6 +33,7 @@ from .registry import MEASUREMENTS, Measurement
 from .response import linear_response
 from .response_checks import Check, LeverageCheck
 from .rotation import Rotation, rotated, rotation
+from .setup import Options
 from .slopes import Slopes
 from .trained_chain import TrainedChain, trained_chain
 from .verified import DecidingWeight, DecidingWeights
@@ -62,6 +63,7 @@ __all__ = [
     "LinearResponse",
     "Measurement",
     "Metrics",
+    "Options",
     "OutlierDefinitions",
     "OutlierFlips",
     "Place",

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32, unit_of
 from signmag_jax.evidence.ratio import ratio_over_samples
 from signmag_jax.evidence.result import KEPT_OUT
@@ -130,7 +130,7 @@ def alpha(
     Args:
       model: from `models.load`.
       tokens: at least two windows; every position of a window counts.
-      batch: windows that pass through a layer together.
+      batch: number of windows that are computed at a time.
       source: added to the provenance.
 
     Returns:
@@ -149,6 +149,7 @@ def alpha(
             np.concatenate([np.moveaxis(piece[site][i], 1, 0) for piece in pieces]).astype(np.float64)
             for i in range(4)
         )
+        # Back to the activations' own scale on the host, where float64 holds squares that float32 did not.
         with np.errstate(over="ignore"):  # named below instead
             square, size = square * unit**2, size * unit
         for table in (share, square, size):
@@ -204,15 +205,17 @@ def membership(
     return mask
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch window"]) -> Any:
     """By site: mean share, mean square and mean magnitude, the last two in the unit that comes fourth."""
 
     def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
         wide = x.astype(at_least_float32(x.dtype))
+        # Token by token at unit scale: shares do not depend on it, and huge activations have no squares.
         squares = (wide / unit_of(wide, -1)) ** 2
         total = squares.sum(axis=-1, keepdims=True)
         share = jnp.where(total > 0, squares / jnp.where(total > 0, total, jnp.ones_like(total)), 0.0)
+        # One unit for a whole window, or means over tokens would be weighted; a power of two rounds nothing.
         unit = unit_of(wide, (1, 2))
         scaled = wide / unit
         return share.mean(axis=1), (scaled * scaled).mean(axis=1), jnp.abs(scaled).mean(axis=1), unit[:, 0]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,10 +22,10 @@ from .flips import Draws, Flips
 from .inputs import Windows
 from .leverage import draws_per_rate
 from .pools import ALL, Pools, flips_at
-from .setup import Setup, prepare
+from .setup import Options, Setup, prepare
 
 RATES = (0.01,)
-DRAWS = 3
+DRAWS = 5
 
 
 class Shift(Flips):
@@ -83,12 +82,8 @@ def all_columns(
     *,
     rates: Sequence[float] = RATES,
     draws: int | Sequence[int] = DRAWS,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
     batch: int | None = None,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> AllColumns:
     """Ratio of mean ΔNLL: flipped signs over a magnitude shift with the same error norm in every matrix.
 
@@ -98,14 +93,10 @@ def all_columns(
     Args:
       model: from `models.load`.
       evaluation: at least 8 windows.
-      rates: parts of all weights, in (0, 1].
-      draws: masks, one number or one per rate.
-      layers: numbers of the layers where errors fall; by default all.
-      matrices: names of the matrices where errors fall; by default all.
-      seed: root seed.
-      batch: windows that pass through a layer together; by default all.
-      resume: folder of records to go on from.
-      source: added to the provenance.
+      rates: flip rates, as parts of all weights, in (0, 1].
+      draws: number of random masks, at least 2: one for all rates, or one for each.
+      batch: number of windows that are computed at a time; by default all.
+      options: as in `Options`.
 
     Returns:
       Per rate, the damage of both and their ratio (masks and windows paired), or why it is unresolved.
@@ -115,11 +106,11 @@ def all_columns(
     """
     rates = inputs.check_rates(rates)
     counts = draws_per_rate(rates, draws)
-    options = {"experiment": "all columns", "rates": list(rates), "draws": counts, "seed": seed}
-    setup = prepare(model, None, evaluation, options, layers, matrices, batch, resume=resume, source=source)
+    own = {"experiment": "all columns", "rates": list(rates), "draws": counts}
+    setup = prepare(model, None, evaluation, own, batch=batch, **options)
     pools = Pools.everything(model, setup.layers, setup.matrices)
     flips = [flips_at(rate, pools.size(ALL)) for rate in rates]
-    root = functools.partial(keys.fold, keys.root(seed), "all columns")
+    root = functools.partial(keys.fold, keys.root(setup.seed), "all columns")
     tasks = [
         functools.partial(_losses, setup, Draws(pools, {ALL: k}, root(k)), kind, draw)
         for k, count in zip(flips, counts, strict=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import stats
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Result, bootstrap, invalid
@@ -16,8 +16,12 @@ FEWEST = 5
 """Items below which ranks say nothing."""
 REPLICATES = 2000
 
+ALIKE = 1e-6
+"""Predictors of which no logarithm differs by more do not vary: they come from sums in float32."""
+
 Items = Float[np.ndarray, " items"]
 Table = Float[np.ndarray, "items windows"]
+Some = Bool[np.ndarray, " resamples"]
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,26 @@ def associate(predictor: Items, damage: Table) -> Association:
     rank = float(np.nan_to_num(_spearman(predictor[None], means[None]))[0])
     name = f"Spearman's rank correlation over {len(predictor)} items"
     correlation = _interval(rank, ranked, len(predictor), name)
-    if (means <= 0).any():
-        reason = f"{int((means <= 0).sum())} of {len(means)} damages are not positive: a logarithm drops them"
+    positive = resampled.min(axis=1) > 0
+    slopes = _slope(np.log(predictor)[items], np.log(np.where(resampled > 0, resampled, 1.0)))
+    exist = np.isfinite(slopes)
+    if reason := _why_no_slope(means, positive, exist):
         return Association(correlation, None, reason)
-    x, positive = np.log(predictor), (resampled > 0).all(axis=1)
-    slopes = _slope(x[items], np.log(np.where(resampled > 0, resampled, 1.0)))[positive]
-    if positive.mean() < bootstrap.LEVEL:
-        return Association(correlation, None, "damages are not positive in more than 5% of the resamples")
-    slope = float(_slope(x[None], np.log(means)[None])[0])
+    slope = float(_slope(np.log(predictor)[None], np.log(means)[None])[0])
     name = f"least-squares slope of logarithms over {len(predictor)} items"
-    return Association(correlation, _interval(slope, slopes, len(predictor), name), "")
+    return Association(correlation, _interval(slope, slopes[positive & exist], len(predictor), name), "")
+
+
+def _why_no_slope(means: Items, positive: Some, exist: Some) -> str:
+    """Why there is no slope, or "": from the damages, and from which resamples have logarithms and slopes."""
+    if (means <= 0).any():
+        return f"{int((means <= 0).sum())} of {len(means)} damages are not positive: a logarithm drops them"
+    # An interval may do without a few resamples.
+    if positive.mean() < bootstrap.LEVEL:
+        return "damages are not positive in more than 5% of the resamples"
+    if exist.mean() < bootstrap.LEVEL:
+        return "the predictor does not vary in more than 5% of the resamples"
+    return ""
 
 
 def rank_correlation(predicted: Table, exact: Table) -> ConfidenceInterval | None:
@@ -107,9 +121,11 @@ def _spearman(a: Float[np.ndarray, "some items"], b: Float[np.ndarray, "some ite
 
 
 def _slope(x: Float[np.ndarray, "some items"], y: Float[np.ndarray, "some items"]) -> Any:
+    """Least-squares slope, by row; NaN where x does not vary, as in a resample of one item."""
+    # Equal numbers less their rounded mean are not zero, and would make an enormous slope.
+    varying = np.ptp(x, axis=1) > ALIKE
     x = x - x.mean(axis=1, keepdims=True)
-    size = (x * x).sum(axis=1)
-    return np.divide((x * y).sum(axis=1), size, out=np.zeros(len(x)), where=size > 0)
+    return np.divide((x * y).sum(axis=1), (x * x).sum(axis=1), out=np.full(len(x), np.nan), where=varying)
 
 
 def _interval(

@@ -37,6 +37,7 @@ class FlippedColumn(NamedTuple):
         if name not in self.column:
             return weight
         where, column = self.column[name]
+        # By 1 in every other layer: one program, whichever layer and column it is.
         sign = jnp.where(layer == where, -1.0, 1.0).astype(weight.dtype)
         return weight.at[:, column].multiply(sign)
 
@@ -112,10 +113,10 @@ def column_flips(
       model: from `models.load`.
       calibration: windows that measure α² and choose the columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
-      layers: by default the middle one.
-      matrices: some of `models.MATRICES`.
-      columns: how many of each matrix, evenly spaced in log α²; at least 5.
-      batch: evaluation windows that pass through a layer together; by default all.
+      layers: numbers of the layers whose columns are flipped, from 0; by default the middle one.
+      matrices: names of the matrices whose columns are flipped, such as up_proj.
+      columns: number of columns of each matrix, evenly spaced in log α², at least 5.
+      batch: number of evaluation windows that are computed at a time; by default all.
       resume: folder of records to go on from.
       source: added to the provenance.
 
@@ -125,8 +126,8 @@ def column_flips(
 
     Source: arXiv:2605.18933, experiment G.
     """
-    options = {"experiment": "column flips"}
-    setup = prepare(model, calibration, evaluation, options, batch=batch, source=source)
+    own = {"experiment": "column flips"}
+    setup = prepare(model, calibration, evaluation, own, batch=batch, seed=None, source=source)
     one = functools.partial(_in_matrix, setup, alpha(model, calibration), columns)
     return in_each(one, model, layers, matrices, resume)
 
@@ -141,6 +142,7 @@ def _in_matrix(
     rows = np.stack(setup.sweep([setup.losses, *(functools.partial(setup.losses, one) for one in flips)]))
     floor = setup.noise_floor(rows)
     inputs.check_finite(rows[2:].T, "the loss with a flipped column")
+    # Paired with the clean loss window by window: what makes a text hard drops out.
     samples = rows[2:] - rows[0]
     return ColumnFlips(
         sample,

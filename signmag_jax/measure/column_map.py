@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from .activations import Columns
 from .inputs import Windows
 from .predicted import LinearResponse
 from .response import linear_response
+from .setup import Options
 from .slopes import Slopes
 
 GAUSS_NEWTON, HESSIAN = "gauss_newton", "hessian"
@@ -63,7 +63,7 @@ class ColumnMap(Result):
 
     Args:
       matrices: slopes of each column by matrix, (layers, inputs).
-      total: of everything together.
+      total: of all matrices and layers.
       outliers: the outlier columns, by site.
       layers: those that the arrays stand for.
       provenance: model, texts, seed, versions, device.
@@ -146,7 +146,7 @@ class ColumnMap(Result):
         return lines
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each input column: both slopes with their errors."""
+        """One row for each input column: both slopes with their standard errors."""
         return [
             {
                 "matrix": one.matrix,
@@ -168,6 +168,7 @@ class ColumnMap(Result):
         for name, each in self.matrices.items():
             value, clear = np.asarray(each.gauss_newton.value), judged.separated(each.gauss_newton)
             clear &= value > 0
+            # 1 where nothing is shown: what is not resolved may have no logarithm.
             relative = np.where(clear, value / np.asarray(each.weights) / self._mean, 1.0)
             pictures[name] = np.where(clear, np.log10(relative), UNRESOLVED)
         label = "log10 of the slope per weight over the mean; black: not resolved"
@@ -194,12 +195,7 @@ def columns(
     evaluation: Windows,
     *,
     probes: int = PROBES,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> ColumnMap:
     """E ΔNLL per unit flip rate of every input column of every matrix, and which to protect first.
 
@@ -210,25 +206,7 @@ def columns(
       model: from `models.load`.
       calibration: windows that choose the outlier columns and the single weights (at least 2).
       evaluation: other windows, on which everything is scored.
-      probes: independent probes in each window, at least 2.
-      layers: which take part; by default all.
-      matrices: which take part; by default all.
-      seed: root seed.
-      resume: folder of records to go on from.
-      source: added to the provenance.
-      options: others of `linear_response`.
+      probes: number of random probes of the second derivative in each window, at least 2.
+      options: as in `Options`; others of `linear_response` are passed on as well.
     """
-    return ColumnMap.of(
-        linear_response(
-            model,
-            calibration,
-            evaluation,
-            probes=probes,
-            layers=layers,
-            matrices=matrices,
-            seed=seed,
-            resume=resume,
-            source=source,
-            **options,
-        )
-    )
+    return ColumnMap.of(linear_response(model, calibration, evaluation, probes=probes, **options))

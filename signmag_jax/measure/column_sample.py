@@ -16,6 +16,7 @@ from signmag_jax.models import SITE_OF, LanguageModel
 from .activations import Alpha, squared_column_norms
 from .association import FEWEST
 from .inputs import Unmeasurable, check_layers, check_matrices
+from .setup import subfolder
 
 COLUMNS = 20
 R = TypeVar("R", bound=Result)
@@ -77,6 +78,7 @@ def sampled(model: LanguageModel, profile: Alpha, layer: int, matrix: str, count
     logs = np.log(share[order])
     chosen: list[int] = []
     for target in np.linspace(logs[0], logs[-1], count):
+        # The nearest that is still free: where columns are sparse, one may be nearest to several targets.
         free = np.setdiff1d(np.arange(len(order)), chosen)
         chosen.append(int(free[np.argmin(np.abs(logs[free] - target))]))
     columns = order[np.sort(chosen)]
@@ -115,7 +117,7 @@ def in_each(
     chosen = check_layers((model.config.layers // 2,) if layers is None else layers, model.config.layers)
     return ByMatrix(
         tuple(
-            measurement(layer, name, None if resume is None else Path(resume) / f"layer-{layer}-{name}")
+            measurement(layer, name, subfolder(resume, f"layer-{layer}-{name}"))
             for layer in chosen
             for name in check_matrices(matrices)
         )

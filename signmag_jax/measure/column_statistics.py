@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, ModelConfig, token_nll
+from signmag_jax.models.decoder_layer import features_at_sites
 
 from .activations import Columns, largest
 from .inputs import FEWEST_CALIBRATION, Windows, check_finite, checked_windows
@@ -26,6 +28,8 @@ WATCHED = ("attention_in", "attention_out", "mlp_in")
 PARTS = (0.01, 0.02, 0.05, 0.1)
 PART = 0.05
 INT8 = "LLM.int8"
+ROUNDING = 1e-6
+"""Of activations and of means in float32, relative: several times the spacing of its numbers."""
 
 PerColumn = dict[str, Float[np.ndarray, "layers features"]]
 
@@ -62,10 +66,8 @@ def column_statistics(model: LanguageModel, tokens: Windows) -> ColumnStatistics
       InvalidInput: for fewer than two windows, or activations that are not finite.
     """
     tokens = checked_windows(model, tokens, "calibration", FEWEST_CALIBRATION)
-    features = {site: model.config.shapes()[name][1] for site, name in _READERS.items()}
-    centre = {
-        site: jnp.zeros((model.config.layers, n), model.params["embed"].dtype) for site, n in features.items()
-    }
+    dtype, layers = model.params["embed"].dtype, model.config.layers
+    centre = {site: jnp.zeros((layers, n), dtype) for site, n in features_at_sites(model.config).items()}
     # Moments about the first window's mean do not cancel where a column's mean is large.
     first = _moments(model.config, model.params, centre, jnp.asarray(tokens[:1]))
     centre = {site: table["mean"].astype(centre[site].dtype) for site, table in first.items()}
@@ -82,15 +84,7 @@ def column_statistics(model: LanguageModel, tokens: Windows) -> ColumnStatistics
     return ColumnStatistics(magnitude, square, kurtosis, exceeding)
 
 
-_READERS = {
-    "attention_in": "q_proj",
-    "attention_out": "o_proj",
-    "mlp_in": "gate_proj",
-    "mlp_mid": "down_proj",
-}
-
-
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _moments(
     config: ModelConfig, params: dict[str, Any], centre: dict[str, Array], tokens: Int[Array, "1 window"]
 ) -> dict[str, dict[str, Float[Array, "layers features"]]]:
@@ -116,8 +110,10 @@ def _moments(
 def _kurtosis(table: dict[str, Any]) -> Float[np.ndarray, "layers features"]:
     m, second, third, fourth = (table[key] for key in ("mean", "second", "third", "fourth"))
     variance = second - m**2
+    # About the mean, from moments about a centre close to it: m is small, and little cancels.
     central = fourth - 4 * m * third + 6 * m**2 * second - 3 * m**4
-    vary = variance > 1e-12 * second
+    # Less than this is the rounding of the activations themselves, or of the means of their powers.
+    vary = (variance > ROUNDING**2 * table["square"]) & (variance > ROUNDING * second)
     return np.divide(central, variance**2, out=np.zeros_like(m), where=vary)
 
 

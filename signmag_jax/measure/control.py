@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, fetch
@@ -92,7 +93,7 @@ def _without(one: RateLeverage, luck: dict[str, Any], floor: float) -> RateLever
     return RateLeverage.of(one.rate, one.flips, less, floor=floor, strata=one.strata)
 
 
-@jax.jit
+@jit
 def _products(loss: WindowLoss, movable: Movable) -> curvature.Weights:
     """`−2 g w` of every weight, 0 of those whose exact cost is known."""
     weights = loss.weights(movable.names)
@@ -104,7 +105,7 @@ def _products(loss: WindowLoss, movable: Movable) -> curvature.Weights:
     }
 
 
-@jax.jit
+@jit
 def _drawn(products: curvature.Weights, coordinates: Coordinates) -> dict[str, Float[Array, " layers"]]:
     """The sum over the drawn weights of each layer, by matrix."""
 
@@ -114,7 +115,7 @@ def _drawn(products: curvature.Weights, coordinates: Coordinates) -> dict[str, F
     return {name: jax.vmap(one)(products[name], *pair) for name, pair in coordinates.items()}
 
 
-@jax.jit
+@jit
 def _by_column(products: curvature.Weights) -> curvature.ByColumn:
     return {name: table.sum(axis=1) for name, table in products.items()}
 

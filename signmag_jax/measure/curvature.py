@@ -18,8 +18,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, next_token_nll
+from signmag_jax.models.chunks import in_chunks
+from signmag_jax.models.forward import LOGIT_CHUNK
 from signmag_jax.models.layers import apply_linear
 
 from . import stretch
@@ -30,8 +33,6 @@ Weights = dict[str, Float[Array, "layers _ _"]]
 
 ByColumn = dict[str, Float[Array, "layers _"]]
 """One number for each input column of each layer, by matrix."""
-
-LOGIT_CHUNK = 256
 
 
 @jax.tree_util.register_dataclass
@@ -54,7 +55,7 @@ class WindowLoss:
         return cls(model.config, model.params, jnp.asarray(window[None], jnp.int32))
 
     def __call__(self, weights: Weights) -> Float[Array, ""]:
-        """The loss with these matrices in place of the model's own."""
+        """The loss with these matrices instead of the model's own."""
         return self.of_states(self.states(weights))
 
     def weights(self, names: Sequence[str]) -> Weights:
@@ -62,7 +63,7 @@ class WindowLoss:
         return {name: self.params["blocks"][name] for name in names}
 
     def states(self, weights: Weights, keep_products: bool = False) -> Float[Array, "batch window hidden"]:
-        """Final states with these matrices in place of the model's own."""
+        """Final states with these matrices instead of the model's own."""
         moved = {**self.params, "blocks": {**self.params["blocks"], **weights}}
         return Llama.of_parameters(self.config, moved).run(self.tokens, keep_products=keep_products)[0]
 
@@ -81,14 +82,14 @@ class WindowLoss:
         return self.params["embed"] if self.config.tied else self.params["head"]
 
 
-@jax.jit
+@jit
 def slopes(loss: WindowLoss, movable: Movable) -> ByColumn:
     """`Σ_i g_i w_i` over each column."""
     gradient = jax.grad(functools.partial(_stretched, loss, movable))
     return movable.columns(gradient(movable.none(loss.params)))
 
 
-@jax.jit
+@jit
 def residual_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByColumn:
     """One Hutchinson probe of `Σ_i (H − G)_ii w_i²` over each column, reverse over forward.
 
@@ -97,6 +98,7 @@ def residual_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByC
     """
     run = functools.partial(_with_signs, loss, movable, key)
     none, moved = movable.none(loss.params), movable.all(loss.params)
+    # Held fixed below: the head's own curvature, G, is then no part of what is differentiated.
     slope = jax.grad(loss.of_states)(run(none))
 
     # The other way round is wrong: for a reverse pass JAX drops the rule of `stretch`'s product.
@@ -106,9 +108,9 @@ def residual_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByC
     return movable.columns(jax.grad(rising)(none))
 
 
-@jax.jit
+@jit
 def gauss_newton_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByColumn:
-    """The same with `Jᵀ H_out J` in place of H: the logits' own curvature, the model taken as linear.
+    """The same with `Jᵀ H_out J` instead of H: the logits' own curvature, the model taken as linear.
 
     The head is linear and not perturbed, so H_out acts on the final states and no logits are kept.
     """
@@ -120,7 +122,7 @@ def gauss_newton_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) ->
     return movable.columns(pull(curved)[0])
 
 
-@jax.jit
+@jit
 def bent(loss: WindowLoss, movable: Movable, columns: ByColumn) -> Float[Array, ""]:
     """`wᵀHw` along the weights of some columns (1 there, else 0), forward over forward."""
     moved = {name: columns[name] * one for name, one in movable.all(loss.params).items()}
@@ -132,7 +134,7 @@ def bent(loss: WindowLoss, movable: Movable, columns: ByColumn) -> Float[Array, 
     return jax.jvp(rising, (movable.none(loss.params),), (moved,))[1]
 
 
-@jax.jit
+@jit
 def fisher_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByColumn:
     """One probe of `Σ_i G_ii w_i²` over each column by one backward pass, see `fisher`."""
     root = fisher(loss, movable.names, key)
@@ -140,7 +142,7 @@ def fisher_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByCol
     return {name: jnp.sum((root[name] * w) ** 2, axis=1) for name, w in weights.items()}
 
 
-@jax.jit
+@jit
 def along(loss: WindowLoss, direction: Weights) -> Float[Array, " 3"]:
     """Loss, `g·e` and `eᵀHe` along one direction e, forward over forward: no backward pass."""
 
@@ -161,6 +163,7 @@ def fisher(loss: WindowLoss, names: Sequence[str], key: PRNGKeyArray) -> Weights
     run = functools.partial(loss.states, keep_products=True)
     states, pull = jax.vjp(run, loss.weights(names))
     pushed = _pushed(loss.head, states[:, :-1], key)
+    # The last state predicts nothing.
     return pull(jnp.pad(pushed, ((0, 0), (0, 1), (0, 0))))[0]
 
 
@@ -170,12 +173,11 @@ def _pushed(
     """`headᵀ v_t/√T` of each state, a chunk of logits at a time."""
     batch, length, width = states.shape
     count = batch * length
-    chunk = min(LOGIT_CHUNK, count)
-    rows = states.reshape(count, width)
-    rows = jnp.pad(rows, ((0, -count % chunk), (0, 0))).reshape(-1, chunk, width)
+    rows = in_chunks(states.reshape(count, width), min(LOGIT_CHUNK, count))
 
     def one(piece: tuple[Array, Array]) -> Array:
         logits = apply_linear(piece[0], head)
+        # √p∘r has the covariance diag p; less its component along p it has diag p − p pᵀ.
         p = jax.nn.softmax(logits.astype(at_least_float32(logits.dtype)))
         root = jnp.sqrt(p) * stretch.signs(keys.fold(key, piece[1]), p.shape, p.dtype)
         v = root - p * jnp.sum(root, axis=1, keepdims=True)

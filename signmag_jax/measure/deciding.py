@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +18,7 @@ from .place import Place
 from .pools import OUTLIER
 from .predicted import LinearResponse
 from .response import PROBES, linear_response
-from .setup import Setup, prepare
+from .setup import Options, Setup, nested, prepare
 from .singles import brackets, loss_with, shortlist
 from .verified import DecidingWeight, DecidingWeights
 
@@ -38,12 +36,8 @@ def deciding_weights(
     shortlisted: int = SHORTLIST,
     verified: int = VERIFIED,
     probes: int = PROBES,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
     response: LinearResponse | None = None,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> DecidingWeights:
     """Find the weights whose flip costs most by a diagonal-Fisher cost, and flip each on other text.
 
@@ -56,17 +50,13 @@ def deciding_weights(
       model: from `models.load`.
       calibration: windows that choose the shortlist.
       evaluation: other windows, on which flips are scored.
-      shortlisted: length of the shortlist.
-      verified: how many of it are verified, from the top; at least 3.
-      probes: random probes of each window for the linear response that is measured where none is given; with
-        0 nothing is said of the outlier pool.
-      layers: numbers of the layers in which to look; by default all.
-      matrices: names of the matrices in which to look; by default all.
-      seed: root seed.
+      shortlisted: number of weights on the shortlist.
+      verified: number of weights that are verified, from the top of the shortlist, at least 3.
+      probes: number of random probes in each window for the linear response that is measured where none is
+        given; with 0 nothing is said of the outlier pool.
       response: `linear_response` on the same windows, which says what part of the outlier pool's slope these
         weights carry; by default it is measured here.
-      resume: folder of records to go on from.
-      source: added to the provenance.
+      options: as in `Options`.
 
     Returns:
       The verified weights, the rank correlation of predicted and exact cost with a bootstrap interval over
@@ -77,37 +67,15 @@ def deciding_weights(
         windows, or a loss that is not finite.
     """
     check_counts(verified, shortlisted)
-    options = {"experiment": "deciding weights", "shortlisted": shortlisted, "verified": verified}
-    options |= {"seed": seed}
-    setup = prepare(
-        model,
-        calibration,
-        evaluation,
-        options,
-        layers,
-        matrices,
-        batch=1,
-        fewest=1,
-        choosing=1,
-        resume=resume,
-        source=source,
-    )
+    own = {"experiment": "deciding weights", "shortlisted": shortlisted, "verified": verified}
+    setup = prepare(model, calibration, evaluation, own, batch=1, fewest=1, choosing=1, **options)
     if response is None and probes:
-        response = linear_response(
-            model,
-            calibration,
-            evaluation,
-            probes=probes,
-            layers=layers,
-            matrices=matrices,
-            seed=seed,
-            resume=None if resume is None else Path(resume) / "linear-response",
-            source=source,
-        )
+        inner = nested(options, "linear-response")
+        response = linear_response(model, calibration, evaluation, probes=probes, **inner)
     read = setup.configuration["evaluation_sha256"]
     if response is not None and response.provenance["evaluation_sha256"] != read:
         raise invalid("response on the same evaluation windows", "others", "measure both on the same windows")
-    listed = _listed(setup, shortlisted, seed)
+    listed = _listed(setup, shortlisted)
     top = listed[:verified]
     tasks = [functools.partial(_clean, setup, top[0][0])]
     tasks += [functools.partial(_verify, setup, place) for place, _ in top]
@@ -130,6 +98,7 @@ def deciding_weights(
         )
         for i, (place, cost) in enumerate(top)
     )
+    # The same on every window: the shortlist's costs come from other text.
     predicted = np.broadcast_to(np.asarray([cost for _, cost in top])[:, None], flips.shape)
     correlations = {
         "fisher": rank_correlation(predicted, flips),
@@ -158,11 +127,11 @@ def check_counts(verified: int, shortlisted: int = SHORTLIST) -> None:
         )
 
 
-def _listed(setup: Setup, count: int, seed: int) -> list[tuple[Place, float]]:
+def _listed(setup: Setup, count: int) -> list[tuple[Place, float]]:
     """The shortlist, chosen once."""
 
     def choose() -> list[Any]:
-        listed = shortlist(setup.model, setup.calibration, count, setup.layers, setup.matrices, seed)
+        listed = shortlist(setup.model, setup.calibration, count, setup.layers, setup.matrices, setup.seed)
         if len(listed) < FEWEST_RANKED:
             raise inputs.unmeasurable(
                 f"at least {FEWEST_RANKED} weights of positive cost", len(listed), "check the weights"

@@ -39,6 +39,7 @@ def subset(
         fresh = jax.random.randint(
             jax.random.fold_in(key, attempt), (capacity,), 0, jnp.asarray(population, jnp.int32), jnp.int32
         )
+        # Sorted, repeats are neighbours: one of them is kept, whichever was drawn first.
         ordered = jnp.sort(jnp.where(wanted & (drawn == EMPTY), fresh, drawn))
         repeated = jnp.concatenate([jnp.zeros(1, bool), ordered[1:] == ordered[:-1]])
         return attempt + 1, jnp.sort(jnp.where(repeated, EMPTY, ordered))
@@ -72,6 +73,7 @@ def apportion(total: int, sizes: Sequence[int], tie_break: Sequence[int] | None 
     order = range(len(sizes)) if tie_break is None else tie_break
     quotas = [divmod(total * int(size), whole) for size in sizes]
     counts = [base for base, _ in quotas]
+    # Integers throughout: quotas of 2³¹ weights in floats would tie, or break ties, by rounding.
     ranked = sorted(range(len(sizes)), key=lambda i: (-quotas[i][1], order[i]))
     for i in ranked[: total - sum(counts)]:
         counts[i] += 1

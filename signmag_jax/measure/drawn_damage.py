@@ -101,6 +101,7 @@ def predicted_damage(
     plans = [draws.plan(arm, draw) for draw in range(one.draws)]
     shift, layers = 0.0, list(response.taking_part)
     for name, by_column in response.columns.items():
+        # In the layers that take part; the rest of the model has no slopes.
         part = np.mean([draws.flipped_part(plan, arm, name) for plan in plans], axis=0)[layers]
         slope = np.zeros(pools.order[SITE_OF[name]].shape)
         slope[layers] = by_column.slope.value

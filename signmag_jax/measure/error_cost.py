@@ -1,4 +1,4 @@
-"""What an error of a fixed direction costs: predicted to second order, and measured in place."""
+"""What an error of a fixed direction costs: predicted to second order, and measured."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ErrorCost(Result):
 
     Args:
       relative_norm: ‖e‖/‖w‖ over everything that takes part.
-      first, second: `g·e` and `½ eᵀHe` of the error in all matrices together, exact on the windows.
+      first, second: `g·e` and `½ eᵀHe` of the errors in all matrices at once, exact on the windows.
       predicted: their sum.
-      measured: ΔNLL with all errors in place.
+      measured: ΔNLL with all errors applied.
       meant: whether the two agree within 25% or 3 standard errors: beyond that the quadratic model is not
         meant at this size.
       each_first: by matrix, `g·e` of the error in that matrix of one layer alone, (layers,).
@@ -66,7 +66,7 @@ class ErrorResponse(Result):
         return summary
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each error, matrix and layer: both orders with their errors."""
+        """One row for each error, matrix and layer: both orders with their standard errors."""
         return [
             {"error": name, "matrix": matrix, "layer": layer}
             | first.cells("first", index)
@@ -82,5 +82,5 @@ class ErrorResponse(Result):
         for name, cost in self.errors.items():
             for part, estimate in (("predicted", cost.predicted), ("measured", cost.measured)):
                 values[f"{name}, {part}"] = (estimate.value, *estimate.interval(2.0))
-        title = "Errors of a fixed direction, to second order and in place"
+        title = "Errors of a fixed direction, to second order and as measured"
         return Picture("bars", {"values": values, "y": "ΔNLL, nats per token", "title": title})

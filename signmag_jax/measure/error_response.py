@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.models import MATRICES, LanguageModel, fetch
 from signmag_jax.perturb import MagnitudeShift, Perturbation, Prune, SignQuantize, Ternarize
 
@@ -20,7 +20,7 @@ from . import curvature, inputs, slopes, sweep
 from .curvature import WindowLoss
 from .error_cost import ErrorCost, ErrorResponse
 from .inputs import Windows
-from .setup import Setup, prepare
+from .setup import Options, Setup, prepare
 from .stretch import Movable
 
 ERRORS: dict[str, Perturbation] = {
@@ -33,6 +33,7 @@ ERRORS: dict[str, Perturbation] = {
 
 PROBES = 3
 AGREEMENT = 0.25
+"""Part of the cost by which two orders may miss it and still be said to describe it."""
 PROBE_PASSES, WHOLE_PASSES = 8, 5
 
 
@@ -42,16 +43,12 @@ def error_response(
     errors: Mapping[str, Perturbation] = ERRORS,
     *,
     probes: int = PROBES,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> ErrorResponse:
     """`ΔNLL ≈ g·e + ½ eᵀHe` for deterministic errors e = w' − w, in all matrices and in each alone.
 
-    All together: exact second derivative along e. Each matrix of each layer: one product with Σ_b s_b e_b,
-    s_b random signs of the blocks b, gives `E[s_b e_bᵀ H Σ_c s_c e_c] = e_bᵀ H e_b` for every block at once.
+    All at once: exact second derivative along e. Each matrix of each layer: one product with Σ_b s_b e_b, s_b
+    random signs of the blocks b, gives `E[s_b e_bᵀ H Σ_c s_c e_c] = e_bᵀ H e_b` for every block at once.
     σ and scales are those of each tensor.
 
     Args:
@@ -59,26 +56,19 @@ def error_response(
       evaluation: windows on which everything is scored.
       errors: deterministic perturbations by name; by default a shift of 0.02σ, pruning below 0.05σ, sign and
         ternary quantisation. A random one is refused: its expected cost is a matter of draws.
-      probes: of the blocks in each window, at least 2.
-      layers: numbers of the layers that take part; by default all.
-      matrices: names of the matrices that take part; by default all.
-      seed: root seed.
-      resume: folder of records to go on from.
-      source: added to the provenance.
+      probes: number of random probes of the matrices' second derivatives in each window, at least 2.
+      options: as in `Options`.
 
     Raises:
       InvalidInput: for fewer than two probes, unknown layers or matrices, a random perturbation, or a result
         that is not finite.
     """
-    if probes < 2:
-        raise invalid("probes >= 2", probes, "one probe has no standard error")
+    inputs.check_probes(probes)
     for name, error in errors.items():
         check_deterministic(name, error)
     written = {name: repr(error) for name, error in errors.items()}
-    options = {"experiment": "error response", "errors": written, "probes": probes, "seed": seed}
-    setup = prepare(
-        model, None, evaluation, options, layers, matrices, 1, fewest=1, resume=resume, source=source
-    )
+    own = {"experiment": "error response", "errors": written, "probes": probes}
+    setup = prepare(model, None, evaluation, own, batch=1, fewest=1, **options)
     movable = Movable.of(model, setup.matrices, setup.layers)
     weights = {name: model.params["blocks"][name] for name in setup.matrices}
 
@@ -91,7 +81,7 @@ def error_response(
     for name in errors:
         for index, window in enumerate(setup.evaluation):
             loss, along = WindowLoss.of(model, window), functools.partial(direction, name)
-            key = keys.fold(keys.root(seed), "error response", name, index)
+            key = keys.fold(keys.root(setup.seed), "error response", name, index)
             tasks.append(functools.partial(_whole, loss, along))
             tasks += [functools.partial(_probe, loss, along, keys.fold(key, p)) for p in range(probes)]
     rows = setup.sweep(tasks)
@@ -119,7 +109,7 @@ def is_deterministic(error: Perturbation) -> bool:
     return np.array_equal(first, second)
 
 
-@jax.jit
+@jit
 def _error_of(
     error: Perturbation, weights: Float[Array, "layers outputs inputs"]
 ) -> Float[Array, "layers outputs inputs"]:
@@ -133,11 +123,12 @@ def _whole(loss: WindowLoss, direction: Callable[[], curvature.Weights]) -> swee
     return np.concatenate([fetch(curvature.along(loss, error)), fetch(_moved(loss, error))])
 
 
-@jax.jit
+@jit
 def _moved(loss: WindowLoss, error: curvature.Weights) -> Float[Array, " 3"]:
     weights = loss.weights(tuple(error))
     after = loss({name: w + error[name] for name, w in weights.items()})
     size = sum(jnp.sum(e**2) for e in error.values())
+    # ‖w‖² of the layers in which there is an error: those that take part.
     taken = {name: jnp.any(e != 0, axis=(1, 2)) for name, e in error.items()}
     norm = sum(
         jnp.sum(jnp.where(taken[name], jnp.sum(w**2, axis=(1, 2)), 0.0)) for name, w in weights.items()
@@ -150,7 +141,7 @@ def _probe(loss: WindowLoss, direction: Callable[[], curvature.Weights], key: PR
     return fetch(_blocks(loss, direction(), key)).ravel()
 
 
-@jax.jit
+@jit
 def _blocks(
     loss: WindowLoss, error: curvature.Weights, key: PRNGKeyArray
 ) -> Float[Array, "2 matrices layers"]:
@@ -158,6 +149,7 @@ def _blocks(
         name: e * jax.random.rademacher(keys.fold(key, name), (len(e), 1, 1), e.dtype)
         for name, e in error.items()
     }
+    # Forward over reverse: one product with H serves all blocks, whose cross terms the signs average out.
     slope, bent = jax.jvp(jax.grad(loss), (loss.weights(tuple(error)),), (signed,))
     names = [name for name in MATRICES if name in error]
     first = [jnp.sum(slope[name] * error[name], axis=(1, 2)) for name in names]
@@ -172,8 +164,9 @@ def _cost(rows: Sequence[Any], probes: int, setup: Setup) -> ErrorCost:
     table = np.stack([np.stack(rows[1 + p :: each]) for p in range(probes)])
     blocks = table.reshape(probes, len(clean), 2, len(names), -1)[..., list(setup.layers)]
     predicted = _over(first + second / 2, "quadratic model")
-    measured = _over(after - clean, "all errors in place")
+    measured = _over(after - clean, "all errors applied")
     gap = abs(measured.value - predicted.value)
+    # Paired on each window: what makes a text hard drops out.
     error = float(slopes.standard_error((after - clean - first - second / 2)[None]))
     return ErrorCost(
         relative_norm=float(np.sqrt(size[0] / norm[0])) if norm[0] > 0 else 0.0,
@@ -182,6 +175,7 @@ def _cost(rows: Sequence[Any], probes: int, setup: Setup) -> ErrorCost:
         predicted=predicted,
         measured=measured,
         meant=bool(gap <= max(AGREEMENT * abs(measured.value), slopes.SEPARATION * error)),
+        # `g·e` has no random signs: every probe holds the same.
         each_first={name: _table(blocks[:1, :, 0, i], "gradient") for i, name in enumerate(names)},
         each_second={
             name: _table(blocks[:, :, 1, i] / 2, "random signs of blocks") for i, name in enumerate(names)

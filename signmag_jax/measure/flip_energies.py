@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Result, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, ModelConfig, fetch
@@ -24,12 +25,11 @@ from .association import Association, associate
 from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .draw import subset
 from .inputs import Windows
-from .layer import LayerStates, entering, layer_states
+from .layer import LEVELS, LayerStates, entering, layer_states
 from .metrics import check_draws
 from .outlier_flips import check_rate
 from .setup import Setup, prepare
 
-LEVELS = ("output", "stream", "normalised")
 RATE = 0.1
 DRAWS = 4
 
@@ -111,13 +111,13 @@ def flip_energies(
       model: from `models.load`.
       calibration: windows that measure α² and choose the columns (at least 2).
       evaluation: other windows, on which the energies are measured (at least 2).
-      layers: by default the middle one.
-      matrices: some of `models.MATRICES`.
-      columns: how many, evenly spaced in log α²; at least 5.
-      rate: flips per sign of the column, in (0, 0.5].
-      draws: masks of each column.
+      layers: numbers of the layers whose columns are flipped, from 0; by default the middle one.
+      matrices: names of the matrices whose columns are flipped, such as up_proj.
+      columns: number of columns of each matrix, evenly spaced in log α², at least 5.
+      rate: flip rate, as a part of the signs of a column, in (0, 0.5].
+      draws: number of random masks of each column.
       seed: root seed.
-      batch: windows that pass through a layer together, at least 1.
+      batch: number of windows that are computed at a time.
       resume: folder of records to go on from.
       source: added to the provenance.
 
@@ -127,9 +127,9 @@ def flip_energies(
     Source: arXiv:2605.18933, experiment F, which evaluates the formula instead.
     """
     rate, count = check_rate(rate), check_draws(draws)
-    options = {"experiment": "flip energies", "rate": rate, "draws": count, "seed": seed}
-    setup = prepare(model, calibration, evaluation, options, batch=batch, fewest=2, source=source)
-    one = functools.partial(_in_matrix, setup, alpha(model, calibration), columns, rate, count, seed)
+    own = {"experiment": "flip energies", "rate": rate, "draws": count}
+    setup = prepare(model, calibration, evaluation, own, batch=batch, fewest=2, seed=seed, source=source)
+    one = functools.partial(_in_matrix, setup, alpha(model, calibration), columns, rate, count)
     return in_each(one, model, layers, matrices, resume)
 
 
@@ -139,7 +139,6 @@ def _in_matrix(
     columns: int,
     rate: float,
     count: int,
-    seed: int,
     layer: int,
     matrix: str,
     resume: Path | None,
@@ -147,8 +146,9 @@ def _in_matrix(
     model, evaluation, batch = setup.model, setup.evaluation, setup.batch
     sample = sampled(model, profile, layer, matrix, columns)
     outputs = model.config.shapes()[matrix][0]
+    # At least one: a column of few signs has no smaller change.
     flips = max(1, round(rate * outputs))
-    key = keys.fold(keys.root(seed), "flip energies", layer, matrix)
+    key = keys.fold(keys.root(setup.seed), "flip energies", layer, matrix)
     rows = flipped_rows(key, jnp.asarray(sample.columns, jnp.int32), outputs, flips, count)
     setup = setup.within(layer, matrix, resume, columns=sample.columns.tolist())
 
@@ -165,6 +165,7 @@ def _in_matrix(
     samples: dict[str, Any] = dict(zip(LEVELS, table, strict=True))
     for level, table in samples.items():
         inputs.check_finite(np.moveaxis(table, -1, 0), f"energies of the {level}")
+    # Draws share their windows, so the windows are the independent units.
     means = {level: table.mean(axis=1) for level, table in samples.items()}
     name = "mean over windows of the energy of the change over that of the signal"
     return FlipEnergies(
@@ -184,7 +185,7 @@ def relative(change: Float[Array, "*rows n"], signal: Float[Array, "*rows n"]) -
     return jnp.sum(change * change, axis=-1) / jnp.sum(signal * signal, axis=-1)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+@functools.partial(jit, static_argnums=(2, 3, 4))
 def flipped_rows(
     key: PRNGKeyArray, columns: Int[Array, " columns"], outputs: int, flips: int, count: int
 ) -> Int[Array, "columns draws flips"]:
@@ -197,7 +198,7 @@ def flipped_rows(
     return jax.vmap(lambda column: jax.vmap(lambda draw: one(column, draw))(draws))(columns)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jit, static_argnums=(0, 1))
 def _energies(
     config: ModelConfig,
     matrix: str,
@@ -208,6 +209,7 @@ def _energies(
     rows: Int[Array, "columns draws flips"],
 ) -> dict[str, Float[Array, "columns draws batch"]]:
     x = entering(config, params, tokens)[layer]
+    # Once for all columns and draws: a changed column runs its own layer alone.
     clean = layer_states(config, params["blocks"], x, layer, matrix)
 
     def one(piece: tuple[Array, Array]) -> dict[str, Array]:
@@ -218,6 +220,7 @@ def _energies(
 
         return energies(clean, layer_states(config, params["blocks"], x, layer, matrix, transform))
 
+    # One after another: side by side each would hold a layer's activations.
     count, draws = rows.shape[:2]
     tables = jax.lax.map(one, (jnp.repeat(columns, draws), rows.reshape(count * draws, -1)))
     return {level: table.reshape(count, draws, -1) for level, table in tables.items()}
@@ -228,6 +231,7 @@ def energies(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array,
     wide = at_least_float32(clean.output.dtype)
     change = (changed.output - clean.output).astype(wide)
     signal = clean.output.astype(wide)
+    # The output by its mean energy, as in the formula; streams are normalised token by token.
     energies = {"output": jnp.sum(change**2, axis=(1, 2)) / jnp.sum(signal**2, axis=(1, 2))}
     for level in LEVELS[1:]:
         before, after = getattr(clean, level), getattr(changed, level)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.models import SITE_OF
 
 from .draw import EMPTY, apportion, subset
@@ -70,6 +71,7 @@ class Flips(NamedTuple):
         if self.plan.inverted is not None:
             weight = weight * self._pool_sign(layer, name, weight)
         rows, columns = self.drawn(layer, name)
+        # Empty slots point past the last row, where nothing is multiplied.
         return weight.at[rows, columns].multiply(-1.0, mode="drop")
 
     def drawn(self, layer: Any, name: str) -> tuple[Int[Array, " slots"], Int[Array, " slots"]]:
@@ -117,6 +119,8 @@ class Draws:
         drawn = {name: np.zeros(layers, np.int32) for name in pools.outputs}
         for (name, layer), size, count in zip(matrices, sizes, counts, strict=True):
             drawn[name][layer] = size - count if invert else count
+        # None where no arm is inverted: the program then has no pool to flip first.
+        # Where more than half flip, the fewer weights that stay are drawn.
         inverted = np.isin(np.arange(layers), pools.layers) & invert
         spans = {site: pools.span(site, arm) for site in pools.order}
         return Plan(
@@ -168,7 +172,7 @@ class Draws:
         return part if plan.inverted is None else np.where(np.asarray(plan.inverted), 1 - part, part)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@functools.partial(jit, static_argnums=(2, 3))
 def _coordinates(
     order: dict[str, Int[Array, "layers features"]],
     plan: Plan,
@@ -190,7 +194,9 @@ def _coordinates(
     coordinates = {}
     for index, (name, size) in enumerate(slots):
         site, chosen = SITE_OF[name], indices[index, :, :size]
+        # An index counts row after row of the arm's columns alone.
         empty = chosen == EMPTY
+        # Of a pool without columns every slot is empty: the remainder by a width of 0 is not used.
         column = plan.offset[site] + jnp.where(empty, 0, chosen % plan.width[site])
         rows = jnp.where(empty, outputs[name], chosen // plan.width[site])
         coordinates[name] = rows, jnp.take_along_axis(jnp.asarray(order[site]), column, axis=1)

@@ -12,7 +12,6 @@ from signmag_jax.evidence import invalid
 from signmag_jax.perturb import Perturbation
 
 TENSOR, ROW = "tensor", "row"
-GROUPS = (32, 64, 128)
 Scale = str | int
 """What shares one scale (and threshold): "tensor", "row", or that many neighbours in a row."""
 
@@ -41,11 +40,13 @@ def quantized(
 
     Where a row is not a multiple of the group, its last group is shorter.
     """
+    # No key matters to a quantiser that does not draw.
     key = jax.random.key(0)
     if scale == TENSOR:
         return quantizer.apply(key, weight)
     width = weight.shape[1]
     size = width if scale == ROW else min(int(scale), width)
+    # The rows of whole groups as one table of groups; what is left over is a table of its own.
     whole = width - width % size
     pieces = [_each(quantizer, weight[:, :whole].reshape(-1, size)).reshape(-1, whole)]
     if whole < width:

@@ -122,6 +122,12 @@ def check_rates(rates: Sequence[float]) -> tuple[float, ...]:
     return values
 
 
+def check_probes(probes: int) -> None:
+    """Refuse fewer than two."""
+    if probes < 2:
+        raise invalid("probes >= 2", probes, "one probe has no standard error")
+
+
 def sha256_of_tokens(tokens: Windows) -> str:
     """Identity of a set of windows: SHA-256 of shape and ids."""
     return hashlib.sha256(repr(tokens.shape).encode() + tokens.astype("<i4").tobytes()).hexdigest()
@@ -132,6 +138,7 @@ def sha256_of_parameters(model: LanguageModel) -> str:
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(model.params):
         digest.update(jax.tree_util.keystr(path).encode() + repr((leaf.shape, str(leaf.dtype))).encode())
+        # The bytes as they lie: no copy, and half precisions that NumPy does not know.
         digest.update(np.ascontiguousarray(fetch(leaf)).view(np.uint8).data)
     return digest.hexdigest()
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from signmag_jax.frechet import rmsnorm
 from signmag_jax.models import SITE_OF, DecoderLayer, ModelConfig, Transform, hidden
 from signmag_jax.models.layers import apply_linear
+from signmag_jax.models.llama import window_of_each_layer
 from signmag_jax.models.rope import rotation
 
 BEFORE_MLP_NORM = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -31,11 +32,15 @@ class LayerStates(NamedTuple):
     normalised: Float[Array, "batch tokens hidden"]
 
 
+LEVELS = LayerStates._fields
+
+
 def entering(
     config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch tokens"]
 ) -> Float[Array, "layers batch tokens hidden"]:
     """The residual stream that enters each layer of the clean model."""
     _, streams = hidden(config, params, tokens, every_layer=True)
+    # The embedding enters the first layer; what leaves one enters the next.
     start = jnp.take(params["embed"], tokens, axis=0)
     return jnp.concatenate([start[None], streams[:-1]])
 
@@ -59,10 +64,12 @@ def layer_states(
       transform: as in `models.token_nll`.
     """
     parameters = {key: leaf[layer] for key, leaf in blocks.items()}
+    # The layer's structure without arrays; its slice of the stacked parameters fills it.
     graph, _ = nnx.split(nnx.eval_shape(lambda: DecoderLayer(config)))
     turn = rotation(config, x.shape[1], x.dtype)
+    windows = window_of_each_layer(config, x.shape[1])
     after, seen = nnx.merge(graph, parameters)(
-        x, turn, layer, transform, lambda value, *_: value, _window(config, layer, x.shape[1])
+        x, turn, layer, transform, lambda value, *_: value, None if windows is None else windows[layer]
     )
 
     def weight(which: str) -> Array:
@@ -73,9 +80,3 @@ def layer_states(
         stream = x + apply_linear(seen["attention_out"], weight("o_proj"), parameters.get("o_bias"))
     output = apply_linear(seen[SITE_OF[name]], weight(name))
     return LayerStates(output, stream, rmsnorm(stream, None, config.eps))
-
-
-def _window(config: ModelConfig, layer: Int[Array, ""], tokens: int) -> Int[Array, ""] | None:
-    if config.sliding is None:
-        return None
-    return jnp.asarray([tokens if w is None else min(w, tokens) for w in config.sliding], jnp.int32)[layer]

@@ -6,8 +6,7 @@ import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +24,7 @@ from .inputs import Windows
 from .place import FlippedWeight, Place
 from .pools import OUTLIER, REST, Pools, TooFewWeights, flips_at
 from .screening import RANKED, Ranking, rankings
-from .setup import Setup, prepare
+from .setup import Options, Setup, prepare
 from .strata import HEAVY, Strata, Stratified
 
 RATES = (0.001, 0.005, 0.05)
@@ -81,7 +80,7 @@ class Leverage(Result):
 
 def default_draws(rate: float) -> int:
     """Masks per arm: more at small rates, where few flips fall on the weights that decide."""
-    return 15 if rate < 0.003 else 5 if rate < 0.03 else 3
+    return 15 if rate < 0.003 else 6 if rate < 0.03 else 5
 
 
 def leverage(
@@ -92,15 +91,11 @@ def leverage(
     rates: Sequence[float] = RATES,
     draws: int | Sequence[int] | None = None,
     fraction: float = OUTLIER_FRACTION,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
     batch: int | None = None,
     profile: Alpha | None = None,
     columns: Columns | None = None,
     heavy: int = HEAVY,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> Leverage:
     """Flip exactly k signs in outlier columns or in the rest, and compare the mean damage per flip.
 
@@ -114,21 +109,18 @@ def leverage(
       model: from `models.load`.
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
-      rates: parts of the outlier pool, in (0, 1].
-      draws: masks per arm, one number or one per rate; by default 15, 5 or 3, more at smaller rates.
+      rates: flip rates, as parts of the weights in outlier columns, in (0, 1].
+      draws: number of random masks in each arm, at least 2: one for all rates, or one for each; by default
+        15, 6 or 5, more at smaller rates; by 3 no ratio is resolved.
       fraction: part of the columns of each layer's input that are outliers.
-      layers: numbers of the layers where flips may fall; by default all.
-      matrices: names of the matrices where flips may fall; by default all.
-      seed: root seed.
-      batch: evaluation windows that pass through a layer together; by default all.
+      batch: number of evaluation windows that are computed at a time; by default all.
       profile: `alpha` of these calibration windows, if already computed.
       columns: outlier columns of another definition, by site and of shape (layers, chosen), for instance of
         `column_statistics`; then the calibration windows choose nothing here, and `fraction` is not used.
       heavy: how many weights are left out of the draws and flipped one by one, those that are predicted on
         the calibration windows to carry most of their pool; further draws flip some of them together with
         the rest. 0: nothing is predicted, and nothing said of weights that no draw hits.
-      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
-      source: added to the provenance.
+      options: as in `Options`.
 
     Returns:
       Damage per arm and leverage per rate. A leverage is unresolved, with the reason, where its denominator
@@ -143,19 +135,17 @@ def leverage(
     """
     rates = inputs.check_rates(rates)
     counts = draws_per_rate(rates, draws)
-    options: dict[str, Any] = {"experiment": "leverage", "rates": list(rates), "draws": counts}
-    options |= {"fraction": fraction, "seed": seed, "heavy": check_heavy(heavy)}
+    own: dict[str, Any] = {"experiment": "leverage", "rates": list(rates), "draws": counts}
+    own |= {"fraction": fraction, "heavy": check_heavy(heavy)}
     if columns is not None:
         plain = {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
-        options["columns_sha256"] = sha256_of_json(plain)
-    setup = prepare(
-        model, calibration, evaluation, options, layers, matrices, batch, resume=resume, source=source
-    )
+        own["columns_sha256"] = sha256_of_json(plain)
+    setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
-    columns, ranked = _chosen(setup, fraction, profile, columns, heavy, seed)
+    columns, ranked = _chosen(setup, fraction, profile, columns, heavy)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
-    masks = [Stratified.of(draws_of(pools, k, seed), ranked) for k in flips]
+    masks = [Stratified.of(draws_of(pools, k, setup.seed), ranked) for k in flips]
     rows = iter(setup.sweep(_tasks(setup, masks, counts, ranked), first=1))
     clean = next(rows)
     floor = setup.noise_floor([clean, next(rows)])
@@ -190,7 +180,7 @@ def _strata(
     """What stands beside the light draws: each joint draw less the light one that it shares weights with."""
     count, flips, size = len(light), one.draws.flips[arm], one.draws.pools.size(arm)
     rate, rows, known = flips / size, [], np.zeros(light.shape[1])
-    left = Ranking(one.heavy[arm], ranking.costs)
+    left = Ranking((), ranking.costs, ranking.beyond)
     if one.heavy[arm]:
         known = one.mean_rates(arm, count) @ costs
         left = ranking
@@ -237,7 +227,6 @@ def _chosen(
     profile: Alpha | None,
     columns: Columns | None,
     heavy: int,
-    seed: int,
 ) -> tuple[Columns, dict[str, Ranking]]:
     """The outlier columns and the heavy weights of both pools, chosen once."""
 
@@ -250,7 +239,7 @@ def _chosen(
         plain, ranked = {site: np.asarray(rows).tolist() for site, rows in chosen.items()}, {}
         if heavy and known is not None:
             pools = Pools.of(setup.model, chosen, setup.layers, setup.matrices)
-            ranked = rankings(setup.model, setup.calibration, known, pools, heavy, seed)
+            ranked = rankings(setup.model, setup.calibration, known, pools, heavy, setup.seed)
         return {"columns": plain, "heavy": {arm: one.to_record() for arm, one in ranked.items()}}
 
     stored = setup.once(choose)

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from signmag_jax.evidence import Estimate
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, Transform, window_nll
-from signmag_jax.models.sharding import data_devices
 
 from .inputs import Windows, check_finite, checked_windows, provenance_of, sha256_of_tokens
 
@@ -41,7 +40,7 @@ def nll(
       model: from `models.load`.
       tokens: windows in rows; each predicts window − 1 tokens.
       transform: applied to every weight on its way into the forward pass, see `models.token_nll`.
-      batch: windows that pass through a layer together.
+      batch: number of windows that are computed at a time.
       source: added to the provenance, for instance the text's sha256.
 
     Returns:
@@ -52,7 +51,8 @@ def nll(
       InvalidInput: for ids outside the vocabulary, windows beyond the context, or a loss that is not finite.
     """
     tokens = checked_windows(model, tokens, "evaluation")
-    losses = _rows(model, tokens, transform, batch)
+    with progress("nll", len(tokens)) as advance:
+        losses = window_nll(model, tokens, transform, batch, advance)
     check_finite(losses, "the loss")
     origin = provenance_of(
         model, source, tokens_sha256=sha256_of_tokens(tokens), windows=len(tokens), window=tokens.shape[1]
@@ -62,18 +62,6 @@ def nll(
             losses.mean(axis=1), unit="nat/token", estimator="mean over windows", provenance=origin
         )
     return _single(losses[0], origin)
-
-
-def _rows(
-    model: LanguageModel, tokens: Windows, transform: Transform | None, batch: int
-) -> Float[np.ndarray, "windows predicted"]:
-    """Loss of every predicted token, as many windows at a time as pass through a layer together."""
-    step, rows = batch * data_devices(model.params), []
-    with progress("nll", len(tokens)) as advance:
-        for start in range(0, len(tokens), step):
-            rows.append(window_nll(model, tokens[start : start + step], transform, batch))
-            advance(len(rows[-1]))
-    return np.concatenate(rows)
 
 
 def _single(row: Float[np.ndarray, " predicted"], origin: Mapping[str, Any]) -> Loss:
@@ -90,6 +78,7 @@ def perplexity(loss: Estimate) -> Estimate:
     Raises:
       InvalidInput: if the exponential overflows.
     """
+    # exp(709.8) is the largest float64; the estimate refuses infinity by name.
     value = math.exp(loss.value) if loss.value < 700 else math.inf
     return Estimate(
         value, value * loss.standard_error, loss.n, "1", f"exp of the {loss.estimator}", loss.provenance

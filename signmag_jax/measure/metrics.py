@@ -6,8 +6,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +15,19 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result, bootstrap, invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, fetch
+from signmag_jax.models.chunks import in_chunks, rows_at_once
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.perturb import Perturbation, SignFlip
 
 from . import inputs, sweep
 from .comparison import Table, damage_line
 from .inputs import Windows
-from .setup import Setup, prepare
+from .loss import perplexity
+from .setup import Options, Setup, prepare
 
 PAIRED = ("delta_nll", "kl", "reverse_kl", "agreement")
 """Per predicted token: NLL' − NLL, KL(clean ‖ perturbed), KL(perturbed ‖ clean), equal most likely tokens."""
@@ -81,12 +83,8 @@ def metrics(
     perturbation: Perturbation = FLIPS,
     *,
     draws: int = DRAWS,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
     batch: int | None = None,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> Metrics:
     """NLL, perplexity, KL divergence both ways and top-1 agreement, paired with the clean model.
 
@@ -98,13 +96,9 @@ def metrics(
       evaluation: at least 8 windows.
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
-      draws: masks. A perturbation that does not draw needs 1.
-      layers: numbers of the layers that are perturbed; by default all.
-      matrices: names of the matrices that are perturbed; by default all.
-      seed: root seed.
-      batch: windows that pass through a layer together; by default all.
-      resume: folder of records to go on from.
-      source: added to the provenance.
+      draws: number of random draws of the perturbation; one that is not random needs 1.
+      batch: number of windows that are computed at a time; by default all.
+      options: as in `Options`.
 
     Raises:
       InvalidInput: for fewer than 8 windows, draws below 1, a perturbation that cannot be hashed, unknown
@@ -112,9 +106,9 @@ def metrics(
     """
     count = check_draws(draws)
     _check_hashable(perturbation)
-    options = {"experiment": "metrics", "perturbation": repr(perturbation), "draws": count, "seed": seed}
-    setup = prepare(model, None, evaluation, options, layers, matrices, batch, resume=resume, source=source)
-    rows = _rows(setup, perturbation, count, seed)
+    own = {"experiment": "metrics", "perturbation": repr(perturbation), "draws": count}
+    setup = prepare(model, None, evaluation, own, batch=batch, **options)
+    rows = _rows(setup, perturbation, count)
     inputs.check_finite(rows[:2].reshape(-1, rows.shape[2]).T, "the clean model's predictions")
     return judged(rows, setup.origin())
 
@@ -135,17 +129,12 @@ def compare_states(
     changed: Float[Array, "batch tokens hidden"],
     tokens: Int[Array, "batch tokens"],
     head: Float[Array, "vocabulary hidden"],
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> dict[str, Float[Array, "batch predicted"]]:
     """`STORED` of every predicted token, from both models' final states; both logits a chunk at a time."""
     batch, length = tokens.shape
     count = batch * (length - 1)
-    chunk = min(chunk, count)
-    padding = -count % chunk
-
-    def pieces(states: Array) -> Array:
-        flat = states[:, :-1].reshape(count, -1)
-        return jnp.pad(flat, ((0, padding), (0, 0))).reshape(-1, chunk, flat.shape[-1])
+    pieces = functools.partial(in_chunks, chunk=min(chunk or rows_at_once(CHUNK, head.shape[0]), count))
 
     def log_probabilities(states: Array) -> Array:
         raw = apply_linear(states, head)
@@ -153,6 +142,7 @@ def compare_states(
 
     def one(piece: tuple[Array, Array, Array]) -> dict[str, Array]:
         ours, theirs, targets = piece
+        # Normalised once, and from logarithms: a divergence of tiny probabilities keeps its digits.
         p, q = log_probabilities(ours), log_probabilities(theirs)
         loss = optax.softmax_cross_entropy_with_integer_labels
         divergence = optax.losses.kl_divergence_with_log_targets
@@ -167,8 +157,8 @@ def compare_states(
             "agreement": jnp.where(jnp.isfinite(nll), agree.astype(nll.dtype), jnp.nan),
         }
 
-    targets = jnp.pad(tokens[:, 1:].reshape(count), (0, padding)).reshape(-1, chunk)
-    values = jax.lax.map(one, (pieces(clean), pieces(changed), targets))
+    ours, theirs = (pieces(states[:, :-1].reshape(count, -1)) for states in (clean, changed))
+    values = jax.lax.map(one, (ours, theirs, pieces(tokens[:, 1:].reshape(count))))
     return {name: x.reshape(-1)[:count].reshape(batch, length - 1) for name, x in values.items()}
 
 
@@ -184,21 +174,21 @@ def perturbing(
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         if name not in names:
             return weight
+        # By layer and matrix, so that a draw does not depend on which of them take part.
         changed = perturbation.apply(keys.fold(key, layer, name, draw), weight)
         return jnp.where(taking_part[layer], changed.astype(weight.dtype), weight)
 
     return transform
 
 
-def _rows(
-    setup: Setup, perturbation: Perturbation, count: int, seed: int
-) -> Float[np.ndarray, "rows names windows"]:
+def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndarray, "rows names windows"]:
     """Clean, A/A, then every draw; each holds the window means of `STORED`."""
     model, batch = setup.model, setup.batch
     batches = [jnp.asarray(setup.evaluation[i : i + batch]) for i in range(0, len(setup.evaluation), batch)]
     head = model.params["embed" if model.config.tied else "head"]
-    key = keys.fold(keys.root(seed), "metrics")
+    key = keys.fold(keys.root(setup.seed), "metrics")
     states = functools.partial(_states, model.config, perturbation)
+    # As data: whichever layers take part, and for the A/A comparison none, the program is the same.
     taking_part = jnp.asarray(np.isin(np.arange(model.config.layers), setup.layers))
     nothing = jnp.zeros_like(taking_part)
 
@@ -207,6 +197,7 @@ def _rows(
         """Computed when first needed: a run that only reads its records needs none."""
         return [states((), model.params, tokens, nothing, key, jnp.int32(0)) for tokens in batches]
 
+    # The perturbing program with nothing perturbed is the A/A comparison: what it changes is rounding.
     def task(names: tuple[str, ...], part: Bool[Array, " layers"], draw: int) -> sweep.Row:
         rows = []
         for tokens, ours in zip(batches, clean(), strict=True):
@@ -220,7 +211,7 @@ def _rows(
     return np.stack(setup.sweep(tasks)).reshape(len(tasks), len(STORED), -1)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _states(
     config: ModelConfig,
     perturbation: Perturbation,
@@ -235,7 +226,7 @@ def _states(
     return Llama.of_parameters(config, params).run(tokens, transform)[0]
 
 
-_compare = jax.jit(compare_states)
+_compare = jit(compare_states)
 
 
 def _check_hashable(perturbation: Perturbation) -> None:
@@ -253,6 +244,7 @@ def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, A
     tables = {name: draws[:, index] for index, name in enumerate(STORED)}
     finite = all(np.isfinite(table).all() for table in tables.values())
     values: dict[str, ConfidenceInterval | None] = dict.fromkeys(("nll", *PAIRED, "perplexity"))
+    # One draw without finite predictions leaves no mean: that of the others is a mean of the gentle ones.
     if finite:
         values["nll"] = bootstrap.mean(tables["nll"], unit="nat/token")
         values |= {name: bootstrap.mean(tables[name], unit=UNITS[name]) for name in PAIRED}
@@ -264,15 +256,8 @@ def judged(rows: Float[np.ndarray, "rows names windows"], origin: Mapping[str, A
 
 
 def exponential(loss: ConfidenceInterval | None) -> ConfidenceInterval | None:
-    """Perplexity, exp(NLL), with the delta method's error; None where it has no finite value."""
+    """`perplexity` with its interval; None where it has no finite value."""
+    # Beyond 709.8 the exponential overflows.
     if loss is None or max(loss.high, loss.estimate.value) > 700:
         return None
-    value = math.exp(loss.estimate.value)
-    estimate = Estimate(
-        value,
-        value * loss.estimate.standard_error,
-        loss.estimate.n,
-        "1",
-        f"exp of the {loss.estimate.estimator}",
-    )
-    return ConfidenceInterval(estimate, math.exp(loss.low), math.exp(loss.high), loss.level)
+    return ConfidenceInterval(perplexity(loss.estimate), math.exp(loss.low), math.exp(loss.high), loss.level)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from signmag_jax.evidence import Picture, Ratio, Result
 from signmag_jax.evidence.result import KEPT_OUT, named
@@ -17,10 +16,10 @@ from .column_statistics import ColumnStatistics, column_statistics
 from .inputs import Windows
 from .leverage import Leverage, leverage
 from .pools import TooFewWeights
-from .setup import prepare
+from .setup import Options, nested, prepare
 
 RATE = 0.005
-DRAWS = 3
+DRAWS = 5
 DEFAULT = "top 5% by mean |x|"
 
 
@@ -99,12 +98,8 @@ def outlier_definitions(
     *,
     rate: float = RATE,
     draws: int = DRAWS,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
     batch: int | None = None,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> OutlierDefinitions:
     """`leverage` at one rate, with the columns of several definitions.
 
@@ -115,15 +110,10 @@ def outlier_definitions(
       model: from `models.load`.
       calibration: windows whose activations choose the columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
-      rate: flips per sign of each definition's own pool.
-      draws: masks per arm.
-      layers: numbers of the layers where flips may fall; by default all.
-      matrices: names of the matrices where flips may fall; by default all.
-      seed: root seed.
-      batch: evaluation windows that pass through a layer together; by default all.
-      resume: folder of records, one folder for each definition; an interrupted run goes on where it stopped,
-        with an identical result.
-      source: added to the provenance.
+      rate: flip rate, as a part of the outlier weights of each definition, in (0, 1].
+      draws: number of random masks in each arm, at least 2.
+      batch: number of evaluation windows that are computed at a time; by default all.
+      options: as in `Options`; the records of each definition lie in a folder of its own.
 
     Returns:
       For each definition its leverage, how many columns it names and how many the default names too.
@@ -132,8 +122,9 @@ def outlier_definitions(
       InvalidInput: as in `leverage`.
     """
     (rate,) = inputs.check_rates((rate,))
-    options = {"experiment": "outlier definitions", "rate": rate, "draws": draws, "seed": seed}
-    setup = prepare(model, calibration, evaluation, options, layers, matrices, batch, source=source)
+    own = {"experiment": "outlier definitions", "rate": rate, "draws": draws}
+    # Each leverage below keeps records of its own; here the texts are checked and named.
+    setup = prepare(model, calibration, evaluation, own, batch=batch, **{**options, "resume": None})
     statistics: ColumnStatistics = column_statistics(model, calibration)
     named = statistics.definitions()
     definitions = {}
@@ -147,15 +138,12 @@ def outlier_definitions(
                 evaluation,
                 rates=(rate,),
                 draws=draws,
-                layers=layers,
-                matrices=matrices,
-                seed=seed,
                 batch=batch,
                 columns=columns,
                 heavy=0,
-                resume=None if resume is None else Path(resume) / f"definition-{index}",
-                source=source,
+                **nested(options, f"definition-{index}"),
             )
+        # A rule may name too few columns, or none: that is its result.
         except TooFewWeights as error:
             definitions[name] = Definition(sizes, shared, None, str(error))
         else:

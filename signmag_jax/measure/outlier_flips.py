@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,10 +24,10 @@ from .inputs import Windows
 from .leverage import stored_columns
 from .metrics import check_draws, exponential
 from .pools import ALL, OUTLIER, REST, Pools, flips_at
-from .setup import prepare
+from .setup import Options, prepare
 
 RATE = 0.05
-DRAWS = 3
+DRAWS = 5
 POOLS = {"anywhere": ALL, "outlier": OUTLIER, "rest": REST}
 MATCHED = {"outlier, matched": OUTLIER, "rest, matched": REST}
 ARMS = POOLS | MATCHED
@@ -101,12 +100,8 @@ def outlier_flips(
     rate: float = RATE,
     draws: int = DRAWS,
     fraction: float = OUTLIER_FRACTION,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
     batch: int | None = None,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> OutlierFlips:
     """Flip `rate` of the signs in outlier columns, in the rest or anywhere; then match the error's norm.
 
@@ -121,15 +116,11 @@ def outlier_flips(
       model: from `models.load`.
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
-      rate: flips per sign of a pool, in (0, 0.5].
-      draws: masks per arm, at least 2.
+      rate: flip rate, as a part of the signs of each pool, in (0, 0.5].
+      draws: number of random masks in each arm, at least 2.
       fraction: part of the columns of each layer's input that are outliers.
-      layers: numbers of the layers where flips may fall; by default all.
-      matrices: names of the matrices where flips may fall; by default all.
-      seed: root seed.
-      batch: evaluation windows that pass through a layer together; by default all.
-      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
-      source: added to the provenance.
+      batch: number of evaluation windows that are computed at a time; by default all.
+      options: as in `Options`.
 
     Raises:
       InvalidInput: as in `leverage`.
@@ -137,19 +128,11 @@ def outlier_flips(
     Source: arXiv:2605.18933, experiment D.
     """
     rate, count = check_rate(rate), check_draws(draws, 2)
-    options = {
-        "experiment": "outlier flips",
-        "rate": rate,
-        "draws": count,
-        "fraction": fraction,
-        "seed": seed,
-    }
-    setup = prepare(
-        model, calibration, evaluation, options, layers, matrices, batch, resume=resume, source=source
-    )
+    own = {"experiment": "outlier flips", "rate": rate, "draws": count, "fraction": fraction}
+    setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     columns = stored_columns(setup, fraction)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
-    masks = draws_at(rate, pools, seed)
+    masks = draws_at(rate, pools, setup.seed)
 
     def losses(arm: str, draw: int, nothing: bool = False) -> sweep.Row:
         plan = masks.plan(ARMS[arm], draw)

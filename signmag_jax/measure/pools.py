@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from signmag_jax.evidence import invalid
 from signmag_jax.models import SITE_OF, SITES, LanguageModel
+from signmag_jax.models.decoder_layer import features_at_sites
 
 from .activations import Columns, membership
 from .draw import EMPTY
@@ -42,8 +43,7 @@ class Pools:
     def of(cls, model: LanguageModel, columns: Columns, layers: Sequence[int], names: Sequence[str]) -> Pools:
         """Pools from the outlier columns of each site."""
         order = {}
-        for site in SITES:
-            features = next(model.config.shapes()[name][1] for name in SITE_OF if SITE_OF[name] == site)
+        for site, features in features_at_sites(model.config).items():
             mask = membership(columns[site], features)
             order[site] = np.argsort(~mask, axis=1, kind="stable").astype(np.int32)
         outputs = {name: model.config.shapes()[name][0] for name in names}
@@ -83,6 +83,7 @@ class Pools:
     def matrix_size(self, name: str, arm: str) -> int:
         """Weights of one matrix in the arm's pool."""
         size = self.outputs[name] * self.span(SITE_OF[name], arm)[1]
+        # Indices are int32, of which the largest marks an empty slot.
         if size >= EMPTY:
             raise invalid(f"fewer than {EMPTY} weights in a pool", size, "name fewer columns")
         return size

@@ -93,6 +93,7 @@ class LinearResponse(Result):
 
     def _pair_rate(self, pool: str, rate: float) -> float:
         """How often two weights of a pool flip together when exactly k = rate · N do."""
+        # k(k − 1)/(N(N − 1)) with k = rate · N; a pool of one weight has no pairs.
         size = int(self.pools[pool].weights)
         return rate**2 - rate * (1 - rate) / max(size - 1, 1)
 
@@ -121,6 +122,7 @@ class LinearResponse(Result):
         `singles`, which have no part in `interaction`, if they interact as they cost.
         """
         slope, pairs = self.pools[pool].slope, self.interaction[pool]
+        # Two standard errors on top: an interaction that is not resolved may still be there.
         first = abs(rate * float(slope.value))
         second = rate**2 * (abs(float(pairs.value)) + 2 * float(pairs.standard_error))
         if first == 0:
@@ -134,6 +136,7 @@ class LinearResponse(Result):
 
     def linear_below(self, pool: str, part: float = 0.1) -> float:
         """The rate at which the next term is `part` of the linear one: above it, the slope is not meant."""
+        # The next term over the linear one is rate · interaction/slope.
         pairs = abs(self.interaction[pool].value)
         return min(1.0, part * abs(self.pools[pool].slope.value) / pairs) if pairs > 0 else 1.0
 
@@ -154,6 +157,7 @@ class LinearResponse(Result):
     def share(self, cost: Float[np.ndarray, " windows"], pool: str = OUTLIER) -> Ratio:
         """A cost on each evaluation window as a part of a pool's slope."""
         whole = self.samples[pool]
+        # A cost is exact on each window, and so the same beside every probe of the slope.
         return paired_ratio(np.broadcast_to(np.asarray(cost)[None], whole.shape), whole)
 
     def linear_below_rate(self) -> dict[str, float]:
@@ -182,7 +186,7 @@ class LinearResponse(Result):
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each pool, then for each matrix of each layer: slopes with errors."""
+        """One row for each pool, then for each matrix of each layer: slopes with standard errors."""
         return [{"pool": pool, **slope.row()} for pool, slope in self.pools.items()] + [
             {"pool": "all", "matrix": name, "layer": layer, **slope.row(index)}
             for name, slope in self.each.items()

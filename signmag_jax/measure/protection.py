@@ -123,8 +123,10 @@ def protection(
         weight = model.params["blocks"][entry.matrix][entry.layer]
         error = fetch(weight - quantized(QUANTIZERS[quantizer], weight, scale)).astype(np.float64)
         share = profile.energy_share[SITE_OF[entry.matrix]].value[entry.layer]
+        # A matrix whose quantisation lowers the loss has nothing to protect.
         score = max(damage.value, 0.0) * _shares(error, share)
         every += [ProtectedColumn(*at, j, float(score[:, j].sum())) for j in range(score.shape[1])]
+        # None beyond the first of its matrix can be among the first of all: millions are not kept.
         top = np.unravel_index(np.argsort(-score, axis=None, kind="stable")[:weights], score.shape)
         single += [
             ProtectedWeight(*at, int(i), int(j), float(score[i, j])) for i, j in zip(*top, strict=True)

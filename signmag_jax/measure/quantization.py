@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig, fetch, token_nll
@@ -44,12 +45,12 @@ def quantization(
     Args:
       model: from `models.load`.
       tokens: windows (at least 2) whose activations are the real inputs; None leaves them out.
-      layers: numbers of the layers that are quantised; by default all.
-      matrices: names of the matrices that are quantised; by default all.
-      positions: evenly spaced positions of each window that serve as inputs.
-      spherical: number of random inputs.
+      layers: numbers of the layers that are quantised, from 0; by default all.
+      matrices: names of the matrices that are quantised, such as up_proj; by default all.
+      positions: number of evenly spaced positions of each window that serve as inputs.
+      spherical: number of random inputs of each matrix, at least 2.
       seed: of the random inputs.
-      batch: windows that pass through a layer together.
+      batch: number of windows that are computed at a time.
       source: added to the provenance.
 
     Raises:
@@ -70,6 +71,7 @@ def quantization(
         for name in names:
             key = keys.fold(keys.root(seed), "quantization", name)
             tables = fetch(_weights(model.params["blocks"][name], key, spherical))
+            # cos² counts a zero row as 0 but leaves NaN visible, so one quantiser tells for the weights.
             inputs.check_finite(tables["sign"][0], f"weights in {name}", "layer")
             for quantizer, (rows, outputs) in tables.items():
                 windows = None if real is None else real[quantizer][name]
@@ -97,7 +99,7 @@ def _at_unit_scale(x: Float[Array, "*shape"], axis: int | None = None) -> Float[
     return x.astype(unit.dtype) / unit.reshape(unit.shape or (1,) * x.ndim)
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jit, static_argnums=2)
 def _weights(
     stacked: Float[Array, "layers outputs inputs"], key: PRNGKeyArray, count: int
 ) -> dict[str, tuple[Float[Array, "layers outputs"], Float[Array, "layers count"]]]:
@@ -106,6 +108,7 @@ def _weights(
     def one(piece: tuple[Array, Array]) -> Any:
         layer, weight = piece
         weight = _at_unit_scale(weight).astype(weight.dtype)
+        # cos² does not see lengths: Gaussian inputs are as good as those on the sphere.
         x = jax.random.normal(keys.fold(key, layer), (count, weight.shape[1]), weight.dtype)
         clean, aligned = _apply(x, weight), {}
         for name, quantizer in QUANTIZERS.items():
@@ -135,7 +138,7 @@ def _real(
     return tables
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _outputs(
     config: ModelConfig,
     names: tuple[str, ...],
@@ -146,6 +149,7 @@ def _outputs(
     """Mean over positions of cos²(Wx, Qx), by site, matrix and quantiser: (layers, windows)."""
 
     def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
+        # The middles of equal stretches: the first token of a window is like no other.
         x, aligned = x[:, stride // 2 :: stride], {}
         x = _at_unit_scale(x, -1).astype(x.dtype)
         for name in (each for each in names if SITE_OF[each] == site):

@@ -14,26 +14,24 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import split
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, fetch
-from signmag_jax.perturb import Perturbation, SignQuantize, Ternarize
+from signmag_jax.perturb import Ternarize
 
 from . import inputs
 from .granularity import TENSOR, Scale, check_scales, quantized
 from .inputs import Windows
-from .layer import LayerStates, entering, layer_states
+from .layer import LEVELS, LayerStates, entering, layer_states
+from .quantization import QUANTIZERS as BY_DIRECTION
 from .quantization import cosine_squared
-from .quantized_matrix import LEVELS, PARTS, QuantizationReport, QuantizedMatrix
+from .quantized_matrix import PARTS, QuantizationReport, QuantizedMatrix
 from .setup import Setup, prepare
 
-QUANTIZERS: dict[str, Perturbation] = {
-    "sign": SignQuantize(),
-    "ternary": Ternarize(),
-    "bitnet": Ternarize.bitnet(),
-}
-"""One bit; ternary with BitNet's threshold at the least-squares scale; BitNet b1.58's own scale."""
+QUANTIZERS = BY_DIRECTION | {"bitnet": Ternarize.bitnet()}
+"""Besides, ternary at BitNet b1.58's own scale: a direction does not depend on it, the loss does."""
 Option = tuple[str, Scale]
 
 
@@ -55,12 +53,12 @@ def quantization_report(
     Args:
       model: from `models.load`.
       tokens: at least 8 windows.
-      quantizers: of "sign", "ternary" and "bitnet"; by default all.
+      quantizers: some of "sign", "ternary" and "bitnet"; by default all.
       scales: what shares one scale: "tensor", "row", or a number of neighbours in a row, like 32.
-      layers: numbers of the layers that are quantised; by default all.
-      matrices: names of the matrices that are quantised; by default all.
-      losses: whether to measure ΔNLL too, which costs a forward pass for each entry.
-      batch: windows that pass through the model together for the losses; by default all.
+      layers: numbers of the layers that are quantised, from 0; by default all.
+      matrices: names of the matrices that are quantised, such as up_proj; by default all.
+      losses: measure ΔNLL too, which costs a forward pass for each matrix, quantiser and scale.
+      batch: number of windows that are computed at a time for the losses; by default all.
       resume: folder of records of the losses.
       source: added to the provenance.
 
@@ -75,9 +73,10 @@ def quantization_report(
         None,
         tokens,
         {"experiment": "quantization report", "options": written},
-        layers,
-        matrices,
-        batch,
+        batch=batch,
+        layers=layers,
+        matrices=matrices,
+        seed=None,
         resume=resume if losses else None,
         source=source,
     )
@@ -129,10 +128,10 @@ def _tables(
     return tables
 
 
-_entering = jax.jit(entering, static_argnums=0)
+_entering = jit(entering, static_argnums=0)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def _row(
     config: ModelConfig,
     name: str,
@@ -212,6 +211,7 @@ class OneQuantized:
         branches = [functools.partial(_quantized, option) for option in self.options]
         hit = (layer == self.layer) & (self.matrix == MATRICES.index(name))
         change = lambda w: jax.lax.switch(self.option, branches, w)  # noqa: E731
+        # Not `where`, which would quantise every matrix of every layer and keep one.
         return jax.lax.cond(hit, change, lambda w: w, weight)
 
 

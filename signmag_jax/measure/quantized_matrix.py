@@ -10,8 +10,8 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate, Result, invalid
 from signmag_jax.evidence.result import plain
 
 from .granularity import TENSOR, Scale
+from .layer import LEVELS
 
-LEVELS = ("output", "stream", "normalised")
 PARTS = ("error", "radial", "transverse")
 
 
@@ -21,7 +21,7 @@ class QuantizedMatrix(Result):
 
     Args:
       layer, matrix, quantizer, scale: which, and how.
-      c, v: Σ w w'/Σ w² and Σ w'²/Σ w² of this matrix: what the laws take in place of a Gaussian's; 1 for a
+      c, v: Σ w w'/Σ w² and Σ w'²/Σ w² of this matrix: what the laws take instead of a Gaussian's; 1 for a
         matrix of zeros.
       row_cosine: mean over rows of cos²(w_i, w'_i).
       parts: by level ("output", W x; "stream", before the next normalisation; "normalised", after it,
@@ -75,7 +75,7 @@ class QuantizedMatrix(Result):
         return flat
 
     def to_json(self) -> dict[str, Any]:
-        """The flat row, and estimates with their errors."""
+        """The flat row, and estimates with their standard errors."""
         return self.row() | {"parts": plain(self.parts), "damage": plain(self.damage)}
 
 

@@ -196,19 +196,19 @@ def _error_response(errors: Any, probes: int) -> int | float:
 
 
 def _check_response(probes: int, rates: Sequence[float] = ()) -> None:
-    response.check_options(probes, "signs")
+    inputs.check_probes(probes)
     if rates:
         inputs.check_rates(rates)
 
 
 def _check_deciding(verified: int, probes: int) -> None:
     if probes:
-        _check_response(probes)
+        inputs.check_probes(probes)
     check_counts(verified)
 
 
 def _check_errors(errors: Any, probes: int) -> None:
-    _check_response(probes)
+    inputs.check_probes(probes)
     for name, error in errors.items():
         check_deterministic(name, error)
 
@@ -221,6 +221,10 @@ def _check_metrics(perturbation: Any, draws: int) -> None:
 def _check_chain(rates: Sequence[float]) -> None:
     for rate in rates:
         check_rate(rate)
+
+
+def _check_one_rate(rate: float) -> None:
+    inputs.check_rates((rate,))
 
 
 def _check_leverage(rates: Sequence[float], draws: int | Sequence[int] | None) -> None:
@@ -260,9 +264,9 @@ MEASUREMENTS: dict[str, Measurement] = {
         quantization_report, _quantization_report, 1, MINIMUM, check=checked_options
     ),
     "outlier-definitions": Measurement(
-        outlier_definitions, _outlier_definitions, 2, MINIMUM, check=check_rate
+        outlier_definitions, _outlier_definitions, 2, MINIMUM, check=_check_one_rate
     ),
-    "rotation": Measurement(rotation, _rotation, 4, MINIMUM, arrays=2, check=check_rate),
+    "rotation": Measurement(rotation, _rotation, 4, MINIMUM, arrays=2, check=_check_one_rate),
     "linear-response": Measurement(
         linear_response, _linear_response, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, _check_response
     ),

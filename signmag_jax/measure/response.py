@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +26,7 @@ from .leverage import check_profile, leverage
 from .place import Place
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse
-from .setup import Setup, prepare
+from .setup import Options, Setup, nested, prepare
 from .singles import loss_with, shortlist
 from .slopes import UNIT, Cells, Slopes
 from .stretch import Movable
@@ -52,13 +51,9 @@ def linear_response(
     singles: int | Sequence[Place] = SINGLES,
     newton: str = "signs",
     fraction: float = OUTLIER_FRACTION,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
     rates: Sequence[float] = (),
-    seed: int = 0,
     profile: Alpha | None = None,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> LinearResponse:
     """Slope of the loss in the flip rate of every pool, layer, matrix and column, by exact derivatives.
 
@@ -73,18 +68,15 @@ def linear_response(
       model: from `models.load`.
       calibration: windows that choose the outlier columns and the single weights (at least 2).
       evaluation: other windows, on which everything is scored.
-      probes: independent probes in each window, at least 2.
-      singles: how many weights to flip one by one, or which.
-      newton: "signs" (of the logits, one backward pass) or "products" (`Jᵀ H_out J`, weights' signs).
+      probes: number of random probes of the second derivative in each window, at least 2.
+      singles: number of weights to flip one by one, or in Python which.
+      newton: what the Gauss–Newton diagonal is probed with: "signs" of the logits (one backward pass) or
+        "products" with `Jᵀ H_out J`.
       fraction: part of the columns of each layer's input that are outliers.
-      layers: numbers of the layers that take part; by default all.
-      matrices: names of the matrices that take part; by default all.
       rates: flip rates at which the damage is measured as well, by `leverage` and its control variate, and
         compared with the prediction; this takes at least 8 evaluation windows.
-      seed: root seed.
       profile: `alpha` of these calibration windows, if already computed.
-      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
-      source: added to the provenance.
+      options: as in `Options`.
 
     Returns:
       Slopes with their first- and second-order parts, standard errors over probes and windows (crossed), and
@@ -94,22 +86,23 @@ def linear_response(
       InvalidInput: for too few or overlapping windows, fewer than two probes, unknown layers, matrices or
         singles, or derivatives that are not finite.
     """
-    check_options(probes, newton)
-    chosen = inputs.selected(model.config, layers, matrices)
+    inputs.check_probes(probes)
+    if newton not in NEWTON:
+        raise invalid(f"newton in {tuple(NEWTON)}", newton, "name one of them")
+    chosen = inputs.selected(model.config, options.get("layers"), options.get("matrices"))
     asked = (
         singles
         if isinstance(singles, int)
         else [list(checked_place(model, each, chosen)) for each in singles]
     )
-    options = {"experiment": "linear response", "probes": probes, "singles": asked, "newton": newton}
-    options |= {"fraction": fraction, "seed": seed}
+    own = {"experiment": "linear response", "probes": probes, "singles": asked, "newton": newton}
+    own |= {"fraction": fraction}
+    # Derivatives are exact on a single window; damage has an interval over windows only.
     fewest = inputs.MINIMUM_WINDOWS if rates else 1
-    setup = prepare(
-        model, calibration, evaluation, options, *chosen, batch=1, fewest=fewest, resume=resume, source=source
-    )
+    setup = prepare(model, calibration, evaluation, own, batch=1, fewest=fewest, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
-    columns, places = _selection(setup, fraction, profile, asked, seed)
-    run = _Run(setup, probes, NEWTON[newton], columns, places, seed)
+    columns, places = _selection(setup, fraction, profile, asked)
+    run = _Run(setup, probes, NEWTON[newton], columns, places)
     rows = setup.sweep(run.tasks(), first=1)
     for row in rows:
         inputs.check_finite(row[None], "derivatives of the loss")
@@ -122,22 +115,11 @@ def linear_response(
         evaluation,
         rates=rates,
         fraction=fraction,
-        layers=layers,
-        matrices=matrices,
-        seed=seed,
         profile=profile,
-        resume=None if resume is None else Path(resume) / "leverage",
-        source=source,
+        **nested(options, "leverage"),
     )
     sharper = controlled(model, evaluation, damage, response)
     return dataclasses.replace(response, checks=tuple(damage_checks(response, sharper)))
-
-
-def check_options(probes: int, newton: str) -> None:
-    if probes < 2:
-        raise invalid("probes >= 2", probes, "one probe has no standard error")
-    if newton not in NEWTON:
-        raise invalid(f"newton in {tuple(NEWTON)}", newton, "name one of them")
 
 
 def checked_place(model: LanguageModel, place: Place, chosen: tuple[Sequence[int], Sequence[str]]) -> Place:
@@ -154,7 +136,7 @@ def checked_place(model: LanguageModel, place: Place, chosen: tuple[Sequence[int
 
 
 def _selection(
-    setup: Setup, fraction: float, profile: Alpha | None, asked: int | list[list[int]], seed: int
+    setup: Setup, fraction: float, profile: Alpha | None, asked: int | list[list[int]]
 ) -> tuple[Columns, tuple[Place, ...]]:
     """Outlier columns and single weights, chosen once."""
     model, calibration = setup.model, setup.calibration
@@ -163,7 +145,8 @@ def _selection(
         columns = (alpha(model, calibration) if profile is None else profile).outliers(fraction)
         singles = asked
         if isinstance(asked, int):
-            listed = shortlist(model, calibration, asked, setup.layers, setup.matrices, seed) if asked else []
+            taking_part = setup.layers, setup.matrices
+            listed = shortlist(model, calibration, asked, *taking_part, setup.seed) if asked else []
             singles = [list(place) for place, _ in listed]
         return {"columns": {site: rows.tolist() for site, rows in columns.items()}, "singles": singles}
 
@@ -181,16 +164,16 @@ class _Run:
     newton: Callable[..., curvature.ByColumn]
     columns: Columns
     singles: tuple[Place, ...]
-    seed: int
 
     def tasks(self) -> list[Callable[[], sweep.Row]]:
         """For each window: slopes, probes of both parts of H, three directions; then flips, if any."""
         tasks: list[Callable[[], sweep.Row]] = []
+        root = keys.fold(keys.root(self.setup.seed), "linear response")
         for index, window in enumerate(self.setup.evaluation):
             loss = WindowLoss.of(self.setup.model, window)
             tasks.append(functools.partial(self._by_column, curvature.slopes, loss))
             for purpose, probe in (("gauss-newton", self.newton), ("residual", curvature.residual_probe)):
-                key = functools.partial(keys.fold, keys.root(self.seed), "linear response", purpose, index)
+                key = functools.partial(keys.fold, root, purpose, index)
                 tasks += [functools.partial(self._by_column, probe, loss, key(p)) for p in range(self.probes)]
             tasks += [functools.partial(self._bent, loss, pool) for pool in POOLS]
             if self.singles:
@@ -205,11 +188,12 @@ class _Run:
         self, program: Callable[..., curvature.ByColumn], loss: WindowLoss, *key: Any
     ) -> sweep.Row:
         """Slopes or a probe: all columns of all layers that take part, matrix after matrix."""
+        # Layers that take no part hold zeros, which need no record.
         table, layers = fetch(program(loss, self._movable, *key)), list(self.setup.layers)
         return np.concatenate([table[name][layers].ravel() for name in self.setup.matrices])
 
     def _bent(self, loss: WindowLoss, pool: str) -> sweep.Row:
-        """`wᵀHw` along all weights of a pool together."""
+        """`wᵀHw` along all weights of a pool at once."""
         dtype = self._movable.layers.dtype
         columns = {name: jnp.asarray(self._mask(name, pool), dtype) for name in self.setup.matrices}
         return fetch(curvature.bent(loss, self._movable, columns))[None]
@@ -238,13 +222,14 @@ class _Run:
     def result(self, rows: Sequence[Any]) -> LinearResponse:
         """Rows in the order of `tasks`, as slopes."""
         windows, probes = len(self.setup.evaluation), self.probes
-        # Those of each kind together: kinds in order, and for each kind the windows.
+        # By kind: kinds in order, and for each kind the windows.
         kinds = [rows[i :: len(rows) // windows] for i in range(len(rows) // windows)]
 
         def probed(start: int) -> dict[str, Any]:
             flat = self._by_matrix([row for kind in kinds[start : start + probes] for row in kind])
             return {name: 2 * t.reshape(probes, windows, *t.shape[1:]) for name, t in flat.items()}
 
+        # From the derivatives g∘w and w∘Hw to the cost of a flip, −2 g w + 2 H_ii w².
         first = {name: -2 * table for name, table in self._by_matrix(kinds[0]).items()}
         costs = np.zeros((0, windows))
         if self.singles:

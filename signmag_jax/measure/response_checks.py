@@ -72,6 +72,7 @@ def paired_error(
     What both have in common on a window drops out. Probes are independent in every window, and scatter with
     the windows; a draw flips the same weights on all of them, so that the scatter of draws comes on top.
     """
+    # An axis of one has no scatter that could be estimated, and adds none.
     gaps = measured.mean(axis=0) - predicted.mean(axis=0)
     parts = [np.var(means, ddof=1) / len(means) for means in (gaps, measured.mean(axis=1)) if len(means) > 1]
     return float(np.sqrt(sum(parts)))

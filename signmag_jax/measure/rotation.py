@@ -24,7 +24,7 @@ from .column_statistics import column_statistics
 from .comparison import damage_line
 from .inputs import Windows
 from .metrics import Metrics, check_draws, metrics
-from .setup import prepare
+from .setup import Options, nested, prepare
 
 READERS = {
     "q_proj": "attention_norm",
@@ -37,7 +37,7 @@ READERS = {
 WRITERS = ("o_proj", "down_proj", "o_bias", "down_bias")
 STREAM = ("attention_in", "mlp_in")
 RATE = 0.01
-DRAWS = 3
+DRAWS = 5
 
 
 def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
@@ -169,10 +169,10 @@ def rotation(
       model: from `models.load`.
       calibration: windows that measure α² (at least 2).
       evaluation: other windows that score the losses (at least 8).
-      rate: independent flips of that part of all signs of the matrices that read the stream.
-      draws: masks.
+      rate: probability, in (0, 1], with which each sign of the matrices that read the stream flips.
+      draws: number of random masks.
       seed: root seed, of masks and of the rotation.
-      batch: evaluation windows that pass through a layer together; by default all.
+      batch: number of evaluation windows that are computed at a time; by default all.
       resume: folder of records, one folder for each model; an interrupted run goes on where it stopped,
         with an identical result.
       source: added to the provenance.
@@ -182,26 +182,15 @@ def rotation(
     """
     count = check_draws(draws)
     perturbation = SignFlip(inputs.check_rates((rate,))[0])
-    options = {"experiment": "rotation", "rate": rate, "draws": count, "seed": seed}
-    setup = prepare(
-        model, calibration, evaluation, options, matrices=tuple(READERS), batch=batch, source=source
-    )
+    own = {"experiment": "rotation", "rate": rate, "draws": count}
+    options: Options = {"matrices": tuple(READERS), "seed": seed, "resume": resume, "source": source}
+    setup = prepare(model, calibration, evaluation, own, batch=batch, **{**options, "resume": None})
     both = {"trained": model, "rotated": rotated(model, seed)}
     losses = {which: dataclasses.replace(setup, model=each).losses() for which, each in both.items()}
     inputs.check_finite(losses["trained"])
     profiles = {which: alpha(each, calibration) for which, each in both.items()}
     flips = {
-        which: metrics(
-            each,
-            evaluation,
-            perturbation,
-            draws=count,
-            matrices=tuple(READERS),
-            seed=seed,
-            batch=batch,
-            resume=None if resume is None else Path(resume) / which,
-            source=source,
-        )
+        which: metrics(each, evaluation, perturbation, draws=count, batch=batch, **nested(options, which))
         for which, each in both.items()
     }
     return Rotation(

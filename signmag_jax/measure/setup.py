@@ -6,17 +6,46 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Records, invalid
+from signmag_jax.evidence import invalid
 from signmag_jax.models import LanguageModel, Transform, window_nll
 
 from . import inputs, sweep
 from .inputs import FEWEST_CALIBRATION, MINIMUM_WINDOWS, Windows
-from .sweep import Row
+from .sweep import AnyRecords, Row
+
+
+class Options(TypedDict, total=False):
+    """What most measurements take besides their own arguments.
+
+    Args:
+      layers: numbers of the layers whose weights take part, from 0; by default all.
+      matrices: names of the matrices that take part, some of q_proj, k_proj, v_proj, o_proj, gate_proj,
+        up_proj and down_proj; by default all.
+      seed: root seed of everything random; by default 0.
+      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
+      source: added to the provenance.
+    """
+
+    layers: Sequence[int] | None
+    matrices: Sequence[str] | None
+    seed: int
+    resume: str | Path | None
+    source: Mapping[str, Any] | None
+
+
+def nested(options: Options, name: str) -> Options:
+    """The same options for a measurement inside another: its records lie in a folder of that name."""
+    return {**options, "resume": subfolder(options.get("resume"), name)}
+
+
+def subfolder(resume: str | Path | None, name: str) -> Path | None:
+    """A folder inside that of the records; None where none are kept."""
+    return None if resume is None else Path(resume) / name
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +57,7 @@ class Setup:
       calibration: windows that choose; those that score, where a measurement chooses nothing.
       evaluation: windows that score.
       layers, matrices: which take part, in the model's order.
-      batch: evaluation windows that pass through a layer together.
+      batch: number of evaluation windows that are computed at a time.
       configuration: everything that determines the numbers, plainly.
       records: where they are kept, if anywhere.
       source: what the caller adds to the provenance.
@@ -41,13 +70,17 @@ class Setup:
     matrices: tuple[str, ...]
     batch: int
     configuration: Mapping[str, Any]
-    records: Records | None
+    records: AnyRecords | None
     source: Mapping[str, Any] | None
 
-    def within(self, layer: int, matrix: str, resume: str | Path | None, **options: Any) -> Setup:
-        """The same measurement in one matrix alone, with records and options of its own."""
-        chosen = {"layers": [layer], "matrices": [matrix]}
-        configuration = {**self.configuration, **chosen, **options}
+    @property
+    def seed(self) -> int:
+        """The root seed of a measurement that draws."""
+        return self.configuration["seed"]
+
+    def within(self, layer: int, matrix: str, resume: str | Path | None, **own: Any) -> Setup:
+        """The same measurement in one matrix alone, with records and arguments of its own."""
+        configuration = {**self.configuration, "layers": [layer], "matrices": [matrix], **own}
         records = sweep.records_of(resume, self.model, configuration)
         return dataclasses.replace(
             self, layers=(layer,), matrices=(matrix,), configuration=configuration, records=records
@@ -91,13 +124,14 @@ def prepare(
     model: LanguageModel,
     calibration: Windows | None,
     evaluation: Windows,
-    options: Mapping[str, Any],
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    batch: int | None = None,
+    own: Mapping[str, Any],
     *,
+    batch: int | None = None,
     fewest: int = MINIMUM_WINDOWS,
     choosing: int = FEWEST_CALIBRATION,
+    layers: Sequence[int] | None = None,
+    matrices: Sequence[str] | None = None,
+    seed: int | None = 0,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Setup:
@@ -108,13 +142,11 @@ def prepare(
       calibration: windows that choose, without text in common with those that score; None where nothing is
         chosen.
       evaluation: windows that score.
-      options: the experiment's name and its own options, already checked, as plain values.
-      layers, matrices: which take part; None is all.
-      batch: evaluation windows that pass through a layer together; None is all.
+      own: the experiment's name and its own arguments, already checked, as plain values.
+      batch: number of evaluation windows that are computed at a time; None is all.
       fewest: evaluation windows that it takes at least.
       choosing: calibration windows that it takes at least.
-      resume: folder of records.
-      source: added to the provenance.
+      layers, matrices, seed, resume, source: as in `Options`; no seed where nothing is drawn.
 
     Raises:
       InvalidInput: for too few, unfit or overlapping windows, layers or matrices that do not exist, a batch
@@ -132,9 +164,11 @@ def prepare(
     else:
         inputs.check_disjoint(calibration, evaluation)
     if batch is not None and batch < 1:
-        raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory together")
+        raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory at a time")
+    # What is larger than all windows is all of them: records name the batch, as another one rounds otherwise.
     batch = len(evaluation) if batch is None else min(batch, len(evaluation))
     parts = {"layers": list(chosen[0]), "matrices": list(chosen[1])}
-    configuration = {**options, **texts, **parts, "batch": batch}
+    drawn = {} if seed is None else {"seed": seed}
+    configuration = {**own, **drawn, **texts, **parts, "batch": batch}
     records = sweep.records_of(resume, model, configuration)
     return Setup(model, calibration, evaluation, *chosen, batch, configuration, records, source)

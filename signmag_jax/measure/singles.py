@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import MATRICES, LanguageModel, Transform, fetch, token_nll
 
@@ -26,6 +27,7 @@ def scaled(place: Place, amount: Float[Array, ""]) -> Transform:
     """The transform that multiplies one weight by 1 − 2·amount: nothing at 0, its flip at 1."""
 
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        # One program for all weights: elsewhere the first weight is changed by nothing.
         here = (layer == place.layer) & (MATRICES.index(name) == place.matrix)
         at = jnp.where(here, place.row, 0), jnp.where(here, place.column, 0)
         change = jnp.where(here, -2 * amount.astype(weight.dtype), 0) * weight[at]
@@ -34,7 +36,7 @@ def scaled(place: Place, amount: Float[Array, ""]) -> Transform:
     return transform
 
 
-@jax.jit
+@jit
 def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
     def at(amount: Array) -> Array:
         return token_nll(loss.config, loss.params, loss.tokens, scaled(place, amount)).mean()
@@ -42,20 +44,21 @@ def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
     def rising(amount: Array) -> tuple[Array, Array]:
         return jax.jvp(at, (amount,), (jnp.ones_like(amount),))
 
+    # In w(1 − 2s) the second derivative is 4 H w², of which a Taylor sum takes half.
     none = jnp.zeros((), loss.params["embed"].dtype)
     (clean, first), (_, second) = jax.jvp(rising, (none,), (jnp.ones_like(none),))
     return jnp.stack([clean, first, second / 2])
 
 
-@jax.jit
+@jit
 def _scaled_loss(loss: WindowLoss, place: Place, amount: Float[Array, ""]) -> Float[Array, ""]:
     return token_nll(loss.config, loss.params, loss.tokens, scaled(place, amount)).mean()
 
 
 def loss_with(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place, amount: float) -> float:
     """Mean NLL of one window with the weight multiplied by 1 − 2·amount: 1 forward pass."""
-    traced = jnp.asarray(amount, model.params["embed"].dtype)
-    return float(fetch(_scaled_loss(WindowLoss.of(model, window), _traced(place), traced)))
+    scale = jnp.asarray(amount, model.params["embed"].dtype)
+    return float(fetch(_scaled_loss(WindowLoss.of(model, window), _as_arrays(place), scale)))
 
 
 def brackets(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place) -> tuple[float, float]:
@@ -63,11 +66,12 @@ def brackets(model: LanguageModel, window: Int[np.ndarray, " window"], place: Pl
 
     Forward over forward along the one weight, so nothing is kept for a backward pass.
     """
-    _, first, second = fetch(_derivatives(WindowLoss.of(model, window), _traced(place)))
+    _, first, second = fetch(_derivatives(WindowLoss.of(model, window), _as_arrays(place)))
     return float(first), float(second)
 
 
-def _traced(place: Place) -> Place:
+def _as_arrays(place: Place) -> Place:
+    # As data, so that every weight of a model runs one program.
     return Place(*(jnp.asarray(part, jnp.int32) for part in place))
 
 
@@ -115,13 +119,14 @@ def largest(cost: curvature.Weights, count: int) -> list[tuple[Place, float]]:
     return [each for each in candidates[:count] if each[1] > 0]
 
 
-@functools.partial(jax.jit, donate_argnums=3)
+# Into the memory of the costs so far, which is as large as that of the weights.
+@functools.partial(jit, donate_argnums=3)
 def _add(loss: WindowLoss, movable: Movable, key: PRNGKeyArray, cost: curvature.Weights) -> curvature.Weights:
     root = curvature.fisher(loss, movable.names, key)
     weights = movable.weights(loss.weights(movable.names))
     return {name: cost[name] + 2 * (root[name] * w) ** 2 for name, w in weights.items()}
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jit, static_argnums=1)
 def _largest(values: Float[Array, "layers outputs inputs"], count: int) -> Any:
     return jax.lax.top_k(values.reshape(-1), count)

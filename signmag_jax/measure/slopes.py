@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import Estimate, Result
+from signmag_jax.evidence.bootstrap import components
 from signmag_jax.evidence.ratio import SEPARATION
 
 UNIT = "nat/token per unit flip rate"
@@ -73,7 +74,9 @@ class Slopes(Result):
             added(total, getattr(cells, part)) for part in ("first", "newton", "residual", "singles")
         )
         second = second_of(cells, total)
+        # Exact on each window, so the same for every probe.
         known = (first + singles)[None]
+        # A table of the columns' heights, summed like a slope: any set counts its own weights.
         sizes = sum(
             total(name, np.full(table.shape[-2:], cells.outputs[name])) for name, table in cells.first.items()
         )
@@ -135,23 +138,8 @@ def _estimate(table: Float[np.ndarray, "probes windows ..."], what: str) -> Esti
 
 
 def standard_error(table: Float[np.ndarray, "probes windows ..."]) -> Any:
-    """Of the mean over probes and windows, crossed: components of variance, negative ones set to 0.
-
-    The components of `evidence.bootstrap`, for many tables at once.
-    """
-    probes, windows = table.shape[:2]
-    rows, columns = _main(table.mean(axis=1)), _main(table.mean(axis=0))
-    if min(probes, windows) == 1:
-        return np.sqrt(rows + columns)
-    mean = table.mean(axis=(0, 1), keepdims=True)
-    rest = table - table.mean(axis=0, keepdims=True) - table.mean(axis=1, keepdims=True) + mean
-    cells = (rest**2).sum(axis=(0, 1)) / ((probes - 1) * (windows - 1) * probes * windows)
-    return np.sqrt(np.maximum(rows - cells, 0) + np.maximum(columns - cells, 0) + cells)
-
-
-def _main(marginal: Float[np.ndarray, "n ..."]) -> Any:
-    count = len(marginal)
-    return marginal.var(axis=0, ddof=1) / count if count > 1 else np.zeros(marginal.shape[1:])
+    """Of the mean over probes and windows, crossed."""
+    return np.sqrt(components(table).total)
 
 
 def _probe_error(table: Float[np.ndarray, "probes windows ..."]) -> Any:

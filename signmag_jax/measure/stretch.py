@@ -92,6 +92,7 @@ def stretched(stretches: Stretches, movable: Movable) -> Transform:
 
         def product(x: Float[Array, "batch tokens inputs"]) -> Float[Array, "batch tokens outputs"]:
             moved = stretch * x
+            # One product for both terms: W(x + s∘x), not Wx + W(s∘x).
             y = apply_linear(x + moved, weight)
             if name not in movable.fixed:
                 return y
@@ -110,6 +111,7 @@ def stretched_signs(stretches: Stretches, movable: Movable, key: PRNGKeyArray) -
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         if name not in stretches:
             return weight
+        # By matrix and layer, so that a probe of some of them is a part of the probe of all.
         along = weight * signs(keys.fold(key, name, layer), weight.shape, weight.dtype)
         if name in movable.fixed:
             along = along.at[_here(weight, layer, movable.fixed[name])].set(0.0, mode="drop")
@@ -122,6 +124,7 @@ def stretched_signs(stretches: Stretches, movable: Movable, key: PRNGKeyArray) -
 def signs(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
     """Independent random signs, 32 of each random word: drawing them costs next to nothing."""
     count = math.prod(shape)
+    # A column of words against a row of shifts: each word gives the 32 signs of its row.
     words = jax.random.bits(key, (-(-count // BITS), 1), jnp.uint32)
     drawn = (words >> jnp.arange(BITS, dtype=jnp.uint32)[None]) & 1
     return (1 - 2 * drawn.reshape(-1)[:count].reshape(shape).astype(jnp.int8)).astype(dtype)

@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence import Records, provenance
+from signmag_jax.evidence.common_records import CommonRecords
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, fetch
+from signmag_jax.models.sharding import spans_processes
 
 from .inputs import Windows, sha256_of_parameters
 
@@ -21,12 +23,16 @@ PASS_TOKENS = 2048
 """Tokens of one forward pass, the unit in which costs are stated."""
 
 Row = Float[np.ndarray, " windows"]
+AnyRecords = Records | CommonRecords
 
 
 def records_of(
     folder: str | Path | None, model: LanguageModel, configuration: Mapping[str, Any]
-) -> Records | None:
-    """Records of this very computation: same weights, options, platform, versions; None without a folder."""
+) -> AnyRecords | None:
+    """Records of this very computation: same weights, options, platform, versions; None without a folder.
+
+    Those of all processes together where the model lies on the devices of several.
+    """
     if folder is None:
         return None
     versions = provenance.versions()
@@ -40,7 +46,8 @@ def records_of(
     weights: dict[str, Any] = {"parameters_sha256": sha256_of_parameters(model), "dtype": model.report.dtype}
     if model.report.notes:  # a mesh sums in another order
         weights["notes"] = list(model.report.notes)
-    return Records(folder, {**configuration, **weights, **platform})
+    kind = CommonRecords if spans_processes(model.params) else Records
+    return kind(folder, {**configuration, **weights, **platform})
 
 
 def over_windows(description: str, tokens: Windows, batch: int, program: Callable[[Array], Any]) -> list[Any]:
@@ -55,7 +62,7 @@ def over_windows(description: str, tokens: Windows, batch: int, program: Callabl
 
 
 def run(
-    description: str, tasks: Sequence[Callable[[], Row]], records: Records | None, first: int = 0
+    description: str, tasks: Sequence[Callable[[], Row]], records: AnyRecords | None, first: int = 0
 ) -> list[Row]:
     """Results of `tasks` in order; those already in `records` (numbered from `first`) are read, not redone.
 
@@ -69,7 +76,7 @@ def run(
     return rows
 
 
-def _one(index: int, task: Callable[[], Row], records: Records | None) -> Row:
+def _one(index: int, task: Callable[[], Row], records: AnyRecords | None) -> Row:
     stored = None if records is None else records.read(index)
     if stored is None:
         # The same list for fresh and stored rows: an interruption cannot change a bit.

@@ -1,4 +1,4 @@
-"""The plain chain h ← normalise(φ(W h)) with a trained model's own matrices in place of Gaussian ones."""
+"""The plain chain h ← normalise(φ(W h)) with a trained model's own matrices instead of Gaussian ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, fetch
@@ -39,7 +40,7 @@ class TrainedChain(Result):
     Args:
       ratio: by kind of weights, C_l after each layer, of shape (rates, depth): mean over draws of E sin² of
         the angle to the clean state with flips over that with shifts. "trained" are the model's matrices,
-        "permuted" the same numbers in random places, "gaussian" independent normal ones.
+        "permuted" the same numbers in random order, "gaussian" independent normal ones.
       rates: flip rates.
       layers: the matrices of the chain, in order.
       width: rows and columns that are used of each.
@@ -108,13 +109,13 @@ def trained_chain(
     Args:
       model: from `models.load`.
       rates: flip rates, in (0, 0.5].
-      layers: whose matrices form the chain, in order; by default the 6 middle ones.
-      matrix: one of `models.MATRICES`.
-      activation: "relu" or "silu".
+      layers: numbers of the layers whose matrices form the chain, from 0; by default the 6 middle ones.
+      matrix: name of the matrix that each layer gives, such as up_proj.
+      activation: what follows each matrix, "relu" or "silu".
       scale: "unit" divides each matrix by its root mean square, so that pre-activations have unit
         variance; "trained" leaves it. Chains of ReLU do not depend on it.
-      draws: masks and inputs, at least 2.
-      samples: inputs of each draw, uniform on the sphere.
+      draws: number of random draws of masks and inputs, at least 2.
+      samples: number of inputs of each draw, uniform on the sphere, at least 2.
       seed: root seed.
       resume: folder of records to go on from.
       source: added to the provenance.
@@ -131,6 +132,7 @@ def trained_chain(
     middle = range(first, min(first + DEPTH, count))
     chain = inputs.check_layers(middle if layers is None else layers, count)
     (matrix,) = inputs.check_matrices((matrix,))
+    # Cropped square, so that the output of a layer can enter the next.
     width = min(model.config.shapes()[matrix])
     stack = jnp.stack([model.params["blocks"][matrix][layer][:width, :width] for layer in chain])
     stack = stack.astype(at_least_float32(stack.dtype))
@@ -150,9 +152,11 @@ def trained_chain(
     capacity = int(flips.max())
 
     def task(kind: str, draw: int) -> sweep.Row:
+        # Trained matrices stay what they are, but meet new masks and inputs in every draw.
         key = keys.fold(keys.root(seed), "trained chain", kind, draw)
         weights = _weights(stack, keys.fold(key, "weights"), kind)
         if scale == "unit":
+            # Pre-activations of unit variance; ReLU has no scale and does not see the difference.
             weights = weights / jnp.sqrt(jnp.mean(weights**2, axis=(1, 2), keepdims=True))
         return fetch(_ratios(weights, key, flips, activation, samples, capacity)).ravel()
 
@@ -185,7 +189,7 @@ def _flips(rate: float, width: int) -> int:
     return flips
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+@functools.partial(jit, static_argnums=(3, 4, 5))
 def _ratios(
     stack: Float[Array, "depth n n"],
     key: PRNGKeyArray,
@@ -196,9 +200,11 @@ def _ratios(
 ) -> Float[Array, "rates depth"]:
     """One draw: E sin² of flips over that of shifts after each layer."""
     phi, width = ACTIVATIONS[activation], stack.shape[1]
+    # A Gaussian vector has a uniform direction.
     h = _direction(jax.random.normal(keys.fold(key, "inputs"), (width, samples), stack.dtype))
 
     def step(carry: Any, piece: tuple[Array, Array]) -> Any:
+        # Three states, each with the errors of all layers before it.
         clean, flipped, shifted = carry
         weight, layer = piece
         after = functools.partial(_layer, phi)
@@ -220,7 +226,7 @@ def _ratios(
     return jax.lax.scan(step, (h, copies, copies), (stack, layers))[1].T
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jit, static_argnums=2)
 def _weights(stack: Float[Array, "depth n n"], key: PRNGKeyArray, kind: str) -> Float[Array, "depth n n"]:
     if kind == "gaussian":
         return jax.random.normal(key, stack.shape, stack.dtype)
@@ -255,6 +261,7 @@ def _direction(state: Float[Array, "n inputs"]) -> Float[Array, "n inputs"]:
 
 def _turned(clean: Float[Array, "n inputs"], state: Float[Array, "rates n inputs"]) -> Float[Array, " rates"]:
     """Mean over inputs of sin² of the angle, from the component across the clean direction."""
+    # From the component, as 1 − cos² would cancel at small angles.
     along = jnp.einsum("ni,rni->ri", clean, state)
     across = state - along[:, None, :] * clean[None]
     return jnp.mean(jnp.sum(across**2, axis=1), axis=-1)

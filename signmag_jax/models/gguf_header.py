@@ -164,7 +164,7 @@ class _Reader:
         return np.frombuffer(self.take(count * dtype.itemsize), dtype).tolist()
 
     def tensor(self) -> tuple[str, tuple[int, ...], int, int]:
-        """Name, shape, type and offset; the file's first dimension is the one whose numbers lie together."""
+        """Name, shape, type and offset; the file's first dimension is the one whose numbers are adjacent."""
         name = self.text()
         dimensions = self.number("<I")
         if not 1 <= dimensions <= MOST_DIMENSIONS:

@@ -29,5 +29,6 @@ def apply_linear(
 ) -> Float[jax.Array, "*batch outputs"]:
     """`x Wᵀ + b` in full precision on every platform."""
     dimensions = (((x.ndim - 1,), (1,)), ((), ()))
+    # HIGHEST: accelerators otherwise round float32 inputs to TF32 or bfloat16, which no difference survives.
     y = jax.lax.dot_general(x, weight, dimensions, precision=jax.lax.Precision.HIGHEST)
     return y if bias is None else y + bias.reshape((1,) * (x.ndim - 1) + bias.shape)

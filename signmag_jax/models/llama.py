@@ -31,6 +31,7 @@ class Llama(nnx.Module):
     @classmethod
     def of_parameters(cls, config: ModelConfig, params: dict[str, Any]) -> Llama:
         """The module that holds `params` (a nested dict of arrays), without copying them."""
+        # Shapes only: the module is never filled with numbers of its own.
         graph, _ = nnx.split(nnx.eval_shape(lambda: cls(config)))
         return nnx.merge(graph, params)
 
@@ -66,13 +67,15 @@ class Llama(nnx.Module):
         x = jnp.take(embed, over_data(tokens, embed), axis=0)
         turn = rotation(config, tokens.shape[1], x.dtype)
         graph, stacked = nnx.split(self.blocks)
-        windows = _window_of_each_layer(config, tokens.shape[1])
+        windows = window_of_each_layer(config, tokens.shape[1])
 
         def body(x: jax.Array, piece: tuple[Any, jax.Array, jax.Array | None]):
             parameters, layer, window = piece
             x, seen = nnx.merge(graph, parameters)(x, turn, layer, transform, observe, window)
             return x, (seen, x if every_layer else None)
 
+        # Without checkpoints a backward pass would keep every layer's activations; a scan needs no barrier
+        # against merging them again (`prevent_cse`).
         layers = jnp.arange(config.layers, dtype=jnp.int32)
         kept = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if keep_products else None
         x, (seen, streams) = jax.lax.scan(
@@ -83,7 +86,8 @@ class Llama(nnx.Module):
         return normalise(x, self.norm[...], config.eps), seen, streams
 
 
-def _window_of_each_layer(config: ModelConfig, tokens: int) -> jax.Array | None:
+def window_of_each_layer(config: ModelConfig, tokens: int) -> jax.Array | None:
+    """How many keys a query sees in each layer; None where all see all before them."""
     if config.sliding is None or all(window is None or window >= tokens for window in config.sliding):
         return None
     return jnp.asarray([tokens if w is None else min(w, tokens) for w in config.sliding], jnp.int32)

@@ -115,7 +115,7 @@ def load(
 
 
 def shard(model: LanguageModel, mesh: Mesh) -> LanguageModel:
-    """A loaded model with its parameters spread over a mesh, where `load(..., mesh=mesh)` would place them.
+    """A loaded model with its parameters spread over a mesh, as `load(..., mesh=mesh)` would spread them.
 
     Raises:
       InvalidInput: if the axes of the mesh are not "data" and "tensor".

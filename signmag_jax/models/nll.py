@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.compiling import jit
 
 from .config import ModelConfig
 from .decoder_layer import Transform
@@ -23,6 +25,7 @@ def window_nll(
     windows: Int[np.ndarray, "count window"],
     transform: Transform | None = None,
     batch: int = 1,
+    advance: Callable[[int], object] = lambda windows: None,
 ) -> Float[np.ndarray, "count predicted"]:
     """`−ln p` of each predicted token, in nats, windows in rows and window − 1 tokens in each.
 
@@ -33,6 +36,7 @@ def window_nll(
         its arrays as data: another of the same structure runs the same program. A plain function is a
         program of its own; give the same object again to avoid compiling again.
       batch: windows that pass through a layer together, on each device of the mesh's axis "data".
+      advance: called with the number of windows whenever some are done.
 
     Raises:
       InvalidInput: for ids outside the vocabulary or windows longer than the model's context.
@@ -48,6 +52,8 @@ def window_nll(
         full = np.concatenate([piece, np.repeat(piece[-1:], -len(piece) % devices, axis=0)])
         losses = fetch(_nll(model.config, model.params, full, transform))
         rows.append(losses[: len(piece)])
+        advance(len(piece))
+    # Means and differences of losses are formed on the host, in float64.
     return np.concatenate(rows).astype(np.float64)
 
 
@@ -70,6 +76,6 @@ def check_window(config: ModelConfig, window: int) -> None:
         )
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _nll(config: Any, params: dict[str, Any], tokens: jax.Array, transform: Any) -> jax.Array:
     return token_nll(config, params, tokens, transform)

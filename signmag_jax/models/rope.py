@@ -18,6 +18,7 @@ def frequencies(rope: Rope, head_dim: int) -> Float[np.ndarray, " pairs"]:
     `θ^(−2i/d)`; "linear" divides all by the factor; "llama3" divides those whose wavelength exceeds
     original/low, keeps those below original/high, and interpolates between; "divided" has a divisor for each.
     """
+    # Powers in float64, rounded once.
     exponent = np.arange(0, head_dim, 2, dtype=np.float64) / head_dim
     fast = (1.0 / np.float64(rope.theta) ** exponent).astype(np.float32)
     if rope.kind == "default":
@@ -44,6 +45,7 @@ def rotation(
     a more exact angle would be another model, by 1e-4 radians at position 2,000.
     """
     angles = np.arange(length, dtype=np.float32)[:, None] * frequencies(config.rope, config.head_dim)[None, :]
+    # For the pairs (i, i + d/2) of the hub's order of rows, into which a GGUF file's are brought when read.
     angles = np.concatenate([angles, angles], axis=1)
     return jnp.asarray(np.cos(angles), dtype), jnp.asarray(np.sin(angles), dtype)
 

@@ -26,7 +26,7 @@ def make_mesh(data: int = 1, tensor: int = 1) -> Mesh:
     """A mesh of the first `data` · `tensor` devices of all processes, with the axes "data" and "tensor".
 
     Raises:
-      InvalidInput: if there are not that many devices.
+      InvalidInput: if there are not that many devices, or if a process has none of them.
     """
     devices = jax.devices()
     if data < 1 or tensor < 1 or data * tensor > len(devices):
@@ -36,6 +36,13 @@ def make_mesh(data: int = 1, tensor: int = 1) -> Mesh:
             "JAX sees no more of them",
         )
     grid = np.asarray(devices[: data * tensor]).reshape(data, tensor)
+    idle = jax.process_count() - len({device.process_index for device in grid.flat})
+    if idle:
+        raise invalid(
+            f"a mesh with devices of all {jax.process_count()} processes",
+            (data, tensor),
+            f"{idle} of them would have none: take all {len(devices)} devices, or fewer processes",
+        )
     return Mesh(grid, (DATA, TENSOR), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
@@ -97,6 +104,11 @@ def data_devices(params: dict[str, Any]) -> int:
     """Over how many devices the windows of a batch are spread."""
     sharding = getattr(params["embed"], "sharding", None)
     return sharding.mesh.shape.get(DATA, 1) if isinstance(sharding, NamedSharding) else 1
+
+
+def spans_processes(params: dict[str, Any]) -> bool:
+    """Whether parameters lie on the devices of several processes, which then compute together."""
+    return not getattr(params["embed"], "is_fully_addressable", True)
 
 
 def over_data(x: jax.Array, like: jax.Array, axis: int = 0) -> jax.Array:

@@ -127,7 +127,7 @@ def _sentence_pieces(metadata: Mapping[str, Any]) -> Tokenizer:
 
 
 def _merges_by_score(tokens: list[str], kinds: list[int], scores: list[float]) -> list[tuple[str, str]]:
-    """Every way to put a token together from two others, the highest score first."""
+    """Every way to make a token of two others, the highest score first."""
     whole = (UNKNOWN, CONTROL, UNUSED, BYTE)
     score_of = {t: score for t, kind, score in zip(tokens, kinds, scores, strict=True) if kind not in whole}
     pairs = [

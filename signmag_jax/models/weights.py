@@ -132,6 +132,7 @@ class _Pieces:
     def array(self) -> jax.Array:
         """The parameter on its devices."""
         if self._sharding is None:
+            # Aligned memory becomes the array itself: no second copy of a parameter exists.
             return jax.device_put(next(iter(self._memory.values())))
         return jax.make_array_from_callback(
             self._shape, self._sharding, lambda index: self._memory[_bounds(index or (), self._shape)]

@@ -76,11 +76,11 @@ def cut_by(name: Any) -> Cut:
     Raises:
       InvalidInput: for an unknown name, "default" or none: llama.cpp then cuts as no model was trained.
     """
-    found = next((cut for cut in CUTS if name in cut.names), None)
-    if found is None:
+    known = next((cut for cut in CUTS if name in cut.names), None)
+    if known is None:
         raise invalid(
-            f"tokenizer.ggml.pre in {tuple(known for cut in CUTS for known in cut.names)}",
+            f"tokenizer.ggml.pre in {tuple(each for cut in CUTS for each in cut.names)}",
             "nothing" if name is None else str(name)[:80],
             "the text would be cut differently; convert the model again, or use the hub folder",
         )
-    return found
+    return known

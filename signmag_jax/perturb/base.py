@@ -138,11 +138,13 @@ def on_arrays(apply: Callable[..., Array]) -> Callable[..., Array]:
 
 def signs(w: Float[Array, "..."]) -> Float[Array, "..."]:
     """The sign of each entry, with sign(0) = +1."""
+    # Not jnp.sign: a weight of 0 has to carry a sign that can flip, and −0.0 the same one as 0.
     return jnp.where(w < 0, -jnp.ones_like(w), jnp.ones_like(w))
 
 
 def root_mean_square(w: Float[Array, "..."]) -> Float[Array, ""]:
     """σ of one tensor, accumulated in at least float32 and returned in the tensor's dtype."""
+    # Squares of float16 weights below 2⁻¹² would vanish.
     wide = w.astype(at_least_float32(w.dtype))
     return jnp.sqrt(jnp.mean(wide**2)).astype(w.dtype)
 

@@ -128,6 +128,7 @@ def _peeled(stages: list[Perturbation]) -> tuple[list[Perturbation], list[Pertur
 def _quadrature(stages: list[Perturbation]) -> tuple[Moments, float]:
     if is_traced(stages):
         return _moments_on(_quantiles(jnp.result_type(float)), stages)[0], float("nan")
+    # Sums of 2^20 terms: in float32 their rounding would exceed the quadrature's own error.
     with jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(jax.local_devices()[0]):
         moments, last = _moments_on(_quantiles(jnp.dtype(jnp.float64)), stages)
         moments = Moments(*(np.asarray(m)[()] for m in moments))
@@ -144,6 +145,7 @@ def _quantiles(dtype: Any) -> Float[Array, " quantiles"]:
 
 def _moments_on(w: Array, stages: list[Perturbation]) -> tuple[Moments, tuple[Array, Array]]:
     results = []
+    # Two keys: a perturbation that draws gives two results, and has no moments on one sample of weights.
     for seed in range(2):
         changed = w
         for one in stages:
@@ -161,5 +163,6 @@ def _moments_on(w: Array, stages: list[Perturbation]) -> tuple[Moments, tuple[Ar
 
 
 def _koksma(values: np.ndarray) -> float:
+    # The midpoint rule has the smallest discrepancy that there is, half a cell.
     inner = np.abs(np.diff(values)).sum() / (2 * values.size)
     return float(inner + 4 * (abs(values[0]) + abs(values[-1])) / values.size)

@@ -51,6 +51,7 @@ def empirical_moments(
     square = np.mean(w**2)
     error = changed - w
     drift, energy = np.mean(error * w) / square, np.mean(error**2) / square
+    # From the residual: energy − drift² cancels where the error is almost radial.
     noise = np.mean((error - drift * w) ** 2) / square
     return Moments(1 + drift, energy + 1 + 2 * drift, drift, noise)
 
@@ -64,7 +65,7 @@ def _checked(weights: Any) -> np.ndarray:
 
 
 class OnWeights:
-    """A perturbation as it acts on one given tensor: the laws take it in place of the Gaussian's.
+    """A perturbation as it acts on one given tensor: the laws take it instead of the Gaussian's.
 
     `moments` are those of `empirical_moments`; `apply` is the perturbation's own.
 

@@ -36,6 +36,7 @@ class SignFlip:
     def moments(self) -> Moments:
         """(1 − 2·rate, 1, −2·rate, 4·rate·(1 − rate)), of the shape of `rate`."""
         rate = within(RATE, self.rate)
+        # 1 + 0·rate: v is 1 in the shape of the rates, and NaN where they are.
         return Moments(1 - 2 * rate, 1 + 0 * rate, -2 * rate, 4 * rate * (1 - rate))
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:

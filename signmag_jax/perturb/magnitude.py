@@ -51,6 +51,7 @@ class MagnitudeShift:
     def moments(self) -> Moments:
         """(1 + size·b, 1 + 2·size·b + size², size·b, size²·(1 − b²)), of the shape of `size`."""
         size = within(SHIFT, self.size)
+        # v − c² in closed form: formed from c and v it would lose all digits of a small size.
         drift = size * math.sqrt(2 / math.pi)
         return Moments(1 + drift, 1 + 2 * drift + size**2, drift, size**2 * (1 - 2 / math.pi))
 

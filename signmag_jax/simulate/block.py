@@ -89,20 +89,20 @@ def block(
     N(0, 1/hidden) entries. Each network has its own W, W₂, perturbations and inputs, and is one sample.
 
     Args:
-      width: length n of x, at least 2.
+      width: length n of the input x, at least 2.
       rate: flip rate in (0, 0.5], or a list; the second perturbation is then the magnitude shift of
         equal Frobenius norm. Several rates share weights, inputs and nested flips.
       perturbations: instead of a rate, a pair of `perturb.Perturbation`, taken as they are.
-      hidden: rows m of W; `width` by default.
-      outputs: length d of y, at least 2; `width` by default.
-      activation: by name, or in Python a function of an array.
+      hidden: number m of rows of W; by default the width.
+      outputs: length d of the output y, at least 2; by default the width.
+      activation: of each pre-activation, by name, or in Python as a function of an array.
       second_layer: "integrated" uses E‖P⊥(y) δy‖² = (d−1)/m ‖δ⊥‖², exact for Gaussian W₂; "explicit"
         draws W₂; "none" is y = φ(W x).
       difference: "linear", the Fréchet derivative of the normalisation applied to the finite δy:
         ‖P⊥(y) δy‖²; or "finite", the change of the normalised output itself, sin² of the angle.
       match: whether the two errors have equal Frobenius norms as drawn ("realised") or in the mean
         ("expected").
-      inputs: of each network; by default 4n, but at least 256 and at most 8192.
+      inputs: number of inputs of each network; by default 4n, but at least 256 and at most 8192.
       antipodal: draw the inputs in pairs x, −x, whose products with W are each other's negatives; each
         is uniform on the sphere, so no mean and no ratio of means is biased, and half of the products are
         saved. The bias of a mean of per-network ratios is that of half as many inputs where x and −x tell

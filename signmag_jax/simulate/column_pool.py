@@ -85,13 +85,13 @@ def column_pool(
       width: number n of columns, at least 2.
       rate: flip rate in (0, 0.5], or a list.
       profile: distribution of the scales of the columns, "lognormal" or "student", or n squares α_j².
-      spread: deviation of the scales' logarithms, or Student's degrees of freedom.
-      fraction: part of the columns that makes the pool, those of the largest α²; in (0, 1).
+      spread: standard deviation of the scales' logarithms, or Student's degrees of freedom.
+      fraction: part of the columns that make the pool, those of the largest α², in (0, 1).
       matching: what pool and rest have in common: "count", the smaller is flipped at the rate and the larger
         at the rate that gives as many flips; or "rate", and damages are divided by the number of columns.
-      rows: rows of W, at least 2.
-      activation: by name, or in Python a function of an array.
-      inputs: of each network.
+      rows: number of rows of W, at least 2.
+      activation: of each pre-activation, by name, or in Python as a function of an array.
+      inputs: number of inputs of each network.
       dtype: precision of the weights and of their products.
       options: targets (on the leverage), seed, resume and mesh, as in `Options`.
 
@@ -141,6 +141,7 @@ def column_pool(
 
 def top(squares: np.ndarray, fraction: float) -> np.ndarray:
     """Mask of the columns with the largest squares: at least one, and not all."""
+    # A pool of none or of all columns has no leverage.
     count = int(np.clip(round(fraction * squares.size), 1, squares.size - 1))
     mask = np.zeros(squares.size, dtype=bool)
     mask[np.argsort(squares, kind="stable")[-count:]] = True
@@ -167,6 +168,7 @@ class ColumnPoolSample(Arguments):
         """Statistics of one network, of shape (rates,)."""
         for_w, for_x, for_flips = jax.random.split(key, 3)
         w = weights(for_w, self.rows, self.width, self.dtype)
+        # Only the signs are drawn: |x_j| = α_j in every input, so that leverage has no noise of the profile.
         signs = jax.random.rademacher(for_x, (self.width, self.inputs), self.dtype)
         # Held, because XLA would draw both again inside each consumer.
         w, x = lax.optimization_barrier((w, parameters["amplitudes"].astype(w.dtype)[:, None] * signs))
@@ -186,6 +188,7 @@ class ColumnPoolSample(Arguments):
             ratio = statistics["pool_flip_energy"] / statistics["rest_flip_energy"]
             return {**statistics, "ratio": ratio}
 
+        # Not vmap: one rate's arrays at a time stay in cache, and memory does not grow with their number.
         return lax.map(compare, parameters["rate"])
 
     def _regions(self, pool: Bool[Array, " width"]) -> list[tuple[str, Array, Array, Array]]:
@@ -209,5 +212,6 @@ def _perturb(
     flipped = jnp.where(inside, SignFlip(rate).apply(key, w), w)
     # Float64 over rows: one float32 sum over all weights loses digits.
     error = jnp.sum(jnp.sum(jnp.square(flipped - w), axis=1).astype(jnp.float64))
+    # The realised norm, as in `pairs.Matched`: the luck of the draw cancels between the two.
     step = jnp.sqrt(error / (w.shape[0] * jnp.sum(columns, dtype=jnp.float64))).astype(w.dtype)
     return flipped, jnp.where(inside, w + jnp.where(w < 0, -step, step), w)

@@ -90,14 +90,14 @@ def crossings(
     crossings are no longer rare; brute force then has the smaller error at the same number of networks.
 
     Args:
-      width: length n of x, at least 2.
+      width: length n of the input x, at least 2.
       rate: flip rate in (0, 0.5], or a list; several share weights, inputs and nested flips. At the lowest
         the rows that are drawn hold a flip in one network of four at least.
-      hidden: rows m of W; `width` by default.
+      hidden: number m of rows of W; by default the width.
       match: whether the two errors have equal Frobenius norms as drawn ("realised") or in the mean
         ("expected").
-      rows: rows that are drawn to meet crossings; 64 by default, at most m.
-      inputs: of each network whose rows are all drawn: an even number, in antipodal pairs.
+      rows: number of rows that are drawn to meet crossings, at most m; by default 64.
+      inputs: number of inputs of each network whose rows are all drawn, even: they come in antipodal pairs.
       roulette: part of the networks whose rows are all drawn, in (0, 1]; by default 2^16/(mn), but at least
         1/64 and at most 1.
       dtype: precision of the weights and of their products.

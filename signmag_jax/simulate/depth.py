@@ -78,16 +78,16 @@ def depth(
         None beside perturbations.
       depth: number of layers, at least 1.
       perturbations: instead of a rate, a pair of `perturb.Perturbation`, taken as they are.
-      residual: add to each layer's output what it got (skips).
-      activation: by name, or in Python a function of an array.
-      layers: layers that are perturbed.
-      hidden: rows of W_up; without it, chains of single matrices.
+      residual: add the input of each layer to its output (skips).
+      activation: of each pre-activation, by name, or in Python as a function of an array.
+      layers: which layers are perturbed.
+      hidden: number of rows of W_up; without it, each layer is a single matrix.
       scale: standard deviation of the pre-activations, 1 ("unit") or 1/√width ("paper"). Chains of ReLU do
         not depend on it.
       match: whether the two errors have equal Frobenius norms as drawn ("realised") or in the mean
         ("expected").
-      inputs: of each network, uniform on the sphere. With depth the states of one network gather around a
-        common direction, so that networks help more than inputs.
+      inputs: number of inputs of each network, uniform on the sphere. With depth the states of one network
+        gather around a common direction, so that networks help more than inputs.
       dtype: precision of the weights and of their products.
       options: targets, seed, resume and mesh, as in `Options`.
 

@@ -1,9 +1,10 @@
 """Independent networks over any number of devices, and of processes that share a folder: the same bits.
 
 Each network is keyed by its index. A device computes one block of consecutive networks at a time by
-`lax.map`; how many make a block depends on the experiment alone, so a network's program, and with it
-every rounding, is the same for 1 and for 8 devices. (A vmap over networks would change the shapes of
-the matrix products, and with them their bits, with the number of devices.)
+`lax.map`, on an accelerator many in each step; how many make a block and a step depends on the platform and
+the experiment alone, so a network's program, and with it every rounding, is the same for 1 and for 8 devices.
+(A batch that followed the number of devices would change the shapes of the matrix products, and with them
+their bits.)
 
 What holds: the result is the same to the last bit for any number of devices and processes, and for a run
 that was killed anywhere and resumed, because every network is computed by the same program and merged on
@@ -27,6 +28,7 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from signmag_jax.evidence import Incomplete, keys
+from signmag_jax.evidence.compiling import compiling_for
 from signmag_jax.evidence.progress import progress
 
 from .identity import identity_of, provenance_of
@@ -49,7 +51,7 @@ class Options(TypedDict, total=False):
         32 networks at the earliest. What was computed beyond the network that met it is discarded.
       max_networks: number of networks at which the run ends in any case, as incomplete where a standard error
         was asked for; 100,000 by default.
-      seconds: stop at this wall time (the result says that it is not reproducible).
+      seconds: stop after this wall time, in seconds (the result says that it is not reproducible).
       seed: root of all random keys, 0 by default.
       resume: folder that keeps finished networks; what it holds is not computed again.
       share: (I, N) for one of N processes that share the folder: compute the blocks of networks that are I
@@ -99,7 +101,11 @@ def run(
     mesh = flat(mesh)
     tally = Tally()
     ended = "time (not reproducible)" if stop.seconds is not None else "target"
-    with fixed_numerics(), progress(experiment.name, stop.total) as advance:
+    with (
+        compiling_for(mesh.devices.flat[0].platform),
+        fixed_numerics(),
+        progress(experiment.name, stop.total) as advance,
+    ):
         root = keys.fold(keys.root(seed), experiment.name)
         kept = Kept(experiment, resume, identity_of(experiment, seed, mesh), stop.limit)
         obtain = functools.partial(_obtain, experiment, root, mesh, limit=stop.limit, kept=kept)

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from . import batch
 from .tally import Pair, Tally
-
-# A record holds a block: it is what an interruption costs, and what may be discarded at a target.
-BLOCK_WORK = 4e9
-BLOCK_RANGE = (2, 64)
 
 Statistics = dict[str, Array]
 # The same on the host, as JSON holds it.
@@ -45,9 +41,8 @@ class Experiment:
 
     @property
     def block(self) -> int:
-        """Networks in a block: at least 2, since a loop of one is compiled away."""
-        low, high = BLOCK_RANGE
-        return int(np.clip(BLOCK_WORK // self.work, low, high))
+        """Networks in a block, on this platform."""
+        return batch.block(self.work)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the statistics of one network, by name; nothing is computed."""

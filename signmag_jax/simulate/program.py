@@ -16,8 +16,10 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray
 
 from signmag_jax.evidence import MissingResource, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.errors import invalid
 
+from . import batch
 from .network import Experiment, Row, Sample, Statistics
 
 AXIS = "networks"
@@ -67,7 +69,7 @@ def compute(
     # A device without a block of its own gets networks beyond the limit, which cost nothing.
     first = np.full(mesh.size, limit, dtype=np.int32)
     first[: len(blocks)] = np.asarray(blocks, dtype=np.int32) * size
-    program = _program(experiment.sample, mesh, size)
+    program = block_program(experiment.sample, mesh, size, batch.together(experiment.work))
     try:
         result = jax.device_get(program(experiment.parameters, root, first, np.int32(limit)))
     except jax.errors.JaxRuntimeError as error:
@@ -83,23 +85,29 @@ def compute(
     return rows
 
 
+# Kept by what is compiled in. Rates and other numbers are arguments, so that new ones compile nothing.
 @functools.lru_cache(maxsize=256)
-def _program(sample: Sample, mesh: Mesh, size: int) -> Callable[..., dict[str, Any]]:
-    def one(parameters: Any, root: PRNGKeyArray, network: Array, limit: Array) -> Statistics:
-        shapes = jax.eval_shape(sample, parameters, root)
-        return lax.cond(
-            network < limit,
-            lambda: sample(parameters, keys.fold(root, network)),
-            lambda: {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in shapes.items()},
-        )
+def block_program(sample: Sample, mesh: Mesh, size: int, together: int) -> Callable[..., dict[str, Any]]:
+    def one(parameters: Any, root: PRNGKeyArray, network: Array) -> Statistics:
+        return sample(parameters, keys.fold(root, network))
 
+    def step(parameters: Any, root: PRNGKeyArray, networks: Array, limit: Array) -> Statistics:
+        """The networks of one step, computed if the first is within the limit, and zeros otherwise."""
+        # Without a batch where there is one network: products of another shape would have other bits.
+        each = one if together == 1 else jax.vmap(one, (None, None, 0))
+        run = functools.partial(each, parameters, root, networks)
+        return lax.cond(networks.min() < limit, run, lambda: jax.tree.map(_zeros, jax.eval_shape(run)))
+
+    # Not vmap: the shapes of the matrix products, and with them their bits, would follow the block's size.
     def device(parameters: Any, root: PRNGKeyArray, first: Array, limit: Array) -> Statistics:
-        return lax.map(
-            lambda network: one(parameters, root, network, limit),
-            first[0] + jnp.arange(size, dtype=first.dtype),
-        )
+        networks = first[0] + jnp.arange(size, dtype=first.dtype)
+        if together == 1:
+            return lax.map(lambda network: step(parameters, root, network, limit), networks)
+        steps = networks.reshape(-1, together)
+        result = lax.map(lambda some: step(parameters, root, some, limit), steps)
+        return jax.tree.map(lambda leaf: leaf.reshape(size, *leaf.shape[2:]), result)
 
-    return jax.jit(
+    return jit(
         jax.shard_map(
             device,
             mesh=mesh,
@@ -108,3 +116,7 @@ def _program(sample: Sample, mesh: Mesh, size: int) -> Callable[..., dict[str, A
             check_vma=False,  # the two branches of the cond differ in what they vary over
         )
     )
+
+
+def _zeros(leaf: jax.ShapeDtypeStruct) -> Array:
+    return jnp.zeros(leaf.shape, leaf.dtype)

@@ -63,14 +63,15 @@ def proposition_1(
     """Simulate y = Wx: flips of rate p against an error of the magnitude with equal Frobenius norm.
 
     Args:
-      width: length n of x, at least 2.
+      width: length n of the input x, at least 2.
       rate: flip rate in (0, 0.5], or a list.
-      rows: rows m of W; `width` by default.
+      rows: number m of rows of W; by default the width.
       magnitude: the other error: "noise", sign(W)·g with g Gaussian (Proposition 1), or "shift", which moves
         all magnitudes alike.
       match: whether the two errors have equal Frobenius norms as drawn ("realised") or in the mean
         ("expected").
-      inputs: of each network, uniform on the sphere; by default 4n, but at least 256 and at most 8192.
+      inputs: number of inputs of each network, uniform on the sphere; by default 4n, but at least 256 and
+        at most 8192.
       dtype: precision of the weights and of their products.
       options: targets (on the transverse ratio of means), seed, resume and mesh, as in `Options`.
 

@@ -64,12 +64,12 @@ def quantizer(
     """Simulate Theorem 4: a Gaussian matrix and its quantised version on spherical inputs.
 
     Args:
-      width: length n of x, at least 2.
+      width: length n of the input x, at least 2.
       perturbation: `SignQuantize()` by default; `Ternarize(...)` or any other.
-      rows: rows of W; `width` by default.
+      rows: number of rows of W; by default the width.
       granularity: whether each row is quantised with a scale of its own ("row"), or the matrix with one
         ("tensor").
-      inputs: of each network; `width` by default.
+      inputs: number of inputs of each network; by default the width.
       dtype: precision of the weights and of their products.
       options: targets (on the worst of the four estimates), seed, resume and mesh, as in `Options`.
 

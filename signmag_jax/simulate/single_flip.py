@@ -66,11 +66,11 @@ def single_flip(
     The unit input has one entry α, one entry 1/√n, and a direction uniform on the sphere in the others.
 
     Args:
-      width: length n of x, at least 3.
+      width: length n of the input x, at least 3.
       alpha: amplitude of the outlier, in (0, 1) with α² + 1/n < 1, or a list.
-      rows: rows of W, at least 2.
-      activation: by name, or in Python a function of an array.
-      inputs: of each network.
+      rows: number of rows of W, at least 2.
+      activation: of each pre-activation, by name, or in Python as a function of an array.
+      inputs: number of inputs of each network.
       dtype: precision of the weights and of their products.
       options: targets (on the amplification), seed, resume and mesh, as in `Options`.
 
@@ -135,6 +135,7 @@ class SingleFlipSample(Arguments):
         small = 1 / math.sqrt(self.width)
 
         def compare(alpha: Array) -> Statistics:
+            # As a product, since 1 − α² has no digits left near α = 1.
             length = jnp.sqrt((1 - alpha) * (1 + alpha) - 1 / self.width).astype(rest.dtype)
             terms = [alpha.astype(rest.dtype) * w[:, :1], jnp.asarray(small, rest.dtype) * w[:, 1:2]]
             z = terms[0] + terms[1] + length * rest
@@ -147,6 +148,7 @@ class SingleFlipSample(Arguments):
                 "ratio": outlier.energy / delocalised.energy,
             }
 
+        # Not vmap: one amplitude at a time stays in cache, and memory does not grow with their number.
         return lax.map(compare, parameters)
 
     def _flip(self, z: Float[Array, "rows inputs"], term: Float[Array, "rows 1"]) -> Energies:

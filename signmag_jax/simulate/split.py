@@ -25,6 +25,7 @@ def energies(y: Float[Array, "coordinates inputs"], delta: Float[Array, "coordin
     """
     coordinates = y.shape[0]
     square = _squares(y)
+    # Where y = 0 the divisor does not matter: what it divides is multiplied by y again.
     along = jnp.sum(y * delta, axis=0, keepdims=True) / _positive(square)
     transverse = _mean(_squares(delta - y * along)) / coordinates
     radial = _mean(along * along * square) / coordinates
@@ -44,6 +45,7 @@ def turned(
 
     ‖P⊥(y) y'‖²/‖y'‖²; the norm of y' drops out. An input where either vector is 0 counts as unturned.
     """
+    # Through δ, since 1 − cos² of two nearly parallel vectors has lost their angle to rounding.
     delta = other - y
     square, norm = _squares(y), _squares(other)
     along = jnp.sum(y * delta, axis=0, keepdims=True) / _positive(square)
@@ -61,6 +63,8 @@ def excess(
 
     E x xᵀ = I/n, so that its expectation is 0 given A and B: a control variate for the choice of inputs.
     """
+    # Centred by the matrices' own trace, and not by its mean over matrices: nothing but the choice of inputs
+    # is left, which is what the control is to explain.
     rows, width = a.shape
     mean = jnp.sum(jnp.sum(a * b, axis=1).astype(jnp.float64)) / width
     return (_mean(jnp.sum(left * right, axis=0, keepdims=True)) - mean) / rows

@@ -1,6 +1,11 @@
 """Every measurement of the command line by name, with options that keep it tiny."""
 
+import inspect
+
 import numpy as np
+
+from signmag_jax.cli import derive, measure, run
+from signmag_jax.measure.registry import MEASUREMENTS
 
 PLACE = ("--layers", "0", "--matrices", "up_proj")
 DERIVATIVES = ("--windows", "2", "--probes", "2", *PLACE)
@@ -32,18 +37,23 @@ VERBS = {
 }
 # The others compile for more than a few seconds.
 FAST = ("alpha", "flip-energies", "trained-chain")
-ONCE = ("alpha", "quantization")
-"""These read each window once, and keep no records."""
-CALIBRATED = tuple(
-    name for name in VERBS if name not in (*ONCE, "all-columns", "metrics", "trained-chain", "error-response")
+
+
+ONCE = tuple(
+    name
+    for name, each in MEASUREMENTS.items()
+    if all(option.name != "resume" for option in derive.options(each.function, leave=measure.FILLED))
 )
+"""These read each window once, and keep no records."""
 
 
 def arguments(name, hub_folder, text):
-    """A command line of one measurement on a model and a text."""
-    options = [*VERBS[name][0], *(("--calibration", "2") if name in CALIBRATED else ())]
-    windows = () if name == "trained-chain" else ("--text", str(text), "--window", "16")
-    return ["measure", name, "--model", str(hub_folder), *windows, *options]
+    """A command line of one measurement on a model and a text; at its defaults if it has no line above."""
+    options, _ = VERBS.get(name, ((), ""))
+    calibration = ("--calibration", "2") if MEASUREMENTS[name].calibrations else ()
+    reads = {"evaluation", "tokens"} & set(inspect.signature(MEASUREMENTS[name].function).parameters)
+    windows = ("--text", str(text), "--window", "16") if reads else ()
+    return ["measure", name, "--model", str(hub_folder), *windows, *options, *calibration]
 
 
 def write_text(path):
@@ -51,3 +61,12 @@ def write_text(path):
     rng = np.random.default_rng(0)
     path.write_text(" ".join("".join(rng.choice(list("abcdefgh"), 5)) for _ in range(600)))
     return path
+
+
+def refused(capsys, typed, hint):
+    """A command line that ends as a user's mistake should: one line on standard error, exit code 2."""
+    assert run(typed) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("signmag: ")
+    assert hint in err

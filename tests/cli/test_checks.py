@@ -1,91 +1,118 @@
 """Every option is judged before a file is read, a model opened or anything computed."""
 
+import shlex
+
 import jax
 import pytest
+from measure_verbs import refused
 
 from signmag_jax import models
 from signmag_jax.cli import run
 
-LARGE = str(2**63)
-# Fewer windows than a text has, so that nothing but the option in question is wrong.
-TINY = ("--model", "tiny", "--text", "text.txt", "--window", "16")
+# What a measurement is given that does not name it: nothing but the option in question is wrong.
+MODEL, TEXT = ("--model", "tiny"), (("--text", "text.txt"), ("--window", "16"))
+LARGE = 2**63
 
 MISTAKES = {
-    "leverage, rate nan": (["measure", "leverage", *TINY, "--rates", "nan"], "0 < rate <= 1"),
-    "leverage, rate inf": (["measure", "leverage", *TINY, "--rates", "inf"], "0 < rate <= 1"),
-    "leverage, rate 0": (["measure", "leverage", *TINY, "--rates", "0"], "0 < rate <= 1"),
-    "all columns, rate 1.7": (["measure", "all-columns", *TINY, "--rates", "1.7"], "0 < rate <= 1"),
-    "rates no numbers": (
-        ["measure", "leverage", *TINY, "--rates", "abc"],
-        "'--rates': it takes numbers separated by commas",
-    ),
-    "rates empty": (
-        ["measure", "leverage", *TINY, "--rates", ""],
-        "'--rates': it takes numbers separated by commas",
-    ),
-    "rates with a gap": (
-        ["measure", "leverage", *TINY, "--rates", "0.1,,0.2"],
-        "'--rates': it takes numbers separated by commas",
-    ),
-    "rates twice": (["measure", "leverage", *TINY, "--rates", "0.1,0.1"], "distinct rates"),
-    "one mask": (["measure", "leverage", *TINY, "--draws", "1"], "draws >= 2"),
-    "no mask": (["measure", "all-columns", *TINY, "--draws", "0"], "draws >= 2"),
-    "draws and rates": (["measure", "leverage", *TINY, "--draws", "2,3"], "one number or 3"),
-    "draws no numbers": (
-        ["measure", "leverage", *TINY, "--draws", "2.5"],
-        "'--draws': it takes whole numbers",
-    ),
-    "negative layer": (["measure", "leverage", *TINY, "--layers", "-1"], "layers >= 0"),
-    "layer twice": (["measure", "quantization", *TINY, "--layers", "1,1"], "distinct layers"),
-    "unknown matrix": (["measure", "leverage", *TINY, "--matrices", "w"], "matrices in"),
-    "matrix twice": (["measure", "leverage", *TINY, "--matrices", "q_proj,q_proj"], "distinct matrices"),
-    "one calibration window": (["measure", "leverage", *TINY, "--calibration", "1"], "--calibration >= 2"),
-    "no calibration window": (["measure", "leverage", *TINY, "--calibration", "0"], "--calibration >= 2"),
-    "few windows": (["measure", "leverage", *TINY, "--windows", "7"], "--windows >= 8"),
-    "one window, spread": (["measure", "alpha", *TINY, "--windows", "1"], "--windows >= 2"),
-    "one window, cosines": (["measure", "quantization", *TINY, "--windows", "1"], "--windows >= 2"),
-    "no window": (["measure", "nll", *TINY, "--windows", "0"], "--windows >= 1"),
-    "short window": (["measure", "nll", *TINY[:4], "--window", "1"], "--window >= 2"),
-    "dtype": (["measure", "nll", *TINY, "--dtype", "int8"], "dtype in"),
-    "seed below 0": (["measure", "nll", *TINY, "--seed", "-1"], "--seed"),
-    "seed too large": (["measure", "leverage", *TINY, "--seed", LARGE], "--seed"),
-    "picture without one": (["measure", "nll", *TINY, "--plot", "x.svg"], "does not take --plot"),
-    "picture below a file": (["measure", "alpha", *TINY, "--plot", "text.txt/x.svg"], "lies on a file"),
-    "picture on a folder": (["measure", "alpha", *TINY, "--plot", "folder.svg"], "is a folder"),
-    "records on a file": (["measure", "leverage", *TINY, "--resume", "text.txt"], "lies on a file"),
-    "records nowhere": (["measure", "leverage", *TINY, "--resume", ""], "it is empty"),
-    "model nowhere": (["measure", "nll", "--model", ""], "it is empty"),
-    "text nowhere": (["measure", "nll", "--text", ""], "it is empty"),
-    "device": (["measure", "nll", *TINY, "--device", "abacus"], "abacus"),
-    "run dtype": (["reproduce", "--dtype", "int8"], "dtype in"),
-    "run on a file": (["reproduce", "--out", "text.txt"], "lies on a file"),
-    "run nowhere": (["reproduce", "--out", ""], "it is empty"),
-    "run over a folder": (["reproduce", "--out", "odd"], "holds a folder named ledger.json"),
-    "run records on a file": (["reproduce", "--resume", "text.txt/x"], "lies on a file"),
-    "text without a model": (["reproduce", "--model", "none", "--text", "text.txt"], "--model none"),
-    "run seed": (["reproduce", "--seed", LARGE], "--seed"),
-    "dry run dtype": (["reproduce", "--dry-run", "--dtype", "int8"], "dtype in"),
-    "dry run on a file": (["reproduce", "--dry-run", "--out", "text.txt/x"], "lies on a file"),
-    "dry rate": (["simulate", "block", "--dry-run", "--rate", "nan"], "0 < rate <= 0.5"),
-    "dry networks": (["simulate", "block", "--dry-run", "--networks", "0"], "networks is an integer >= 2"),
-    "dry target": (["simulate", "block", "--dry-run", "--standard-error", "nan"], "0 < standard_error"),
-    "dry activation": (
-        ["simulate", "block", "--dry-run", "--activation", "x"],
-        "'--activation': it takes relu or",
-    ),
-    "dry inputs": (["simulate", "block", "--dry-run", "--inputs", "-1"], "inputs is an integer >= 1"),
-    "dry dtype": (
-        ["simulate", "block", "--dry-run", "--dtype", "int8"],
-        "'--dtype': it takes float32 or float64",
-    ),
-    "dry seconds": (["simulate", "depth", "--dry-run", "--seconds", "0"], "0 < seconds"),
-    "dry records": (["simulate", "block", "--dry-run", "--resume", "text.txt"], "lies on a file"),
-    "dry picture": (["simulate", "block", "--dry-run", "--plot", "x.gif"], ".svg"),
-    "absurd width": (["simulate", "block", "--width", "99999999999"], "width <= "),
-    "absurd depth": (["simulate", "depth", "--depth", "99999999999"], "depth <= "),
-    "simulated picture": (["simulate", "block", "--plot", "text.txt/x.svg"], "lies on a file"),
-    "no experiment": (["simulate", "--width", "8"], "options stand after the name"),
+    "reprduce": "No such command",
+    "law transverse_ratio --rte 0.1": "law transverse_ratio does not take --rte: it takes --rate",
+    "law transverse": "transverse_ratio",
+    "law transverse_ratio --rate 0.6": "0 < rate <= 0.5",
+    "law transverse_ratio --rate a": "numbers separated by commas",
+    "law transverse_ratio": "rate",
+    "prove theorem_33": "theorem_3",
+    "measure weight": "leverage",
+    "measure leverage --rates nan": "0 < rate <= 1",
+    "measure leverage --rates inf": "0 < rate <= 1",
+    "measure leverage --rates 0": "0 < rate <= 1",
+    "measure all-columns --rates 1.7": "0 < rate <= 1",
+    "measure linear-response --rates 2": "0 < rate <= 1",
+    "measure flip-energies --rate 0.7": "0 < rate <= 0.5",
+    "measure trained-chain --rates 0.7": "0 < rate <= 0.5",
+    "measure leverage --rates abc": "'--rates': it takes numbers separated by commas",
+    "measure leverage --rates ''": "'--rates': it takes numbers separated by commas",
+    "measure leverage --rates 0.1,,0.2": "'--rates': it takes numbers separated by commas",
+    "measure leverage --rates 0.1,0.1": "distinct rates",
+    "measure outlier-flips --rate 0.1,0.2": "takes a number, not '0.1,0.2'",
+    "measure leverage --draws 1": "draws >= 2",
+    "measure all-columns --draws 0": "draws >= 2",
+    "measure leverage --draws 2,3": "one number or 3",
+    "measure leverage --draws 2.5": "'--draws': it takes whole numbers",
+    "measure metrics --draws 2,3": "takes a whole number, not '2,3'",
+    "measure metrics --draws 0 --perturbation sign": "draws >= 1",
+    "measure metrics --draws 1": "draws >= 2",
+    "measure metrics --perturbation bend": "--perturbation is like",
+    "measure linear-response --probes 1": "probes >= 2",
+    "measure columns --probes 2,3": "takes a whole number, not '2,3'",
+    "measure deciding-weights --probes 1": "probes >= 2",
+    "measure error-response --probes 1": "probes >= 2",
+    "measure error-response --perturbation flip:0.1": "deterministic errors",
+    "measure leverage --layers -1": "layers >= 0",
+    "measure quantization --layers 1,1": "distinct layers",
+    "measure leverage --matrices w": "matrices in",
+    "measure leverage --matrices q_proj,q_proj": "distinct matrices",
+    "measure quantization-report --quantizers int3": "quantizers in",
+    "measure quantization-report --scales tensor,1": "distinct scales",
+    "measure column-flips --columns 3": "--columns >= 5",
+    "measure leverage --calibration 1": "--calibration >= 2",
+    "measure leverage --calibration 0": "--calibration >= 2",
+    "measure leverage --windows 7": "--windows >= 8",
+    "measure quantization-report --windows 4": "--windows >= 8",
+    "measure linear-response --rates 0.1 --windows 4": "--windows >= 8",
+    "measure deciding-weights --windows 1": "--windows >= 2",
+    "measure alpha --windows 1": "--windows >= 2",
+    "measure quantization --windows 1": "--windows >= 2",
+    "measure nll --windows 0": "--windows >= 1",
+    "measure nll --window 1": "--window >= 2",
+    "measure nll --dtype int8": "dtype in",
+    "measure nll --seed -1": "--seed",
+    f"measure leverage --seed {LARGE}": "--seed",
+    "measure nll --rates 0.1": "does not take --rates",
+    "measure columns --rates 0.1": "does not take --rates",
+    "measure error-response --rates 0.1": "does not take --rates",
+    "measure rotation --layers 1": "does not take --layers",
+    "measure metrics --mask mask.json": "does not take --mask",
+    "measure nll --plot x.svg": "does not take --plot",
+    "measure nll --parquet x.parquet": "does not take --parquet",
+    "measure alpha --plot text.txt/x.svg": "lies on a file",
+    "measure alpha --plot folder.svg": "is a folder",
+    "measure quantization-report --mask .": "is a folder",
+    "measure leverage --resume text.txt": "lies on a file",
+    "measure leverage --resume ''": "it is empty",
+    "measure nll --model ''": "it is empty",
+    "measure nll --text ''": "it is empty",
+    "measure nll --device abacus": "abacus",
+    "reproduce --quick --full": "--full",
+    "reproduce --dtype int8": "dtype in",
+    "reproduce --out text.txt": "lies on a file",
+    "reproduce --out ''": "it is empty",
+    "reproduce --out odd": "holds a folder named ledger.json",
+    "reproduce --resume text.txt/x": "lies on a file",
+    "reproduce --model none --text text.txt": "--model none",
+    f"reproduce --seed {LARGE}": "--seed",
+    "reproduce --dry-run --dtype int8": "dtype in",
+    "reproduce --dry-run --out text.txt/x": "lies on a file",
+    "simulate blck": "block",
+    "simulate block --dry-run --rate nan": "0 < rate <= 0.5",
+    "simulate block --dry-run --networks 0": "networks is an integer >= 2",
+    "simulate block --dry-run --standard-error nan": "0 < standard_error",
+    "simulate block --dry-run --activation x": "'--activation': it takes relu or",
+    "simulate block --dry-run --inputs -1": "inputs is an integer >= 1",
+    "simulate depth --dry-run --seconds 0": "0 < seconds",
+    "simulate block --dry-run --resume text.txt": "lies on a file",
+    "simulate block --dry-run --plot x.gif": ".svg",
+    "simulate block --width 99999999999": "width <= ",
+    "simulate depth --depth 99999999999": "depth <= ",
+    "simulate block --plot text.txt/x.svg": "lies on a file",
+    "simulate --width 8": "options stand after the name",
 }
+ABSENT = {
+    "report no-such-folder": "signmag reproduce",
+    "diff a b": "signmag reproduce",
+    "measure nll --text no-such-file.txt": "no-such-file.txt",
+    "measure nll --model ./no-such-folder": "no-such-folder",
+}
+"""Files that are looked for, and not there."""
 
 
 @pytest.fixture
@@ -99,26 +126,28 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_nothing_is_touched_before_the_options_are_judged(workplace, monkeypatch, capsys, mistake):
+@pytest.mark.parametrize("typed", MISTAKES)
+def test_nothing_is_touched_before_the_options_are_judged(workplace, monkeypatch, capsys, typed):
     def touched(*_, **__):
         raise AssertionError("work began before the options were judged")
 
-    for room, name in ((models.text, "load"), (models.load.__globals__, "resolve"), (jax, "device_get")):
-        if isinstance(room, dict):
-            monkeypatch.setitem(room, name, touched)
-        else:
-            monkeypatch.setattr(room, name, touched)
+    monkeypatch.setattr(models.text, "load", touched)
+    monkeypatch.setitem(models.load.__globals__, "resolve", touched)
+    monkeypatch.setattr(jax, "device_get", touched)
     before = sorted(workplace.rglob("*"))
-    arguments, hint = MISTAKES[mistake]
-    code = run(arguments)
-    out, err = capsys.readouterr()
-    assert code == 2
-    assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith("signmag: ")
-    assert hint in err
+    arguments = shlex.split(typed)
+    if arguments[0] == "measure":
+        reads = () if arguments[1] in ("trained-chain", "weight") else TEXT
+        arguments += [word for pair in (MODEL, *reads) if pair[0] not in arguments for word in pair]
+    refused(capsys, arguments, MISTAKES[typed])
     assert sorted(workplace.rglob("*")) == before
+
+
+@pytest.mark.parametrize("typed", ABSENT)
+def test_what_is_not_there_is_named(tmp_path, monkeypatch, capsys, typed):
+    monkeypatch.chdir(tmp_path)
+    refused(capsys, shlex.split(typed), ABSENT[typed])
+    assert list(tmp_path.iterdir()) == []
 
 
 NEEDS_THE_CONFIG = {
@@ -138,10 +167,7 @@ def test_what_the_config_decides_is_judged_before_the_weights(
     monkeypatch.setattr(models.Checkpoint, "load", lambda *_: pytest.fail("the weights were read"))
     arguments, hint = NEEDS_THE_CONFIG[case]
     window = [] if {"--window", "reproduce"} & set(arguments) else ["--window", "16"]
-    code = run([*arguments, *window, "--model", str(hub_folder), "--text", "text.txt"])
-    out, err = capsys.readouterr()
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert hint in err
+    refused(capsys, [*arguments, *window, "--model", str(hub_folder), "--text", "text.txt"], hint)
     assert not (workplace / "run").exists()
 
 

@@ -82,54 +82,6 @@ def test_simulate_stops_at_its_standard_error(capsys):
     assert found["n"] >= 32
 
 
-MISTAKES = {
-    "unknown verb": (["reprduce"], "No such command"),
-    "unknown option": (
-        ["law", "transverse_ratio", "--rte", "0.1"],
-        "law transverse_ratio does not take --rte: it takes --rate",
-    ),
-    "unknown law": (["law", "transverse"], "transverse_ratio"),
-    "rate out of range": (["law", "transverse_ratio", "--rate", "0.6"], "0 < rate <= 0.5"),
-    "no number": (["law", "transverse_ratio", "--rate", "a"], "numbers separated by commas"),
-    "missing argument": (["law", "transverse_ratio"], "rate"),
-    "unknown proof": (["prove", "theorem_33"], "theorem_3"),
-    "unknown experiment": (["simulate", "blck"], "block"),
-    "foreign option": (["simulate", "block", "--depth", "3"], "--depth"),
-    "tiny width": (["simulate", "block", "--width", "1"], "width"),
-    "zero depth": (["simulate", "depth", "--depth", "0"], "depth"),
-    "simulated rate": (["simulate", "block", "--rate", "0"], "rate"),
-    "unknown device": (["simulate", "block", "--device", "abacus"], "abacus"),
-    "picture format": (["simulate", "block", "--width", "8", "--plot", "x.gif"], ".svg"),
-    "unknown measurement": (["measure", "weight"], "leverage"),
-    "two levels": (["reproduce", "--quick", "--full"], "--full"),
-    "no run folder": (["report", "no-such-folder"], "signmag reproduce"),
-    "no ledgers": (["diff", "a", "b"], "signmag reproduce"),
-    "missing text": (["measure", "nll", "--text", "no-such-file.txt"], "no-such-file.txt"),
-    "missing model": (["measure", "nll", "--model", "./no-such-folder"], "no-such-folder"),
-    "option of another measurement": (["measure", "nll", "--rates", "0.1"], "--rates"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line_with_exit_code_2(capsys, monkeypatch, tmp_path, mistake):
-    monkeypatch.chdir(tmp_path)
-    arguments, hint = MISTAKES[mistake]
-    code, out, err = call(capsys, *arguments)
-    assert code == 2
-    assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith("signmag: ")
-    assert hint in err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_target_out_of_reach_is_incomplete(capsys):
-    arguments = ["--width", "64", "--rate", "0.1", "--standard-error", "1e-5", "--max-networks", "40"]
-    code, out, err = call(capsys, "simulate", "block", *arguments)
-    assert (code, out) == (3, "")
-    assert "max_networks" in err
-
-
 def test_nothing_is_written_when_the_folder_is_a_file(capsys, tmp_path):
     (tmp_path / "taken").write_text("mine")
     code, out, err = call(capsys, "reproduce", "--model", "none", "--out", str(tmp_path / "taken" / "run"))

@@ -19,6 +19,7 @@ from signmag_jax import simulate, theory
 from signmag_jax.cli import derive, measure
 from signmag_jax.cli.law_arguments import flags
 from signmag_jax.evidence import Result
+from signmag_jax.measure import Options
 from signmag_jax.measure.registry import MEASUREMENTS, Measurement
 from signmag_jax.perturb import SignFlip
 
@@ -157,7 +158,8 @@ def own_options(verb, name):
         left = taken - {"mesh"} | OUTPUT | {"device", "distributed", "dry_run"}
         return {derive.flag(one)[2:] for one in left}
     parameters = inspect.signature(MEASUREMENTS[name].function).parameters
-    mine = {"perturbation" if one == "errors" else derive.flag(one)[2:] for one in parameters}
+    taken = [*parameters, *(Options.__annotations__ if "options" in parameters else ())]
+    mine = {"perturbation" if one == "errors" else derive.flag(one)[2:] for one in taken}
     mine -= {"source", "tokens", "evaluation", "profile", "response", "transform", "options"}
     text = {"text", "window", "windows"}
     more = READS if {"tokens", "evaluation"} & set(parameters) else READS - text

@@ -47,26 +47,3 @@ def test_the_response_stands_beside_the_damage_at_rates_that_are_asked_for(capsy
     assert all((check["distance"] is None) == bool(check["reason"]) for check in checks)
     assert run(["measure", "linear-response", *place, "--probes", "2"]) == 0
     assert f"rest at rate {checks[1]['rate']:g}: predicted" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "hint"),
-    [
-        (["linear-response", "--probes", "1"], "probes >= 2"),
-        (["columns", "--probes", "2,3"], "takes a whole number, not '2,3'"),
-        (["columns", "--rates", "0.1"], "does not take --rates"),
-        (["linear-response", "--rates", "0.1", "--windows", "4"], "--windows >= 8"),
-        (["linear-response", "--rates", "2"], "0 < rate <= 1"),
-        (["deciding-weights", "--probes", "1"], "probes >= 2"),
-        (["error-response", "--probes", "1"], "probes >= 2"),
-        (["error-response", "--perturbation", "flip:0.1"], "deterministic errors"),
-        (["error-response", "--rates", "0.1"], "does not take --rates"),
-        (["deciding-weights", "--windows", "1"], "--windows >= 2"),
-    ],
-)
-def test_a_mistake_is_one_line(monkeypatch, capsys, tmp_path, arguments, hint):
-    monkeypatch.chdir(tmp_path)
-    assert run(["measure", *arguments, "--model", "./none", "--text", "none.txt"]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert hint in err

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from measure_verbs import VERBS, write_text
+from connected import connected
+from measure_verbs import MEASUREMENTS, ONCE, refused, write_text
 
 from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput
@@ -36,19 +37,14 @@ def test_a_mesh_of_one_device_gives_the_same_loss_and_is_recorded(nll, hub_folde
     "mesh", ["", "data", "data=", "model=2", "data=2,data=2", "data=-1", "tensor=x", "data=" + "9" * 5000]
 )
 def test_a_mesh_that_cannot_be_read_is_refused(nll, hub_folder, capsys, mesh):
-    assert run([*nll, str(hub_folder), "--mesh", mesh]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "--mesh" in err
+    refused(capsys, [*nll, str(hub_folder), "--mesh", mesh], "--mesh")
 
 
 @pytest.mark.parametrize("mesh", ["data=4096", "tensor=0"])
 def test_a_mesh_of_devices_that_are_not_there_is_one_line(nll, hub_folder, capsys, mesh):
     for extra in ([], ["--dry-run"]):
-        assert run([*nll, str(hub_folder), "--mesh", mesh, *extra]) == 2
-        out, err = capsys.readouterr()
-        assert (out, err.count("\n")) == ("", 1)
-        assert "data >= 1, tensor >= 1 and data * tensor <=" in err
+        there = "data >= 1, tensor >= 1 and data * tensor <="
+        refused(capsys, [*nll, str(hub_folder), "--mesh", mesh, *extra], there)
 
 
 def test_the_revision_reaches_the_hub_and_no_path(nll, hub_folder, capsys, monkeypatch):
@@ -63,14 +59,14 @@ def test_the_revision_reaches_the_hub_and_no_path(nll, hub_folder, capsys, monke
     found = json.loads(capsys.readouterr().out)
     assert asked == [("someone/tiny", "v2")]
     assert found["provenance"]["model"]["source"]["revision"] == hub_folder.name
-    assert run([*nll, str(hub_folder), "--revision", "v2"]) == 2
-    assert "a path has none: leave the revision out" in capsys.readouterr().err
+    refused(capsys, [*nll, str(hub_folder), "--revision", "v2"], "a path has none: leave the revision out")
 
 
 def test_a_dry_run_says_that_the_weights_would_not_fit(nll, hub_folder, capsys, monkeypatch):
     monkeypatch.setattr("signmag_jax.models.memory.available_memory", lambda: 1000)
-    assert run([*nll, str(hub_folder), "--dry-run"]) == 2
-    assert "GiB of memory are available: choose a smaller model" in capsys.readouterr().err
+    refused(
+        capsys, [*nll, str(hub_folder), "--dry-run"], "GiB of memory are available: choose a smaller model"
+    )
 
 
 def _numbers(plain, path=""):
@@ -95,28 +91,74 @@ def _farthest(one, many):
     return max(abs(value - theirs[place]) / (abs(value) + 1e-3) for place, value in ours.items())
 
 
-@pytest.mark.slow
-def test_every_measurement_over_a_mesh_is_that_of_one_device(hub_folder, tmp_path):
-    flags = "--xla_force_host_platform_device_count=4"
-    flags += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+EVERY = [sys.executable, str(Path(__file__).with_name("every_measurement.py"))]
+# The options of compilation that cost least, for programs that are run on almost nothing.
+LEAST = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+TOLERANCE = 2e-3
+"""Losses of 5 nats, summed in another order, differ by some 1e-6: a thousandth of the least that counts."""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(hub_folder, tmp_path_factory):
+    """A model, and a text."""
+    return str(hub_folder), str(write_text(tmp_path_factory.mktemp("text") / "text.txt"))
+
+
+def on_devices(count, folder, checkpoint, *more):
+    """Every measurement in one process of so many devices."""
+    flags = f"{LEAST} --xla_force_host_platform_device_count={count}"
     done = subprocess.run(
-        [
-            sys.executable,
-            Path(__file__).with_name("on_devices.py"),
-            hub_folder,
-            write_text(tmp_path / "text.txt"),
-        ],
+        [*EVERY, "out.json", *checkpoint, *more],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    # The masks are the same; sums come in another order, and a bootstrap's ends jump between few samples.
-    assert {name: gap for name in VERBS if (gap := _farthest(*found[name])) > 1e-2} == {}
-    assert _farthest(*found["another seed"]) > 0.1
+    return json.loads((folder / "out.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def alone(checkpoint, tmp_path_factory):
+    """Every measurement on one device."""
+    return on_devices(1, tmp_path_factory.mktemp("alone"), checkpoint)
+
+
+def check_all(found, alone):
+    """The same numbers but for rounding; a bootstrap's ends jump little between its resamples."""
+    assert found.keys() >= alone.keys() >= MEASUREMENTS.keys()
+    gaps = {name: _farthest(alone[name], found[name]) for name in alone}
+    assert {name: gap for name, gap in gaps.items() if gap > TOLERANCE} == {}
+    assert _farthest(alone["leverage"], found["another seed"]) > 50 * TOLERANCE
+
+
+@pytest.mark.slow
+def test_every_measurement_over_a_mesh_is_that_of_one_device(checkpoint, alone, tmp_path):
+    check_all(on_devices(4, tmp_path, checkpoint, "--mesh", "data=2,tensor=2"), alone)
+
+
+@pytest.mark.slow
+def test_every_measurement_over_two_processes_is_that_of_one(checkpoint, alone, tmp_path):
+    """Each in a folder of its own, of which only the first gets records; what one alone holds is seen."""
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    command = [*EVERY, "out.json", *checkpoint, "--distributed"]
+    connected([command] * 2, 4, folders, XLA_FLAGS=f"{LEAST} --xla_force_host_platform_device_count=4")
+    found = json.loads((folders[0] / "out.json").read_text())
+    check_all(found, alone)
+    assert all(_farthest(alone[name], split) < TOLERANCE for name, split in found["weights"].items())
+    assert found["resumed"] == {name: found[name] for name in MEASUREMENTS if name not in ONCE}
+    assert _farthest(alone["nll"], found["own half"]) > 5 * TOLERANCE
+    assert [path.name for path in folders[1].iterdir()] == []
+    for mistake, message in (
+        ("idle process", "`a mesh with devices of all 2 processes` is required"),
+        ("another run", "holds the records of another run (different: seed)"),
+    ):
+        code, said = found[mistake]
+        assert (code, said.count("\n")) == (2, 1)
+        assert message in said
 
 
 @pytest.mark.parametrize(
@@ -136,10 +178,8 @@ def test_the_main_job_takes_devices_and_a_revision_and_refuses_wrong_ones(
 
     monkeypatch.setattr(main_job, "_all_routes", lambda *_: pytest.fail("work began"))
     out = tmp_path / "run"
-    assert run(["reproduce", "--quick", "--out", str(out), "--model", str(hub_folder), *extra]) == 2
-    shown = capsys.readouterr()
-    assert message in shown.err
-    assert shown.out == ""
+    call = ["reproduce", "--quick", "--out", str(out), "--model", str(hub_folder), *extra]
+    refused(capsys, call, message)
     assert not out.exists()
 
 

@@ -100,37 +100,6 @@ def test_json_holds_the_predictions_beside_the_measured_numbers(capsys, hub_fold
     assert own == pytest.approx(entry["v"] + 1 - 2 * entry["c"])
 
 
-MISTAKES = {
-    "two rates": (["outlier-flips", "--rate", "0.1,0.2"], "takes a number, not '0.1,0.2'"),
-    "large rate": (["flip-energies", "--rate", "0.7"], "0 < rate <= 0.5"),
-    "chain rate": (["trained-chain", "--rates", "0.7"], "0 < rate <= 0.5"),
-    "rotation, layers": (["rotation", "--layers", "1"], "--layers"),
-    "draws": (["metrics", "--draws", "2,3"], "takes a whole number, not '2,3'"),
-    "no draws": (["metrics", "--draws", "0", "--perturbation", "sign"], "draws >= 1"),
-    "one draw": (["metrics", "--draws", "1"], "draws >= 2"),
-    "perturbation": (["metrics", "--perturbation", "bend"], "--perturbation is like"),
-    "quantizer": (["quantization-report", "--quantizers", "int3"], "quantizers in"),
-    "scale": (["quantization-report", "--scales", "tensor,1"], "distinct scales"),
-    "columns": (["column-flips", "--columns", "3"], "--columns >= 5"),
-    "foreign option": (["metrics", "--mask", "mask.json"], "--mask"),
-    "no table": (["nll", "--parquet", "x.parquet"], "does not take --parquet"),
-    "mask on a folder": (["quantization-report", "--mask", "."], "is a folder"),
-    "few windows": (["quantization-report", "--windows", "4"], "--windows >= 8"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_one_line_and_touches_nothing(monkeypatch, capsys, tmp_path, mistake):
-    monkeypatch.chdir(tmp_path)
-    arguments, hint = MISTAKES[mistake]
-    text = [] if arguments[0] == "trained-chain" else ["--text", "none.txt"]
-    assert run(["measure", *arguments, "--model", "./none", *text]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert hint in err
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_without_pyarrow_a_table_is_refused_before_the_work(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     target = tmp_path / "table.parquet"

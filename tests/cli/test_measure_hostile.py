@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from measure_verbs import VERBS, arguments, write_text
+from measure_verbs import VERBS, arguments, refused, write_text
 from safetensors.numpy import load_file, save_file
 
 from signmag_jax.cli import run
@@ -25,15 +25,6 @@ TEXTS = {
 def text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return write_text(tmp_path / "text.txt")
-
-
-def refused(capsys, call, hint):
-    """The command line ends as a user's mistake should."""
-    assert run(call) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith("signmag: ")
-    assert hint in err
 
 
 @pytest.mark.parametrize("name", ["leverage", "columns", "alpha"])

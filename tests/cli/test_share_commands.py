@@ -4,13 +4,13 @@ import json
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 
 import pytest
 import quick
-from measure_verbs import write_text
+from connected import connected
+from measure_verbs import refused, write_text
 
 from signmag_jax.cli import run
 
@@ -114,32 +114,15 @@ def test_two_plain_shells_of_different_devices(tmp_path, capsys):
 )
 def test_a_share_that_cannot_be_is_one_line(tmp_path, monkeypatch, capsys, more, message):
     monkeypatch.chdir(tmp_path)
-    assert run([*BLOCK, *more]) == 2
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert message in err
+    refused(capsys, [*BLOCK, *more], message)
     assert list(tmp_path.iterdir()) == []
-
-
-def connected(arguments, devices):
-    """Two processes on this machine, connected by JAX's own variables."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{one.getsockname()[1]}"
-    own = {
-        "JAX_COORDINATOR_ADDRESS": address,
-        "JAX_NUM_PROCESSES": "2",
-        "XLA_FLAGS": quick.devices(devices),
-    }
-    return [
-        finish(process)
-        for process in [start([*arguments, "--distributed"], **own, JAX_PROCESS_ID=str(i)) for i in range(2)]
-    ]
 
 
 @pytest.mark.slow
 def test_two_connected_processes_are_two_shares(tmp_path, capsys):
-    found = connected([*BLOCK, "--json", "--resume", str(tmp_path)], 1)
+    found = connected(
+        [[*SIGNMAG, *BLOCK, "--json", "--resume", str(tmp_path), "--distributed"]] * 2, devices=1
+    )
     assert [json.loads(out)["share"] for out in found] == ["0/2", "1/2"]
     check_last_run(capsys, tmp_path)
 
@@ -148,7 +131,7 @@ def test_a_mesh_over_two_processes_gives_the_nll_of_one(tmp_path, hub_folder, ca
     text = write_text(tmp_path / "text.txt")
     nll = ["measure", "nll", "--model", str(hub_folder), "--text", str(text), "--window=16", "--windows=8"]
     nll += ["--json", "--quiet"]
-    first, second = connected(nll, 4)
+    first, second = connected([[*SIGNMAG, *nll, "--distributed"]] * 2, devices=4)
     assert second == ""  # only the first one prints
     found = json.loads(first)  # and nothing but JSON, although Gloo writes to standard output
     assert found["provenance"]["device"]["count"] == 8

@@ -54,7 +54,7 @@ def test_outliers_are_the_loud_columns(profile):
     assert (np.diff(profile.outliers(0.4)["mlp_mid"], axis=1) > 0).all()
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 0.995])
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 0.995, float("nan")])
 def test_a_fraction_without_a_rest_is_refused(profile, fraction):
     with pytest.raises(InvalidInput, match="outlier fraction"):
         profile.outliers(fraction)

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import LOUD, TINY, build, streams, with_block
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from signmag_jax import measure
@@ -105,6 +107,30 @@ def test_association_by_hand():
     assert noise.rank_correlation.low < 0 < noise.rank_correlation.high
     with pytest.raises(InvalidInput, match="at least 5 items"):
         measure.associate(x[:4], damage[:4])
+
+
+@given(
+    st.lists(st.integers(-30, 30), min_size=5, max_size=9, unique=True),
+    st.floats(0.1, 2),
+    st.sampled_from([1, -1]),
+)
+@settings(max_examples=30)
+def test_the_slope_of_a_power_law_has_no_error(exponents, power, sign):
+    """Of 2,000 resamples of 5 items three consist of one item, which has no slope and adds nothing."""
+    x = 1.37 ** np.asarray(exponents)
+    slope = measure.associate(x, 0.3 * x[:, None] ** (sign * power) * np.ones(3)).slope
+    assert slope.estimate.value == pytest.approx(sign * power)
+    assert slope.estimate.standard_error < 1e-9
+    assert slope.high - slope.low < 1e-9
+
+
+def test_items_that_a_predictor_cannot_tell_apart_have_no_slope():
+    rng = np.random.default_rng(0)
+    damage = rng.uniform(1, 2, (6, 4))
+    for x in (np.full(6, 0.1), 0.1 * (1 + 1e-8 * rng.normal(size=6)), np.repeat([0.1, 0.2], [5, 1])):
+        found = measure.associate(x, damage)
+        assert found.slope is None
+        assert found.reason == "the predictor does not vary in more than 5% of the resamples"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Definitions of "outlier" against NumPy on recorded activations, and what the leverage makes of them."""
 
+import dataclasses
 import json
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LOUD
+from conftest import LOUD, TINY
 from scipy import stats
 
 from signmag_jax import measure
@@ -30,6 +32,22 @@ def test_statistics_are_those_of_recorded_activations(found, activations, site):
     np.testing.assert_allclose(found.kurtosis[site], central, rtol=1e-3)
     about_zero = (x**4).mean(axis=1) / (x**2).mean(axis=1) ** 2
     assert np.abs(about_zero / central - 1).max() > 1e-2
+
+
+def test_a_column_that_does_not_vary_has_no_kurtosis(tiny, windows):
+    """The first value head is its bias, whatever the tokens: what varies about the mean is rounding."""
+    rng, layers, rows = np.random.default_rng(0), TINY.layers, TINY.kv_heads * TINY.head_dim
+    blocks = dict(tiny.params["blocks"])
+    blocks["v_proj"] = blocks["v_proj"].at[:, : TINY.head_dim].set(0)
+    blocks["q_bias"] = jnp.zeros((layers, TINY.heads * TINY.head_dim), jnp.float32)
+    blocks["k_bias"] = jnp.zeros((layers, rows), jnp.float32)
+    blocks["v_bias"] = jnp.asarray(rng.uniform(0.1, 9, (layers, rows)), jnp.float32)
+    config = dataclasses.replace(TINY, qkv_bias=True)
+    model = tiny.replace(config=config, params=tiny.params | {"blocks": blocks})
+    found = measure.column_statistics(model, windows[0]).kurtosis["attention_out"]
+    constant, varying = np.split(found, 2, axis=1)  # each value head serves half of the queries
+    assert (constant == 0).all()
+    assert (varying > 1).all()
 
 
 def test_the_known_outliers_are_named_by_size_and_not_by_kurtosis(found):

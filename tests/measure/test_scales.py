@@ -187,14 +187,6 @@ def test_flips_of_weights_that_are_zero_cost_nothing_and_say_so(tiny, windows, p
     assert "not separated from zero" in found.ratio.reason
 
 
-def test_a_pool_without_columns_on_either_side_is_refused(tiny, windows):
-    for fraction in (0.0, 1.0, -0.1, float("nan"), 0.999):
-        with pytest.raises(InvalidInput, match="outlier fraction"):
-            measure.leverage(tiny, *windows, rates=(0.5,), draws=2, fraction=fraction)
-    with pytest.raises(measure.TooFewWeights, match="as many weights outside"):
-        measure.leverage(tiny, *windows, rates=(1.0,), draws=2, fraction=0.9)
-
-
 def test_no_draw_is_larger_than_a_pool():
     with pytest.raises(InvalidInput, match="0 <= flips <= 0"):
         draw_room.apportion(1, [0, 0])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import quick
 
+from signmag_jax.evidence.compiling import compiling_for
 from signmag_jax.models.attention import causal_attention
 
 
@@ -73,3 +74,24 @@ def test_gradient_equals_that_of_plain_softmax():
     ours, expected = (quick.jit(jax.grad(f, (0, 1, 2)))(q, k, v) for f in (chunked, plain))
     for mine, theirs in zip(ours, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=2e-5)
+
+
+@pytest.mark.parametrize("target", ["gpu", "tpu"])
+def test_the_program_of_an_accelerator_does_not_grow_with_the_window(target):
+    def size(tokens):
+        shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in _random(tokens)]
+        # A function of its own: JAX keeps what it traced by function and shape, not by platform.
+        return len(str(jax.make_jaxpr(lambda *x: causal_attention(*x))(*shapes)).splitlines())
+
+    with compiling_for(target):
+        assert size(256) == size(4096)
+    assert size(4096) > 3 * size(128)  # a CPU's spans
+
+
+@pytest.mark.parametrize("window", [None, 6])
+def test_an_accelerator_gives_the_definition(window):
+    q, k, v = _random(37)
+    limit = None if window is None else jnp.int32(window)
+    with compiling_for("gpu"):
+        ours = causal_attention(q, k, v, limit)
+    np.testing.assert_allclose(ours, _definition(q, k, v, window), atol=3e-6)

@@ -103,13 +103,6 @@ def test_a_folder_of_gguf_files_says_which_to_give(tmp_path):
         models.load(tmp_path)
 
 
-def test_quantised_weights_are_still_refused(folder):
-    name = "model.layers.0.mlp.up_proj.weight"
-    edited(folder, lambda tensors: tensors | {name: tensors[name].astype(np.int8)})
-    with pytest.raises(InvalidInput, match=rf"{name} \(I8\).*pre-quantised"):
-        models.load(folder)
-
-
 HARMLESS = {
     "dynamic within the trained length": {
         "rope_parameters": {"rope_type": "dynamic", "rope_theta": 5e3, "factor": 2.0}

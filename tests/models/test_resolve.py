@@ -1,11 +1,5 @@
 """Names to files, with the hub replaced by folders."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import huggingface_hub
 import oracle
 import pytest
@@ -13,7 +7,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
 from signmag_jax import models
-from signmag_jax.evidence import MissingResource
+from signmag_jax.evidence import MissingResource, SignmagError
 from signmag_jax.models.resolve import resolve
 
 
@@ -92,28 +86,31 @@ def _cached(hub, gain, commit, refs):
         path.write_text(commit)
 
 
-def test_offline_the_cache_of_the_hub_is_read_and_the_commit_pinned(tmp_path):
+def _outcome(asked):
+    name, _, revision = asked.partition("@")
+    try:
+        model = models.load(name, revision=revision or None)
+    except SignmagError as error:
+        return str(error)
+    return model.report.source, float(model.params["norm"][0])
+
+
+def test_offline_the_cache_of_the_hub_is_read_and_the_commit_pinned(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     _cached(tmp_path, 3.0, FIRST, ["main"])
     _cached(tmp_path, 5.0, SECOND, ["v2", "refs/pr/7"])
-    asked = ["someone/tiny", "someone/tiny@v2", f"someone/tiny@{SECOND}", "someone/tiny@refs/pr/7"]
-    asked += ["someone/tiny@v9", "someone/absent", "not a name!"]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path), "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("from_hub.py"), *asked],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    main, tag, commit, request, *refused = json.loads(done.stdout)
-    for found, revision, gain in ((main, FIRST, 3.0), (tag, SECOND, 5.0)):
-        assert found["source"] == {"name": "someone/tiny", "kind": "hub", "revision": revision}
-        assert found["first"] == gain
-    assert tag == commit == request
-    for line, name in zip(
-        refused, ("'someone/tiny' at revision 'v9'", "'someone/absent'", "'not a name!'"), strict=True
+    capfd.readouterr()
+    source = {"name": "someone/tiny", "kind": "hub"}
+    assert _outcome("someone/tiny") == (source | {"revision": FIRST}, 3.0)
+    for revision in ("v2", SECOND, "refs/pr/7"):
+        assert _outcome(f"someone/tiny@{revision}") == (source | {"revision": SECOND}, 5.0)
+    for name, line in (
+        ("'someone/tiny' at revision 'v9'", _outcome("someone/tiny@v9")),
+        ("'someone/absent'", _outcome("someone/absent")),
     ):
         assert line.startswith(f"no model {name} here or on the hub (")
+        assert "it is not in the cache, and the hub was not reached" in line
         assert "\n" not in line
-    assert all("it is not in the cache, and the hub was not reached" in line for line in refused[:2])
+    assert _outcome("not a name!").startswith("no model 'not a name!' here or on the hub (")
+    assert capfd.readouterr() == ("", "")

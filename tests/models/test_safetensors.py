@@ -66,6 +66,8 @@ def with_header(whole, change):
 DAMAGES = {
     "length": (lambda w: struct.pack("<Q", 2**63) + w[8:], "damaged or truncated"),
     "longer": (lambda w: struct.pack("<Q", len(w)) + w[8:], "damaged or truncated"),
+    "empty": (lambda w: b"", "damaged or truncated"),
+    "cut": (lambda w: w[:-10], "damaged or truncated"),
     "no JSON": (lambda w: w[:8] + b"[" + w[9:], "damaged or truncated"),
     "offsets": (lambda w: with_header(w, lambda p: p[EMBED].update(data_offsets=[0, 2**60])), "damaged"),
     "backwards": (lambda w: with_header(w, lambda p: p[EMBED].update(data_offsets=[9, 3])), "damaged"),

@@ -14,7 +14,7 @@ from signmag_jax.simulate.crossing_network import CrossingSample
 from signmag_jax.simulate.crossings import default_roulette
 from signmag_jax.simulate.engine import run
 from signmag_jax.simulate.network import Experiment
-from signmag_jax.simulate.program import _program
+from signmag_jax.simulate.program import block_program
 
 RATES = [0.02, 0.2]
 
@@ -139,11 +139,11 @@ def test_the_error_is_honest_where_all_rows_were_never_drawn(monkeypatch):
     # Control: an α that leaves the crossings out is unbiased, too, and its error knows of nothing.
     none = {"flip": jnp.zeros(()), "shift": jnp.zeros(())}
     monkeypatch.setattr(crossing_network, "biases", lambda rate: none)
-    _program.cache_clear()
+    block_program.cache_clear()
     try:
         assert distance() > 8
     finally:
-        _program.cache_clear()
+        block_program.cache_clear()
 
 
 @pytest.mark.slow

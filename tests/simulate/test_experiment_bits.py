@@ -19,8 +19,8 @@ from signmag_jax.simulate.crossing_network import CrossingSample
 RUN = """
 import json, sys
 from signmag_jax import simulate
-from signmag_jax.simulate import network
-network.BLOCK_RANGE = (2, 2)
+from signmag_jax.simulate import batch
+batch.CPU_BLOCK_RANGE = (2, 2)
 names, folder = sys.argv[1].split(","), sys.argv[2]
 sizes = json.loads(sys.argv[3])
 def numbers(plain):

@@ -11,7 +11,7 @@ from signmag_jax.evidence import Incomplete, InvalidInput, MissingResource, keys
 from signmag_jax.simulate import engine
 from signmag_jax.simulate.engine import run
 from signmag_jax.simulate.network import Experiment
-from signmag_jax.simulate.program import _program
+from signmag_jax.simulate.program import block_program
 
 SMALL = {"width": 16, "inputs": 32}
 ROW_COSINE = 2 / np.pi + (1 - 2 / np.pi) / 16
@@ -217,9 +217,9 @@ def test_bad_depth():
 
 def test_one_program_for_all_rates_and_seeds():
     simulate.block(32, 0.1, inputs=64, networks=4)
-    compiled = _program.cache_info().misses
+    compiled = block_program.cache_info().misses
     simulate.block(32, 0.2, inputs=64, networks=6, seed=5)
-    assert _program.cache_info().misses == compiled
+    assert block_program.cache_info().misses == compiled
     one, other = (simulate.experiment("block").plan(width=32, inputs=n)[0].sample for n in (64, 66))
     assert one != other, "the count would have seen a second program"
 

@@ -1,0 +1,234 @@
+"""Compile this package's programs for an accelerator, on a machine that has none.
+
+    python benchmarks/compile_for.py tpu  [NAME ...]     # pip install 'jax[tpu]'
+    python benchmarks/compile_for.py h200 [NAME ...]     # pip install 'jax[cuda13]'
+
+Every simulated experiment (a whole block of networks, as it is run), and of the model port the loss, its
+gradient and Hessian products, quantisers and flips, for one TPU v5e and for meshes of 2 × 2 and 4 × 4 of
+them, or for one NVIDIA H200. Names select programs by their beginning. Nothing is run: this shows that a
+program compiles, how long that takes, and its memory; not that it runs, nor how fast.
+
+Prints one JSON object: {"target", "versions", "programs": {name: {"compile_s", "temporary_mib", "kernels",
+"loops", "error"}}}. `compile_s` are CPU seconds of all threads, tracing apart; `temporary_mib` is what a
+device needs besides arguments and results; `kernels` are calls of a kernel in the compiled text, each loop's
+body once; `error` is null where the program compiled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
+
+# Both look for a device when they are loaded; there is none, and none is needed.
+os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "h200" in sys.argv[1:2]:  # to choose kernels by their speed, XLA would run them
+    os.environ["XLA_FLAGS"] = f"--xla_gpu_autotune_level=0 {os.environ.get('XLA_FLAGS', '')}"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from signmag_jax import models, simulate
+from signmag_jax.evidence import provenance
+from signmag_jax.evidence.compiling import compiling_for, in_force
+from signmag_jax.measure import curvature
+from signmag_jax.measure.quantization import QUANTIZERS
+from signmag_jax.measure.stretch import Movable
+from signmag_jax.models.config import Rope
+from signmag_jax.models.sharding import parameter_shardings
+from signmag_jax.simulate import batch, program
+
+H200 = """
+gpu_device_info {
+  threads_per_block_limit: 1024  threads_per_warp: 32  threads_per_core_limit: 2048
+  shared_memory_per_block: 49152  shared_memory_per_core: 233472  shared_memory_per_block_optin: 232448
+  core_count: 132  fpus_per_core: 128  block_dim_limit_x: 2147483647  block_dim_limit_y: 65535
+  block_dim_limit_z: 65535  memory_bandwidth: 4800000000000  l2_cache_size: 62914560  clock_rate_ghz: 1.98
+  device_memory_size: 150754820096  cuda_compute_capability { major: 9 }
+  registers_per_core_limit: 65536  registers_per_block_limit: 65536
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 }
+runtime_version { major: 13 minor: 0 patch: 0 }
+device_description_str: "NVIDIA H200"
+"""
+"""What XLA's compiler reads of the card, from NVIDIA's data sheet."""
+
+# The sizes of SmolLM2-135M: compilation does not depend on the number of layers, nor on the numbers in them.
+CONFIG = models.ModelConfig(
+    family="llama",
+    vocabulary=49152,
+    hidden=576,
+    intermediate=1536,
+    layers=30,
+    heads=9,
+    kv_heads=3,
+    head_dim=64,
+    eps=1e-5,
+    rope=Rope(theta=1e5),
+    positions=8192,
+    tied=True,
+)
+WINDOWS = (512, 2048)
+KERNEL = re.compile(r" (fusion|custom-call|convolution|dot|sort|scatter|all-reduce|all-gather)\(")
+
+Lower = Callable[[], Any]
+
+
+def devices(target: str, shape: str) -> list[Any]:
+    """Devices of a topology that is only described."""
+    if target == "h200":
+        return topologies.get_topology_desc(platform="cuda", target_config=H200, topology="1x1x1").devices
+    found = topologies.get_topology_desc(f"v5e:{shape}", platform="tpu").devices
+    jax.config.update("jax_platforms", "cpu")  # what is computed while tracing
+    return found
+
+
+def described(tree: Any, sharding: Any) -> Any:
+    """Shapes and types of a tree of arrays, placed."""
+
+    def one(leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf), sharding=sharding)
+
+    return jax.tree.map(one, tree)
+
+
+def experiments(device: Any) -> Iterator[tuple[str, Lower]]:
+    """A block of networks of every simulated experiment."""
+    mesh = Mesh(np.array([device]), (program.AXIS,))
+    whole, split = NamedSharding(mesh, P()), NamedSharding(mesh, P(program.AXIS))
+    for name, experiment in simulate.EXPERIMENTS.items():
+
+        def lower(experiment: Any = experiment) -> Any:
+            plan, _ = experiment.plan(networks=16)
+            with program.fixed_numerics():
+                block = program.block_program(plan.sample, mesh, plan.block, batch.together(plan.work))
+                key = jax.eval_shape(lambda: jax.random.key(0))
+                arguments = (
+                    described(plan.parameters, whole),
+                    jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
+                    jax.ShapeDtypeStruct((1,), jnp.int32, sharding=split),
+                    jax.ShapeDtypeStruct((), jnp.int32, sharding=whole),
+                )
+                return jax.jit(block).lower(*arguments)
+
+        yield name, lower
+
+
+def placed(mesh: Mesh) -> dict[str, Any]:
+    """Parameters that are only described, where `models.load` would place them."""
+    shapes: dict[str, Any] = dict(CONFIG.outer_shapes())
+    shapes["blocks"] = {name: (CONFIG.layers, *shape) for name, shape in CONFIG.shapes().items()}
+    return jax.tree.map(
+        lambda shape, sharding: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding),
+        shapes,
+        parameter_shardings(CONFIG, mesh),
+        is_leaf=lambda leaf: isinstance(leaf, tuple),
+    )
+
+
+def model_programs(found: list[Any], data: int, tensor: int) -> Iterator[tuple[str, Lower]]:
+    """Programs of the model port on a mesh, four windows for each of its rows."""
+    grid = np.array(found[: data * tensor]).reshape(data, tensor)
+    mesh = Mesh(grid, (models.sharding.DATA, models.sharding.TENSOR), axis_types=(AxisType.Auto,) * 2)
+    params, where = placed(mesh), f" on {data}x{tensor}"
+    windows = NamedSharding(mesh, P(models.sharding.DATA))
+    tokens = {w: jax.ShapeDtypeStruct((4 * data, w), jnp.int32, sharding=windows) for w in WINDOWS}
+    for window, some in tokens.items():
+        yield (
+            f"loss of {window} tokens{where}",
+            lambda some=some: jax.jit(models.token_nll, static_argnums=0).lower(CONFIG, params, some),
+        )
+    everywhere = NamedSharding(mesh, P())
+    key = described(jax.eval_shape(lambda: jax.random.key(0)), everywhere)
+    some = tokens[WINDOWS[0]]
+    movable = Movable(models.decoder_layer.MATRICES, jnp.ones(CONFIG.layers), {})
+    loss: Any = curvature.WindowLoss(CONFIG, params, cast(Any, some))
+    takes_key = (curvature.residual_probe, curvature.gauss_newton_probe, curvature.fisher_probe)
+    yield f"gradient{where}", lambda: jax.jit(curvature.slopes).lower(loss, described(movable, everywhere))
+    for product in takes_key:
+        name = product.__name__.replace("_", " ")
+        yield (
+            f"{name}{where}",
+            lambda product=product: jax.jit(product).lower(loss, described(movable, everywhere), key),
+        )
+    yield f"flips{where}", lambda: jax.jit(flipped, static_argnums=0).lower(CONFIG, params, some, key)
+    weight = params["blocks"]["gate_proj"]
+    yield f"quantisers{where}", lambda: jax.jit(quantised).lower(weight, key)
+
+
+def quantised(stacked: jax.Array, key: jax.Array) -> list[jax.Array]:
+    """The matrices of every layer by every quantiser."""
+    return [jax.lax.map(partial(one.apply, key), stacked) for one in QUANTIZERS.values()]
+
+
+def flipped(config: models.ModelConfig, params: dict[str, Any], tokens: jax.Array, key: jax.Array) -> Any:
+    """The loss with a thousandth of every matrix's signs flipped, mask made on the device."""
+
+    def transform(weight: jax.Array, layer: jax.Array, name: str) -> jax.Array:
+        place = jax.random.fold_in(jax.random.fold_in(key, layer), models.decoder_layer.MATRICES.index(name))
+        return jnp.where(jax.random.bernoulli(place, 1e-3, weight.shape), -weight, weight)
+
+    return models.token_nll(config, params, tokens, transform)
+
+
+def programs(target: str) -> Iterator[tuple[str, Lower]]:
+    """Everything that is compiled for a target, by name."""
+    found = devices(target, "2x2")
+    yield from experiments(found[0])
+    yield from model_programs(found, 1, 1)
+    if target == "tpu":
+        yield from model_programs(found, 2, 2)
+        yield from model_programs(devices(target, "4x4"), 4, 4)
+
+
+def compiled(lower: Lower) -> dict[str, Any]:
+    """What the compiler made of one program; what it says where it refuses is an entry too."""
+    report: dict[str, Any] = dict.fromkeys(("compile_s", "temporary_mib", "kernels", "loops", "error"))
+    try:
+        lowered = lower()
+        began = time.process_time()
+        executable = lowered.compile(compiler_options=in_force() or None)
+    except Exception as error:  # what a compiler raises differs between platforms
+        return report | {"error": f"{type(error).__name__}: {str(error)[:500]}"}
+    report["compile_s"] = round(time.process_time() - began, 2)
+    text = executable.as_text()
+    report["temporary_mib"] = round(executable.memory_analysis().temp_size_in_bytes / 2**20, 1)
+    report["kernels"], report["loops"] = kernels(text), text.count(" while(")
+    return report
+
+
+def kernels(text: str) -> int:
+    """Calls of a kernel, those within fused computations left out."""
+    computations = re.split(r"\n(?=\S)", text)
+    outside = (one for one in computations if not one.startswith(("%fused", "fused", "%wrapped", "%region")))
+    return sum(len(KERNEL.findall(one)) for one in outside)
+
+
+def main(target: str, chosen: list[str]) -> int:
+    """Compile and print; the exit status says whether everything compiled."""
+    report: dict[str, Any] = {"target": target, "versions": provenance.versions(), "programs": {}}
+    with compiling_for("tpu" if target == "tpu" else "gpu"):
+        for name, lower in programs(target):
+            if not chosen or name.startswith(tuple(chosen)):
+                report["programs"][name] = compiled(lower)
+                print(name, report["programs"][name], file=sys.stderr, flush=True)
+    print(json.dumps(report, indent=1))
+    return any(one["error"] for one in report["programs"].values())
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] not in (["tpu"], ["h200"]):
+        sys.exit(__doc__)
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,48 @@
+"""How many networks make a block, and how many of them are computed side by side.
+
+Both follow from the platform and from the work of a network alone, so that the bits of a run depend
+neither on how many devices it has nor on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from signmag_jax.evidence.compiling import platform
+
+# A record holds a block: it is what an interruption costs, and what may be discarded at a target.
+CPU_BLOCK_WORK = 4e9
+CPU_BLOCK_RANGE = (2, 64)  # a loop of one is compiled away
+
+# An accelerator waits for the host between two blocks: a hundredth of a second of work hides it.
+BLOCK_WORK = 1e12
+BLOCK_STEPS = (1, 64)
+# A network of width 256 is 43 kernels, each launched in less time than a microsecond's work takes: together,
+# as many networks as make a millisecond's.
+TOGETHER_WORK = 2e10
+TOGETHER_RANGE = (1, 256)
+
+
+def together(work: float) -> int:
+    """Networks side by side in one step: one on a CPU, whose cores a single network fills.
+
+    Args:
+      work: floating-point operations of one network, roughly.
+    """
+    return 1 if platform() == "cpu" else _clipped(TOGETHER_WORK, work, TOGETHER_RANGE)
+
+
+def block(work: float) -> int:
+    """Networks in a block, a multiple of those that are computed together.
+
+    Args: as of `together`.
+    """
+    if platform() == "cpu":
+        return _clipped(CPU_BLOCK_WORK, work, CPU_BLOCK_RANGE)
+    side_by_side = together(work)
+    steps = _clipped(BLOCK_WORK, work * side_by_side, BLOCK_STEPS)
+    return side_by_side * max(steps, 2 // side_by_side)
+
+
+def _clipped(whole: float, part: float, limits: tuple[int, int]) -> int:
+    return int(np.clip(whole // part, *limits))

@@ -1,0 +1,72 @@
+"""Compiled programs are kept between commands: in the user's cache, unless the user decided otherwise."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+LAW = ("law", "transverse_ratio", "--rate", "0.01", "--json")
+MAIN = "from signmag_jax.cli import main; main()"
+
+
+def run(home, *arguments, **more):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment |= {"XDG_CACHE_HOME": str(home), "JAX_PLATFORMS": "cpu", **more}
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, *arguments], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def kept(home):
+    return {path for path in home.rglob("*-cache") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    home = tmp_path_factory.mktemp("cache")
+    return home, run(home, *LAW)
+
+
+def test_a_second_command_compiles_nothing_and_prints_the_same(first):
+    home, printed = first
+    programs = kept(home)
+    assert len(programs) > 1
+    assert run(home, *LAW) == printed
+    assert kept(home) == programs
+    # Control: another law is another program.
+    run(home, "law", "paper_transverse_ratio", "--rate", "0.01", "--json")
+    assert kept(home) > programs
+
+
+def test_damaged_programs_are_compiled_anew(first, tmp_path):
+    _, printed = first
+    run(tmp_path, *LAW)
+    for path in kept(tmp_path):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert run(tmp_path, *LAW) == printed
+
+
+def test_who_decides_for_themselves_is_left_alone(tmp_path):
+    own = tmp_path / "own"
+    run(tmp_path, *LAW, JAX_COMPILATION_CACHE_DIR=str(own), JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
+    assert kept(own)
+    assert kept(tmp_path) == kept(own)
+
+
+def test_without_a_folder_nothing_is_kept_and_doctor_says_why(first, tmp_path):
+    _, printed = first
+    (tmp_path / "signmag_jax").write_text("a file in its place")
+    assert run(tmp_path, *LAW) == printed
+    assert "not kept" in json.loads(run(tmp_path, "doctor", "--json"))["programs"]
+
+
+def test_doctor_shows_and_removes_them(tmp_path):
+    run(tmp_path, *LAW)
+    assert f"{len(kept(tmp_path))}" in json.loads(run(tmp_path, "doctor", "--json"))["programs"]
+    assert "(0 files" in json.loads(run(tmp_path, "doctor", "--clear-programs", "--json"))["programs"]
+    assert not kept(tmp_path)

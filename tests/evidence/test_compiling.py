@@ -1,0 +1,65 @@
+"""What the compiler is told: for the outermost of this package's programs alone, and by platform."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from signmag_jax.evidence import compiling
+
+REFUSED = {"xla_no_such_option": True}
+"""An option that no XLA knows: a program that is compiled with it is an error."""
+
+
+@compiling.jit
+def _square(x):
+    return x @ x
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    monkeypatch.setitem(compiling.OPTIONS, jax.default_backend(), REFUSED)
+
+
+@pytest.mark.usefixtures("refusing")
+def test_the_outermost_program_gets_the_options():
+    with pytest.raises(Exception, match="xla_no_such_option"):
+        _square(jnp.ones((2, 2)))
+
+
+@pytest.mark.usefixtures("refusing")
+@pytest.mark.parametrize(
+    "within",
+    [
+        lambda x: jax.jit(_square)(x),
+        lambda x: jax.grad(lambda y: _square(y).sum())(x),
+        lambda x: jax.vmap(_square)(x[None])[0],
+        lambda x: jax.jit(lambda: _square(jnp.ones((2, 2))))(),
+        lambda x: jax.eval_shape(_square, x),
+    ],
+    ids=["jit", "grad", "vmap", "jit of constants", "shapes"],
+)
+def test_a_callers_program_gets_none(within):
+    assert within(jnp.ones((2, 2))).shape == (2, 2)
+
+
+def test_options_that_are_known_change_nothing(monkeypatch):
+    x = jnp.arange(4.0).reshape(2, 2)
+    monkeypatch.setitem(compiling.OPTIONS, jax.default_backend(), compiling.OPTIONS["gpu"])
+    assert jnp.array_equal(_square(x), x @ x)
+
+
+def test_static_arguments_and_keywords_pass(monkeypatch):
+    scaled = compiling.jit(lambda factor, x: factor * x, static_argnums=0)
+    assert scaled(3, x=jnp.float32(2.0)) == 6
+    monkeypatch.setitem(compiling.OPTIONS, jax.default_backend(), compiling.OPTIONS["gpu"])
+    assert scaled(3, x=jnp.float32(2.0)) == 6
+
+
+def test_the_platform_is_the_default_one_unless_another_is_named():
+    assert compiling.platform() == jax.default_backend()
+    with compiling.compiling_for("tpu"):
+        assert compiling.platform() == "tpu"
+        assert compiling.in_force() == {}
+    with compiling.compiling_for("gpu"):
+        assert compiling.in_force() == {"xla_gpu_enable_triton_gemm": False}
+    assert compiling.platform() == jax.default_backend()

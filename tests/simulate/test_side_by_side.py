@@ -1,0 +1,91 @@
+"""Networks side by side, as on an accelerator: the same estimates, and blocks that follow from the work."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signmag_jax import simulate
+from signmag_jax.evidence.compiling import compiling_for
+from signmag_jax.simulate import batch, program
+from signmag_jax.simulate.program import fixed_numerics
+
+NETWORKS = 7  # of two blocks of two steps of two: the last three would be too many
+SIZES = {"width": 64, "rate": [0.05, 0.1], "depth": 2, "inputs": 32, "networks": NETWORKS, "seed": 7}
+SIZES |= {"alpha": 0.3, "hidden": 96}
+FEW = ("block", "block_fast")
+
+
+def numbers(plain):
+    if not isinstance(plain, dict):
+        return []
+    if "standard_error" in plain:
+        return [np.ravel(plain[name]) for name in ("value", "standard_error")]
+    return [leaf for value in plain.values() for leaf in numbers(value)]
+
+
+def estimates(name):
+    entry = simulate.experiment(name)
+    own = {key: value for key, value in SIZES.items() if key in entry.arguments}
+    if "hidden" not in entry.defaults:
+        own.pop("hidden", None)
+    return np.concatenate(numbers(entry(**own).to_json())).astype(float)
+
+
+def check(name, monkeypatch):
+    single = estimates(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "together", lambda work: 2)
+        patch.setattr(batch, "block", lambda work: 4)
+        together = estimates(name)
+    # The sums of a batched product are those of a single one in another order.
+    np.testing.assert_allclose(together, single, rtol=2e-4, atol=1e-6)
+    return single
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_side_by_side_gives_the_same_estimates(name, monkeypatch):
+    single = check(name, monkeypatch)
+    # Control: one network more is another estimate.
+    monkeypatch.setitem(SIZES, "networks", NETWORKS + 1)
+    assert not np.allclose(estimates(name), single, rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [name for name in simulate.EXPERIMENTS if name not in ("block", "crossings")]
+)
+def test_every_experiment_side_by_side(name, monkeypatch):
+    check(name, monkeypatch)
+
+
+@given(st.floats(1, 1e15))
+def test_an_accelerator_hides_its_launches_and_a_cpu_keeps_its_blocks(work):
+    with compiling_for("gpu"):
+        side_by_side, block = batch.together(work), batch.block(work)
+    assert block % side_by_side == 0
+    assert block >= 2
+    assert side_by_side * work <= max(batch.TOGETHER_WORK, work)
+    assert side_by_side == 256 or (side_by_side + 1) * work > batch.TOGETHER_WORK
+    with compiling_for("cpu"):
+        assert batch.together(work) == 1
+        assert 2 <= batch.block(work) <= 64
+
+
+def test_a_step_beyond_the_limit_is_not_computed():
+    """What is asked for costs no more where a block is larger than it."""
+    drawn = []
+
+    def sample(parameters, key):
+        jax.debug.callback(lambda _: drawn.append(1), key)
+        return {"x": jax.random.normal(key)}
+
+    mesh = program.flat(None)
+    run = program.block_program(sample, jax.sharding.Mesh(mesh.devices[:1], mesh.axis_names), 8, 2)
+    with fixed_numerics():
+        found = run({}, jax.random.key(0), np.zeros(1, np.int32), np.int32(3))
+        jax.block_until_ready(found)
+        jax.effects_barrier()
+    assert len(drawn) == 4
+    assert np.count_nonzero(found["x"]) == 4
