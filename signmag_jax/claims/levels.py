@@ -26,7 +26,7 @@ class Level:
       calibration_windows: windows on which columns are chosen and activations described.
       leverage_rates: flips per sign of the outlier pool.
       leverage_draws: mask draws of each arm, for each rate; by 3 a ratio is never resolved.
-      leverage_heavy: weights of each pool that are flipped one by one and left out of the draws.
+      leverage_heavy: weights that are flipped one by one and left out of the draws.
       column_draws: draws for the comparison over all columns.
       pool_draws: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
       chain_draws: draws of masks and inputs for the chain of trained matrices (Exp B). 0: not run.
@@ -82,8 +82,8 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "windows": (8, 16, 16),
     "calibration_windows": (8, 8, 16),
     "leverage_rates": ((0.05,), _RATES, _RATES),
-    "leverage_draws": ((5,), (4, 4, 4), (40, 20, 10)),
-    "leverage_heavy": (1, 2, 10),
+    "leverage_draws": ((5,), (5, 5, 4), (40, 20, 10)),
+    "leverage_heavy": (2, 8, 20),
     "column_draws": (2, 5, 8),
     "pool_draws": (0, 4, 6),
     "chain_draws": (6, 16, 48),

@@ -72,7 +72,8 @@ def run(name, seed, heavy=16, draws=DRAWS, windows=WINDOWS):
 def stratified():
     """Draws of 13 flips in each arm with three heavy weights in the rest, two of them in one matrix."""
     pools = run("neither", 0, heavy=0, draws=2).pools
-    places = (PLACE[REST], PLACE[REST]._replace(row=7), PLACE[REST]._replace(layer=0))
+    first = WEIGHTS["down, no outlier"][0]
+    places = (first, first._replace(row=7), first._replace(layer=0))
     ranked = {OUTLIER: Ranking((), ()), REST: Ranking(places, (3.0, 1.0, 2.0, 0.1))}
     return Stratified.of(draws_of(pools, 40, 5), ranked)
 
