@@ -1,12 +1,26 @@
 """Depth: the recursion of a plain chain, its bound at every depth, and its floor as p → 0."""
 
 # SymPy's own annotations are narrower than what its functions take and return.
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportOperatorIssue=false
+
+from typing import Any
 
 import sympy as sp
 
-from signmag_jax.theory.proof import Chain, Proof, run
-from signmag_jax.theory.rules import Algebra, Derivative, Differentiate, Fact, Series, Using
+from signmag_jax.theory.proof import Proof, run
+from signmag_jax.theory.rules import (
+    Algebra,
+    Differentiate,
+    Equal,
+    Using,
+    above,
+    by,
+    increase,
+    least,
+    limit,
+    settle,
+    weakened,
+)
 from signmag_jax.theory.symbolic import (
     cosine_map,
     depth_floor,
@@ -22,43 +36,40 @@ from signmag_jax.theory.symbolic.gaussian import angle
 from signmag_jax.theory.symbolic.symbols import cosine, growth, overlap, root_rate, state_cosine
 
 TITLE = "Depth: plain chains"
-STATEMENT = (
-    "h ← normalise(relu(W h)) sends the cosine between clean and perturbed states to J(c q/√v). For all "
-    "depths L and rates p ≤ 1/2, C_L = (1 − q_flip²)/(1 − q_shift²) ≤ (1 − c_flip)/(1 − c_shift/√v_shift): "
-    "bounded in L, so nothing compounds. C_1 = v_shift A(p): it exceeds the block's ratio only because "
-    "normalising divides by the grown norm. The limit L → ∞ tends to (π/(π − 2))^{2/3} as p → 0."
-)
 
 c, v, q, rho, s = overlap, growth, state_cosine, cosine, root_rate
-x, t, y = sp.symbols("x t y", positive=True)
+a, b, x, t = sp.symbols("a b x t", positive=True)
+low = sp.Symbol("low", real=True)
+r = sp.Symbol("r", positive=True)
+k, k_flip, k_shift = sp.symbols("k k_flip k_shift", nonnegative=True)
+n = sp.Symbol("L", integer=True, nonnegative=True)
+half = sp.Rational(1, 2)
 J = cosine_map
+zero, one = sp.Integer(0), sp.Integer(1)
+
+
+def drop(x: sp.Expr) -> sp.Expr:
+    """D(x) = 1 − J(1 − x)."""
+    return 1 - J(1 - x)
 
 
 def prove(proof: Proof) -> None:
-    half = sp.Rational(1, 2)
-    proof.domain |= {
-        c: (half, sp.Rational(9, 10)),
-        v: (1, 2),
-        q: (half, 1),
-        rho: (0, 1),
-        x: (0, 1),
-        y: (0, 3),
-    }
     _recursion(proof)
     _first_layer(proof)
-    _concavity(proof)
-    _induction(proof)
-    _flips_turn_further(proof)
+    shape = _concavity(proof)
+    _at_rates(proof, _bound(proof, shape, _larger_argument(proof, shape)))
     _floor(proof)
 
 
 def _recursion(proof: Proof) -> None:
     """The cosine after one more layer is E h h'/√(E h² E h'²) for pre-activations of covariance c q."""
-    theta = sp.Symbol("theta", real=True)
-    turn = {theta: angle(c * q, v)}
+    proof.suppose("c q is the covariance of a pair", least(v, (c * q) ** 2))
+    changed = by.specialise(
+        proof.cite("arccos_kernel", "perturbed second moment"),
+        {sp.Symbol("theta", real=True): angle(c * q, v)},
+    )
     clean = proof.cite("arccos_kernel", "second moment")
-    changed = proof.cite("arccos_kernel", "perturbed second moment").at(turn)
-    both = proof.cite("arccos_kernel", "kernel in the moments").at({c: c * q}).at(turn)
+    both = by.specialise(proof.cite("arccos_kernel", "kernel in the moments"), {c: c * q})
     chain = proof.start("cosine after a layer", both.lhs / sp.sqrt(clean.lhs * changed.lhs))
     chain.step("insert the moments", 2 * kappa(c * q, v) / sp.sqrt(v), Using(both, clean, changed))
     chain.conclude("plain recursion", plain_step(q, c, v))
@@ -67,116 +78,248 @@ def _recursion(proof: Proof) -> None:
 def _first_layer(proof: Proof) -> None:
     """C_1 in the transverse energies T = v/2 − 2κ² of the block, whose ratio is A."""
     flip, shift = sp.symbols("kappa_flip kappa_shift", positive=True)
-    proof.domain |= {
-        flip: (sp.Rational(2, 5), sp.Rational(9, 20)),
-        shift: (sp.Rational(2, 5), sp.Rational(9, 20)),
-    }
     energies = sp.Rational(1, 2) - 2 * flip**2, v / 2 - 2 * shift**2
     chain = proof.start("C_1", plain_ratio(2 * flip, 2 * shift / sp.sqrt(v)))
     chain.step("collect", v * energies[0] / energies[1], Algebra())
     chain.lemma("C_1 = v T_flip/T_shift")
 
 
-def _concavity(proof: Proof) -> None:
-    """D(x) = 1 − J(1 − x): D(0) = 0, D' ≥ 0 and D'' < 0, so D(x)/x decreases and D(x)/D(x') ≤ x/x'."""
+def _concavity(proof: Proof) -> dict[str, Any]:
+    """D(x) = 1 − J(1 − x) increases and D(x)/x decreases, as D' ≥ 0 and (D − x D')' > 0."""
+    proof.suppose("an argument of J", above(1, rho), above(1, -rho))
     slope = proof.start("J'", sp.Derivative(J(rho), rho))
     slope.step("differentiate", (sp.pi - sp.acos(rho)) / sp.pi, Differentiate())
     slope.lemma("slope of J")
-    drop = 1 - J(1 - x)
-    origin = proof.start("D(0)", drop)
-    origin.step("x = 0", sp.Integer(0), Using(proof.let(x, sp.Integer(0), "the origin")))
-    origin.lemma("D(0) = 0")
-    rate = proof.start("D'", sp.Derivative(drop, x))
+    rising = slope.sign("J' ≥ 0")
+    positive = proof.conclude("J is not negative", settle(by.along(rising, -one), proof.given))
+    proof.suppose("a smaller argument", least(rho, low), above(1, -low))
+    upward = proof.conclude("J increases", settle(by.along(rising, low), proof.given))
+
+    proof.suppose("arguments of D", above(2, x), above(2, a), above(2, b))
+    rate = proof.start("D'", sp.Derivative(drop(x), x))
     rate.step("differentiate", 1 - sp.acos(1 - x) / sp.pi, Differentiate())
-    gap = proof.start("(D − x D')'", sp.Derivative(drop - x * rate.value, x))
+    slanting = rate.sign("D' ≥ 0")
+    cost = proof.conclude("D is not negative", settle(by.along(slanting, zero), proof.given))
+    gap = proof.start("(D − x D')'", sp.Derivative(drop(x) - x * rate.value, x))
     gap.step("differentiate", x / (sp.pi * sp.sqrt(x * (2 - x))), Differentiate())
-    inside = proof.let(x, 2 * y / (1 + y), "0 < x < 2")
-    gap.step("x = 2y/(1 + y)", sp.sqrt(y) / sp.pi, Using(inside))
-    gap.lemma("D − x D' increases from 0")
-    proof.positive("D(x)/x decreases", gap.value)
+    room = proof.conclude("D − x D' is positive", settle(by.along(gap.sign("its sign"), zero), proof.given))
+    steep = proof.positive("D' ≥ 0 again", rate.value)
+    proof.conclude("D is positive", proof.positive("D > 0", drop(x), room, steep))
+    fall = proof.start("(−D/x)'", sp.Derivative(-drop(x) / x, x))
+    fall.step("quotient rule", room.lhs / x**2, Differentiate())
+    falling = by.join(fall.fact, proof.positive("−D/x increases", room.lhs / x**2, room))
+    proof.suppose("in order", least(b, a))
+    rises = proof.conclude("D increases", increase(slanting, a, b, proof.given))
+    falls = proof.conclude("D/x decreases", increase(weakened(falling), a, b, proof.given))
+    return {"J ≥ 0": positive, "J rises": upward, "D ≥ 0": cost, "D rises": rises, "D/x falls": falls}
 
 
-def _induction(proof: Proof) -> None:
-    """With η = 1 − c/√v and u = 1 − q: u ← D(η + u − ηu). If u_f ≤ r u_s with r = η_f/η_s, then x_f ≤ r x_s,
-    and by concavity D(x_f) ≤ r D(x_s): the ratio of the u is at most r in every layer."""
-    eta, excess, u, slack, left = sp.symbols("eta e u g a_f", positive=True)
-    argument = proof.start("1 − (1 − η)(1 − u)", 1 - (1 - eta) * (1 - u))
-    argument.step("expand", eta + u - eta * u, Algebra())
-    r = 1 + excess
-    u_flip = r * u - slack
-    margin = proof.start(
-        "r x_shift − x_flip",
-        r * argument.value - argument.value.subs({eta: r * eta, u: u_flip}, simultaneous=True),
+def _larger_argument(proof: Proof, shape: dict[str, Any]) -> Any:
+    """D(b) ≤ r D(a) for b ≤ r a and r ≥ 1: as D increases where b ≤ a, as D(x)/x decreases elsewhere."""
+    d_a, d_b = sp.symbols("D_a D_b", real=True)
+    proof.suppose("a multiple", least(r, 1), least(r * a, b))
+    claim = r * drop(a) - drop(b)
+    named = {d_a: drop(a), d_b: drop(b)}
+    least_a = proof.apply("D(a) ≥ 0", shape["D ≥ 0"], {x: a})
+    between = proof.fact("a − b ≥ 0", "hypothesis", lambda: by.suppose(least(a, b)))
+    order = proof.fact("D_a ≥ D_b", "hypothesis", lambda: by.suppose(least(d_a, d_b)))
+    some = proof.fact("D_a ≥ 0", "hypothesis", lambda: by.suppose(least(d_a)))
+    first = proof.positive("b ≤ a", r * d_a - d_b, order, some, form=(r - 1) * d_a + (d_a - d_b))
+    smaller = proof.apply("D(b) ≤ D(a)", shape["D rises"], {a: b, b: a}, between)
+    first = proof.apply("D(b) ≤ r D(a) if b ≤ a", first, named, least_a, smaller)
+
+    ratio = proof.fact("D_a/a ≥ D_b/b", "hypothesis", lambda: by.suppose(least(d_a / a, d_b / b)))
+    form = (r * a - b) / a * d_a + b * (d_a / a - d_b / b)
+    second = proof.positive("b ≥ a", r * d_a - d_b, ratio, some, form=form)
+    steeper = by.join(by.same(drop(a) / a - drop(b) / b, shape["D/x falls"].lhs), shape["D/x falls"])
+    second = proof.apply("D(b) ≤ r D(a) if b ≥ a", second, named, least_a, settle(steeper, proof.given))
+    both = proof.fact("D(b) ≤ r D(a)", "two cases", lambda: by.either(first, second, a - b))
+    assert both.lhs == claim
+    return proof.conclude("D(b) ≤ r D(a)", both)
+
+
+def _cosines(proof: Proof, shape: dict[str, Any]) -> tuple[sp.Expr, dict[str, Any]]:
+    """The cosines of a chain whose layers turn by ρ = k: q_0 = 1, q_{n+1} = J(k q_n); all lie in [0, 1]."""
+    state, y = sp.symbols("state y", real=True)
+    proof.suppose("a layer turns", above(1, k))
+    q_n, begins, continues = proof.sequence("plain_cosine", n, state, one, J(k * state))
+    square = least(1, q_n**2)
+    start = by.join(by.inside(square.left.xreplace({n: zero}), begins), by.suppose(least(zero)))
+
+    y_square = proof.fact("1 − y² ≥ 0", "hypothesis", lambda: by.suppose(least(1, y**2)))
+    inner = proof.positive("y ≤ 1 if y ≤ 1", 1 - y, by.suppose(least(1, y)))
+    beyond = proof.fact("y ≥ 1", "hypothesis", lambda: by.suppose(least(y, 1)))
+    outer = proof.positive("y ≤ 1 if y ≥ 1", 1 - y, y_square, beyond, form=(1 - y**2) / ((y - 1) + 2))
+    below = proof.fact("y ≤ 1", "two cases", lambda: by.either(inner, outer, 1 - y))
+    above_ = proof.apply("y ≥ −1", below, {y: -y})
+
+    held = proof.fact("the induction's hypothesis", "hypothesis", lambda: by.suppose(square))
+    high = proof.apply("q_n ≤ 1", below, {y: q_n}, held)
+    deep = proof.apply("q_n ≥ −1", above_, {y: q_n}, held)
+    turned = k * q_n
+    less = proof.positive("k q_n < 1", 1 - turned, high, form=(1 - k) + k * (1 - q_n))
+    more = proof.positive("k q_n > −1", 1 + turned, deep, form=(1 - k) + k * (1 + q_n))
+    map_low = proof.apply("J ≥ 0", shape["J ≥ 0"], {rho: turned}, less, more)
+    map_high = proof.apply("J ≤ 1", shape["D ≥ 0"], {x: 1 - turned}, less, more)
+    j = sp.Symbol("j", real=True)
+    unit = proof.positive(
+        "1 − j² ≥ 0", 1 - j**2, by.suppose(least(j)), by.suppose(least(1, j)), form=(1 - j) * (1 + j)
     )
-    margin.step("collect", r * u * eta * excess + slack * (1 - r * eta), Algebra())
-    rest = proof.let(eta, (1 - left) / r, "c_flip = 1 − r η = a_f ≥ 0")
-    margin.step("insert", u * excess * (1 - left) + slack * left, Using(rest))
-    below = proof.let(left, 1 / (1 + y), "a_f < 1")
-    margin.step("a_f < 1", u * excess * y / (1 + y) + slack / (1 + y), Using(below))
-    margin.lemma("the induction step")
-    proof.positive("x_flip ≤ r x_shift", margin.value)
-
-    largest = proof.start("r − C_L at the largest u_flip = r u_shift", r - plain_ratio(1 - r * u, 1 - u))
-    largest.step("collect", r * excess * u / (2 - u), Algebra())
-    largest.step("u = 2y/(1 + y)", r * excess * y, Using(proof.let(u, 2 * y / (1 + y), "0 < u_shift < 2")))
-    largest.lemma("C_L ≤ r")
-    proof.positive("C_L < r", largest.value)
-    c_f, c_s, eta_f, eta_s = sp.symbols("c_flip c_shift eta_flip eta_shift", positive=True)
-    bound = proof.start("r = η_flip/η_shift", eta_f / eta_s)
-    turns = (
-        proof.let(eta_f, 1 - c_f, "η of flips, whose v is 1"),
-        proof.let(eta_s, 1 - c_s / sp.sqrt(v), "η of the shift"),
+    following = proof.apply("1 − J² ≥ 0", unit, {j: J(turned)}, map_low, map_high, less, more)
+    continues = settle(continues, proof.given, less, more)
+    step = by.join(
+        settle(by.inside(square.left.xreplace({n: n + 1}), continues), proof.given, less, more), following
     )
-    bound.step("insert the angles", (1 - c_f) * sp.sqrt(v) / (sp.sqrt(v) - c_s), Using(*turns))
-    bound.conclude("bound at every depth", plain_bound(c_f, c_s, v))
+    all_n = proof.induction("1 − q_n² ≥ 0", square, n, start, step)
+    facts = {
+        "q ≤ 1": proof.apply("q_n ≤ 1 for all n", below, {y: q_n}, all_n),
+        "q ≥ −1": proof.apply("q_n ≥ −1 for all n", above_, {y: q_n}, all_n),
+        "k q < 1": settle(less, proof.given, all_n),
+        "k q > −1": settle(more, proof.given, all_n),
+        "continues": settle(continues, proof.given, all_n),
+        "begins": begins,
+    }
+    low_n = least(q_n)
+    begin_low = by.join(by.inside(q_n.xreplace({n: zero}), begins), by.suppose(least(one)))
+    step_low = by.join(settle(continues, proof.given, all_n), settle(map_low, proof.given, all_n))
+    held_low = by.cut(by.suppose(step_low.claim, frozenset({low_n})), step_low)
+    facts["q ≥ 0"] = proof.induction("q_n ≥ 0", low_n, n, begin_low, held_low)
+    proof.conclude("cosines are at most 1", facts["q ≤ 1"])
+    proof.conclude("cosines are not negative", facts["q ≥ 0"])
+    return q_n, facts
 
 
-def _flips_turn_further(proof: Proof) -> None:
-    """η_flip > η_shift, that is c_shift² > v_shift (1 − 2p)², for 0 < p ≤ 1/2."""
-    b = sp.sqrt(2 / sp.pi)
+def _bound(proof: Proof, shape: dict[str, Any], multiple: Any) -> Any:
+    """1 − q_flip ≤ r (1 − q_shift) in every layer, r = (1 − k_flip)/(1 − k_shift); so C_L ≤ r."""
+    q_n, facts = _cosines(proof, shape)
+    proof.suppose("flips turn further", least(k_shift, k_flip), above(1, k_flip), above(1, k_shift))
+    flips, shift = (
+        {key: by.specialise(fact, {k: each}) for key, fact in facts.items()} for each in (k_flip, k_shift)
+    )
+    q_f, q_s = (q_n.xreplace({k: each}) for each in (k_flip, k_shift))
+    start = {n: zero}
+
+    # The shift's cosine is the larger one in every layer.
+    order = least(q_s, q_f)
+    held = proof.fact("q_shift ≥ q_flip", "hypothesis", lambda: by.suppose(order))
+    form = k_shift * (q_s - q_f) + (k_shift - k_flip) * q_f
+    inner = proof.positive(
+        "k q of the shift is larger", k_shift * q_s - k_flip * q_f, held, flips["q ≥ 0"], form=form
+    )
+    values = {rho: k_shift * q_s, low: k_flip * q_f}
+    larger = proof.apply("so is J", shape["J rises"], values, inner, shift["k q < 1"], flips["k q > −1"])
+    following = by.inside(order.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
+    step = settle(
+        by.join(following, larger),
+        proof.given,
+        flips["k q < 1"],
+        flips["k q > −1"],
+        shift["k q < 1"],
+        shift["k q > −1"],
+    )
+    begin = by.join(
+        by.inside(order.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero))
+    )
+    ordered = proof.conclude(
+        "the shift keeps more", proof.induction("q_shift ≥ q_flip", order, n, begin, step)
+    )
+
+    # What the flips lose is at most r times what the shift loses.
+    multiple_ = (1 - k_flip) / (1 - k_shift)
+    loss = least(multiple_ * (1 - q_s), 1 - q_f)
+    held = proof.fact("the losses of L layers", "hypothesis", lambda: by.suppose(loss))
+    x_s, x_f = 1 - k_shift * q_s, 1 - k_flip * q_f
+    form = k_flip * loss.left + multiple_ * (k_shift - k_flip) * (1 - q_s)
+    turned = proof.positive("x_flip ≤ r x_shift", multiple_ * x_s - x_f, held, shift["q ≤ 1"], form=form)
+    more = proof.positive("r ≥ 1", multiple_ - 1, form=(k_shift - k_flip) / (1 - k_shift))
+    sizes = [
+        proof.positive(f"x of the {name} < 2", 2 - each, chain["k q > −1"])
+        for name, each, chain in (("shift", x_s, shift), ("flips", x_f, flips))
+    ]
+    values = {a: x_s, b: x_f, r: multiple_}
+    grown = proof.apply(
+        "D(x_flip) ≤ r D(x_shift)", multiple, values, turned, more, *sizes, shift["k q < 1"], flips["k q < 1"]
+    )
+    following = by.inside(loss.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
+    grown = by.join(by.same(following.rhs, grown.lhs), grown) if following.rhs != grown.lhs else grown
+    lemmas = [chain[key] for chain in (flips, shift) for key in ("k q < 1", "k q > −1")]
+    step = settle(by.join(following, grown), proof.given, *lemmas)
+    begin = by.join(
+        by.inside(loss.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero))
+    )
+    losses = proof.conclude(
+        "losses stay in proportion", proof.induction("1 − q_flip ≤ r(1 − q_shift)", loss, n, begin, step)
+    )
+
+    form = (1 + q_s) * loss.left + (1 - q_f) * (q_s - q_f)
+    bound = multiple_ * (1 - q_s**2) - (1 - q_f**2)
+    final = proof.positive("C_L ≤ r", bound, losses, ordered, shift["q ≥ −1"], flips["q ≤ 1"], form=form)
+    return proof.conclude("C_L is at most r at every depth L", final)
+
+
+def _at_rates(proof: Proof, bound: Any) -> None:
+    """The bound for flips at rate p = s² and shifts by 2s, as c_shift > √v_shift (1 − 2p)."""
+    proof.suppose("rates up to 1/2", above(1 / sp.sqrt(2), s))
     c_shift, v_shift = magnitude_shift(2 * s)
-    chain = proof.start("c_shift² − v_shift (1 − 2p)²", c_shift**2 - v_shift * (1 - 2 * s**2) ** 2)
-    chain.step("collect", 4 * b**2 * s**2 + 16 * b * s**3 * (1 - s**2) + 4 * s**4 * (3 - 4 * s**2), Algebra())
-    root = 1 / sp.sqrt(2 * (1 + y))
-    chain.step(
-        "p = 1/(2(1 + y))",
-        4 * b**2 * root**2 + 8 * b * root**3 * (1 + 2 * y) / (1 + y) + 4 * root**4 * (1 + 3 * y) / (1 + y),
-        Using(proof.let(s, root, "0 < p < 1/2")),
+    c_flip = 1 - 2 * s**2
+    mean = sp.sqrt(2 / sp.pi)
+    square = 4 * mean**2 * s**2 + 16 * mean * s**3 * (1 - s**2) + 4 * s**4 * (3 - 4 * s**2)
+    further = proof.positive("c_shift² > v_shift (1 − 2p)²", c_shift**2 - v_shift * c_flip**2, form=square)
+    proof.conclude("flips turn further", further)
+    k_s = c_shift / sp.sqrt(v_shift)
+    form = (c_shift**2 - v_shift * c_flip**2) / (sp.sqrt(v_shift) * (c_shift + sp.sqrt(v_shift) * c_flip))
+    some = proof.positive("1 − 2p > 0", c_flip)
+    keeps = proof.positive("c_shift/√v_shift > 1 − 2p", k_s - c_flip, further, some, form=form)
+    room = (v_shift - c_shift**2) / (sp.sqrt(v_shift) * (sp.sqrt(v_shift) + c_shift))
+    noise = proof.positive("v_shift > c_shift²", v_shift - c_shift**2, form=4 * s**2 * (1 - 2 / sp.pi))
+    less = proof.positive("c_shift < √v_shift", 1 - k_s, noise, form=room)
+    at = proof.apply("at rate s²", bound, {k_flip: c_flip, k_shift: k_s}, keeps, less)
+    q_f, q_s = (sp.Function("plain_cosine", real=True)(n, each) for each in (c_flip, k_s))
+    stated = plain_bound(c_flip, c_shift, v_shift) * (1 - q_s**2) - (1 - q_f**2)
+    whole = proof.fact(
+        "in the moments",
+        "substitution",
+        lambda: settle(by.join(by.same(stated, at.lhs), at), proof.given, less, noise),
     )
-    chain.lemma("flips turn further")
-    proof.positive("flips turn further", chain.value)
+    proof.conclude("bound at every depth", whole)
 
 
 def _floor(proof: Proof) -> None:
-    """At the fixed point q = J(ρ), ρ = q c/√v: both η = 1 − ρ/J(ρ) and u = 1 − J(ρ) are functions of ρ."""
+    """At q = J(ρ), ρ = k q = 1 − 2t², the loss u = 1 − q and the turn η = 1 − k are functions of t."""
+    proof.suppose("near the fixed point", above(1, t))
     turn = proof.start("acos(1 − 2t²)", sp.acos(1 - 2 * t**2))
-    turn.step("double angle", 2 * sp.asin(t), Derivative(t, sp.Integer(0)))
-    image = proof.start("J(1 − 2t²)", J(rho))
-    image.step("ρ = 1 − 2t²", J(1 - 2 * t**2), Using(proof.let(rho, 1 - 2 * t**2, "the fixed point")))
-    analytic = (2 * t * sp.sqrt(1 - t**2) + (sp.pi - 2 * sp.asin(t)) * (1 - 2 * t**2)) / sp.pi
-    image.step("double angle", analytic, Using(turn.fact))
-    fixed = sp.Symbol("J_t", positive=True)
-    named = proof.call(fixed, image.fact)
-    power = proof.start("u³/η²", (1 - fixed) ** 3 / (1 - (1 - 2 * t**2) / fixed) ** 2)
-    power.step("insert J", (1 - analytic) ** 3 / (1 - (1 - 2 * t**2) / analytic) ** 2, Using(named))
-    power.step("u, η → 0", 9 * sp.pi**2 / 8, Series(t, 1))
+    turn.step("double angle", 2 * sp.asin(t), Equal(t, zero))
+    loss, bend = 1 - J(1 - 2 * t**2), 1 - (1 - 2 * t**2) / J(1 - 2 * t**2)
+    power = proof.start("u³/η²", loss**3 / bend**2)
+    power.limit("t → 0", 9 * sp.pi**2 / 8, t, turn.fact)
     power.conclude("fixed point of small turns", fixed_point_coefficient())
-    ratio = _turn_ratio(proof)
-    k_flip, k_shift = (
-        power.branch().limit(sp.Symbol(f"K_{name}", positive=True)) for name in ("flip", "shift")
-    )
-    floor = proof.start("u_flip/u_shift", sp.cbrt(k_flip.lhs / k_shift.lhs * ratio.lhs**2))
-    floor.step("insert the limits", sp.cbrt((sp.pi / (sp.pi - 2)) ** 2), Using(k_flip, k_shift, ratio))
-    floor.conclude("floor", depth_floor())
-
-
-def _turn_ratio(proof: Proof) -> Fact:
-    """η_flip/η_shift as p → 0."""
     c_shift, v_shift = magnitude_shift(2 * s)
-    chain: Chain = proof.start("η_flip/η_shift", plain_bound(1 - 2 * s**2, c_shift, v_shift))
-    chain.step("p → 0", sp.pi / (sp.pi - 2), Series(s, 1))
-    chain.conclude("limit of the bound", transverse_ratio_limit())
-    return chain.limit(sp.Symbol("r", positive=True))
+    turns = {"flip": 1 - (1 - 2 * s**2), "shift": 1 - c_shift / sp.sqrt(v_shift)}
+    ratio = proof.start("η_flip/η_shift", plain_bound(1 - 2 * s**2, c_shift, v_shift))
+    ratio.limit("p → 0", sp.pi / (sp.pi - 2), s)
+    ratio.conclude("limit of the bound", transverse_ratio_limit())
+
+    parts, losses = {sp.Symbol("R", positive=True): ratio.fact}, []
+    for name, turned in turns.items():
+        size = sp.Function(f"t_{name}", real=True)(s)
+        small = proof.suppose(f"the {name}s' fixed point tends to 1", limit(size, zero, s))
+        positive = proof.suppose("and is below 1", limit(sp.sign(size), one, s))
+        solves = proof.suppose(
+            "where η is what a layer turns by", limit(bend.xreplace({t: size}) / turned, one, s)
+        )
+        at = proof.fact(
+            f"u³/η² of the {name}s", "limit", lambda ends=(small, positive): by.composed(power.fact, *ends)
+        )
+        parts |= {sp.Symbol(f"P_{name}", positive=True): at, sp.Symbol(f"E_{name}", positive=True): solves}
+        losses.append(loss.xreplace({t: size}))
+    r_, p_flip, e_flip, p_shift, e_shift = parts
+    whole = p_flip / p_shift * (r_ * e_flip / e_shift) ** 2
+    cubes = proof.fact("u_flip³/u_shift³", "limit", lambda: settle(by.through(whole, parts), proof.given))
+    assert cubes.lhs == losses[0] ** 3 / losses[1] ** 3
+    root = proof.fact(
+        "u_flip/u_shift", "limit", lambda: settle(by.through(sp.cbrt(r_), {r_: cubes}), proof.given)
+    )
+    proof.begin(root).conclude("floor", depth_floor())
 
 
 if __name__ == "__main__":

@@ -1,22 +1,21 @@
 """Finitely many rows: what they add to the radial energy, for flips and for the magnitude shift."""
 
-# SymPy's own annotations are narrower than what its functions take and return.
-# pyright: reportArgumentType=false
+from typing import Any
 
 import sympy as sp
 
-from signmag_jax.theory.proof import Chain, Proof, run
+from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import (
+    Algebra,
     Antiderivatives,
-    Derivative,
     Differentiate,
-    Fact,
-    Linearity,
+    Equal,
     Polar,
     Product,
-    Series,
-    SplitArc,
+    Split,
     Using,
+    above,
+    least,
 )
 from signmag_jax.theory.symbolic import (
     energy,
@@ -30,10 +29,6 @@ from signmag_jax.theory.symbolic.gaussian import angle, expectation, first, pert
 from signmag_jax.theory.symbolic.symbols import growth, overlap, root_rate, rows
 
 TITLE = "Finitely many rows"
-STATEMENT = (
-    "E[(Σ hδ)²/Σ h²] over m rows is m μ²/ν + Var(hδ − (μ/ν)h²)/ν + O(1/m), μ = E hδ, ν = E h² = ½. As p → 0 "
-    "the second term is 2e for flips and 2(1 − 2/π)e for the shift of equal norm, e = E δ²."
-)
 
 c, v, s, m = overlap, growth, root_rate, rows
 z, u = first, second
@@ -47,23 +42,17 @@ fifth = sp.Integral(r**5 * gauss, (r, 0, sp.oo))
 
 
 def prove(proof: Proof) -> None:
-    proof.domain |= {theta: (0, sp.pi), v: (1, 2), c: (sp.Rational(1, 2), sp.Rational(9, 10))}
     _second_order(proof)
+    proof.suppose("the angle of the pair", least(theta), least(sp.pi, theta))
     radial = proof.start("radial integral", fifth)
     radial.step("integrate", sp.Integer(8), Antiderivatives(r, (-(r**4 + 4 * r**2 + 8) * gauss,)))
-    second_kernel = _kernel(
-        proof, radial.fact, (2, 2), _primitive_22(), v * (3 * _s * _c + (sp.pi - theta) * (1 + 2 * _c**2)) / 8
-    )
-    mixed = _kernel(
-        proof,
-        radial.fact,
-        (3, 1),
-        _primitive_31(),
-        sp.sqrt(v) * (3 * _s - _s**3 + 3 * (sp.pi - theta) * _c) / 8,
-    )
+    second_value = v * (3 * _s * _c + (sp.pi - theta) * (1 + 2 * _c**2)) / 8
+    mixed_value = sp.sqrt(v) * (3 * _s - _s**3 + 3 * (sp.pi - theta) * _c) / 8
+    second_kernel = _kernel(proof, radial.fact, (2, 2), _primitive_22(), second_value)
+    mixed = _kernel(proof, radial.fact, (3, 1), _primitive_31(), mixed_value)
     fourth = _kernel(proof, radial.fact, (4, 0), _primitive_40(), 3 * sp.pi / 8)
-    law = _variance(proof, second_kernel, mixed, fourth)
-    _small_errors(proof, law)
+    _variance(proof, second_kernel, mixed, fourth)
+    _small_errors(proof)
 
 
 _s, _c = sp.sin(theta), sp.cos(theta)
@@ -87,22 +76,25 @@ def _second_order(proof: Proof) -> None:
     """A²/B at its mean, A = Σ hδ and B = Σ h²: half its second derivatives times the covariances."""
     a, b, mu, nu = sp.symbols("A B mu nu", positive=True)
     v_a, v_ab, v_b = sp.symbols("V_A V_AB V_B", real=True)
-    ratio = a**2 / b
-    names = sp.symbols("f_AA f_AB f_BB", real=True)
     bends = []
-    for name, (left, right), value in zip(
-        names, ((a, a), (a, b), (b, b)), (2 / b, -2 * a / b**2, 2 * a**2 / b**3), strict=True
+    for name, slope, by_, value in (
+        ("A²/B, by A", a**2 / b, a, 2 * a / b),
+        ("A²/B, by B", a**2 / b, b, -(a**2) / b**2),
+        ("twice by A", 2 * a / b, a, 2 / b),
+        ("by A and B", 2 * a / b, b, -2 * a / b**2),
+        ("twice by B", -(a**2) / b**2, b, 2 * a**2 / b**3),
     ):
-        bend = proof.start(f"second derivative {name}", sp.Derivative(ratio, left, right))
+        bend = proof.start(name, sp.Derivative(slope, by_))
         bend.step("differentiate", value, Differentiate())
-        bends.append(proof.call(name, bend.fact))
-    chain = proof.start("second-order term", m * (names[0] * v_a + 2 * names[1] * v_ab + names[2] * v_b) / 2)
-    means = proof.let(a, m * mu, "E A"), proof.let(b, m * nu, "E B")
-    chain.step("insert", (v_a - 2 * mu / nu * v_ab + mu**2 / nu**2 * v_b) / nu, Using(*bends, *means))
+        bend.lemma(name)
+        bends.append(bend.value)
+    chain = proof.start("second-order term", m * (bends[2] * v_a + 2 * bends[3] * v_ab + bends[4] * v_b) / 2)
+    chain.at("means", {a: m * mu, b: m * nu})
+    chain.step("collect", (v_a - 2 * mu / nu * v_ab + mu**2 / nu**2 * v_b) / nu, Algebra())
     chain.lemma("Var(hδ − (μ/ν)h²)/ν")
 
 
-def _kernel(proof: Proof, radial: Fact, powers: tuple[int, int], primitive: sp.Expr, value: sp.Expr) -> Fact:
+def _kernel(proof: Proof, radial: Any, powers: tuple[int, int], primitive: sp.Expr, value: sp.Expr) -> Any:
     """E h^a h'^b by polar coordinates; `value` is the integral over the arc."""
     left, right = powers
     size = sp.sqrt(v) ** right
@@ -121,7 +113,7 @@ def _kernel(proof: Proof, radial: Fact, powers: tuple[int, int], primitive: sp.E
     chain.step(
         "both are positive on one arc only",
         size * fifth * sp.Integral(smooth, (t, *arc)) / (2 * sp.pi),
-        SplitArc(t, cuts, theta, (sp.Integer(0), sp.pi)),
+        Split(t, cuts),
     )
     chain.step("integrate over the arc", fifth * value / (2 * sp.pi), Antiderivatives(t, (primitive,)))
     chain.step("insert the radial integral", 4 * value / sp.pi, Using(radial))
@@ -129,47 +121,44 @@ def _kernel(proof: Proof, radial: Fact, powers: tuple[int, int], primitive: sp.E
     return chain.fact
 
 
-def _variance(proof: Proof, second_kernel: Fact, mixed: Fact, fourth: Fact) -> Chain:
+def _variance(proof: Proof, second_kernel: Any, mixed: Any, fourth: Any) -> None:
     """hδ − (μ/ν)h² = h(h' − 2κh) has mean 0, as μ = κ − ½ and ν = ½."""
     kernel = sp.Symbol("kappa", positive=True)
     h, image = relu(z), relu(perturbed(theta))
     chain = proof.start("2E h²(h' − 2κh)²", 2 * expectation(h**2 * (image - 2 * kernel * h) ** 2, z, u))
-    chain.step(
-        "expand",
-        2 * (second_kernel.lhs - 4 * kernel * mixed.lhs + 4 * kernel**2 * fourth.lhs),
-        Linearity(),
-    )
-    chain.step(
-        "insert the kernels",
-        2 * (second_kernel.rhs - 4 * kernel * mixed.rhs + 6 * kernel**2),
-        Using(second_kernel, mixed, fourth),
-    )
-    turned = proof.let(theta, angle(c, v), "θ"), proof.let(kernel, kappa(c, v), "κ")
-    inserted = chain.value.subs(theta, angle(c, v)).subs(kernel, kappa(c, v))
-    chain.step("θ and κ", inserted, Using(*turned))
+    expanded = 2 * (second_kernel.lhs - 4 * kernel * mixed.lhs + 4 * kernel**2 * fourth.lhs)
+    chain.step("expand", expanded, Algebra())
+    value = 2 * (second_kernel.rhs - 4 * kernel * mixed.rhs + 6 * kernel**2)
+    chain.step("insert the kernels", value, Using(second_kernel, mixed, fourth))
+    chain.lemma("variance along the signal, for any κ")
+    proof.suppose("moments of a pair", least(v, c**2), above(kappa(c, v)))
+    chain.at("θ and κ", {theta: angle(c, v), kernel: kappa(c, v)})
     chain.conclude("variance along the signal", realignment(c, v))
-    return chain
 
 
-def _small_errors(proof: Proof, law: Chain) -> None:
+def _small_errors(proof: Proof) -> None:
     """The ratio to e, in s = √p, with the angles in analytic form."""
+    proof.suppose("rates up to 1/2", above(1 / sp.sqrt(2), s))
     flip = proof.start("angle of the flips", sp.acos(1 - 2 * s**2))
-    flip.step("double angle", 2 * sp.asin(s), Derivative(s, sp.Integer(0)))
+    flip.step("double angle", 2 * sp.asin(s), Equal(s, sp.Integer(0)))
     c_shift, v_shift = magnitude_shift(2 * s)
     shift = proof.start("angle of the shift", angle(c_shift, v_shift))
     tangent = sp.atan(2 * s * sp.sqrt(1 - 2 / sp.pi) / c_shift)
-    shift.step("tangent", tangent, Derivative(s, sp.Integer(0)))
+    shift.step("tangent", tangent, Equal(s, sp.Integer(0)))
     cases = (
         ("flips", 1 - 2 * s**2, sp.Integer(1), flip, sp.Integer(2), flip_rows_coefficient(sp.Integer(1))),
         ("shift", c_shift, v_shift, shift, 2 - 4 / sp.pi, shift_rows_coefficient(sp.Integer(1))),
     )
     for name, overlap_, growth_, turned, value, expected in cases:
-        ratio = proof.start(f"added radial fraction of the {name}, times m", law.value / energy(c, v))
-        moments = proof.let(c, overlap_, f"c of the {name}"), proof.let(v, growth_, f"v of the {name}")
-        inserted = ratio.value.subs({c: overlap_, v: growth_}, simultaneous=True)
-        ratio.step("moments", inserted, Using(*moments))
-        ratio.step("angle", inserted.subs(turned.origin, turned.value), Using(turned.fact))
-        ratio.step("p → 0", value, Series(s, 1))
+        law = realignment(overlap_, growth_) / energy(overlap_, growth_)
+        noise = sp.sqrt(1 - 2 / sp.pi) if name == "shift" else sp.sqrt(1 - s**2)
+        sines = []
+        for power in (1, 3):
+            sine = proof.start(f"sine^{power} of the {name}", sp.sqrt(1 - overlap_**2 / growth_) ** power)
+            sine.step("collect", (2 * s * noise / sp.sqrt(growth_)) ** power, Algebra())
+            sines.append(sine.fact)
+        ratio = proof.start(f"added radial fraction of the {name}, times m", law)
+        ratio.limit("p → 0", value, s, turned.fact, *sines)
         ratio.conclude(f"rows: {name}", expected)
 
 

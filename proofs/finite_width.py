@@ -1,189 +1,225 @@
-"""Finite width: the flips of one row, their share of the input's energy, and what its fluctuation does."""
+"""Finite width: what the fourth cumulants of a row's weights do to the kernel, and the flips' share of it.
+
+For a unit input x the pair (w·x, w'·x) has the fourth cumulants κ_ab Σ x_j⁴, and to first order in them (by
+Edgeworth's expansion, which is not derived here) a mean changes by Σ x_j⁴/24 Σ_a C(4, a) κ_ab E ∂_z^a ∂_z'^b.
+On Gaussian means such derivatives are derivatives by the moments (not derived here either): ∂_z² is 2∂_s,
+∂_z ∂_z' is ∂_c, ∂_z'² is 2∂_v.
+"""
 
 # SymPy's own annotations are narrower than what its functions take and return.
 # pyright: reportArgumentType=false, reportIndexIssue=false, reportOperatorIssue=false
 
+from typing import Any
+
 import sympy as sp
 
-from signmag_jax.theory.proof import Chain, Proof, run
+from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import (
     Algebra,
     Antiderivatives,
-    Derivative,
     Differentiate,
-    Linearity,
-    Series,
-    SplitLine,
+    Equal,
+    Split,
     Using,
+    above,
+    equal,
 )
 from signmag_jax.theory.symbolic import (
     finite_width_slope,
-    flip_energy_expansion,
-    profile_slope,
+    flip_cumulants,
+    kappa,
+    kernel_change,
+    magnitude_shift,
     profile_variance,
     saturation_coefficient,
     share_mean,
     share_variance,
+    shift_cumulants,
+    sign_flip,
+    transverse_change,
     width_coefficient,
 )
-from signmag_jax.theory.symbolic.gaussian import expectation, normal_density
-from signmag_jax.theory.symbolic.symbols import rate, root_rate, width
+from signmag_jax.theory.symbolic.gaussian import angle, expectation, normal_density, weight
+from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, root_rate, size, width
+from signmag_jax.theory.symbolic.width import FourthCumulants
 
-TITLE = "Finite width: flips per row"
-STATEMENT = (
-    "Given the mask M and a unit input x, (z, z') is Gaussian with correlation 1 − 2q, q = Σ_j M_j x_j². For "
-    "x uniform on the sphere and flips at rate p: E q = p, Var q = 3p(1 − p)/(n + 2). To first order in "
-    "1/n this fluctuation changes the flips' transverse energy T by −6κ√(p(1 − p))/(πT n) of itself, "
-    "for small p −3/(2π√p n), where n p ≫ 1, and by −(4/(3π))√(8/π)/√n where n p ≪ 1. For one given input "
-    "Σ x_j⁴ stands for 3/n. The energy of the magnitude shift has its own 1/n term, which is not derived."
-)
+TITLE = "Finite width"
 
-p, s, n = rate, root_rate, width
-half = sp.Rational(1, 2)
-w = sp.Symbol("w", real=True)
+p, s, n, w, eps, c, v = rate, root_rate, width, weight, size, overlap, growth
 j = sp.Symbol("j", positive=True, integer=True)
 x, mask = sp.IndexedBase("x", real=True), sp.IndexedBase("M", real=True)
-share = sp.Symbol("q", positive=True)
-fourth = sp.Symbol("Q4", positive=True)
-"""Σ_j x_j⁴ of a unit input."""
+share, fourth, spread = sp.symbols("q Q4 S", positive=True)
+half, zero = sp.Rational(1, 2), sp.Integer(0)
+density = normal_density(w)
 
 
 def prove(proof: Proof) -> None:
-    proof.domain |= {n: (2, 90)}
+    moments = _moments(proof)
     _correlation(proof)
-    variance = _share(proof)
-    _many_flips(proof, variance, _given_input(proof))
+    _share(proof, moments)
+    _flips(proof)
+    _second_slopes(proof)
+    _cumulants(proof, moments)
+    _small_rates(proof)
     _single_flips(proof)
+
+
+def primitive(polynomial: sp.Expr) -> sp.Expr:
+    """∫ polynomial · density, by ∫ w^k φ = −w^{k−1} φ + (k − 1) ∫ w^{k−2} φ."""
+    total = sp.Integer(0)
+    for (k,), coefficient in sp.Poly(polynomial, w).terms():
+        while k > 0:
+            total -= coefficient * w ** (k - 1) * density
+            coefficient, k = coefficient * (k - 1), k - 2
+        total += coefficient * sp.erf(w / sp.sqrt(2)) / 2 if k == 0 else 0
+    return total
+
+
+def _mean(proof: Proof, name: str, function: Any, value: sp.Expr) -> Any:
+    """E f(w, w') for w' = w + ε sign w, on each half line."""
+    right, left = (sp.expand(function(w, w + turn * eps)) for turn in (1, -1))
+    chain = proof.start(name, expectation(function(w, w + eps * sp.sign(w)), w))
+    halves = sp.Integral(right * density, (w, 0, sp.oo)) + sp.Integral(left * density, (w, -sp.oo, 0))
+    chain.step("both halves", halves, Split(w, (-sp.oo, zero, sp.oo)))
+    chain.step("integrate", value, Antiderivatives(w, (primitive(right), primitive(left))))
+    return chain.lemma(name)
+
+
+def _moments(proof: Proof) -> dict[str, Any]:
+    b = sp.sqrt(2 / sp.pi)
+    powers = {
+        "E w⁴": (lambda z, _: z**4, sp.Integer(3)),
+        "E w³w'": (lambda z, y: z**3 * y, 3 + 2 * b * eps),
+        "E w²w'²": (lambda z, y: z**2 * y**2, 3 + 4 * b * eps + eps**2),
+        "E w w'³": (lambda z, y: z * y**3, 3 + 6 * b * eps + 3 * eps**2 + b * eps**3),
+        "E w'⁴": (lambda _, y: y**4, 3 + 8 * b * eps + 6 * eps**2 + 4 * b * eps**3 + eps**4),
+    }
+    return {name: _mean(proof, name, *power) for name, power in powers.items()}
 
 
 def _correlation(proof: Proof) -> None:
     """E z z' over independent unit weights, of which w_j' = (1 − 2M_j) w_j."""
-    chain = proof.start("E[z z' | M, x]", sp.Sum((1 - 2 * mask[j]) * x[j] ** 2, (j, 1, n)))
     norm, flipped = sp.Sum(x[j] ** 2, (j, 1, n)), sp.Sum(mask[j] * x[j] ** 2, (j, 1, n))
-    chain.step("expand", norm - 2 * flipped, Linearity())
-    names = proof.let(norm, sp.Integer(1), "unit input"), proof.let(flipped, share, "q = Σ M_j x_j²")
-    chain.step("name the sums", 1 - 2 * share, Using(*names))
+    named = (
+        proof.suppose("a unit input", equal(norm, sp.Integer(1))),
+        proof.let(share, flipped, "q = Σ M_j x_j²"),
+    )
+    chain = proof.start("E[z z' | M, x]", sp.Sum((1 - 2 * mask[j]) * x[j] ** 2, (j, 1, n)))
+    chain.step("expand", norm - 2 * flipped, Algebra())
+    chain.step("name the sums", 1 - 2 * share, Using(*named))
     chain.lemma("correlation given the mask")
 
 
-def _share(proof: Proof) -> sp.Expr:
-    """Moments of q: x = g/‖g‖ with g standard normal, and ‖g‖ independent of x."""
-    density = normal_density(w)
-    fourth = proof.start("E g_j⁴", expectation(w**4, w))
-    fourth.step("fold", 2 * sp.Integral(w**4 * density, (w, 0, sp.oo)), SplitLine(w))
-    primitive = 3 * sp.erf(w / sp.sqrt(2)) / 2 - (w**3 + 3 * w) * density
-    fourth.step("integrate", sp.Integer(3), Antiderivatives(w, (primitive,)))
-
-    g4, g2, length, x4, x22, x2 = sp.symbols("G4 G2 N4 X4 X22 X2", positive=True)
-    known = [
-        proof.call(g4, fourth.fact),
-        proof.call(g2, proof.cite("bussgang_constant", "second moment")),
-    ]
-    whole = proof.start("E‖g‖⁴", n * g4 + n * (n - 1) * g2**2)
-    whole.step("insert the moments", n * (n + 2), Using(*known))
-    named = proof.call(length, whole.fact)
-    on_sphere = [
-        proof.let(x4, g4 / length, "E x_j⁴"),
-        proof.let(x22, g2**2 / length, "E x_j² x_k²"),
-        proof.let(x2, g2 / n, "E x_j²"),
-    ]
-    mean = proof.start("E q", n * p * x2)
-    mean.step("insert", p, Using(on_sphere[2], known[1]))
-    mean.conclude("mean share", share_mean(p))
-    variance = proof.start("E q² − (E q)²", n * p * x4 + n * (n - 1) * p**2 * x22 - (n * p * x2) ** 2)
-    variance.step("insert the sphere", 3 * p * (1 - p) / (n + 2), Using(*on_sphere, *known, named))
+def _share(proof: Proof, moments: dict[str, Any]) -> None:
+    """Moments of q: x = g/‖g‖ with g standard normal and ‖g‖ independent of x, so E x_j⁴ = E g_j⁴/E‖g‖⁴."""
+    g4 = proof.call(sp.Symbol("G4", positive=True), moments["E w⁴"])
+    length = n * g4.lhs + n * (n - 1)
+    variance = proof.start(
+        "E q² − (E q)²", n * p * g4.lhs / length + n * (n - 1) * p**2 / length - share_mean(p) ** 2
+    )
+    variance.step("insert the fourth moment", 3 * p * (1 - p) / (n + 2), Using(g4))
     variance.conclude("variance of the share", share_variance(p, n))
-    return variance.value
+    given = proof.start("Var q, given x", p * fourth + p**2 * (1 - fourth) - p**2)
+    given.step("collect", p * (1 - p) * fourth, Algebra())
+    given.conclude("variance of the share of a given input", profile_variance(p, fourth))
 
 
-def _given_input(proof: Proof) -> sp.Expr:
-    """Moments of q for one unit input: E M_j² = p and, for j ≠ k, E M_j M_k = p²."""
-    square = sp.Symbol("X2", positive=True)
-    chain = proof.start(
-        "E q² − (E q)², given x", p * fourth + p**2 * (square**2 - fourth) - (p * square) ** 2
-    )
-    chain.step("collect", p * (1 - p) * fourth, Algebra())
-    chain.conclude("variance of the share of a given input", profile_variance(p, fourth))
-    return chain.value
-
-
-def _kernel(q: sp.Expr, angle: sp.Expr) -> sp.Expr:
-    """κ at correlation 1 − 2q."""
-    return (2 * sp.sqrt(q * (1 - q)) + (sp.pi - angle) * (1 - 2 * q)) / (2 * sp.pi)
-
-
-def _angle(proof: Proof) -> Chain:
-    chain = proof.start("acos(1 − 2s²)", sp.acos(1 - 2 * s**2))
-    return chain.step("double angle", 2 * sp.asin(s), Derivative(s, sp.Integer(0)))
-
-
-def _many_flips(proof: Proof, variance: sp.Expr, given: sp.Expr) -> None:
-    """T = ½ − 2(E κ)², and E κ(q) = κ(p) + ½ κ''(p) Var q + O(1/n²)."""
-    kappa, bend, shift = sp.symbols("kappa bend delta", real=True)
-    slope = proof.start("κ'(q)", sp.Derivative(_kernel(share, sp.acos(1 - 2 * share)), share))
-    slope.step("differentiate", -(sp.pi - sp.acos(1 - 2 * share)) / sp.pi, Differentiate())
+def _flips(proof: Proof) -> None:
+    """κ at correlation 1 − 2q: half its second slope times Var q is what the cumulants of the flips give."""
+    proof.suppose("rates", above(1, p))
+    slope = proof.start("κ'(p)", sp.Derivative(kappa(*sign_flip(p)), p))
+    slope.step("differentiate", -(sp.pi - sp.acos(1 - 2 * p)) / sp.pi, Differentiate())
     slope.lemma("slope of κ")
-    second = proof.start("κ''(q)", sp.Derivative(slope.value, share))
-    second.step("differentiate", 1 / (sp.pi * sp.sqrt(share * (1 - share))), Differentiate())
-    at_rate = second.branch()
-    at_rate.step(
-        "q = p = s²", 1 / (sp.pi * s * sp.sqrt(1 - s**2)), Using(proof.let(share, s**2, "q at its mean"))
-    )
-    gain = proof.start("dT/dκ", sp.Derivative(half - 2 * (kappa + shift) ** 2, shift))
-    gain.step("differentiate", -4 * (kappa + shift), Differentiate())
-    gain.step("at κ", -4 * kappa, Using(proof.let(shift, sp.Integer(0), "no change")))
+    bend = proof.start("κ''(p)", sp.Derivative(slope.value, p))
+    bend.step("differentiate", 1 / (sp.pi * sp.sqrt(p * (1 - p))), Differentiate())
+    bend.lemma("second slope of κ")
+    change = proof.start("½ κ'' Var q per Σ x_j⁴", bend.value * profile_variance(p, sp.Integer(1)) / 2)
+    change.step("the cumulants' formula", kernel_change(flip_cumulants(p), *sign_flip(p)), Algebra())
+    change.lemma("flips change κ as their cumulants say")
 
-    scaled = n * variance.subs(p, s**2)
-    lead = proof.start("n Var q", scaled)
-    inverse = sp.Symbol("h", positive=True)
-    lead.step("h = 1/n", 3 * s**2 * (1 - s**2) / (1 + 2 * inverse), Using(proof.let(n, 1 / inverse, "width")))
-    lead.step("n → ∞", 3 * s**2 * (1 - s**2), Series(inverse, 1))
-    spread = lead.limit(sp.Symbol("V", positive=True))
 
-    pull = sp.Symbol("pull", real=True)
-    named = [proof.call(pull, gain.fact), proof.call(bend, at_rate.fact), spread]
-    analytic = _kernel(s**2, sp.acos(1 - 2 * s**2))
-    chain = proof.start("n √p ΔT/T", s * pull * bend * spread.lhs / 2 / (half - 2 * kappa**2))
-    chain.step(
-        "insert the parts",
-        -6 * kappa * s**2 * sp.sqrt(1 - s**2) / (sp.pi * (half - 2 * kappa**2)),
-        Using(*named),
+def _second_slopes(proof: Proof) -> None:
+    """κ of variances S and v and covariance c: its second slopes at S = 1 make up the change by cumulants."""
+    proof.suppose("moments of a pair", above(spread * v, c**2))
+    cosine = c / sp.sqrt(spread * v)
+    kernel = (sp.sqrt(spread * v - c**2) + (sp.pi - sp.acos(cosine)) * c) / (2 * sp.pi)
+    root = sp.sqrt(spread * v - c**2)
+    first = {
+        spread: root / (4 * sp.pi * spread),
+        c: (sp.pi - sp.acos(cosine)) / (2 * sp.pi),
+        v: root / (4 * sp.pi * v),
+    }
+    second = {
+        (spread, spread): (c**2 - (spread * v - c**2)) / (8 * sp.pi * spread**2 * root),
+        (c, spread): -c / (4 * sp.pi * spread * root),
+        (c, c): 1 / (2 * sp.pi * root),
+        (c, v): -c / (4 * sp.pi * v * root),
+        (v, v): (c**2 - (spread * v - c**2)) / (8 * sp.pi * v**2 * root),
+    }
+    for symbol, value in first.items():
+        chain = proof.start(f"∂κ/∂{symbol}", sp.Derivative(kernel, symbol))
+        chain.step("differentiate", value, Differentiate())
+        chain.lemma(f"slope of κ by {symbol}")
+    for (outer, inner), value in second.items():
+        chain = proof.start(f"∂²κ/∂{outer}∂{inner}", sp.Derivative(first[outer], inner))
+        chain.step("differentiate", value, Differentiate())
+        chain.lemma(f"second slope of κ by {outer} and {inner}")
+    names = sp.symbols("k_40 k_31 k_22 k_13 k_04", real=True)
+    weights = (4, 4 * 2, 6, 4 * 2, 4)
+    terms = zip(names, weights, second.values(), strict=True)
+    change = proof.start(
+        "Σ_a C(4, a) κ_ab E ∂^a ∂'^b/24", sp.Add(*(k * m * value for k, m, value in terms)) / 24
     )
-    of_rate = proof.let(kappa, analytic, "κ at rate p = s²")
-    whole = -6 * analytic * s**2 * sp.sqrt(1 - s**2) / (sp.pi * (half - 2 * analytic**2))
-    chain.step("κ of the flips", whole, Using(of_rate))
-    chain.branch().conclude("coefficient of 1/n in the flips' energy", finite_width_slope(s**2) * s)
-    single = proof.start("ΔT/T, given x", pull * bend * given.subs(p, s**2) / 2 / (half - 2 * kappa**2))
-    tilt = -2 * kappa * s * sp.sqrt(1 - s**2) * fourth / (sp.pi * (half - 2 * kappa**2))
-    single.step("insert its variance", tilt, Using(*named[:2]))
-    single.step("κ of the flips, given x", tilt.subs(kappa, analytic), Using(of_rate))
-    single.conclude("slope of a given input", profile_slope(s**2) * fourth)
-    angle = _angle(proof)
-    chain.step("double angle", whole.subs(angle.origin, angle.value), Using(angle.fact))
-    chain.step("p → 0", -3 / (2 * sp.pi), Series(s, 1))
-    chain.conclude("coefficient of 1/n", width_coefficient(s**2) * s)
+    change.at("unit variance", {spread: sp.Integer(1)})
+    change.step("collect", kernel_change(FourthCumulants(*names), c, v), Algebra())
+    change.lemma("change of the kernel per Σ x_j⁴")
+
+
+def _cumulants(proof: Proof, moments: dict[str, Any]) -> None:
+    """κ_ab = E w^a w'^b less its Gaussian part, with E w² = 1, E w w' = c and E w'² = v."""
+    named = [proof.call(sp.Symbol(f"m_{k}", positive=True), fact) for k, fact in enumerate(moments.values())]
+    c_shift, v_shift = magnitude_shift(eps)
+    gaussian = (sp.Integer(3), 3 * c_shift, v_shift + 2 * c_shift**2, 3 * c_shift * v_shift, 3 * v_shift**2)
+    for k, (fact, part, law) in enumerate(zip(named, gaussian, shift_cumulants(eps), strict=True)):
+        chain = proof.start(f"κ_{4 - k}{k} of the shift", fact.lhs - part)
+        chain.step("insert the moment", law, Using(fact))
+        chain.lemma(f"κ_{4 - k}{k} of the shift")
+
+
+def _small_rates(proof: Proof) -> None:
+    """The coefficient of 1/n in s = √p, and what leads it."""
+    proof.suppose("rates up to 1/2", above(1 / sp.sqrt(2), s))
+    flip = proof.start("angle of the flips", sp.acos(1 - 2 * s**2))
+    flip.step("double angle", 2 * sp.asin(s), Equal(s, zero))
+    c_shift, v_shift = magnitude_shift(2 * s)
+    shift = proof.start("angle of the shift", angle(c_shift, v_shift))
+    shift.step("tangent", sp.atan(2 * s * sp.sqrt(1 - 2 / sp.pi) / c_shift), Equal(s, zero))
+    flips = transverse_change(flip_cumulants(s**2), *sign_flip(s**2))
+    shifts = transverse_change(shift_cumulants(2 * s), c_shift, v_shift)
+    whole = proof.start("√p times the coefficient of 1/n", s * finite_width_slope(s**2))
+    parts = 3 * s * flips - 3 * s * shifts
+    if whole.value != parts:
+        whole.step("flips less shift", parts, Algebra())
+    whole.lemma("coefficient of 1/n at every rate, times √p")
+    lead = proof.start("its parts", parts)
+    lead.limit("p → 0", -3 / (2 * sp.pi), s, flip.fact, shift.fact)
+    lead.conclude("coefficient of 1/n at small rates", width_coefficient(s**2) * s)
 
 
 def _single_flips(proof: Proof) -> None:
-    """A row with one flip costs 1 − J(1 − 2x_j²); x_j = g_j/‖g‖, and ‖g‖²/n → 1."""
-    angle = _angle(proof)
-    cost = proof.start("1 − J(1 − 2s²)", 1 - 2 * _kernel(s**2, angle.origin))
-    cost.step("double angle", 1 - 2 * _kernel(s**2, angle.value), Using(angle.fact))
-    cost.step("small amplitudes", 2 * s**2 - 8 * s**3 / (3 * sp.pi), Series(s, 4))
-    cost.conclude("cost of a small flip", flip_energy_expansion(s))
-
-    density = normal_density(w)
+    """A row with one flip costs 1 − J(1 − 2x_j²) = 2x_j² − 8x_j³/(3π) + …, x_j = g_j/‖g‖, and ‖g‖²/n → 1."""
     cube = proof.start("E|g|³", expectation(sp.Abs(w) ** 3, w))
-    cube.step("fold", 2 * sp.Integral(w**3 * density, (w, 0, sp.oo)), SplitLine(w))
-    cube.step("integrate", 2 * sp.sqrt(2 / sp.pi), Antiderivatives(w, (-(w**2 + 2) * density,)))
-    third, square = sp.symbols("G3 G2", positive=True)
-    named = [
-        proof.call(third, cube.fact),
-        proof.call(square, proof.cite("bussgang_constant", "second moment")),
-    ]
-    low, high = (sp.Poly(cost.value, s).coeff_monomial(s**k) for k in (2, 3))
-    chain = proof.start("√n (E cost/(2 E x²) − 1)", high * third / (low * square))
-    chain.step("insert the moments", -8 * sp.sqrt(2 / sp.pi) / (3 * sp.pi), Using(*named))
+    halves = sp.Integral(w**3 * density, (w, 0, sp.oo)) - sp.Integral(w**3 * density, (w, -sp.oo, 0))
+    cube.step("both halves", halves, Split(w, (-sp.oo, zero, sp.oo)))
+    cube.step("integrate", 2 * sp.sqrt(2 / sp.pi), Antiderivatives(w, (primitive(w**3),)))
+    cube.lemma("third absolute moment")
+    third = proof.call(sp.Symbol("G3", positive=True), cube.fact)
+    small = sp.Symbol("s", positive=True)
+    cost = sp.Poly(proof.cite("single_flip", "cost of a small flip").rhs, small)
+    chain = proof.start(
+        "√n (E cost/(2 E x²) − 1)", cost.coeff_monomial(small**3) * third.lhs / cost.coeff_monomial(small**2)
+    )
+    chain.step("insert the moment", -8 * sp.sqrt(2 / sp.pi) / (3 * sp.pi), Using(third))
     chain.conclude("saturation", saturation_coefficient())
 
 

@@ -1,12 +1,9 @@
 """The two moments of each weight perturbation, and the size at which magnitudes match sign flips."""
 
-# SymPy's own annotations are narrower than what its functions take and return.
-# pyright: reportArgumentType=false
-
 import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
-from signmag_jax.theory.rules import Algebra, Antiderivatives, Linearity, Product, Using
+from signmag_jax.theory.rules import Algebra, Antiderivatives, Product, Using, by
 from signmag_jax.theory.symbolic import (
     error_energy,
     magnitude_noise,
@@ -20,11 +17,6 @@ from signmag_jax.theory.symbolic.gaussian import expectation, normal_density, we
 from signmag_jax.theory.symbolic.symbols import rate, scale, size, threshold
 
 TITLE = "Moments of weight perturbations"
-STATEMENT = (
-    "For w ~ N(0, 1), c = E[w w'] and v = E[w'²] of sign flips, magnitude shifts, magnitude noise, the sign "
-    "quantiser and a ternary quantiser; flips at rate p and magnitudes of size ε = 2√p have the same error."
-)
-
 w, p, eps, t, a = weight, rate, size, threshold, scale
 g = sp.Symbol("g", real=True)
 
@@ -33,7 +25,7 @@ def prove(proof: Proof) -> None:
     one = proof.cite("bussgang_constant", "total mass")
     zero = proof.cite("bussgang_constant", "mean")
     square = proof.cite("bussgang_constant", "second moment")
-    magnitude = proof.cite("bussgang_constant", "mean magnitude")
+    magnitude = proof.cite("bussgang_constant", "E w sign w")
     signs = proof.cite("bussgang_constant", "second moment of the sign")
     _flip(proof, square)
     _shift(proof, square, magnitude, signs)
@@ -48,7 +40,7 @@ def _flip(proof: Proof, square) -> None:
         return p * expectation(function(-w), w) + (1 - p) * expectation(function(w), w)
 
     overlap = proof.start("sign flip: E w w'", flipped(lambda new: w * new))
-    overlap.step("pull out the sign", -p * square.lhs + (1 - p) * square.lhs, Linearity())
+    overlap.step("pull out the sign", -p * square.lhs + (1 - p) * square.lhs, Algebra())
     overlap.step("insert the second moment", 1 - 2 * p, Using(square))
     overlap.conclude("sign flip: c", sign_flip(p).c)
 
@@ -61,12 +53,12 @@ def _flip(proof: Proof, square) -> None:
 def _shift(proof: Proof, square, magnitude, signs) -> None:
     shifted = w + eps * sp.sign(w)
     overlap = proof.start("magnitude shift: E w w'", expectation(w * shifted, w))
-    overlap.step("expand", square.lhs + eps * magnitude.lhs, Linearity())
+    overlap.step("expand", square.lhs + eps * magnitude.lhs, Algebra())
     overlap.step("insert the moments", 1 + eps * sp.sqrt(2 / sp.pi), Using(square, magnitude))
     overlap.conclude("magnitude shift: c", magnitude_shift(eps).c)
 
     growth = proof.start("magnitude shift: E w'²", expectation(shifted**2, w))
-    growth.step("expand", square.lhs + 2 * eps * magnitude.lhs + eps**2 * signs.lhs, Linearity())
+    growth.step("expand", square.lhs + 2 * eps * magnitude.lhs + eps**2 * signs.lhs, Algebra())
     growth.step(
         "insert the moments",
         1 + 2 * eps * sp.sqrt(2 / sp.pi) + eps**2,
@@ -78,11 +70,7 @@ def _shift(proof: Proof, square, magnitude, signs) -> None:
 def _noise(proof: Proof, one, zero, square) -> None:
     """The noise sign(w) g is distributed as g and independent of w; both orders of factors are kept."""
     noisy = w + eps * sp.sign(w) * g
-    mass, mean, energy = (fact.at({w: g}) for fact in (one, zero, square))
-    over_g = (expectation(sp.Integer(1), g), expectation(g, g), expectation(g**2, g))
-    mass, mean, energy = (
-        type(fact)(integral, fact.rhs) for fact, integral in zip((one, zero, square), over_g, strict=True)
-    )
+    mass, mean, energy = (by.specialise(fact, {w: g}) for fact in (one, zero, square))
     magnitude = expectation(w * sp.sign(w), w)
     overlap = proof.start("magnitude noise: E w w'", expectation(w * noisy, w, g))
     overlap.step("separate", square.lhs * mass.lhs + eps * magnitude * mean.lhs, Product())
@@ -104,12 +92,12 @@ def _noise(proof: Proof, one, zero, square) -> None:
 def _quantisers(proof: Proof, magnitude, signs) -> None:
     best = sp.sqrt(2 / sp.pi)
     overlap = proof.start("sign quantiser: E w w'", expectation(w * best * sp.sign(w), w))
-    overlap.step("pull out the scale", best * magnitude.lhs, Linearity())
+    overlap.step("pull out the scale", best * magnitude.lhs, Algebra())
     overlap.step("insert the mean magnitude", 2 / sp.pi, Using(magnitude))
     overlap.conclude("sign quantiser: c", sign_quantize().c)
 
     growth = proof.start("sign quantiser: E w'²", expectation((best * sp.sign(w)) ** 2, w))
-    growth.step("pull out the scale", 2 / sp.pi * signs.lhs, Linearity())
+    growth.step("pull out the scale", 2 / sp.pi * signs.lhs, Algebra())
     growth.step("insert the moment", 2 / sp.pi, Using(signs))
     growth.conclude("sign quantiser: v", sign_quantize().v)
 
@@ -140,16 +128,17 @@ def _matching(proof: Proof) -> None:
     flips = proof.start(
         "error of flips", p * expectation((-w - w) ** 2, w) + (1 - p) * expectation((w - w) ** 2, w)
     )
-    flips.step("pull out the constants", 4 * p * square.lhs, Linearity())
+    flips.step("pull out the constants", 4 * p * square.lhs, Algebra())
     flips.step("insert the second moment", 4 * p, Using(square))
     flips.conclude("error of flips", error_energy(*sign_flip(p)))
     shift = proof.start("error of a shift", expectation((w + eps * sp.sign(w) - w) ** 2, w))
-    shift.step("pull out the constants", eps**2 * signs.lhs, Linearity())
+    shift.step("pull out the constants", eps**2 * signs.lhs, Algebra())
     shift.step("insert the second moment", eps**2, Using(signs))
     shift.conclude("error of a shift", error_energy(*magnitude_shift(eps)))
-    size_of = proof.start("size of equal error", sp.sqrt(flips.origin))
-    size_of.step("insert the error of flips", sp.sqrt(flips.value), Using(flips.fact))
-    size_of.conclude("matching size", matched_size(p))
+    equal = proof.start("error of the shift by the matching size", shift.origin)
+    equal.step("the error of a shift", eps**2, Using(shift.fact)).at("ε = 2√p", {eps: matched_size(p)})
+    equal.step("the error of flips", flips.origin, Using(flips.fact))
+    equal.lemma("the matching size gives the error of the flips")
 
 
 if __name__ == "__main__":

@@ -6,123 +6,104 @@
 import sympy as sp
 
 from signmag_jax.theory.proof import Chain, Proof, run
-from signmag_jax.theory.rules import Fact, Linearity, Using
+from signmag_jax.theory.rules import Algebra, Using, above, by
 from signmag_jax.theory.symbolic import (
+    error_energy,
     flip_matrix_radial_fraction,
     flip_to_shift_ratio,
+    magnitude_noise,
+    matched_size,
     matrix_radial,
     matrix_radial_fraction,
     matrix_transverse,
     noise_matrix_radial_fraction,
     noise_to_flip_ratio,
 )
-from signmag_jax.theory.symbolic.gaussian import expectation
+from signmag_jax.theory.symbolic.gaussian import expectation, weight
 from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, rows, size
 
 TITLE = "Proposition 1: a matrix without a ReLU"
-STATEMENT = (
-    "y = W x, y' = W' x with m rows, pairs (y_i, y_i') Gaussian with moments (1, c, v) (delocalised x). "
-    "Ratios of means: radial energy m(c − 1)² + (v − c²), transverse energy (m − 1)(v − c²), total "
-    "m(v + 1 − 2c). At equal Frobenius norm: radial fractions p + (1 − p)/m (flips) and 1/m (noise), "
-    "transverse ratios noise/flip 1/(1 − p) and flip/shift (1 − p)π/(π − 2)."
-)
-
 c, v, m, p, eps = overlap, growth, rows, rate, size
 g = sp.Symbol("g", real=True)
 squared = sp.Symbol("Y", positive=True)
-alpha, beta = sp.Symbol("alpha", real=True), sp.Symbol("beta", positive=True)
+alpha, beta = sp.Symbol("alpha", real=True), sp.Symbol("beta", real=True)
 
 
 def prove(proof: Proof) -> None:
-    proof.domain |= {c: (sp.Rational(1, 2), sp.Rational(9, 10)), v: (1, 2), squared: (1, 5), m: (2, 9)}
-    radial, total = _energies(proof)
-    _perturbations(proof, radial, total)
+    _perturbations(proof, *_energies(proof))
 
 
-def _energies(proof: Proof) -> tuple[Fact, Fact]:
+def _energies(proof: Proof) -> tuple[Chain, ...]:
     """δ = α y + β ξ with ξ standard normal, independent of y; given y, ⟨y, ξ⟩ is ‖y‖ times a normal g."""
     names = ("total mass", "mean", "second moment")
-    powers = (sp.Integer(1), g, g**2)
-    one, mean, square = (
-        Fact(expectation(power, g), proof.cite("bussgang_constant", name).rhs)
-        for name, power in zip(names, powers, strict=True)
-    )
+    one, mean, square = (by.specialise(proof.cite("bussgang_constant", name), {weight: g}) for name in names)
     inner = alpha * squared + beta * sp.sqrt(squared) * g
-    radial = proof.start("E[⟨y, δ⟩²/‖y‖² | y]", expectation(inner**2 / squared, g))
-    radial.step(
-        "expand",
-        alpha**2 * squared * one.lhs + 2 * alpha * beta * sp.sqrt(squared) * mean.lhs + beta**2 * square.lhs,
-        Linearity(),
+    given_y = proof.start("E[⟨y, δ⟩²/‖y‖² | y]", expectation(inner**2 / squared, g))
+    expanded = (
+        alpha**2 * squared * one.lhs + 2 * alpha * beta * sp.sqrt(squared) * mean.lhs + beta**2 * square.lhs
     )
-    radial.step("moments of g", alpha**2 * squared + beta**2, Using(one, mean, square))
-    parts = [
-        proof.let(squared, m, "E ‖y‖² = m"),
-        proof.let(alpha, c - 1, "regression of δ_i on y_i"),
-        proof.let(beta, sp.sqrt(v - c**2), "what it leaves"),
-    ]
-    radial.step("mean over y", m * (c - 1) ** 2 + v - c**2, Using(*parts))
-    law = radial.conclude("radial energy", matrix_radial(c, v, m))
+    given_y.step("expand", expanded, Algebra())
+    given_y.step("moments of g", alpha**2 * squared + beta**2, Using(one, mean, square))
+    given_y.lemma("radial energy given y")
+    radial = given_y.branch()
+    radial.at("E ‖y‖² = m, α = c − 1, β² = v − c²", {squared: m, alpha: c - 1, beta: sp.sqrt(v - c**2)})
+    radial.conclude("radial energy", matrix_radial(c, v, m))
 
     y_i = sp.Symbol("y_i", real=True)
-    total = proof.start("E δ_i², given y_i", expectation((alpha * y_i + beta * g) ** 2, g))
-    total.step(
-        "expand",
-        alpha**2 * y_i**2 * one.lhs + 2 * alpha * beta * y_i * mean.lhs + beta**2 * square.lhs,
-        Linearity(),
-    )
+    total = proof.start("E[δ_i² | y_i]", expectation((alpha * y_i + beta * g) ** 2, g))
+    expanded = alpha**2 * y_i**2 * one.lhs + 2 * alpha * beta * y_i * mean.lhs + beta**2 * square.lhs
+    total.step("expand", expanded, Algebra())
     total.step("moments of g", alpha**2 * y_i**2 + beta**2, Using(one, mean, square))
-    unit = proof.let(y_i, sp.Integer(1), "E y_i² = 1")
-    total.step("mean over y_i", v + 1 - 2 * c, Using(unit, *parts[1:]))
-    total.lemma("energy per row")
+    total.lemma("energy of a row given y")
+    total.at("E y_i² = 1", {y_i: sp.Integer(1), alpha: c - 1, beta: sp.sqrt(v - c**2)})
+    total.conclude("energy per row", error_energy(c, v))
 
     rest = proof.start("transverse energy", m * total.origin - radial.origin)
-    rest.step("insert the total", m * total.value - radial.origin, Using(total.fact))
-    rest.step("insert the radial part", (m - 1) * (v - c**2), Using(radial.fact))
+    rest.step("insert both", m * total.value - radial.value, Using(total.fact, radial.fact))
     rest.conclude("transverse energy", matrix_transverse(c, v, m))
     share = proof.start("radial fraction", radial.origin / (m * total.origin))
     share.step("insert both", radial.value / (m * total.value), Using(radial.fact, total.fact))
     share.conclude("radial fraction", matrix_radial_fraction(c, v, m))
-    return law, rest.fact
+    return radial, total, share, rest
 
 
-def _moments(proof: Proof, name: str) -> list[Fact]:
+def _moments(proof: Proof, name: str) -> dict:
     """c and v of a perturbation, at the size that matches flips at rate p."""
-    match = proof.cite("perturbations", "matching size").rhs
-    return [
-        proof.call(symbol, proof.cite("perturbations", f"{name}: {symbol}").at({eps: match}))
-        for symbol in (c, v)
-    ]
+    moments = {}
+    for symbol in (c, v):
+        fact = proof.cite("perturbations", f"{name}: {symbol}")
+        moments[symbol] = (by.specialise(fact, {eps: matched_size(p)}) if fact.rhs.has(eps) else fact).rhs
+    return moments
 
 
-def _inserted(proof: Proof, title: str, law: sp.Expr, moments: list[Fact], value: sp.Expr) -> Chain:
-    chain = proof.start(title, law)
-    chain.step("insert the moments", value, Using(*(fact for fact in moments if law.has(fact.lhs))))
-    return chain
-
-
-def _perturbations(proof: Proof, radial: Fact, rest: Fact) -> None:
+def _perturbations(proof: Proof, radial: Chain, total: Chain, share: Chain, rest: Chain) -> None:
+    proof.suppose("rates", above(1, p))
     flip, noise, shift = (_moments(proof, n) for n in ("sign flip", "magnitude noise", "magnitude shift"))
-    fraction = matrix_radial_fraction(c, v, m)
-    of_flips = _inserted(proof, "radial fraction of flips", fraction, flip, p + (1 - p) / m)
-    of_flips.conclude("radial fraction of flips", flip_matrix_radial_fraction(p, m))
-    of_noise = _inserted(proof, "radial fraction of noise", fraction, noise, 1 / m)
-    of_noise.conclude("radial fraction of noise", noise_matrix_radial_fraction(m))
-
-    flips = _inserted(proof, "transverse energy of flips", rest.rhs, flip, (m - 1) * 4 * p * (1 - p))
-    noisy = _inserted(proof, "transverse energy of noise", rest.rhs, noise, (m - 1) * 4 * p)
-    shifted = _inserted(
-        proof, "transverse energy of the shift", rest.rhs, shift, (m - 1) * 4 * p * (1 - 2 / sp.pi)
-    )
-    names = sp.symbols("T_flip T_noise T_shift", positive=True)
-    t_flip, t_noise, t_shift = names
-    energies = [
-        proof.call(name, chain.fact) for name, chain in zip(names, (flips, noisy, shifted), strict=True)
-    ]
-    reverse = proof.start("noise/flip", t_noise / t_flip)
-    reverse.step("insert and cancel", 1 / (1 - p), Using(*energies[:2]))
+    flipped = share.branch()
+    flipped.at("moments of flips", flip)
+    flipped.conclude("radial fraction of flips", flip_matrix_radial_fraction(p, m))
+    energy = error_energy(*magnitude_noise(eps)).xreplace({eps: matched_size(p)})
+    of_noise = radial.branch().at("moments of noise", noise)
+    of_noise.conclude("radial energy of noise", m * energy * noise_matrix_radial_fraction(m))
+    row = total.branch().at("moments of noise", noise)
+    row.conclude("energy of noise per row", energy)
+    energies = {}
+    for name, moments, value in (
+        ("flips", flip, (m - 1) * 4 * p * (1 - p)),
+        ("noise", noise, (m - 1) * 4 * p),
+        ("the shift", shift, (m - 1) * 4 * p * (1 - 2 / sp.pi)),
+    ):
+        chain = rest.branch()
+        chain.at(f"moments of {name}", moments)
+        chain.conclude(f"transverse energy of {name}", value)
+        energies[name] = proof.call(sp.Symbol(f"T_{name.split()[-1]}", positive=True), chain.fact)
+    flips, noisy, shifted = energies.values()
+    proof.suppose("rows", above(m, 1))
+    reverse = proof.start("noise/flip", noisy.lhs / flips.lhs)
+    reverse.step("insert and cancel", 1 / (1 - p), Using(noisy, flips))
     reverse.conclude("transverse ratio noise/flip", noise_to_flip_ratio(p))
-    coherent = proof.start("flip/shift", t_flip / t_shift)
-    coherent.step("insert and cancel", sp.pi * (1 - p) / (sp.pi - 2), Using(energies[0], energies[2]))
+    coherent = proof.start("flip/shift", flips.lhs / shifted.lhs)
+    coherent.step("insert and cancel", sp.pi * (1 - p) / (sp.pi - 2), Using(flips, shifted))
     coherent.conclude("transverse ratio flip/shift", flip_to_shift_ratio(p))
 
 

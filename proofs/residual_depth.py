@@ -1,12 +1,11 @@
 """Depth with skip connections: the recursions of the residual chain and of V3, and their bound in L."""
 
-# SymPy's own annotations are narrower than what its functions take and return.
-# pyright: reportArgumentType=false
+from typing import Any
 
 import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
-from signmag_jax.theory.rules import Antiderivatives, Fact, SplitLine, Using
+from signmag_jax.theory.rules import Antiderivatives, Split, Using, above, by, equal, least
 from signmag_jax.theory.symbolic import (
     cosine_map,
     kappa,
@@ -16,118 +15,122 @@ from signmag_jax.theory.symbolic import (
     residual_transverse,
     skip_step,
 )
-from signmag_jax.theory.symbolic.gaussian import expectation, normal_density, relu
-from signmag_jax.theory.symbolic.symbols import depth, growth, overlap, state_cosine
+from signmag_jax.theory.symbolic.gaussian import angle, expectation, normal_density, relu
+from signmag_jax.theory.symbolic.symbols import growth, overlap, state_cosine
 
 TITLE = "Depth: chains with a skip connection"
-STATEMENT = (
-    "y ← y + relu(W y/‖y‖) with E y_0² = 1: E y_L'² = 1 + v(L/2 + L(L − 1)/(2π)) and E y_L y_L' = "
-    "1 + √v(L(L − 1)/(2π) + ½ Σ_k J(c q_k/√v)). With v_flip = 1 and v_shift > 1 the ratio of transverse "
-    "energies is at most 2/(1 − J(c_shift/√v_shift)) at every depth. V3 sends q to "
-    "(q + √v J(c q/√v)/2)/√((3/2)(1 + v/2))."
-)
 
-c, v, q, layers = overlap, growth, state_cosine, depth
-half = sp.Rational(1, 2)
-w = sp.Symbol("w", real=True)
-total = sp.Symbol("Sigma", positive=True)
+c, v, q = overlap, growth, state_cosine
+half, zero, one = sp.Rational(1, 2), sp.Integer(0), sp.Integer(1)
+n = sp.Symbol("L", integer=True, nonnegative=True)
+w, total = sp.symbols("w Sigma", real=True)
 
 
 def prove(proof: Proof) -> None:
-    proof.domain |= {c: (half, sp.Rational(9, 10)), v: (1, 2), q: (half, 1), layers: (1, 9), total: (0, 1)}
+    proof.suppose("moments of a pair", least(v, (c * q) ** 2))
     moments = _moments(proof)
     _energies(proof, moments)
     _skip(proof, moments)
     _bound(proof)
 
 
-def _moments(proof: Proof) -> dict[str, Fact]:
+def _moments(proof: Proof) -> dict[str, Any]:
     """Mean and second moments of a block's output; named, since they enter several recursions."""
     mean = proof.start("E relu(z)", expectation(relu(w), w))
-    mean.step("only z > 0 counts", sp.Integral(w * normal_density(w), (w, 0, sp.oo)), SplitLine(w))
+    right = sp.Integral(w * normal_density(w), (w, 0, sp.oo))
+    mean.step("only z > 0 counts", right, Split(w, (-sp.oo, zero, sp.oo)))
     mean.step("integrate", 1 / sp.sqrt(2 * sp.pi), Antiderivatives(w, (-normal_density(w),)))
-    names = {"mean": "mu", "square": "h2", "perturbed": "g2", "both": "hg"}
-    symbol = {key: sp.Symbol(name, positive=True) for key, name in names.items()}
-    kernel = proof.cite("arccos_kernel", "kernel in the moments").at({c: c * q})
-    return {
-        "mean": proof.call(symbol["mean"], mean.fact),
-        "square": proof.call(symbol["square"], proof.cite("arccos_kernel", "second moment")),
-        "perturbed": proof.call(symbol["perturbed"], proof.cite("arccos_kernel", "perturbed second moment")),
-        "both": proof.call(symbol["both"], kernel),
+    mean.lemma("mean of a block's output")
+    changed = by.specialise(
+        proof.cite("arccos_kernel", "perturbed second moment"),
+        {sp.Symbol("theta", real=True): angle(c * q, v)},
+    )
+    facts = {
+        "mu": mean.fact,
+        "h2": proof.cite("arccos_kernel", "second moment"),
+        "g2": changed,
+        "hg": by.specialise(proof.cite("arccos_kernel", "kernel in the moments"), {c: c * q}),
     }
+    return {name: proof.call(sp.Symbol(name, positive=True), fact) for name, fact in facts.items()}
 
 
-def _energies(proof: Proof, moments: dict[str, Fact]) -> None:
+def _energies(proof: Proof, moments: dict[str, Any]) -> None:
     """One more layer; W is independent of y, so the cross terms are products of means.
 
     After L layers the means are E y = L μ and E y' = L √v μ, as relu(√v z) = √v relu(z).
     """
-    mean, square = moments["mean"], moments["perturbed"]
+    mean, square, both = moments["mu"], moments["g2"], moments["hg"]
     grown = proof.start(
-        "gain of E y'²", 2 * (layers * sp.sqrt(v) * mean.lhs) * (sp.sqrt(v) * mean.lhs) + square.lhs
+        "gain of E y'²", 2 * (n * sp.sqrt(v) * mean.lhs) * (sp.sqrt(v) * mean.lhs) + square.lhs
     )
-    grown.step("insert the moments", v * layers / sp.pi + v / 2, Using(mean, square))
-    grown.conclude("energy of the stream", residual_energy(layers + 1, v) - residual_energy(layers, v))
-    first = proof.start("E y_0'²", residual_energy(layers, v))
-    first.step("L = 0", sp.Integer(1), Using(proof.let(layers, sp.Integer(0), "no layer")))
-    first.lemma("start of the recursion")
+    grown.step("insert the moments", v * n / sp.pi + v / 2, Using(mean, square))
+    grown.lemma("gain of the energy")
+    state = sp.Symbol("state", real=True)
+    energy, begins, continues = proof.sequence("stream_energy", n, state, one, state + grown.value)
+    claim = equal(energy, residual_energy(n, v))
+    start = by.join(begins, by.same(one, residual_energy(zero, v)))
+    held = proof.fact("the energy of L layers", "hypothesis", lambda: by.suppose(claim))
+    step = by.join(continues, by.inside(continues.rhs, held))
+    step = by.join(step, by.same(step.rhs, residual_energy(n + 1, v)))
+    proof.conclude("energy of the stream", proof.induction("E y'² by induction", claim, n, start, step))
 
-    both = moments["both"]
-    cross = layers * mean.lhs * sp.sqrt(v) * mean.lhs + layers * sp.sqrt(v) * mean.lhs * mean.lhs
+    cross = n * mean.lhs * sp.sqrt(v) * mean.lhs + n * sp.sqrt(v) * mean.lhs * mean.lhs
     shared = proof.start("gain of E y y'", cross + both.lhs)
-    shared.step("insert the moments", sp.sqrt(v) * layers / sp.pi + kappa(c * q, v), Using(mean, both))
+    shared.step("insert the moments", sp.sqrt(v) * n / sp.pi + kappa(c * q, v), Using(mean, both))
     latest = cosine_map(c * q / sp.sqrt(v))
-    shared.conclude(
-        "overlap of the streams",
-        residual_overlap(layers + 1, total + latest, v) - residual_overlap(layers, total, v),
-    )
+    gain = residual_overlap(n + 1, total + latest, v) - residual_overlap(n, total, v)
+    shared.conclude("gain of the overlap", gain)
 
 
-def _skip(proof: Proof, moments: dict[str, Fact]) -> None:
+def _skip(proof: Proof, moments: dict[str, Any]) -> None:
     """V3: W_down is centred and independent, so the stream gains variance and no mean."""
-    square, perturbed, both = moments["square"], moments["perturbed"], moments["both"]
+    square, changed, both = moments["h2"], moments["g2"], moments["hg"]
     chain = proof.start(
-        "cosine after a V3 block", (q + both.lhs) / sp.sqrt((1 + square.lhs) * (1 + perturbed.lhs))
+        "cosine after a V3 block", (q + both.lhs) / sp.sqrt((1 + square.lhs) * (1 + changed.lhs))
     )
-    chain.step(
-        "insert the moments",
-        (q + kappa(c * q, v)) / sp.sqrt((1 + half) * (1 + v / 2)),
-        Using(both, square, perturbed),
-    )
+    value = (q + kappa(c * q, v)) / sp.sqrt((1 + half) * (1 + v / 2))
+    chain.step("insert the moments", value, Using(both, square, changed))
     chain.conclude("V3 recursion", skip_step(q, c, v))
 
 
 def _bound(proof: Proof) -> None:
-    """With A = E y² − 1 and X = ½ Σ_k (1 − J_k) ≤ L/2 ≤ A, and √v = 1 + e:
+    """With A = E y² − 1, X = ½ Σ_k (1 − J_k) ≤ L/2 ≤ A and √v = 1 + e:
 
     E y'² = 1 + vA, E y y' = 1 + √v(A − X); T E y² lies between X (1 + A) and, for v = 1, 2X (1 + A).
     """
-    a, x, e, gap = sp.symbols("A X e g", positive=True)
-    times = residual_transverse(1 + a, 1 + v * a, 1 + sp.sqrt(v) * (a - x)) * (1 + a)
-    growth_of = proof.let(v, (1 + e) ** 2, "√v = 1 + e")
-    room = proof.let(a, x + gap, "A > X")
+    a, x, e, less = sp.symbols("A X e J", positive=True)
+    x_flip, x_shift, layers = sp.symbols("X_flip X_shift L", positive=True)
 
-    flips = proof.start("2X − T_flip", (2 * x * (1 + a) - times) / (1 + a))
-    flips.step("v = 1", x**2 / (1 + a), Using(proof.let(v, sp.Integer(1), "flips keep v = 1")))
-    flips.lemma("T_flip ≤ 2X")
-    proof.positive("T_flip < 2X", flips.value)
+    def transverse(v: sp.Expr, x: sp.Expr) -> sp.Expr:
+        return residual_transverse(1 + a, 1 + v * a, 1 + sp.sqrt(v) * (a - x))
 
-    shift = proof.start("(T_shift − X) E y²", times - x * (1 + a))
-    shift.step(
-        "collect",
-        gap * e**2 + x * e**2 + x + 2 * x * e + x * gap + (2 * e + e**2) * (x**2 + 2 * x * gap),
-        Using(growth_of, room),
+    upper = proof.positive("T_flip ≤ 2X", 2 * x - transverse(one, x), form=x**2 / (1 + a))
+    proof.conclude("T_flip is at most 2X", upper)
+    proof.suppose("X ≤ A", least(a, x))
+    above_ = transverse((1 + e) ** 2, x) * (1 + a) - x * (1 + a)
+    lower = proof.positive("T_shift E y² ≥ X E y²", above_, form=_lower(a, x, e))
+    lower = proof.positive("T_shift ≥ X", transverse((1 + e) ** 2, x) - x, lower, form=above_ / (1 + a))
+    proof.conclude("T_shift is at least X", lower)
+
+    proof.suppose(
+        "what the layers add",
+        least(layers / 2, x_flip),
+        least(x_shift, layers / 2 * (1 - less)),
+        above(1, less),
     )
-    shift.lemma("T_shift ≥ X")
-    proof.positive("T_shift > X", shift.value)
+    gap = 2 / (1 - less) - 2 * x_flip / x_shift
+    rest = (x_shift - layers / 2 * (1 - less)) + (1 - less) * (layers / 2 - x_flip)
+    law = proof.positive("C_L ≤ 2 X_flip/X_shift", gap, form=rest * (2 / ((1 - less) * x_shift)))
+    stated = proof.apply("J of the shift", law, {less: cosine_map(c / sp.sqrt(v))})
+    left = residual_bound(c, v) - 2 * x_flip / x_shift
+    law = proof.fact("the law", "substitution", lambda: by.join(by.same(left, stated.lhs), stated))
+    proof.conclude("bound of a residual chain", law)
 
-    # J ≥ 0 gives X_flip ≤ L/2; q ≤ 1 and J increasing give X_shift ≥ (L/2)(1 − J(c/√v)).
-    x_flip, x_shift = sp.symbols("X_flip X_shift", positive=True)
-    least = proof.let(x_shift, layers / 2 * (1 - cosine_map(c / sp.sqrt(v))), "X_shift at its least")
-    most = proof.let(x_flip, layers / 2, "X_flip at its most")
-    chain = proof.start("bound of C_L", 2 * x_flip / x_shift)
-    chain.step("extreme sums", 2 / (1 - cosine_map(c / sp.sqrt(v))), Using(most, least))
-    chain.conclude("bound of a residual chain", residual_bound(c, v))
+
+def _lower(a: sp.Expr, x: sp.Expr, e: sp.Expr) -> sp.Expr:
+    """(T_shift − X) E y² as a sum of what is not negative, for X ≤ A."""
+    g = a - x
+    return g * e**2 + x * e**2 + x + 2 * x * e + x * g + (2 * e + e**2) * (x**2 + 2 * x * g)
 
 
 if __name__ == "__main__":

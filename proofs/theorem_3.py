@@ -1,20 +1,19 @@
 """Theorem 3: the transverse energies of sign flips and magnitude shifts, their ratio, and its expansion."""
 
-# SymPy's own annotations are narrower than what its functions take and return.
-# pyright: reportArgumentType=false
+from typing import Any
 
 import sympy as sp
 
-from signmag_jax.theory.proof import Chain, Proof, run
-from signmag_jax.theory.rules import Algebra, Derivative, Linearity, Series, Using
+from signmag_jax.theory.proof import Proof, run
+from signmag_jax.theory.rules import Algebra, Equal, Using, above, by, least
 from signmag_jax.theory.symbolic import (
-    analytic_transverse_ratio,
     energy,
     kappa,
     magnitude_shift,
     matched_size,
     radial,
     radial_fraction,
+    sign_flip,
     transverse,
     transverse_ratio,
     transverse_ratio_expansion,
@@ -24,11 +23,6 @@ from signmag_jax.theory.symbolic.gaussian import angle, expectation, first, pert
 from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, root_rate, size
 
 TITLE = "Theorem 3: the transverse ratio of sign and magnitude errors"
-STATEMENT = (
-    "At equal Frobenius norm, T(flips at rate p)/T(shift by 2√p) = A(p) with T = v/2 − 2κ². As p → 0, "
-    "A(p) = π/(π − 2) [1 − (4/(3π))(1 − k)√p − (1 + (8/(3π)) b k + (16/(9π²)) k(1 − k)) p + O(p^{3/2})], "
-    "b = √(2/π), k = √(1 − 2/π)."
-)
 
 c, v, p, s = overlap, growth, rate, root_rate
 z, u = first, second
@@ -36,100 +30,87 @@ half = sp.Rational(1, 2)
 
 
 def prove(proof: Proof) -> None:
-    proof.domain |= {c: (half, sp.Rational(9, 10)), v: (1, 2)}
+    proof.suppose("moments of a pair", least(v, c**2))
     _split_of_energy(proof)
-    ratio = _ratio(proof)
-    analytic = _analytic(proof, ratio)
-    _expansion(analytic)
+    proof.suppose("rates", least(half, p), above(1 / sp.sqrt(2), s))
+    _ratio(proof)
+    _expansion(proof)
 
 
 def _split_of_energy(proof: Proof) -> None:
     """e = E(h' − h)², r = (E h(h' − h))²/E h² and T = e − r, from the three moments of (h, h')."""
-    theta = sp.Symbol("theta", real=True)
-    turn = {theta: angle(c, v)}
+    turn = {sp.Symbol("theta", real=True): angle(c, v)}
     clean = proof.cite("arccos_kernel", "second moment")
-    changed = proof.cite("arccos_kernel", "perturbed second moment").at(turn)
-    both = proof.cite("arccos_kernel", "kernel in the moments").at(turn)
+    changed = proof.fact("E h'² in the moments", "substitution", lambda: _at(proof, turn))
+    both = proof.cite("arccos_kernel", "kernel in the moments")
     h, new = relu(z), relu(perturbed(angle(c, v), v))
 
     error = proof.start("energy e", expectation((new - h) ** 2, z, u))
-    error.step("expand the square", changed.lhs + clean.lhs - 2 * both.lhs, Linearity())
+    error.step("expand the square", changed.lhs + clean.lhs - 2 * both.lhs, Algebra())
     error.step("insert the moments", v / 2 + half - 2 * kappa(c, v), Using(changed, clean, both))
     error.conclude("energy", energy(c, v))
 
     along = proof.start("E h(h' − h)", expectation(h * (new - h), z, u))
-    along.step("expand the product", both.lhs - clean.lhs, Linearity())
+    along.step("expand the product", both.lhs - clean.lhs, Algebra())
     along.step("insert the moments", kappa(c, v) - half, Using(clean, both))
     part = proof.start("radial energy r", along.origin**2 / clean.lhs)
     part.step("insert the moments", 2 * (kappa(c, v) - half) ** 2, Using(along.fact, clean))
     part.conclude("radial energy", radial(c, v))
 
     rest = proof.start("transverse energy T = e − r", error.origin - part.origin)
-    rest.step("insert e", error.value - part.origin, Using(error.fact))
-    rest.step("insert r", error.value - part.value, Using(part.fact))
-    rest.step("collect", v / 2 - 2 * kappa(c, v) ** 2, Algebra())
+    rest.step("insert e and r", error.value - part.value, Using(error.fact, along.fact, clean))
     rest.conclude("transverse energy", transverse(c, v))
     share = proof.start("radial fraction R = r/e", part.origin / error.origin)
-    share.step("insert e", part.origin / error.value, Using(error.fact))
-    share.step("insert r", part.value / error.value, Using(part.fact))
+    share.step("insert e and r", part.value / error.value, Using(error.fact, along.fact, clean))
     share.conclude("radial fraction", radial_fraction(c, v))
 
 
-def _ratio(proof: Proof) -> Chain:
+def _at(proof: Proof, turn: dict) -> Any:
+    return proof.begin(by.specialise(proof.cite("arccos_kernel", "perturbed second moment"), turn)).fact
+
+
+def _ratio(proof: Proof) -> None:
     """The moments of both perturbations at the size of equal Frobenius norm go into T."""
-    cited = ("sign flip: c", "sign flip: v", "magnitude shift: c", "magnitude shift: v", "matching size")
-    *moments, match = (proof.cite("perturbations", name) for name in cited)
-    names = sp.symbols("c_flip v_flip c_shift v_shift", positive=True)
-    inserted = []
-    for name, moment in zip(names, moments, strict=True):
-        inserted.append(proof.call(name, moment.at({size: match.rhs})))
-    c_flip, v_flip, c_shift, v_shift = names
+    moments = [proof.cite("perturbations", f"sign flip: {name}") for name in "cv"]
+    moments += [
+        proof.fact(f"{name} of the shift by 2√p", "substitution", lambda name=name: _matched(proof, name))
+        for name in "cv"
+    ]
+    c_flip, c_shift = sp.symbols("c_flip c_shift", real=True)
+    v_flip, v_shift = sp.symbols("v_flip v_shift", positive=True)
+    names = (c_flip, v_flip, c_shift, v_shift)
+    named = [proof.call(name, moment) for name, moment in zip(names, moments, strict=True)]
     chain = proof.start("A(p)", transverse(c_flip, v_flip) / transverse(c_shift, v_shift))
-    flips = half - 2 * kappa(1 - 2 * p, sp.Integer(1)) ** 2
-    chain.step("moments of the flips", flips / transverse(c_shift, v_shift), Using(*inserted[:2]))
-    chain.step(
-        "moments of the shift by 2√p",
-        flips / transverse(*magnitude_shift(matched_size(p))),
-        Using(*inserted[2:]),
-    )
+    flipped = half - 2 * kappa(*sign_flip(p)) ** 2
+    value = flipped / transverse(*magnitude_shift(matched_size(p)))
+    chain.step("insert the moments", value, Using(*named))
     chain.conclude("transverse ratio", transverse_ratio(p))
-    return chain
 
 
-def _analytic(proof: Proof, ratio: Chain) -> Chain:
+def _matched(proof: Proof, name: str) -> Any:
+    return by.specialise(proof.cite("perturbations", f"magnitude shift: {name}"), {size: matched_size(p)})
+
+
+def _expansion(proof: Proof) -> None:
     """Both angles are analytic in s = √p: acos(1 − 2s²) = 2 asin s, and an arctangent for the shift."""
     flip = proof.start("angle of the flips", sp.acos(1 - 2 * s**2))
-    flip.step("double angle", 2 * sp.asin(s), Derivative(s, sp.Integer(0)))
+    flip.step("double angle", 2 * sp.asin(s), Equal(s, sp.Integer(0)))
     c_shift, v_shift = magnitude_shift(2 * s)
-    noise = 4 * s**2 * (1 - 2 / sp.pi)
     shift = proof.start("angle of the shift", angle(c_shift, v_shift))
-    shift.step("tangent", sp.atan(sp.sqrt(noise) / c_shift), Derivative(s, sp.Integer(0)))
+    tangent = sp.atan(2 * s * sp.sqrt(1 - 2 / sp.pi) / c_shift)
+    shift.step("tangent", tangent, Equal(s, sp.Integer(0)))
 
-    chain = ratio.branch()
-    in_root = (half - 2 * _kernel(s**2, sp.acos(1 - 2 * s**2)) ** 2) / transverse(c_shift, v_shift)
-    chain.step("p = s²", in_root, Using(proof.let(p, s**2, "the variable s")))
-    flips = half - 2 * _kernel(s**2, flip.value) ** 2
-    chain.step("angle of the flips", flips / transverse(c_shift, v_shift), Using(flip.fact))
-    chain.step("angle of the shift", analytic_transverse_ratio(s), Using(shift.fact))
-    chain.lemma("analytic form")
-    return chain
-
-
-def _kernel(p: sp.Expr, theta: sp.Expr) -> sp.Expr:
-    """κ of flips at rate p with the given form of its angle."""
-    return (sp.sqrt(1 - (1 - 2 * p) ** 2) + (sp.pi - theta) * (1 - 2 * p)) / (2 * sp.pi)
-
-
-def _expansion(analytic: Chain) -> None:
-    limit = analytic.branch()
-    limit.step("constant term", sp.pi / (sp.pi - 2), Series(s, 1))
+    ratio = transverse_ratio(s**2)
+    limit = proof.start("A(s²)", ratio)
+    limit.limit("constant term", sp.pi / (sp.pi - 2), s, flip.fact, shift.fact)
     limit.conclude("limit of the transverse ratio", transverse_ratio_limit())
 
     b, k = sp.sqrt(2 / sp.pi), sp.sqrt(1 - 2 / sp.pi)
     root = -4 / (3 * sp.pi) * (1 - k)
     linear = -1 - 8 * b * k / (3 * sp.pi) - 16 * k * (1 - k) / (9 * sp.pi**2)
-    expansion = analytic.branch()
-    expansion.step("Taylor polynomial", sp.pi / (sp.pi - 2) * (1 + root * s + linear * s**2), Series(s, 3))
+    polynomial = sp.pi / (sp.pi - 2) * (1 + root * s + linear * s**2)
+    expansion = proof.start("A(s²)", ratio)
+    expansion.expand("Taylor polynomial", polynomial, s, 2, flip.fact, shift.fact)
     expansion.conclude("expansion of the transverse ratio", transverse_ratio_expansion(s**2))
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,11 @@ from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.evidence.files import strict_json, write_atomic
 
 from .claim import ROUTES, Claim, Evidence, Missing
-from .verdict import (
-    DISAGREES,
-    FAMILY_LEVEL,
-    POWER_MARGIN,
-    Comparison,
-    Verdict,
-    decide,
-    outside,
-    resolving_standard_error,
-    threshold,
-)
+from .published import quotation
+from .tails import FAMILY_LEVEL, POWER, SKEWNESS, telling, threshold
+from .verdict import DISAGREES, Comparison, Verdict, decide, outside, resolving_standard_error
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "ledger.json"
 # Of what the validator says of a damaged file, which may repeat much of it.
 MESSAGE = 200
@@ -35,13 +28,19 @@ MESSAGE = 200
 def fill(claims: Sequence[Claim], proved: Mapping[str, bool]) -> list[dict[str, Any]]:
     """Gather the evidence of each claim, judge it, and return the rows as JSON objects.
 
-    The threshold is fixed by the number of declared comparisons before any evidence is read.
+    The threshold is fixed by the number of declared comparisons before any evidence is read; those of exact
+    numbers with exact ones do not count.
     """
     names = [claim.name for claim in claims]
     if len(set(names)) != len(names):
         raise InvalidInput(f"claims are declared twice: {sorted({n for n in names if names.count(n) > 1})}")
-    critical = threshold(sum(len(claim.compare) for claim in claims))
+    critical = threshold(sampled_comparisons(claims))
     return [_row(claim, proved, critical) for claim in claims]
+
+
+def sampled_comparisons(claims: Sequence[Claim]) -> int:
+    """How many comparisons share the family-wise level."""
+    return sum(claim.sampled for claim in claims)
 
 
 def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str, Any]:
@@ -53,6 +52,7 @@ def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str,
         "name": claim.name,
         "claimant": claim.claimant,
         "source": claim.source,
+        "quotations": [asdict(quotation(path)) for path in claim.quotes],
         "statement": claim.statement,
         "unit": claim.unit,
         **{route: _evidence_json(evidence.get(route)) for route in ROUTES},
@@ -70,7 +70,8 @@ def _require_rival(claim: Claim, evidence: Mapping[Any, Evidence], rival: float 
     """Sampled numbers that agree show nothing, unless the nearest wrong answer could have been told apart."""
     compared = [evidence[route] for pair in claim.compare for route in pair if route in evidence]
     sampled = any(isinstance(one, Estimate) and float(one.standard_error) > 0 for one in compared)
-    if claim.kind == "equality" and sampled and rival is None:
+    absent = any(isinstance(one, Missing) for one in compared)
+    if claim.kind == "equality" and sampled and rival is None and not absent:
         raise InvalidInput(f"claim {claim.name!r} compares sampled numbers and declares no rival: name one")
 
 
@@ -88,7 +89,7 @@ def _resolution(
     for route in ("predicted", "published"):
         known = evidence.get(route) if route in compared else None
         if rival is not None and isinstance(known, Estimate):
-            return resolving_standard_error(float(known.value), rival, critical)
+            return resolving_standard_error(float(known.value), rival, telling(critical, []))
     return None
 
 
@@ -109,6 +110,8 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
         "standard_errors_apart": comparison.distance,
         "threshold": comparison.threshold,
         "agrees": comparison.agrees,
+        "limit": comparison.limit,
+        "disagrees": comparison.disagrees,
         "resolved": comparison.resolved,
         "resolving_standard_error": comparison.resolving,
     }
@@ -131,7 +134,8 @@ def assemble(
             "family_level": FAMILY_LEVEL,
             "comparisons": comparisons,
             "threshold_standard_errors": threshold(comparisons),
-            "power_margin_standard_errors": POWER_MARGIN,
+            "power": POWER,
+            "skewness": SKEWNESS,
         },
         "summary": summary(rows),
         "rows": rows,

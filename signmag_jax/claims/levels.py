@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from signmag_jax.evidence import invalid
 
+LevelName = Literal["quick", "default", "full"]
 TOKENS_OF_A_PASS = 2048
 
 
@@ -64,6 +65,11 @@ class Level:
         """Forward passes of 2,048 tokens that reading the calibration windows once costs."""
         return self.calibration_windows * self.window / TOKENS_OF_A_PASS
 
+    def runs(self, lowest: LevelName) -> bool:
+        """Whether this level runs what runs from `lowest` on; one of another name runs all."""
+        names = list(LEVELS)
+        return self.name not in names or names.index(self.name) >= names.index(lowest)
+
     def to_json(self) -> dict[str, Any]:
         """The sizes as a JSON object."""
         return asdict(self)
@@ -78,20 +84,20 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "depth_networks": (24, 48, 128),
     "wide_networks": (8, 24, 96),
     "table_networks": (0, 32, 128),
-    "window": (64, 96, 1024),
-    "windows": (8, 16, 16),
-    "calibration_windows": (8, 8, 16),
+    "window": (64, 96, 512),
+    "windows": (8, 16, 32),
+    "calibration_windows": (8, 8, 32),
     "leverage_rates": ((0.05,), _RATES, _RATES),
-    "leverage_draws": ((5,), (5, 5, 4), (40, 20, 10)),
+    "leverage_draws": ((5,), (6, 5, 4), (64, 24, 24)),
     "leverage_heavy": (2, 8, 20),
-    "column_draws": (2, 5, 8),
+    "column_draws": (2, 12, 24),
     "pool_draws": (0, 4, 6),
-    "chain_draws": (6, 16, 48),
-    "flipped_columns": (0, 12, 40),
+    "chain_draws": (6, 64, 96),
+    "flipped_columns": (0, 12, 80),
     "probes": (0, 2, 3),
     "singles": (0, 12, 24),
-    "verified": (0, 3, 24),
-    "rotation_draws": (0, 4, 8),
+    "verified": (0, 0, 26),
+    "rotation_draws": (0, 8, 16),
 }
 LEVELS = {
     name: Level(name, **{size: values[i] for size, values in _SIZES.items()})

@@ -1,16 +1,16 @@
-"""What the paper prints (arXiv:2605.18933), with the error that its printing and sampling leave."""
+"""The paper's figures (arXiv:2605.18933): where they stand, their sampling errors, how they are rounded."""
 
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from signmag_jax.evidence import Estimate
 
-from .claim import Supply
+from .claim import Exact, Supply
 
 PAPER = "arXiv:2605.18933"
 
@@ -35,9 +35,11 @@ def printed(
 ) -> Supply:
     """A published number, whose estimator's name says how its error arose.
 
+    Rounding is no standard error: `half_unit` tells how far it reaches.
+
     Args:
       value: as printed.
-      decimals: as many as were printed: rounding adds the deviation of a uniform error, 10^-decimals/√12.
+      decimals: as many as were printed.
       standard_error: the sampling error, as far as it is published.
       error: where that comes from; required with it.
       n: samples behind it; 0 where their number is not published.
@@ -46,18 +48,51 @@ def printed(
     """
     if (standard_error > 0) != bool(error):
         raise ValueError(f"{what}: a sampling error and its origin go together")
-    rounding = 0.0 if decimals is None else 10.0**-decimals / math.sqrt(12)
-    printing = "rounding to an integer" if decimals == 0 else f"rounding to {decimals} decimals"
-    origins = ([error] if error else []) + ([] if decimals is None else [printing])
     estimate = Estimate(
         value,
-        math.hypot(standard_error, rounding),
+        standard_error,
         n,
         "1",
-        f"{what}; error: {' and '.join(origins)}" if origins else what,
+        f"{what}; error: {error}" if error else what,
         {"source": PAPER, "section": section, "printed_decimals": decimals},
     )
-    return lambda: estimate
+    return (lambda: estimate) if standard_error else Exact(lambda: estimate)
+
+
+def half_unit(estimate: Estimate) -> float:
+    """How far a number may lie from its printed figure: half a unit of the last decimal, if that is known."""
+    decimals = estimate.provenance.get("printed_decimals")
+    return 0.0 if decimals is None else 10.0**-decimals / 2
+
+
+@dataclass(frozen=True)
+class Quotation:
+    """A figure or formula of the paper, and the section that holds it."""
+
+    path: str
+    figure: Any
+    section: str
+
+
+def quotation(path: str) -> Quotation:
+    """What stands at a dotted path of `published.json`: "theorem_3_V1.measured.0".
+
+    Raises:
+      LookupError: if nothing stands there, or no section is named for it.
+    """
+    found: Any = paper()
+    section = ""
+    for part in path.split("."):
+        found = found[int(part)] if isinstance(found, list) else found[part]
+        section = found.get("section", section) if isinstance(found, dict) else section
+    if not section:
+        raise LookupError(f"published.json names no section for {path}")
+    return Quotation(path, found, section)
+
+
+def path_of_row(table: str, **where: Any) -> str:
+    """The path of the row of a published table whose fields equal `where`."""
+    return f"{table}.rows.{paper()[table]['rows'].index(row(table, **where))}"
 
 
 def row(table: str, **where: Any) -> dict[str, Any]:

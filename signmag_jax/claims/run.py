@@ -19,7 +19,7 @@ from signmag_jax.theory import proof as proofs
 from . import families
 from .claim import Missing
 from .families import pictures
-from .ledger import FILE_NAME, assemble, fill, save
+from .ledger import FILE_NAME, assemble, fill, sampled_comparisons, save
 from .levels import Level
 from .measured import ModelRun
 from .pieces import Results
@@ -76,7 +76,7 @@ def reproduce(
     ledger = assemble(
         fill(claims, proved),
         level=level.to_json(),
-        comparisons=sum(len(claim.compare) for claim in claims),
+        comparisons=sampled_comparisons(claims),
         pictures=pictures.series(level, results),
         provenance=provenance.collect(seed=seed, **_subject_json(subject)),
     )

@@ -10,10 +10,10 @@ from typing import Any
 from signmag_jax.evidence import ConfidenceInterval, Estimate
 from signmag_jax.evidence.ratio import Ratio, ratio_of_estimates
 
-from .claim import Evidence, Missing, Supply
+from .claim import Evidence, Exact, Missing, Supply
 
 
-def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **keywords: Any) -> Supply:
+def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **keywords: Any) -> Exact:
     """A closed form, evaluated when the ledger is filled."""
 
     def supply() -> Estimate:
@@ -21,12 +21,31 @@ def exact(law: Callable[..., Any], *arguments: Any, name: str | None = None, **k
         source = {"law": name or getattr(law, "__name__", "law"), **_plain(keywords)}
         return Estimate.exact(value, estimator="closed form", provenance=source)
 
-    return supply
+    return Exact(supply)
 
 
-def component(law: Callable[..., Any], index: int, *arguments: Any, **keywords: Any) -> Supply:
+def component(law: Callable[..., Any], index: int, *arguments: Any, **keywords: Any) -> Exact:
     """One element of a law that returns several."""
     return exact(lambda: law(*arguments, **keywords)[index], name=f"{law.__name__}[{index}]")
+
+
+def left_out(
+    law: Callable[..., Any],
+    approximation: Callable[..., Any],
+    arguments: Callable[[float], tuple[Any, ...]],
+    small: float = 1e-6,
+) -> float:
+    """The power of a small number with which |law/approximation − 1| vanishes: a slope of logarithms.
+
+    Args:
+      arguments: those of both functions at a small number.
+      small: the larger of the two numbers, of which the other is a quarter: large enough for float64.
+    """
+
+    def error(at: float) -> float:
+        return abs(float(law(*arguments(at))) / float(approximation(*arguments(at))) - 1)
+
+    return math.log(error(small) / error(small / 4)) / math.log(4)
 
 
 def combine(parts: Sequence[Supply], weights: Sequence[float], estimator: str) -> Supply:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from scipy.stats import norm, t
+from dataclasses import dataclass, replace
 
 from signmag_jax.evidence import Estimate
 
 from .claim import Claim, Evidence, Missing, Route
+from .published import half_unit
+from .tails import skewed, student, telling
 
 PROVED = "PROVED"
 REPRODUCED = "REPRODUCED"
@@ -21,22 +21,20 @@ NOT_COMPARABLE = "NOT COMPARABLE"
 NOT_RUN = "NOT RUN"
 VERDICTS = (PROVED, REPRODUCED, DISAGREES, UNRESOLVED, IDENTITY, NOT_COMPARABLE, NOT_RUN)
 
-FAMILY_LEVEL = 0.01
-# A rival this many standard errors beyond the rejection threshold is excluded with probability Φ(2), by many
-# samples; by few with a smaller one, since their standard error is itself uncertain.
-POWER_MARGIN = 2.0
 # Two exact numbers agree when they differ by less than float64 evaluation may: theory promises 1e-12.
 EXACT_TOLERANCE = 1e-11
+# Orders are slopes between two small arguments, where the next term is still seen.
+ORDER_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Two routes of one row: difference, combined standard error, distance in standard errors.
 
-    `distance` and `threshold` are None where both numbers are exact: then `agrees` rests on the difference
-    alone. The threshold is the one applied, Student's for few samples; `resolving` is the largest standard
-    error that tells the rival apart at it, None without a rival or an error, and `resolved` says whether
-    `standard_error` is that small.
+    Within `threshold` (normal errors, Student's tails) they agree; beyond `limit` (errors as skewed as a
+    log-normal's) they disagree; in between neither is shown. These three are None where both numbers are
+    exact: then everything rests on the difference. `resolving` is the largest standard error that tells the
+    rival apart, None without a rival or an error, and `resolved` says whether `standard_error` is that small.
     """
 
     between: tuple[Route, Route]
@@ -44,8 +42,10 @@ class Comparison:
     standard_error: float
     distance: float | None
     agrees: bool
+    disagrees: bool
     resolved: bool
     threshold: float | None = None
+    limit: float | None = None
     resolving: float | None = None
 
 
@@ -58,39 +58,9 @@ class Verdict:
     comparisons: tuple[Comparison, ...] = ()
 
 
-def threshold(comparisons: int) -> float:
-    """Two-sided normal quantile that keeps the family-wise level over `comparisons` (Bonferroni)."""
-    return float(norm.isf(FAMILY_LEVEL / (2 * max(comparisons, 1))))
-
-
-def student(critical: float, first: Estimate, second: Estimate) -> float:
-    """The threshold widened to Student's tails at Welch and Satterthwaite's degrees of freedom.
-
-    An estimate of n independent samples has n − 1 of them; n < 2 means that they are not known, as for
-    published numbers, or that the value is exact.
-    """
-    parts = [
-        (float(estimate.standard_error) ** 2, estimate.n - 1)
-        for estimate in (first, second)
-        if estimate.n >= 2 and float(estimate.standard_error) > 0
-    ]
-    total = float(first.standard_error) ** 2 + float(second.standard_error) ** 2
-    spread = sum(variance**2 / freedom for variance, freedom in parts)
-    return critical if spread == 0 else float(t.isf(norm.sf(critical), total**2 / spread))
-
-
-def of_same(critical: float, first: Estimate, second: Estimate) -> float:
-    """The threshold widened to Student's tails for a difference over the fewer of their common samples.
-
-    As in `student`, n < 2 says nothing of them.
-    """
-    known = [estimate.n for estimate in (first, second) if estimate.n >= 2]
-    return float(t.isf(norm.sf(critical), min(known) - 1)) if known else critical
-
-
-def resolving_standard_error(value: float, rival: float, critical: float) -> float:
-    """The largest standard error at which `value` can be told from `rival`."""
-    return abs(value - rival) / (critical + POWER_MARGIN)
+def resolving_standard_error(value: float, rival: float, bound: float, slack: float = 0.0) -> float:
+    """The largest standard error at which `value` is `bound` of them from `rival`, less `slack`."""
+    return max(abs(value - rival) - slack, 0.0) / bound
 
 
 def compare(
@@ -100,32 +70,53 @@ def compare(
     rival: float | None,
     critical: float,
     paired: float | None = None,
+    missed: float = 0.0,
 ) -> Comparison:
-    """Compare two scalar estimates, at the normal threshold `critical` or Student's beyond it.
+    """Compare two scalar estimates at the family's normal threshold `critical` or beyond it.
 
-    `paired` is the standard error of their difference where they are of the same samples.
+    Args:
+      paired: the standard error of their difference where they are of the same samples.
+      missed: what rare heavy draws, if all were missed, could add to the difference.
     """
-    difference = float(first.value) - float(second.value)
-    error = math.hypot(float(first.standard_error), float(second.standard_error))
-    if paired is not None:
-        error = paired
+    both = first, second
+    difference = first.value - second.value
+    error = math.hypot(first.standard_error, second.standard_error) if paired is None else paired
+    rounding = sum(map(half_unit, both))
     if error == 0:
-        scale = max(abs(float(first.value)), abs(float(second.value)), 1e-300)
-        return Comparison(pair, difference, 0.0, None, abs(difference) <= EXACT_TOLERANCE * scale, True)
-    distance = difference / error
-    critical = student(critical, first, second) if paired is None else of_same(critical, first, second)
-    resolving = (
-        None if rival is None else resolving_standard_error(_reference(first, second), rival, critical)
-    )
-    resolved = resolving is None or error <= resolving
+        return _exactly(pair, both, rival, rounding)
+    threshold, limit = (bound(critical, both, paired is not None) for bound in (student, skewed))
+    beyond = math.copysign(max(abs(difference) - rounding, 0.0), difference)
+    slack = rounding + missed
+    apart = telling(limit, both, paired is not None)
+    resolving = None if rival is None else resolving_standard_error(_reference(both), rival, apart, slack)
     return Comparison(
-        pair, difference, error, distance, abs(distance) <= critical, resolved, critical, resolving
+        pair,
+        difference,
+        error,
+        beyond / error,
+        abs(beyond) <= threshold * error,
+        abs(difference) - slack > limit * error,
+        error <= resolving if resolving is not None else missed < math.inf,
+        threshold,
+        limit,
+        resolving,
     )
 
 
-def _reference(first: Estimate, second: Estimate) -> float:
+def _exactly(
+    pair: tuple[Route, Route], both: tuple[Estimate, Estimate], rival: float | None, rounding: float
+) -> Comparison:
+    """Two numbers without sampling error, of which the printed ones are known to half a unit."""
+    difference = both[0].value - both[1].value
+    scale = max(abs(both[0].value), abs(both[1].value))
+    agrees = abs(difference) <= rounding + EXACT_TOLERANCE * scale
+    told = rival is None or abs(_reference(both) - rival) > rounding
+    return Comparison(pair, difference, 0.0, None, agrees, not agrees, told)
+
+
+def _reference(both: tuple[Estimate, Estimate]) -> float:
     """The more precise of the two values: the rival must be distinguishable from it."""
-    return float(min(first, second, key=lambda estimate: float(estimate.standard_error)).value)
+    return min(both, key=lambda estimate: (estimate.standard_error, half_unit(estimate))).value
 
 
 def decide(
@@ -147,13 +138,20 @@ def decide(
     missing = _missing(claim, evidence)
     if missing is not None:
         return Verdict(missing.status, missing.reason)
-    rival = claim.rival() if claim.rival else None
-    paired = claim.paired() if claim.paired else None
+    if claim.kind == "order":
+        return _of_order(claim, _estimate(evidence["predicted"]).value)
+    rival, paired = (supply() if supply else None for supply in (claim.rival, claim.paired))
+    missed = claim.missed() if claim.missed else 0.0
+    compared = {route: _estimate(evidence[route]) for pair in claim.compare for route in pair}
+    # A number that is not positive has no logarithm: then the numbers themselves are compared.
+    if claim.logarithmic and all(float(one.value) > 0 for one in compared.values()):
+        compared = {route: _logarithm(one) for route, one in compared.items()}
+        rival = None if rival is None else math.log(rival)
     comparisons = tuple(
-        compare(pair, _estimate(evidence[pair[0]]), _estimate(evidence[pair[1]]), rival, critical, paired)
+        compare(pair, compared[pair[0]], compared[pair[1]], rival, critical, paired, missed)
         for pair in claim.compare
     )
-    return _weigh(claim, comparisons)
+    return _weigh(claim, comparisons, missed)
 
 
 def outside(claim: Claim, evidence: Mapping[Route, Evidence], critical: float) -> str:
@@ -183,14 +181,31 @@ def _estimate(evidence: Evidence) -> Estimate:
     return evidence
 
 
-def _weigh(claim: Claim, comparisons: tuple[Comparison, ...]) -> Verdict:
+def _logarithm(estimate: Estimate) -> Estimate:
+    """The logarithm of an estimate (delta method), whose errors skewed numbers bend less."""
+    error = estimate.standard_error / estimate.value
+    return replace(
+        estimate, value=math.log(estimate.value), standard_error=error, provenance={}, enclosure=None
+    )
+
+
+def _of_order(claim: Claim, found: float) -> Verdict:
+    """Whether an approximation leaves out no more than it says."""
+    sizes = f"what the approximation leaves out is of order {found:.2f}, stated: {claim.order:g}"
+    return Verdict(REPRODUCED if found >= claim.order - ORDER_TOLERANCE else DISAGREES, sizes)
+
+
+def _weigh(claim: Claim, comparisons: tuple[Comparison, ...], missed: float) -> Verdict:
     if claim.kind == "other":
         return Verdict(NOT_COMPARABLE, claim.note, comparisons)
     if claim.kind == "above":
         return _exceeds(comparisons)
-    worst = [comparison for comparison in comparisons if not comparison.agrees]
+    worst = [comparison for comparison in comparisons if comparison.disagrees]
     if worst:
         return Verdict(DISAGREES, "; ".join(_size(comparison) for comparison in worst), comparisons)
+    between = [comparison for comparison in comparisons if not comparison.agrees]
+    if between:
+        return Verdict(UNRESOLVED, "; ".join(_in_between(one, missed) for one in between), comparisons)
     if claim.kind == "proof":
         return Verdict(PROVED, f"derived in {', '.join(claim.proofs)}", comparisons)
     wide = [comparison for comparison in comparisons if not comparison.resolved]
@@ -203,7 +218,7 @@ def _weigh(claim: Claim, comparisons: tuple[Comparison, ...]) -> Verdict:
 def _exceeds(comparisons: tuple[Comparison, ...]) -> Verdict:
     """Whether the first number of each pair lies clearly above the second; below it, the claim is wrong."""
     reason = "; ".join(_size(comparison) for comparison in comparisons)
-    apart = [comparison.difference for comparison in comparisons if not comparison.agrees]
+    apart = [comparison.difference for comparison in comparisons if comparison.disagrees]
     if any(difference < 0 for difference in apart):
         return Verdict(DISAGREES, reason, comparisons)
     if len(apart) < len(comparisons):
@@ -211,11 +226,22 @@ def _exceeds(comparisons: tuple[Comparison, ...]) -> Verdict:
     return Verdict(REPRODUCED, reason, comparisons)
 
 
+def _in_between(comparison: Comparison, missed: float) -> str:
+    """Why numbers that normal errors would keep apart do not disagree."""
+    why = (
+        f"from so few samples normal errors allow {comparison.threshold:.1f}, and errors as skewed as a "
+        f"log-normal's {comparison.limit:.1f}"
+    )
+    if missed > 0:
+        why += f", and rare heavy draws that were missed {missed:.2g} more"
+    return f"{_size(comparison)}: {why}"
+
+
 def _within(comparisons: tuple[Comparison, ...]) -> str:
     """The comparison that comes nearest to its own threshold."""
     judged = [(abs(c.distance), c.threshold) for c in comparisons if c.distance is not None and c.threshold]
     if not judged:
-        return f"exact numbers, equal to {EXACT_TOLERANCE:g}"
+        return f"exact numbers, equal to {EXACT_TOLERANCE:g} or as printed"
     distance, threshold = max(judged, key=lambda pair: pair[0] / pair[1])
     return f"within {distance:.1f} standard errors (threshold {threshold:.1f})"
 

@@ -111,10 +111,13 @@ def _failed(error: Exception) -> int:
     """The exit code of an error that is not the command line's: a user's, the environment's, or our own."""
     with contextlib.suppress(Exception):  # where JAX does not start, neither does this import
         # Imported here, so that --help does not wait for NumPy.
+        from signmag_jax.evidence import distributed
         from signmag_jax.evidence.errors import SignmagError
 
         if isinstance(error, SignmagError):
             return _complain(str(error), error.exit_code)
+        if said := distributed.fault(error):
+            return _complain(said, 2)
     said = environment.fault(error)
     if said is not None:
         return _complain(said, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Mapping
@@ -98,7 +99,8 @@ def _digits(text: str) -> int:
 
 
 def _example(law: Law) -> str:
-    required = (f"{law_arguments.flags(name)[0]} {law_arguments.EXAMPLES[name]}" for name in law.required)
+    values = law_arguments.EXAMPLES | law_arguments.MANY_FLIPS.get(law.name, {})
+    required = (f"{law_arguments.flags(name)[0]} {values[name]}" for name in law.required)
     return " ".join(["signmag law", law.name, *required])
 
 
@@ -114,6 +116,7 @@ def _run(
 ) -> int:
     prepare(quiet=quiet, device="auto")
     from signmag_jax import theory
+    from signmag_jax.evidence import InvalidInput
 
     arguments = law_arguments.values(given)
     axis = law_arguments.axis(arguments)
@@ -127,7 +130,9 @@ def _run(
         result["along"] = {axis: list(arguments[axis])}
     # An option that the expansion does not know, as an activation, leaves none.
     if law.expansion is not None and set(arguments) <= set(theory.LAWS[law.expansion].arguments):
-        result["expansion"] = _expansion(theory.LAWS[law.expansion], arguments, axis)
+        # Nor is there one outside of its own range.
+        with contextlib.suppress(InvalidInput):
+            result["expansion"] = _expansion(theory.LAWS[law.expansion], arguments, axis)
     if digits is not None:
         balls = theory.enclose(law.name, digits=digits, **law_arguments.exact(given, arguments))
         result["enclosure"] = [_ball(ball) for ball in balls] if isinstance(balls, list) else _ball(balls)

@@ -47,6 +47,8 @@ EXAMPLES = {
     "perturbation": "flip:0.01",
 }
 """A value of each, for the examples of the help."""
+MANY_FLIPS = {"profile_width_expansion": {"rate": "0.5", "x": "1,1,2,2"}}
+"""Where a law takes others: an expansion in many flips a row."""
 
 
 def flags(name: str) -> tuple[str, ...]:

@@ -42,11 +42,11 @@ def prove(*names: str, latex: bool = False, json: bool = False, quiet: bool = Fa
 
 
 def _lines(result: Any) -> str:
-    """The statement, a line for each step, the failure if there is one, and the total."""
+    """A line for each step, what is concluded with its hypotheses or the failure, and the total."""
     from signmag_jax.theory.proof import line
 
-    body = [f"{result.title}: {result.statement}", *(f"  {line(step)}" for step in result.steps)]
-    return "\n".join([*body, *([result.failure] if result.failure else []), result.summary, ""])
+    body = [result.title, *(f"  {line(step)}" for step in result.steps)]
+    return "\n".join([*body, result.failure or result.statement, result.summary, ""])
 
 
 def _plain(result: Any) -> dict[str, Any]:
@@ -54,6 +54,7 @@ def _plain(result: Any) -> dict[str, Any]:
         "name": result.name,
         "title": result.title,
         "statement": result.statement,
+        "trusted": result.trusted,
         "proved": result.proved,
         "failure": result.failure,
         "seconds": result.seconds,

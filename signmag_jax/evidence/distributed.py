@@ -10,9 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .errors import InvalidInput, MissingResource, SignmagError
-
-_ERRORS = {error.__name__: error for error in (InvalidInput, MissingResource)}
+from .errors import InvalidInput, MissingResource
 
 
 def start() -> tuple[int, int]:
@@ -40,6 +38,16 @@ def start() -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
+def fault(error: Exception) -> str | None:
+    """What to say where computing with other processes failed, as when one is lost; None for other errors."""
+    if not isinstance(error, jax.errors.JaxRuntimeError) or jax.process_count() == 1:
+        return None
+    why = " ".join(str(error).split())[:200]
+    return (
+        f"computing with other processes failed ({why}): see what they say, mend it, and start them all again"
+    )
+
+
 def of_first(function: Callable[[], Any]) -> Any:
     """What a function returns in the first process, in all of them; none of the others calls it.
 
@@ -53,14 +61,11 @@ def of_first(function: Callable[[], Any]) -> Any:
     if jax.process_index() == 0:
         try:
             answer = {"value": function()}
-        except SignmagError as error:
-            kind = next((name for name, kind in _ERRORS.items() if isinstance(error, kind)), None)
-            if kind is None:
-                raise
-            answer = {"error": kind, "message": str(error)}
+        except (InvalidInput, MissingResource) as error:
+            answer = {"error": str(error), "missing": isinstance(error, MissingResource)}
     answer = json.loads(_sent(json.dumps(answer)))
     if "error" in answer:
-        raise _ERRORS[answer["error"]](answer["message"])
+        raise (MissingResource if answer["missing"] else InvalidInput)(answer["error"])
     return answer["value"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ class Interval:
       high: upper end.
       open_low: whether `low` itself is outside.
       open_high: whether `high` itself is outside.
+      normal: whether numbers that are not 0 and that processors may count as 0 are outside.
       fix: what a user should pass instead.
     """
 
@@ -27,13 +29,15 @@ class Interval:
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
+    normal: bool = False
     fix: str = "pass a finite real number"
 
     def contains(self, value: Any) -> Any:
         """Elementwise test, for NumPy and for (traced) JAX arrays; NaN is outside."""
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
-        return above & below & (abs(value) < math.inf)
+        inside = above & below & (abs(value) < math.inf)
+        return inside & ((abs(value) >= sys.float_info.min) | (value == 0)) if self.normal else inside
 
     def require(self, name: str, value: Any) -> None:
         """Raise `InvalidInput` unless every element of a concrete `value` is a number inside."""
@@ -49,4 +53,5 @@ class Interval:
         """The invariant as text: `0 < rate <= 0.5`."""
         left = "" if self.low == -math.inf else f"{self.low:g} {'<' if self.open_low else '<='} "
         right = "" if self.high == math.inf else f" {'<' if self.open_high else '<='} {self.high:g}"
-        return f"{left}{name}{right}" if left or right else f"{name} is finite"
+        text = f"{left}{name}{right}" if left or right else f"{name} is finite"
+        return f"{text}, 0 or at least 2.3e-308 in size" if self.normal else text

@@ -101,7 +101,14 @@ class Estimate(Result):
         return float(distance) if np.ndim(distance) == 0 else distance
 
     def interval(self, k: float = 1.96) -> tuple[Any, Any]:
-        """`value ± k · standard_error`."""
+        """`value ± k · standard_error`, with k widened from the normal to Student's quantile of n − 1.
+
+        Where n < 2 the value is exact, or its samples are not known, and k stays.
+        """
+        from scipy import stats
+
+        if self.n >= 2:
+            k = float(stats.t.isf(stats.norm.sf(k), self.n - 1))
         return self.value - k * self.standard_error, self.value + k * self.standard_error
 
     def cells(self, name: str, at: Any = ()) -> dict[str, float]:

@@ -88,13 +88,18 @@ def law(
                 interval.require(name, arguments[name])
             # Constants of a caller's own trace are computed now, not staged into it.
             with jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(_cpu()):
-                bound.arguments.update(jax.tree.map(_float64, arguments))
+                bound.arguments.update(jax.tree.map(_float64, arguments, is_leaf=_is_list))
                 result = compiled(*bound.args, **bound.kwargs)
                 return jax.tree.map(lambda leaf: np.asarray(leaf)[()], result)
 
         return call
 
     return decorate
+
+
+def _is_list(value: Any) -> bool:
+    """Whether numbers come as a list, which stands for an array and not for many arguments."""
+    return type(value) in (list, tuple)
 
 
 def _float64(leaf: Any) -> np.ndarray:
@@ -109,7 +114,8 @@ def _restrict(arguments: dict[str, Any], intervals: dict[str, Interval]) -> dict
     arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=dtype), arguments)
     for name, interval in intervals.items():
         check_traced(interval, name, arrays[name])
-        arrays[name] = jnp.where(interval.contains(arrays[name]), arrays[name], jnp.nan)
+        # A factor, not a choice: the derivative outside would be 0.
+        arrays[name] = arrays[name] * jnp.where(interval.contains(arrays[name]), 1, jnp.nan)
     return arrays
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, invalid
+from signmag_jax.evidence import invalid
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import SITE_OF
 
@@ -54,13 +54,7 @@ def leverage_checks(response: LinearResponse, leverage: Leverage) -> list[Levera
 def _damage_check(response: LinearResponse, leverage: Leverage, one: RateLeverage, arm: str) -> Check:
     rate, damage, measured = response.rates_of(arm, one.flips)[0], one.damage[arm], one.samples[arm]
     expected = predicted_damage(response, leverage, one, arm)
-    predicted = Estimate(
-        expected.mean(),
-        slopes.standard_error(expected),
-        response.pools[arm].slope.n,
-        "nat/token",
-        "second order in the rate, flips as they were drawn",
-    )
+    predicted = slopes.mean(expected, "nat/token", "second order in the rate, flips as they were drawn")
     if damage is None or measured is None:
         return Check(rate, arm, predicted, None, None, None, "a draw gave no finite loss")
     error = float(np.hypot(paired_error(expected, measured + one.beside(arm)), response.left_out(arm, rate)))

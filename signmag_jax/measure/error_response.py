@@ -188,7 +188,6 @@ def _over(values: Float[np.ndarray, " windows"], what: str) -> Estimate:
 
 
 def _table(table: Float[np.ndarray, "probes windows ..."], what: str) -> Estimate:
-    error = slopes.standard_error(table)
     windows = table.shape[1]
     name = f"{what}, over {windows} windows" if windows > 1 else f"{what}, on one window"
-    return Estimate(table.mean(axis=(0, 1)), error, windows, "nat/token", name)
+    return slopes.mean(table, "nat/token", name)

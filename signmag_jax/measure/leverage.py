@@ -80,7 +80,7 @@ class Leverage(Result):
 
 def default_draws(rate: float) -> int:
     """Masks per arm: more at small rates, where few flips fall on the weights that decide."""
-    return 15 if rate < 0.003 else 6 if rate < 0.03 else 5
+    return 6 if rate < 0.03 else 5
 
 
 def leverage(
@@ -111,7 +111,7 @@ def leverage(
       evaluation: other windows that score the damage (at least 8).
       rates: flip rates, as parts of the weights in outlier columns, in (0, 1].
       draws: number of random masks in each arm, at least 2: one for all rates, or one for each; by default
-        15, 6 or 5, more at smaller rates; by 3 no ratio is resolved.
+        6, or 5 at rates from 0.03; by 3 no ratio is resolved.
       fraction: part of the columns of each layer's input that are outliers.
       batch: number of evaluation windows that are computed at a time; by default all.
       profile: `alpha` of these calibration windows, if already computed.

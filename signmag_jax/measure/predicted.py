@@ -75,13 +75,7 @@ class LinearResponse(Result):
         pair_rate = self._pair_rate(pool, rate) if exactly else rate**2
         table = self.table(pool, rate, pair_rate)
         how = "exactly k flips" if exactly else "independent flips"
-        return Estimate(
-            table.mean(),
-            slopes.standard_error(table),
-            self.pools[pool].slope.n,
-            "nat/token",
-            f"second order in the rate, {how}",
-        )
+        return slopes.mean(table, "nat/token", f"second order in the rate, {how}")
 
     def table(self, pool: str, rate: float, pair_rate: float) -> Float[np.ndarray, "probes windows"]:
         """The predicted damage of every probe and window, of flips of which two meet at the `pair_rate`."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence import invalid, keys
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, fetch
 
@@ -36,6 +36,12 @@ SINGLES = 12
 POOLS = (OUTLIER, REST, ALL)
 NEWTON = {"signs": curvature.fisher_probe, "products": curvature.gauss_newton_probe}
 """How the Gauss–Newton diagonal is probed: random signs of the logits pulled back, or of the weights."""
+
+INTERACTION = (
+    UNIT.replace("unit flip rate", "squared flip rate"),
+    "one Hessian product along the pool minus the probed diagonal",
+)
+"""Its unit and estimator."""
 
 GRADIENT_PASSES, RESIDUAL_PASSES, DIRECTION_PASSES = 3, 8, 4
 NEWTON_PASSES = {"signs": 4, "products": 6}
@@ -173,6 +179,7 @@ class _Run:
             loss = WindowLoss.of(self.setup.model, window)
             tasks.append(functools.partial(self._by_column, curvature.slopes, loss))
             for purpose, probe in (("gauss-newton", self.newton), ("residual", curvature.residual_probe)):
+                # By what it is for and by window: a run with more probes repeats those of a shorter one.
                 key = functools.partial(keys.fold, root, purpose, index)
                 tasks += [functools.partial(self._by_column, probe, loss, key(p)) for p in range(self.probes)]
             tasks += [functools.partial(self._bent, loss, pool) for pool in POOLS]
@@ -201,6 +208,7 @@ class _Run:
     def _flips(self, window: Int[np.ndarray, " window"]) -> sweep.Row:
         """The clean loss, then the loss with each single weight flipped."""
         model = self.setup.model
+        # By the program of the flips, so that what it rounds is in both losses.
         clean = loss_with(model, window, self.singles[0], 0.0)
         return np.asarray([clean, *(loss_with(model, window, place, 1.0) for place in self.singles)])
 
@@ -267,7 +275,7 @@ class _Run:
             each={name: Slopes.of(cells, only(name, -1)) for name in names},
             columns={name: Slopes.of(cells, only(name, ())) for name in names},
             leverage=paired_ratio(*(samples[arm] / int(pools[arm].weights) for arm in (OUTLIER, REST))),
-            interaction={pool: _interaction(table) for pool, table in pairs.items()},
+            interaction={pool: slopes.mean(table, *INTERACTION) for pool, table in pairs.items()},
             singles=self.singles,
             samples=samples,
             pairs=pairs,
@@ -277,13 +285,3 @@ class _Run:
             taking_part=self.setup.layers,
             provenance=self.setup.origin(),
         )
-
-
-def _interaction(table: Float[np.ndarray, "probes windows"]) -> Estimate:
-    return Estimate(
-        table.mean(),
-        slopes.standard_error(table),
-        table.shape[1],
-        UNIT.replace("unit flip rate", "squared flip rate"),
-        "one Hessian product along the pool minus the probed diagonal",
-    )

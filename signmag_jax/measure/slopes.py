@@ -134,7 +134,12 @@ def _estimate(table: Float[np.ndarray, "probes windows ..."], what: str) -> Esti
     probes, windows = table.shape[:2]
     axes = [f"{n} {axis}" for n, axis in ((probes, "probes"), (windows, "windows")) if n > 1]
     name = f"{what}; error over {' and '.join(axes)}" if axes else f"{what}, exact on one window"
-    return Estimate(table.mean(axis=(0, 1)), standard_error(table), min(windows, table.size), UNIT, name)
+    return mean(table, UNIT, name)
+
+
+def mean(table: Float[np.ndarray, "probes windows ..."], unit: str, estimator: str) -> Estimate:
+    """Over probes and windows, with its crossed error; windows are the independent units."""
+    return Estimate(table.mean(axis=(0, 1)), standard_error(table), table.shape[1], unit, estimator)
 
 
 def standard_error(table: Float[np.ndarray, "probes windows ..."]) -> Any:

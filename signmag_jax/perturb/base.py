@@ -119,7 +119,8 @@ def perturbation(cls: C) -> C:
 def within(interval: Interval, value: ArrayLike) -> Array:
     """The values as an array, NaN where they lie outside: what a traced number could not be refused for."""
     array = jnp.asarray(value)
-    return jnp.where(interval.contains(array), array, jnp.nan)
+    # A factor, not a choice: the derivative outside would be 0.
+    return array * jnp.where(interval.contains(array), 1, jnp.nan)
 
 
 def on_arrays(apply: Callable[..., Array]) -> Callable[..., Array]:

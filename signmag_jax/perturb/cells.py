@@ -50,6 +50,15 @@ def cell_levels(
     return level * (norm.pdf(low) - norm.pdf(high)), level**2 * (norm.sf(low) - norm.sf(high))
 
 
+def unbounded_drift(step: Float[Array, ""]) -> Float[Array, ""]:
+    """E e·w of rounding to multiples of a step <= 2 without an end: 2Σ(−1)^k e^(−2π²k²/step²).
+
+    By Poisson's summation formula; summed over cells, all of it would be lost in rounding.
+    """
+    terms = [(-1) ** k * jnp.exp(-2 * jnp.square(jnp.pi * k / step)) for k in range(4, 0, -1)]
+    return 2 * sum(terms, jnp.zeros_like(step))
+
+
 def moments_of_errors(along: Array, square: Array) -> Moments:
     """From E e·w and E e², in units of σ²: drift is the first, noise what it leaves of the second."""
     noise = square - along**2

@@ -16,7 +16,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import law
 
 from .base import Moments, mean_absolute, perturbation, root_mean_square, within
-from .cells import cell_errors, cell_levels, moments_of_errors
+from .cells import cell_errors, cell_levels, moments_of_errors, unbounded_drift
 
 MOST_BITS = 16
 MOST_ENTRIES = 10**18
@@ -24,6 +24,8 @@ SCALES = ("absmax", "mean_abs")
 STEP = Interval(0.0, open_low=True, fix="pass a step > 0 in units of σ, or a name")
 # A step whose half is beyond every normal number in units of σ rounds all weights to 0.
 ALL_TO_ZERO = 80.0
+# A quantiser that reaches so many σ in steps this small has an error whose part along w is summed apart.
+REACHED, FINE = 3.0, 2.0
 # The maximum in Gumbel's coordinate: the density beyond is below 1e-16, the trapezoidal rule errs by 1e-12.
 GUMBEL = np.arange(-4.0, 38.0, 0.35)
 
@@ -76,7 +78,11 @@ class UniformQuantize:
 
     def _given_step(self, step: Array) -> Moments:
         cells = self._cells(step, jnp.inf)
-        fine = moments_of_errors(*_both_signs(cell_errors(*cells)))
+        along, square = _both_signs(cell_errors(*cells))
+        is_fine, safe = self._is_fine(step)
+        # Beyond the last level each further step would have been gained at a weight of φ.
+        clipped = 2 * safe * jnp.sum(norm.pdf((self._beyond(safe) - 0.5) * safe))
+        fine = moments_of_errors(jnp.where(is_fine, unbounded_drift(safe) - clipped, along), square)
         # Where most of w is lost, its error is close to −w, and what is left of c and v is summed itself.
         coarse = Moments.of(*_both_signs(cell_levels(*cells)))
         return jax.tree.map(lambda f, c: jnp.where(fine.drift > -0.5, f, c), fine, coarse)
@@ -84,6 +90,15 @@ class UniformQuantize:
     def _cells(self, step: Array, end: Array | float) -> tuple[Array, Array, Array]:
         level = jnp.arange(self.steps + 1, dtype=step.dtype) * step
         return jnp.maximum(level - step / 2, 0 * step), (level + step / 2).at[-1].set(end), level
+
+    def _is_fine(self, step: Array) -> tuple[Array, Array]:
+        """Whether errors cancel from cell to cell, and the step, or 1 where they do not."""
+        fine = (step * self.steps >= REACHED) & (step <= FINE)
+        return fine, jnp.where(fine, step, jnp.ones_like(step))
+
+    def _beyond(self, step: Array) -> Array:
+        """m + 1, m + 2, … up to four times the last level, where the density is nothing."""
+        return self.steps + 1 + jnp.arange(3 * self.steps, dtype=step.dtype)
 
     def _absmax_moments(self) -> Moments:
         s = jnp.asarray(GUMBEL)
@@ -94,6 +109,11 @@ class UniformQuantize:
 
         def given_largest(a: Array) -> tuple[Array, Array]:
             along, square = _both_signs(cell_errors(*self._cells(a / self.steps, a)))
+            fine, step = self._is_fine(a / self.steps)
+            level = (self._beyond(step) - 1) * step
+            low = jnp.maximum(level - step / 2, self.steps * step)
+            beyond, _ = _both_signs(cell_errors(low, level + step / 2, level))
+            along = jnp.where(fine, unbounded_drift(step) - beyond, along)
             others = (1 - 1 / self.entries) / (1 - 2 * norm.sf(a))
             return others * along, others * square
 

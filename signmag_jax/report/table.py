@@ -46,8 +46,9 @@ def rule_line(ledger: Mapping[str, Any]) -> str:
     return (
         f"Level {ledger['level']['name']}. Numbers in brackets are standard errors of the last digits. "
         f"{rule['comparisons']:.0f} comparisons share a family-wise level of {rule['family_level']:.0%}: "
-        f"a pair disagrees beyond {rule['threshold_standard_errors']:.2f} standard errors "
-        "(further by Student's t, where its errors come from few samples)."
+        f"a pair agrees within {rule['threshold_standard_errors']:.2f} standard errors (further by Student's "
+        "t, where they come from few samples), and disagrees beyond what errors as skewed as a log-normal's "
+        "allow."
     )
 
 

@@ -11,7 +11,7 @@ from signmag_jax.evidence.errors import invalid
 
 from . import pairs
 from .arguments import Dtype, Numbers, whole
-from .block_network import CONTROLS, BlockSample, Difference, SecondLayer
+from .block_network import CONTROLS, OPTIONAL, BlockSample, Difference, SecondLayer
 from .engine import Options
 from .gaussian import Activation, ActivationName
 from .gaussian import activation as named_activation
@@ -119,7 +119,7 @@ def block(
 
     Raises:
       InvalidInput: for an argument out of its range, or a folder of another run.
-      Incomplete: if the target is out of reach, or a network has no defined ratio.
+      Incomplete: if the target is out of reach, or fewer than two networks have a ratio.
 
     Source: arXiv:2605.18933, section 9.3 (V1; with second_layer="none", difference="finite": V0).
     """
@@ -149,11 +149,12 @@ def block(
         {**named, "activation": label, **sample.plain()},
         sample.work(math.prod(shape)),
         _controlled_ratio if controlled else _ratio,
+        OPTIONAL,
     )
     estimates = Estimates(experiment, shape, **options)
     return BlockResult(
         estimates.mean("ratio", MEAN_OF_RATIOS),
-        estimates.ratio("first_transverse", "second_transverse"),
+        estimates.ratio("first_transverse", "second_transverse", among="ratio"),
         _arm(estimates, "first"),
         _arm(estimates, "second"),
         estimates.networks,
@@ -183,8 +184,8 @@ def _arm(estimates: Estimates, arm: str) -> Arm:
     return Arm(
         estimates.mean(f"{arm}_energy"),
         estimates.mean(f"{arm}_transverse"),
-        estimates.ratio(f"{arm}_hidden_radial", f"{arm}_hidden_energy"),
-        estimates.ratio(f"{arm}_radial", f"{arm}_energy"),
+        estimates.ratio(f"{arm}_hidden_radial", f"{arm}_hidden_energy", among=f"{arm}_hidden_fraction"),
+        estimates.ratio(f"{arm}_radial", f"{arm}_energy", among=f"{arm}_fraction"),
         estimates.mean(f"{arm}_hidden_fraction", MEAN_OF_RATIOS),
         estimates.mean(f"{arm}_fraction", MEAN_OF_RATIOS),
     )

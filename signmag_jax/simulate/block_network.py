@@ -22,6 +22,8 @@ from .split import Energies, energies, excess, share, turned, weight_controls
 SecondLayer = Literal["integrated", "explicit", "none"]
 Difference = Literal["linear", "finite"]
 ARMS = ("first", "second")
+# What a network lacks in which nothing is perturbed.
+OPTIONAL = frozenset(("ratio", *(f"{arm}_{where}fraction" for arm in ARMS for where in ("", "hidden_"))))
 CONTROLS = (
     "square_control",
     "absolute_control",
@@ -87,12 +89,12 @@ class BlockSample(Arguments):
             statistics: Statistics = {}
             pair = self.pair.draw(parameter, for_pair, w)
             moved = [pairs.differ(changed, w) for changed in pair]
-            for arm, changed in zip(ARMS, pair, strict=True):
+            for arm, changed, some in zip(ARMS, pair, moved, strict=True):
                 after = changed @ x
                 of_arm = self._arm(z, after, second)
                 for where in ("", "hidden_"):
-                    parts = (of_arm[f"{where}{part}"] for part in ("radial", "energy"))
-                    of_arm[f"{where}fraction"] = share(*parts)
+                    radial, energy = (of_arm[f"{where}{part}"] for part in ("radial", "energy"))
+                    of_arm[f"{where}fraction"] = share(radial, energy, some)
                 if self.controlled:
                     error, delta = changed - w, after - z
                     of_arm["error_control"] = excess(delta, delta, error, error)

@@ -24,7 +24,7 @@ from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
 from .profiles import Profile
 from .profiles import profile as named_profile
-from .result import MEAN_OF_RATIOS, Estimates, Result
+from .result import FEWEST_TERMS, MEAN_OF_RATIOS, Estimates, Result
 from .split import energies
 
 FRACTION = Interval(
@@ -33,6 +33,8 @@ FRACTION = Interval(
 Matching = Literal["count", "rate"]
 REGIONS = ("pool", "rest", "everywhere")
 PERTURBATIONS = ("flip", "shift")
+# Of all networks, in the smaller side, on average: fewer leave intervals that cover less than 92% (measured).
+FEWEST_FLIPS = 100.0
 DEFAULT_ROWS = 512
 DEFAULT_INPUTS = 256
 
@@ -44,7 +46,8 @@ class ColumnPool(Result):
     Args:
       leverage: E‖δ‖² of flips in the pool over that of flips in the rest, per flip.
       leverage_per_network: the same as a mean of per-network ratios; a network's denominator fluctuates
-        with its flips, so that this is larger by its relative variance; see `result`.
+        with its flips, so that this is larger by its relative variance; see `result`. None where fewer than
+        32 flips are expected in the smaller side of a network: the mean of such a quotient does not exist.
       transverse_leverage: of the parts across h.
       shift_leverage: E‖δ‖² of the magnitude shift in the pool over that in the rest, matched alike.
       pool_ratio: transverse energy of flips over that of the shift of equal Frobenius norm, in the pool.
@@ -55,7 +58,7 @@ class ColumnPool(Result):
     """
 
     leverage: Estimate
-    leverage_per_network: Estimate
+    leverage_per_network: Estimate | None
     transverse_leverage: Estimate
     shift_leverage: Estimate
     pool_ratio: Estimate
@@ -83,7 +86,8 @@ def column_pool(
 
     Args:
       width: number n of columns, at least 2.
-      rate: flip rate in (0, 0.5], or a list.
+      rate: flip rate in (0, 0.5], or a list. Refused unless 100 flips, networks·rate·rows·columns, are
+        expected at the lowest in the smaller side.
       profile: distribution of the scales of the columns, "lognormal" or "student", or n squares α_j².
       spread: standard deviation of the scales' logarithms, or Student's degrees of freedom.
       fraction: part of the columns that make the pool, those of the largest α², in (0, 1).
@@ -100,7 +104,7 @@ def column_pool(
 
     Raises:
       InvalidInput: for an argument out of its range, or a folder of another run.
-      Incomplete: if the target is out of reach, or a network holds no flip on one side.
+      Incomplete: if the target is out of reach, or no network holds a flip on one side.
 
     Source: arXiv:2605.18933, section 5 and Exp E, on Gaussian weights.
     """
@@ -113,6 +117,7 @@ def column_pool(
     pool = top(squares, fraction)
     shown = profile if isinstance(profile, str) else squares.tolist()
     named = {"profile": shown, "spread": spread, "fraction": fraction, "activation": label}
+    flips = float(np.min(rates)) * rows * min(pool.sum(), (~pool).sum())
     experiment = Experiment(
         "column_pool",
         sample,
@@ -120,6 +125,9 @@ def column_pool(
         {"rate": rates.tolist(), **named, **sample.plain()},
         sample.work(rates.size),
         lambda tally: tally.ratio("pool_flip_energy", "rest_flip_energy"),
+        frozenset(("ratio",)),
+        flips,
+        FEWEST_FLIPS,
     )
     estimates = Estimates(experiment, rates.shape, **options)
 
@@ -128,7 +136,7 @@ def column_pool(
 
     return ColumnPool(
         leverage=estimates.ratio("pool_flip_energy", "rest_flip_energy"),
-        leverage_per_network=estimates.mean("ratio", MEAN_OF_RATIOS),
+        leverage_per_network=estimates.mean("ratio", MEAN_OF_RATIOS) if flips >= 2 * FEWEST_TERMS else None,
         transverse_leverage=estimates.ratio("pool_flip_transverse", "rest_flip_transverse"),
         shift_leverage=estimates.ratio("pool_shift_energy", "rest_shift_energy"),
         pool_ratio=ratio("pool"),

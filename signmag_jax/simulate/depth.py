@@ -96,7 +96,7 @@ def depth(
 
     Raises:
       InvalidInput: for an argument out of its range, or a folder of another run.
-      Incomplete: if the target is out of reach, or a network has no defined ratio.
+      Incomplete: if the target is out of reach, or fewer than two networks have a ratio.
 
     Source: arXiv:2605.18933, section 9.4 and appendix D (plain, residual; with `hidden`: V2, V3).
     """
@@ -110,11 +110,12 @@ def depth(
         {**named, "activation": label, **sample.plain()},
         sample.work(math.prod(shape)),
         lambda tally: tally.mean("ratio"),
+        frozenset(("ratio",)),
     )
     estimates = Estimates(experiment, shape, **options)
     return Depth(
         estimates.mean("ratio", MEAN_OF_RATIOS),
-        estimates.ratio("flip", "shift"),
+        estimates.ratio("flip", "shift", among="ratio"),
         estimates.mean("flip"),
         estimates.mean("shift"),
         estimates.networks,

@@ -34,6 +34,7 @@ from signmag_jax.evidence.progress import progress
 from .identity import identity_of, provenance_of
 from .kept import Kept
 from .network import Experiment, Row
+from .prefix import Prefix
 from .program import check_mesh, compute, fixed_numerics, flat
 from .share import ShareDone, check_share, has_enough
 from .stop import FEWEST, Stop
@@ -47,8 +48,9 @@ class Options(TypedDict, total=False):
 
     Args:
       networks: number of networks; 64 if no other target is given.
-      standard_error: stop when the primary estimate (its worst element) has this standard error, after
-        32 networks at the earliest. What was computed beyond the network that met it is discarded.
+      standard_error: simulate as many networks as bring the primary estimate (its worst element) to this
+        standard error, 32 at least; how many, a pilot of 32 others says, which then are left out. What was
+        computed beyond is discarded.
       max_networks: number of networks at which the run ends in any case, as incomplete where a standard error
         was asked for; 100,000 by default.
       seconds: stop after this wall time, in seconds (the result says that it is not reproducible).
@@ -93,13 +95,14 @@ def run(
       ShareDone: at the end of a share.
     """
     stop = Stop(networks, standard_error, max_networks, seconds)
+    stop.check(experiment)
     check_mesh(mesh)
     check_share(share, resume)
     keys.check_seed(seed)
     if _planning.get():
         raise _Planned(experiment, stop)
     mesh = flat(mesh)
-    tally = Tally()
+    prefix, deadline = Prefix(experiment, stop), _deadline(stop)
     ended = "time (not reproducible)" if stop.seconds is not None else "target"
     with (
         compiling_for(mesh.devices.flat[0].platform),
@@ -112,13 +115,16 @@ def run(
         if share is not None:
             raise _work_through(experiment, mesh, stop, kept, share, obtain, advance)
         for first, rows in _blocks(experiment, mesh, stop, obtain):
-            before = tally.count
-            finished = _merge(experiment, tally, stop, first, rows)
-            advance(tally.count - before, _note(experiment, tally))
+            before = prefix.count
+            finished = _merge(prefix, first, rows)
+            advance(prefix.count - before, prefix.note())
             if finished:
                 ended = "target"
                 break
-    return tally, provenance_of(experiment, seed, mesh, tally.count, ended)
+            if time.monotonic() > deadline and prefix.tally.count >= FEWEST:
+                _require_flips(experiment, prefix)
+                break
+    return prefix.tally, provenance_of(experiment, seed, mesh, prefix, ended)
 
 
 class _Planned(Exception):
@@ -148,16 +154,17 @@ def plan(call: Callable[[], Any]) -> tuple[Experiment, Stop]:
     raise AssertionError("a call that simulates nothing has no plan")
 
 
-def _merge(experiment: Experiment, tally: Tally, stop: Stop, first: int, rows: list[Row]) -> bool:
-    """Merge a block network by network until the target is met; says whether it is."""
-    for network, row in enumerate(rows, start=first):
-        tally.add(network, row)
-        if stop.standard_error is not None and tally.count >= FEWEST:
-            _, error = experiment.target(tally)
-            if stop.reached(error):
-                return True
-            stop.require_within_reach(tally.count, error, _note(experiment, tally))
-    return tally.count >= stop.limit
+def _merge(prefix: Prefix, first: int, rows: list[Row]) -> bool:
+    """Read a block network by network until there are enough; says whether there are."""
+    return any(prefix.add(network, row) for network, row in enumerate(rows, start=first))
+
+
+def _require_flips(experiment: Experiment, prefix: Prefix) -> None:
+    if prefix.tally.count < experiment.fewest:
+        raise Incomplete(
+            f"{prefix.tally.count} networks at the end of the time, {experiment.fewest} are needed for "
+            f"{experiment.fewest_flips:g} flips: raise the time, the rate or the sizes"
+        )
 
 
 # Statistics of as many blocks as there are devices at most.
@@ -168,16 +175,13 @@ def _blocks(
     experiment: Experiment, mesh: Mesh, stop: Stop, obtain: Obtain
 ) -> Iterator[tuple[int, list[Row]]]:
     """Every block in order: its first network and the statistics of all of them."""
-    size, deadline = experiment.block, _deadline(stop)
+    size = experiment.block
     blocks = range(-(-stop.limit // size))
     for start in range(0, len(blocks), mesh.size):
         step = blocks[start : start + mesh.size]
         done = obtain(list(step))
-        late = time.monotonic() > deadline
         for block in step:
             yield block * size, done[block]
-        if late and step.stop * size >= FEWEST:
-            return
 
 
 def _work_through(
@@ -197,7 +201,7 @@ def _work_through(
     (index, count), size, deadline = share, experiment.block, _deadline(stop)
     blocks = range(-(-stop.limit // size))
     mine, done = blocks[index::count], list[int]()
-    prefix, own, position = Tally(), Tally(), 0
+    prefix, own, position = Prefix(experiment, stop), Tally(experiment.optional), 0
     why = "all of its blocks"
     # No block at first: what is recorded already may be enough.
     for start in range(-mesh.size, len(mine), mesh.size):
@@ -215,7 +219,7 @@ def _work_through(
             break
         finished = False
         while not finished and position < len(blocks) and (known := kept.read([position])):
-            finished = _merge(experiment, prefix, stop, position * size, known[position])
+            finished = _merge(prefix, position * size, known[position])
             position += 1
         if finished and prefix.count < stop.limit:
             why = "the target is met"
@@ -246,12 +250,3 @@ def _obtain(
     for block in missing:
         kept.write(block, done[block])
     return done
-
-
-def _note(experiment: Experiment, tally: Tally) -> str:
-    try:
-        value, error = experiment.target(tally)
-    except Incomplete:
-        return ""  # too few networks so far for a standard error
-    worst = int(np.argmax(error))
-    return f"{np.ravel(value)[worst]:.5g} ± {np.ravel(error)[worst]:.2g}"

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from signmag_jax.evidence.provenance import processor, threads, versions
 
 from .network import Experiment
+from .prefix import Prefix
 
 
 def identity_of(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]:
@@ -29,14 +30,18 @@ def identity_of(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]
     }
 
 
-def provenance_of(experiment: Experiment, seed: int, mesh: Mesh, count: int, ended: str) -> dict[str, Any]:
+def provenance_of(
+    experiment: Experiment, seed: int, mesh: Mesh, prefix: Prefix, ended: str
+) -> dict[str, Any]:
     """What is written beside the estimates."""
     device = mesh.devices.flat[0]
     return {
         "experiment": experiment.name,
         **experiment.arguments,
         "seed": seed,
-        "networks": count,
+        "networks": prefix.tally.count,
+        # Those that were left out, before them in the order.
+        **({"pilot": prefix.pilot} if prefix.pilot else {}),
         "stopped_by": ended,
         "device": {"kind": device.device_kind, "platform": device.platform, "count": mesh.size},
         "processor": processor(),

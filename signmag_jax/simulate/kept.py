@@ -57,12 +57,15 @@ class Kept:
         return recorded
 
     def write(self, block: int, rows: list[Row]) -> None:
-        """Add a block, unless a network in it has no ratio: JSON could not hold it, and it ends the run.
+        """Add a block, unless something in it is no number: JSON could not hold it, and it ends the run.
 
         Raises:
           MissingResource: if it cannot be written.
         """
-        finite = (np.isfinite(value).all() for row in rows for value in row.values())
+        optional = self._experiment.optional
+        finite = (
+            np.isfinite(value).all() for row in rows for name, value in row.items() if name not in optional
+        )
         if self._records is not None and all(finite):
             self._records.write(block, rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from . import batch
 from .tally import Pair, Tally
 
 Statistics = dict[str, Array]
-# The same on the host, as JSON holds it.
+# The same on the host, as JSON holds it: None for what a network lacks.
 Row = dict[str, Any]
 # One network's statistics from a pytree of traced arrays and a key. Hashable: compiled programs are kept.
 Sample = Callable[[Any, PRNGKeyArray], Statistics]
@@ -30,6 +31,11 @@ class Experiment:
       arguments: everything that determines the statistics besides the seed, as plain JSON.
       work: floating-point operations of one network, roughly.
       target: the primary estimate and its standard error, which the stopping rule watches.
+      optional: statistics that a network may lack, such as the ratio of one in which nothing was flipped.
+      flips: expected in one network, of those that all of its estimate rests on; infinite where the estimate
+        is of the networks that have one.
+      fewest_flips: expected in all networks, without which the standard error does not know of what was not
+        drawn.
     """
 
     name: str
@@ -38,11 +44,19 @@ class Experiment:
     arguments: Mapping[str, Any]
     work: float
     target: Callable[[Tally], Pair]
+    optional: frozenset[str] = frozenset()
+    flips: float = math.inf
+    fewest_flips: float = 0.0
 
     @property
     def block(self) -> int:
         """Networks in a block, on this platform."""
         return batch.block(self.work)
+
+    @property
+    def fewest(self) -> int:
+        """Networks in which enough flips are expected."""
+        return max(2, math.ceil(self.fewest_flips / self.flips))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the statistics of one network, by name; nothing is computed."""

@@ -78,11 +78,20 @@ def compute(
         raise MissingResource(
             f"one network of {experiment.name!r} does not fit in memory: lower the width, rows or inputs"
         ) from None
+    plain = {name: _plain(leaf, name in experiment.optional) for name, leaf in result.items()}
     rows = {}
     for position, block in enumerate(blocks):
         inside = range(position * size, position * size + min(size, limit - block * size))
-        rows[block] = [{name: leaf[i].tolist() for name, leaf in result.items()} for i in inside]
+        rows[block] = [{name: values[i] for name, values in plain.items()} for i in inside]
     return rows
+
+
+def _plain(leaf: np.ndarray, optional: bool) -> list[Any]:
+    """One value for each network; None, which JSON can hold, where one may lack it and it is no number."""
+    if optional and not np.isfinite(leaf).all():
+        lacking, leaf = ~np.isfinite(leaf), leaf.astype(object)
+        leaf[lacking] = None
+    return leaf.tolist()
 
 
 # Kept by what is compiled in. Rates and other numbers are arguments, so that new ones compile nothing.

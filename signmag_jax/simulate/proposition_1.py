@@ -12,7 +12,7 @@ from signmag_jax.evidence import Estimate
 from . import pairs
 from .arguments import Dtype, Numbers, numbers, whole
 from .block import default_inputs
-from .block_network import BlockSample
+from .block_network import OPTIONAL, BlockSample
 from .engine import Options
 from .gaussian import activation
 from .network import Experiment
@@ -80,7 +80,7 @@ def proposition_1(
 
     Raises:
       InvalidInput: for an argument out of its range, or a folder of another run.
-      Incomplete: if the target is out of reach.
+      Incomplete: if the target is out of reach, or fewer than two networks hold a flip.
 
     Source: arXiv:2605.18933, Proposition 1 and section 9.7.
     """
@@ -109,15 +109,16 @@ def proposition_1(
         {"rate": rates.tolist(), "match": match, "magnitude": magnitude, "activation": label}
         | sample.plain(),
         sample.work(rates.size),
-        lambda tally: tally.ratio("second_transverse", "first_transverse"),
+        lambda tally: tally.ratio("second_transverse", "first_transverse", "ratio"),
+        OPTIONAL,
     )
     estimates = Estimates(experiment, rates.shape, **options)
     return Proposition1(
-        energy_ratio=estimates.ratio("first_energy", "second_energy"),
-        transverse_ratio=estimates.ratio("second_transverse", "first_transverse"),
+        energy_ratio=estimates.ratio("first_energy", "second_energy", among="ratio"),
+        transverse_ratio=estimates.ratio("second_transverse", "first_transverse", among="ratio"),
         transverse_ratio_per_network=estimates.mean("ratio", MEAN_OF_RATIOS),
-        flip_radial_fraction=estimates.ratio("first_radial", "first_energy"),
-        magnitude_radial_fraction=estimates.ratio("second_radial", "second_energy"),
+        flip_radial_fraction=estimates.ratio("first_radial", "first_energy", among="first_fraction"),
+        magnitude_radial_fraction=estimates.ratio("second_radial", "second_energy", among="second_fraction"),
         flip_radial_fraction_per_network=estimates.mean("first_fraction", MEAN_OF_RATIOS),
         magnitude_radial_fraction_per_network=estimates.mean("second_fraction", MEAN_OF_RATIOS),
         flip_energy=estimates.mean("first_energy"),

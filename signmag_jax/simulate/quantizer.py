@@ -32,7 +32,7 @@ class Quantizer(Result):
     """Estimates of shape ().
 
     Args:
-      row_cosine: E cos²(w, w') over rows.
+      row_cosine: E cos²(w, w') over rows that are not quantised to zeros, which have no direction.
       vector_cosine: E cos²(Wx, W'x) over inputs.
       pre_radial_fraction: of the error W'x − Wx, along Wx; ratio of means.
       post_radial_fraction: of relu(W'x) − relu(Wx), along relu(Wx); ratio of means.
@@ -78,7 +78,7 @@ def quantizer(
 
     Raises:
       InvalidInput: for an argument out of its range, or a folder of another run.
-      Incomplete: if the target is out of reach, or a row is quantised to zeros and has no direction.
+      Incomplete: if the target is out of reach, or all rows are quantised to zeros.
 
     Source: arXiv:2605.18933, Theorem 4 and section 9.6.
     """
@@ -101,6 +101,7 @@ def quantizer(
         {"perturbation": repr(chosen), **sample.plain()},
         sample.work(),
         _worst,
+        frozenset(("row_cosine", "pre_fraction", "post_fraction")),
     )
     estimates = Estimates(experiment, **options)
     return Quantizer(
@@ -146,11 +147,12 @@ class QuantizerSample(Arguments):
         quantized = self._quantize(parameters, for_draw, w)
         z, other = w @ x, quantized @ x
         # By the sine, which of nearly parallel rows keeps digits that a scalar product of unit rows lacks.
-        h, cosine = jax.nn.relu(z), 1 - turned(w.T, quantized.T)
+        h, directed = jax.nn.relu(z), jnp.sum(jnp.any(quantized != 0, axis=1), dtype=jnp.float64)
+        # A row of zeros has no direction, adds nothing to the mean, and is not counted in it.
+        cosine = 1 - turned(w.T, quantized.T) * (self.rows / directed)
         pre, post = energies(z, other - z), energies(h, jax.nn.relu(other) - h)
         return {
-            # A row of zeros has no direction, and is not parallel to anything.
-            "row_cosine": jnp.where(jnp.all(jnp.any(quantized != 0, axis=1)), cosine, jnp.nan),
+            "row_cosine": jnp.where(directed > 0, cosine, jnp.nan),
             "vector_cosine": 1 - turned(z, other),
             "pre_energy": pre.energy,
             "pre_radial": pre.radial,

@@ -8,7 +8,8 @@ network first. With X and Y of one network and r = E X/E Y, to second order
     E[X/Y] − r = (r·Var Y − Cov(X, Y))/(E Y)²,
 
 the bias of a quotient. It does not fall with the number of networks, but as 1/inputs and with the width, and
-is named wherever both are reported.
+is named wherever both are reported. A network in which nothing is perturbed has no ratio: means of ratios are
+over the networks that have one, their `n`, and ratios of means count only these in their standard error.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ TWO_RATIOS = (
     "The laws are those of ratios of means."
 )
 MEAN = "mean over networks"
+# Of a denominator that is a sum of so many random squares: 1/χ² of few degrees of freedom has no variance.
+FEWEST_TERMS = 16
 
 
 class Result(base.Result):
@@ -75,20 +78,25 @@ class Estimates:
         self.networks = self._tally.count
 
     def mean(self, name: str, estimator: str = MEAN) -> Estimate:
-        """The mean of one statistic over networks."""
-        return self._of(self._tally.mean(name), estimator)
+        """The mean of one statistic over the networks that have it; these are the `n` of the estimate."""
+        return self._of(self._tally.mean(name), estimator, name)
 
     def controlled(self, name: str, controls: tuple[str, ...], estimator: str) -> Estimate:
         """The mean of one statistic, with others as control variates."""
-        return self._of(self._tally.controlled(name, controls), estimator)
+        return self._of(self._tally.controlled(name, controls), estimator, name)
 
-    def ratio(self, numerator: str, denominator: str, estimator: str = RATIO_OF_MEANS) -> Estimate:
-        """The ratio of the means of two statistics."""
-        return self._of(self._tally.ratio(numerator, denominator), estimator)
+    def ratio(
+        self, numerator: str, denominator: str, estimator: str = RATIO_OF_MEANS, *, among: str | None = None
+    ) -> Estimate:
+        """The ratio of the means of two statistics, which both vanish in networks without `among`."""
+        pair = self._tally.ratio(numerator, denominator, among)
+        return self._of(pair, estimator, among or numerator)
 
-    def _of(self, pair: Pair, estimator: str) -> Estimate:
+    def _of(self, pair: Pair, estimator: str, name: str) -> Estimate:
         value, error = (np.asarray(part) for part in pair)
         if self._shape is not None:
             trailing = value.shape[1:]
             value, error = value.reshape(self._shape + trailing), error.reshape(self._shape + trailing)
-        return Estimate(value, error, self.networks, "1", estimator, self._provenance)
+        # Of several elements that of the fewest networks decides how wide their intervals are.
+        count = int(self._tally.having(name).min())
+        return Estimate(value, error, count, "1", estimator, self._provenance)

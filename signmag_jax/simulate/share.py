@@ -7,14 +7,13 @@ what is missing, and gives the bits of a single process.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from signmag_jax.evidence import Incomplete
 from signmag_jax.evidence.errors import invalid
 
 from .network import Experiment
-from .stop import FEWEST, Stop
+from .stop import Stop, pilot
 from .tally import Tally
 
 
@@ -76,13 +75,14 @@ def has_enough(experiment: Experiment, stop: Stop, own: Tally, count: int) -> bo
     """Whether `count` shares like this one, all together, would meet a target standard error.
 
     A share whose predecessors in the order are not there yet cannot apply the stopping rule. Its own networks
-    are a fair sample of all: with `count` times as many, the error falls by √count. Where that is the target,
-    it stops; the rule itself is left to the last run, which computes the few that may then be missing.
+    are a fair sample of all, and say how many networks the target takes. With as many among `count` shares
+    like it, it stops; the rule itself is left to the last run, which computes the few that may be missing.
     """
-    if stop.standard_error is None or own.count < FEWEST:
+    if stop.standard_error is None or own.rarest < pilot(experiment):
         return False
     try:
         _, error = experiment.target(own)
     except Incomplete:
         return False
-    return stop.reached(error / math.sqrt(count))
+    enough = max(stop.planned(own, error), experiment.fewest) + pilot(experiment)
+    return own.count * count >= enough

@@ -21,7 +21,7 @@ from .engine import Options
 from .gaussian import Activation, ActivationName, sphere, weights
 from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
-from .result import MEAN_OF_RATIOS, Estimates, Result
+from .result import FEWEST_TERMS, MEAN_OF_RATIOS, Estimates, Result
 from .split import Energies, energies
 
 AMPLITUDE = Interval(0.0, 1.0, open_low=True, open_high=True, fix="pass |x_j|/‖x‖, in (0, 1)")
@@ -36,7 +36,8 @@ class SingleFlip(Result):
     Args:
       amplification: E‖δ‖² of the flip at the outlier over that at the delocalised entry, ratio of means.
       amplification_per_network: the same as a mean of per-network ratios, larger by the relative variance
-        of a network's denominator; see `result`.
+        of a network's denominator; see `result`. None below 16 rows: the mean of a quotient of so few terms
+        does not exist, or converges to nothing that a standard error would tell.
       transverse_amplification: the ratio of means of the parts across h.
       outlier_energy: E‖δ‖²/m at the outlier, for pre-activations N(0, 1).
       delocalised_energy: the same at the delocalised entry.
@@ -44,7 +45,7 @@ class SingleFlip(Result):
     """
 
     amplification: Estimate
-    amplification_per_network: Estimate
+    amplification_per_network: Estimate | None
     transverse_amplification: Estimate
     outlier_energy: Estimate
     delocalised_energy: Estimate
@@ -96,11 +97,12 @@ def single_flip(
         {"alpha": amplitudes.tolist(), "activation": label, **sample.plain()},
         sample.work(amplitudes.size),
         lambda tally: tally.ratio("outlier_energy", "delocalised_energy"),
+        frozenset(("ratio",)),
     )
     estimates = Estimates(experiment, amplitudes.shape, **options)
     return SingleFlip(
         estimates.ratio("outlier_energy", "delocalised_energy"),
-        estimates.mean("ratio", MEAN_OF_RATIOS),
+        estimates.mean("ratio", MEAN_OF_RATIOS) if rows >= FEWEST_TERMS else None,
         estimates.ratio("outlier_transverse", "delocalised_transverse"),
         estimates.mean("outlier_energy"),
         estimates.mean("delocalised_energy"),

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 class Energies(NamedTuple):
@@ -32,10 +32,9 @@ def energies(y: Float[Array, "coordinates inputs"], delta: Float[Array, "coordin
     return Energies(radial + transverse, radial, transverse)
 
 
-def share(part: Float[Array, ""], whole: Float[Array, ""]) -> Float[Array, ""]:
-    """part/whole, and 0 where there is nothing to divide."""
-    some = whole > 0
-    return jnp.where(some, part / jnp.where(some, whole, jnp.ones_like(whole)), jnp.zeros_like(part))
+def share(part: Float[Array, ""], whole: Float[Array, ""], some: Bool[Array, ""]) -> Float[Array, ""]:
+    """part/whole, and NaN where there is nothing to divide but rounding."""
+    return jnp.where(some & (whole > 0), part / whole, jnp.nan)
 
 
 def turned(

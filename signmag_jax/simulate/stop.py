@@ -12,6 +12,9 @@ from signmag_jax.evidence import Incomplete
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 
+from .network import Experiment
+from .tally import Tally
+
 FEWEST = 32
 DEFAULT_NETWORKS = 64
 DEFAULT_LIMIT = 100_000
@@ -26,16 +29,15 @@ SECONDS = Interval(0.0, open_low=True, fix="pass a positive number of seconds")
 class Stop:
     """Stop at a count of networks, at a standard error, or at a time.
 
-    The rule on the standard error reads the ordered prefix of the networks, from the 32nd on, so that it
-    stops at the same network wherever and in whatever order they were computed; those computed beyond it
-    are discarded. A stop at a time does not have that property, and results say so. With a time beside a
-    standard error, the first of the two to come ends the run.
+    A run to a standard error decides how many networks it takes by a pilot, which `Prefix` describes. A stop
+    at a time depends on how fast the machine was, and results say so. With a time beside a standard error,
+    the first of the two to come ends the run.
 
     Args:
       networks: the count; 64 if nothing else is asked.
       standard_error: the largest one allowed among the elements of the primary estimate.
-      max_networks: give up a standard error beyond this many, or stop there before the time; 100,000 if it
-        is not given. A bound below the count that is asked for is refused.
+      max_networks: give up a standard error beyond this many, the pilot's included, or stop there before
+        the time; 100,000 if it is not given. A bound below the count that is asked for is refused.
       seconds: wall time.
 
     Raises:
@@ -69,11 +71,11 @@ class Stop:
                 (self.limit, self.max_networks),
                 "ask for fewer networks, or for a standard error that max_networks bounds",
             )
-        if self.standard_error is not None and self.most < FEWEST:
+        if self.standard_error is not None and self.most < 2 * FEWEST:
             raise invalid(
-                f"max_networks >= {FEWEST} with a standard error",
+                f"max_networks >= {2 * FEWEST} with a standard error",
                 self.most,
-                "the rule reads no fewer; raise it, or ask for networks instead",
+                f"{FEWEST} say how many it takes; raise it, or ask for networks instead",
             )
 
     @property
@@ -95,28 +97,59 @@ class Stop:
         """The number of networks where it is known beforehand."""
         return self.limit if self.standard_error is None and self.seconds is None else None
 
+    def check(self, experiment: Experiment) -> None:
+        """Refuse an experiment whose flips are too rare for the networks that may be simulated.
+
+        Raises:
+          InvalidInput: naming how many it takes.
+        """
+        name = "networks" if self.standard_error is None and self.seconds is None else "max_networks"
+        fewest = experiment.fewest
+        if self.standard_error is not None:
+            fewest += pilot(experiment)
+        if self.limit < fewest:
+            raise invalid(
+                f"{name} >= {fewest} at this rate and these sizes",
+                self.limit,
+                f"raise {name}, the rate or the sizes: below {experiment.fewest_flips:g} flips in all, a "
+                "standard error does not know of what was not drawn",
+            )
+
     def reached(self, error: Any) -> bool:
-        """Whether the standard errors of a prefix meet the target."""
+        """Whether the standard errors of an estimate meet the target."""
         return self.standard_error is not None and bool(np.max(error) <= self.standard_error)
 
-    def require_within_reach(self, count: int, error: Any, estimate: str) -> None:
+    def needed(self, count: int, error: Any) -> float:
+        """Networks that bring the largest of these standard errors of `count` networks to the target."""
+        assert self.standard_error is not None
+        return count * (float(np.max(error)) / self.standard_error) ** 2
+
+    def planned(self, tally: Tally, error: Any) -> int:
+        """As many as these say are needed, and one relative error of that number more: √(2/count)."""
+        more = 1 + math.sqrt(2 / tally.rarest)
+        return max(FEWEST, math.ceil(min(self.needed(tally.count, error) * more, MOST)))
+
+    def require_within_reach(self, count: int, before: int, error: Any, estimate: str) -> None:
         """Give up as soon as it is certain that the target needs more than `max_networks`.
 
         Args:
-          count: networks so far.
-          error: of their estimates.
-          estimate: what they estimate so far, in words.
+          count: networks of the estimate so far.
+          before: networks of the pilot.
+          error: of the estimate.
+          estimate: what it is so far, in words.
 
-        The needed count is N = count·(error/target)²; its own relative error is √(2/count), four times of
-        which are granted.
+        Four relative errors of the needed count are granted.
         """
-        if self.standard_error is None:
-            return
-        needed = count * (float(np.max(error)) / self.standard_error) ** 2
+        needed = self.needed(count, error)
         certain = needed * max(0.0, 1 - 4 * math.sqrt(2 / count))
-        if certain > self.most or count >= self.most:
+        if certain + before > self.most or count + before >= self.most:
             raise Incomplete(
-                f"standard error {self.standard_error:g} needs about {needed:.0f} networks, "
+                f"standard error {self.standard_error:g} needs about {needed + before:.0f} networks, "
                 f"max_networks is {self.most}; reached {estimate} with {count}: "
                 "raise max_networks or the standard error"
             )
+
+
+def pilot(experiment: Experiment) -> int:
+    """The fewest networks from which it is read how much they scatter."""
+    return max(FEWEST, experiment.fewest // 4)

@@ -27,10 +27,15 @@ class Tally:
 
     The independent unit is the network: inputs within one share its weights, so no error is ever
     computed from them.
+
+    Args:
+      optional: statistics that a network may lack (None or not finite): their mean is that over the networks
+        that have one, E[DX]/E[D] with D = 1 there and 0 elsewhere.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, optional: frozenset[str] = frozenset()) -> None:
         self.moments: Moments | None = None
+        self._optional = optional
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._starts: dict[str, int] = {}
 
@@ -43,20 +48,24 @@ class Tally:
         """Merge the statistics of the next network in order.
 
         Raises:
-          Incomplete: if one of them is undefined (0/0), as when a tiny network drew no flip at all.
+          Incomplete: if one that it may not lack is not finite.
         """
-        names = sorted(statistics)
+        values = {name: np.asarray(statistics[name], dtype=np.float64) for name in sorted(statistics)}
+        for name in self._optional:
+            has = np.isfinite(values[name])
+            values[name] = np.where(has, values[name], 0.0)
+            values[_indicator(name)] = has.astype(np.float64)
+        for name, value in values.items():
+            if not np.all(np.isfinite(value)):
+                raise Incomplete(
+                    f"network {network} has no finite {_words(name)}: lower the scale of the "
+                    "perturbation, or check the activation"
+                )
         if not self._shapes:
-            self._shapes = {name: np.shape(statistics[name]) for name in names}
-            sizes = [math.prod(self._shapes[name]) for name in names]
-            self._starts = dict(zip(names, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
-        row = np.concatenate([np.asarray(statistics[name], dtype=np.float64).ravel() for name in names])
-        if not np.all(np.isfinite(row)):
-            broken = next(name for name in names if not np.all(np.isfinite(statistics[name])))
-            raise Incomplete(
-                f"network {network} has no finite {broken.replace('_', ' ')} (nothing was perturbed, or no "
-                "unit is active): raise the width, the rate or the inputs"
-            )
+            self._shapes = {name: value.shape for name, value in values.items()}
+            sizes = [value.size for value in values.values()]
+            self._starts = dict(zip(values, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
+        row = np.concatenate([value.ravel() for value in values.values()])
         one = Moments(1, row, np.zeros((row.size, row.size)))
         self.moments = one if self.moments is None else self.moments.merge(one)
 
@@ -69,19 +78,60 @@ class Tally:
             raise Incomplete("fewer than 2 networks have no standard error: ask for more networks")
         return self.moments
 
-    def mean(self, name: str) -> Pair:
-        """Mean over networks and its standard error, each of the statistic's shape."""
-        moments, index = self._done(), self._index(name)
-        variance = moments.comoment.diagonal()[index] / (moments.count - 1)
-        return moments.mean[index], np.sqrt(variance / moments.count)
+    @property
+    def rarest(self) -> int:
+        """Networks that have the rarest of the statistics; all of them, if none may be lacking."""
+        return min((int(self.having(name).min()) for name in self._optional), default=self.count)
 
-    def ratio(self, numerator: str, denominator: str) -> Pair:
-        """Ratio of the two means, element by element, with its delta-method standard error."""
+    def having(self, name: str) -> np.ndarray:
+        """Networks that have this statistic, for each of its elements."""
+        if self.moments is None or name not in self._optional:
+            return np.full(self._shapes.get(name, ()), self.count)
+        share = self.moments.mean[self._index(_indicator(name))]
+        return np.asarray(np.rint(share * self.count), dtype=int)
+
+    def mean(self, name: str) -> Pair:
+        """Mean over the networks that have it and its standard error, each of the statistic's shape."""
+        value, square, _ = self._deviations(name)
+        have = self.having(name)
+        return value, np.sqrt(square / (have - 1) / have)
+
+    def _deviations(self, name: str, others: Any = ()) -> tuple[Any, Any, Any]:
+        """Mean of one statistic, the sum of its squared deviations, and that of their products with others.
+
+        The indices of others have one axis more than the statistic.
+        """
+        moments, index = self._done(), self._index(name)
+        value, comoment = moments.mean[index], moments.comoment
+        square, cross = comoment[index, index], comoment[index[..., None], others]
+        if name in self._optional:
+            self.require(name)
+            # What deviates is DX − D·mean: nothing, of a network that has none.
+            has = self._index(_indicator(name))
+            value = value / moments.mean[has]
+            square = square - 2 * value * comoment[index, has] + value**2 * comoment[has, has]
+            cross = cross - value[..., None] * comoment[has[..., None], others]
+        return value, np.maximum(square, 0), cross
+
+    def require(self, name: str) -> None:
+        """Raise `Incomplete` unless at least two networks have this statistic."""
+        if (have := int(self.having(name).min())) < 2:
+            raise Incomplete(
+                f"{have} of {self.count} networks have a {_words(name)}, the others no flip or no active "
+                "unit: raise the rate, the sizes or the number of networks"
+            )
+
+    def ratio(self, numerator: str, denominator: str, among: str | None = None) -> Pair:
+        """Ratio of the two means, element by element, with its delta-method standard error.
+
+        Both vanish in networks without the statistic `among`: what they do not tell makes no error smaller.
+        """
         moments = self._done()
+        self.require(among or numerator)
         top, bottom = np.broadcast_arrays(self._index(numerator), self._index(denominator))
         if np.any(moments.mean[bottom] == 0):
             raise Incomplete(
-                f"the mean {denominator.replace('_', ' ')} is 0, so that its ratio is undefined: "
+                f"the mean {_words(denominator)} is 0, so that its ratio is undefined: "
                 "raise the width, the rate or the number of networks"
             )
         ratio = moments.mean[top] / moments.mean[bottom]
@@ -90,9 +140,10 @@ class Tally:
             - 2 * ratio * moments.comoment[top, bottom]
             + ratio**2 * moments.comoment[bottom, bottom]
         )
+        have = self.having(among or numerator)
         # Rounding may leave a little less than nothing where numerator and denominator are proportional.
-        variance = np.maximum(square, 0) / ((moments.count - 1) * moments.count)
-        return ratio, np.sqrt(variance) / np.abs(moments.mean[bottom])
+        variance = np.maximum(square, 0) / ((have - 1) * have)
+        return ratio, np.sqrt(variance) / np.abs(moments.mean[bottom] * (moments.count / have))
 
     def controlled(self, name: str, controls: tuple[str, ...]) -> Pair:
         """Mean of one statistic, element by element, regressed on control variates of mean zero.
@@ -108,13 +159,24 @@ class Tally:
                 f"{fewest_networks(controls)}"
             )
         columns = np.stack([self._index(control) for control in controls], axis=-1)
+        means, square, cross = self._deviations(name, columns)
         values, standard_errors = np.empty(index.shape), np.empty(index.shape)
+        # What a network has weighs more where others have nothing.
+        weight = count / self.having(name)
         for element in np.ndindex(index.shape):
-            y, c = index[element], columns[element]
-            cross = moments.comoment[c, y]
+            c, of_controls = columns[element], weight[element] * cross[element]
             # Least squares: a control that does not vary, or that repeats another, is no singular matrix.
-            slope = np.linalg.lstsq(moments.comoment[np.ix_(c, c)], cross, rcond=None)[0]
-            residual = max(float(moments.comoment[y, y] - slope @ cross), 0.0) / (count - 1 - used)
-            values[element] = moments.mean[y] - slope @ moments.mean[c]
+            slope = np.linalg.lstsq(moments.comoment[np.ix_(c, c)], of_controls, rcond=None)[0]
+            rest = float(weight[element] ** 2 * square[element] - slope @ of_controls)
+            residual = max(rest, 0.0) / (count - 1 - used)
+            values[element] = means[element] - slope @ moments.mean[c]
             standard_errors[element] = math.sqrt(residual / count * (count - 2) / (count - used - 2))
         return values, standard_errors
+
+
+def _indicator(name: str) -> str:
+    return f"has {name}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

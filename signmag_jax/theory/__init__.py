@@ -6,6 +6,7 @@ from typing import Any
 from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
 from .checks import checked
 from .columns import column_ratio, column_ratio_bound, column_ratio_expansion
+from .cumulants import FourthCumulants, flip_cumulants, kernel_change, shift_cumulants
 from .depth import Parting, chain, chain_ratios, depth_ratios
 from .depth_limits import depth_floor, residual_first_ratio, residual_limit
 from .depth_width import finite_width_depth_ratios
@@ -57,6 +58,7 @@ __all__ = [
     "Activation",
     "Ball",
     "BlockEnergies",
+    "FourthCumulants",
     "Law",
     "Parting",
     "block",
@@ -82,9 +84,11 @@ __all__ = [
     "first_fall",
     "flip_amplification",
     "flip_amplification_expansion",
+    "flip_cumulants",
     "flip_matrix_radial_fraction",
     "flip_to_shift_ratio",
     "infinite_width_holds",
+    "kernel_change",
     "leaky_relu",
     "matched_noise",
     "matched_shift",
@@ -103,6 +107,7 @@ __all__ = [
     "radial_fraction_expansion",
     "residual_first_ratio",
     "residual_limit",
+    "shift_cumulants",
     "sign_cosine_squared",
     "smooth",
     "transverse_ratio",

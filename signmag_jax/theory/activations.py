@@ -1,33 +1,40 @@
-"""Activations: each is what it does to a pair of correlated Gaussians.
-
-Closed forms for the ReLU family; smooth activations go through a trapezoidal rule on the plane, which for
-functions that are analytic around the real axis converges faster than any power of the step.
-"""
+"""Activations: each is what it does to a pair of correlated Gaussians."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import erf
+from jax.scipy.special import erf, erfc
 from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import is_traced
 from signmag_jax.perturb import Moments
 
-from .kernel import gap, safe_sqrt, second_gap
-from .quadrature import SecondMoments, Smooth, derivative_of
+from .homogeneous import Leaky, SquaredReLU
+from .kinked import kinked
+from .quadrature import derivative_of
+from .scaled import Scaled
+from .second_moments import SecondMoments
+from .smooth import Smooth, checked_function
 
 
-def stretch(moments: Moments) -> Array:
-    """√v − 1 without cancellation."""
-    # √v − 1 = (v − 1)/(1 + √v), and v − 1 from drift and noise keeps its digits at small errors.
-    growth = moments.drift * (2 + moments.drift) + moments.noise
-    return growth / (1 + safe_sqrt(moments.c**2 + moments.noise))
+@runtime_checkable
+class Pair(Protocol):
+    """What an activation does to a pair of Gaussians."""
+
+    @property
+    def degree(self) -> int:
+        """Power of the scale in which its values are measured."""
+        ...
+
+    def __call__(self, moments: Scaled, scale: Any) -> SecondMoments:
+        """Second moments in units of scale^degree, for pre-activations of standard deviation scale."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,18 +43,23 @@ class Activation:
 
     Args:
       name: how it is called.
-      pair: moments in units of the pre-activation variance, and that standard deviation, to `SecondMoments`.
+      pair: moments in units of the error's size, and the standard deviation of the clean pre-activations, to
+        `SecondMoments`.
     """
 
     name: str
-    pair: Callable[[Moments, Any], SecondMoments]
+    pair: Pair
 
     @property
     def by_quadrature(self) -> bool:
-        """Whether its moments are integrals on the plane and not closed forms."""
-        return isinstance(self.pair, Smooth)
+        """Whether its moments are integrals and not closed forms."""
+        return not isinstance(self.pair, Leaky | SquaredReLU)
 
-    def resolved(self, scale: Any, moments: Moments | None = None) -> "Activation":
+    def size(self, scale: Any) -> Any:
+        """The unit of its values."""
+        return scale**self.pair.degree
+
+    def resolved(self, scale: Any, moments: Moments | Scaled | None = None) -> "Activation":
         """The activation with a quadrature that is fine enough; closed forms as they are.
 
         Args:
@@ -61,10 +73,11 @@ class Activation:
         if not isinstance(self.pair, Smooth):
             return self
         if moments is None or is_traced(moments):
-            return replace(self, pair=self.pair.resolved(scale))
+            return replace(self, pair=self.pair.resolved(self.name, scale))
         # The clean pre-activations have deviation 1 themselves, however small v is.
-        growth = float(np.sqrt(np.max(moments.v, initial=1.0)))
-        return replace(self, pair=self.pair.resolved(scale, growth))
+        noise = moments.noise * moments.unit**2 if isinstance(moments, Scaled) else moments.noise
+        growth = float(np.sqrt(np.max(np.square(moments.c) + noise, initial=1.0)))
+        return replace(self, pair=self.pair.resolved(self.name, scale, growth))
 
 
 def leaky_relu(slope: float = 0.01) -> Activation:
@@ -79,81 +92,51 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     if not math.isfinite(slope):
         raise invalid("slope is finite", slope, "pass a number")
     name = {0.0: "relu", 1.0: "identity"}.get(float(slope), f"leaky_relu({slope:g})")
-    return Activation(name, _Leaky(float(slope)))
-
-
-@dataclass(frozen=True)
-class _Leaky:
-    slope: float
-
-    def __call__(self, moments: Moments, scale: Any) -> SecondMoments:
-        c, noise, drift = moments.c, moments.noise, moments.drift
-        nu, square = (1 + self.slope**2) / 2, scale**2
-        mean = scale * (1 - self.slope) / math.sqrt(2 * math.pi)
-        # Only the kink, a jump of 1 − slope in the derivative, opens a gap; the linear part is exact.
-        w = (1 - self.slope) ** 2 * gap(c, noise) / (2 * jnp.pi)
-        return SecondMoments(
-            energy=square * (nu * (drift**2 + noise) - 2 * w),
-            alignment=square * (nu * drift + w),
-            transverse=square * (nu * noise - 2 * c * w - w**2 / nu),
-            # + 0·c: constants take the shape of the moments.
-            signal=square * nu + 0 * c,
-            perturbed=square * nu * (c**2 + noise),
-            overlap=square * (nu * c + w),
-            mean=mean + 0 * c,
-            mean_shift=mean * stretch(moments),
-        )
-
-
-@dataclass(frozen=True)
-class _SquaredReLU:
-    def __call__(self, moments: Moments, scale: Any) -> SecondMoments:
-        """E hh' = (3c² + noise)/2 + g₂/(2π), the degree-2 arc-cosine kernel, times the variance squared."""
-        c, noise, fourth = moments.c, moments.noise, scale**4
-        # c² − 1 from the drift: in no sum below do near equals cancel at small errors.
-        growth = moments.drift * (2 + moments.drift)
-        g = second_gap(c, noise) / jnp.pi
-        w = (noise + g) / 2
-        return SecondMoments(
-            energy=fourth * (1.5 * growth**2 + noise * (3 * c**2 - 1) + 1.5 * noise**2 - g),
-            alignment=fourth * (1.5 * growth + w),
-            transverse=fourth * (2 * c**2 * noise + 1.5 * noise**2 - c**2 * g - 2 / 3 * w**2),
-            signal=1.5 * fourth + 0 * c,
-            perturbed=1.5 * fourth * (c**2 + noise) ** 2,
-            overlap=fourth * (1.5 * c**2 + w),
-            mean=scale**2 / 2 + 0 * c,
-            mean_shift=scale**2 / 2 * (growth + noise),
-        )
+    return Activation(name, Leaky(float(slope)))
 
 
 def smooth(
     name: str,
-    function: Callable[[Array], Array],
+    function: Any,
     derivative: Callable[[Array], Array] | None = None,
-    analytic: float = math.inf,
+    analytic: float | int = math.inf,
+    kinks: Any = (),
 ) -> Activation:
-    """An activation that is analytic in the strip |Im z| < `analytic`, by quadrature on the plane.
+    """An activation of your own: smooth, or linear between kinks.
 
-    Trapezoidal rule of step s on [−9, 9]² in standard normal coordinates. What is cut away weighs below
-    1e-18; the discretisation errs by about 2exp(−2π·d/s + d²/2) relative to the integrand's size on the lines
-    |Im| = d, and s is halved until this is below 1e-14 at d = analytic/(scale·√v). Differences
-    φ(z') − φ(z) are integrals of φ' where z' is near z, so that small errors keep their digits. The bound
-    stated for each energy is 1e-10, relative. First derivatives with respect to moments and scale are
-    expectations of their own, by the same rule (Price's theorem), and exist at noise = 0 too.
+    A smooth one goes through Gauss–Legendre panels on the plane. Before it is used they are compared with a
+    trapezoidal rule on the line, for φ², φ'² and φ''² and through Stein's identity; where they differ by more
+    than 1e-12, as for a function with a kink, a jump or finer detail than the grid resolves, it is refused.
+    Energies hold 1e-12, relative; so do first derivatives with respect to moments and scale, which are
+    expectations of their own (Price's theorem) and exist at noise = 0 too.
+
+    With `kinks` the function has to be linear between them (hard tanh: kinks=(-1, 1); ReLU6: kinks=(0, 6)),
+    and is integrated exactly, at every scale and for every size of error.
 
     Args:
       name: how it is called.
-      function: elementwise, of an array.
-      derivative: elementwise; by default JAX's.
-      analytic: distance of the nearest singularity to the real axis; of an entire function, a distance at
-        which it is still of the size that it has on the axis.
+      function: elementwise, from a JAX array to a JAX array.
+      derivative: elementwise; by default JAX's. Not with kinks.
+      analytic: distance of the nearest singularity to the real axis, where you know it. It decides where the
+        grid starts, not whether it is believed.
+      kinks: where the slope changes, a sequence of numbers in order.
 
     Raises:
-      InvalidInput: unless `analytic` > 0.
+      InvalidInput: unless `analytic` > 0, or for kinks between which the function is not linear; from the
+        laws, for a function that is not smooth at their scale.
     """
+    checked_function(function)
+    if np.ndim(kinks) == 0 or len(kinks):
+        return Activation(name, kinked(function, kinks))
     if not analytic > 0:
         raise invalid("analytic > 0", analytic, "pass the half-width of the strip; kinks are not smooth")
-    return Activation(name, Smooth(function, derivative or derivative_of(function), analytic))
+    slope = derivative or derivative_of(function)
+    # Where nothing is known, panels of the size of the function's own argument are a start.
+    return Activation(name, Smooth(function, slope, derivative_of(slope), min(float(analytic), 1.5)))
+
+
+def _silu_bounded(z: Array) -> Array:
+    return -jnp.abs(z) * jax.nn.sigmoid(-jnp.abs(z))
 
 
 def _silu_slope(z: Array) -> Array:
@@ -161,24 +144,57 @@ def _silu_slope(z: Array) -> Array:
     return gate * (1 + z * (1 - gate))
 
 
-def _gelu(z: Array) -> Array:
-    return z * (1 + erf(z / math.sqrt(2))) / 2
+def _silu_curvature(z: Array) -> Array:
+    gate = jax.nn.sigmoid(z)
+    return gate * (1 - gate) * (2 + z * (1 - 2 * gate))
+
+
+def _gelu_bounded(z: Array) -> Array:
+    return -jnp.abs(z) * erfc(jnp.abs(z) / math.sqrt(2)) / 2
+
+
+def _density(z: Array) -> Array:
+    return jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
 
 
 def _gelu_slope(z: Array) -> Array:
-    return (1 + erf(z / math.sqrt(2))) / 2 + z * jnp.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    return erfc(-z / math.sqrt(2)) / 2 + z * _density(z)
 
 
+def _gelu_curvature(z: Array) -> Array:
+    return (2 - z**2) * _density(z)
+
+
+def _erf_slope(z: Array) -> Array:
+    return 2 / math.sqrt(math.pi) * jnp.exp(-(z**2))
+
+
+def _erf_curvature(z: Array) -> Array:
+    return -2 * z * _erf_slope(z)
+
+
+def _tanh_slope(z: Array) -> Array:
+    return (1 - jnp.tanh(z)) * (1 + jnp.tanh(z))
+
+
+def _tanh_curvature(z: Array) -> Array:
+    return -2 * jnp.tanh(z) * _tanh_slope(z)
+
+
+RAMP = (0.0, 1.0)
+_KNOWN = {
+    # Entire, but of size exp(y²/2) and exp(y²) at distance y from the axis.
+    "gelu": Smooth(_gelu_bounded, _gelu_slope, _gelu_curvature, 2.0, RAMP, known=True),
+    "erf": Smooth(erf, _erf_slope, _erf_curvature, math.sqrt(2), known=True),
+    "silu": Smooth(_silu_bounded, _silu_slope, _silu_curvature, math.pi, RAMP, known=True),
+    "tanh": Smooth(jnp.tanh, _tanh_slope, _tanh_curvature, math.pi / 2, known=True),
+}
 ACTIVATIONS: dict[str, Activation] = {
     "relu": leaky_relu(0.0),
     "leaky_relu": replace(leaky_relu(), name="leaky_relu"),
-    "relu_squared": Activation("relu_squared", _SquaredReLU()),
+    "relu_squared": Activation("relu_squared", SquaredReLU()),
     "identity": leaky_relu(1.0),
-    # Entire, but of size exp(y²/2) and exp(y²) at distance y from the axis.
-    "gelu": smooth("gelu", _gelu, _gelu_slope, analytic=2.0),
-    "erf": smooth("erf", erf, lambda z: 2 / math.sqrt(math.pi) * jnp.exp(-(z**2)), analytic=math.sqrt(2)),
-    "silu": smooth("silu", jax.nn.silu, _silu_slope, analytic=math.pi),
-    "tanh": smooth("tanh", jnp.tanh, lambda z: 1 / jnp.cosh(z) ** 2, analytic=math.pi / 2),
+    **{name: Activation(name, pair) for name, pair in _KNOWN.items()},
 }
 
 
@@ -190,6 +206,6 @@ def find_activation(activation: "str | Activation") -> Activation:
     """
     if isinstance(activation, Activation):
         return activation
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise invalid(f"activation in {tuple(ACTIVATIONS)}", activation, "choose one, or pass an Activation")
     return ACTIVATIONS[activation]

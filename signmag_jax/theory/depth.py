@@ -15,10 +15,12 @@ from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import Real, law
-from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
+from signmag_jax.perturb import HasMoments, Moments
 
 from .activations import Activation, find_activation
-from .energies import RATE, activated_block, check_moments, check_scale, resolved_rate
+from .arguments import RATE, SCALE, check_scale, error_of, resolved
+from .energies import activated_block, held
+from .scaled import Scaled, bounded, flips, scaled, shift
 
 CHAINS = ("plain", "residual", "renormalised")
 LAYERS = ("all", "first")
@@ -37,7 +39,7 @@ class Parting(NamedTuple):
 
 
 class Angle(NamedTuple):
-    """The angle between clean and perturbed state: its cosine, with its sign, and sine².
+    """The angle between clean and perturbed state: its cosine, with its sign, and sine² in units of unit².
 
     Both are kept, because one of them loses its digits, and its derivative, at either end.
     """
@@ -45,62 +47,61 @@ class Angle(NamedTuple):
     cosine: Array
     sine_squared: Array
 
-    @property
-    def apart(self) -> Array:
-        """1 − cosine, without cancellation."""
+    def apart(self, unit: Array) -> Array:
+        """(1 − cosine)/unit², without cancellation."""
         # sin²/(1 + cos) where 1 − cos would cancel; elsewhere the divisor only has to stay away from 0.
         ahead = self.cosine > 0
-        return jnp.where(
-            ahead, self.sine_squared / jnp.where(ahead, 1 + self.cosine, 2 + 0 * self.cosine), 1 - self.cosine
-        )
+        divisor = jnp.where(ahead, 1 + self.cosine, 2 + 0 * self.cosine)
+        whole = jnp.where(ahead, jnp.ones_like(unit), unit)
+        return jnp.where(ahead, self.sine_squared / divisor, (1 - self.cosine) / whole**2)
 
 
-def correlated(moments: Moments, angle: Angle) -> Moments:
+def correlated(moments: Scaled, angle: Angle) -> Scaled:
     """Moments of a layer whose clean and perturbed unit inputs are that angle apart."""
-    return Moments(
-        moments.c * angle.cosine,
-        moments.v,
-        moments.drift - moments.c * angle.apart,
-        moments.noise + moments.c**2 * angle.sine_squared,
+    c, unit, drift, noise = moments
+    return Scaled(
+        c * angle.cosine,
+        unit,
+        drift - c * unit * angle.apart(unit),
+        noise + c**2 * angle.sine_squared,
     )
 
 
-def _unperturbed(moments: Moments) -> Moments:
-    one = jnp.ones_like(moments.c)
-    return Moments(one, one, 0 * one, 0 * one)
-
-
-def _choose(first_only: bool, index: Array, moments: Moments) -> Moments:
+def _choose(first_only: bool, index: Array, moments: Scaled) -> Scaled:
     if not first_only:
         return moments
-    return jax.tree.map(lambda p, u: jnp.where(index == 0, p, u), moments, _unperturbed(moments))
+    unperturbed = Scaled(jnp.ones_like(moments.c), moments.unit, 0 * moments.drift, 0 * moments.noise)
+    return jax.tree.map(lambda p, u: jnp.where(index == 0, p, u), moments, unperturbed)
 
 
-def plain_step(
-    moments: Moments, angle: Angle, activation: Activation, scale: ArrayLike
-) -> tuple[Angle, Array]:
-    """(angle, transverse) after y ← normalise(φ(W y)), from the angle before."""
+def plain_step(moments: Scaled, angle: Angle, activation: Activation, scale: Array) -> tuple[Angle, Array]:
+    """(angle, transverse/unit²) after y ← normalise(φ(W y)), from the angle before."""
     out = activated_block(correlated(moments, angle), activation, scale)
-    return Angle(out.cosine, out.sine_squared), out.transverse / out.signal
+    return Angle(out.cosine, out.sine_squared), out.pair.transverse / out.pair.signal
 
 
 def renormalised_step(
-    moments: Moments, angle: Angle, activation: Activation, scale: ArrayLike
+    moments: Scaled, angle: Angle, activation: Activation, scale: Array
 ) -> tuple[Angle, Array]:
-    """(angle, transverse) after y ← normalise(y + W_down φ(W_up y)): no mean terms, W_down is fresh."""
-    out = activated_block(correlated(moments, angle), activation, scale)
+    """(angle, transverse/unit²) after y ← normalise(y + W_down φ(W_up y)): no mean terms, W_down is fresh."""
+    out = activated_block(correlated(moments, angle), activation, scale).pair
+    unit, size = moments.unit, activation.size(scale)
     # Of unit states ‖y' − y‖² is 2(1 − cos) and ⟨y, y' − y⟩ is −(1 − cos).
-    along = out.alignment - angle.apart
-    energy = 2 * angle.apart + out.energy
-    power = 1 + out.signal
+    along = size**2 * out.alignment - unit * angle.apart(unit)
+    energy = 2 * angle.apart(unit) + size**2 * out.energy
+    power = 1 + size**2 * out.signal
     transverse = energy - along**2 / power
-    perturbed = power + 2 * along + energy
-    after = Angle((power + along) / jnp.sqrt(power * perturbed), transverse / perturbed)
+    perturbed = power + 2 * unit * along + unit**2 * energy
+    after = Angle((power + unit * along) / jnp.sqrt(power * perturbed), transverse / perturbed)
     return after, transverse / power
 
 
 class Stream(NamedTuple):
-    """Second moments and means of an unnormalised residual stream and of its difference δ."""
+    """Second moments and means of an unnormalised residual stream and of its difference δ.
+
+    δ is in units of unit·size, the error's and the activation's; its moments are energy E δ², along E yδ and
+    mean_difference E δ.
+    """
 
     power: Array
     energy: Array
@@ -109,37 +110,42 @@ class Stream(NamedTuple):
     mean_difference: Array
 
 
-def residual_step(moments: Moments, stream: Stream, activation: Activation, scale: ArrayLike) -> Stream:
+def residual_step(moments: Scaled, stream: Stream, activation: Activation, scale: Array) -> Stream:
     """y ← y + φ(W y/‖y‖): outputs with a mean, as ReLU's, leave cross terms with the stream."""
-    out = activated_block(correlated(moments, angle_of(stream)), activation, scale)
+    unit, size = moments.unit, activation.size(scale)
+    out = activated_block(correlated(moments, angle_of(stream, unit, size)), activation, scale).pair
     return Stream(
-        power=stream.power + out.signal + 2 * stream.mean * out.mean,
+        power=stream.power + size**2 * out.signal + 2 * size * stream.mean * out.mean,
         energy=stream.energy + out.energy + 2 * stream.mean_difference * out.mean_shift,
-        along=stream.along + out.alignment + stream.mean * out.mean_shift + stream.mean_difference * out.mean,
-        mean=stream.mean + out.mean,
+        along=stream.along
+        + size * out.alignment
+        + stream.mean * out.mean_shift
+        + size * stream.mean_difference * out.mean,
+        mean=stream.mean + size * out.mean,
         mean_difference=stream.mean_difference + out.mean_shift,
     )
 
 
 def transverse_of(stream: Stream) -> Array:
-    """E δ² − (E yδ)²/E y²."""
+    """E δ² − (E yδ)²/E y², in the stream's units."""
     return stream.energy - stream.along**2 / stream.power
 
 
-def angle_of(stream: Stream) -> Angle:
+def angle_of(stream: Stream, unit: Array, size: Array) -> Angle:
     """The angle between y and y'."""
-    perturbed = stream.power + 2 * stream.along + stream.energy
-    cosine = (stream.power + stream.along) / jnp.sqrt(stream.power * perturbed)
-    return Angle(cosine, transverse_of(stream) / perturbed)
+    step = unit * size
+    perturbed = stream.power + 2 * step * stream.along + step**2 * stream.energy
+    cosine = (stream.power + step * stream.along) / jnp.sqrt(stream.power * perturbed)
+    return Angle(cosine, size**2 * transverse_of(stream) / perturbed)
 
 
 def _normalised_chain(
     step: Callable[..., Any],
-    moments: Moments,
+    moments: Scaled,
     depth: int,
     first_only: bool,
     activation: Activation,
-    scale: ArrayLike,
+    scale: Array,
 ) -> Parting:
     def layer(angle: Angle, index: Array) -> tuple[Angle, Parting]:
         angle, transverse = step(_choose(first_only, index, moments), angle, activation, scale)
@@ -151,11 +157,13 @@ def _normalised_chain(
 
 
 def _residual_chain(
-    moments: Moments, depth: int, first_only: bool, activation: Activation, scale: ArrayLike
+    moments: Scaled, depth: int, first_only: bool, activation: Activation, scale: Array
 ) -> Parting:
+    size = activation.size(scale)
+
     def layer(stream: Stream, index: Array) -> tuple[Stream, Parting]:
         stream = residual_step(_choose(first_only, index, moments), stream, activation, scale)
-        return stream, Parting(angle_of(stream).sine_squared, transverse_of(stream))
+        return stream, Parting(angle_of(stream, moments.unit, size).sine_squared, transverse_of(stream))
 
     zero = jnp.zeros_like(moments.c)
     return jax.lax.scan(layer, Stream(zero + 1, zero, zero, zero, zero), jnp.arange(depth))[1]
@@ -168,12 +176,18 @@ _CHAINS = {
 }
 
 
-@law(static=("depth", "chain", "layers", "activation"))
+@law(static=("depth", "chain", "layers", "activation"), domain={"scale": SCALE})
 def _chain(
-    moments: Moments, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
+    moments: Moments | Scaled, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
 ) -> Parting:
-    broadcast = Moments(*jnp.broadcast_arrays(*moments))
-    return _CHAINS[chain](broadcast, depth, layers == "first", activation, jnp.asarray(scale))
+    s, width = scaled(moments), jnp.asarray(scale)
+    found = _CHAINS[chain](s, depth, layers == "first", activation, width)
+    # What a normalised state loses across itself has no unit but the error's.
+    own = activation.size(width) if chain == "residual" else jnp.ones_like(width)
+    return Parting(
+        bounded(held(found.sine_squared, s.unit, s.unit), 0.0, 1.0),
+        held(found.transverse, s.unit, s.unit, own, own),
+    )
 
 
 def chain(
@@ -206,9 +220,9 @@ def chain(
       InvalidInput: for an unknown chain, activation or set of layers, depth < 1, or scale <= 0.
     """
     check_chain(depth, chain, layers, scale)
-    chosen, moments = find_activation(activation), perturbation.moments()
-    check_moments(moments)
-    return _chain(moments, int(depth), chain, layers, chosen.resolved(scale, moments), scale)
+    chosen, moments = find_activation(activation), error_of(perturbation)
+    parting = _chain(moments, int(depth), chain, layers, chosen.resolved(scale, moments), scale)
+    return resolved("chain", parting)
 
 
 def check_chain(depth: int, chain: str, layers: str, scale: ArrayLike) -> None:
@@ -272,19 +286,18 @@ def chain_ratios(
     V2 is "plain", V3 is "renormalised". Args, result and errors as in `depth_ratios`.
     """
     check_chain(depth, chain, layers, scale)
-    return _ratios(rate, int(depth), chain, layers, find_activation(activation).resolved(scale), scale)
+    chosen = find_activation(activation).resolved(scale)
+    return resolved("chain_ratios", _ratios(rate, int(depth), chain, layers, chosen, scale))
 
 
-@law(static=("depth", "chain", "layers", "activation"), domain={"rate": RATE})
+@law(static=("depth", "chain", "layers", "activation"), domain={"rate": RATE, "scale": SCALE})
 def _ratios(
     rate: ArrayLike, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
 ) -> Array:
-    p = resolved_rate(rate)
-    pair = [SignFlip(p).moments(), MagnitudeShift(2 * jnp.sqrt(p)).moments()]
-    size = jnp.asarray(scale)
-    flip, shift = (_CHAINS[chain](m, depth, layers == "first", activation, size) for m in pair)
+    first, width = layers == "first", jnp.asarray(scale)
+    flip, shifted = (_CHAINS[chain](m, depth, first, activation, width) for m in (flips(rate), shift(rate)))
     # A normalised state has no change but its angle; the stream keeps its length, and RMSNorm's derivative
     # lets through what is transverse.
     if chain == "residual":
-        return flip.transverse / shift.transverse
-    return flip.sine_squared / shift.sine_squared
+        return flip.transverse / shifted.transverse
+    return flip.sine_squared / shifted.sine_squared

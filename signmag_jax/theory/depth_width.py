@@ -13,8 +13,9 @@ from signmag_jax.evidence.precision import Real
 from signmag_jax.perturb import Moments
 
 from . import width as finite_width
+from .arguments import RATE, shape_of
+from .cumulants import shift_bend
 from .depth import check_chain
-from .energies import RATE
 from .theorem_3 import matched_shift
 
 NODES = 64
@@ -29,10 +30,11 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
     q_l = E J(q_{l−1}(1 − 2Q)), Q = Σ M_j x_j² the share of the input's energy that a row's flips carry: for
     an input on the sphere Q | K flips ~ Beta(K/2, (n−K)/2), K ~ Bin(n, p). A hidden state is a rectified
     Gaussian: half of its entries are 0 and the others are half-Gaussian, so that its Q follows the law of the
-    sphere in n/2 dimensions, with twice the variance. The realised cosine of n rows then adds its own term to
-    both errors, `realised`. Neglected are other terms of order 1/n without the 1/√p of Q's: that x and x'
-    differ in shape, that n/2 fluctuates, and what else the shift contributes after layer 1. What is neglected
-    has no bound, so that there is no ball around the exact value: `theory.enclose` refuses this law.
+    sphere in n/2 dimensions, with twice the variance. In layer 1 the shift's fourth cumulants change its κ,
+    and the realised cosine of n rows adds its own term to both errors, `realised`. Neglected are other terms
+    of order 1/n without the 1/√p of Q's: that x and x' differ in shape, that n/2 fluctuates, and what the
+    shift's cumulants do after layer 1. What is neglected has no bound, so that there is no ball around the
+    exact value: `theory.enclose` refuses this law.
 
     Args:
       rate: one flip rate in (0, 1/2]; the shift has size 2√rate.
@@ -46,19 +48,22 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
       InvalidInput: for arguments outside.
     """
     check_chain(depth, "plain", "all", 1.0)
-    if np.ndim(rate) != 0:
-        raise invalid("rate is one number", np.shape(rate), "call once for each rate")
+    if shape := shape_of("rate", rate):
+        raise invalid("rate is one number", shape, "call once for each rate")
     RATE.require("rate", rate)
     if finite_width.check_width(n) < LEAST_WIDTH:
         raise invalid(f"{LEAST_WIDTH} <= n", n, "a hidden state needs some active entries")
-    # As `energies.resolved_rate`: the limit to rounding.
+    # Below, the limit to rounding.
     p, width = max(float(rate), sys.float_info.epsilon**2), int(n)
     shift = matched_shift(p).moments()
     flip_apart, shift_apart, ratios = 0.0, 0.0, []
     for layer in range(depth):
         shares, weights = share_law(p, width if layer == 0 else width // 2)
         flip_apart = realised(_flipped(p, flip_apart, shares, weights), width)
-        shift_apart = realised(_shifted(shift, shift_apart), width)
+        alone = _shifted(shift, shift_apart)
+        if layer == 0:
+            alone += 6 / width * p**1.5 * shift_bend(math.sqrt(p), shift.v) / math.sqrt(shift.v)
+        shift_apart = realised(alone, width)
         ratios.append(flip_apart * (2 - flip_apart) / (shift_apart * (2 - shift_apart)))
     return np.asarray(ratios)
 

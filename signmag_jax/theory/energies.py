@@ -4,20 +4,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from signmag_jax.evidence import invalid
-from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import Real, check_traced, is_traced, law
+from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments, SignQuantize
 
-from .activations import ACTIVATIONS, Activation, SecondMoments, find_activation
+from .activations import ACTIVATIONS, Activation, find_activation
+from .arguments import SCALE, check_scale, error_of, moments_of, resolved
 from .kernel import safe_sqrt
-
-SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
-RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
+from .scaled import ROUNDINGS, Scaled, bounded, not_negative, scaled
+from .second_moments import SecondMoments
 
 
 class BlockEnergies(NamedTuple):
@@ -51,8 +48,25 @@ class BlockEnergies(NamedTuple):
     mean_shift: Any
 
 
-def relu_block(moments: Moments) -> BlockEnergies:
-    """The ReLU block at unit scale, for use inside a law.
+class ScaledBlock(NamedTuple):
+    """A block in units of the activation's size and of the error: what ratios and fractions are made of.
+
+    Args:
+      pair: the second moments.
+      radial: (E hδ)²/E h², in units of unit².
+      radial_fraction, cosine: as in `BlockEnergies`.
+      sine_squared: as there, in units of unit².
+    """
+
+    pair: SecondMoments
+    radial: Array
+    radial_fraction: Array
+    sine_squared: Array
+    cosine: Array
+
+
+def relu_block(moments: Scaled) -> ScaledBlock:
+    """The ReLU block, for use inside a law.
 
     With g the gap: energy (drift² + noise)/2 − g/π, radial (drift + g/π)²/2,
     transverse noise/2 − c·g/π − g²/(2π²).
@@ -60,46 +74,61 @@ def relu_block(moments: Moments) -> BlockEnergies:
     return activated_block(moments, ACTIVATIONS["relu"], 1.0)
 
 
-def activated_block(moments: Moments, activation: Activation, scale: Any) -> BlockEnergies:
+def activated_block(moments: Scaled, activation: Activation, scale: Any) -> ScaledBlock:
     """The block of any activation at any pre-activation standard deviation, for use inside a law."""
-    # Moments of compositions are differences: a noise below 0 by rounding would have no root.
-    pair = activation.pair(moments._replace(noise=not_negative(moments.noise)), scale)
-    return assemble(pair)
-
-
-def not_negative(noise: Array) -> Array:
-    """`noise` without the −1e-17 that rounding leaves; unlike a maximum, with its full derivative at 0."""
-    return jnp.where(noise < 0, 0 * jnp.abs(noise), noise)
-
-
-def assemble(pair: SecondMoments) -> BlockEnergies:
-    """The quantities that follow from a pair's moments."""
-    energy, perturbed = pair.energy, pair.perturbed
+    # A scale that is no number is none either where it is but a factor.
+    pair = activation.pair(moments._replace(c=moments.c + 0 * scale), scale)
+    # Of two parallel vectors rounding may leave a transverse energy just below 0.
+    least = -ROUNDINGS * jnp.finfo(pair.transverse.dtype).eps * pair.perturbed
+    rounded = (pair.transverse < 0) & (pair.transverse * moments.unit**2 >= least)
+    excess = jax.lax.stop_gradient(jnp.where(rounded, pair.transverse, 0))
+    pair = pair._replace(transverse=pair.transverse - excess)
     radial = pair.alignment**2 / pair.signal
-    some, alive = energy > 0, perturbed > 0
+    none, gone = pair.energy == 0, pair.perturbed == 0
     # 0/0 without an error: the divisor is replaced before the division, or the gradient would be NaN.
-    fraction = jnp.where(some, radial / jnp.where(some, energy, jnp.ones_like(energy)), 0 * energy)
+    safe = jnp.where(none, jnp.ones_like(radial), pair.energy)
+    fraction = (pair.alignment / jnp.sqrt(pair.signal * safe)) ** 2
+    # Only without any alignment is it 0: where it vanishes otherwise it has underflown.
+    lost = (pair.alignment != 0) & (fraction < jnp.finfo(fraction.dtype).tiny)
+    fraction = fraction + jnp.where(lost, jnp.nan, 0)
     # A vanished h' has lost every direction: its sine is that of a right angle.
-    safe = jnp.where(alive, perturbed, jnp.ones_like(perturbed))
-    sine = jnp.where(alive, pair.transverse / safe, 1 + 0 * perturbed)
-    cosine = jnp.where(alive, pair.overlap / jnp.sqrt(pair.signal * safe), 0 * perturbed)
-    return BlockEnergies(
-        energy,
+    safe = jnp.where(gone, jnp.ones_like(radial), pair.perturbed)
+    whole = jnp.where(gone, moments.unit, jnp.ones_like(moments.unit))
+    return ScaledBlock(
+        pair,
         radial,
-        pair.transverse,
-        fraction,
-        sine,
-        cosine,
-        pair.signal,
-        pair.alignment,
-        pair.mean,
-        pair.mean_shift,
+        jnp.where(none, 0 * fraction, bounded(fraction, 0.0, 1.0)),
+        jnp.where(gone, 1 / whole**2 + 0 * safe, pair.transverse / safe),
+        jnp.where(gone, 0 * safe, bounded(pair.overlap / jnp.sqrt(pair.signal * safe), -1.0, 1.0)),
     )
 
 
-@law(static=("activation",))
-def _block(moments: Moments, activation: Activation, scale: ArrayLike) -> BlockEnergies:
-    return activated_block(Moments(*jnp.broadcast_arrays(*moments)), activation, jnp.asarray(scale))
+@law(static=("activation",), domain={"scale": SCALE})
+def _block(moments: Moments | Scaled, activation: Activation, scale: ArrayLike) -> BlockEnergies:
+    size, s = jnp.asarray(scale), scaled(moments)
+    out = activated_block(s, activation, size)
+    pair, unit, own = out.pair, s.unit, activation.size(size)
+    return BlockEnergies(
+        energy=held(pair.energy, unit, unit, own, own),
+        radial=held(out.radial, unit, unit, own, own),
+        transverse=held(pair.transverse, unit, unit, own, own),
+        radial_fraction=out.radial_fraction,
+        sine_squared=bounded(held(out.sine_squared, unit, unit), 0.0, 1.0),
+        cosine=out.cosine,
+        signal=held(pair.signal, own, own),
+        alignment=held(pair.alignment, unit, own, own),
+        mean=held(pair.mean, own),
+        mean_shift=held(pair.mean_shift, unit, own),
+    )
+
+
+def held(value: Array, *factors: Array) -> Array:
+    """The product, or NaN where float64 does not hold it."""
+    product = value
+    for factor in factors:
+        product = product * factor
+    lost = (value != 0) & (jnp.abs(product) < jnp.finfo(product.dtype).tiny)
+    return product + jnp.where(lost | jnp.isinf(product), jnp.nan, 0)
 
 
 def block(
@@ -124,42 +153,10 @@ def block(
 
     Source: arXiv:2605.18933, section 4; arc-cosine kernels of degree 1 and 2.
     """
-    moments = perturbation.moments()
+    moments = error_of(perturbation)
     chosen = find_activation(activation)
     check_scale(scale)
-    check_moments(moments)
     return _block(moments, chosen.resolved(scale, moments), scale)
-
-
-def check_scale(scale: ArrayLike) -> None:
-    """Refuse a concrete scale that is not one positive number.
-
-    Raises:
-      InvalidInput: naming it.
-    """
-    if is_traced(scale):
-        check_traced(SCALE, "scale", jnp.asarray(scale))
-    else:
-        if np.ndim(scale) != 0:
-            raise invalid("scale is one number", np.shape(scale), "call once for each scale")
-        SCALE.require("scale", scale)
-
-
-def check_moments(moments: Moments) -> None:
-    """Refuse concrete moments that are not finite or break Cauchy–Schwarz (up to rounding).
-
-    Raises:
-      InvalidInput: naming the moment.
-    """
-    if is_traced(moments):
-        return
-    for name, value in zip(Moments._fields, moments, strict=True):
-        Interval(fix="return finite moments").require(name, value)
-    slack = np.asarray(moments.noise) + 1e-12 * np.asarray(moments.c) ** 2
-    if np.any(slack < 0):
-        raise invalid(
-            "noise = v - c**2 >= 0", float(np.min(moments.noise)), "check the perturbation's moments"
-        )
 
 
 def radial_fraction(
@@ -171,7 +168,7 @@ def radial_fraction(
 
     Source: arXiv:2605.18933, Theorem 4.
     """
-    return block(perturbation, activation, scale).radial_fraction
+    return resolved("radial_fraction", block(perturbation, activation, scale).radial_fraction)
 
 
 def cosine_squared(perturbation: HasMoments) -> Real:
@@ -179,9 +176,7 @@ def cosine_squared(perturbation: HasMoments) -> Real:
 
     Source: arXiv:2605.18933, Theorem 4 (2/π for the sign quantiser).
     """
-    moments = perturbation.moments()
-    check_moments(moments)
-    return _cosine_squared(moments)
+    return resolved("cosine_squared", _cosine_squared(moments_of(perturbation)))
 
 
 @law()
@@ -194,18 +189,6 @@ def _cosine_squared(moments: Moments) -> Array:
     c, noise = moments.c / size, not_negative(moments.noise) / size / size
     v = c**2 + noise
     return c**2 / jnp.where(v > 0, v, jnp.ones_like(v))
-
-
-def resolved_rate(rate: ArrayLike) -> Array:
-    """The rate, or the square of the unit of rounding where it is smaller, for use inside a law.
-
-    A ratio of energies nears its limit as √rate, so that it is there to rounding, and no product
-    underflows. The derivative below is the one at that rate.
-    """
-    p = jnp.asarray(rate)
-    least = float(jnp.finfo(p.dtype).eps) ** 2
-    # p − stop_gradient(p) is 0 with slope 1: the value is held, the derivative goes through.
-    return jnp.where(p < least, least + (p - jax.lax.stop_gradient(p)), p)
 
 
 def sign_cosine_squared() -> Real:

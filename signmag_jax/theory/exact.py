@@ -7,13 +7,14 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from flint import fmpq
+from flint import arb, fmpq
 
 from signmag_jax import perturb
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 
 from . import balls, pools
+from .arguments import moments_of, shape_of
 from .law import Law
 from .theorem_3 import matched_shift
 
@@ -60,7 +61,8 @@ def number(name: str, value: Any) -> fmpq:
 def _argument(law: Law, name: str, value: Any) -> Any:
     allowed = law.arguments[name]
     if name == "perturbation":
-        return None if value is None else perturbation(value)
+        return None if value is None and name not in law.required else perturbation(value)
+    shape_of(name, value)
     if name == "pool":
         return np.asarray(value)  # checked below with the columns, and then a list
     if isinstance(allowed, tuple):
@@ -108,9 +110,31 @@ def perturbation(value: Any) -> Callable[[], Any]:
     Raises:
       InvalidInput: for a perturbation without a ball, or arguments that its class refuses.
     """
+    if _is_own(value):
+        return _given(value)
     stages = [_stage(one) for one in _stages(value)]
     balls.check_composition(stages)
     return lambda: balls.composed(stages)
+
+
+def _is_own(value: Any) -> bool:
+    """Whether a perturbation is its moments: not this package's, or one on given weights."""
+    if isinstance(value, perturb.Compose):
+        return _is_own(value.first) or _is_own(value.second)
+    return isinstance(value, perturb.HasMoments) and type(value).__name__ not in balls.PAIRS
+
+
+def _given(value: perturb.HasMoments) -> Callable[[], Any]:
+    """(c, v) of moments as they are returned, binary numbers that stand for themselves.
+
+    Near 1 it is the drift that says what c is, and the noise what v is.
+    """
+    moments = moments_of(value)
+    if any(np.ndim(moment) for moment in moments):
+        raise invalid("one pair of moments for an enclosure", np.shape(moments.c), "enclose them singly")
+    c, _, drift, noise = (number("moment", moment) for moment in moments)
+    overlap = c if abs(c) < fmpq(1, 2) else 1 + drift
+    return lambda: (arb(overlap), arb(overlap * overlap + max(noise, fmpq(0))))
 
 
 def _stages(value: Any) -> list[Any]:

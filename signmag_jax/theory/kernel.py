@@ -73,31 +73,36 @@ def safe_sqrt(x: Real) -> Real:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, jnp.ones_like(x))), jnp.abs(x) * 0)
 
 
-def angle(c: Real, noise: Real) -> Real:
-    """θ = atan2(√noise, c), accurate at both ends of [0, π]; 0 where c = noise = 0."""
-    root = safe_sqrt(noise)
-    degenerate = (c == 0) & (noise == 0)
-    return jnp.arctan2(root, jnp.where(degenerate, jnp.ones_like(c), c))
-
-
 @jax.custom_jvp
-def gap(c: Real, noise: Real) -> Real:
-    """g = √v(sin θ − θ cos θ) = √noise − θc, with v = c² + noise.
+def gap(c: Real, unit: Real, noise: Real) -> Real:
+    """g/unit² of moments with cosine part c and noise unit²·noise: g = √v(sin θ − θ cos θ), v = c² + noise.
 
-    Its derivatives exist everywhere: ∂g/∂c = −(θ − sin θ cos θ), ∂g/∂noise = sin θ/(2√v), which is 0 at
-    θ = 0 and π although θ itself has no derivative there.
+    In units of the error's own size nothing underflows, and no derivative is a difference of near equals:
+    ∂g/∂c = −(θ − sin θ cos θ) and ∂g/∂noise = sin θ/(2√v), which is 0 at θ = 0 and π although θ itself has
+    no derivative there.
     """
-    return safe_sqrt(c**2 + noise) * sine_minus_angle_cosine(angle(c, noise))
+    theta, root_v = _polar(c, unit, noise)
+    return root_v * (theta / unit) ** 2 * theta * cubic_factor(theta)
 
 
 @gap.defjvp
-def _gap_jvp(primals: tuple[Real, Real], tangents: tuple[Real, Real]) -> tuple[Real, Real]:
-    c, noise = primals
-    v = c**2 + noise
-    safe = jnp.where(v > 0, v, jnp.ones_like(v))
-    along_c = -angle_minus_sine_cosine(angle(c, noise))
-    along_noise = safe_sqrt(noise) / (2 * safe)
-    return gap(c, noise), along_c * tangents[0] + along_noise * tangents[1]
+def _gap_jvp(primals: tuple[Real, Real, Real], tangents: tuple[Real, Real, Real]) -> tuple[Real, Real]:
+    c, unit, noise = primals
+    theta, root_v = _polar(c, unit, noise)
+    value, root = gap(c, unit, noise), safe_sqrt(noise)
+    tilt = root / jnp.where(root_v > 0, root_v, jnp.ones_like(root_v)) ** 2
+    # Not over unit twice: XLA divides by a square then, which underflows.
+    along_c = -angle_minus_sine_cosine(theta) / unit * (1 / unit)
+    along_unit = noise * tilt - 2 * value / unit
+    return value, along_c * tangents[0] + along_unit * tangents[1] + unit * tilt / 2 * tangents[2]
+
+
+def _polar(c: Real, unit: Real, noise: Real) -> tuple[Real, Real]:
+    """θ and √v."""
+    root = unit * safe_sqrt(noise)
+    degenerate = (c == 0) & (root == 0)
+    theta = jnp.arctan2(root, jnp.where(degenerate, jnp.ones_like(c), c))
+    return theta, safe_sqrt(c**2 + root**2)
 
 
 def second_angle_function(theta: Real) -> Real:
@@ -118,21 +123,23 @@ def second_angle_function(theta: Real) -> Real:
 
 
 @jax.custom_jvp
-def second_gap(c: Real, noise: Real) -> Real:
-    """g₂ = v(3 sin θ cos θ − θ(1 + 2cos²θ)) <= 0: the degree-2 arc-cosine kernel's own gap.
+def second_gap(c: Real, unit: Real, noise: Real) -> Real:
+    """g₂/unit², g₂ = v(3 sin θ cos θ − θ(1 + 2cos²θ)) <= 0: the degree-2 arc-cosine kernel's own gap.
 
     Derivatives exist everywhere: ∂g₂/∂noise = f − 2cos θ·(sin θ − θ cos θ) and
     ∂g₂/∂c = 2c·f + 4√v sin²θ·(sin θ − θ cos θ), with f = g₂/v.
     """
-    return (c**2 + noise) * second_angle_function(angle(c, noise))
+    theta, root_v = _polar(c, unit, noise)
+    return second_angle_function(theta) / unit * (root_v / unit * root_v)
 
 
 @second_gap.defjvp
-def _second_gap_jvp(primals: tuple[Real, Real], tangents: tuple[Real, Real]) -> tuple[Real, Real]:
-    c, noise = primals
-    v = c**2 + noise
-    theta = angle(c, noise)
+def _second_gap_jvp(primals: tuple[Real, Real, Real], tangents: tuple[Real, Real, Real]) -> tuple[Real, Real]:
+    c, unit, noise = primals
+    theta, root_v = _polar(c, unit, noise)
     f, first = second_angle_function(theta), sine_minus_angle_cosine(theta)
-    along_c = 2 * c * f + 4 * safe_sqrt(v) * jnp.sin(theta) ** 2 * first
+    value = second_gap(c, unit, noise)
+    along_c = (2 * c * f + 4 * root_v * jnp.sin(theta) ** 2 * first) / unit * (1 / unit)
     along_noise = f - 2 * jnp.cos(theta) * first
-    return v * f, along_c * tangents[0] + along_noise * tangents[1]
+    along_unit = 2 * (noise * along_noise - value) / unit
+    return value, along_c * tangents[0] + along_unit * tangents[1] + along_noise * tangents[2]

@@ -17,10 +17,12 @@ from jaxtyping import Array
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
-from signmag_jax.perturb import HasMoments, Moments
+from signmag_jax.perturb import Moments
 
-from .energies import RATE, check_moments, not_negative, relu_block
+from .arguments import RATE, error_of, shape_of
+from .energies import relu_block
 from .profile import gap_of_shares
+from .scaled import Scaled, scaled
 
 MATCHINGS = ("rate", "count", "energy")
 MEASURES = ("energy", "transverse")
@@ -89,10 +91,7 @@ def pool_leverage(
         check_weights(column_norm_squared, pool)
     if perturbation is None:
         return _checked_ratio(_small(alpha_squared, column_norm_squared, pool, matching))
-    if not isinstance(perturbation, HasMoments):
-        raise invalid("perturbation has moments()", perturbation, "pass one of `signmag_jax.perturb`")
-    moments = perturbation.moments()
-    check_moments(moments)
+    moments = error_of(perturbation)
     damages = _damages(alpha_squared, column_norm_squared, pool, moments, matching, measure)
     return _checked_ratio(damages)
 
@@ -144,15 +143,20 @@ def _numbers(name: str, value: Any, domain: Interval = NOT_NEGATIVE) -> Any:
 
 def check_columns(alpha_squared: Any, norms: Any, pool: Any) -> None:
     """Refuse columns that no comparison can be made of; of traced ones only the shapes are known."""
-    shape = np.shape(alpha_squared)
+    shape = shape_of("alpha_squared", alpha_squared)
     if len(shape) != 1 or shape[0] < 2:
         raise invalid("alpha_squared is a vector of at least 2 columns", shape, "pass one layer's columns")
-    if np.shape(norms) not in ((), shape):
+    if shape_of("column_norm_squared", norms) not in ((), shape):
         raise invalid("column_norm_squared has one entry a column", np.shape(norms), f"pass shape {shape}")
     if not is_traced(pool):
+        shape_of("pool", pool)
         mask = np.asarray(pool)
         if mask.dtype != np.bool_ or mask.shape != shape:
-            raise invalid("pool is a boolean mask of the columns", (mask.dtype, mask.shape), "pass a mask")
+            raise invalid(
+                "pool is a boolean mask of the columns",
+                (mask.dtype, mask.shape),
+                f"pass {shape[0]} booleans, True inside the pool",
+            )
         if mask.all() or not mask.any():
             raise invalid("0 < columns in pool < columns", int(mask.sum()), "leave columns on both sides")
     if not is_traced(alpha_squared, norms, pool):
@@ -193,13 +197,12 @@ def _arms(alpha_squared: Array, norms: Array, pool: Array, matching: str) -> tup
     return Arm(shares[0], size, one), Arm(shares[1], one, one)
 
 
-def arm_moments(moments: Moments, arm: Arm) -> Moments:
+def arm_moments(moments: Scaled, arm: Arm) -> Scaled:
     """Moments of the pair when only the arm is perturbed, for use inside a law."""
     x = arm.share
-    root = jnp.sqrt(arm.size)
-    drift = x * root * moments.drift
-    noise = arm.size * (x * not_negative(moments.noise) + x * (1 - x) * moments.drift**2)
-    return Moments(1 + drift, noise + (1 + drift) ** 2, drift, noise)
+    drift = x * jnp.sqrt(arm.size) * moments.drift
+    noise = arm.size * (x * moments.noise + x * (1 - x) * moments.drift**2)
+    return Scaled(1 + moments.unit * drift, moments.unit, drift, noise)
 
 
 @law(static=("matching",), domain={"alpha_squared": NOT_NEGATIVE, "norms": NOT_NEGATIVE})
@@ -210,19 +213,18 @@ def _small(alpha_squared: Any, norms: Any, pool: Any, matching: str) -> tuple[Ar
 
 @law(static=("matching", "measure"), domain={"alpha_squared": NOT_NEGATIVE, "norms": NOT_NEGATIVE})
 def _damages(
-    alpha_squared: Any, norms: Any, pool: Any, moments: Moments, matching: str, measure: str
+    alpha_squared: Any, norms: Any, pool: Any, moments: Moments | Scaled, matching: str, measure: str
 ) -> tuple[Array, Array]:
-    broadcast = Moments(*jnp.broadcast_arrays(*moments))
     arms = _arms(alpha_squared, norms, pool, matching)
-    inside, outside = (_damage(broadcast, arm, measure) for arm in arms)
+    inside, outside = (_damage(scaled(moments), arm, measure) for arm in arms)
     return inside, outside
 
 
-def _damage(moments: Moments, arm: Arm, measure: str) -> Array:
+def _damage(moments: Scaled, arm: Arm, measure: str) -> Array:
     """Damage over the squared error of one weight; without any error its limit, half the arm's variance."""
-    square = moments.drift**2 + not_negative(moments.noise)
+    square = moments.drift**2 + moments.noise
     some = square > 0
-    block = relu_block(arm_moments(moments, arm))
+    block = relu_block(arm_moments(moments, arm)).pair
     if measure == "transverse":
         return block.transverse / arm.divisor
     limit = arm.share * arm.size / 2 + 0 * square
@@ -237,11 +239,12 @@ def _flip_damages(rate: ArrayLike, squares: Any, pool: Any, matching: str) -> tu
     masks = jnp.stack([pool, 1 - pool])
     counts = jnp.sum(masks, axis=1)
     thinned = jnp.min(counts) / counts if matching == "count" else jnp.ones_like(counts)
-    rates = thinned[:, None] * jnp.ravel(p)[None, :]
+    sides = thinned[:, None] * masks
     # One loop over both sides and all rates: the integrand is compiled once.
-    flat = (rates.ravel(), jnp.repeat(masks, p.size, axis=0))
-    gaps = jax.lax.map(lambda one: gap_of_shares(one[0] * one[1], share), flat).reshape(rates.shape)
-    cost = 2 * rates * jnp.sum(share[None, :] * masks, axis=1)[:, None] - gaps / jnp.pi
+    flat = (jnp.tile(jnp.ravel(p), 2), jnp.repeat(sides, p.size, axis=0))
+    gaps = jax.lax.map(lambda one: gap_of_shares(one[0], one[1], share), flat).reshape(2, p.size)
+    # Per rate: both sides vanish with it.
+    cost = 2 * jnp.sum(share[None, :] * sides, axis=1)[:, None] - gaps / jnp.pi
     if matching == "rate":
         cost = cost / counts[:, None]
     return cost[0].reshape(p.shape), cost[1].reshape(p.shape)

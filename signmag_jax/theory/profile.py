@@ -8,6 +8,7 @@ so that E G is one integral over t of products. Nothing is sampled and no convol
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -20,18 +21,15 @@ from scipy.special import k0e
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
-from signmag_jax.perturb import MagnitudeShift
 
-from .energies import RATE, relu_block, resolved_rate
-from .kernel import gap
-from .theorem_3 import transverse_ratio
-from .width import transverse_of_gap
+from .arguments import NORMAL_RATE, RATE, check_many_flips, resolved, shape_of
+from .width import check_width, finite_ratio, ratio_change, width_expansion
 
 # The trapezoidal rule in log t: the integrand is analytic for |Im log t| < π/2 and the error e^(−π²/step).
 STEP = 0.25
 LOG_T = np.arange(-45.0, 85.0, STEP)
-# Above this t the term that the mirrored transform leaves out, e^(−t)(1 + tp), is below 1e-32.
-MIRROR = 80.0
+# This part of the largest exponent: up to there e^t is a number.
+MIRROR = 0.9
 FEW_FLIPS = 10.0
 INPUT = Interval(fix="pass finite entries")
 
@@ -46,9 +44,10 @@ def _nodes() -> tuple[np.ndarray, np.ndarray]:
 def profile_width_ratio(rate: ArrayLike, x: ArrayLike) -> Real:
     """A(p) for one given input x and infinitely many rows: exact average over the flips of a row.
 
-    T(flip) = v/2 − 2(E κ)² with κ averaged over q = Σ M_j x_j²/‖x‖², M_j ~ Bernoulli(p); the shift is taken
-    at infinite width. For equal |x_j| this is the binomial law of q = K/n; averaged over the sphere it is
-    `finite_width_ratio`. The quadrature errs by 1e-12, relative.
+    T(flip) = v/2 − 2(E κ)² with κ averaged over q = Σ M_j x_j²/‖x‖², M_j ~ Bernoulli(p): exact in the flips.
+    T(shift) is exact to first order in Σ x_j⁴/‖x‖⁴, by its fourth cumulants. For equal |x_j| the flips'
+    is the binomial law of q = K/n; averaged over the sphere they are those of `finite_width_ratio`. The
+    quadrature errs by 1e-12, relative.
 
     Args:
       rate: flip rate in (0, 1/2]; the shift has size 2√rate.
@@ -61,7 +60,7 @@ def profile_width_ratio(rate: ArrayLike, x: ArrayLike) -> Real:
       InvalidInput: for a concrete rate outside (0, 1/2], or an input that is no such vector.
     """
     _check_input(x)
-    return _ratio(rate, x)
+    return resolved("profile_width_ratio", _ratio(rate, x))
 
 
 def profile_width_gap(rate: ArrayLike, x: ArrayLike) -> Real:
@@ -70,12 +69,13 @@ def profile_width_gap(rate: ArrayLike, x: ArrayLike) -> Real:
     Args and errors as in `profile_width_ratio`.
     """
     _check_input(x)
-    return _gap(rate, x)
+    return np.asarray(rate) * resolved("profile_width_gap", _gap_per_rate(rate, x))
 
 
 def _check_input(x: ArrayLike) -> None:
-    if np.ndim(x) != 1 or np.shape(x)[0] < 2:
-        raise invalid("x is a vector of at least 2 entries", np.shape(x), "pass one input of the layer")
+    shape = shape_of("x", x)
+    if len(shape) != 1 or shape[0] < 2:
+        raise invalid("x is a vector of at least 2 entries", shape, "pass one input of the layer")
     if not is_traced(x):
         INPUT.require("x", x)
         if not np.any(np.asarray(x)):
@@ -84,48 +84,76 @@ def _check_input(x: ArrayLike) -> None:
 
 @law(domain={"rate": RATE})
 def _ratio(rate: ArrayLike, x: Any) -> Array:
-    p = resolved_rate(rate)
-    shift = relu_block(MagnitudeShift(2 * jnp.sqrt(p)).moments())
-    return transverse_of_gap(p, mean_gap(p, jnp.asarray(x))) / shift.transverse
+    p, share = jnp.asarray(rate), shares_of(jnp.asarray(x))
+    return finite_ratio(p, _gaps(p, share), jnp.sum(share**2))
 
 
 @law(domain={"rate": RATE})
-def _gap(rate: ArrayLike, x: Any) -> Array:
-    return mean_gap(jnp.asarray(rate), jnp.asarray(x))
+def _gap_per_rate(rate: ArrayLike, x: Any) -> Array:
+    return _gaps(jnp.asarray(rate), shares_of(jnp.asarray(x)))
 
 
-def mean_gap(p: Float[Array, "..."], x: Float[Array, " n"]) -> Float[Array, "..."]:
-    """E G(q) at each rate, for use inside a law."""
+def shares_of(x: Float[Array, " n"]) -> Float[Array, " n"]:
+    """x_j²/‖x‖²."""
     # Relative to the largest entry no square over- or underflows.
-    size = jnp.max(jnp.abs(x))
-    square = (x / size) ** 2
-    share = square / jnp.sum(square)
-    one = lambda rate: gap_of_shares(rate, share)  # noqa: E731
+    square = (x / jnp.max(jnp.abs(x))) ** 2
+    return square / jnp.sum(square)
+
+
+def _gaps(p: Float[Array, "..."], share: Float[Array, " n"]) -> Float[Array, "..."]:
+    """E G(q)/p at each rate."""
+    one = lambda rate: gap_of_shares(rate, jnp.ones_like(share), share)  # noqa: E731
     return jax.lax.map(one, jnp.ravel(p)).reshape(p.shape)
 
 
-def gap_of_shares(p: Array, share: Float[Array, " n"]) -> Float[Array, ""]:
-    """E G(q), q = Σ M_j share_j, for shares that sum to 1 and one rate, or one for each column."""
+def gap_of_shares(
+    p: Float[Array, ""], thinned: Float[Array, " n"], share: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """E G(q)/p, q = Σ M_j share_j, for shares that sum to 1 and columns that flip at rates p·thinned_j."""
     t, weight = (jnp.asarray(a, dtype=share.dtype) for a in _nodes())
+    last = MIRROR * math.log(jnp.finfo(share.dtype).max)
+    # It is analytic in p: below this rate it does not change, nor does its derivative.
+    least = math.exp(-last / 2)
+    p = jnp.where(p < least, least + (p - jax.lax.stop_gradient(p)), p)
 
     def node(t: Array) -> Array:
-        below = _second_difference(-t * share, p)
-        near = jnp.minimum(t, MIRROR)
-        above = jnp.exp(-near) * _second_difference(near * share, p)
-        # Columns that are never flipped bring the factor e^(−t·share), which underflows.
-        factor = jnp.maximum(p + (1 - p) * jnp.exp(-t * share), jnp.finfo(share.dtype).tiny)
-        mirrored = jnp.exp(jnp.sum(jnp.log(factor)))
-        return below + jnp.where(t < MIRROR, above, mirrored)
+        below = _second_difference(-t * share, p, thinned)
+        near = jnp.minimum(t, last)
+        above = jnp.exp(-near) * _second_difference(near * share, p, thinned)
+        # Beyond, what the mirrored transform leaves out, e^(−t)(1 + tp), is nothing.
+        return below + jnp.where(t < last, above, _mirrored(t, share, p, thinned))
 
     # Recomputed in the reverse pass: what it would have to keep takes several times as long to compile.
     return jnp.sum(weight * jax.lax.map(jax.checkpoint(node), t, batch_size=32))
 
 
-def _second_difference(a: Float[Array, " n"], p: Array) -> Float[Array, ""]:
-    """E e^s − 1 − E s for s = Σ M_j a_j, from terms of second order only."""
-    grown = p * jnp.expm1(a)
-    total = jnp.sum(jnp.log1p(grown))
-    return _expm1_rest(total) + jnp.sum(_log1p_rest(grown)) + jnp.sum(p * _expm1_rest(a))
+def _second_difference(
+    a: Float[Array, " n"], p: Float[Array, ""], thinned: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """(E e^s − 1 − E s)/p for s = Σ M_j a_j.
+
+    Column by column, E e^s − 1 = Σ_j p_j(e^{a_j} − 1)·Π_{i<j}(1 + p_i(e^{a_i} − 1)), terms of one sign, as
+    are those of its derivative.
+    """
+    grown = jnp.expm1(a)
+    before = _exclusive(jnp.log1p(p * thinned * grown))
+    return jnp.sum(thinned * (grown * jnp.expm1(before) + _expm1_rest(a)))
+
+
+def _mirrored(
+    t: Float[Array, ""], share: Float[Array, " n"], p: Float[Array, ""], thinned: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """(E e^(−t(1−q)) − e^(−t))/p column by column, where e^t is no number."""
+    a, own = t * share, p * thinned
+    # A column that is never flipped brings the factor e^(−a), which underflows.
+    factor = jnp.maximum(own + (1 - own) * jnp.exp(-a), jnp.finfo(a.dtype).tiny)
+    after = jnp.flip(_exclusive(jnp.flip(a)))
+    return jnp.sum(thinned * jnp.exp(_exclusive(jnp.log(factor)) - after) * -jnp.expm1(-a))
+
+
+def _exclusive(a: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The sum of all entries before each."""
+    return jnp.concatenate([jnp.zeros_like(a[:1]), jnp.cumsum(a)[:-1]])
 
 
 def _expm1_rest(x: Array) -> Array:
@@ -138,39 +166,21 @@ def _expm1_rest(x: Array) -> Array:
     return jnp.where(small, s * s * total, jnp.expm1(x) - x)
 
 
-def _log1p_rest(y: Array) -> Array:
-    """log(1 + y) − y to full relative accuracy for y > −1/2 − rounding."""
-    small = jnp.abs(y) < 0.2
-    s = jnp.where(small, y, jnp.zeros_like(y))
-    # log(1+y) = 2 artanh(u), u = y/(2+y); 2u − y = −uy.
-    u = s / (2 + s)
-    total = jnp.zeros_like(s)
-    for k in range(23, 1, -2):
-        total = total * u**2 + 1 / k
-    return jnp.where(small, 2 * u**3 * total - u * s, jnp.log1p(y) - y)
-
-
-@law(domain={"rate": RATE})
+@law(domain={"rate": NORMAL_RATE})
 def _slope(rate: ArrayLike, x: Any) -> Array:
-    p, x = jnp.asarray(rate), jnp.asarray(x)
-    square = (x / jnp.max(jnp.abs(x))) ** 2
-    fourth = jnp.sum(square**2) / jnp.sum(square) ** 2
-    drift, noise = -2 * p, 4 * p * (1 - p)
-    infinite = gap(1 + drift, noise)
-    kappa = (1 + drift) / 2 + infinite / (2 * jnp.pi)
-    return -2 * kappa * jnp.sqrt(p * (1 - p)) * fourth / (jnp.pi * transverse_of_gap(p, infinite))
+    return ratio_change(jnp.asarray(rate)) * jnp.sum(shares_of(jnp.asarray(x)) ** 2)
 
 
 def profile_width_slope(rate: ArrayLike, x: ArrayLike) -> Real:
-    """A_x(p)/A(p) − 1 to first order in Σx_j⁴/‖x‖⁴: −2κ√(p(1−p))/(πT)·Σx_j⁴/‖x‖⁴.
+    """A_x(p)/A(p) − 1 to first order in Σx_j⁴/‖x‖⁴, exact at every p: flips and shift, by fourth cumulants.
 
-    From Var q = p(1−p)Σx_j⁴ and G'' = 1/√(p(1−p))·2; on the sphere Σx_j⁴ = 3/(n+2), which gives
-    `finite_width_slope`. Good where the input spreads over many flips: see `infinite_width_holds`.
+    A third of `finite_width_slope` for each Σx_j⁴/‖x‖⁴, which is 3/n on the sphere. Meant where the input
+    spreads over many flips: see `infinite_width_holds`.
 
     Args and errors as in `profile_width_ratio`.
     """
     _check_input(x)
-    return _slope(rate, x)
+    return resolved("profile_width_slope", _slope(rate, x))
 
 
 def infinite_width_holds(rate: ArrayLike, x: ArrayLike | None = None, *, n: int | None = None) -> Any:
@@ -192,20 +202,29 @@ def infinite_width_holds(rate: ArrayLike, x: ArrayLike | None = None, *, n: int 
     if (x is None) == (n is None):
         raise invalid("exactly one of x and n", (x, n), "pass the input or the width")
     RATE.require("rate", rate)
-    if x is None:
-        effective = (n + 2) / 3  # pyright: ignore[reportOptionalOperand]
-    else:
+    if x is not None:
         _check_input(x)
-        square = (np.asarray(x, dtype=np.float64) / np.max(np.abs(x))) ** 2
-        effective = np.sum(square) ** 2 / np.sum(square**2)
-    return np.asarray(rate) * effective >= FEW_FLIPS
+        return np.asarray(rate) * effective_inputs(x) >= FEW_FLIPS
+    return np.asarray(rate) * (check_width(n) + 2) / 3 >= FEW_FLIPS
+
+
+def effective_inputs(x: ArrayLike) -> float:
+    """‖x‖⁴/Σx_j⁴ of a concrete input."""
+    square = (np.asarray(x, dtype=np.float64) / np.max(np.abs(x))) ** 2
+    return float(np.sum(square) ** 2 / np.sum(square**2))
 
 
 def profile_width_expansion(rate: ArrayLike, x: ArrayLike) -> Real:
-    """A(p)·(1 + slope), slope = −2κ√(p(1−p))/(πT)·Σx_j⁴/‖x‖⁴: one input to first order in Σx_j⁴/‖x‖⁴.
+    """A(p)·(1 + slope): one input to first order in Σx_j⁴/‖x‖⁴, the slope that of `profile_width_slope`.
 
-    Args and errors as in `profile_width_ratio`.
+    Args and errors as in `profile_width_ratio`; refused where a row holds too few flips, p‖x‖⁴/Σx_j⁴ < 1.
 
     Source: proofs/finite_width.py.
     """
-    return transverse_ratio(rate) * (1 + profile_width_slope(rate, x))
+    _check_input(x)
+    if is_traced(x):
+        fourth = jnp.sum(shares_of(jnp.asarray(x)) ** 2)
+    else:
+        fourth = 1 / effective_inputs(x)
+        check_many_flips(rate, 1 / fourth)
+    return width_expansion(rate, fourth, 1 / fourth)

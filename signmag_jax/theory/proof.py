@@ -1,4 +1,7 @@
-"""Running proofs: finding the `proofs` folder, checking each derivation, reporting it as text or LaTeX."""
+"""Running proofs: finding the `proofs` folder, checking each derivation, reporting it as text or LaTeX.
+
+What a proof states is rendered from the facts that it concludes, with all hypotheses and trusted steps.
+"""
 
 import importlib.util
 import sys
@@ -6,36 +9,38 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import sympy as sp
 
 from signmag_jax.evidence import MissingResource, invalid
 
-from .derivation import DEFINITION, INTEGRAL_CHECK, NUMERICAL, Chain, Proof, Step, StepFailed, Tamper
-from .rules import Fact, written
+from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, StepFailed, Tamper
+from .rules import Refused, doubts, written
+from .rules.sources import objection
 
 __all__ = ["Chain", "Proof", "ProofResult", "Step", "StepFailed", "Tamper", "names", "prove", "run", "select"]
 
 
 @dataclass(frozen=True)
 class ProofResult:
-    """The outcome of one proof.
-
-    `proved` is true if every line was accepted and at least one law was concluded. Numerical checks are
-    remarks: no conclusion can rest on one, and they are counted apart.
-    """
+    """The outcome of one proof: proved, if every line was accepted and at least one law was concluded."""
 
     name: str
     title: str
-    statement: str
     steps: tuple[Step, ...]
     failure: str | None = None
-    conclusions: dict[str, Fact] = field(default_factory=dict, compare=False)
+    conclusions: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def proved(self) -> bool:
         """Whether the derivation stands."""
         return self.failure is None and bool(self.conclusions)
+
+    @property
+    def statement(self) -> str:
+        """What is concluded, fact by fact, each with its hypotheses."""
+        return "\n".join(f"{name}: {stated(fact)}" for name, fact in self.conclusions.items())
 
     @property
     def seconds(self) -> float:
@@ -47,13 +52,20 @@ class ProofResult:
         return sum(step.kind in kinds if kinds else step.counts for step in self.steps)
 
     @property
+    def trusted(self) -> dict[str, int]:
+        """What the proof takes on trust, and in how many steps."""
+        every = [what for step in self.steps if step.kind != LAW for what in step.trusted]
+        return {what: every.count(what) for what in sorted(set(every))}
+
+    @property
     def summary(self) -> str:
         """One line: the verdict and what it rests on."""
         verdict = "PROVED" if self.proved else "FAILED"
-        return (
-            f"{verdict} {self.name}: {self.count()} steps, {self.count(INTEGRAL_CHECK)} integrals enclosed, "
-            f"{self.count(NUMERICAL)} numerical remarks, {self.seconds:.1f} s"
+        trusted = (
+            ", ".join(f"{count} by {what} (trusted)" for what, count in self.trusted.items())
+            or "none trusted"
         )
+        return f"{verdict} {self.name}: {self.count()} steps, {trusted}, {self.seconds:.1f} s"
 
     def to_text(self) -> str:
         """The derivation, line by line."""
@@ -87,8 +99,15 @@ class ProofResult:
         return "\n".join([*lines, _plain(self.summary), r"\end{document}", ""])
 
 
-_RELATION = {DEFINITION: ":=", "sign": ">", "series": "=", NUMERICAL: "~"}
-_LATEX_RELATION = {DEFINITION: ":=", "sign": ">", NUMERICAL: r"\approx"}
+def stated(fact: Any) -> str:
+    """A fact as text: its claim, what its symbols stand for and its hypotheses."""
+    hypotheses = [*doubts.domains(fact), *sorted(map(doubts.stated, fact.hypotheses))]
+    text = doubts.stated(fact.claim)
+    return f"{text}, for {', '.join(hypotheses)}" if hypotheses else text
+
+
+_RELATION = {DEFINITION: ":=", HYPOTHESIS: "rel", SIGN: ">="}
+_LATEX_RELATION = {DEFINITION: ":=", HYPOTHESIS: r"\bowtie", SIGN: r"\geq"}
 _PREAMBLE = "\n".join(
     [
         r"\documentclass{article}",
@@ -158,19 +177,27 @@ def select(wanted: Iterable[str] | None = None) -> list[str]:
 class Library:
     """Runs proofs and keeps their results, so that a cited proof runs once."""
 
-    def __init__(self, remembered: set | None = None, on_step: Callable[[Step], None] | None = None) -> None:
-        self.remembered = remembered
+    def __init__(self, on_step: Callable[[Step], None] | None = None) -> None:
         self.on_step = on_step
         self._results: dict[str, ProofResult] = {}
+        self._running: list[str] = []
 
     def result(self, name: str) -> ProofResult:
         """The outcome of one proof."""
+        if name in self._running:
+            raise StepFailed(name, 0, f"the citations go in a circle: {' → '.join([*self._running, name])}")
         if name not in self._results:
-            self._results[name] = check(load(folder() / f"{name}.py"), self, on_step=self.on_step)
+            self._running.append(name)
+            try:
+                self._results[name] = check(load(folder() / f"{name}.py"), self, on_step=self.on_step)
+            finally:
+                self._running.pop()
         return self._results[name]
 
-    def conclusions(self, name: str) -> dict[str, Fact]:
+    def conclusions(self, name: str) -> dict[str, Any]:
         """What a proof concludes, if it stands."""
+        if name not in names():
+            raise StepFailed(f"citation of {name}", 0, "there is no such proof")
         result = self.result(name)
         if not result.proved:
             raise StepFailed(f"citation of {name}", 0, result.failure)
@@ -182,6 +209,9 @@ def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"signmag_proof_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise MissingResource(f"{path} is not a Python file")
+    found = objection(path.read_text(encoding="utf-8"))
+    if found is not None:
+        raise StepFailed(f"source of {path.stem}", 0, found)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.NAME = path.stem  # type: ignore[attr-defined]
@@ -195,28 +225,33 @@ def check(
     on_step: Callable[[Step], None] | None = None,
 ) -> ProofResult:
     """Run a loaded proof, possibly with a deliberate error in one line; a failure is part of the result."""
-    proof = Proof(module.NAME, library.conclusions, tamper, remembered=library.remembered, on_step=on_step)
+    proof = Proof(module.NAME, library.conclusions, tamper, on_step=on_step)
     failure = None
     try:
         module.prove(proof)
         proof.finish()
-    except StepFailed as error:
-        failure = f"FAILED: {error}"
-        proof.steps.append(Step(error.step, "failed", 0.0, False, sp.Symbol("lhs"), sp.Symbol("rhs")))
-    return ProofResult(
-        module.NAME, module.TITLE, module.STATEMENT, tuple(proof.steps), failure, dict(proof.conclusions)
-    )
+    except Exception as error:  # whatever goes wrong in it, a proof that does not come to its end is none
+        plain = isinstance(error, StepFailed | Refused)
+        failure = f"FAILED: {error if plain else repr(error)}"
+        name = error.step if isinstance(error, StepFailed) else "a rule"
+        proof.steps.append(Step(name, "failed", 0.0, False, sp.Symbol("lhs"), sp.Symbol("rhs")))
+    return ProofResult(module.NAME, module.TITLE, tuple(proof.steps), failure, dict(proof.conclusions))
 
 
 def run(file: str) -> int:
     """Run one proof file as a script: a line per step, then the total. Returns the exit code."""
-    result = check(load(Path(file).resolve()), Library(), on_step=lambda step: print(line(step), flush=True))
-    if result.failure:
-        print(result.failure, file=sys.stderr)
+    try:
+        module = load(Path(file).resolve())
+    except StepFailed as failed:
+        print(f"FAILED {Path(file).stem}: {failed}", file=sys.stderr)
+        return 1
+    result = check(module, Library(), on_step=lambda step: print(line(step), flush=True))
+    print(result.failure or result.statement, file=sys.stderr if result.failure else sys.stdout)
     print(result.summary)
     return 0 if result.proved else 1
 
 
 def line(step: Step) -> str:
-    """One step in one line: kind, name, seconds."""
-    return f"{'ok' if step.ok else 'FAILED':6s} {step.kind:29s} {step.name} ({step.seconds:.2f} s)"
+    """One step in one line: kind, name, what is trusted, seconds."""
+    trusted = f" [trusted: {', '.join(step.trusted)}]" if step.trusted else ""
+    return f"{'ok' if step.ok else 'FAILED':6s} {step.kind:20s} {step.name}{trusted} ({step.seconds:.2f} s)"

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import law
 
-from .energies import RATE
+from .arguments import RATE
 
 ANY_RATE = Interval(0.0, 1.0, fix="pass a flip rate in [0, 1]")
 BELOW_ONE = Interval(0.0, 1.0, open_high=True, fix="pass a flip rate in [0, 1)")

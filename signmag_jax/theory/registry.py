@@ -1,9 +1,14 @@
-"""The laws by name: what the command line and the ledger ask for."""
+"""The laws by name: what the command line and the ledger ask for.
+
+Where its arguments lie in the intervals named here, a law is right to 1e-12, relative, or raises `Incomplete`
+where float64 does not hold its value, or terms cancel to less.
+"""
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 
 from . import (
+    arguments,
     columns,
     depth,
     depth_limits,
@@ -23,33 +28,33 @@ from .law import Law
 
 COUNT = Interval(1.0, fix="pass a positive integer")
 FLAG = (False, True)
-ACTIVATED = {"activation": tuple(ACTIVATIONS), "scale": energies.SCALE}
-CHAIN = {"rate": energies.RATE, "depth": COUNT}
+ACTIVATED = {"activation": tuple(ACTIVATIONS), "scale": arguments.SCALE}
+CHAIN = {"rate": arguments.RATE, "depth": COUNT}
 
 _ALL = [
     Law(
         "transverse_ratio",
         theorem_3.transverse_ratio,
-        {"rate": energies.RATE},
+        {"rate": arguments.RATE},
         "Theorem 3, exact",
         expansion="transverse_ratio_expansion",
     ),
     Law(
         "paper_transverse_ratio",
         theorem_3.paper_transverse_ratio,
-        {"rate": energies.RATE},
+        {"rate": arguments.RATE},
         "Theorem 3, the paper's",
     ),
     Law(
         "paper_transverse_ratio_as_printed",
         theorem_3.paper_transverse_ratio_as_printed,
-        {"rate": energies.RATE},
+        {"rate": arguments.RATE},
         "table of Theorem 3, the paper's",
     ),
     Law(
         "paper_transverse_ratio_error",
         theorem_3.paper_transverse_ratio_error,
-        {"rate": energies.RATE},
+        {"rate": arguments.NORMAL_RATE},
         "Theorem 3",
     ),
     Law("transverse_ratio_limit", theorem_3.transverse_ratio_limit, {}, "Theorem 3"),
@@ -58,7 +63,7 @@ _ALL = [
     Law(
         "transverse_ratio_expansion",
         theorem_3.transverse_ratio_expansion,
-        {"rate": energies.RATE},
+        {"rate": theorem_3.EXPANDED_RATE},
         "Theorem 3",
     ),
     Law(
@@ -91,7 +96,7 @@ _ALL = [
     Law(
         "flip_to_shift_ratio",
         proposition_1.flip_to_shift_ratio,
-        {"rate": energies.RATE},
+        {"rate": arguments.RATE},
         "Proposition 1, with the shift",
     ),
     Law(
@@ -122,35 +127,35 @@ _ALL = [
     Law(
         "residual_limit",
         depth_limits.residual_limit,
-        {"rate": energies.RATE},
+        {"rate": arguments.RATE},
         "depth recursion, residual",
     ),
     Law("residual_first_ratio", depth_limits.residual_first_ratio, {}, "depth recursion, residual"),
     Law(
         "finite_width_ratio",
         width.finite_width_ratio,
-        {"rate": energies.RATE, "n": width.WIDTH},
+        {"rate": arguments.RATE, "n": width.WIDTH},
         "flips per row",
         "quadrature",
         expansion="finite_width_expansion",
     ),
-    Law("finite_width_slope", width.finite_width_slope, {"rate": energies.RATE}, "flips per row"),
+    Law("finite_width_slope", width.finite_width_slope, {"rate": arguments.NORMAL_RATE}, "flips per row"),
     Law(
         "finite_width_expansion",
         width.finite_width_expansion,
-        {"rate": energies.RATE, "n": width.WIDTH},
+        {"rate": arguments.RATE, "n": width.WIDTH},
         "flips per row",
     ),
     Law(
         "finite_width_saturation_expansion",
         width.finite_width_saturation_expansion,
-        {"n": width.WIDTH},
+        {"n": width.EXPANDED_WIDTH},
         "flips per row",
     ),
     Law(
         "profile_width_expansion",
         profile.profile_width_expansion,
-        {"rate": energies.RATE, "x": profile.INPUT},
+        {"rate": arguments.RATE, "x": profile.INPUT},
         "flips per row, one input",
     ),
     Law(
@@ -162,7 +167,7 @@ _ALL = [
     Law(
         "flip_amplification_expansion",
         outliers.flip_amplification_expansion,
-        {"alpha": outliers.AMPLITUDE, "n": outliers.WIDTH},
+        {"alpha": outliers.EXPANDED_AMPLITUDE, "n": outliers.EXPANDED_WIDTH},
         "outliers",
     ),
     Law(
@@ -176,14 +181,14 @@ _ALL = [
     Law(
         "finite_width_depth_ratios",
         depth_width.finite_width_depth_ratios,
-        {"rate": energies.RATE, "depth": COUNT, "n": width.WIDTH},
+        {"rate": arguments.RATE, "depth": COUNT, "n": width.WIDTH},
         "flips per row, layer by layer",
         "recursion, quadrature",
     ),
     Law(
         "profile_width_ratio",
         profile.profile_width_ratio,
-        {"rate": energies.RATE, "x": profile.INPUT},
+        {"rate": arguments.RATE, "x": profile.INPUT},
         "flips per row, one input",
         "quadrature",
         expansion="profile_width_expansion",
@@ -191,19 +196,19 @@ _ALL = [
     Law(
         "profile_width_slope",
         profile.profile_width_slope,
-        {"rate": energies.RATE, "x": profile.INPUT},
+        {"rate": arguments.NORMAL_RATE, "x": profile.INPUT},
         "flips per row, one input",
     ),
     Law(
         "finite_rows_ratio",
         rows.finite_rows_ratio,
-        {"rate": energies.RATE, "rows": rows.ROWS},
+        {"rate": arguments.RATE, "rows": rows.ROWS},
         "1/m terms",
     ),
     Law(
         "finite_rows_radial_fraction",
         rows.finite_rows_radial_fraction,
-        {"perturbation": None, "rows": rows.ROWS, "outputs": rows.ROWS},
+        {"perturbation": None, "rows": rows.ROWS, "outputs": rows.OUTPUTS},
         "1/m and 1/d terms",
     ),
     Law(
@@ -229,14 +234,14 @@ _ALL = [
     Law(
         "profile_pool_leverage",
         pools.profile_pool_leverage,
-        {"rate": energies.RATE, "x": profile.INPUT, "pool": None, "matching": pools.MATCHINGS[:2]},
+        {"rate": arguments.RATE, "x": profile.INPUT, "pool": None, "matching": pools.MATCHINGS[:2]},
         "outliers, one input",
         "quadrature",
     ),
     Law(
         "column_ratio",
         columns.column_ratio,
-        {"rate": energies.RATE, "share": columns.SHARE, "fraction": columns.FRACTION},
+        {"rate": arguments.RATE, "share": columns.SHARE, "fraction": columns.FRACTION},
         "outliers, R_col",
         expansion="column_ratio_expansion",
     ),
@@ -249,7 +254,7 @@ _ALL = [
     Law(
         "column_ratio_expansion",
         columns.column_ratio_expansion,
-        {"rate": energies.RATE, "share": columns.SHARE, "fraction": columns.FRACTION},
+        {"rate": columns.EXPANDED_RATE, "share": columns.SHARE, "fraction": columns.FRACTION},
         "outliers, R_col",
     ),
 ]

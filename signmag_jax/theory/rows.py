@@ -11,22 +11,27 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, law
-from signmag_jax.perturb import HasMoments, MagnitudeShift, Moments, SignFlip
+from signmag_jax.perturb import HasMoments, Moments
 
-from .energies import RATE, check_moments, not_negative, relu_block, resolved_rate
-from .kernel import angle, gap, safe_sqrt
+from .arguments import RATE, error_of, resolved
+from .energies import relu_block
+from .kernel import gap, safe_sqrt
+from .scaled import Scaled, flips, scaled, shift
 
-ROWS = Interval(1.0, fix="pass the number of rows, at least 1")
+ROWS = Interval(8.0, fix="pass the number of rows, at least 8: a law of first order in 1/m")
+OUTPUTS = Interval(1.0, fix="pass the number of outputs, at least 1")
 
 
-def realignment(moments: Moments) -> Array:
-    """Var(hδ − (μ/ν)h²)/ν = 2E h²(h' − 2κh)² of a ReLU block, for use inside a law.
+def realignment(moments: Scaled) -> Array:
+    """Var(hδ − (μ/ν)h²)/ν = 2E h²(h' − 2κh)² of a ReLU block, in units of unit², for use inside a law.
 
     In polar coordinates, with g the gap and h' − 2κh = √noise·z₂ − (g/π)z₁ where both are positive, it is
     (8/π)·[(g/π)²C₄ − 2(g/π)√noise·C₃₁ + noise·C₂₂ + 4κ²S₄], integrals of trigonometric monomials.
     """
-    c, noise = moments.c, not_negative(moments.noise)
-    theta, small = angle(c, noise), gap(c, noise) / jnp.pi
+    c, unit, _, noise = moments
+    root = safe_sqrt(noise)
+    theta = jnp.arctan2(unit * root, c)
+    small = unit * gap(c, unit, noise) / jnp.pi
     sine, double, quadruple = jnp.sin(theta), jnp.sin(2 * theta), jnp.sin(4 * theta)
     left = jnp.pi - theta
     # ∫cos⁴, ∫cos³sin and ∫cos²sin² over (θ − π/2, π/2), and ∫sin⁴ over (0, θ), where only h is positive.
@@ -38,17 +43,23 @@ def realignment(moments: Moments) -> Array:
     t = jnp.where(theta < 0.2, theta, jnp.zeros_like(theta))
     x = t**2
     series = 62 / 184275 - x * 4 / 155925
-    series = t**5 * (1 / 5 - x * (2 / 21 - x * (1 / 45 - x * (34 / 10395 - x * series))))
-    s4 = jnp.where(theta < 0.2, series, s4)
-    both = small**2 * c4 - 2 * small * safe_sqrt(noise) * c31 + noise * c22
+    series = t**3 * (1 / 5 - x * (2 / 21 - x * (1 / 45 - x * (34 / 10395 - x * series))))
+    turned = theta / unit
+    whole = jnp.where(theta < 0.2, jnp.ones_like(unit), unit)
+    s4 = jnp.where(theta < 0.2, turned**2 * series, s4 / whole**2)
+    both = small**2 * c4 - 2 * small * root * c31 + noise * c22
     # c + g/π is 2κ.
-    return 8 / jnp.pi * (both + (c + small) ** 2 * s4)
+    return 8 / jnp.pi * (both + (c + unit * small) ** 2 * s4)
 
 
-@law(domain={"rows": ROWS, "outputs": Interval(1.0, fix="pass the number of outputs, at least 1")})
-def _hidden(moments: Moments, rows: ArrayLike, outputs: ArrayLike) -> Array:
-    out = relu_block(moments)
-    fraction = (out.radial + realignment(moments) / jnp.asarray(rows)) / out.energy
+@law(domain={"rows": ROWS, "outputs": OUTPUTS})
+def _hidden(moments: Moments | Scaled, rows: ArrayLike, outputs: ArrayLike) -> Array:
+    s = scaled(moments)
+    out = relu_block(s)
+    energy = out.pair.energy
+    some = energy != 0
+    share = (out.radial + realignment(s) / jnp.asarray(rows)) / jnp.where(some, energy, jnp.ones_like(energy))
+    fraction = jnp.where(some, share, 0 * share)
     return fraction + (1 - fraction) / jnp.asarray(outputs)
 
 
@@ -56,19 +67,19 @@ def finite_rows_radial_fraction(perturbation: HasMoments, rows: ArrayLike, outpu
     """Radial fraction of m ReLU rows, and of d Gaussian outputs behind them, to first order in 1/m.
 
     R_m = [μ²/ν + Var(hδ − (μ/ν)h²)/(νm)]/e, then R_m + (1 − R_m)/d, which is exact in d. For small errors the
-    row term is 2/m for flips and 2(1−2/π)/m for the matched shift.
+    row term is 2/m for flips and 2(1−2/π)/m for the matched shift. From 8 rows on it is a fraction for every
+    error; with fewer the first order is no approximation.
 
     Args:
       perturbation: of the first layer.
-      rows: number m of hidden rows.
+      rows: number m of hidden rows, at least 8.
       outputs: number d of outputs; the default leaves the hidden radial fraction.
 
     Raises:
-      InvalidInput: for concrete counts below 1 or impossible moments.
+      InvalidInput: for concrete rows below 8, outputs below 1 or impossible moments.
     """
-    moments = perturbation.moments()
-    check_moments(moments)
-    return _hidden(moments, rows, outputs)
+    found = _hidden(error_of(perturbation), rows, outputs)
+    return resolved("finite_rows_radial_fraction", found)
 
 
 @law(domain={"rate": RATE, "rows": ROWS})
@@ -79,9 +90,9 @@ def finite_rows_ratio(rate: ArrayLike, rows: ArrayLike) -> Float[Array, "..."]:
 
     Args:
       rate: flip rate in (0, 1/2].
-      rows: number m of hidden rows.
+      rows: number m of hidden rows, at least 8: with fewer the first order is no approximation.
     """
-    p, m = resolved_rate(rate), jnp.asarray(rows)
-    flip, shift = SignFlip(p).moments(), MagnitudeShift(2 * jnp.sqrt(p)).moments()
-    numerator = relu_block(flip).transverse - realignment(flip) / m
-    return numerator / (relu_block(shift).transverse - realignment(shift) / m)
+    m = jnp.asarray(rows)
+    flip, shifted = flips(rate), shift(rate)
+    numerator = relu_block(flip).pair.transverse - realignment(flip) / m
+    return numerator / (relu_block(shifted).pair.transverse - realignment(shifted) / m)

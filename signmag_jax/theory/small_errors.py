@@ -6,7 +6,9 @@ from jaxtyping import Array
 from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments
 
-from .energies import check_moments, not_negative
+from .arguments import LARGEST_SQUARE, check_small_error, error_of, moments_of
+from .kernel import safe_sqrt
+from .scaled import Scaled, scaled
 
 
 def radial_fraction_expansion(perturbation: HasMoments) -> Real:
@@ -15,22 +17,21 @@ def radial_fraction_expansion(perturbation: HasMoments) -> Real:
     The gap is taken to leading order. Leaves O(η) of coherent errors, whose drift is of the order of
     √noise, and O(η^{3/2}) of incoherent ones, whose drift is of the order of noise.
 
-    Args and errors as in `radial_fraction`.
+    Args and errors as in `radial_fraction`; refused for η > 0.08, where it may be off by more than a tenth.
 
     Source: proofs/small_errors.py.
     """
-    moments = perturbation.moments()
-    check_moments(moments)
-    return _radial_fraction(moments)
+    check_small_error(moments_of(perturbation).energy)
+    return _radial_fraction(error_of(perturbation))
 
 
 @law()
-def _radial_fraction(moments: Moments) -> Array:
-    drift, noise = jnp.broadcast_arrays(moments.drift, not_negative(moments.noise))
-    size = drift**2 + noise
-    safe = jnp.where(size > 0, size, jnp.ones_like(size))
-    # √ of a noise of 0 has no slope; its cube has.
-    root = jnp.sqrt(jnp.where(noise > 0, noise, jnp.ones_like(noise)))
-    gap = jnp.where(noise > 0, noise * root, 0 * noise) / (3 * jnp.pi)
-    contraction = 2 * gap / safe
-    return (drift + gap) ** 2 / safe * (1 + contraction + contraction**2)
+def _radial_fraction(moments: Moments | Scaled) -> Array:
+    _, unit, drift, noise = scaled(moments)
+    square = drift**2 + noise
+    safe = jnp.where(square > 0, square, jnp.ones_like(square))
+    gap = noise * safe_sqrt(noise) / (3 * jnp.pi)
+    contraction = 2 * unit * gap / safe
+    inside = (unit * unit * square <= LARGEST_SQUARE) | (square == 0)
+    value = (drift + unit**2 * gap) ** 2 / safe * (1 + contraction + contraction**2)
+    return value * jnp.where(inside, 1, jnp.nan)

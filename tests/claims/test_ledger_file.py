@@ -25,7 +25,7 @@ def whole():
     rival = (lambda: 2.668, "infinite width")
     rows = [
         simulated_law("a.law", "A statement.", number(2.5), number(2.5, 0.01), rival, source="test"),
-        Claim("a.gap", "paper", "9.5", "Another.", {"measured": lambda: Missing("NOT RUN", "no model")}),
+        Claim("a.gap", "open", "9.5", "Another.", {"measured": lambda: Missing("NOT RUN", "no model")}),
     ]
     plain = {"width": 8, "depth": [1, 2], "predicted": [2.0, 1.9]}
     depth = {"depth": [1, 2], "value": [2.0, 1.9], "standard_error": [0.1, 0.1]}
@@ -115,8 +115,8 @@ def test_parts_that_do_not_fit_together_are_one_line(whole, folder, capsys):
         (("figures", "transverse_ratio", "exact"), [1.0], "differ in length"),
         (("figures", "columns", "attention_in"), [[1.0], [1.0, 2.0]], "differ in length"),
         (("rows", 1), whole["rows"][0], "stands in it twice"),
-        (("schema",), True, "not a ledger of schema 1"),
-        (("schema",), 2, "not a ledger of schema 1"),
+        (("schema",), True, "not a ledger of schema 2"),
+        (("schema",), 1, "not a ledger of schema 2"),
     ):
         (folder / "ledger.json").write_text(json.dumps(changed(whole, path, new)))
         with pytest.raises(InvalidInput, match=why):

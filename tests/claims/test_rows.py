@@ -39,11 +39,14 @@ def test_verdicts_of_a_small_run(rows):
     assert failing == []
     expected = {
         "theorem_3.limit": "PROVED",
-        "theorem_3.sqrt_p_coefficient": "DISAGREES",
-        "theorem_3.measured.width=2048.p=0.01": "DISAGREES",
-        "theorem_3.measured.width=512.p=0.1": "DISAGREES",
+        "theorem_3.formula": "REPRODUCED",
+        "theorem_3.expansion": "REPRODUCED",
+        # 8.5 and 11.8 standard errors of 20 seeds, whose scatter may be skewed
+        "theorem_3.measured.width=2048.p=0.01": "UNRESOLVED",
+        "theorem_3.measured.width=2048.p=0.02": "UNRESOLVED",
         "theorem_4.post_relu_radial_fraction": "PROVED",
-        "outliers.single_flip": "DISAGREES",
+        "outliers.single_flip": "REPRODUCED",
+        "outliers.single_flip.expansion": "REPRODUCED",
         "columns.energy_correlation": "IDENTITY",
         "abstract.leverage_10.rate=0.0001": "NOT COMPARABLE",
         "leverage.rate=0.005": "NOT RUN",
@@ -53,26 +56,30 @@ def test_verdicts_of_a_small_run(rows):
         "depth.floor": "PROVED",
         "depth.residual.limit.p=0.01": "PROVED",
         **{f"depth.first_layer.p={rate:g}": "REPRODUCED" for rate in (0.01, 0.05)},
-        **{f"depth.silu_is_linear.p={rate:g}": "REPRODUCED" for rate in (0.01, 0.05)},
-        **{f"theorem_3.closed_form.p={rate:g}": "DISAGREES" for rate in (0.01, 0.02, 0.05, 0.1)},
+        "depth.silu_is_linear.p=0.05": "REPRODUCED",
     }
     assert {name: rows[name]["verdict"] for name in expected} == expected
 
 
 def test_what_theory_alone_decides(rows, claims, all_proved):
     """The rows hold the numbers that they are about, and their controls do not pass."""
-    for rate, error in ((0.01, -0.0595), (0.02, -0.0791), (0.05, -0.1128), (0.1, -0.1476)):
-        row = rows[f"theorem_3.closed_form.p={rate:g}"]
-        assert row["comparisons"][0]["difference"] == pytest.approx(error, abs=1e-4)
-        assert "exact" in row["reason"]
+    for name, order in (("theorem_3.formula", 0.5), ("theorem_3.expansion", 1.5)):
+        assert rows[name]["predicted"]["value"] == pytest.approx(order, abs=1e-3)
+    some = [
+        claim for claim in claims if claim.name in ("theorem_3.formula", "outliers.single_flip.expansion")
+    ]
+    for claim in some:  # an approximation that promises more than it keeps
+        (row,) = fill([replace(claim, order=claim.order + 0.5)], all_proved)
+        assert row["verdict"] == "DISAGREES"
+        assert f"stated: {claim.order + 0.5:g}" in row["reason"]
     first = rows["depth.first_layer.p=0.01"]
     assert first["predicted"]["value"] == pytest.approx(1.359154 * 2.66197, rel=1e-4)
-    assert first["rival"]["value"] == pytest.approx(2.66197, abs=1e-5)
-    linear = rows["depth.silu_is_linear.p=0.01"]
-    moments = theory.matched_shift(0.01).moments()
+    assert first["rival"]["value"] == pytest.approx(2.66195, abs=1e-5)
+    linear = rows["depth.silu_is_linear.p=0.05"]
+    moments = theory.matched_shift(0.05).moments()
     share = moments.c**2 / moments.v
-    assert linear["predicted"]["value"] == pytest.approx((1 + 0.98**2) / (1 + share), rel=1e-12)
-    assert linear["rival"]["value"] == pytest.approx(3.1403 / 3.2015, abs=5e-5)
+    assert linear["predicted"]["value"] == pytest.approx((1 + 0.9**2) / (1 + share), rel=1e-12)
+    assert linear["rival"]["value"] == pytest.approx(0.90452, abs=5e-5)
     assert rows["depth.floor"]["predicted"]["value"] == pytest.approx(1.9638, abs=5e-5)
     names = ("depth.residual.limit.p=0.01", "second_layer.transverse_share")
     some = [claim for claim in claims if claim.name in names]
@@ -119,7 +126,9 @@ def test_a_wrong_kernel_turns_every_row_that_it_touches(rows, claims, all_proved
         assert any(name.startswith(family) for name in touched), family
     # The limit at vanishing rates is that of the linear part alone: no kernel enters it.
     assert "theorem_3.limit" not in touched
-    assert {name: after[name]["verdict"] for name in touched} == dict.fromkeys(touched, "DISAGREES")
+    # One row's error is its scatter about the law itself, and grows where that is wrong.
+    expected = dict.fromkeys(touched, "DISAGREES") | {"theorem_3.two_layers": "UNRESOLVED"}
+    assert {name: after[name]["verdict"] for name in touched} == expected
     untouched = [name for name in before if not moved(name)]
     assert all(before[name]["verdict"] == after[name]["verdict"] for name in untouched)
 
@@ -172,5 +181,5 @@ def test_a_published_figure_that_is_not_compared_says_how_far_it_lies(rows, clai
     (row,) = fill([sharp], all_proved)
     assert row["verdict"] == "REPRODUCED"
     assert (
-        "not compared, as the note says: published lies -16.9 standard errors from simulated" in row["reason"]
+        "not compared, as the note says: published lies -16.8 standard errors from simulated" in row["reason"]
     )

@@ -23,7 +23,7 @@ from signmag_jax.claims.families import (
     trained_chains,
 )
 from signmag_jax.claims.ledger import fill
-from signmag_jax.claims.levels import Level
+from signmag_jax.claims.levels import LEVELS, Level
 from signmag_jax.claims.measured import Measured, ModelRun
 from signmag_jax.evidence import Estimate, InvalidInput
 
@@ -79,7 +79,7 @@ def test_every_row_finds_its_evidence(run):
             found += 1
         else:
             assert cell["status"] == "UNRESOLVED", name
-    assert found >= 8
+    assert found >= 7
     # The chain of Exp B needs matrices of width 128.
     assert "from width 128 on" in rows["exp_b.trained.p=0.01.L=1"]["measured"]["reason"]
     assert rows["fact_1.vector_cosine"]["measured"]["estimator"].endswith("crossed bootstrap")
@@ -94,7 +94,7 @@ def test_a_level_that_leaves_a_part_out_says_so(part):
     rows = list(module.rows(NOTHING, results))
     left_out = 0
     for row in rows:
-        evidence = row.routes["measured"]()
+        evidence = row.routes.get("measured", lambda: None)()
         if isinstance(evidence, Missing) and "leaves" in evidence.reason:
             assert evidence.status == "NOT RUN"
             assert (
@@ -138,10 +138,18 @@ def test_a_model_too_small_leaves_its_rows_unresolved(run):
         assert why in missing.reason
 
 
+def test_rows_of_outlier_columns_stop_where_a_draw_flips_weights_of_known_cost():
+    """Which rates have such a row follows from the level and not from what is measured."""
+    full = LEVELS["full"]
+    names = {row.name for row in response.rows(full, results_of(full, {}))}
+    for rate in full.leverage_rates:
+        assert (f"response.outlier.rate={rate:g}" in names) == (rate * full.singles <= leverage.RARE)
+
+
 @pytest.mark.parametrize(
     ("factor", "error", "word"), [(1, 0.001, "REPRODUCED"), (2, 0.001, "DISAGREES"), (1, 0.1, "UNRESOLVED")]
 )
-def test_damage_is_judged_against_half_of_the_second_order(factor, error, word):
+def test_damage_is_judged_against_the_first_order_alone(factor, error, word):
     predicted = number(factor * 0.05, error)
     second = 0.06 / RATE * factor
     slopes = Mock(spec=measure.Slopes, second=number(second, 0.0), slope=number(10.0, 0.1))
@@ -156,7 +164,7 @@ def test_damage_is_judged_against_half_of_the_second_order(factor, error, word):
     )
     row = fill([response.damage(RATE, "outlier", results_of(ALL, {leverage.CHECKED: checked}))], {})[0]
     assert row["verdict"] == word
-    assert row["rival"]["value"] == pytest.approx(predicted.value - 0.03 * factor)
+    assert row["rival"]["value"] == pytest.approx(predicted.value - 0.06 * factor)
 
 
 @pytest.mark.parametrize(
@@ -172,15 +180,18 @@ def test_damage_is_judged_against_half_of_the_second_order(factor, error, word):
 def test_rows_hold_on_evidence_for_them_and_not_on_evidence_against(declared, name, evidence, wrong):
     claim = next(claim for claim in declared if claim.name == name)
 
-    def verdict(**given):
+    def verdict(missed=None, **given):
         supplies = {route: lambda pair=pair: number(*pair) for route, pair in given.items()}
-        return fill([dataclasses.replace(claim, routes={**claim.routes, **supplies})], {})[0]["verdict"]
+        given = dataclasses.replace(claim, routes={**claim.routes, **supplies}, missed=missed)
+        return fill([given], {})[0]["verdict"]
 
     assert verdict(**evidence) == "REPRODUCED"
     assert verdict(**evidence | {"measured": wrong}) == "DISAGREES"
+    if claim.missed is not None:  # draws of which nobody knows what they missed
+        assert verdict(claim.missed, **evidence | {"measured": wrong}) == "UNRESOLVED"
 
 
-@pytest.mark.parametrize(("flip", "word"), [(1.5, "REPRODUCED"), (2.35, "DISAGREES")])
+@pytest.mark.parametrize(("flip", "word"), [(1.5, "REPRODUCED"), (1.61, "UNRESOLVED"), (2.35, "DISAGREES")])
 def test_the_cost_of_a_deciding_weight_is_judged_by_the_paired_error(flip, word):
     first = Mock(spec=measure.DecidingWeight, both=number(1.46, 0.5), flip=number(flip, 0.5))
     first.beyond, first.place = number(flip - 1.46, 0.05), measure.Place(0, 0, 0, 0)

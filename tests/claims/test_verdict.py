@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signmag_jax.claims import tails
 from signmag_jax.claims import verdict as rule
 from signmag_jax.claims.claim import Claim, Missing
 from signmag_jax.claims.ledger import fill
 from signmag_jax.evidence import Estimate
 
-CRITICAL = rule.threshold(50)
+CRITICAL = tails.threshold(50)
 
 
 def number(value: float, error: float = 0.0) -> Estimate:
@@ -90,17 +91,31 @@ def test_numbers_of_the_same_samples_are_told_apart_by_the_error_of_their_differ
         rival_is="a rival",
     )
     assert rule.decide(claim, both, {}, CRITICAL).word == rule.UNRESOLVED
-    sharp = rule.decide(replace(claim, paired=lambda: 0.05), both, {}, CRITICAL)
+    sharp = rule.decide(replace(claim, paired=lambda: 0.04), both, {}, CRITICAL)
     assert sharp.word == rule.DISAGREES
-    assert sharp.comparisons[0].distance == pytest.approx(-8)
+    assert sharp.comparisons[0].distance == pytest.approx(-10)
+    # 7 standard errors are too many for normal errors and not for skewed ones
+    blunt = rule.decide(replace(claim, paired=lambda: 0.4 / 7), both, {}, CRITICAL)
+    assert (blunt.word, blunt.reason[:40]) == (rule.UNRESOLVED, "predicted lies -7.0 standard errors from")
     near = {**both, "measured": number(1.01, 0.5)}
     assert rule.decide(replace(claim, paired=lambda: 0.05), near, {}, CRITICAL).word == rule.REPRODUCED
     # over few common samples the threshold is Student's, at the fewer of the two
     few = {**both, "measured": Estimate(1.4, 0.5, 4, "1", "test")}
     verdict = rule.decide(replace(claim, paired=lambda: 0.05), few, {}, CRITICAL)
-    assert verdict.comparisons[0].threshold == pytest.approx(
-        rule.student(CRITICAL, Estimate(0.0, 0.1, 4, "1", "test"), number(0.0))
+    (comparison,) = verdict.comparisons
+    assert comparison.threshold == pytest.approx(
+        tails.student(CRITICAL, [Estimate(0.0, 0.1, 4, "1", "test"), number(0.0)])
     )
+
+
+@pytest.mark.parametrize(("measured", "distance"), [(2.0, math.log(2) / 0.05), (-2.0, -3 / 0.1)])
+def test_logarithms_are_compared_where_there_are_any(measured, distance):
+    both = {"predicted": number(1.0), "measured": number(measured, 0.1)}
+    supplies = {route: (lambda one=one: one) for route, one in both.items()}
+    pair = (("measured", "predicted"),)
+    claim = Claim("a", "ours", "test", "it holds.", supplies, compare=pair, logarithmic=True)
+    (comparison,) = rule.decide(claim, both, {}, CRITICAL).comparisons
+    assert comparison.distance == pytest.approx(distance)
 
 
 def test_the_rival_itself_disagrees_with_its_size():
@@ -118,17 +133,17 @@ def test_a_verdict_never_says_reproduced_where_the_rival_would_have_passed(value
 
 @given(st.integers(1, 10_000))
 def test_threshold_keeps_the_family_level(count):
-    single = math.erfc(rule.threshold(count) / math.sqrt(2))
-    assert single * count == pytest.approx(rule.FAMILY_LEVEL, rel=1e-9)
+    single = math.erfc(tails.threshold(count) / math.sqrt(2))
+    assert single * count == pytest.approx(tails.FAMILY_LEVEL, rel=1e-9)
 
 
 def test_false_alarms_over_a_true_family_stay_below_the_level():
     draws = np.random.default_rng(5).normal(size=(20_000, 50))
     alarms = (np.abs(draws) > CRITICAL).any(axis=1)
-    error = math.sqrt(rule.FAMILY_LEVEL / alarms.size)
-    assert alarms.mean() < rule.FAMILY_LEVEL + 4 * error
+    error = math.sqrt(tails.FAMILY_LEVEL / alarms.size)
+    assert alarms.mean() < tails.FAMILY_LEVEL + 4 * error
     # Control: the single-comparison threshold raises an alarm in most families.
-    assert (np.abs(draws) > rule.threshold(1)).any(axis=1).mean() > 0.3
+    assert (np.abs(draws) > tails.threshold(1)).any(axis=1).mean() > 0.3
 
 
 def test_exact_numbers_agree_or_disagree_without_an_error():
@@ -184,7 +199,7 @@ def test_the_threshold_in_the_reason_is_the_one_that_was_applied():
     verdict = judge({"predicted": number(2.0), "simulated": few}, rival=1.0)
     assert verdict.word == rule.REPRODUCED
     (comparison,) = verdict.comparisons
-    assert comparison.threshold == rule.student(CRITICAL, few, number(2.0)) > 4.8 > CRITICAL
+    assert comparison.threshold == tails.student(CRITICAL, [few, number(2.0)]) > 4.8 > CRITICAL
     assert verdict.reason == f"within 4.8 standard errors (threshold {comparison.threshold:.1f})"
     # Of several comparisons the one nearest to its own threshold is named.
     exact = Estimate(2.0 + 3.5 * 0.01, 0.01, 100_000, "1", "test")
@@ -197,11 +212,12 @@ def test_the_threshold_in_the_reason_is_the_one_that_was_applied():
 @given(st.integers(2, 200), st.floats(0.3, 3.0))
 def test_the_resolving_error_is_that_of_the_threshold_that_was_applied(n, size):
     """What the row declares and what the rule does are one number, at every number of samples."""
-    at_infinity = rule.resolving_standard_error(2.0, 1.9, CRITICAL)
+    at_infinity = rule.resolving_standard_error(2.0, 1.9, tails.telling(CRITICAL, []))
     found = Estimate(2.0, size * at_infinity, n, "1", "test")
     verdict = judge({"predicted": number(2.0), "simulated": found}, rival=1.9)
     (comparison,) = verdict.comparisons
-    assert comparison.resolving == pytest.approx(0.1 / (comparison.threshold + rule.POWER_MARGIN))
+    beyond = tails.telling(comparison.limit, [found])
+    assert comparison.resolving == pytest.approx(0.1 / beyond)
     assert comparison.resolving < at_infinity
     narrow = found.standard_error <= comparison.resolving
     assert verdict.word == (rule.REPRODUCED if narrow else rule.UNRESOLVED)
@@ -209,7 +225,7 @@ def test_the_resolving_error_is_that_of_the_threshold_that_was_applied(n, size):
 
 def test_the_row_shows_the_resolving_error_that_decided():
     """Eight samples at the error that would do for many: UNRESOLVED, and the row says what was missing."""
-    at_infinity = rule.resolving_standard_error(2.0, 1.9, rule.threshold(2))
+    at_infinity = rule.resolving_standard_error(2.0, 1.9, tails.telling(tails.threshold(2), []))
     few = Estimate(2.0, 0.9 * at_infinity, 8, "1", "test")
     claim = Claim(
         name="few",

@@ -1,5 +1,6 @@
 """Every option is judged before a file is read, a model opened or anything computed."""
 
+import json
 import shlex
 
 import jax
@@ -179,9 +180,11 @@ def test_a_dry_run_fetches_nothing_and_leaves_standard_input_alone(workplace, mo
     assert capsys.readouterr().err == ""
 
 
-def test_an_undefined_network_ends_a_resumable_run_by_name(workplace, capsys):
-    # Eight inputs at p = 0.01: most networks flip nothing, and JSON has no NaN for their ratio.
-    arguments = ["simulate", "block", "--width", "8", "--networks", "2", "--resume", "records"]
-    assert run(arguments) == run(arguments) == 3
+def test_networks_without_a_flip_are_recorded_and_too_few_with_one_are_incomplete(workplace, capsys):
+    # 64 weights at p = 0.01: every other network flips nothing, and JSON has no NaN for its ratio.
+    arguments = ["simulate", "block", "--width", "8", "--resume", "records", "--json", "--networks"]
+    assert run([*arguments, "2"]) == run([*arguments, "2"]) == 3
     err = capsys.readouterr().err
-    assert err.count("no finite ratio") == err.count("\n") == 2
+    assert err.count("1 of 2 networks have a ratio") == err.count("\n") == 2
+    assert run([*arguments, "20"]) == 0
+    assert 2 <= json.loads(capsys.readouterr().out)["n"] < 20

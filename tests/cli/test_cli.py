@@ -82,14 +82,6 @@ def test_simulate_stops_at_its_standard_error(capsys):
     assert found["n"] >= 32
 
 
-def test_nothing_is_written_when_the_folder_is_a_file(capsys, tmp_path):
-    (tmp_path / "taken").write_text("mine")
-    code, out, err = call(capsys, "reproduce", "--model", "none", "--out", str(tmp_path / "taken" / "run"))
-    assert (code, out) == (2, "")
-    assert "--out" in err
-    assert (tmp_path / "taken").read_text() == "mine"
-
-
 def test_short_text_is_refused_before_any_work(capsys, tmp_path):
     text = tmp_path / "short.txt"
     text.write_text("Too short to cut windows from.")

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from signmag_jax import cli
@@ -41,6 +42,20 @@ def test_the_doctor_names_it_among_the_problems(name, value):
     done = signmag("doctor", **{name: value})
     assert done.returncode == 2
     assert f"{name}={value}" in done.stdout
+
+
+def test_a_lost_process_is_one_line_of_those_that_are_left(monkeypatch, capsys):
+    def broken(_):
+        raise jax.errors.JaxRuntimeError("UNKNOWN: Gloo context initialization failed")
+
+    monkeypatch.setattr(cli, "_invoke", broken)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert cli.run(["doctor"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "other processes failed (UNKNOWN: Gloo context initialization failed): see what they say" in said
+    monkeypatch.setattr(jax, "process_count", lambda: 1)  # control
+    assert cli.run(["doctor"]) == cli.FAULT
 
 
 def test_a_sound_environment_explains_no_error(monkeypatch, capsys):

@@ -41,6 +41,9 @@ def run(capsys, *arguments):
 
 def test_inputs_and_expansions(capsys):
     found = run(capsys, "profile_width_ratio", "--rate", "0.1", "--input", "1,0.5,2")
+    # Outside of its range there is none.
+    assert "expansion" not in found
+    assert "expansion" in run(capsys, "profile_width_ratio", "--rate", "0.5", "--input", "1,1,2,2")
     assert found["value"] == pytest.approx(theory.profile_width_ratio(0.1, np.array([1, 0.5, 2])))
     found = run(capsys, "transverse_ratio", "--rate", "0.001")
     assert found["expansion"]["value"] == pytest.approx(found["value"], rel=1e-3)

@@ -26,7 +26,7 @@ MISTAKES = [
     (["--width", "1"], "`width is an integer >= "),
     (["--networks", "-1"], "`networks is an integer >= 2` is required, received -1"),
     (["--networks", "9", "--standard-error", "0.1"], "`networks or standard_error, not both`"),
-    (["--standard-error", "0.1", "--max-networks", "8"], "`max_networks >= 32 with a standard error`"),
+    (["--standard-error", "0.1", "--max-networks", "8"], "`max_networks >= 64 with a standard error`"),
     (["--networks", "9", "--max-networks", "8"], "`networks <= max_networks`"),
     (["--seconds", "nan"], "`0 < seconds` is required, received nan"),
     (["--dtype", "float16"], "'--dtype': it takes float32 or float64, not 'float16'"),

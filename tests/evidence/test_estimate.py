@@ -53,5 +53,11 @@ def test_distance_is_signed_and_infinite_between_different_exact_values():
     assert Estimate(1.0, 0.3, 9).distance(Estimate(3.0, 0.4, 9)) == pytest.approx(-4)
     assert Estimate.exact(2.0).distance(Estimate.exact(2.0)) == 0
     assert Estimate.exact(2.0).distance(Estimate.exact(1.0)) == np.inf
-    low, high = Estimate(1.0, 0.5, 9).interval(2.0)
-    assert (low, high) == (0, 2)
+
+
+def test_intervals_have_students_tails():
+    """Of 9 samples 95% lie within 2.306 errors; of a number whose samples are not known, within 1.96."""
+    low, high = Estimate(1.0, 0.5, 9).interval()
+    assert (1 - low, high - 1) == pytest.approx((1.153, 1.153), abs=1e-3)
+    for many_or_unknown in (10**9, 1, 0):
+        assert Estimate(1.0, 0.5, many_or_unknown).interval(2.0) == pytest.approx((0, 2), abs=1e-7)

@@ -58,6 +58,42 @@ def test_fine_quantisers_keep_the_digits_of_their_error():
     assert -Prune(1e-4).moments().drift == pytest.approx(float(lost), rel=1e-12)
 
 
+@pytest.mark.parametrize(("bits", "step"), [(8, 0.1), (6, 0.5), (5, 0.3), (4, 0.8), (3, 2.0), (12, 0.01)])
+def test_what_is_left_along_the_weights_when_errors_cancel(bits, step):
+    """E w(w' − w), down to 1e-92, cell by cell at 250 digits."""
+    with mp.workdps(250):
+        width, most, along = mp.mpf(step), 2 ** (bits - 1) - 1, mp.mpf(0)
+        for level in range(most + 1):
+            low = max(width * (level - mp.mpf(1) / 2), mp.mpf(0))
+            high = width * (level + mp.mpf(1) / 2) if level < most else mp.inf
+            tail = lambda t: mp.erfc(t / mp.sqrt(2)) / 2  # noqa: E731
+            end = high * mp.npdf(high) if level < most else 0
+            square = tail(low) - tail(high) + low * mp.npdf(low) - end
+            along += 2 * (level * width * (mp.npdf(low) - mp.npdf(high)) - square)
+    assert UniformQuantize(bits, step).moments().drift == pytest.approx(float(along), rel=2e-13)
+
+
+@pytest.mark.slow
+def test_what_is_left_along_the_weights_when_the_largest_is_drawn():
+    entries, most = 1 << 20, 7
+    with mp.workdps(40):
+        along = total = mp.mpf(0)
+        for s in map(mp.mpf, np.arange(-4.0, 38.0, 0.35)):
+            tail = -mp.expm1(-mp.exp(-s) / entries) / 2
+            largest = mp.sqrt(2) * mp.erfinv(1 - 2 * tail)
+            weight, step, mine = mp.exp(-s - mp.exp(-s)), largest / most, mp.mpf(0)
+            for level in range(most + 1):
+                low, high = (
+                    max(step * (level - mp.mpf(1) / 2), 0),
+                    min(step * (level + mp.mpf(1) / 2), largest),
+                )
+                square = mp.ncdf(high) - mp.ncdf(low) + low * mp.npdf(low) - high * mp.npdf(high)
+                mine += 2 * (level * step * (mp.npdf(low) - mp.npdf(high)) - square)
+            along += weight * mine * (1 - mp.mpf(1) / entries) / (1 - 2 * tail)
+            total += weight
+    assert UniformQuantize(4).moments().drift == pytest.approx(float(along / total), rel=1e-12)
+
+
 def test_absmax_against_the_law_of_the_largest():
     bits, entries = 3, 50
 

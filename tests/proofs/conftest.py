@@ -7,5 +7,5 @@ from signmag_jax.theory.proof import Library
 
 @pytest.fixture(scope="session")
 def library():
-    """Every proof, run once when it is first asked for; a step that was verified is not verified again."""
-    return Library(remembered=set())
+    """Every proof, run once when it is first asked for."""
+    return Library()

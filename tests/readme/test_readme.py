@@ -107,7 +107,8 @@ def read(cell):
         return {"status": cell, "estimate": None}
     whole, decimals, error, last_digits = number.groups()
     error = float(error or int(last_digits or 0) / 10 ** len(decimals))
-    return {"value": float(f"{whole}.{decimals or 0}"), "standard_error": error}
+    number = {"value": float(f"{whole}.{decimals or 0}"), "standard_error": error}
+    return number if error else number | {"provenance": {"printed_decimals": len(decimals)}}
 
 
 @pytest.fixture
@@ -135,7 +136,8 @@ def test_a_stale_table_is_noticed(shown_ledger):
 
 
 def changed(content):
-    """Another verdict or result; a number half a standard error away, or in its sixth digit."""
+    """Another verdict or result; a number half a standard error away, or one unit of its last decimal."""
     if content is None or isinstance(content, str) or "status" in content:
         return {"value": 0.125, "standard_error": 0.0}
-    return content | {"value": content["value"] * (1 + 2e-6) + 0.5 * content["standard_error"]}
+    unit = 0.5 * content["standard_error"] or 10.0 ** -content["provenance"]["printed_decimals"]
+    return content | {"value": content["value"] + unit}

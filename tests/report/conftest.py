@@ -23,7 +23,7 @@ def small_ledger():
             "a.reproduced", "ours", "Theorem 3", "A statement with <angle> brackets.", routes,
             compare=(("predicted", "simulated"),), rival=lambda: 2.668, rival_is="infinite width",
         ),
-        Claim("a.not_run", "paper", "9.5", "Another.", {"measured": lambda: Missing("NOT RUN", "no model")}),
+        Claim("a.not_run", "open", "9.5", "Another.", {"measured": lambda: Missing("NOT RUN", "no model")}),
         Claim(
             "a.failing", "ours", "made up", "A wrong claim.",
             {"predicted": lambda: _number(2.0), "simulated": routes["simulated"]},

@@ -40,3 +40,14 @@ def test_cells_say_why_there_is_no_number():
     assert evidence({"status": "NOT RUN", "reason": "x", "estimate": None}) == "NOT RUN"
     unclear = {"value": 3.0, "standard_error": 2.0, "n": 4, "unit": "1"}
     assert evidence({"status": "UNRESOLVED", "reason": "x", "estimate": unclear}).endswith("?")
+
+
+def test_a_printed_figure_stands_as_it_was_printed():
+    def printed(value, error, decimals):
+        provenance = {"printed_decimals": decimals}
+        return evidence({"value": value, "standard_error": error, "provenance": provenance})
+
+    assert printed(2.61, 0.0, 3) == "2.610"
+    assert printed(10.0, 0.0, 0) == "10"
+    assert printed(0.4244131815783876, 0.0, None) == "0.4244132"
+    assert printed(3.5954, 0.0044, 4) == "3.5954(44)"

@@ -58,7 +58,7 @@ def test_an_unreadable_run_folder_is_named(tmp_path, small_ledger):
     with pytest.raises(InvalidInput, match="not a readable ledger"):
         report.write(tmp_path)
     (tmp_path / "ledger.json").write_text(json.dumps({**small_ledger, "schema": 99}))
-    with pytest.raises(InvalidInput, match="schema 1"):
+    with pytest.raises(InvalidInput, match="schema 2"):
         report.write(tmp_path)
     assert not (tmp_path / "report.html").exists()
 

@@ -179,14 +179,14 @@ def test_bad_input_is_one_clear_line(arguments, message):
         simulate.crossings(16, 0.1, **arguments)
 
 
-def test_rates_at_which_nothing_would_be_drawn_are_refused(monkeypatch):
-    """Control: without the refusal, the estimate is that of rows with many flips, 40 standard errors off."""
-    with pytest.raises(InvalidInput, match=r"`rate \* rows \* width >= 0.25` is required, received 0.004"):
-        simulate.crossings(64, [1e-6, 0.01], inputs=32)
-    enough = simulate.crossings(64, 1e-4, inputs=32, networks=800).transverse_ratio
-    assert abs(enough.value - theory.finite_width_ratio(1e-4, 64)) < 4 * enough.standard_error
+def test_rates_whose_flips_are_too_rare_for_their_networks_are_refused(monkeypatch):
+    """Control: without the refusal, the estimate is that of rows with many flips, 20 standard errors off."""
+    for asked, few in (({"networks": 97_656}, "networks"), ({"standard_error": 1.0}, "max_networks")):
+        with pytest.raises(InvalidInput, match=rf"`{few} >= \d+ at this rate and these sizes`.*400 flips"):
+            simulate.crossings(64, [1e-6, 0.01], inputs=32, **asked)
     law = theory.finite_width_ratio(1e-6, 64)
     monkeypatch.setattr(sys.modules["signmag_jax.simulate.crossings"], "FEWEST_FLIPS", 0.0)
     few = simulate.crossings(64, 1e-6, inputs=32, networks=64).transverse_ratio
     assert few.value - law > 20 * few.standard_error
-    assert few.value - law > 4 * enough.standard_error
+    enough = simulate.crossings(64, 1e-4, inputs=32, networks=980).transverse_ratio
+    assert abs(enough.value - theory.finite_width_ratio(1e-4, 64)) < 4 * enough.standard_error

@@ -5,7 +5,7 @@ import pytest
 from agreement import within
 
 from signmag_jax import simulate, theory
-from signmag_jax.evidence import Incomplete, InvalidInput
+from signmag_jax.evidence import InvalidInput
 from signmag_jax.perturb import MagnitudeShift
 
 
@@ -143,5 +143,5 @@ def test_bad_amplitudes_are_one_clear_line(arguments, message):
 
 
 def test_a_side_without_a_flip_has_no_leverage():
-    with pytest.raises(Incomplete, match="no finite ratio"):
+    with pytest.raises(InvalidInput, match="`networks >= 50000 at this rate and these sizes`"):
         simulate.column_pool(16, 0.001, rows=2, inputs=2, networks=8)

@@ -8,6 +8,7 @@ from signmag_jax.evidence import Incomplete, InvalidInput
 from signmag_jax.simulate import ShareDone, engine, parse_share
 from signmag_jax.simulate.engine import run
 from signmag_jax.simulate.network import Experiment
+from signmag_jax.simulate.stop import FEWEST
 
 
 class Draws:
@@ -68,7 +69,7 @@ def test_the_last_run_computes_what_is_missing(tmp_path, order):
 def test_a_share_stops_where_the_prefix_meets_the_target(tmp_path, computed):
     target = {"standard_error": 0.15, "seed": 5}
     whole, size = bits(**target)[0], DRAWS.block
-    last = -(-whole // size) - 1  # the block inside which one process stops
+    last = -(-(FEWEST + whole) // size) - 1  # the block inside which one process stops
     run(DRAWS, networks=last * size, seed=5, resume=tmp_path)
     computed.clear()
     done = shared(last % 2, 2, **target, resume=tmp_path)

@@ -5,6 +5,7 @@ import math
 from decimal import Decimal
 from fractions import Fraction
 
+import edgeworth
 import mpmath as mp
 import numpy as np
 import pytest
@@ -57,10 +58,12 @@ def pair_kernel(c, v):
     return mp.sqrt(v) / (2 * mp.pi) * (mp.sin(theta) + (mp.pi - theta) * mp.cos(theta))
 
 
-def shift_transverse(p):
-    b, size = mp.sqrt(2 / mp.pi), 2 * mp.sqrt(p)
-    c, v = 1 + size * b, 1 + 2 * size * b + size**2
-    return v / 2 - 2 * pair_kernel(c, v) ** 2
+def shift_transverse(p, fourth):
+    """T of the matched shift to first order in Σ x_j⁴."""
+    size = 2 * mp.sqrt(p)
+    shifted = edgeworth.kernel(edgeworth.shifted(size))
+    v = 1 + 2 * size * mp.sqrt(2 / mp.pi) + size**2
+    return v / 2 - 2 * shifted.plain**2 - 4 * shifted.plain * shifted.fourth * fourth
 
 
 @pytest.mark.parametrize("n", [2, 3, 6, 9])
@@ -79,7 +82,7 @@ def test_finite_width_from_the_beta_integrals(n):
             )
         means.append(mp.mpf(0))
         average = sum(mp.binomial(n, k) * p**k * (1 - p) ** (n - k) * m for k, m in enumerate(means))
-        expected = (mp_half - 2 * average**2) / shift_transverse(p)
+        expected = (mp_half - 2 * average**2) / shift_transverse(p, mp.mpf(3) / n)
         check("finite_width_ratio", expected, rate=Fraction(1, 50), n=n)
         check("finite_width_saturation", n * (mp_half - means[1]) - 1, n=n)
 
@@ -94,7 +97,7 @@ def test_a_given_input_from_all_masks():
             flips = [mask >> j & 1 for j in range(4)]
             weight = p ** sum(flips) * (1 - p) ** (4 - sum(flips))
             mean += weight * kernel(min(mp.mpf(1), sum(f * s for f, s in zip(flips, shares, strict=True))))
-        expected = (mp_half - 2 * mean**2) / shift_transverse(p)
+        expected = (mp_half - 2 * mean**2) / shift_transverse(p, sum(s**2 for s in shares))
         ball = theory.enclose("profile_width_ratio", rate="3/10", x=x)
         assert abs(mp.mpf(ball.midpoint) - expected) <= mp.mpf(ball.radius)
         inside = [True, False, False, True]

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import law_examples
 import numpy as np
 import pytest
 
@@ -11,26 +12,11 @@ from signmag_jax.perturb import Compose, Prune, SignFlip, Ternarize
 from signmag_jax.theory import symbolic
 from signmag_jax.theory.balls import BALLS
 
-EXAMPLES = {
-    "rate": 0.02,
-    "alpha": 0.2,
-    "n": 100,
-    "rows": 64,
-    "depth": 3,
-    "share": 0.3,
-    "fraction": 0.05,
-    "perturbation": SignFlip(0.1),
-    "alpha_squared": np.array([0.5, 0.25, 0.25]),
-    "column_norm_squared": np.array([1.0, 2.0, 3.0]),
-    "pool": np.array([True, False, False]),
-    "x": np.array([1.0, -2.0, 0.5]),
-}
-
 
 @pytest.mark.parametrize("name", theory.LAWS)
 def test_every_law_gives_an_exact_estimate(name):
     law = theory.LAWS[name]
-    arguments = {argument: EXAMPLES[argument] for argument in law.required}
+    arguments = law_examples.arguments(law)
     estimate = theory.estimate(name, **arguments)
     assert isinstance(estimate, Estimate)
     assert np.all(np.asarray(estimate.standard_error) == 0)

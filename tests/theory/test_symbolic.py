@@ -30,6 +30,8 @@ def number(expr: sp.Expr) -> float:
         "paper_transverse_ratio",
         "noise_to_flip_ratio",
         "flip_to_shift_ratio",
+        "residual_limit",
+        "finite_width_slope",
         "plain_1",
         "residual_1",
     ],
@@ -55,6 +57,8 @@ def test_laws_of_the_rate(name, p):
         "paper_transverse_ratio": (symbolic.paper_transverse_ratio(p), theory.paper_transverse_ratio),
         "noise_to_flip_ratio": (symbolic.noise_to_flip_ratio(p), theory.noise_to_flip_ratio),
         "flip_to_shift_ratio": (symbolic.flip_to_shift_ratio(p), theory.flip_to_shift_ratio),
+        "residual_limit": (symbolic.residual_limit(flip[0], *shift), theory.residual_limit),
+        "finite_width_slope": (symbolic.finite_width_slope(p), theory.finite_width_slope),
         "plain_1": (symbolic.plain_ratio(*steps), lambda rate: theory.depth_ratios(rate, 1)[0]),
         "residual_1": (across[0] / across[1], lambda rate: theory.depth_ratios(rate, 1, residual=True)[0]),
     }[name]

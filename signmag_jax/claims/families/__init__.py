@@ -84,5 +84,11 @@ def measurements() -> list[Measured]:
 
 
 def rows(level: Level, results: Results) -> list[Claim]:
-    """Every row of the ledger, in reading order."""
-    return [claim for family in FAMILIES for claim in family.rows(level, results)]
+    """Every row of the ledger, in reading order; what a level's samples cannot decide is not run there."""
+    return [_at(level, claim) for family in FAMILIES for claim in family.rows(level, results)]
+
+
+def _at(level: Level, claim: Claim) -> Claim:
+    if level.runs(claim.runs_from):
+        return claim
+    return claim.not_run(f"too few samples to tell the rival apart: the {claim.runs_from} level runs it")

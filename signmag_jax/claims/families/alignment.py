@@ -12,7 +12,7 @@ from signmag_jax.claims.claim import Claim, Route, Supply, other_model
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measured import Measured
 from signmag_jax.claims.pieces import Results
-from signmag_jax.claims.published import paper, printed
+from signmag_jax.claims.published import paper, path_of_row, printed
 from signmag_jax.claims.supply import exact
 from signmag_jax.evidence import Estimate
 
@@ -70,6 +70,7 @@ def _cosine(which: str, measured: Supply, model: str) -> Claim:
         routes,
         model,
         "Predicted: independent Gaussian weights.",
+        quotes=(f"{path_of_row('fact_1_models', model=TINYLLAMA)}.{which}_cos2",),
     )
 
 
@@ -84,6 +85,7 @@ def _concentration(which: str, measured: Supply, model: str) -> Claim:
             "measured": measured,
         },
         model,
+        quotes=(f"abstract.layer_12_outlier_alpha.{which}",),
     )
 
 

@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from signmag_jax import simulate, theory
-from signmag_jax.claims.claim import Claim, Route, Supply
-from signmag_jax.claims.levels import Level
+from signmag_jax.claims.claim import Claim, Supply
+from signmag_jax.claims.levels import Level, LevelName
 from signmag_jax.claims.pieces import Results, Simulated
-from signmag_jax.claims.published import printed
+from signmag_jax.claims.published import paper, path_of_row, printed
 from signmag_jax.claims.published import row as published_row
 from signmag_jax.claims.supply import component, exact, pick, quotient
 from signmag_jax.evidence import Estimate
@@ -21,19 +21,20 @@ from .depth_laws import LAYERS, RATE, WIDTH, chain_at, linear_ratio, ratio_behin
 
 LARGE_WIDTH = 2048
 LARGE_RUN_RATES = (0.01, 0.05)
+# The rate at which 20 seeds tell a nonlinearity apart.
+LINEAR_RATE = 0.05
 # Layers that are simulated at that width.
 WIDE_LAYERS = {"relu": 1, "silu": 2}
 # There, 4 million weights a network, of which inputs cost little.
 WIDE_INPUTS = 64
 DECIMALS = 4
-SAME_WIDTH: tuple[tuple[Route, Route], ...] = (("published", "simulated"),)
-FINITE: tuple[tuple[Route, Route], ...] = (
-    ("published", "predicted"),
-    ("published", "simulated"),
-    ("predicted", "simulated"),
-)
 SECTIONS = {"plain": "9.4, D.1", "residual": "D.2"}
 ACTIVATIONS: tuple[simulate.ActivationName, ...] = ("relu", "silu")
+LABELS = {"plain": "V2", "residual": "V3"}
+AT_SCALE = {"relu": "", "silu": " at the paper's pre-activation scale,"}
+LINEAR = "Pre-activations of deviation 1/√m make SiLU z/2: these runs test no nonlinearity."
+NO_DOWN = "The paper calls this chain V3; its runs have no W_down."
+
 # At the paper's scale SiLU is z/2: to a stream that it is added to, half of a linear layer.
 SILU_SLOPE = 0.5
 
@@ -66,48 +67,73 @@ def wide_ratio(rate: float, layer: int) -> Callable[[simulate.Depth], Estimate]:
 
 def rows(level: Level, results: Results) -> Iterator[Claim]:
     """The paper's chains and our recursions beside them, the chains that are called SiLU, the conjecture."""
-    for chain in SECTIONS:
-        for activation in ACTIVATIONS:
-            for layer in range(1, LAYERS + 1):
-                simulated = chain_at(level, f"{chain}.{activation}", WIDTH)
-                yield _chain(chain, activation, layer, results.supply(simulated, ratio_behind(layer)))
+    for layer in range(1, LAYERS + 1):
+        yield _plain(layer)
+    for chain, activation in (("plain", "silu"), ("residual", "relu"), ("residual", "silu")):
+        for layer in range(1, LAYERS + 1):
+            simulated = chain_at(level, f"{chain}.{activation}", WIDTH)
+            yield _chain(chain, activation, layer, results.supply(simulated, ratio_behind(layer)))
     yield from depth_laws.rows(level, results)
     relu, silu = (wide_chain(level, activation) for activation in ACTIVATIONS)
     for rate in LARGE_RUN_RATES:
         yield _first_layer(rate, results.supply(relu, wide_ratio(rate, 1)))
-        layers = (results.supply(silu, wide_ratio(rate, layer)) for layer in (1, 2))
-        yield _linear(rate, _second_over_first(*layers, error="both"))
+    layers = (results.supply(silu, wide_ratio(LINEAR_RATE, layer)) for layer in (1, 2))
+    yield _linear(LINEAR_RATE, _second_over_first(*layers, error="both"))
 
 
-def _predicted(chain: str, activation: str, layer: int) -> Supply:
-    if chain == "plain" and activation == "silu":
-        return exact(linear_ratio, RATE, layer, name="linear chain")
-    if chain == "plain":
-        return component(theory.finite_width_depth_ratios, layer - 1, RATE, LAYERS, WIDTH)
-    linear = {"activation": "identity", "scale": SILU_SLOPE} if activation == "silu" else {}
-    return component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=True, **linear)
+def _plain(layer: int) -> Claim:
+    """At the widest of the paper's widths, where 20 seeds tell neighbouring layers apart."""
+    first = theory.finite_width_depth_ratios(RATE, 1, LARGE_WIDTH)
+    return Claim(
+        name=f"depth.plain.relu.L={layer}",
+        claimant="paper",
+        source=f"section {SECTIONS['plain']} (V2)",
+        statement=f"C_{layer} of the plain chain, relu at p = {RATE:g}, width {LARGE_WIDTH}.",
+        routes={
+            "published": _published("plain", "relu", LARGE_WIDTH, RATE, layer),
+            "predicted": component(theory.finite_width_depth_ratios, layer - 1, RATE, LAYERS, LARGE_WIDTH),
+        },
+        compare=(("published", "predicted"),),
+        rival=lambda: (
+            float(np.ravel(first)[0]) if layer > 1 else float(theory.finite_width_ratio(RATE, LARGE_WIDTH))
+        ),
+        rival_is="no dependence on depth" if layer > 1 else "the block's ratio, without normalising",
+        quotes=_quotes("plain", "relu", LARGE_WIDTH, RATE, layer),
+        note="Predicted: the recursion at the paper's own width, averaged over the flips of a row. The paper "
+        "calls this chain V2; its runs have no W_down. Simulated: see the rows on the recursion.",
+    )
 
 
 def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
-    what = f"{chain} chain, {activation}" + (
-        " at the paper's pre-activation scale" if activation == "silu" else ""
-    )
+    """At the narrowest of the paper's widths, beside a simulation of that width."""
+    linear = activation == "silu"
     rival, meaning = _rival(chain, activation, layer)
     return Claim(
         name=f"depth.{chain}.{activation}.L={layer}",
         claimant="paper",
-        source=f"section {SECTIONS[chain]}",
-        statement=f"C_{layer} of the {what} at p = {RATE:g}, width {WIDTH}.",
+        source=f"section {SECTIONS[chain]} ({LABELS[chain]})",
+        statement=f"C_{layer} of the {chain} chain, {activation}{AT_SCALE[activation]} "
+        f"at p = {RATE:g}, width {WIDTH}.",
         routes={
             "published": _published(chain, activation, WIDTH, RATE, layer),
             "predicted": _predicted(chain, activation, layer),
             "simulated": simulated,
         },
-        compare=FINITE if (chain, activation) == ("plain", "relu") else SAME_WIDTH,
+        compare=(("published", "simulated"),),
         rival=lambda: rival,
         rival_is=meaning,
-        note=_note(chain, activation),
+        runs_from=_runs_from(chain, activation, layer),
+        quotes=_quotes(chain, activation, WIDTH, RATE, layer),
+        note=f"Predicted: {'a linear network at ' if linear else ''}infinite width. Compared at the paper's "
+        f"own width. {LINEAR if linear else NO_DOWN}",
     )
+
+
+def _predicted(chain: str, activation: str, layer: int) -> Supply:
+    if chain == "plain":
+        return exact(linear_ratio, RATE, layer, name="linear chain")
+    linear = {"activation": "identity", "scale": SILU_SLOPE} if activation == "silu" else {}
+    return component(theory.depth_ratios, layer - 1, RATE, LAYERS, residual=True, **linear)
 
 
 def _rival(chain: str, activation: str, layer: int) -> tuple[float, str]:
@@ -117,27 +143,29 @@ def _rival(chain: str, activation: str, layer: int) -> tuple[float, str]:
     return depth_laws.rival(chain, RATE, layer)
 
 
-def _note(chain: str, activation: str) -> str:
-    width = "infinite width. Compared at the paper's own width"
-    if activation == "silu":
-        return (
-            f"Predicted: a linear network at {width}. Pre-activations of deviation 1/√m make SiLU z/2: "
-            "these runs test no nonlinearity."
-        )
-    if chain == "plain":
-        return "Predicted: the recursion at the paper's own width, averaged over the flips of a row."
-    return f"Predicted: {width}; see the rows on the recursion."
+def _runs_from(chain: str, activation: str, layer: int) -> LevelName:
+    """A second layer of ReLU differs little from the first, and a first one of SiLU from ReLU."""
+    if (activation, layer) == ("relu", 2):
+        return "full"
+    return "default" if (chain, activation, layer) == ("plain", "silu", 1) else "quick"
+
+
+def _quotes(chain: str, activation: str, width: int, rate: float, *layers: int) -> tuple[str, ...]:
+    row = path_of_row(f"depth_{chain}", activation=activation, width=width, p=rate)
+    return tuple(f"{row}.C_L.{layer - 1}" for layer in layers)
 
 
 def _published(chain: str, activation: str, width: int, rate: float, layer: int) -> Supply:
     table = published_row(f"depth_{chain}", activation=activation, width=width, p=rate)
+    seeds = paper()[f"depth_{chain}"]["seeds"]
     return printed(
         table["C_L"][layer - 1],
         decimals=DECIMALS,
         standard_error=table["se"][layer - 1],
+        n=seeds,
         section=SECTIONS[chain],
-        error="the author's own, over seeds whose number is not published,",
-        what="mean over seeds",
+        error=f"the author's own, over {seeds} seeds",
+        what=f"mean over {seeds} seeds",
     )
 
 

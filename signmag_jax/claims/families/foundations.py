@@ -34,14 +34,15 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
         compare=(("published", "predicted"),),
         kind="proof",
         proofs=("bussgang_constant",),
+        quotes=("constants.theorem_4_cos2",),
     )
     yield Claim(
         name="kernel.arccos",
-        claimant="paper",
-        source="Theorem 3",
+        claimant="ours",
+        source="Cho and Saul 2009; Theorem 3 rests on it",
         statement="E relu(z) relu(z') is the degree-1 arc-cosine kernel.",
         routes={
-            "published": exact(_textbook_kernel, name="√v (sin θ + (π − θ) cos θ)/(2π)"),
+            "published": exact(_textbook_kernel, name="Cho and Saul: √v (sin θ + (π − θ) cos θ)/(2π)"),
             "predicted": exact(_numeric_kernel, name="½ + E h(h' − h) of the numeric block"),
         },
         compare=(("published", "predicted"),),
@@ -50,8 +51,8 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
     )
     yield Claim(
         name="rmsnorm.transverse_projection",
-        claimant="paper",
-        source="section 3",
+        claimant="ours",
+        source="RMSNorm, differentiated",
         statement="RMSNorm's derivative is the transverse projection exactly when ε = 0 and the gain is 1.",
         routes={},
         kind="proof",
@@ -92,5 +93,6 @@ def _identity() -> Claim:
             )
         },
         kind="identity",
+        quotes=("activation_energy.spearman_alpha2_wnorm2_energy",),
         note="The published energy is computed from α²‖w‖² itself: no weight is flipped.",
     )

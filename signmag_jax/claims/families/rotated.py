@@ -11,6 +11,9 @@ from signmag_jax.claims.measured import Measured
 from signmag_jax.claims.pieces import Results
 from signmag_jax.claims.supply import exact, of_ratio
 from signmag_jax.evidence import ratio_of_means
+from signmag_jax.measure.rotation import RATE
+
+from .leverage import missed_singles
 
 ROTATION = Measured(
     "rotation",
@@ -35,9 +38,19 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
         },
         compare=(("measured", "predicted"),),
         kind="above",
+        rival=lambda: 2.0,
+        rival_is="twice the cost, which is to be seen",
+        runs_from="default",
+        missed=lambda: missed_singles(results, RATE, _damage_of_the_copy(results)),
         note="The copy has the same function. Training puts small weights on large inputs; a rotation undoes "
         "that, so that leverage falls and the total damage need not.",
     )
+
+
+def _damage_of_the_copy(results: Results) -> float:
+    rotation = results[ROTATION]
+    damage = None if isinstance(rotation, Missing) else rotation.flips["rotated"].values["delta_nll"]
+    return 0.0 if damage is None else float(damage.estimate.value)
 
 
 def _trained_over_rotated(rotation: measure.Rotation) -> Evidence:

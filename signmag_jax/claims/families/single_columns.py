@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from signmag_jax import measure
-from signmag_jax.claims.claim import Claim, Evidence, Supply, other_model
+from signmag_jax.claims.claim import Claim, Claimant, Evidence, Supply, other_model
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.measured import Measured, ModelRun
 from signmag_jax.claims.pieces import Results
@@ -25,6 +25,7 @@ WHERE = {
     "stream": "the residual stream before the next normalisation",
     "normalised": "the stream behind the next normalisation",
 }
+ALGEBRA = "output"
 HALF = 0.5
 FLOAT32_BYTES = 4
 
@@ -62,6 +63,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
     for where, what in WHERE.items():
         yield _slope(
             f"exp_f.{where}.slope",
+            "ours" if where == ALGEBRA else "open",
             "section 9.5, Exp F",
             f"Flipping signs of a column changes {what} in proportion to α²‖w‖².",
             results.supply(ENERGIES, _energy_slope(where)),
@@ -69,6 +71,20 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
             NOTES[where],
         )
     table = paper()["activation_energy"]
+    yield other_model(
+        "exp_f.alpha_rank_correlation",
+        "section 9.5, Exp F",
+        "The energy of flips in a column is ranked by α² alone.",
+        {
+            "published": printed(
+                table["spearman_alpha2_energy"], decimals=None, section="9.5", what="of the formula with α²"
+            ),
+            "measured": results.supply(ENERGIES, _ranked_by_alpha),
+        },
+        results.model,
+        "The headline of Exp F. In the paper no sign is flipped: the energy is α²‖w‖².",
+        quotes=("activation_energy.spearman_alpha2_energy",),
+    )
     yield other_model(
         "exp_f.rank_correlation",
         "section 9.5, Exp F",
@@ -87,10 +103,12 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
         },
         results.model,
         "In the paper no sign is flipped: the energy is the formula.",
+        quotes=("activation_energy.spearman_alpha2_wnorm2_energy",),
     )
     table = paper()["column_flips"]
     yield _slope(
         "exp_g.slope",
+        "open",
         "section 9.5, Exp G",
         "Flipping a whole column costs the loss in proportion to α²‖w‖².",
         results.supply(
@@ -118,7 +136,14 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
         },
         results.model,
         "All columns are kept, whatever the sign of ΔNLL.",
+        quotes=("column_flips.spearman_alpha2_wnorm2_dNLL_positive_only",),
     )
+
+
+def _ranked_by_alpha(run: measure.FlipEnergies) -> Evidence:
+    """The rank correlation of energies at the output with α², whatever the columns of weights."""
+    association = measure.associate(run.sample.alpha_squared, run.samples[ALGEBRA].mean(axis=1))
+    return of_interval(association.rank_correlation, "", run.provenance)
 
 
 def _energy_slope(where: str) -> Callable[[measure.FlipEnergies], Evidence]:
@@ -131,10 +156,12 @@ def _energy_slope(where: str) -> Callable[[measure.FlipEnergies], Evidence]:
     return read
 
 
-def _slope(name: str, source: str, statement: str, measured: Supply, model: str, note: str) -> Claim:
+def _slope(
+    name: str, claimant: Claimant, source: str, statement: str, measured: Supply, model: str, note: str
+) -> Claim:
     return Claim(
         name=name,
-        claimant="paper",
+        claimant=claimant,
         source=source,
         statement=statement,
         routes={
@@ -144,5 +171,6 @@ def _slope(name: str, source: str, statement: str, measured: Supply, model: str,
         compare=(("predicted", "measured"),),
         rival=lambda: HALF,
         rival_is="in proportion to α‖w‖",
+        runs_from="default" if claimant == "ours" else "full",
         note=f"{note} Measured: {model}.",
     )

@@ -86,12 +86,23 @@ def _gelu_kernel(first: arb, second: arb, both: arb) -> arb:
     return first * (second - both**2 / a) * densities + both * (gates + both / b * densities)
 
 
+def erf(c: arb, v: arb, scale: arb) -> SecondMoments:
+    """(2/π)·asin(2s_12/√((1 + 2s_11)(1 + 2s_22))) for the covariance s (Williams 1997)."""
+    first, second, both = scale**2, scale**2 * v, scale**2 * c
+    kernel = lambda a, b, m: 2 / arb.pi() * (2 * m / ((1 + 2 * a) * (1 + 2 * b)).sqrt()).asin()  # noqa: E731
+    none = arb(0)
+    return SecondMoments(
+        kernel(first, first, first), kernel(second, second, second), kernel(first, second, both), none, none
+    )
+
+
 CLOSED: dict[str, Callable[[arb, arb, arb], SecondMoments]] = {
     "relu": leaky(fmpq(0)),
     "leaky_relu": leaky(LEAKY_SLOPE),
     "relu_squared": relu_squared,
     "identity": identity,
     "gelu": gelu,
+    "erf": erf,
 }
 
 

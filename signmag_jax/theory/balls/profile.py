@@ -5,35 +5,35 @@ from collections.abc import Sequence
 from flint import arb, fmpq
 
 from signmag_jax.evidence import invalid
+from signmag_jax.theory.arguments import check_many_flips
 
 from .activations import kappa
-from .energies import transverse
-from .pairs import flip, matched
+from .cumulants import ratio_change, shift_transverse
 from .theorem_3 import transverse_ratio
 
 MOST_SUMS = 4096
 
 
-def bend(rate: fmpq) -> arb:
-    """−2κ√(p(1−p))/(πT): the relative change of T for each unit of Σx_j⁴."""
-    pair = flip(rate)
-    return -2 * kappa(*pair) * arb(rate * (1 - rate)).sqrt() / (arb.pi() * transverse(pair))
+def _fourth(x: Sequence[fmpq]) -> fmpq:
+    """Σx⁴/(Σx²)²."""
+    return sum((s * s for s in shares_of(x)), fmpq(0))
 
 
 def profile_width_slope(rate: fmpq, x: Sequence[fmpq]) -> arb:
-    """−2κ√(p(1−p))/(πT)·Σx⁴/(Σx²)²."""
-    return bend(rate) * sum((s * s for s in shares_of(x)), fmpq(0))
+    """The change of the ratio for each Σx⁴/(Σx²)², times it."""
+    return ratio_change(rate) * _fourth(x)
 
 
 def profile_width_expansion(rate: fmpq, x: Sequence[fmpq]) -> arb:
     """A(p)(1 + slope)."""
+    check_many_flips(float(rate), float(1 / _fourth(x)))
     return transverse_ratio(rate) * (1 + profile_width_slope(rate, x))
 
 
 def profile_width_ratio(rate: fmpq, x: Sequence[fmpq]) -> arb:
     """(½ − 2(E κ)²)/T(shift), summed over all masks."""
     kernel = mean_over_masks([rate] * len(x), shares_of(x))
-    return (fmpq(1, 2) - 2 * kernel**2) / transverse(matched(rate))
+    return (fmpq(1, 2) - 2 * kernel**2) / shift_transverse(rate, _fourth(x))
 
 
 def shares_of(x: Sequence[fmpq]) -> list[fmpq]:

@@ -20,6 +20,7 @@ from .second_moments import SecondMoments
 WIDEST = 8.0
 GUARD = 12
 MOST_BITS = 512
+MOST_NODES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,14 @@ def smooth(activation: Smooth, c: arb, v: arb, scale: arb) -> SecondMoments:
     """The pair's moments: a sum over the line for each variance, and one over the plane.
 
     Raises:
-      Incomplete: beyond 512 bits, where the plane has millions of nodes.
+      Incomplete: beyond 512 bits, or where it takes more than a million nodes.
     """
     if ctx.prec > MOST_BITS:
         raise Incomplete(f"a quadrature of more than {MOST_BITS} bits: ask for fewer digits")
     root = (v - c**2).nonnegative_part().sqrt()
     linear = activation.linear**2 * scale**2
     own, mean = _line(activation, scale)
-    other, other_mean = _line(activation, scale * v.sqrt())
+    other, other_mean = _line(activation, scale * v.sqrt()) if v != 0 else (arb(0), arb(0))
     cross = _plane(activation, c, root, scale)
     return SecondMoments(own + linear, other + linear * v, cross + linear * c, mean, other_mean)
 
@@ -69,15 +70,26 @@ def _step(strip: float) -> tuple[fmpq, float, float]:
     # The largest useful half-width balances e^(d²/2) and e^(−2πd/h).
     d = min(0.999 * strip, WIDEST, math.sqrt(2 * bits))
     h = min(0.5, 2 * math.pi * d / (bits + d**2 / 2))
-    return fmpq(int(h * 2**20), 2**20), d, math.sqrt(2 * bits) + 2
+    # 20 bits of it: a step of few bits keeps the nodes exact and short.
+    part, exponent = math.frexp(h)
+    return fmpq(int(part * 2**20)) * fmpq(2) ** (exponent - 20), d, math.sqrt(2 * bits) + 2
 
 
 def _nodes(step: fmpq, reach: float) -> list[tuple[arb, arb]]:
     """x_i and hφ(x_i) for i >= 0."""
     count = math.ceil(reach * float(step.q) / float(step.p))
+    _check_nodes(float(count))
     unit = arb(step) / (2 * arb.pi()).sqrt()
     points = [arb(step * i) for i in range(count + 1)]
     return [(x, unit * (-(x**2) / 2).exp()) for x in points]
+
+
+def _check_nodes(count: float) -> None:
+    if count > MOST_NODES:
+        raise Incomplete(
+            f"a quadrature of {count:.0e} nodes, of which {MOST_NODES:.0e} take ten seconds: take fewer "
+            "digits, a smaller scale·√v, or the float64 law"
+        )
 
 
 def _tail(nodes: list[tuple[arb, arb]], step: fmpq) -> arb:
@@ -114,6 +126,8 @@ def _plane(activation: Smooth, c: arb, root: arb, scale: arb) -> arb:
     step, d, reach = _step(width / max(1.0, size))
     spread = float(root.upper())
     cross_step, cross_d, cross_reach = _step(width / spread if spread > width / WIDEST else WIDEST)
+    count = reach * cross_reach / float(step) / float(cross_step)
+    _check_nodes(count)
     nodes, cross = _nodes(step, reach), _nodes(cross_step, cross_reach)
     moves = [(root * y, weight) for y, weight in cross]
     total = arb(0)

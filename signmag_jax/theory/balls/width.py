@@ -10,10 +10,9 @@ Nothing here is an integral.
 from flint import arb, fmpq
 
 from signmag_jax.evidence import invalid
+from signmag_jax.theory.arguments import check_many_flips
 
-from .energies import transverse
-from .pairs import matched
-from .profile import bend
+from .cumulants import ratio_change, shift_transverse
 from .theorem_3 import transverse_ratio
 
 MOST_INPUTS = 65_536
@@ -96,7 +95,7 @@ def mean_kernel(rate: fmpq, n: int) -> arb:
 
 def finite_width_ratio(rate: fmpq, n: fmpq) -> arb:
     """(½ − 2(E κ)²)/T(shift)."""
-    return (arb(fmpq(1, 2)) - 2 * mean_kernel(rate, int(n)) ** 2) / transverse(matched(rate))
+    return (arb(fmpq(1, 2)) - 2 * mean_kernel(rate, int(n)) ** 2) / shift_transverse(rate, 3 / n)
 
 
 def finite_width_saturation(n: fmpq) -> arb:
@@ -106,12 +105,13 @@ def finite_width_saturation(n: fmpq) -> arb:
 
 
 def finite_width_slope(rate: fmpq) -> arb:
-    """−6κ√(p(1−p))/(πT)."""
-    return 3 * bend(rate)
+    """Three times the change of the ratio for each Σ x_j⁴, which is 3/n."""
+    return 3 * ratio_change(rate)
 
 
 def finite_width_expansion(rate: fmpq, n: fmpq) -> arb:
     """A(p)(1 + slope/n)."""
+    check_many_flips(float(rate), float(n + 2) / 3)
     return transverse_ratio(rate) * (1 + finite_width_slope(rate) / n)
 
 

@@ -1,23 +1,43 @@
-"""Ways to check that one expression equals another: the methods a proof's steps are verified by."""
+"""The kernel that makes facts, and the tactics that find them."""
 
-from .facts import Algebra, Derivative, Differentiate, Fact, Refused, Rule, Using, written
-from .integrals import Antiderivatives, Linearity, Polar, Product, SplitArc, SplitLine
-from .series import Series
+from .expansions import expansion
+from .kernel import Claim, Refused, by, genuine, written
+from .signs import above, equal, least, limit, settle, settled_by, sign
+from .tactics import (
+    Algebra,
+    Antiderivatives,
+    Differentiate,
+    Equal,
+    Polar,
+    Product,
+    Split,
+    Using,
+    increase,
+    weakened,
+)
 
 __all__ = [
     "Algebra",
     "Antiderivatives",
-    "Derivative",
+    "Claim",
     "Differentiate",
-    "Fact",
-    "Linearity",
+    "Equal",
     "Polar",
     "Product",
     "Refused",
-    "Rule",
-    "Series",
-    "SplitArc",
-    "SplitLine",
+    "Split",
     "Using",
+    "above",
+    "by",
+    "equal",
+    "expansion",
+    "genuine",
+    "increase",
+    "least",
+    "limit",
+    "settle",
+    "settled_by",
+    "sign",
+    "weakened",
     "written",
 ]

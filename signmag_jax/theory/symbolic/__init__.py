@@ -65,10 +65,6 @@ from .pools import (
     pool_noise,
     pool_overlap,
 )
-from .profile import (
-    profile_slope,
-    profile_variance,
-)
 from .proposition_1 import (
     flip_matrix_radial_fraction,
     flip_to_shift_ratio,
@@ -93,7 +89,6 @@ from .small_errors import (
     radial_fraction_expansion,
 )
 from .theorem_3 import (
-    analytic_transverse_ratio,
     paper_root_coefficient,
     paper_transverse_ratio,
     paper_transverse_ratio_as_printed,
@@ -105,15 +100,20 @@ from .theorem_3 import (
 )
 from .width import (
     finite_width_slope,
+    flip_cumulants,
+    kernel_change,
+    profile_slope,
+    profile_variance,
     saturation_coefficient,
     share_mean,
     share_variance,
+    shift_cumulants,
+    transverse_change,
     width_coefficient,
 )
 
 __all__ = [
     "Pair",
-    "analytic_transverse_ratio",
     "column_ratio",
     "column_ratio_bound",
     "column_ratio_expansion",
@@ -129,12 +129,14 @@ __all__ = [
     "fixed_point_coefficient",
     "flip_amplification",
     "flip_amplification_expansion",
+    "flip_cumulants",
     "flip_energy",
     "flip_energy_expansion",
     "flip_matrix_radial_fraction",
     "flip_rows_coefficient",
     "flip_to_shift_ratio",
     "kappa",
+    "kernel_change",
     "leading_gap",
     "linear_radial_fraction",
     "magnitude_noise",
@@ -178,6 +180,7 @@ __all__ = [
     "saturation_coefficient",
     "share_mean",
     "share_variance",
+    "shift_cumulants",
     "shift_rows_coefficient",
     "sign_flip",
     "sign_quantize",
@@ -186,6 +189,7 @@ __all__ = [
     "stable_kappa",
     "ternarize",
     "transverse",
+    "transverse_change",
     "transverse_ratio",
     "transverse_ratio_expansion",
     "transverse_ratio_limit",

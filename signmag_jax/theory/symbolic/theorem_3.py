@@ -2,9 +2,9 @@
 
 import sympy as sp
 
-from .energies import stable_kappa, transverse
+from .energies import transverse
 from .perturbations import magnitude_shift, matched_size, mean_magnitude, sign_flip
-from .symbols import rate, root_rate
+from .symbols import rate
 
 
 def transverse_ratio(rate: sp.Expr = rate) -> sp.Expr:
@@ -34,15 +34,6 @@ def transverse_ratio_expansion(rate: sp.Expr = rate) -> sp.Expr:
         1 + transverse_ratio_root_coefficient() * sp.sqrt(rate) + transverse_ratio_rate_coefficient() * rate
     )
     return transverse_ratio_limit() * relative
-
-
-def analytic_transverse_ratio(root: sp.Expr = root_rate) -> sp.Expr:
-    """A in s = √p, in which it is analytic at 0: θ = 2 asin s for flips, atan(√(v − c²)/c) for the shift."""
-    angle = 2 * sp.asin(root)
-    flip_kappa = (2 * root * sp.sqrt(1 - root**2) + (sp.pi - angle) * (1 - 2 * root**2)) / (2 * sp.pi)
-    c, v = magnitude_shift(2 * root)
-    shift_kappa = stable_kappa(c - 1, 4 * root**2 * (1 - 2 / sp.pi))
-    return (sp.Rational(1, 2) - 2 * flip_kappa**2) / (v / 2 - 2 * shift_kappa**2)
 
 
 def paper_root_coefficient() -> sp.Expr:

@@ -1,35 +1,85 @@
-"""Finite width on the sphere: what n inputs change in the law of infinite width."""
+"""Finite width: what n inputs change in the law of infinite width, to first order in Σ x_j⁴, ‖x‖ = 1."""
+
+from typing import NamedTuple
 
 import sympy as sp
 
-from .profile import profile_slope
-from .symbols import rate, width
+from .energies import kappa, transverse
+from .perturbations import magnitude_shift, matched_size, mean_magnitude, sign_flip
+from .symbols import growth, overlap, rate, size, width
+
+
+class FourthCumulants(NamedTuple):
+    """κ_ab of (w, w')/σ with a + b = 4."""
+
+    k40: sp.Expr
+    k31: sp.Expr
+    k22: sp.Expr
+    k13: sp.Expr
+    k04: sp.Expr
+
+
+def flip_cumulants(rate: sp.Expr = rate) -> FourthCumulants:
+    """Sign flips of Gaussian weights: κ₂₂ = 8p(1 − p), the others 0."""
+    zero = sp.Integer(0)
+    return FourthCumulants(zero, zero, 8 * rate * (1 - rate), zero, zero)
+
+
+def shift_cumulants(size: sp.Expr = size) -> FourthCumulants:
+    """The magnitude shift of Gaussian weights by εσ, with b = √(2/π)."""
+    b = mean_magnitude() * size
+    return FourthCumulants(
+        sp.Integer(0),
+        -b,
+        -2 * b - 2 * b**2,
+        -3 * b - 6 * b**2 - 2 * b * size**2,
+        -4 * b - 12 * b**2 - 8 * b * size**2 - 2 * size**4,
+    )
+
+
+def kernel_change(cumulants: FourthCumulants, c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:
+    """Δκ per Σ x_j⁴: [κ₄₀(c² − D) − 4κ₃₁c + 6κ₂₂ − 4κ₁₃c/v + κ₀₄(c² − D)/v²]/(48π√D), D = v − c²."""
+    k40, k31, k22, k13, k04 = cumulants
+    noise = v - c**2
+    bent = k40 * (c**2 - noise) - 4 * k31 * c + 6 * k22 - 4 * k13 * c / v + k04 * (c**2 - noise) / v**2
+    return bent / (48 * sp.pi * sp.sqrt(noise))
+
+
+def transverse_change(cumulants: FourthCumulants, c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:
+    """ΔT/T per Σ x_j⁴, −4κΔκ/T."""
+    return -4 * kappa(c, v) * kernel_change(cumulants, c, v) / transverse(c, v)
+
+
+def profile_slope(rate: sp.Expr = rate) -> sp.Expr:
+    """Relative change of the transverse ratio per Σ x_j⁴ of a unit input: the flips' less the shift's."""
+    shift = matched_size(rate)
+    flips = transverse_change(flip_cumulants(rate), *sign_flip(rate))
+    return flips - transverse_change(shift_cumulants(shift), *magnitude_shift(shift))
+
+
+def finite_width_slope(rate: sp.Expr = rate) -> sp.Expr:
+    """Relative change of the transverse ratio per 1/n on the sphere, where Σ x_j⁴ = 3/n + O(1/n²)."""
+    return 3 * profile_slope(rate)
 
 
 def share_mean(rate: sp.Expr = rate) -> sp.Expr:
-    """E q = p."""
+    """E q = p for the share q = Σ M_j x_j² of the flips in the energy of an input."""
     return rate
 
 
 def share_variance(rate: sp.Expr = rate, n: sp.Expr = width) -> sp.Expr:
-    """Var q = 3p(1 − p)/(n + 2) for an input on the sphere and flips at rate p.
-
-    E q² = (3p + (n − 1)p²)/(n + 2), so Var q = 3p(1 − p)/(n + 2).
-    """
+    """Var q = 3p(1 − p)/(n + 2) for an input on the sphere and flips at rate p."""
     return 3 * rate * (1 - rate) / (n + 2)
+
+
+def profile_variance(rate: sp.Expr, fourth: sp.Expr) -> sp.Expr:
+    """Var q = p(1 − p)Σ x_j⁴ for one unit input."""
+    return rate * (1 - rate) * fourth
 
 
 def width_coefficient(rate: sp.Expr = rate) -> sp.Expr:
     """Relative change of the transverse ratio per 1/n for n p ≫ 1 and small p: −3/(2π√p)."""
     return -3 / (2 * sp.pi * sp.sqrt(rate))
-
-
-def finite_width_slope(rate: sp.Expr = rate) -> sp.Expr:
-    """Relative change of the flips' energy T per 1/n on the sphere, where Σ x_j⁴ = 3/n + O(1/n²).
-
-    The energy of the magnitude shift has a 1/n term of its own, which this does not contain.
-    """
-    return 3 * profile_slope(rate)
 
 
 def saturation_coefficient() -> sp.Expr:

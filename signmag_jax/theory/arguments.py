@@ -1,0 +1,147 @@
+"""What every law asks of its arguments, and what it says where float64 does not resolve its value."""
+
+from typing import Any
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from signmag_jax.evidence import Incomplete, invalid
+from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.precision import is_traced
+from signmag_jax.perturb import HasMoments, MagnitudeNoise, MagnitudeShift, Moments, SignFlip
+
+from .scaled import Scaled, of_flips, of_noise, of_shift
+
+RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
+NORMAL_RATE = Interval(0.0, 0.5, open_low=True, normal=True, fix="pass a flip rate from 2.3e-308 to 1/2")
+SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
+SIZE = Interval(-1e150, 1e150, normal=True, fix="pass a size of 0 or at least 2.3e-308, and at most 1e150")
+LARGEST_SQUARE = 0.08
+"""Of an error: beyond it its expansion may be off by more than a tenth."""
+# The square of a smaller error underflows, and with it what distinguishes a shift from a factor.
+SMALLEST_ERROR = 1e-150
+
+
+def error_of(perturbation: Any) -> Moments | Scaled:
+    """The moments of a perturbation that a law is asked about, in units of the error where it has a size.
+
+    Raises:
+      InvalidInput: as `moments_of`; and for an error, other than a flip, a shift or noise, of a size that is
+        not 0 and below 1e-150, or for v = 0 beside c != 0: it has underflown.
+    """
+    if isinstance(perturbation, SignFlip):
+        return of_flips(moments_of(perturbation))
+    for kind, of_size in ((MagnitudeShift, of_shift), (MagnitudeNoise, of_noise)):
+        if isinstance(perturbation, kind):
+            if not is_traced(perturbation.size):
+                SIZE.require("size", perturbation.size)
+            return of_size(perturbation.size, perturbation.moments())
+    moments = moments_of(perturbation)
+    if not is_traced(moments):
+        _check_size(moments)
+    return moments
+
+
+def moments_of(perturbation: Any) -> Moments:
+    """The moments of a perturbation that a law is asked about.
+
+    Raises:
+      InvalidInput: for what has no moments, or moments that are not finite or break Cauchy–Schwarz (up to
+        rounding).
+    """
+    if not isinstance(perturbation, HasMoments) or isinstance(perturbation, type):
+        raise invalid("perturbation has moments()", perturbation, "pass one of `signmag_jax.perturb`")
+    moments = perturbation.moments()
+    if not isinstance(moments, Moments):
+        raise invalid("moments() returns `perturb.Moments`", moments, "return Moments(c, v, drift, noise)")
+    if not is_traced(moments):
+        _check(moments)
+    return moments
+
+
+def _check(moments: Moments) -> None:
+    for name, value in zip(Moments._fields, moments, strict=True):
+        Interval(fix="return finite moments").require(name, value)
+    noise = np.asarray(moments.noise, dtype=np.float64)
+    if np.any(noise + 1e-12 * np.square(moments.c) < 0):
+        raise invalid("noise = v - c**2 >= 0", float(np.min(noise)), "check the perturbation's moments")
+
+
+def _check_size(moments: Moments) -> None:
+    c, v, drift, noise = (np.asarray(value, dtype=np.float64) for value in moments)
+    size = np.maximum(np.abs(drift), np.sqrt(np.maximum(noise, 0)))
+    if np.any((size > 0) & (size < SMALLEST_ERROR)) or np.any((v == 0) & (c != 0)):
+        raise invalid(
+            f"an error of size 0 or >= {SMALLEST_ERROR:g}, and v = 0 only with c = 0",
+            float(np.min(size)),
+            "the moments of smaller ones underflow; ratios and fractions are at their limits long before",
+        )
+
+
+def shape_of(name: str, value: Any) -> tuple[int, ...]:
+    """The shape of numbers, arrays and lists.
+
+    Raises:
+      InvalidInput: for lists of unequal length.
+    """
+    try:
+        return np.shape(value)
+    except ValueError:
+        raise invalid(f"{name} is a number or an array", value, "pass lists of equal length") from None
+
+
+def check_many_flips(rate: ArrayLike, effective: float) -> None:
+    """Refuse a first order in 1/n where a row holds less than one effective flip.
+
+    Raises:
+      InvalidInput: naming rate times the effective number of inputs, ‖x‖⁴/Σx_j⁴; for a concrete rate that is
+        none.
+    """
+    if not is_traced(rate):
+        RATE.require("rate", rate)
+    if not is_traced(rate, effective) and not np.all(np.asarray(rate, dtype=np.float64) * effective >= 1):
+        raise invalid(
+            "rate·‖x‖⁴/Σx_j⁴ >= 1 for an expansion in it, (n + 2)/3 for ‖x‖⁴/Σx_j⁴ on the sphere",
+            float(np.min(rate) * effective),
+            "take the law itself",
+        )
+
+
+def check_small_error(square: Any) -> None:
+    """Refuse a first order in the error where it is large.
+
+    Raises:
+      InvalidInput: naming the squared norm of the error.
+    """
+    if not is_traced(square) and not np.all(np.asarray(square) <= LARGEST_SQUARE):
+        raise invalid(
+            f"drift**2 + noise <= {LARGEST_SQUARE:g} for an expansion in it",
+            float(np.max(square)),
+            "take radial_fraction",
+        )
+
+
+def check_scale(scale: ArrayLike) -> None:
+    """Refuse a concrete scale that is not one positive number.
+
+    Raises:
+      InvalidInput: naming it.
+    """
+    if shape_of("scale", scale) != ():
+        raise invalid("scale is one number", scale, "call once for each scale")
+    if not is_traced(scale):
+        SCALE.require("scale", scale)
+
+
+def resolved(name: str, value: Any) -> Any:
+    """A law's value, where float64 resolves it.
+
+    Raises:
+      Incomplete: for a concrete value of which an element is NaN or infinite.
+    """
+    if not is_traced(value) and not np.all(np.isfinite(value)):
+        raise Incomplete(
+            f"{name}: float64 does not resolve it at these arguments, or hold it; take theory.enclose, if it "
+            "has a ball"
+        )
+    return value

@@ -1,0 +1,178 @@
+"""Doubting an identity: Arb balls at points of its domain. What is found here can only refuse a step."""
+
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+
+import math
+import random
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import flint  # pyright: ignore[reportMissingImports]
+import sympy as sp
+from sympy.core.function import AppliedUndef
+
+from .balls import OPAQUE, Unsupported, precision, value
+from .normal import canonical, terms
+
+POINTS, TRIES = 6, 4000
+
+
+def written(part: Any) -> str:
+    """As text; unsorted, since SymPy would evaluate integrals to sort the terms."""
+    return sp.sstr(part, order="none")
+
+
+def doubt(e: sp.Expr, given: frozenset) -> str | None:
+    """Why `e` is not known to vanish where `given` holds: a point where it does not, or too few points."""
+    pulled = e.replace(lambda part: isinstance(part, sp.Integral | sp.Sum), _pulled)
+    with precision():
+        found = domain(given, parts(pulled))
+    if len(found) < POINTS:
+        return f"no points of the domain are found, so this may say nothing: {shown(given)}"
+    for point in found:
+        gap = value(pulled, point)
+        if not (gap.contains(0) and gap.rad() < 1e-20):
+            return f"the sides differ by {gap.str(8)} at {_where(point)}"
+    return None
+
+
+def _pulled(whole: sp.Expr) -> sp.Expr:
+    """Linearity: what does not depend on the variables comes out of each term; each core is then opaque."""
+    split = terms(canonical(whole.function), [limit[0] for limit in whole.limits])
+    return sp.Add(*(outside * whole.func(inside, *whole.limits) for outside, inside in split))
+
+
+def parts(e: sp.Basic) -> frozenset:
+    """Symbols and opaque parts that the value of `e` depends on."""
+    if isinstance(e, OPAQUE) or e.is_Symbol:
+        return frozenset({e})
+    return frozenset().union(*map(parts, e.args))
+
+
+@lru_cache(maxsize=4096)
+def domain(given: frozenset, names: frozenset) -> list[dict]:
+    """Points, as balls, at which the claims of `given` certainly hold; what is opaque is any real number."""
+    claims = [claim for claim in sorted(given, key=written) if not _names(claim)]
+    wanted = names.union(*(parts(claim.left) | parts(claim.right) for claim in claims))
+    found = []
+    for point in _candidates(claims, sorted(wanted, key=written)):
+        if all(_holds(claim, point) for claim in claims):
+            found.append(point)
+        if len(found) == POINTS:
+            break
+    return found
+
+
+def _names(claim: Any) -> bool:
+    """Whether the claim calls something opaque, which may be any real number here, by a symbol."""
+    return claim.kind == "=" and bool(claim.left.atoms(*OPAQUE) | claim.right.atoms(*OPAQUE))
+
+
+def _holds(claim: Any, point: dict) -> bool:
+    if claim.kind not in ("=", ">", ">="):
+        return True
+    gap = value(claim.left - claim.right, point)
+    return bool(gap.contains(0)) if claim.kind == "=" else bool(gap > 0)
+
+
+def _candidates(claims: list, names: list) -> Iterator[dict]:
+    """Random points; a part lies between the bounds that the claims give it, if they are linear in it."""
+    draw = random.Random(0)
+    bounds = {name: _bounds(claims, name) for name in names}
+    for _ in range(TRIES):
+        point: dict = {}
+        for name in sorted(names, key=lambda n: len(bounds[n][2])):
+            known = [
+                [v for v in (_try(end, point) for end in ends) if v is not None] for ends in bounds[name][:2]
+            ]
+            point[name] = _between(draw, name, *known)
+        yield point
+
+
+def _try(end: sp.Expr, point: dict) -> Any:
+    return value(end, point) if parts(end) <= point.keys() else None
+
+
+def _bounds(claims: list, name: sp.Basic) -> tuple[list, list, set]:
+    """Lower and upper bounds of a part, and the parts that these depend on."""
+    low, high = [], []
+    for claim in claims:
+        k = sp.expand(claim.left).coeff(name) if claim.kind in (">", ">=") else 0
+        rest = sp.expand(claim.left - k * name)
+        if k != 0 and k.is_Rational and not rest.has(name):
+            (low if k > 0 else high).append(-rest / k)
+        if claim.kind == "=" and name == claim.left and not claim.right.has(name):
+            low.append(claim.right)
+            high.append(claim.right)
+    return low, high, set().union(*map(parts, low + high))
+
+
+def _between(draw: random.Random, name: sp.Basic, low: list, high: list) -> Any:
+    if name.is_Symbol and name.is_integer:
+        first = max([math.ceil(float(v.mid())) for v in low] + [int(bool(name.is_positive))])
+        return flint.arb(first + draw.randint(0, 6))
+    share = flint.arb(flint.fmpq(draw.randint(1, 126), 127))
+    size = flint.arb(flint.fmpq(draw.choice((1, 4, 16)), 4))
+    if name.is_nonnegative:
+        low = [*low, flint.arb(0)]
+    bottom = max(low, key=lambda v: float(v.mid())) if low else None
+    top = min(high, key=lambda v: float(v.mid())) if high else None
+    if bottom is None and top is None:
+        return (2 * share - 1) * size
+    if bottom is None or top is None:
+        return bottom + size * share if top is None else top - size * share
+    return bottom + (top - bottom) * share
+
+
+def shown(given: Any) -> str:
+    """Hypotheses as text."""
+    return ", ".join(sorted(map(stated, given)))
+
+
+def stated(claim: Any) -> str:
+    """A claim as text."""
+    left, right = written(claim.left), written(claim.right)
+    if claim.kind != "order":
+        return f"{left} {claim.kind} {right}"
+    to = f"{left} → {right}" if claim.order == 0 else f"{left} = {right} + o({claim.variable}^{claim.order})"
+    return f"{to} as {claim.variable} → 0+"
+
+
+def domains(fact: Any) -> list[str]:
+    """What the free symbols of a fact stand for, unless it is any real number."""
+    found = []
+    for symbol in sorted(_free(fact), key=written):
+        sign = " > 0" if symbol.is_positive else " >= 0" if symbol.is_nonnegative else ""
+        kind = " an integer" if symbol.is_integer else ""
+        found += [f"{symbol}{sign}{kind}"] if sign or kind else []
+    return found
+
+
+def _free(fact: Any) -> set:
+    found = set().union(*(claim.free for claim in (fact.claim, *fact.hypotheses)))
+    return {symbol for symbol in found if symbol.is_Symbol}
+
+
+def unclear(fact: Any) -> str | None:
+    """Why a fact is no statement: two symbols of one name, an open hypothesis about a number, no point."""
+    names = [str(symbol) for symbol in _free(fact)]
+    twice = sorted(name for name in set(names) if names.count(name) > 1)
+    if twice:
+        return f"two symbols are called {', '.join(twice)}"
+    for claim in fact.hypotheses:
+        sides = (claim.left, claim.right)
+        if not (claim.free or any(side.atoms(AppliedUndef, sp.Indexed) for side in sides)):
+            return f"it rests on {stated(claim)}, which is true or false: derive it"
+    try:
+        with precision():
+            empty = not domain(fact.hypotheses, frozenset())
+    except Unsupported:
+        return None
+    return f"no point meets the hypotheses {shown(fact.hypotheses)}" if empty else None
+
+
+def _where(point: dict) -> str:
+    return ", ".join(f"{sp.sstr(name, order='none')} = {point[name].str(6, radius=False)}" for name in point)

@@ -1,0 +1,558 @@
+"""The trusted part of the proofs: facts, and the only functions that make them.
+
+A fact is `hypotheses ⊢ claim`: for all real values of its free symbols that meet the symbols' assumptions
+(positive, nonnegative, integer) and the hypotheses, all in the claim is defined and the claim holds. Claims
+are equalities, signs (e > 0, e ≥ 0) and orders f = g + o(x^m), x → 0 from above; an order 0 is a limit.
+A citation hands out the claim with all that it rests on. This is sound, as
+1. only the rules make facts: a closure keeps each, and no rule takes another object, an altered fact, or an
+   expression that is not of SymPy's own plain types;
+2. `needs(e)` is what makes e a real number: radicands, denominators, arguments of acos, integrals that
+   converge. Rules add the needs of all that they bring in or drop, so nothing holds "where defined". A
+   hypothesis is dropped only if the others imply it, and refused if it is false;
+3. substitution carries hypotheses and the assumptions of the symbols it replaces, and captures no bound
+   symbol; nothing is rewritten under a binder by a fact that speaks of the bound symbol;
+4. slopes follow the chain rule, under strict needs (no corner, no branch point). From a slope one comes to
+   its function only along an interval, from its end, if nothing else is assumed of the variable there;
+5. integrals converge absolutely (finite ranges, or a Gaussian factor; at most polynomial growth, nothing
+   singular), as linearity, Fubini and polar coordinates ask; antiderivatives are continuous;
+6. orders come from Taylor's theorem (Peano's remainder: derivatives continuous at 0), from smooth functions
+   of what has an order, and from composition. Of a new sequence nothing is known but its recursion.
+Trusted beside this file: Python, SymPy's constructors, python-flint through `balls.value`, and, as a named
+step ("normal form"), `normal.canonical` where it says that an expression vanishes identically. Of that step
+all is checked that can be: at points of the domain, which must be found, Arb balls have to contain 0.
+"""
+
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportOperatorIssue=false
+# pyright: reportOptionalMemberAccess=false, reportReturnType=false, reportSelfClsParameterName=false
+
+from functools import cache, wraps
+from typing import Any, NamedTuple
+
+import sympy as sp
+from sympy.core.function import AppliedUndef, UndefinedFunction
+
+from .balls import OPAQUE, value
+from .doubts import doubt, written
+from .normal import canonical
+
+BINDERS, ENDLESS, SIGNS = (sp.Integral, sp.Sum, sp.Derivative), {sp.oo, -sp.oo}, (">", ">=")
+_U, _ZERO = sp.Symbol("u", real=True), sp.Integer(0)
+_SLOPES = {sp.exp: sp.exp(_U), sp.sin: sp.cos(_U), sp.cos: -sp.sin(_U), sp.atan: 1 / (1 + _U**2)}
+_SLOPES |= {sp.asin: 1 / sp.sqrt(1 - _U**2), sp.acos: -1 / sp.sqrt(1 - _U**2), sp.Abs: sp.sign(_U)}
+_SLOPES |= {sp.erf: 2 * sp.exp(-(_U**2)) / sp.sqrt(sp.pi), sp.log: 1 / _U}
+_PARTS = (sp.Add, sp.Mul, sp.Pow, sp.sign, *_SLOPES, *BINDERS, sp.Indexed)
+_ATOMS = (sp.S.Zero, sp.S.One, sp.S.NegativeOne, sp.S.Half, sp.Integer(2), sp.Rational(2, 3), sp.pi, sp.E)
+_PLAIN = {*_PARTS, *map(type, (*_ATOMS, *ENDLESS)), sp.Tuple, sp.Symbol, sp.Dummy}
+_KINDS = [
+    sp.Symbol("x", **{kind: True}, integer=whole).assumptions0
+    for kind in ("real", "positive", "nonnegative")
+    for whole in (None, True)
+]
+_SEEN: dict[int, sp.Basic] = {}
+_DEFINED: dict[str, tuple] = {}
+
+
+class Refused(ValueError):
+    """A side condition of a rule does not hold, so it makes no fact."""
+
+
+class Claim(NamedTuple):
+    """`kind` is one of = > >= order. A sign has 0 on the right, an order its exponent m in `order`."""
+
+    kind: str
+    left: sp.Expr
+    right: sp.Expr = _ZERO
+    variable: sp.Symbol | None = None
+    order: int | None = None
+
+    def at(self, values: dict) -> "Claim":
+        return self._replace(left=self.left.xreplace(values), right=self.right.xreplace(values))
+
+    @property
+    def free(self) -> set:
+        return (self.left.free_symbols | self.right.free_symbols) - {self.variable}
+
+
+class Fact(NamedTuple):
+    """What the kernel has established: `claim` under `hypotheses`, resting on `trusted` steps."""
+
+    claim: Claim
+    hypotheses: frozenset
+    trusted: frozenset
+    lhs = property(lambda self: self.claim.left)
+    rhs = property(lambda self: self.claim.right)
+
+
+def _ask(condition: object, objection: str, *parts: Any) -> None:
+    if not condition:
+        raise Refused(objection.format(*map(written, parts)) if parts else objection)
+
+
+def _real(x: Any) -> bool:
+    return type(x) in (sp.Symbol, sp.Dummy) and not x.is_integer
+
+
+def _facts(x: Any) -> list:
+    """The facts among what a rule is given. All else has to be built of what has a meaning here."""
+    if type(x) is dict:
+        return _facts((*x, *x.values()))
+    if type(x) is Claim:
+        limiting = _real(x.variable) and type(x.order) is int and x.order >= 0 and x.kind == "order"
+        plain = x.variable is x.order is None and (x.kind == "=" or (x.kind in SIGNS and x.right == 0))
+        _ask(type(x.kind) is str and (limiting or plain), "this is no claim")
+    if type(x) in (tuple, frozenset, Claim):
+        return [fact for part in (x[1:3] if type(x) is Claim else x) for fact in _facts(part)]
+    if not isinstance(x, sp.Basic):
+        return [] if type(x) in (str, int, bool) else [x]
+    if _SEEN.get(id(x)) is not x:
+        plain = type(x) in _PLAIN and (not x.is_Symbol or x.assumptions0 in _KINDS)
+        if type(type(x)) is UndefinedFunction:
+            usual = sp.Function(type(x).__name__, real=True)
+            plain = UndefinedFunction.__eq__(type(x), usual) and vars(type(x)).keys() == vars(usual).keys()
+        elif type(x) is sp.IndexedBase:
+            plain = len(x.args) == 1 and _real(x.args[0]) and not x.args[0].is_nonnegative
+        _ask(plain and not _facts(x.args), "the kernel gives no meaning to {}", x)
+        _SEEN[id(x)] = x
+    return []
+
+
+def _sealed(rules: type) -> tuple:
+    made: dict[int, Fact] = {}
+
+    def genuine(fact: Any) -> bool:
+        """Whether the kernel made this very object."""
+        return fact is not None and made.get(id(fact)) is fact
+
+    def rule(check: Any) -> Any:
+        @wraps(check)
+        def make(*given: Any) -> Fact:
+            facts = _facts(given)
+            _ask(all(map(genuine, facts)), "this is no fact of the kernel's")
+            try:
+                claim, hypotheses, *trusted = check(*given)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                if isinstance(error, Refused):
+                    raise
+                raise Refused(f"{check.__name__} does not take this: {error}") from error
+            trusted = frozenset().union(*trusted, *(fact.trusted for fact in facts))
+            fact = Fact(claim, reduced(frozenset(hypotheses)), trusted)
+            _facts(fact[:2])
+            made[id(fact)] = fact
+            return fact
+
+        return staticmethod(make)
+
+    return genuine, type("by", (), {name: rule(f) for name, f in vars(rules).items() if name[0] != "_"})
+
+
+@cache
+def needs(e: sp.Expr, strict: bool = False) -> frozenset:
+    """Claims under which `e` is a real number; if strict, under which it is smooth."""
+    if e.is_Symbol or e.is_Rational or e in (sp.pi, sp.E):
+        return frozenset()
+    _ask(isinstance(e, (*_PARTS, AppliedUndef)), "{} is no real number", e)
+    _ask(not (strict and isinstance(e, OPAQUE)), "{} has no slope here", e)
+    if isinstance(e, BINDERS):
+        return _needs_of_binder(e, _bound(e))
+    found = set().union(*(needs(part, strict) for part in e.args if not isinstance(e, sp.Indexed)))
+    if (e.is_Pow and e.exp.is_Integer and e.exp < 0) or (strict and e.func in (sp.Abs, sp.sign)):
+        found.add(Claim(">", sp.Pow(e.args[0], 2)))
+    elif (e.is_Pow and not e.exp.is_Integer) or e.func is sp.log:
+        weak = e.is_Pow and not strict and e.exp.is_Rational and e.exp > 0
+        found.add(Claim(">=" if weak else ">", e.args[0]))
+    elif e.func in (sp.acos, sp.asin):
+        found.add(Claim(">" if strict else ">=", 1 - e.args[0] ** 2))
+    return frozenset(found)
+
+
+def _needs_of_binder(e: sp.Expr, names: set) -> frozenset:
+    """A range is finite in sums, does not depend on its own variables, and lies where these may lie."""
+    if type(e) is sp.Derivative:
+        _ask(all(map(_real, names)), "{} is no derivative by a real symbol", e)
+        return needs(e.expr, True)
+    found, sums, terms = set(needs(e.function)), type(e) is sp.Sum, sp.Add.make_args(e.function)
+    fixed = len(names) == len(e.limits) and all(len(limit) == 3 for limit in e.limits)
+    fixed = fixed and not any(part.free & names for part in found)
+    _ask(fixed, "{} is not known to be defined over the whole range", e.function)
+    for x, low, high in e.limits:
+        finite = {low, high} - ENDLESS
+        own = any(end.free_symbols & names for end in finite) or low == sp.oo or high == -sp.oo
+        fits = bool(x.is_integer) is sums and not (x.is_nonnegative and low == -sp.oo)
+        _ask(fits and not own, "{} has no such range", e)
+        found.update(*map(needs, finite))
+        if ENDLESS & {low, high}:
+            _ask(not sums, "{} is not known to converge", e)
+            terms = [term * sp.exp(x**2 / 2) for term in terms]
+        if x.is_nonnegative:
+            ends = (low - int(bool(x.is_positive)), high - low + 1) if sums else finite
+            found |= {Claim(">=", end) for end in ends}
+    _ask(sums or all(_slow(term, names) for term in terms), "{} is not known to converge", e)
+    return frozenset(found)
+
+
+def _bound(binder: sp.Expr) -> set:
+    return {x[0] for x in (binder.variable_count if isinstance(binder, sp.Derivative) else binder.limits)}
+
+
+def _slow(e: sp.Expr, names: set) -> bool:
+    """Whether e grows at most polynomially, and is bounded on bounded sets."""
+    if not e.free_symbols & names or any(part.free_symbols & names for part in e.atoms(*OPAQUE)):
+        return not e.free_symbols & names
+    if e.is_Symbol or e.func in (sp.sin, sp.cos, sp.erf, sp.atan, sp.sign):
+        return True
+    natural = e.is_Add or e.is_Mul or e.func is sp.Abs or (e.is_Pow and e.exp.is_Integer and e.exp > 0)
+    return bool(natural) and all(_slow(part, names) for part in e.args)
+
+
+def _fixed(e: sp.Expr) -> bool:
+    return not (e.free_symbols or e.atoms(*OPAQUE))
+
+
+@cache
+def _sign(e: sp.Expr, given: frozenset) -> str | None:
+    """'>' or '>=' if that is certain where `given` holds: of it, sums, products, powers and numbers."""
+    if Claim(">", e) in given or Claim(">=", e) in given:
+        return ">" if Claim(">", e) in given else ">="
+    if e.is_Symbol:
+        return ">" if e.is_positive else ">=" if e.is_nonnegative else None
+    if _fixed(e):
+        return ">" if value(e, {}) > 0 else ">=" if e == 0 else None
+    if e.is_Add:
+        return _sign_of_sum(e, given)
+    if e.is_Mul:
+        kinds = [_sign(part, given) for part in e.args]
+        if kinds.count(None) % 2 == 0:
+            kinds = [kind or _minus(part, given) for kind, part in zip(kinds, e.args, strict=True)]
+        return (">" if kinds.count(">") == len(kinds) else ">=") if all(kinds) else None
+    if e.is_Pow and e.exp.is_Rational:
+        base = _sign(e.base, given)
+        if e.exp.is_Integer and e.exp % 2 == 0:
+            base = ">" if ">" in (base, _minus(e.base, given)) else ">="
+        base = base or (None if e.exp.is_Integer else ">=")
+        return ">" if base and e.exp < 0 else base
+    return ">" if e.is_Pow or e.func is sp.exp else ">=" if e.func in (sp.Abs, sp.acos) else None
+
+
+def _minus(e: sp.Expr, given: frozenset) -> str | None:
+    """The sign of −e: of a number, of a sum, or where it is given."""
+    seen = _fixed(e) or e.is_Add or any(claim.left == -e for claim in given)
+    return _sign(sp.expand(-e), given) if seen else None
+
+
+def _sign_of_sum(e: sp.Expr, given: frozenset) -> str | None:
+    """By its terms, the numbers taken together; or as a sum of what is given and a rest."""
+    number = sp.Add(*(part for part in e.args if _fixed(part)))
+    kinds = [_sign(part, given) for part in (number, *(part for part in e.args if not _fixed(part)))]
+    if all(kinds):
+        return ">" if ">" in kinds else ">="
+    less = [claim for claim in given if claim.kind in SIGNS]
+    less = [claim for claim in less if len(sp.Add.make_args(e - claim.left)) <= len(e.args)]
+    pairs = [(_sign(e - claim.left, given - {claim}), claim.kind) for claim in less]
+    found = [">" if ">" in pair else ">=" for pair in pairs if pair[0]]
+    number, part = e.primitive()
+    return min(found) if found else None if number == 1 else _sign(part, given)
+
+
+def known(claim: Claim, given: frozenset) -> bool:
+    """Whether `given` implies the claim, as far as is seen here. What is false of a number is refused."""
+    if claim in given or claim.kind not in SIGNS:
+        return claim in given or (claim.kind == "=" and claim.left == claim.right)
+    found = _sign(claim.left, given)
+    if found not in (">", claim.kind) and _fixed(claim.left):
+        false = claim.left == 0 or value(claim.left, {}) < 0
+        _ask(not false, "a hypothesis is false: {} {} 0", claim.left, claim.kind)
+    return found in (">", claim.kind)
+
+
+def reduced(hypotheses: frozenset) -> frozenset:
+    """Without the hypotheses that the others imply."""
+    kept = hypotheses
+    for claim in sorted(hypotheses, key=written, reverse=True):
+        kept -= {claim} if known(claim, kept - {claim}) else set()
+    return kept
+
+
+def _vanishes(e: sp.Expr, given: frozenset) -> set:
+    """Refuse unless `e` is 0 where `given` holds: by its normal form, and by balls."""
+    if e == 0:
+        return set()
+    objection = doubt(e, reduced(given)) or (canonical(e) != 0 and f"what is left is {canonical(e)}")
+    _ask(not objection, str(objection).replace("{", "{{"))
+    return {"normal form"}
+
+
+def _slope(e: sp.Expr, x: sp.Symbol) -> sp.Expr:
+    if not e.has(x) or e == x:
+        return sp.Integer(int(e == x))
+    if e.is_Add or e.is_Mul:
+        return sp.Add(*(_slope(part, x) * (1 if e.is_Add else e / part) for part in e.args))
+    if e.is_Pow and not e.exp.has(x):
+        return e.exp * e.base ** (e.exp - 1) * _slope(e.base, x)
+    _ask(e.func in _SLOPES, "no slope of {} is known", e)
+    return _SLOPES[e.func].xreplace({_U: e.args[0]}) * _slope(e.args[0], x)
+
+
+def _limits(whole: sp.Expr, count: int) -> tuple:
+    _ask(
+        type(whole) is sp.Integral and len(whole.limits) == count, f"{{}} is no integral over {count}", whole
+    )
+    return whole.limits
+
+
+def _over(hypotheses: frozenset, integral: sp.Integral) -> set:
+    """Hypotheses about an integrand, as hypotheses about the integral."""
+    sides = [side for x, low, high in integral.limits for side in ((low, x - low), (high, high - x))]
+    given = frozenset(Claim(">", gap) for end, gap in sides if end not in ENDLESS)
+    kept = {claim for claim in hypotheses if not known(claim, given)}
+    whole = not any(claim.free & _bound(integral) for claim in kept)
+    _ask(whole, "not known of the integrand over the whole range")
+    order = {Claim(">=", high - low) for _, low, high in integral.limits if not ENDLESS & {low, high}}
+    return kept | order | needs(integral)
+
+
+def _end(e: sp.Expr, x: sp.Symbol, end: sp.Expr) -> sp.Expr:
+    """Value at an end; at infinity of constants, of polynomials times exp(−x²/2) and of erf(x/√2)."""
+    if end not in ENDLESS:
+        return e.xreplace({x: end})
+    error, whole = sp.erf(x / sp.sqrt(2)), sp.expand(e)
+    fixed, moving = sp.expand(whole - whole.coeff(error) * error).as_independent(x, as_Add=True)
+    dies = not whole.coeff(error).has(x) and sp.expand(moving * sp.exp(x**2 / 2)).is_polynomial(x)
+    _ask(dies, "no limit of {} is known", e)
+    return fixed + whole.coeff(error) * sp.sign(end)
+
+
+def _finally(hypotheses: frozenset, x: sp.Symbol) -> set:
+    """What is left of hypotheses that have to hold for small x > 0 only: that they do at 0, strictly."""
+    kept = {h for h in hypotheses if x not in h.free}
+    for h in hypotheses - kept:
+        _ask(h.kind in SIGNS, "{} is not known near the limit", h)
+        kept |= {need.at({x: _ZERO}) for need in (Claim(">", h.left), *needs(h.left, True))}
+    return kept
+
+
+def _kinds(kinds: tuple, *facts: Any) -> None:
+    for fact in facts:
+        _ask(fact.claim.kind in kinds, "{} is of kind {}, not of {}", fact.claim, fact.claim.kind, kinds)
+
+
+class _Rules:
+    def axiom(name: str) -> tuple:
+        angle = {Claim(">=", _U + sp.pi / 2), Claim(">=", sp.pi / 2 - _U)}
+        axioms = {
+            "|u| = u": (Claim("=", sp.Abs(_U), _U), {Claim(">=", _U)}),
+            "sign u = 1": (Claim("=", sp.sign(_U), sp.Integer(1)), {Claim(">", _U)}),
+            "cos u ≥ 0": (Claim(">=", sp.cos(_U)), angle),
+            "acos u ≤ π": (Claim(">=", sp.pi - sp.acos(_U)), {Claim(">=", 1 - _U**2)}),
+        }
+        _ask(name in axioms, "{} is no axiom", name)
+        return axioms[name]
+
+    def suppose(claim: Claim, given: frozenset = frozenset()) -> tuple:
+        """A hypothesis; a sign that is manifest where `given` holds stands without it. Of orders: a limit."""
+        limiting = claim.kind == "order"
+        limit = claim.order == 0 and not claim.right.has(claim.variable) if limiting else True
+        _ask(limit, "of orders only limits are supposed")
+        return claim, {claim}.union(given, needs(claim.right), () if limiting else needs(claim.left))
+
+    def same(left: sp.Expr, right: sp.Expr, given: frozenset = frozenset(), *facts: Any) -> tuple:
+        """left = right (left − right = a − b for facts a = b) by normal forms: field operations, roots,
+        addition theorems, linearity of integrals and sums."""
+        _kinds(("=",), *facts)
+        hypotheses = needs(left) | needs(right) | given.union(*(fact.hypotheses for fact in facts))
+        trusted = _vanishes(left - right - sp.Add(*(fact.lhs - fact.rhs for fact in facts)), hypotheses)
+        return Claim("=", left, right), hypotheses, trusted
+
+    def cut(fact: Any, lemma: Any) -> tuple:
+        """Drop a hypothesis that is established."""
+        met = {lemma.claim} | ({lemma.claim._replace(kind=">=")} if lemma.claim.kind == ">" else set())
+        _ask(fact.hypotheses & met, "{} is no hypothesis", lemma.claim)
+        return fact.claim, (fact.hypotheses - met) | lemma.hypotheses
+
+    def either(first: Any, second: Any, e: sp.Expr) -> tuple:
+        """A claim that holds where e ≥ 0, and where −e ≥ 0."""
+        cases = Claim(">=", e), Claim(">=", -e)
+        fits = first.claim == second.claim and cases[0] in first.hypotheses and cases[1] in second.hypotheses
+        _ask(fits, "these are not the two cases of a claim")
+        return first.claim, (first.hypotheses - {cases[0]}) | (second.hypotheses - {cases[1]}) | needs(e)
+
+    def join(first: Any, second: Any) -> tuple:
+        """From a = b and a claim about b the same about a; from f = g + o(x^m) and g = h (+ o) f = h + o."""
+        a, b, hypotheses = first.claim, second.claim, first.hypotheses | second.hypotheses
+        _ask(a.right == b.left and a.kind in ("=", "order"), "{} is not {}", a, b.left)
+        if a.kind == "=":
+            left = first.hypotheses if b.variable is None else _finally(first.hypotheses, b.variable)
+            return b._replace(left=a.left), left | second.hypotheses
+        if b.kind == "=":
+            return a._replace(right=b.right), first.hypotheses | _finally(second.hypotheses, a.variable)
+        _ask(a.variable == b.variable, "{} and {} have no order at one point", a, b)
+        return a._replace(right=b.right, order=min(a.order, b.order)), hypotheses
+
+    def inside(e: sp.Expr, *facts: Any) -> tuple:
+        """e = e with one side of equalities (the left, if e has it) replaced by the other, one by one."""
+        new, hypotheses = e, needs(e)
+        _kinds(("=",), *facts)
+        for fact in facts:
+            turned = new.xreplace({fact.lhs: fact.rhs}) == new
+            old, by = (fact.rhs, fact.lhs) if turned else (fact.lhs, fact.rhs)
+            spoken = fact.claim.free.union(*(claim.free for claim in fact.hypotheses))
+            binders = [part for part in new.atoms(*BINDERS) if part != old and part.has(old)]
+            caught = any(spoken & _bound(part) for part in binders)
+            _ask(not caught, "{} speaks of a variable that is bound in {}", fact.claim, new)
+            changed = new.xreplace({old: by})
+            _ask(changed != new, "the expression does not contain {}", fact.lhs)
+            new, hypotheses = changed, hypotheses | fact.hypotheses | needs(changed)
+        return Claim("=", e, new), hypotheses
+
+    def specialise(fact: Any, values: dict) -> tuple:
+        """The fact with expressions for free symbols, or with another name for one that is bound."""
+        claims = (fact.claim, *fact.hypotheses)
+        sides, variables = [side for claim in claims for side in claim[1:3]], {c.variable for c in claims}
+        free = set().union(*(claim.free for claim in claims))
+        caught = variables.union(*(_bound(part) for side in sides for part in side.atoms(*BINDERS)))
+        hypotheses = {claim.at(values) for claim in fact.hypotheses}.union(*map(needs, values.values()))
+        for symbol, new in values.items():
+            fits = symbol in free - caught and not new.free_symbols & caught
+            if len(values) == 1 and symbol not in free | variables and new.is_Symbol:
+                fits = symbol.assumptions0 == new.assumptions0 and not any(side.has(new) for side in sides)
+            fits = fits and symbol.is_Symbol and (new.is_integer or not symbol.is_integer)
+            _ask(fits, "{} cannot be {}: free symbols take values, uncaught", symbol, new)
+            least = {Claim(">" if symbol.is_positive else ">=", new)}
+            hypotheses |= least if symbol.is_nonnegative else set()
+        return fact.claim.at(values), hypotheses
+
+    def slope(e: sp.Expr, x: sp.Symbol) -> tuple:
+        _ask(_real(x), "{} is no real symbol", x)
+        return Claim("=", sp.Derivative(e, x), _slope(e, x)), needs(e, True) | needs(_slope(e, x))
+
+    def along(fact: Any, start: sp.Expr) -> tuple:
+        """From f' = 0 (> 0, ≥ 0) along an interval: f(x) = f(start) (f(x) − f(start) > 0, ≥ 0), x > start."""
+        slope, kind = fact.lhs, fact.claim.kind
+        fits = type(slope) is sp.Derivative and len(slope.variables) == 1 and fact.rhs == 0
+        _ask(fits and kind != "order", "{} is no sign of a slope", fact.claim)
+        f, x, low = slope.expr, slope.variables[0], set()
+        _ask(x not in start.free_symbols, "{} depends on {}", start, x)
+        for claim in fact.hypotheses:
+            k = claim.left.coeff(x)
+            plain = claim.kind in SIGNS and k in (1, -1) and not (claim.left - k * x).has(x)
+            _ask(plain or x not in claim.free, "{} is no interval of {}", claim, x)
+            low |= {Claim(">=", claim.left.xreplace({x: start}))} if k == 1 else set()
+        low |= {Claim(">=", start)} if x.is_nonnegative else set()
+        there = f.xreplace({x: start})
+        claim = Claim("=", f, there) if kind == "=" else Claim(kind, f - there)
+        ends = {Claim(">" if kind == ">" else ">=", x - start), *(need.at({x: start}) for need in needs(f))}
+        return claim, fact.hypotheses.union(low, ends, needs(start))
+
+    def antiderivative(integral: sp.Integral, primitive: sp.Expr) -> tuple:
+        """∫ = F(high) − F(low) for F of slope f inside the range, continuous up to its ends."""
+        ((x, low, high),), smooth = _limits(integral, 1), needs(primitive, True)
+        trusted = _vanishes(_slope(primitive, x) - integral.function, smooth | needs(integral.function))
+        ends = {need.at({x: end}) for need in needs(primitive) for end in {low, high} - ENDLESS}
+        result = _end(primitive, x, high) - _end(primitive, x, low)
+        return Claim("=", integral, result), _over(smooth, integral) | ends, trusted
+
+    def pieces(integral: sp.Integral, cuts: tuple, *facts: Any) -> tuple:
+        """∫f = Σ ∫f_k over the pieces between cuts, from f = f_k on the k-th."""
+        ((x, low, high),) = _limits(integral, 1)
+        ranges = zip((low, *cuts), (*cuts, high), strict=True)
+        parts = [
+            (fact, integral.func(fact.rhs, (x, *ends))) for fact, ends in zip(facts, ranges, strict=True)
+        ]
+        _ask(
+            all(fact.claim[:2] == ("=", integral.function) for fact in facts),
+            "{} has other integrands",
+            integral,
+        )
+        hypotheses = needs(integral).union(*(_over(fact.hypotheses, part) for fact, part in parts))
+        return Claim("=", integral, sp.Add(*(part for _, part in parts))), hypotheses
+
+    def product(integral: sp.Integral, f: sp.Expr, g: sp.Expr) -> tuple:
+        """∫∫ f(x) g(y) = ∫f ∫g (Fubini)."""
+        first, second = _limits(integral, 2)
+        _ask(not (g.has(first[0]) or f.has(second[0])), "the factors depend on each other's variable")
+        trusted = _vanishes(integral.function - f * g, needs(f) | needs(g))
+        new = sp.Integral(f, first) * sp.Integral(g, second)
+        return Claim("=", integral, new), needs(integral) | needs(new), trusted
+
+    def polar(integral: sp.Integral, r: sp.Symbol, t: sp.Symbol, start: sp.Expr, result: sp.Expr) -> tuple:
+        """∫∫ f(x, y) over the plane = ∫∫ result, r > 0 and t a full turn, result = f(r cos t, r sin t) r."""
+        (x, *line), (y, *other) = _limits(integral, 2)
+        fits = line == other == [-sp.oo, sp.oo] and _real(r) and r.is_positive and _real(t)
+        fits = fits and not (t.is_nonnegative or any(e.has(r) or e.has(t) for e in (integral, start)))
+        _ask(fits, "polar coordinates take the whole plane and two new names")
+        there = r * integral.function.xreplace({x: r * sp.cos(t), y: r * sp.sin(t)})
+        trusted = _vanishes(there - result, needs(there) | needs(result))
+        new = sp.Integral(result, (r, 0, sp.oo), (t, start, start + 2 * sp.pi))
+        return Claim("=", integral, new), needs(integral) | needs(new), trusted
+
+    def taylor(f: sp.Expr, x: sp.Symbol, *slopes: Any) -> tuple:
+        """f = Σ f_k(0) x^k/k! + o(x^n), k = 0 … n, where f_k' = f_{k+1}, all continuous at 0."""
+        _kinds(("=",), *slopes)
+        _ask(_real(x), "{} is no real symbol", x)
+        total, hypotheses, at = f.xreplace({x: _ZERO}), needs(f, True), f
+        for k, fact in enumerate(slopes, 1):
+            _ask(fact.lhs == sp.Derivative(at, x), "{} is no slope of {}", fact.claim, at)
+            hypotheses, at = hypotheses | fact.hypotheses | needs(fact.rhs, True), fact.rhs
+            total += at.xreplace({x: _ZERO}) * x**k / sp.factorial(k)
+        return Claim("order", f, total, x, len(slopes)), _finally(hypotheses, x)
+
+    def lowered(fact: Any, k: int) -> tuple:
+        """f/x^k = g/x^k + o(x^{m−k}), for a polynomial g/x^k, k ≤ m."""
+        _kinds(("order",), fact)
+        _, f, g, x, m = fact.claim
+        lower = sp.expand(g / x**k)
+        _ask(m >= k and lower.is_polynomial(x), "{} does not vanish to order {}", f, k)
+        return Claim("order", f / x**k, lower, x, m - k), fact.hypotheses
+
+    def through(e: sp.Expr, facts: dict) -> tuple:
+        """e(f, …) = e(g, …) + o of the lowest order, for f = g + o with polynomials g, where e is smooth."""
+        _kinds(("order",), *facts.values())
+        x, *others = {fact.claim.variable for fact in facts.values()}
+        alike = not others and all(map(_real, facts)) and x not in e.free_symbols and not e.atoms(*BINDERS)
+        _ask(
+            alike and all(fact.rhs.is_polynomial(x) for fact in facts.values()),
+            "{} is no function of orders",
+            e,
+        )
+        left, right = (e.xreplace({s: fact.claim[side] for s, fact in facts.items()}) for side in (1, 2))
+        at = {s: fact.rhs.xreplace({x: _ZERO}) for s, fact in facts.items()}
+        smooth = {*needs(e, True), *(Claim(">", s) for s in facts if s.is_nonnegative)}
+        hypotheses = {need.at(at) for need in smooth}.union(*(fact.hypotheses for fact in facts.values()))
+        return Claim("order", left, right, x, min(fact.claim.order for fact in facts.values())), hypotheses
+
+    def composed(outer: Any, inner: Any, sign: Any) -> tuple:
+        """F(e(x)) → K from F(t) → K for t → 0, e(x) → 0 and sign e(x) → 1."""
+        _kinds(("order",), outer, inner)
+        (_, f, end, t, _), (_, e, zero, x, _) = outer.claim, inner.claim
+        _ask(sign.claim == Claim("order", sp.sign(e), sp.Integer(1), x, 0) and zero == 0, "{} is not 0+", e)
+        spoken = outer.claim.free.union(*(claim.free for claim in outer.hypotheses), end.free_symbols & {t})
+        _ask(not spoken & {x, t} and not f.atoms(*BINDERS), "{} is no limit for each {}", outer.claim, x)
+        hypotheses = outer.hypotheses | inner.hypotheses | sign.hypotheses
+        return Claim("order", f.xreplace({t: e}), end, x, 0), hypotheses
+
+    def induction(claim: Claim, n: sp.Symbol, base: Any, step: Any) -> tuple:
+        """P(n) for n ≥ n_0 from P(n_0), n_0 = 0 or 1, and P(n) ⊢ P(n + 1)."""
+        counts = n.is_Symbol and n.is_integer and n.is_nonnegative and claim.kind != "order"
+        starts = [k for k in (0, 1)[bool(n.is_positive) :] if claim.at({n: sp.Integer(k)}) == base.claim]
+        follows = step.claim == claim.at({n: n + 1}) and claim in step.hypotheses
+        _ask(counts and starts and follows, "there is no start, or no step from n to n + 1")
+        begun = Claim(">=", n - starts[0])
+        kept = {h for h in step.hypotheses - {claim} if not known(h, frozenset({begun}))}
+        _ask(not any(n in h.free for h in kept), "{} is assumed of the number of steps", kept)
+        return claim, base.hypotheses | kept | {begun}
+
+    def sequence(name: str, n: sp.Symbol, q: sp.Symbol, start: sp.Expr, step: sp.Expr, begins: bool) -> tuple:
+        """q(0) = start or q(n + 1) = step(n, q(n)): a new function of the count and the other symbols."""
+        names = sorted((start.free_symbols | step.free_symbols) - {n, q}, key=lambda s: s.sort_key())
+        counts = n.is_Symbol and n.is_integer and n.is_nonnegative and not n.is_positive and _real(q)
+        fits = counts and not q.is_nonnegative and not {n, q} & start.free_symbols
+        _ask(fits and not (start + step).atoms(*OPAQUE), "{} needs a count, a state and plain steps", name)
+        new = _DEFINED.setdefault(name, (n, q, start, step)) == (n, q, start, step)
+        _ask(new, "{} is defined already, as something else", name)
+        at = sp.Function(name, real=True)
+        following = start if begins else step.xreplace({q: at(n, *names)})
+        return Claim("=", at(0 if begins else n + 1, *names), following), needs(following)
+
+
+genuine, by = _sealed(_Rules)

@@ -1,0 +1,183 @@
+"""Finding signs: forms of an expression whose sign is manifest to the kernel. Nothing here is trusted."""
+
+# SymPy's own annotations are narrower than what its functions take and return.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+
+import itertools
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import sympy as sp
+
+from .kernel import OPAQUE, Claim, Refused, by, known, written
+
+_U = sp.Symbol("u", real=True)
+
+
+def equal(left: sp.Expr, right: sp.Expr) -> Claim:
+    """left = right."""
+    return Claim("=", left, right)
+
+
+def above(left: sp.Expr | int, right: sp.Expr | int = 0) -> Claim:
+    """left > right."""
+    return Claim(">", sp.sympify(left) - right)
+
+
+def least(left: sp.Expr | int, right: sp.Expr | int = 0) -> Claim:
+    """left ≥ right."""
+    return Claim(">=", sp.sympify(left) - right)
+
+
+def limit(left: sp.Expr, right: sp.Expr, x: sp.Symbol) -> Claim:
+    """left → right as x → 0 from above."""
+    return Claim("order", left, right, x, 0)
+
+
+def sign(e: sp.Expr, given: frozenset, strict: bool = False, *facts: Any) -> Any:
+    """e > 0 or e ≥ 0 where `given` holds, and as signs that are established have it.
+
+    Raises:
+      Refused: if no form of it is manifestly so.
+    """
+    angles = [by.specialise(by.axiom("acos u ≤ π"), {_U: angle.args[0]}) for angle in e.atoms(sp.acos)]
+    fact = _sign(e, given | {lemma.claim for lemma in (*facts, *angles)}, strict)
+    for lemma in (*facts, *angles):
+        fact = by.cut(fact, lemma) if lemma.claim in fact.hypotheses else fact
+    return fact
+
+
+def _sign(e: sp.Expr, given: frozenset, strict: bool) -> Any:
+    for form in _forms(e, given):
+        for kind in (">",) if strict else (">", ">="):
+            claim = Claim(kind, form)
+            if known(claim, given):
+                fact = by.suppose(claim, _needed(claim, given))
+                return fact if form == e else by.join(by.same(e, form), fact)
+    raise Refused(f"the sign of {written(e)} is not found")
+
+
+def _needed(claim: Claim, given: frozenset) -> frozenset:
+    """As few of the given claims as suffice."""
+    for one in (None, *sorted(given, key=written)):
+        if known(claim, frozenset({one} - {None})):
+            return frozenset({one} - {None})
+    for one in sorted(given, key=written):
+        given = given - {one} if known(claim, given - {one}) else given
+    return given
+
+
+def settle(fact: Any, given: frozenset, *lemmas: Any) -> Any:
+    """The fact without the hypotheses that follow from `given`, as far as signs are found."""
+    for lemma in lemmas:
+        if fact.hypotheses & {
+            lemma.claim,
+            lemma.claim._replace(kind=">=" if lemma.claim.kind == ">" else lemma.claim.kind),
+        }:
+            fact = by.cut(fact, lemma)
+    for claim in sorted(fact.hypotheses - given, key=written):
+        found = (
+            _found(claim, given, lemmas) if claim in fact.hypotheses and claim.kind in (">", ">=") else None
+        )
+        fact = by.cut(fact, found) if found else fact
+    return fact
+
+
+def settled_by(fact: Any, equalities: Any, given: frozenset) -> Any:
+    """The fact without the hypotheses whose sign is seen once equalities are inserted."""
+    for claim in sorted(fact.hypotheses - given, key=written):
+        used = [equality for equality in equalities if claim.left.has(equality.lhs)]
+        if not used or claim.kind not in (">", ">="):
+            continue
+        try:
+            inserted = by.inside(claim.left, *used)
+            others = given | (fact.hypotheses - {claim})
+            found = by.join(inserted, sign(inserted.rhs, others, strict=claim.kind == ">"))
+        except Refused:
+            continue
+        fact = by.cut(fact, found) if claim in fact.hypotheses - found.hypotheses else fact
+    return fact
+
+
+@lru_cache(maxsize=4096)
+def _found(claim: Claim, given: frozenset, lemmas: tuple) -> Any:
+    try:
+        return sign(claim.left, given, claim.kind == ">", *lemmas)
+    except Refused:
+        return None
+
+
+def _forms(e: sp.Expr, given: frozenset) -> Iterator[sp.Expr]:
+    yield e
+    if not (e.free_symbols or e.atoms(*OPAQUE)):
+        yield sp.nsimplify(sp.simplify(e)) if e.is_zero else e
+        return
+    size = e.count_ops()
+    if size > 120:  # nothing is manifest in so large an expression, and to look takes long
+        return
+    factored = sp.factor(sp.together(e))
+    yield factored
+    if size > 50:
+        return
+    top, bottom = sp.fraction(factored)
+    intervals = _intervals(e, given)
+    for sides in itertools.islice(itertools.product(*map(_sides, intervals)), 27):
+        for more in (0, 1, 3) if any(None not in side[1:] for side in sides) else (0,):
+            parts = [_bernstein(part, list(sides), more) for part in (top, bottom)]
+            yield parts[0] / parts[1]
+
+
+def _sides(interval: tuple) -> list[tuple]:
+    """An interval as it is, and by its lower and upper end alone."""
+    x, low, high = interval
+    if None in (low, high):
+        return [interval]
+    return [(x, low, None), (x, None, high), *([interval] if sp.sympify(high - low).is_number else [])]
+
+
+def _intervals(e: sp.Expr, given: frozenset) -> list:
+    """(symbol, low, high) for symbols of `e` between bounds that are given."""
+    found = []
+    for symbol in sorted(e.free_symbols, key=written):
+        low, high = (0 if symbol.is_nonnegative else None), None
+        for claim in given:
+            k = claim.left.coeff(symbol) if claim.kind in (">", ">=") else 0
+            rest = claim.left - k * symbol
+            if k in (1, -1) and not rest.has(symbol):
+                low, high = (-rest, high) if k == 1 else (low, rest)
+        if high is not None or (low is not None and low != 0):
+            found.append((symbol, low, high))
+    return sorted(
+        found, key=lambda bound: -len(sp.Tuple(*(end for end in bound[1:] if end is not None)).free_symbols)
+    )
+
+
+def _bernstein(e: sp.Expr, intervals: list, more: int) -> sp.Expr:
+    """A polynomial in powers of x − low and high − x, one symbol after the other."""
+    if not intervals:
+        return sp.factor_terms(e) if e.is_Add else e
+    (x, low, high), *others = intervals
+    if not e.has(x):
+        return _bernstein(e, others, more)
+    y = sp.Dummy("y")
+    try:
+        if low is None:
+            shifted = sp.Poly(sp.expand(e.xreplace({x: high - y})), y)
+            return sp.Add(*(_bernstein(c, others, more) * (high - x) ** k for (k,), c in shifted.terms()))
+        if high is None:
+            shifted = sp.Poly(sp.expand(e.xreplace({x: low + y})), y)
+            return sp.Add(*(_bernstein(c, others, more) * (x - low) ** k for (k,), c in shifted.terms()))
+        degree = sp.Poly(sp.expand(e), x).degree() + more
+        whole = sp.together((1 + y) ** degree * e.xreplace({x: (low + high * y) / (1 + y)}))
+        shifted = sp.Poly(sp.expand(sp.cancel(whole)), y)
+    except sp.PolynomialError:
+        return e
+    total = sp.Add(
+        *(
+            _bernstein(sp.expand(c), others, more) * (x - low) ** k * (high - x) ** (degree - k)
+            for (k,), c in shifted.terms()
+        )
+    )
+    return total / (high - low) ** degree

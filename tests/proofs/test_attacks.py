@@ -1,0 +1,334 @@
+"""False theorems, each refused for its own reason: what facts are, what hypotheses and ranges do, limits."""
+
+import copy
+import pickle
+
+import pytest
+import sympy as sp
+from sympy.core.function import UndefinedFunction
+
+from signmag_jax.theory.rules import (
+    Algebra,
+    Claim,
+    Differentiate,
+    Equal,
+    Refused,
+    above,
+    by,
+    equal,
+    expansion,
+    genuine,
+    least,
+    limit,
+)
+from signmag_jax.theory.rules.kernel import Fact
+
+x, y = sp.symbols("x y", positive=True)
+t, u, w = sp.symbols("t u w", real=True)
+n = sp.Symbol("n", integer=True, nonnegative=True)
+none = frozenset()
+zero, one = sp.Integer(0), sp.Integer(1)
+
+
+def refused(reason, rule, *given):
+    with pytest.raises(Refused, match=reason):
+        rule(*given)
+
+
+class Agreeable(Claim):
+    """A claim that equals every other."""
+
+    __hash__ = Claim.__hash__
+
+    def __eq__(self, other):
+        return True
+
+
+class Lying(sp.Symbol):
+    """A symbol that calls itself positive."""
+
+    is_positive = True
+
+
+class TestFacts:
+    @pytest.mark.parametrize("forged", [Fact(equal(sp.pi, sp.Integer(3)), none, none), None, object()])
+    def test_what_the_kernel_did_not_make(self, forged):
+        assert not genuine(forged)
+        refused("no fact of the kernel's", by.inside, sp.pi, forged)
+
+    @pytest.mark.parametrize(
+        "twin", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f)), lambda f: f._replace()]
+    )
+    def test_a_copy(self, twin):
+        fact = by.same(x + x, 2 * x)
+        assert genuine(fact)
+        made = twin(fact)
+        assert made is fact or not genuine(made)
+
+    def test_a_fact_does_not_change(self):
+        with pytest.raises(AttributeError):
+            by.same(x, x).claim = equal(sp.pi, sp.Integer(3))
+
+    @pytest.mark.parametrize(
+        "claim",
+        [
+            Claim(">", x, sp.Integer(5)),
+            Claim("=", x, sp.Integer(5), x),
+            Claim("certainly", sp.pi, sp.Integer(3)),
+            Claim("order", x, zero, n, 0),
+            Claim("order", x, zero, x, -1),
+            Claim("order", x, zero),
+            Agreeable("=", sp.pi, sp.Integer(3)),
+        ],
+    )
+    def test_a_claim_of_another_form(self, claim):
+        with pytest.raises(Refused):
+            by.suppose(claim)
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            Lying("x", real=True),
+            1 + sp.exp(Lying("x", real=True)),
+            sp.Symbol("x"),
+            sp.Symbol("x", negative=True),
+            sp.Symbol("x", even=True),
+            sp.Float(0.5),
+            sp.I,
+            sp.nan,
+            sp.zoo,
+            sp.gamma(x),
+            sp.Function("f")(x),
+            sp.Function("f", positive=True)(x),
+            UndefinedFunction("f", (sp.core.function.AppliedUndef,), {"is_positive": True})(x),
+            sp.IndexedBase("a", positive=True)[n],
+            sp.Piecewise((x, x > 1), (0, True)),
+        ],
+    )
+    def test_an_expression_of_another_kind(self, expression):
+        refused("no meaning", by.same, expression, expression)
+
+    def test_a_tactic_of_ones_own_makes_no_fact(self):
+        refused("does not take this", by.join, by.same(x, x), (equal(x, y), none, none))
+
+
+class TestHypotheses:
+    def test_they_stay_until_they_are_met(self):
+        fact = by.suppose(equal(t, zero))
+        assert fact.hypotheses == {equal(t, zero)}
+        refused("no hypothesis", by.cut, fact, by.same(x, x))
+        refused("bound|Invalid limits", by.inside, sp.Integral(t * w, (t, 0, 1)), fact)
+
+    def test_the_assumptions_of_a_symbol_are_hypotheses_of_what_replaces_it(self):
+        root = by.same(sp.sqrt((x + y) ** 2), x + y)
+        refused("a hypothesis is false", by.specialise, root, {x: -one})
+        assert by.specialise(root, {x: t}).hypotheses == {above(t)}
+        refused("free symbols take values", by.specialise, by.suppose(least(n)), {n: sp.Rational(1, 2)})
+
+    def test_divisors_and_radicands(self):
+        inverse = by.same((t**2 + t) / t, t + 1)
+        assert above(t**2) in inverse.hypotheses
+        refused("a hypothesis is false", by.specialise, inverse, {t: zero})
+        refused("a hypothesis is false", by.specialise, by.same(sp.sqrt(t), sp.sqrt(t)), {t: -one})
+        refused("a hypothesis is false", by.same, sp.acos(2) - sp.acos(2) + sp.acos(2), sp.acos(2))
+
+    def test_a_false_sign_is_not_supposed(self):
+        for number in (-one, zero, 3 - sp.pi):
+            refused("a hypothesis is false", by.suppose, above(number))
+
+    def test_signs_are_not_believed(self):
+        for claim in (above(t), least(t), above(x - y), above(t**2), least(t**3), above(sp.sin(t) + 1)):
+            assert by.suppose(claim).hypotheses == {claim}
+
+    def test_two_cases_have_to_be_all_cases(self):
+        first = by.suppose(least(y), frozenset({least(t)}))
+        refused("two cases", by.either, first, first, t)
+        halves = [by.suppose(equal(x, y), frozenset({least(side / t)})) for side in (1, -1)]
+        assert above(t**2) in by.either(*halves, 1 / t).hypotheses, "t = 0 is neither case"
+
+
+class TestSymbols:
+    integral = sp.Integral(w * t, (w, 0, 1))
+
+    def test_no_bound_symbol_is_captured(self):
+        fact = by.same(self.integral, self.integral)
+        refused("uncaught", by.specialise, fact, {t: w})
+        refused("bound|Invalid limits", by.inside, self.integral, by.suppose(equal(w, one)))
+        refused("bound", by.inside, self.integral, by.suppose(equal(t, w)))
+
+    def test_two_names_do_not_become_one(self):
+        double = sp.Integral(w * u, (w, 0, 1), (u, 0, 2))
+        z = sp.Symbol("z", real=True)
+        fact = by.same(double + t, double + t)
+        refused("uncaught", by.specialise, fact, {w: z, u: z})
+        refused("uncaught", by.specialise, fact, {w: z, t: z})
+        refused("uncaught", by.specialise, fact, {w: u})
+        assert by.specialise(fact, {w: z}).lhs == sp.Integral(z * u, (z, 0, 1), (u, 0, 2)) + t
+
+    def test_the_variable_of_a_supposed_limit(self):
+        f = sp.Function("f", real=True)(t)
+        fact = by.suppose(limit(f, zero, t))
+        for new in (u, one):
+            refused("uncaught", by.specialise, fact, {t: new})
+
+    def test_a_slope_has_no_value_at_a_point(self):
+        refused("uncaught", by.specialise, by.slope(t**2, t), {t: one})
+
+    def test_a_sequence(self):
+        q = sp.Function("q_of_itself", real=True)
+        refused("plain steps", by.sequence, "q_of_itself", n, t, zero, q(n + 1) + 1, False)
+        refused("plain steps", by.sequence, "summed", n, t, zero, 1 + sp.Sum(t, (n, 0, 1)), False)
+        by.sequence("attacked", n, t, one, t + 1, True)
+        refused("defined already", by.sequence, "attacked", n, t, one, t + 2, True)
+
+
+class TestIntegrals:
+    @pytest.mark.parametrize("function", [w, w / (sp.pi * (1 + w**2)), sp.exp(w), one, sp.exp(-w), sp.sin(w)])
+    def test_what_diverges(self, function):
+        whole = sp.Integral(function, (w, -sp.oo, sp.oo))
+        refused("not known to (converge|be defined)", by.same, whole, whole)
+
+    @pytest.mark.parametrize("function", [1 / w, w**-2, sp.log(w), sp.acos(w), sp.sqrt(w), sp.tan(w)])
+    def test_what_is_not_defined_over_the_range(self, function):
+        whole = sp.Integral(function, (w, -1, 1))
+        refused("not known to be defined|no meaning", by.same, whole, whole)
+        with pytest.raises(Refused):
+            by.antiderivative(whole, sp.log(sp.Abs(w)) if function == 1 / w else -1 / w)
+
+    def test_sums_are_finite_and_no_integrals(self):
+        refused("converge", by.same, sp.Sum(n, (n, 0, sp.oo)), sp.Sum(n, (n, 0, sp.oo)))
+        with pytest.raises(Refused):
+            by.antiderivative(sp.Sum(n, (n, 0, 5)), n**2 / 2)
+        refused("no such range", by.same, sp.Sum(w, (w, 0, 5)), sp.Sum(w, (w, 0, 5)))
+        refused("no such range", by.same, sp.Integral(n, (n, 0, 5)), sp.Integral(n, (n, 0, 5)))
+
+    def test_a_positive_symbol_runs_over_positive_numbers(self):
+        for low, high in ((-1, 1), (-2, -1)):
+            whole = sp.Integral(sp.Abs(x * t - x), (x, low, high))
+            refused("a hypothesis is false", by.same, whole, sp.Integral(x * sp.Abs(t - 1), (x, low, high)))
+        line = sp.Integral(x * sp.exp(-(x**2) / 2), (x, -sp.oo, sp.oo))
+        refused("no such range", by.same, line, line)
+
+    def test_a_range_that_runs_backwards(self):
+        bars = by.join(by.same(sp.Abs(w), sp.Abs(w)), by.specialise(by.axiom("|u| = u"), {u: w}))
+        whole = sp.Integral(sp.Abs(w), (w, 0, -1))
+        refused("a hypothesis is false", by.pieces, whole, (), bars)
+        refused("no such range", by.same, sp.Integral(w, (w, 0, -sp.oo)), zero)
+
+    def test_bars_inside_the_range(self):
+        """∫₀⁴ |cos(t(4 − t))| is not ∫₀⁴ cos(t(4 − t))."""
+        function = sp.cos(w * (4 - w))
+        fact = by.specialise(by.axiom("|u| = u"), {u: function})
+        refused("whole range", by.pieces, sp.Integral(sp.Abs(function), (w, 0, 4)), (), fact)
+        refused("whole range", by.pieces, sp.Integral(w, (w, 0, 1)), (), by.suppose(equal(w, one)))
+
+    def test_an_antiderivative_is_continuous_and_has_the_slope(self):
+        with pytest.raises(Refused):
+            by.antiderivative(sp.Integral(one, (w, 0, sp.pi)), sp.atan(sp.tan(w)))
+        whole = sp.Integral(1 / (1 + w**2), (w, -1, 1))
+        with pytest.raises(Refused):
+            by.antiderivative(whole, -sp.atan(1 / w))
+        refused("differ by", by.antiderivative, sp.Integral(w, (w, 0, 1)), w**2)
+        slanted = w * sp.erf(w / sp.sqrt(2))
+        slope = sp.erf(w / sp.sqrt(2)) + w * sp.sqrt(2 / sp.pi) * sp.exp(-(w**2) / 2)
+        refused("converge|no limit", by.antiderivative, sp.Integral(slope, (w, 0, sp.oo)), slanted)
+
+    def test_ranges_that_depend_on_each_other(self):
+        triangle = sp.Integral(w * u, (w, 0, u), (u, 0, 1))
+        refused("no such range", by.product, triangle, w, u)
+        refused("whole plane", by.polar, sp.Integral(w, (w, 0, 1), (u, 0, 1)), x, t, zero, x**2)
+        refused("each other", by.product, sp.Integral(w * u, (w, 0, 1), (u, 0, 1)), w * u, one)
+
+    def test_a_derivative_is_no_integral(self):
+        """SymPy may not integrate where it was asked to differentiate."""
+        tail = sp.Integral(sp.exp(-(y**2)), (y, 0, 1))
+        with pytest.raises(Refused):
+            Differentiate().prove(tail, sp.sqrt(sp.pi) * sp.erf(1) / 2, none)
+
+
+class TestSlopes:
+    def test_none_across_a_jump(self):
+        """atan(1/t) = π/2 − atan t holds on one side only."""
+        with pytest.raises(Refused):
+            Equal(t, one).prove(sp.atan(1 / t), sp.pi / 2 - sp.atan(t), none)
+        flat = by.slope(sp.atan(1 / t) + sp.atan(t), t)
+        flat = by.join(flat, by.same(flat.rhs, zero))
+        refused("no interval", by.along, flat, -one)
+
+    def test_none_at_a_corner(self):
+        assert above(t**2) in by.slope(sp.Abs(t), t).hypotheses
+        refused("no slope", by.slope, sp.sign(t), t)
+        refused("no real symbol", by.slope, n**2, n)
+
+    def test_only_along_an_interval_from_its_end(self):
+        flat = by.slope(t - t + sp.acos(2 * t**2 - 1) - 2 * sp.acos(t), t)
+        with pytest.raises(Refused):
+            by.along(by.join(flat, by.same(flat.rhs, zero)), -one)
+        rising = by.join(by.slope(t**2, t), by.suppose(above(2 * t)))
+        refused("no interval", by.along, rising, -one)
+
+
+class TestLimits:
+    def test_an_order_is_no_equality(self):
+        """sin x = x + o(x) does not make 0 = sin π equal π."""
+        order = expansion(sp.sin(x), x, 1, none)
+        assert order.claim.kind == "order"
+        refused("of kind order", by.inside, sp.sin(x), order)
+        refused("of kind order", by.same, sp.sin(x), x, none, order)
+        refused("free symbols take values", by.specialise, order, {x: sp.pi})
+        refused("is not", by.join, order, by.suppose(equal(y, x)))
+        refused("only limits", by.suppose, order.claim)
+
+    def test_a_hidden_zero_is_no_divisor(self):
+        machin = 4 * sp.atan(sp.Rational(1, 5)) - sp.atan(sp.Rational(1, 239)) - sp.pi / 4
+        refused("no points of the domain", expansion, x / (x + machin), x, 0, none)
+        assert above(machin**2) in by.same(x / machin, x / machin).hypotheses
+
+    @pytest.mark.parametrize(
+        "function", [1 / x, sp.Abs(x - x**2) / x**2, sp.sqrt(x), sp.log(x), sp.atan(1 / x)]
+    )
+    def test_none_where_there_is_none(self, function):
+        with pytest.raises(Refused):
+            expansion(function, x, 0, none)
+
+    def test_a_limit_does_not_speak_of_its_variable(self):
+        tends = expansion(sp.exp(x), x, 0, none)
+        refused("near the limit|false", by.join, tends, by.suppose(equal(one, x)))
+        f = sp.Function("f", real=True)(x)
+        refused("only limits", by.suppose, limit(f, x, x))
+        refused("no function of orders", by.through, sp.Integral(t * w, (w, 0, 1)), {t: tends})
+        refused("false", by.through, 1 / t, {t: expansion(sp.sin(x), x, 0, none)})
+
+    def test_composition_needs_the_side(self):
+        f = sp.Function("f", real=True)(y)
+        inner, outer = by.suppose(limit(f, zero, y)), expansion(sp.exp(x), x, 0, none)
+        refused("is not 0", by.composed, outer, inner, by.suppose(above(f)))
+        refused("is not 0", by.composed, outer, inner, by.suppose(limit(sp.sign(f), -one, y)))
+        assert by.composed(outer, inner, by.suppose(limit(sp.sign(f), one, y))).lhs == sp.exp(f)
+
+    def test_induction_has_a_start_and_a_step(self):
+        q = sp.Function("q_attack", real=True)
+        claim = least(q(n))
+        base, step = by.suppose(least(q(0))), by.suppose(least(q(n + 1)))
+        refused("no step", by.induction, claim, n, base, step)
+        refused("no start", by.induction, claim, n, step, step)
+        held = by.suppose(least(q(n + 1)), frozenset({claim, least(q(n) - 1)}))
+        refused("assumed of the number of steps", by.induction, claim, n, base, held)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (x + 1, x + 2),
+        (sp.sqrt(t**2), t),
+        (sp.acos(sp.cos(t)), t),
+        (sp.atan(1 / t), sp.pi / 2 - sp.atan(t)),
+        (sp.pi, sp.Rational(355, 113)),
+        (sp.sqrt(t * u), sp.sqrt(t) * sp.sqrt(u)),
+        (sp.Integral(w * t, (w, 0, 1)), sp.Integral(w * u, (w, 0, 1))),
+        (sp.Integral(sp.Abs(sp.cos(w)), (w, 0, 4)), sp.Integral(sp.cos(w), (w, 0, 4))),
+    ],
+)
+def test_false_identities(left, right):
+    with pytest.raises(Refused):
+        Algebra().prove(left, right, none)
