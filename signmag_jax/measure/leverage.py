@@ -28,6 +28,8 @@ from .setup import Options, Setup, prepare
 from .strata import HEAVY, Strata, Stratified
 
 RATES = (0.001, 0.005, 0.05)
+DRAWS = 5
+"""By 3 no ratio is resolved."""
 ARMS = (OUTLIER, REST)
 JOINT = 5
 """Draws for each one, at least, that flips heavy weights together with the rest."""
@@ -78,11 +80,6 @@ class Leverage(Result):
         return arms_picture(self.rates, "leverage", "Sign flips in outlier columns against the rest")
 
 
-def default_draws(rate: float) -> int:
-    """Masks per arm: more at small rates, where few flips fall on the weights that decide."""
-    return 6 if rate < 0.03 else 5
-
-
 def leverage(
     model: LanguageModel,
     calibration: Windows,
@@ -111,7 +108,7 @@ def leverage(
       evaluation: other windows that score the damage (at least 8).
       rates: flip rates, as parts of the weights in outlier columns, in (0, 1].
       draws: number of random masks in each arm, at least 2: one for all rates, or one for each; by default
-        6, or 5 at rates from 0.03; by 3 no ratio is resolved.
+        5. By 3 no ratio is resolved.
       fraction: part of the columns of each layer's input that are outliers.
       batch: number of evaluation windows that are computed at a time; by default all.
       profile: `alpha` of these calibration windows, if already computed.
@@ -254,7 +251,7 @@ def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int] | None) ->
       InvalidInput: for fewer than two, or not one number per rate.
     """
     if draws is None:
-        return [default_draws(rate) for rate in rates]
+        return [DRAWS] * len(rates)
     counts = [draws] * len(rates) if isinstance(draws, int) else list(draws)
     if len(counts) != len(rates) or min(counts) < 2:
         raise invalid(

@@ -27,7 +27,7 @@ from .flips import Coordinates, Draws, Flips, Plan
 from .place import Place
 from .screening import Ranking
 
-HEAVY = 8
+HEAVY = 6
 """Weights of both pools together that are measured one by one."""
 
 

@@ -99,8 +99,10 @@ def test_permuted_outliers_have_no_leverage(loud, own_text, found):
         site: Estimate(np.roll(each.value, 11, axis=1), each.standard_error, each.n)
         for site, each in profile.magnitude.items()
     }
-    control = run(loud, own_text, profile=dataclasses.replace(profile, magnitude=turned), draws=6)
+    # Its many weights of middling cost leave it unresolved where they are predicted.
+    control = run(loud, own_text, profile=dataclasses.replace(profile, magnitude=turned), heavy=0)
     assert (control.columns["mlp_in"] != np.array(LOUD["mlp_norm"])).all()
+    assert control.rates[0].leverage.interval, control.summary()
     assert control.rates[0].leverage.interval.high < found.rates[0].leverage.interval.low
     assert control.rates[0].leverage.interval.low < 1
 

@@ -45,7 +45,7 @@ def test_derivatives_alone_do_not_see_a_saturated_gate():
     assert where not in places or places.index(where) > 2000
     found = ranked(model, text)[OUTLIER]
     assert found.places[0] == where
-    assert found.costs[0] > 1  # nat per token
+    assert found.costs[0] > 0.5  # nat per token
 
 
 def test_a_flip_within_its_layer_changes_what_the_next_normalisation_makes():
