@@ -10,8 +10,8 @@ compiles. The ceiling is the faster of the two libraries' matrix products, of th
 
 The time to a standard error is a network's time × (deviation of networks/target)² for the two brute-force
 estimators, however few networks that are, and a whole call of `simulate.crossings(width, 0.01,
-standard_error=target)`, which reads at least 32 networks, for the fast one. Its expectation is the ratio of
-means; brute force's mean of ratios differs from it by far less than an error.
+standard_error=target)`, which takes a pilot of 32 networks and at least 32 more, for the fast one. Its
+expectation is the ratio of means; brute force's mean of ratios differs from it by far less than an error.
 
 Why the simulation is laid out as it is (2 cores, AVX2, float32):
 - Threefry: `generators` shows normals and masks by each generator. Those of rbg cost more on a CPU, although

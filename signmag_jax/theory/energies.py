@@ -87,9 +87,10 @@ def activated_block(moments: Scaled, activation: Activation, scale: Any) -> Scal
     none, gone = pair.energy == 0, pair.perturbed == 0
     # 0/0 without an error: the divisor is replaced before the division, or the gradient would be NaN.
     safe = jnp.where(none, jnp.ones_like(radial), pair.energy)
-    fraction = (pair.alignment / jnp.sqrt(pair.signal * safe)) ** 2
+    # Not radial/energy: the square may underflow where the quotient does not.
+    fraction = pair.alignment / pair.signal * (pair.alignment / safe)
     # Only without any alignment is it 0: where it vanishes otherwise it has underflown.
-    lost = (pair.alignment != 0) & (fraction < jnp.finfo(fraction.dtype).tiny)
+    lost = (pair.alignment != 0) & (jnp.abs(fraction) < jnp.finfo(fraction.dtype).tiny)
     fraction = fraction + jnp.where(lost, jnp.nan, 0)
     # A vanished h' has lost every direction: its sine is that of a right angle.
     safe = jnp.where(gone, jnp.ones_like(radial), pair.perturbed)

@@ -46,7 +46,7 @@ def _flip_amplification(alpha: ArrayLike, n: ArrayLike) -> Array:
     alpha, n = jnp.broadcast_arrays(alpha, n)
     ratio = _relative_cost(alpha, n) / flip_cost(1 / jnp.sqrt(n))
     # It is never 0: where it vanishes it has underflown.
-    return ratio + jnp.where(ratio < jnp.finfo(ratio.dtype).tiny, jnp.nan, 0)
+    return ratio + jnp.where(jnp.abs(ratio) < jnp.finfo(ratio.dtype).tiny, jnp.nan, 0)
 
 
 @jax.custom_jvp

@@ -32,8 +32,13 @@ EXACT = {
     "pool": [(np.array([True, False, True, False]), (True, False, True, False))],
     "x": [(np.array([4.0, -6.0, 5.0, 7.0]), tuple(map(sp.Integer, (4, -6, 5, 7))))],
 }
-SMALL = {"rate": [(0.125, sp.Rational(1, 8))]}
-EXPANSIONS = ("transverse_ratio_expansion", "column_ratio_expansion")
+SMALL_ERRORS = [
+    (SignFlip(1 / 64), symbolic.sign_flip(sp.Rational(1, 64))),
+    (MagnitudeShift(0.25), symbolic.magnitude_shift(sp.Rational(1, 4))),
+    (MagnitudeNoise(0.25), symbolic.magnitude_noise(sp.Rational(1, 4))),
+]
+SMALL = {"rate": [(0.125, sp.Rational(1, 8))], "perturbation": SMALL_ERRORS}
+EXPANSIONS = ("transverse_ratio_expansion", "column_ratio_expansion", "radial_fraction_expansion")
 
 
 def arguments(law):
@@ -67,20 +72,7 @@ def test_every_law_names_its_form():
     assert all(argument in theory.LAWS[law].arguments for law, argument, _ in OPTIONS)
 
 
-# Their numbers leave out the 1/n term of the shift, which their forms have.
-FLIPS_ALONE = {
-    "finite_width_slope",
-    "finite_width_expansion",
-    "profile_width_ratio",
-    "profile_width_slope",
-    "profile_width_expansion",
-}
-UNLIKE = pytest.mark.xfail(reason="the numeric law is that of the flips alone", strict=False)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=UNLIKE) if name in FLIPS_ALONE else name for name in FORMS]
-)
+@pytest.mark.parametrize("name", FORMS)
 def test_a_law_is_its_form(name):
     law = theory.LAWS[name]
     for values, exact in arguments(law):
