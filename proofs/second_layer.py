@@ -8,7 +8,6 @@ import sympy as sp
 from signmag_jax.theory.proof import Chain, Proof, run
 from signmag_jax.theory.rules import Algebra, Using, above, by, equal
 from signmag_jax.theory.symbolic import output_radial_fraction, output_transverse
-from signmag_jax.theory.symbolic.gaussian import expectation, weight
 from signmag_jax.theory.symbolic.rmsnorm import projection
 from signmag_jax.theory.symbolic.symbols import dimension, rows
 
@@ -20,7 +19,8 @@ hidden, across = sp.IndexedBase("h", real=True), sp.IndexedBase("delta", real=Tr
 a, inner, y_i, u_i = sp.symbols("a I y_i u_i", real=True)
 # ‖h‖², ‖δ⊥‖² and ‖y‖².
 signal, rest, squared, spread = sp.symbols("H N Y s", positive=True)
-g = sp.Symbol("g", real=True)
+# Those of Proposition 1.
+alpha, beta = sp.symbols("alpha beta", real=True)
 
 
 def prove(proof: Proof) -> None:
@@ -56,24 +56,13 @@ def _projection(proof: Proof) -> None:
 
 def _energies(proof: Proof) -> tuple[Chain, Chain]:
     """Given y: ⟨y, W₂δ⊥⟩ is ‖y‖ s g with g standard normal and s² = ‖δ⊥‖²/m; E ‖y‖² = d ‖h‖²/m."""
-    names = ("total mass", "mean", "second moment")
-    one, mean, square = (by.specialise(proof.cite("bussgang_constant", name), {weight: g}) for name in names)
+    # Proposition 1 has both, given y: its error is α y + β ξ, this one a y + s ξ.
+    given = {alpha: a, beta: spread}
     means = {spread: sp.sqrt(rest / m)}
-    whole = a * squared + spread * sp.sqrt(squared) * g
-    along = proof.start("E[⟨y, δy⟩²/‖y‖² | y]", expectation(whole**2 / squared, g))
-    expanded = (
-        a**2 * squared * one.lhs + 2 * a * spread * sp.sqrt(squared) * mean.lhs + spread**2 * square.lhs
-    )
-    along.step("expand", expanded, Algebra())
-    along.step("moments of g", a**2 * squared + spread**2, Using(one, mean, square))
-    along.lemma("radial energy given y")
+    along = proof.begin(by.specialise(proof.cite("proposition_1", "radial energy given y"), given))
     along.at("mean over y", {squared: d * signal / m, **means})
     along.conclude("radial energy of the outputs", (a**2 * d * signal + rest) / m)
-    each = proof.start("E[δy_i² | y_i]", expectation((a * y_i + spread * g) ** 2, g))
-    expanded = a**2 * y_i**2 * one.lhs + 2 * a * spread * y_i * mean.lhs + spread**2 * square.lhs
-    each.step("expand", expanded, Algebra())
-    each.step("moments of g", a**2 * y_i**2 + spread**2, Using(one, mean, square))
-    each.lemma("energy of an output given y")
+    each = proof.begin(by.specialise(proof.cite("proposition_1", "energy of a row given y"), given))
     each.at("mean over y_i", {y_i: sp.sqrt(signal / m), **means})
     each.conclude("energy of an output", (a**2 * signal + rest) / m)
     return along, each

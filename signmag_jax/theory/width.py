@@ -139,14 +139,17 @@ def means_per_flip(n: int) -> Float[np.ndarray, " padded"]:
 @law(domain={"rate": RATE})
 def _finite_width_ratio(rate: ArrayLike, n: ArrayLike, means: Any) -> Array:
     p, inputs = jnp.asarray(rate), jnp.asarray(n)
-    average = inputs * binomial_mean(p, inputs - 1, jnp.asarray(means))
-    return finite_ratio(p, average, 3 / inputs)
+    return finite_ratio(p, _mean_gap(p, inputs, jnp.asarray(means)), 3 / inputs)
 
 
 @law(domain={"rate": RATE})
 def _gap_per_rate(rate: ArrayLike, n: ArrayLike, means: Any) -> Array:
-    inputs = jnp.asarray(n)
-    return inputs * binomial_mean(jnp.asarray(rate), inputs - 1, jnp.asarray(means))
+    return _mean_gap(jnp.asarray(rate), jnp.asarray(n), jnp.asarray(means))
+
+
+def _mean_gap(p: Array, inputs: Array, means: Array) -> Array:
+    """The mean gap per p, see `means_per_flip`."""
+    return inputs * binomial_mean(p, inputs - 1, means)
 
 
 def finite_ratio(p: Array, mean_gap: Array, fourth: Array) -> Array:

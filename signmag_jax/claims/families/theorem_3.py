@@ -9,7 +9,7 @@ from functools import partial
 import sympy as sp
 
 from signmag_jax import simulate, theory
-from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law
+from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law, stated_order
 from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results, Simulated
 from signmag_jax.claims.published import paper, printed, second_table_rates, second_table_widths
@@ -163,26 +163,20 @@ def _listed(numbers: Sequence[float], form: str) -> str:
 
 
 def _expansion() -> Claim:
-    """Ours is judged as the paper's formula is."""
-    return Claim(
-        name="theorem_3.expansion",
-        claimant="ours",
-        source="Theorem 3, expanded",
-        statement="At finite rates the ratio is π/(π−2)·(1 − 0.1686√p − 1.4514p) + O(p^(3/2)).",
-        unit="1 (power of p)",
-        routes={
-            "predicted": exact(
-                left_out,
-                theory.transverse_ratio,
-                theory.transverse_ratio_expansion,
-                lambda small: (small,),
-                name="order of what the expansion leaves out of the exact law",
-            )
-        },
-        kind="order",
+    return stated_order(
+        "theorem_3.expansion",
+        "At finite rates the ratio is π/(π−2)·(1 − 0.1686√p − 1.4514p) + O(p^(3/2)).",
+        exact(
+            left_out,
+            theory.transverse_ratio,
+            theory.transverse_ratio_expansion,
+            lambda small: (small,),
+            name="order of what the expansion leaves out of the exact law",
+        ),
         order=1.5,
+        unit="1 (power of p)",
+        source="Theorem 3, expanded",
         proofs=("theorem_3",),
-        note="Judged by the tolerance that the paper's formula gets: the order that is stated.",
     )
 
 
