@@ -27,7 +27,6 @@ class Level:
       calibration_windows: windows on which columns are chosen and activations described.
       leverage_rates: flips per sign of the outlier pool.
       leverage_draws: mask draws of each arm, for each rate; by 3 a ratio is never resolved.
-      leverage_heavy: weights that are flipped one by one and left out of the draws.
       column_draws: draws for the comparison over all columns.
       pool_draws: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
       chain_draws: draws of masks and inputs for the chain of trained matrices (Exp B). 0: not run.
@@ -36,6 +35,7 @@ class Level:
       singles: weights whose exact cost replaces the linear response's bracket.
       verified: weights of the shortlist of deciding weights that are flipped singly. 0: not run.
       rotation_draws: draws of flips in the trained and in the rotated model. 0: not run.
+      leverage_heavy: weights that are flipped one by one and left out of the draws.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Level:
     calibration_windows: int
     leverage_rates: tuple[float, ...]
     leverage_draws: tuple[int, ...]
-    leverage_heavy: int
     column_draws: int
     pool_draws: int
     chain_draws: int = 0
@@ -59,6 +58,7 @@ class Level:
     singles: int = 0
     verified: int = 0
     rotation_draws: int = 0
+    leverage_heavy: int = 0
 
     @property
     def calibration_passes(self) -> float:
@@ -89,7 +89,6 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "calibration_windows": (8, 8, 32),
     "leverage_rates": ((0.05,), _RATES, _RATES),
     "leverage_draws": ((5,), (6, 5, 4), (64, 24, 24)),
-    "leverage_heavy": (2, 8, 20),
     "column_draws": (2, 12, 24),
     "pool_draws": (0, 4, 6),
     "chain_draws": (6, 64, 96),
@@ -98,6 +97,7 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "singles": (0, 12, 24),
     "verified": (0, 0, 26),
     "rotation_draws": (0, 8, 16),
+    "leverage_heavy": (2, 8, 20),
 }
 LEVELS = {
     name: Level(name, **{size: values[i] for size, values in _SIZES.items()})
