@@ -23,6 +23,7 @@ def reproduce(
     mesh: dict[str, int] | None = None,
     dry_run: bool = False,
     resume: Path | None = None,
+    all: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -33,6 +34,7 @@ def reproduce(
       full: take more samples, for publication.
       out: folder for ledger.json and report.html.
       dtype: precision of the model's weights, as in `signmag measure`.
+      all: print every row of the ledger, not the abstract's claims alone.
 
     Example: signmag reproduce --quick --out my-run
     """
@@ -72,16 +74,17 @@ def reproduce(
     if json:
         emit(ledger)
     else:
-        reports.print_ledger(ledger)
+        reports.print_ledger(ledger, every=all)
         remark(f"Written: {out / 'ledger.json'} and {page}", quiet=quiet)
     return 1 if ledger["summary"]["claims of ours that fail"] else 0
 
 
-def report(folder: Path, *, json: bool = False, quiet: bool = False) -> int:
+def report(folder: Path, *, all: bool = False, json: bool = False, quiet: bool = False) -> int:
     """Make report.html again from a saved run folder, and print its table.
 
     Args:
       folder: what `signmag reproduce --out` wrote.
+      all: print every row of the ledger, not the abstract's claims alone.
 
     Example: signmag report signmag-run
     """
@@ -94,7 +97,7 @@ def report(folder: Path, *, json: bool = False, quiet: bool = False) -> int:
     if json:
         emit({"report": str(page), "summary": ledger["summary"]})
     else:
-        reports.print_ledger(ledger)
+        reports.print_ledger(ledger, every=all)
         remark(f"Written: {page}", quiet=quiet)
     return 0
 
