@@ -43,7 +43,7 @@ ABSTRACT = (
     Sentence("A flip in outlier columns costs about 10 others at p ≤ 0.5%, here 0.1%",
              "leverage.rate=0.001", "leverage"),
     Sentence("… and that is what the entries' own law says: α²‖w‖² predicts the loss",
-             "response.pool_law", "columns"),
+             "response.pool_law", "column_slopes"),
     Sentence("Errors in outlier columns cost 5.0 times the NLL of errors in the rest", "exp_d.matched"),
     Sentence("… within the bound of 19 on what a flip in 5% of the columns costs", "outliers.column_bound"),
     Sentence("… while perplexity shows 67 times, because it is not linear in NLL", None,

@@ -41,6 +41,15 @@ EXPLAINED = (verdicts.UNRESOLVED, verdicts.NOT_COMPARABLE)
 CLAIMANTS = {"paper": "paper", "ours": "ours", "open": "nobody's"}
 """Whose claim a row is."""
 
+LIMIT, CARRIED_OVER = "theorem_3.limit", "trained.flips_over_shifts.p=0.01"
+"""The rows of the question itself: in the block, and on a trained model."""
+
+CARRIES = {
+    verdicts.REPRODUCED: "carries over",
+    verdicts.DISAGREES: "does not carry over",
+    verdicts.UNRESOLVED: "may carry over or not: unresolved",
+}
+
 TOLD = 3
 """Of what does not hold, how many sentences."""
 
@@ -140,4 +149,23 @@ def answer(ledger: Row) -> str:
     parts = [f"{number} {IN_WORDS[word]}" for word, number in count.items() if number]
     if len(rows) > len(checked):
         parts.append(f"{len(rows) - len(checked)} {NOT_ASKED}")
-    return f"Of {len(rows)} claims of the abstract: {', '.join(parts)}."
+    counted = f"Of {len(rows)} claims of the abstract: {', '.join(parts)}."
+    return " ".join([*_of_the_block(ledger), *_of_the_model(ledger), counted])
+
+
+def _of_the_block(ledger: Row) -> Iterator[str]:
+    row = by_name(ledger).get(LIMIT)
+    if row is not None and row["predicted"] is not None:
+        yield (
+            "In a random ReLU + RMSNorm block wrong signs do "
+            f"{row['predicted']['value']:.3g} times the transverse damage of equally large errors of size "
+            f"({IN_WORDS[row['verdict']]})."
+        )
+
+
+def _of_the_model(ledger: Row) -> Iterator[str]:
+    row = by_name(ledger).get(CARRIED_OVER)
+    if row is not None and row["measured"] is not None and "value" in row["measured"]:
+        model, ratio = ledger["provenance"]["model"]["name"], evidence(row["measured"])
+        carries = CARRIES[row["verdict"]]
+        yield f"On the loss of {model} they do {ratio} times that of size: the block's factor {carries}."
