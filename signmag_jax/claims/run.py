@@ -10,6 +10,7 @@ from typing import Any
 
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, MissingResource, invalid, provenance, timings
+from signmag_jax.evidence.compiling import compiled_sooner
 from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
@@ -86,7 +87,9 @@ def reproduce(
                 overwrite=overwrite,
             )
             subject = None if reading is None else _subject(level, reading, dtype, mesh)
-        proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE)
+        # Where samples are few, the compiler takes longer than what it compiles.
+        with compiled_sooner(level.name != "full"):
+            proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE)
         with timings.part("laws and verdicts"):
             claims = families.rows(level, results)
             rows = fill(claims, proved)
