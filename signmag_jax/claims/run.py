@@ -10,6 +10,7 @@ from typing import Any
 
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, MissingResource, invalid, provenance, timings
+from signmag_jax.evidence.compiling import compiled_sooner
 from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
@@ -70,7 +71,6 @@ def reproduce(
       resume: folder of records; finished pieces of simulation and measurement are not computed again.
       overwrite: take the place of an earlier run in `out`.
       timed: do one part after another and say in the provenance what each took, as `timings.Part`.
-
       listener: hears of parts that end and of claims that are decided.
 
     Raises:
@@ -92,7 +92,9 @@ def reproduce(
             subject = None if reading is None else _subject(level, reading, dtype, mesh)
         name = "no model" if subject is None else subject.model.report.source["name"]
         news = News(level, name, listener)
-        proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE, news)
+        # Where samples are few, the compiler takes longer than what it compiles.
+        with compiled_sooner(level.name != "full"):
+            proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE, news)
         with timings.part("laws and verdicts"):
             claims = families.rows(level, results)
             rows = fill(claims, proved)

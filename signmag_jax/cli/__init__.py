@@ -91,6 +91,8 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
     # XLA writes its start-up remarks to standard error; they do not belong on a user's terminal.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # SymPy forgets all but the last thousand results by default, and proves a sixth slower.
+    os.environ.setdefault("SYMPY_CACHE_SIZE", "none")
     try:
         code = _invoke(arguments or ["--help"])
     except typer.Exit as finished:
