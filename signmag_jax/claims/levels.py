@@ -92,7 +92,7 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "column_draws": (0, 12, 24),
     "pool_draws": (0, 5, 6),
     "chain_draws": (6, 32, 96),
-    "flipped_columns": (0, 12, 80),
+    "flipped_columns": (0, 16, 80),
     "probes": (0, 2, 3),
     "singles": (0, 12, 24),
     "verified": (0, 0, 26),
