@@ -26,7 +26,7 @@ class Level:
       windows: evaluation windows.
       calibration_windows: windows on which columns are chosen and activations described.
       leverage_rates: flips per sign of the outlier pool.
-      leverage_draws: mask draws of each arm, for each rate: more where single weights decide.
+      leverage_draws: mask draws of each arm, for each rate; by 3 a ratio is never resolved. 0: not run.
       column_draws: draws for the comparison over all columns. 0: not run.
       pool_draws: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
       chain_draws: draws of masks and inputs for the chain of trained matrices (Exp B). 0: not run.
@@ -35,6 +35,7 @@ class Level:
       singles: weights whose exact cost replaces the linear response's bracket.
       verified: weights of the shortlist of deciding weights that are flipped singly. 0: not run.
       rotation_draws: draws of flips in the trained and in the rotated model. 0: not run.
+      leverage_heavy: weights that are flipped one by one and left out of the draws.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Level:
     singles: int = 0
     verified: int = 0
     rotation_draws: int = 0
+    leverage_heavy: int = 0
 
     @property
     def calibration_passes(self) -> float:
@@ -87,16 +89,17 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "window": (64, 64, 512),
     "windows": (8, 12, 32),
     "calibration_windows": (8, 12, 32),
-    "leverage_rates": (_RATES, _RATES, _RATES),
-    "leverage_draws": ((3, 3, 3), (12, 6, 4), (64, 24, 24)),
+    "leverage_rates": ((0.001,), _RATES, _RATES),
+    "leverage_draws": ((0,), (6, 5, 4), (64, 24, 24)),
     "column_draws": (0, 12, 24),
-    "pool_draws": (0, 5, 6),
+    "pool_draws": (0, 4, 6),
     "chain_draws": (6, 32, 96),
     "flipped_columns": (0, 16, 80),
     "probes": (0, 2, 3),
     "singles": (0, 12, 24),
     "verified": (0, 0, 26),
     "rotation_draws": (0, 0, 16),
+    "leverage_heavy": (0, 8, 20),
 }
 LEVELS = {
     name: Level(name, **{size: values[i] for size, values in _SIZES.items()})

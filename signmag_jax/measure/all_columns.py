@@ -26,7 +26,7 @@ from .pools import ALL, Pools, flips_at
 from .setup import Options, Setup, prepare
 
 RATES = (0.01,)
-DRAWS = 3
+DRAWS = 5
 
 
 class Shift(NamedTuple):

@@ -29,7 +29,7 @@ from .pools import ALL, OUTLIER, REST, Pools, flips_at
 from .setup import Options, prepare
 
 RATE = 0.05
-DRAWS = 3
+DRAWS = 5
 ANYWHERE = "anywhere"
 POOLS = {ANYWHERE: ALL, "outlier": OUTLIER, "rest": REST}
 MATCHED = {"outlier, matched": OUTLIER, "rest, matched": REST}

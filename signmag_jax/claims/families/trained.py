@@ -118,13 +118,13 @@ def _exp_d(results: Results) -> Iterator[Claim]:
         routes={"published": published_exp_d},
         kind="other",
         quotes=("abstract.all_column_nll_ratio",),
-        note="No independent evidence. Published: the paper's own five seeds, as a ratio of mean ΔNLL with a "
-        "bootstrap; the abstract's figure is a median of ratios.",
+        note="No independent evidence. Published: the paper's own five seeds, as a ratio of mean ΔNLL with "
+        "Fieller's interval; the abstract's figure is a median of ratios.",
     )
 
 
 def published_exp_d() -> Evidence:
-    """Ratio of mean ΔNLL over the paper's five seeds; its error is that of the bootstrap's wider side."""
+    """Ratio of mean ΔNLL over the paper's five seeds; its error is that of the interval's wider side."""
     table = paper()["outlier_flips"]
     outlier, rest = (table["ppl"][pool] for pool in ("outlier", "non_outlier"))
     return published_damage(table, outlier, rest, whose="the paper's five seeds")
