@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from .options import emit, prepare, remark, say, show
+from .options import ONE_TASK, check_tasks, emit, prepare, remark, say, show
 
 
 def reproduce(
@@ -25,6 +25,7 @@ def reproduce(
     mesh: dict[str, int] | None = None,
     dry_run: bool = False,
     resume: Path | None = None,
+    overwrite: bool = False,
     timings: bool = False,
     all: bool = False,
     json: bool = False,
@@ -37,11 +38,13 @@ def reproduce(
       full: take more samples, for publication.
       out: folder for ledger.json and report.html.
       dtype: precision of the model's weights, as in `signmag measure`.
+      overwrite: take the place of an earlier run in that folder.
       timings: do one part after another, and say on standard error what each took.
       all: print every row of the ledger, not the abstract's claims alone.
 
     Example: signmag reproduce --quick --out my-run
     """
+    check_tasks(shared=dry_run, how=ONE_TASK)
     prepare(quiet=quiet, device=device)
     from signmag_jax import claims
 
@@ -58,6 +61,7 @@ def reproduce(
             revision=revision,
             mesh=mesh,
             resume=resume,
+            overwrite=overwrite,
             fetch=False,
         )
         return show(claims.cost(level), json)
@@ -71,7 +75,9 @@ def reproduce(
         revision=revision,
         mesh=mesh,
         resume=resume,
+        overwrite=overwrite,
         timed=timings,
+        listener=Shown(),
     )
     if timings:
         _print_timings(ledger)
@@ -84,6 +90,30 @@ def reproduce(
         reports.print_ledger(ledger, every=all)
         remark(f"Written: {out / 'ledger.json'} and {page}", quiet=quiet)
     return 1 if ledger["summary"]["claims of ours that fail"] else 0
+
+
+class Shown:
+    """Shows what a run has found so far: on a terminal each claim as it is decided, elsewhere each part."""
+
+    def part(self, name: str, seconds: float) -> None:
+        """A plain line, where no bars are shown."""
+        from signmag_jax.evidence import progress
+
+        if not progress.shown() and seconds >= NOTHING:
+            progress.tell(f"{name}: {seconds:.1f} s")
+
+    def claim(self, sentence: Any, row: Mapping[str, Any]) -> None:
+        """Its words, its verdict and its numbers, above the bars."""
+        from signmag_jax import report as reports
+        from signmag_jax.evidence import progress
+
+        if progress.shown():
+            for line, _ in reports.claim_lines(sentence, row):
+                progress.tell(line)
+
+
+NOTHING = 0.05
+"""Seconds below which a part did nothing, as what a level leaves out."""
 
 
 def _print_timings(ledger: Mapping[str, Any]) -> None:

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from .bootstrap import (
-    LEVEL,
-    REPLICATES,
-    ConfidenceInterval,
-    Table,
-    checked,
-    components,
-    main_effect,
-    percentiles,
-    resample,
-    units,
-    weighted,
-)
+from .bootstrap import LEVEL, ConfidenceInterval, Table
 from .errors import invalid
 from .estimate import Estimate
 from .result import Result
+from .strata import Sum
 
 SEPARATION = 3.0
-DOMINANT_SHARE = 0.5
+FEWEST_DRAWS = 3.0
+"""Draws of equal weight that an arm must exceed: by fewer, scatter cannot be told from luck."""
+UNSEEN = 2.0
+"""Standard errors that may hide in weights that were hardly ever drawn. Three expected hits scatter by
+1/√3 of what they carry, so that an honest error leaves no more than √3 of itself."""
+FARTHEST = 24
+"""Doublings of a standard error, beyond which an interval has no end."""
 
 
 @dataclass(frozen=True)
@@ -50,124 +45,115 @@ class Ratio(Result):
 
 
 def ratio_of_means(
-    numerator: Table,
-    denominator: Table,
+    numerator: Table | Sum,
+    denominator: Table | Sum,
     *,
     paired: bool = False,
     floor: float = 0.0,
+    unseen: tuple[float, float] = (0.0, 0.0),
     separation: float = SEPARATION,
     provenance: Mapping[str, Any] | None = None,
     level: float = LEVEL,
-    replicates: int = REPLICATES,
-    seed: int = 0,
 ) -> Ratio:
     """`mean(numerator) / mean(denominator)`, or why it is unresolved; never infinite.
 
     Args:
-      numerator: values per draw and window.
+      numerator: values per draw and window, or a sum of several such means.
       denominator: values over the same windows.
-      paired: whether row i of both tables belongs to the same draw; otherwise draws are resampled
-        independently. Windows are always shared.
+      paired: whether row i of both tables belongs to the same draw; otherwise draws are independent. Windows
+        are always shared.
       floor: noise floor of one value, added in quadrature to the denominator's standard error.
+      unseen: part of either mean that is predicted to lie in what its draws hardly ever hit.
       separation: standard errors by which the denominator must differ from zero.
       provenance: carried into the estimate.
       level: coverage of the interval.
-      replicates: bootstrap replicates.
-      seed: of the resampling.
 
     Returns:
-      The ratio of means with the standard error of its linearisation and a percentile interval.
+      The ratio of means with the standard error of its linearisation, and Fieller's interval with Student's
+      quantile at Welch and Satterthwaite's degrees of freedom (Fieller, J. R. Stat. Soc. B 16, 1954).
 
     Raises:
       InvalidInput: if the tables are not finite or do not have the same windows (and draws, if paired).
     """
-    numerator, denominator = checked(numerator), checked(denominator)
-    _check_pair(numerator, denominator, paired)
-    rng = np.random.default_rng(seed)
-    windows = resample(rng, numerator.shape[1], replicates)
-    above = resample(rng, numerator.shape[0], replicates)
-    below = above if paired else resample(rng, denominator.shape[0], replicates)
-    error = math.hypot(math.sqrt(components(denominator).total), floor)
-    reason = _why_unresolved(numerator, denominator, error, separation)
+    top, bottom = Sum.of(numerator), Sum.of(denominator)
+    _check_pair(top, bottom, paired)
+
+    def gap(ratio: float) -> Sum:
+        """Has mean zero at the true ratio."""
+        return Sum((top.tables[0] - ratio * bottom.tables[0],)) if paired else top.minus(ratio, bottom)
+
+    error = math.hypot(math.sqrt(bottom.variance), floor)
+    reason = _not_separated(bottom, error, separation) or _too_few(top, bottom)
+    reason = reason or _hidden(top, bottom, unseen)
     if reason:
         return Ratio(None, reason)
-    centre = float(numerator.mean()), float(denominator.mean())
-    ratio = centre[0] / centre[1]
-    top, bottom = weighted(numerator, above, windows), weighted(denominator, below, windows)
-    spread = math.sqrt(_variance(numerator, denominator, ratio, paired))
-    raw = float((top - ratio * bottom).std())
-    shrink = spread / raw if raw > spread else 1.0
-    top, bottom = (c + shrink * (each - c) for c, each in zip(centre, (top, bottom), strict=True))
-    low, high = percentiles(
-        _one_sided(top, bottom, centre[1]), _ratio_effects(numerator, denominator, ratio, paired), level
-    )
+    value = top.value / bottom.value
+    low, high = (_edge(gap, value, side, level) for side in (-1, 1))
     if not np.isfinite([low, high]).all():
-        return Ratio(None, f"resamples of the denominator change sign within the {level:.0%} interval")
-    count = min(units(numerator), units(denominator))
-    estimate = Estimate(
-        ratio, spread / abs(centre[1]), count, "1", "ratio of means, crossed bootstrap", provenance or {}
-    )
+        return Ratio(None, f"by so few draws the {level:.0%} interval of the denominator reaches zero")
+    spread = math.sqrt(gap(value).variance) / abs(bottom.value)
+    name, count = "ratio of means, draws and windows", min(top.units, bottom.units)
+    estimate = Estimate(value, spread, count, "1", name, provenance or {})
     return Ratio(ConfidenceInterval(estimate, low, high, level))
 
 
-def _check_pair(numerator: Table, denominator: Table, paired: bool) -> None:
-    if numerator.shape[1] != denominator.shape[1] or (paired and len(numerator) != len(denominator)):
+def _check_pair(top: Sum, bottom: Sum, paired: bool) -> None:
+    shapes = [[table.shape for table in each.tables] for each in (top, bottom)]
+    alike = len(top.windows) == len(bottom.windows)
+    if not alike or (paired and (shapes[0] != shapes[1] or len(shapes[0]) > 1)):
         raise invalid(
             "numerator and denominator over the same windows" + (" and draws" if paired else ""),
-            (numerator.shape, denominator.shape),
+            tuple(shape[0] if len(shape) == 1 else tuple(shape) for shape in shapes),
             "evaluate both on the same windows",
         )
 
 
-def _why_unresolved(numerator: Table, denominator: Table, error: float, separation: float) -> str:
-    centre = float(denominator.mean())
-    if abs(centre) <= separation * error:
-        return (
-            f"the denominator {centre:.3g} ± {error:.2g} is not separated from zero "
-            f"by {separation:g} standard errors"
-        )
-    for name, samples in (("numerator", numerator), ("denominator", denominator)):
-        share = dominant_share(samples)
-        if share > DOMINANT_SHARE:
-            return f"one of {len(samples)} draws carries {min(share, 9.99):.0%} of the {name}'s mean"
+def _not_separated(bottom: Sum, error: float, separation: float) -> str:
+    if abs(bottom.value) > separation * error:
+        return ""
+    return (
+        f"the denominator {bottom.value:.3g} ± {error:.2g} is not separated from zero "
+        f"by {separation:g} standard errors"
+    )
+
+
+def _too_few(top: Sum, bottom: Sum) -> str:
+    for name, each in (("numerator", top), ("denominator", bottom)):
+        if each.effective_draws <= FEWEST_DRAWS:
+            return (
+                f"{each.draws} draws of the {name} count as {each.effective_draws:.1f} of equal weight: "
+                f"more than {FEWEST_DRAWS:g} are needed"
+            )
     return ""
 
 
-def dominant_share(samples: Table) -> float:
-    """Largest absolute contribution of one draw to the mean over draws, as a part of it (1 draw: 0)."""
-    rows = samples.mean(axis=1)
-    if len(rows) == 1 or not rows.any():
-        return 0.0
-    total = abs(float(rows.sum()))
-    return float(np.abs(rows).max()) / max(total, np.finfo(np.float64).tiny)
+def _hidden(top: Sum, bottom: Sum, unseen: tuple[float, float]) -> str:
+    for name, each, part in zip(("numerator", "denominator"), (top, bottom), unseen, strict=True):
+        error = math.sqrt(each.variance)
+        if part > UNSEEN * error:
+            return (
+                f"what the draws of the {name} hardly ever hit is predicted to carry {part:.2g} of its "
+                f"{each.value:.2g}, more than {UNSEEN:g} standard errors of {error:.1g}"
+            )
+    return ""
 
 
-def _ratio_effects(
-    numerator: Table, denominator: Table, ratio: float, paired: bool
-) -> list[tuple[float, int]]:
-    windows = main_effect(numerator.mean(axis=0) - ratio * denominator.mean(axis=0))
-    if paired:
-        return [windows, main_effect(numerator.mean(axis=1) - ratio * denominator.mean(axis=1))]
-    return [windows, main_effect(numerator.mean(axis=1)), main_effect(ratio * denominator.mean(axis=1))]
+def _edge(gap: Callable[[float], Sum], value: float, side: int, level: float) -> float:
+    """The ratio nearest `value` on one side at which the gap's Student interval leaves zero, or infinity."""
+    from scipy import optimize
 
+    def outside(ratio: float) -> float:
+        found = gap(ratio)
+        return abs(found.value) - found.times(level) * math.sqrt(found.variance)
 
-def _variance(numerator: Table, denominator: Table, ratio: float, paired: bool) -> float:
-    """Variance of mean(numerator) − ratio · mean(denominator)."""
-    if paired:
-        return components(numerator - ratio * denominator).total
-    above, below = components(numerator), components(ratio * denominator)
-    cells = above.cells + below.cells
-    windows = main_effect(numerator.mean(axis=0) - ratio * denominator.mean(axis=0))[0]
-    return above.draws + below.draws + max(windows - cells, 0.0) + cells
-
-
-def _one_sided(
-    top: Float[np.ndarray, " replicates"], bottom: Float[np.ndarray, " replicates"], centre: float
-) -> Float[np.ndarray, " replicates"]:
-    """Ratios, with a replicate whose denominator has the wrong sign counted as infinite."""
-    valid = bottom * centre > 0
-    quotient = np.divide(top, bottom, out=np.full_like(top, np.inf), where=valid)
-    return np.where(valid, quotient, np.copysign(np.inf, top * centre))
+    step = math.sqrt(gap(value).variance) / abs(gap(value - 1).value - gap(value).value)
+    if step <= abs(value) * np.finfo(np.float64).eps:
+        return value
+    for _ in range(FARTHEST):
+        if outside(value + side * step) > 0:
+            return optimize.brentq(outside, value, value + side * step)  # pyright: ignore[reportReturnType]
+        step *= 2
+    return math.copysign(math.inf, side)
 
 
 def paired_ratio(numerator: Table, denominator: Table) -> Ratio:

@@ -9,8 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, bootstrap, ratio_of_means
+from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, ratio_of_means
 from signmag_jax.evidence.result import by_draw, named
+from signmag_jax.evidence.strata import mean
+
+from .strata import Strata
 
 C = TypeVar("C", bound="Comparison")
 Table = Float[np.ndarray, "_ _"]
@@ -28,7 +31,9 @@ class Comparison(Result):
       damage: per arm, mean ΔNLL (nats per token) with crossed-bootstrap error and interval; None where a
         draw gave no finite loss.
       ratio: mean damage of the first arm over that of the second, or why it is unresolved.
-      samples: per arm, ΔNLL of each draw and window; None as in `damage`.
+      samples: per arm, ΔNLL of each draw and window; None as in `damage`. With `strata`, of draws that flip
+        none of the heaviest weights.
+      strata: per arm, what stands beside the draws; empty where nothing was predicted.
     """
 
     rate: float
@@ -37,6 +42,7 @@ class Comparison(Result):
     damage: dict[str, ConfidenceInterval | None]
     ratio: Ratio
     samples: dict[str, Table | None]
+    strata: dict[str, Strata] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -47,12 +53,18 @@ class Comparison(Result):
         *,
         floor: float,
         paired: bool = False,
+        strata: Mapping[str, Strata] | None = None,
     ) -> C:
         """Judge the samples of two arms, numerator first; `floor` and `paired` as in `ratio_of_means`."""
-        draws = len(next(iter(samples.values())))
-        kept = {arm: finite(table) for arm, table in samples.items()}
-        damage = {arm: mean_loss(table) for arm, table in kept.items()}
-        return cls(rate, flips, draws, damage, ratio_of_arms(samples, floor=floor, paired=paired), kept)
+        draws, beside = len(next(iter(samples.values()))), dict(strata or {})
+        kept = {arm: finite(table, beside.get(arm)) for arm, table in samples.items()}
+        damage = {arm: mean_loss(table, beside.get(arm)) for arm, table in kept.items()}
+        ratio = ratio_of_arms(samples, floor=floor, paired=paired, strata=beside)
+        return cls(rate, flips, draws, damage, ratio, kept, beside)
+
+    def beside(self, arm: str) -> Table | float:
+        """What the mean of an arm has beside its draws, for each of them and each window."""
+        return self.strata[arm].beside if arm in self.strata else 0.0
 
     def lines(self, what: str) -> dict[str, str]:
         """The ratio, or why there is none, and the damage of both arms."""
@@ -60,6 +72,7 @@ class Comparison(Result):
         return {
             f"{name}: {what}": str(self.ratio),
             **{f"{name}: ΔNLL {arm}": damage_line(damage) for arm, damage in self.damage.items()},
+            **{f"{name}: left to chance, {arm}": each.line() for arm, each in self.strata.items()},
         }
 
     def summary(self) -> dict[str, str]:
@@ -83,23 +96,37 @@ class RateLeverage(Comparison):
         return self.ratio
 
 
-def finite(table: Table) -> Table | None:
-    """The same table, or None where a draw gave no finite loss."""
-    return table if np.isfinite(table).all() else None
+def finite(table: Table, beside: Strata | None = None) -> Table | None:
+    """The same table, or None where a draw, or the flip of a heavy weight, gave no finite loss."""
+    return table if np.isfinite(table).all() and (beside is None or beside.finite) else None
 
 
-def mean_loss(table: Table | None) -> ConfidenceInterval | None:
-    """Mean over draws and windows, nats per token."""
-    return None if table is None else bootstrap.mean(table, unit="nat/token")
+def mean_loss(table: Table | None, beside: Strata | None = None) -> ConfidenceInterval | None:
+    """Mean over draws and windows, nats per token, with what stands beside the draws."""
+    if table is None:
+        return None
+    return mean(table if beside is None else beside.around(table), unit="nat/token")
 
 
-def ratio_of_arms(samples: Mapping[str, Table], *, floor: float, paired: bool = False) -> Ratio:
+def ratio_of_arms(
+    samples: Mapping[str, Table],
+    *,
+    floor: float,
+    paired: bool = False,
+    strata: Mapping[str, Strata] | None = None,
+) -> Ratio:
     """Mean damage of the first of two arms over that of the second, or why it is unresolved."""
     broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in samples.items()}
     if any(broken.values()):
         counts = [f"{count} of {len(samples[arm])} draws ({arm})" for arm, count in broken.items() if count]
         return Ratio(None, f"no finite loss in {', '.join(counts)}")
-    return ratio_of_means(*samples.values(), floor=floor, paired=paired)
+    beside = strata or {}
+    for arm, one in beside.items():
+        if not one.finite:
+            return Ratio(None, f"no finite loss where a single weight is flipped ({arm})")
+    arms = [beside[arm].around(table) if arm in beside else table for arm, table in samples.items()]
+    first, second = (beside[arm].hardly_seen if arm in beside else 0.0 for arm in samples)
+    return ratio_of_means(*arms, floor=floor, paired=paired, unseen=(first, second))
 
 
 def damage_line(damage: ConfidenceInterval | None) -> str:
@@ -112,9 +139,9 @@ def arms_picture(rates: Sequence[Comparison], what: str, title: str) -> Picture:
     damage = {}
     for arm in rates[0].damage:
         points = [
-            (one.rate, mean.estimate.value, mean.estimate.standard_error)
+            (one.rate, interval.estimate.value, interval.estimate.standard_error)
             for one in rates
-            if (mean := one.damage[arm])
+            if (interval := one.damage[arm])
         ]
         damage[arm] = [list(column) for column in zip(*points, strict=True)] or [[], [], []]
     points = [

@@ -10,24 +10,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
-from signmag_jax.models import SITE_OF, LanguageModel, fetch
+from signmag_jax.models import LanguageModel, fetch
 
 from . import curvature, inputs
 from .comparison import RateLeverage
 from .curvature import WindowLoss
 from .drawn_damage import check_alike
-from .flips import Coordinates, Draws, Plan
+from .flips import Coordinates, Plan
 from .inputs import Windows
-from .leverage import ARMS, Leverage, draws_of
+from .leverage import ARMS, Leverage
 from .place import Place
-from .pools import OUTLIER
 from .predicted import LinearResponse
+from .strata import Stratified
 from .stretch import Movable
 
 CONTROL = "control variate"
@@ -60,12 +60,12 @@ def controlled(
     if CONTROL in leverage.provenance:
         raise invalid("a leverage as it was measured", "one that was controlled before", "pass that")
     pools = leverage.pools
-    movable = Movable.of(model, tuple(pools.outputs), range(model.config.layers), response.singles)
+    heavy = [place for ranking in leverage.heavy.values() for place in ranking.places]
+    # No light draw flips a heavy weight, so that its derivative is nobody's luck.
+    apart = tuple(dict.fromkeys((*response.singles, *heavy)))
+    movable = Movable.of(model, tuple(pools.outputs), range(model.config.layers), apart)
     seed = leverage.provenance["seed"]
-    known = [
-        Known(draws_of(leverage.pools, one.flips, seed), one.draws, response.singles)
-        for one in leverage.rates
-    ]
+    known = [Known(leverage.stratified(one, seed), one.draws, response.singles) for one in leverage.rates]
     luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in leverage.rates]
     with progress("control variate", len(evaluation)) as advance:
         for index, window in enumerate(evaluation):
@@ -90,7 +90,7 @@ def _without(one: RateLeverage, luck: dict[str, Any], floor: float) -> RateLever
     if len(tables) < len(ARMS):
         return one
     less = {arm: table - luck[arm] for arm, table in tables.items()}
-    return RateLeverage.of(one.rate, one.flips, less, floor=floor)
+    return RateLeverage.of(one.rate, one.flips, less, floor=floor, strata=one.strata)
 
 
 @jit
@@ -125,11 +125,11 @@ class Known:
     """What is known beforehand of the draws of a leverage at one rate.
 
     Args:
-      draws: the same again, `count` in each arm.
+      draws: the same again, `count` in each arm; heavy weights are in none of them.
       singles: weights of known cost.
     """
 
-    draws: Draws
+    draws: Stratified
     count: int
     singles: tuple[Place, ...]
 
@@ -141,14 +141,15 @@ class Known:
         costs: Float[np.ndarray, " singles"],
     ) -> Float[np.ndarray, " draws"]:
         """Of each draw on one window, what derivatives and known costs say of it, less their mean."""
-        pools, inverted = self.draws.pools, self.draws.is_inverted(arm)
-        totals = {name: pools.pool_sum(name, arm, table) for name, table in columns.items()}
-        rows, layers = [], list(pools.layers)
+        draws = self.draws.draws
+        inverted = draws.is_inverted(arm)
+        totals = {name: draws.pools.pool_sum(name, arm, table) for name, table in columns.items()}
+        rows, layers = [], list(draws.pools.layers)
         for plan, coordinates in self.made(arm):
             drawn, gap = fetch(_drawn(products, coordinates)), 0.0
             for name, total in totals.items():
                 hit = total - drawn[name] if inverted else drawn[name]
-                mean = self.draws.flipped_part(plan, arm, name) * total
+                mean = self.draws.light_part(plan, arm, name) * total
                 gap += float(np.sum((hit - mean)[layers]))
             rows.append(gap)
         return self._luck_of_singles[arm] @ costs + np.asarray(rows)
@@ -161,23 +162,9 @@ class Known:
 
     def made(self, arm: str) -> Iterator[tuple[Plan, Coordinates]]:
         """Every draw of an arm, made again."""
-        for plan in (self.draws.plan(arm, draw) for draw in range(self.count)):
-            yield plan, self.draws.coordinates(plan)
+        for draw in range(self.count):
+            yield self.draws.light(arm, draw)
 
-    def flipped(
-        self, arm: str, plan: Plan, coordinates: Coordinates
-    ) -> tuple[Bool[np.ndarray, " singles"], Float[np.ndarray, " singles"]]:
-        """Whether a draw flipped each weight of known cost, and how probable that was; 0 outside the pool."""
-        inverted, coordinates = self.draws.is_inverted(arm), fetch(coordinates)
-        flipped, expected = np.zeros(len(self.singles), bool), np.zeros(len(self.singles))
-        for index, place in enumerate(self.singles):
-            if self._belongs(arm, place):
-                rows, columns = (part[place.layer] for part in coordinates[place.name])
-                flipped[index] = np.any((rows == place.row) & (columns == place.column)) ^ inverted
-                expected[index] = self.draws.flipped_part(plan, arm, place.name)[place.layer]
-        return flipped, expected
-
-    def _belongs(self, arm: str, place: Place) -> bool:
-        pools, site = self.draws.pools, SITE_OF[place.name]
-        outliers = pools.order[site][place.layer][: pools.outliers[site]]
-        return bool((place.column in outliers) == (arm == OUTLIER))
+    def flipped(self, arm: str, plan: Plan, coordinates: Coordinates) -> Any:
+        """As `Stratified.flipped`, of the weights of known cost."""
+        return self.draws.flipped(arm, plan, coordinates, self.singles)

@@ -143,11 +143,11 @@ class Draws:
         A draw does not depend on how many slots stay empty.
         """
         return tuple(
-            (name, max(FEWEST_SLOTS, *(self._most(name, arm) for arm in self.flips)))
+            (name, max(FEWEST_SLOTS, *(self.most(name, arm) for arm in self.flips)))
             for name in self.pools.outputs
         )
 
-    def _most(self, name: str, arm: str) -> int:
+    def most(self, name: str, arm: str) -> int:
         """The most weights of a matrix that are drawn in an arm, or one more."""
         size, whole, flips = self.pools.matrix_size(name, arm), self.pools.size(arm), self.flips[arm]
         share = flips * size // whole

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import numpy as np
+from jaxtyping import Float
 
 from signmag_jax.evidence import Picture, Result, invalid, keys
 from signmag_jax.evidence.files import sha256_of_json
@@ -19,11 +21,18 @@ from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
 from .comparison import RateLeverage, arms_picture
 from .flips import Draws
 from .inputs import Windows
+from .place import FlippedWeight, Place
 from .pools import OUTLIER, REST, Pools, TooFewWeights, flips_at
+from .screening import RANKED, Ranking, rankings
 from .setup import Options, Setup, prepare
+from .strata import HEAVY, Strata, Stratified
 
 RATES = (0.001, 0.005, 0.05)
+DRAWS = 5
+"""By 3 no ratio is resolved."""
 ARMS = (OUTLIER, REST)
+JOINT = 5
+"""Draws for each one, at least, that flips heavy weights together with the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +46,8 @@ class Leverage(Result):
       pool_sizes: weights in the outlier pool and in the rest.
       columns: the outlier columns, by site, shape (layers, chosen).
       pools: the weights among which flips were drawn.
+      heavy: by arm, the weights of largest predicted cost; those that were flipped one by one are in no draw.
+      costs: by arm, what each of these costs on each window, in nats per token.
       provenance: model, texts, seed, versions, device.
     """
 
@@ -45,7 +56,13 @@ class Leverage(Result):
     pool_sizes: dict[str, int]
     columns: Columns
     pools: Pools = field(metadata=KEPT_OUT)
+    heavy: dict[str, Ranking] = field(metadata=KEPT_OUT)
+    costs: dict[str, Float[np.ndarray, "heavy windows"]]
     provenance: Mapping[str, Any]
+
+    def stratified(self, one: RateLeverage, seed: int) -> Stratified:
+        """The draws of one rate, made again."""
+        return Stratified.of(draws_of(self.pools, one.flips, seed), self.heavy)
 
     def summary(self) -> dict[str, str]:
         """The noise floor, then for each rate the leverage and the damage of both arms."""
@@ -63,11 +80,6 @@ class Leverage(Result):
         return arms_picture(self.rates, "leverage", "Sign flips in outlier columns against the rest")
 
 
-def default_draws(rate: float) -> int:
-    """Masks per arm: more at small rates, where few flips fall on the weights that decide."""
-    return 15 if rate < 0.003 else 5 if rate < 0.03 else 3
-
-
 def leverage(
     model: LanguageModel,
     calibration: Windows,
@@ -79,6 +91,7 @@ def leverage(
     batch: int | None = None,
     profile: Alpha | None = None,
     columns: Columns | None = None,
+    heavy: int = HEAVY,
     **options: Unpack[Options],
 ) -> Leverage:
     """Flip exactly k signs in outlier columns or in the rest, and compare the mean damage per flip.
@@ -95,17 +108,21 @@ def leverage(
       evaluation: other windows that score the damage (at least 8).
       rates: flip rates, as parts of the weights in outlier columns, in (0, 1].
       draws: number of random masks in each arm, at least 2: one for all rates, or one for each; by default
-        15, 5 or 3, more at smaller rates.
+        5. By 3 no ratio is resolved.
       fraction: part of the columns of each layer's input that are outliers.
       batch: number of evaluation windows that are computed at a time; by default all.
       profile: `alpha` of these calibration windows, if already computed.
       columns: outlier columns of another definition, by site and of shape (layers, chosen), for instance of
         `column_statistics`; then the calibration windows choose nothing here, and `fraction` is not used.
+      heavy: how many weights are left out of the draws and flipped one by one, those that are predicted on
+        the calibration windows to carry most of their pool; further draws flip some of them together with
+        the rest. 0: nothing is predicted, and nothing said of weights that no draw hits.
       options: as in `Options`.
 
     Returns:
-      Damage per arm and leverage per rate. A leverage whose denominator is not separated from zero by 3
-      standard errors, or of which one draw carries more than half, is unresolved, with the reason.
+      Damage per arm and leverage per rate. A leverage is unresolved, with the reason, where its denominator
+      is not separated from zero by 3 standard errors, its draws count as no more than 3 of equal weight, or
+      the weights that they hardly ever hit are predicted to carry what the error does not know of.
 
     Raises:
       InvalidInput: for too few or overlapping windows, rates out of range or too small for one flip,
@@ -115,27 +132,116 @@ def leverage(
     """
     rates = inputs.check_rates(rates)
     counts = draws_per_rate(rates, draws)
-    own = {"experiment": "leverage", "rates": list(rates), "draws": counts, "fraction": fraction}
+    own: dict[str, Any] = {"experiment": "leverage", "rates": list(rates), "draws": counts}
+    own |= {"fraction": fraction, "heavy": check_heavy(heavy)}
     if columns is not None:
         plain = {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
         own["columns_sha256"] = sha256_of_json(plain)
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
-    if columns is None:
-        columns = stored_columns(setup, fraction, profile)
+    columns, ranked = _chosen(setup, fraction, profile, columns, heavy)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
-    rows = setup.sweep(_tasks(setup, [draws_of(pools, k, setup.seed) for k in flips], counts), first=1)
-    floor = setup.noise_floor(rows)
-    tables = iter(np.stack(rows[2:]) - rows[0])
-    results = [
-        RateLeverage.of(
-            rate, k, {arm: np.stack([next(tables) for _ in range(count)]) for arm in ARMS}, floor=floor
-        )
-        for rate, k, count in zip(rates, flips, counts, strict=True)
-    ]
+    masks = [Stratified.of(draws_of(pools, k, setup.seed), ranked) for k in flips]
+    rows = iter(setup.sweep(_tasks(setup, masks, counts, ranked), first=1))
+    clean = next(rows)
+    floor = setup.noise_floor([clean, next(rows)])
+    costs = {arm: _rows(rows, len(ranking.places), clean) for arm, ranking in ranked.items()}
+    results = []
+    for rate, one, count in zip(rates, masks, counts, strict=True):
+        samples, strata = {}, {}
+        for arm in ARMS:
+            samples[arm] = _rows(rows, count, clean)
+            joint = _rows(rows, joint_draws(one, arm, count), clean)
+            if arm in ranked:
+                room = room_left(samples[arm], clean, costs[arm], model.config.vocabulary)
+                strata[arm] = _strata(one, arm, samples[arm], room, joint, costs[arm], ranked[arm])
+        results.append(RateLeverage.of(rate, one.draws.flips[OUTLIER], samples, floor=floor, strata=strata))
     sizes = {arm: pools.size(arm) for arm in ARMS}
-    return Leverage(tuple(results), floor, sizes, columns, pools, setup.origin())
+    return Leverage(tuple(results), floor, sizes, columns, pools, ranked, costs, setup.origin())
+
+
+def _rows(rows: Iterator[sweep.Row], count: int, clean: sweep.Row) -> Float[np.ndarray, "count windows"]:
+    return np.reshape([next(rows) - clean for _ in range(count)], (count, len(clean)))
+
+
+def _strata(
+    one: Stratified,
+    arm: str,
+    light: Float[np.ndarray, "draws windows"],
+    room: Float[np.ndarray, " draws"],
+    joint: Float[np.ndarray, "joint windows"],
+    costs: Float[np.ndarray, "heavy windows"],
+    ranking: Ranking,
+) -> Strata:
+    """What stands beside the light draws: each joint draw less the light one that it shares weights with."""
+    count, flips, size = len(light), one.draws.flips[arm], one.draws.pools.size(arm)
+    rate, rows, known = flips / size, [], np.zeros(light.shape[1])
+    left = Ranking((), ranking.costs, ranking.beyond)
+    if one.heavy[arm]:
+        known = one.mean_rates(arm, count) @ costs
+        left = ranking
+    for draw, row in enumerate(joint):
+        _, _, flipped, weight = one.joint(arm, draw)
+        rows.append(weight * (row - light[draw] - room[draw] * costs[list(flipped)].sum(axis=0)))
+    together = np.reshape(rows, joint.shape)
+    return Strata(
+        known, room, together, left.hardly_seen(rate, count), left.largest_left, float((1 - rate) ** count)
+    )
+
+
+def joint_draws(draws: Stratified, arm: str, count: int) -> int:
+    """How many draws flip heavy weights, beside `count` that do not."""
+    return max(1, count // JOINT) if draws.heavy[arm] else 0
+
+
+def room_left(
+    light: Float[np.ndarray, "draws windows"],
+    clean: Float[np.ndarray, " windows"],
+    costs: Float[np.ndarray, "heavy windows"],
+    vocabulary: int,
+) -> Float[np.ndarray, " draws"]:
+    """The part of a single flip's cost that is expected when it is added to each draw.
+
+    Losses have room up to that of a model which knows nothing, or where single flips take them; what the
+    other flips cost is gone from it.
+    """
+    reached = costs.mean(axis=1).max(initial=0.0)
+    whole = max(math.log(vocabulary) - float(clean.mean()), reached, np.finfo(np.float64).tiny)
+    return np.clip(1 - light.mean(axis=1) / whole, 0.0, 1.0)
+
+
+def check_heavy(heavy: int) -> int:
+    """Refuse a negative number of heavy weights."""
+    if not 0 <= heavy <= RANKED:
+        raise invalid(f"0 <= heavy <= {RANKED}", heavy, "pass how many weights to flip one by one")
+    return heavy
+
+
+def _chosen(
+    setup: Setup,
+    fraction: float,
+    profile: Alpha | None,
+    columns: Columns | None,
+    heavy: int,
+) -> tuple[Columns, dict[str, Ranking]]:
+    """The outlier columns and the heavy weights of both pools, chosen once."""
+
+    def choose() -> dict[str, Any]:
+        known = profile
+        if known is None and (columns is None or heavy):
+            known = alpha(setup.model, setup.calibration)
+        chosen = known.outliers(fraction) if columns is None and known is not None else columns
+        assert chosen is not None
+        plain, ranked = {site: np.asarray(rows).tolist() for site, rows in chosen.items()}, {}
+        if heavy and known is not None:
+            pools = Pools.of(setup.model, chosen, setup.layers, setup.matrices)
+            ranked = rankings(setup.model, setup.calibration, known, pools, heavy, setup.seed)
+        return {"columns": plain, "heavy": {arm: one.to_record() for arm, one in ranked.items()}}
+
+    stored = setup.once(choose)
+    ranked = {arm: Ranking.of_record(one) for arm, one in stored["heavy"].items()}
+    return {site: np.asarray(rows) for site, rows in stored["columns"].items()}, ranked
 
 
 def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int] | None) -> list[int]:
@@ -145,7 +251,7 @@ def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int] | None) ->
       InvalidInput: for fewer than two, or not one number per rate.
     """
     if draws is None:
-        return [default_draws(rate) for rate in rates]
+        return [DRAWS] * len(rates)
     counts = [draws] * len(rates) if isinstance(draws, int) else list(draws)
     if len(counts) != len(rates) or min(counts) < 2:
         raise invalid(
@@ -189,17 +295,30 @@ def _flips(rate: float, pools: Pools) -> int:
     return flips
 
 
-def _tasks(setup: Setup, draws: Sequence[Draws], counts: Sequence[int]) -> list[Any]:
-    """Clean, A/A, then every draw: rates in order, arms within a rate, draws within an arm."""
+def _tasks(
+    setup: Setup, draws: Sequence[Stratified], counts: Sequence[int], ranked: Mapping[str, Ranking]
+) -> list[Any]:
+    """Clean, A/A, heavy weights by arm, then every draw: rates in order, arms in a rate, draws in an arm."""
 
-    def flipped(one: Draws, arm: str, draw: int, nothing: bool = False) -> sweep.Row:
-        plan = one.plan(arm, draw)
-        return setup.losses(one.transform(plan.empty() if nothing else plan))
+    def nothing(one: Stratified) -> sweep.Row:
+        plan = one.draws.plan(OUTLIER, 0)
+        return setup.losses(one.draws.transform(plan.empty()))
 
-    tasks = [setup.losses, functools.partial(flipped, draws[0], OUTLIER, 0, nothing=True)]
-    return tasks + [
-        functools.partial(flipped, one, arm, draw)
-        for one, count in zip(draws, counts, strict=True)
-        for arm in ARMS
-        for draw in range(count)
-    ]
+    def light(one: Stratified, arm: str, draw: int) -> sweep.Row:
+        return setup.losses(one.transform(*one.light(arm, draw)))
+
+    def joint(one: Stratified, arm: str, draw: int) -> sweep.Row:
+        return setup.losses(one.transform(*one.joint(arm, draw)[:2]))
+
+    def alone(place: Place) -> sweep.Row:
+        return setup.losses(FlippedWeight.at(place))
+
+    tasks: list[Any] = [setup.losses, functools.partial(nothing, draws[0])]
+    tasks += [functools.partial(alone, place) for one in ranked.values() for place in one.places]
+    for one, count in zip(draws, counts, strict=True):
+        for arm in ARMS:
+            tasks += [functools.partial(light, one, arm, draw) for draw in range(count)]
+            tasks += [
+                functools.partial(joint, one, arm, draw) for draw in range(joint_draws(one, arm, count))
+            ]
+    return tasks

@@ -19,7 +19,7 @@ from .pools import TooFewWeights
 from .setup import Options, nested, prepare
 
 RATE = 0.005
-DRAWS = 3
+DRAWS = 5
 DEFAULT = "top 5% by mean |x|"
 
 
@@ -140,6 +140,7 @@ def outlier_definitions(
                 draws=draws,
                 batch=batch,
                 columns=columns,
+                heavy=0,
                 **nested(options, f"definition-{index}"),
             )
         # A rule may name too few columns, or none: that is its result.

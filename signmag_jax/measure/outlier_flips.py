@@ -7,35 +7,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import sweep
-from .activations import OUTLIER_FRACTION, Columns
+from .activations import OUTLIER_FRACTION, Alpha, Columns
 from .comparison import Table, damage_line, finite, mean_loss, ratio_of_arms
 from .flips import Draws, Flips
 from .inputs import Windows
-from .leverage import stored_columns
+from .leverage import check_profile, stored_columns
 from .metrics import check_draws, exponential
 from .pools import ALL, OUTLIER, REST, Pools, flips_at
 from .setup import Options, prepare
 
 RATE = 0.05
-DRAWS = 3
-POOLS = {"anywhere": ALL, "outlier": OUTLIER, "rest": REST}
+DRAWS = 5
+ANYWHERE = "anywhere"
+POOLS = {ANYWHERE: ALL, "outlier": OUTLIER, "rest": REST}
 MATCHED = {"outlier, matched": OUTLIER, "rest, matched": REST}
 ARMS = POOLS | MATCHED
 """Arms by name, and the pool in which each flips `rate` of the signs."""
 RATIOS = {
     "outlier over rest": ("outlier", "rest"),
     "outlier over rest, matched": ("outlier, matched", "rest, matched"),
-    "outlier, matched, over anywhere": ("outlier, matched", "anywhere"),
+    "outlier, matched, over anywhere": ("outlier, matched", ANYWHERE),
 }
 
 
@@ -100,7 +103,9 @@ def outlier_flips(
     rate: float = RATE,
     draws: int = DRAWS,
     fraction: float = OUTLIER_FRACTION,
+    anywhere: bool = True,
     batch: int | None = None,
+    profile: Alpha | None = None,
     **options: Unpack[Options],
 ) -> OutlierFlips:
     """Flip `rate` of the signs in outlier columns, in the rest or anywhere; then match the error's norm.
@@ -119,7 +124,9 @@ def outlier_flips(
       rate: flip rate, as a part of the signs of each pool, in (0, 0.5].
       draws: number of random masks in each arm, at least 2.
       fraction: part of the columns of each layer's input that are outliers.
+      anywhere: also flip signs in all columns, to which the matched errors are compared.
       batch: number of evaluation windows that are computed at a time; by default all.
+      profile: `alpha` of these calibration windows, if already computed.
       options: as in `Options`.
 
     Raises:
@@ -129,8 +136,10 @@ def outlier_flips(
     """
     rate, count = check_rate(rate), check_draws(draws, 2)
     own = {"experiment": "outlier flips", "rate": rate, "draws": count, "fraction": fraction}
+    own |= {"anywhere": anywhere}
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
-    columns = stored_columns(setup, fraction)
+    check_profile(profile, setup.configuration["calibration_sha256"])
+    columns = stored_columns(setup, fraction, profile)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     masks = draws_at(rate, pools, setup.seed)
 
@@ -139,14 +148,20 @@ def outlier_flips(
         kind = MatchedFlips if arm in MATCHED else Flips
         return setup.losses(masks.transform(plan.empty() if nothing else plan, kind))
 
-    tasks = [setup.losses, functools.partial(losses, "anywhere", 0, nothing=True)]
-    tasks += [functools.partial(losses, arm, draw) for arm in ARMS for draw in range(count)]
+    asked = arms(anywhere)
+    tasks = [setup.losses, functools.partial(losses, asked[0], 0, nothing=True)]
+    tasks += [functools.partial(losses, arm, draw) for arm in asked for draw in range(count)]
     rows = setup.sweep(tasks, first=1)
     floor = setup.noise_floor(rows)
-    nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(ARMS)}
-    flips = {arm: masks.flips[pool] for arm, pool in ARMS.items()}
+    nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(asked)}
+    flips = {arm: masks.flips[ARMS[arm]] for arm in asked}
     factor = {arm: median_factor(model, masks, pool, count) for arm, pool in MATCHED.items()}
     return _judged(rate, flips, nll, rows[0], factor, floor, columns, setup.origin())
+
+
+def arms(anywhere: bool) -> tuple[str, ...]:
+    """The arms that are drawn."""
+    return tuple(arm for arm in ARMS if anywhere or arm != ANYWHERE)
 
 
 def check_rate(rate: float) -> float:
@@ -194,12 +209,18 @@ def median_factor(model: LanguageModel, draws: Draws, pool: str, count: int) -> 
     for plan in (draws.plan(pool, draw) for draw in range(count)):
         matched = MatchedFlips(*draws.transform(plan))
         for name in draws.pools.outputs:
-            factors += [
-                1 - 2 * float(fetch(matched.scale(model.params["blocks"][name][layer], layer, name)))
-                for layer in draws.pools.layers
-                if plan.drawn[name][layer] > 0
-            ]
-    return float(np.median(factors))
+            by_layer = fetch(_factors(matched, model.params["blocks"][name], name))
+            factors.append(by_layer[np.asarray(plan.drawn[name]) > 0])
+    return float(np.median(np.concatenate(factors)))
+
+
+@functools.partial(jit, static_argnums=2)
+def _factors(
+    matched: MatchedFlips, stacked: Float[Array, "layers outputs inputs"], name: str
+) -> Float[Array, " layers"]:
+    """What a drawn weight of one matrix is multiplied by, in each layer."""
+    layers = jnp.arange(stacked.shape[0], dtype=jnp.int32)
+    return jax.lax.map(lambda piece: 1 - 2 * matched.scale(piece[1], piece[0], name), (layers, stacked))
 
 
 def _judged(
@@ -217,6 +238,8 @@ def _judged(
     damage = {arm: mean_loss(table) for arm, table in kept.items()}
     perplexity = {arm: exponential(mean_loss(finite(table))) for arm, table in nll.items()}
     ratios = {
-        name: ratio_of_arms({arm: gaps[arm] for arm in arms}, floor=floor) for name, arms in RATIOS.items()
+        name: ratio_of_arms({arm: gaps[arm] for arm in pair}, floor=floor)
+        for name, pair in RATIOS.items()
+        if set(pair) <= set(gaps)
     }
     return OutlierFlips(rate, flips, damage, perplexity, ratios, factor, floor, kept, columns, origin)

@@ -1,8 +1,11 @@
-"""Where a single weight stands."""
+"""Where a single weight stands, and its flip."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from signmag_jax.models import MATRICES
 
@@ -23,3 +26,20 @@ class Place(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object."""
         return {"matrix": self.name, "layer": self.layer, "row": self.row, "column": self.column}
+
+
+class FlippedWeight(NamedTuple):
+    """The weight transform that flips one weight."""
+
+    place: Place
+
+    def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        """As `models.token_nll` wants it."""
+        here = (layer == self.place.layer) & (MATRICES.index(name) == self.place.matrix)
+        row = jnp.where(here, self.place.row, weight.shape[0])
+        return weight.at[row, self.place.column].multiply(-1.0, mode="drop")
+
+    @classmethod
+    def at(cls, place: Place) -> FlippedWeight:
+        """Traced: another weight compiles nothing again."""
+        return cls(Place(*(jnp.asarray(part, jnp.int32) for part in place)))

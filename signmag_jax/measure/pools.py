@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from signmag_jax.evidence import invalid
 from signmag_jax.models import SITE_OF, SITES, LanguageModel
@@ -64,6 +64,13 @@ class Pools:
         """Offset and width of an arm's columns in `order`."""
         features, outliers = self.order[site].shape[1], self.outliers[site]
         return {OUTLIER: (0, outliers), REST: (outliers, features - outliers), ALL: (0, features)}[arm]
+
+    def member(self, name: str, arm: str) -> Bool[np.ndarray, "layers features"]:
+        """Which input columns of one matrix are the arm's, in each layer of the model."""
+        order, (offset, width) = self.order[SITE_OF[name]], self.span(SITE_OF[name], arm)
+        inside = np.zeros(order.shape, bool)
+        np.put_along_axis(inside, order[:, offset : offset + width], True, axis=1)
+        return inside
 
     def pool_sum(
         self, name: str, arm: str, columns: Float[np.ndarray, "layers features"]

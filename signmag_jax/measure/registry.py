@@ -19,16 +19,18 @@ from .control import controlled
 from .deciding import BRACKET_PASSES, SHORTLIST_PASSES, check_counts, deciding_weights
 from .error_response import PROBE_PASSES, WHOLE_PASSES, check_deterministic, error_response, is_deterministic
 from .flip_energies import flip_energies
-from .leverage import ARMS, draws_per_rate, leverage
+from .leverage import ARMS, JOINT, check_heavy, draws_per_rate, leverage
 from .loss import nll
 from .metrics import check_draws, metrics
 from .outlier_definitions import outlier_definitions
-from .outlier_flips import ARMS as OUTLIER_ARMS
+from .outlier_flips import arms as outlier_arms
 from .outlier_flips import check_rate, outlier_flips
 from .quantization import quantization
 from .quantization_report import checked_options, quantization_report
 from .response import linear_response
 from .rotation import rotation
+from .screening import SCREENING_TOKENS
+from .strata import HEAVY
 from .trained_chain import trained_chain
 
 LAYERS = 30
@@ -51,6 +53,7 @@ class Measurement:
       fewest: evaluation windows that it takes at least.
       arrays: arrays of the weights' size that exist at one time, the weights among them.
       check: refuses some of the keyword options before a model is opened.
+      fixed: forward passes of 2,048 tokens, whatever the windows.
     """
 
     function: Callable[..., Any]
@@ -59,6 +62,7 @@ class Measurement:
     fewest: int = 1
     arrays: int = 1
     check: Callable[..., Any] | None = None
+    fixed: float = 0.0
 
     def passes(
         self,
@@ -79,7 +83,7 @@ class Measurement:
           options: keyword options of the measurement; the others have their defaults.
         """
         scored = self._called(self.evaluations, options | {"layers_of_model": layers_of_model}) * windows
-        return (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
+        return self.fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
 
     def refuse(self, options: dict[str, Any]) -> None:
         """Raises InvalidInput for keyword options that can be judged before a model is opened."""
@@ -99,13 +103,18 @@ def _once() -> int | float:
     return 1
 
 
-def _leverage(rates: Sequence[float], draws: int | Sequence[int] | None = None) -> int | float:
-    """Clean, A/A, and both arms at every rate."""
-    return 2 + len(ARMS) * sum(draws_per_rate(rates, draws))
+def _leverage(
+    rates: Sequence[float], draws: int | Sequence[int] | None = None, heavy: int = HEAVY
+) -> int | float:
+    """Clean, A/A, the heavy weights alone, and at every rate and in both arms light draws and joint ones."""
+    counts = draws_per_rate(rates, draws)
+    joint = sum(max(1, count // JOINT) for count in counts) if heavy else 0
+    return 2 + heavy + len(ARMS) * (joint + sum(counts))
 
 
 def _all_columns(rates: Sequence[float], draws: int | Sequence[int]) -> int | float:
-    return 1 + 2 * sum(draws_per_rate(rates, draws))
+    """Clean, every draw of flips, and one shift at each rate."""
+    return 1 + sum(draws_per_rate(rates, draws)) + len(rates)
 
 
 def _metrics(draws: int) -> int | float:
@@ -113,12 +122,12 @@ def _metrics(draws: int) -> int | float:
     return 2 + draws
 
 
-def _outlier_flips(draws: int) -> int | float:
-    return 2 + len(OUTLIER_ARMS) * draws
+def _outlier_flips(draws: int, anywhere: bool) -> int | float:
+    return 2 + len(outlier_arms(anywhere)) * draws
 
 
 def _outlier_definitions(rate: float, draws: int) -> int | float:
-    return (len(PARTS) + 3) * _leverage((rate,), draws)
+    return (len(PARTS) + 3) * _leverage((rate,), draws, 0)
 
 
 def _matrices(layers: Sequence[int] | None, matrices: Sequence[str] | None) -> int:
@@ -223,6 +232,11 @@ def _check_leverage(rates: Sequence[float], draws: int | Sequence[int] | None) -
     draws_per_rate(inputs.check_rates(rates), draws)
 
 
+def _check_damage(rates: Sequence[float], draws: int | Sequence[int] | None, heavy: int) -> None:
+    _check_leverage(rates, draws)
+    check_heavy(heavy)
+
+
 MINIMUM, FEWEST = inputs.MINIMUM_WINDOWS, inputs.FEWEST_CALIBRATION
 # Columns, then a backward pass of each window for the single weights.
 RESPONSE_CALIBRATIONS = 1 + SHORTLIST_PASSES
@@ -230,7 +244,15 @@ RESPONSE_CALIBRATIONS = 1 + SHORTLIST_PASSES
 MEASUREMENTS: dict[str, Measurement] = {
     "nll": Measurement(nll, _once),
     "alpha": Measurement(alpha, _once, fewest=FEWEST),
-    "leverage": Measurement(leverage, _leverage, 1, MINIMUM, check=_check_leverage),
+    "leverage": Measurement(
+        leverage,
+        _leverage,
+        1 + SHORTLIST_PASSES,
+        MINIMUM,
+        DERIVATIVE_ARRAYS,
+        _check_damage,
+        SCREENING_TOKENS / sweep.PASS_TOKENS,
+    ),
     "quantization": Measurement(quantization, _once, fewest=FEWEST),
     "all-columns": Measurement(all_columns, _all_columns, fewest=MINIMUM, check=_check_leverage),
     "metrics": Measurement(metrics, _metrics, fewest=MINIMUM, check=_check_metrics),

@@ -37,7 +37,7 @@ READERS = {
 WRITERS = ("o_proj", "down_proj", "o_bias", "down_bias")
 STREAM = ("attention_in", "mlp_in")
 RATE = 0.01
-DRAWS = 3
+DRAWS = 5
 
 
 def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:

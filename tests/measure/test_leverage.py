@@ -99,8 +99,10 @@ def test_permuted_outliers_have_no_leverage(loud, own_text, found):
         site: Estimate(np.roll(each.value, 11, axis=1), each.standard_error, each.n)
         for site, each in profile.magnitude.items()
     }
-    control = run(loud, own_text, profile=dataclasses.replace(profile, magnitude=turned), draws=6)
+    # Its many weights of middling cost leave it unresolved where they are predicted.
+    control = run(loud, own_text, profile=dataclasses.replace(profile, magnitude=turned), heavy=0)
     assert (control.columns["mlp_in"] != np.array(LOUD["mlp_norm"])).all()
+    assert control.rates[0].leverage.interval, control.summary()
     assert control.rates[0].leverage.interval.high < found.rates[0].leverage.interval.low
     assert control.rates[0].leverage.interval.low < 1
 
@@ -169,7 +171,10 @@ def test_a_draw_without_finite_loss_is_unresolved(loud, own_text):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "run", poisoned)
-        found = run(loud, text, draws=2).rates[0]
+        found, alone = (run(loud, text, draws=2, heavy=heavy).rates[0] for heavy in (0, 8))
+    # The fourth task is a draw, or the flip of a heavy weight.
+    assert alone.damage["outlier"] is None
+    assert alone.leverage.reason == "no finite loss where a single weight is flipped (outlier)"
     assert found.damage["outlier"] is None
     assert found.damage["rest"] is not None
     assert found.leverage.reason == "no finite loss in 1 of 2 draws (outlier)"
@@ -179,9 +184,10 @@ def test_a_draw_without_finite_loss_is_unresolved(loud, own_text):
 def test_cost_counts_every_evaluation(loud, own_text, tmp_path):
     run(loud, (own_text[0][:4], own_text[1][:8]), rates=(0.1, 0.2), draws=(3, 2), resume=tmp_path)
     evaluations = len(list(tmp_path.glob("record-*"))) - 1  # the first holds the columns
-    assert evaluations * 8 * 40 / 2048 == measure.MEASUREMENTS["leverage"].passes(
-        windows=8, window=40, rates=(0.1, 0.2), draws=(3, 2)
-    )
+    known = measure.MEASUREMENTS["leverage"]
+    stated = known.passes(windows=8, window=40, rates=(0.1, 0.2), draws=(3, 2)) - known.fixed
+    # A pool without heavy weights takes no joint draws.
+    assert evaluations <= stated * 2048 / (8 * 40) <= evaluations + 2
 
 
 def test_default_cost_fits_the_main_job():

@@ -72,7 +72,13 @@ POOL_LAW: Measured[Estimate] = Measured("pool_law", _pool_law, passes=lambda lev
 LEVERAGE = Measured(
     "leverage",
     lambda run, **options: measure.leverage(*run.windows, profile=run.needed(PROFILE), **options),
-    options=lambda level: {"rates": level.leverage_rates, "draws": level.leverage_draws},
+    options=lambda level: {
+        "rates": level.leverage_rates,
+        "draws": level.leverage_draws,
+        "heavy": level.leverage_heavy,
+    },
+    amount=lambda level: max(level.leverage_draws),
+    what="the leverage",
     profiled=True,
 )
 RESPONSE = Measured(
@@ -208,8 +214,8 @@ def missed_singles(results: Results, rate: float, damage: float) -> float:
 def published_damage(table: Mapping[str, Any], outlier: Any, rest: Any, whose: str) -> Evidence:
     """Ratio of mean ΔNLL over the paper's seeds, from their perplexities.
 
-    The error is the wider side of the bootstrap's 95% interval over 1.96: the ratio's distribution is skewed,
-    and its linearised error would flatter it.
+    The error is the wider side of Fieller's 95% interval over 1.96: the interval of a ratio is lopsided, and
+    its linearised error would flatter it.
     """
     damage = (np.log(arm)[:, None] - math.log(table["baseline_ppl"]) for arm in (outlier, rest))
     ratio = ratio_of_means(*damage)
@@ -217,7 +223,7 @@ def published_damage(table: Mapping[str, Any], outlier: Any, rest: Any, whose: s
         return Missing("UNRESOLVED", f"{whose}: {ratio.reason}")
     value = ratio.interval.estimate.value
     error = max(ratio.interval.high - value, value - ratio.interval.low) / Z95
-    what = f"{whose}: ratio of mean ΔNLL, bootstrap"
+    what = f"{whose}: ratio of mean ΔNLL, Fieller's interval"
     return Estimate(value, error, len(outlier), "1", what, {"source": PAPER, "section": table["section"]})
 
 
@@ -238,6 +244,6 @@ def _plateau(rate: float) -> Claim:
             "abstract.leverage_at_linear_response",
             f"{path_of_row('count_matched_leverage', rate=rate)}.nll_leverage_median",
         ),
-        note="No independent evidence. Published: the paper's own ten seeds, as a ratio of means with a "
-        "bootstrap; its median of ratios keeps seeds whose denominator was not positive.",
+        note="No independent evidence. Published: the paper's own ten seeds, as a ratio of means with "
+        "Fieller's interval; its median of ratios keeps seeds whose denominator was not positive.",
     )

@@ -1,0 +1,91 @@
+"""Weights that decide are known beforehand, whatever their matrix: also where no derivative sees them."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import build
+from planted import COLUMNS, SATURATED, SMALL, WEIGHTS, arm, flipped, own_text, planted
+
+from signmag_jax import measure
+from signmag_jax.measure import screening
+from signmag_jax.measure.pools import OUTLIER, REST, Pools
+from signmag_jax.measure.screening import RANKED, Ranking
+from signmag_jax.measure.singles import largest, predicted_costs
+from signmag_jax.models import MATRICES, window_nll
+
+HEAVY = 8
+LAYERS = tuple(range(SMALL.layers))
+
+
+def ranked(model, text, heavy=HEAVY):
+    pools = Pools.of(model, COLUMNS, LAYERS, MATRICES)
+    return screening.rankings(model, text, measure.alpha(model, text), pools, heavy, 0)
+
+
+@pytest.mark.parametrize("kind", list(WEIGHTS))
+def test_a_planted_weight_is_heavy_and_its_price_is_about_right(kind):
+    model, (where, _) = planted(kind), WEIGHTS[kind]
+    calibration, other = own_text(model, 16, 5), own_text(model, 64, 9)
+    found = ranked(model, calibration)
+    assert where in found[arm(kind)].places
+    price = dict(zip(found[arm(kind)].places, found[arm(kind)].costs, strict=False))[where]
+    truth = float((window_nll(flipped(model, where), other) - window_nll(model, other)).mean())
+    assert 0.3 * truth < price < 3 * truth + 0.1  # nats, on text of 128 tokens
+    assert sum(len(each.places) for each in found.values()) == HEAVY
+
+
+def test_derivatives_alone_do_not_see_a_saturated_gate():
+    """The negative control: it costs most and is among the last of 2,688 weights by `2 G w²`."""
+    model, (where, _) = planted(SATURATED), WEIGHTS[SATURATED]
+    text = own_text(model, 16, 5)
+    listed = largest(predicted_costs(model, text, LAYERS, MATRICES, 0), 2688)
+    places = [place for place, _ in listed]
+    assert where not in places or places.index(where) > 2000
+    found = ranked(model, text)[OUTLIER]
+    assert found.places[0] == where
+    assert found.costs[0] > 0.5  # nat per token
+
+
+def test_a_flip_within_its_layer_changes_what_the_next_normalisation_makes():
+    """Against a whole model of as many layers whose weight is flipped."""
+    model, (where, _) = planted("v"), WEIGHTS["v"]
+    text = own_text(model, 4, 5)
+    one = dataclasses.replace(model.config, layers=1)
+
+    def first_layer(each):
+        blocks = {name: table[:1] for name, table in each.params["blocks"].items()}
+        params = each.params | {"blocks": blocks, "norm": jnp.ones(SMALL.hidden)}
+        return np.asarray(screening.hidden(one, params, jnp.asarray(text)))
+
+    change = np.mean((first_layer(flipped(model, where)) - first_layer(model)) ** 2)
+    found = screening.within_layers(model, text, {"any": [[where], []]})
+    assert found["any"][where] == pytest.approx(change, rel=1e-9)
+    assert change > 0.01
+
+
+def test_a_loss_that_is_not_finite_counts_like_knowing_nothing():
+    model = build(seed=3, config=SMALL, loud=1.0, dtype=np.float64)
+    text = own_text(model, 2, 5)
+    where, _ = WEIGHTS["down"]
+    broken = model.replace(params=model.params | {"norm": model.params["norm"] * np.inf})
+    assert screening.tried_costs(broken, text, [where]) == {where: pytest.approx(np.log(SMALL.vocabulary))}
+
+
+def test_what_hardly_any_draw_hits_is_bounded_from_its_ranking():
+    ranking = Ranking((WEIGHTS["down"][0],), (9.0, 4.0, 2.0, 1.0))
+    assert ranking.largest_left == 4.0
+    assert ranking.hardly_seen(0.1, 30) == pytest.approx(0.1 * 4.0)
+    assert ranking.hardly_seen(0.1, 15) == pytest.approx(0.1 * 6.0)
+    assert ranking.hardly_seen(0.1, 1) == pytest.approx(0.1 * 7.0)
+    full = Ranking((), tuple(np.full(RANKED, 2.0)), 2.0)
+    assert full.hardly_seen(1e-4, 3) == pytest.approx(1e-4 * 2.0 * 10_000)
+    assert Ranking.of_record(ranking.to_record()) == ranking
+
+
+def test_heavy_weights_go_to_the_pool_whose_mean_they_carry():
+    places = [WEIGHTS["down"][0]._replace(row=row) for row in range(4)]
+    steep = {OUTLIER: [(place, 1.0) for place in places], REST: [(place, 3.0) for place in places]}
+    count = screening._heavy(steep, {OUTLIER: 2.0, REST: 60.0}, 4)
+    assert count == {OUTLIER: 4, REST: 0}
