@@ -13,15 +13,11 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RESULTS = json.loads((BENCHMARKS / "results" / "compile_for_tpu.json").read_text())["programs"]
-# One of each kind, the cheap ones: each experiment's own kernels, and each way through the model.
+# Two minutes of a core: the fast estimator, small programs, a pass through the model, its quantisers.
 CHOSEN = (
     "block_fast",
-    "quantizer",
-    "depth",
     "single_flip",
     "column_pool",
-    "loss of 512 tokens on 2x2",
-    "residual probe of 512 tokens on 4x4",
     "flips of 512 tokens on 1x1",
     "quantisers of 512 tokens on 1x1",
 )
@@ -51,13 +47,9 @@ def test_a_program_that_does_not_compile_is_an_error(compile_for):
     assert compile_for.compiled(broken)["error"] == "ValueError: no such program"
 
 
-def test_the_results_hold_every_program():
-    """All compiled, and no program whose compilation grows with the window."""
+def test_the_results_hold_what_is_compared():
     assert set(CHOSEN) <= set(RESULTS)
-    assert all(one["error"] is None for one in RESULTS.values())
-    for mesh in ("1x1", "2x2", "4x4"):
-        short, long = (RESULTS[f"loss of {window} tokens on {mesh}"]["kernels"] for window in (512, 2048))
-        assert long < 1.5 * short
+    assert all(one["error"] is None and one["kernels"] > 0 for one in RESULTS.values())
 
 
 @pytest.mark.slow
