@@ -23,7 +23,8 @@ from .families import pictures
 from .ledger import FILE_NAME, assemble, fill, sampled_comparisons, save
 from .levels import Level
 from .measured import ModelRun
-from .pieces import Results
+from .news import Listener, News
+from .pieces import Results, Simulated
 
 NO_MODEL = "none"
 # The measurement is one piece and computes throughout; the rest mostly compiles, in one thread: while one is
@@ -57,6 +58,7 @@ def reproduce(
     resume: Path | None = None,
     overwrite: bool = False,
     timed: bool = False,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Run the ledger, write `ledger.json` into `out` and return it.
 
@@ -72,6 +74,7 @@ def reproduce(
       resume: folder of records; finished pieces of simulation and measurement are not computed again.
       overwrite: take the place of an earlier run in `out`.
       timed: do one part after another and say in the provenance what each took, as `timings.Part`.
+      listener: hears of parts that end and of claims that are decided.
 
     Raises:
       InvalidInput, MissingResource: before anything is computed or written.
@@ -90,9 +93,11 @@ def reproduce(
                 overwrite=overwrite,
             )
             subject = None if reading is None else _subject(level, reading, dtype, mesh)
+        name = "no model" if subject is None else subject.model.report.source["name"]
+        news = News(level, name, listener)
         # Where samples are few, the compiler takes longer than what it compiles.
         with compiled_sooner(level.name != "full"):
-            proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE)
+            proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE, news)
         with timings.part("laws and verdicts"):
             claims = families.rows(level, results)
             rows = fill(claims, proved)
@@ -124,14 +129,14 @@ def cost(level: Level) -> dict[str, Any]:
 
 
 def _all_routes(
-    level: Level, subject: Subject | None, seed: int, resume: Path | None, at_once: int
+    level: Level, subject: Subject | None, seed: int, resume: Path | None, at_once: int, news: News
 ) -> tuple[dict[str, bool], Results]:
     """Proofs, simulations and measurements, so many at a time."""
     experiments = families.experiments(level)
     pieces: list[Callable[[], Any]] = [
-        partial(_measure, level, subject, seed, resume),
-        prove_all,
-        *(partial(experiment.run, seed, resume) for experiment in experiments),
+        partial(_measure, level, subject, seed, resume, news),
+        partial(_prove, news),
+        *(partial(_simulate, experiment, seed, resume, news) for experiment in experiments),
     ]
     with progress("proofs, simulation, measurement", len(pieces)) as advance:
         measured, proved, *simulated = in_threads(pieces, at_once, advance)
@@ -139,27 +144,42 @@ def _all_routes(
     return proved, Results({**dict(zip(experiments, simulated, strict=True)), **measured}, **model)
 
 
-def _measure(level: Level, subject: Subject | None, seed: int, resume: Path | None) -> dict[Any, Any]:
+def _simulate(experiment: Simulated[Any], seed: int, resume: Path | None, news: News) -> Any:
+    with news.part(f"simulation {experiment.title}") as found:
+        found[experiment] = experiment.run(seed, resume)
+    return found[experiment]
+
+
+def _measure(
+    level: Level, subject: Subject | None, seed: int, resume: Path | None, news: News
+) -> dict[Any, Any]:
     """Results by measurement; without a model each says why, and nothing stands in for it."""
     if subject is None:
         reason = Missing("NOT RUN", f"--model {NO_MODEL}: no model was asked for")
-        return dict.fromkeys(families.measurements(), reason)
+        absent = dict.fromkeys(families.measurements(), reason)
+        news.found(absent)
+        return absent
     origin = {"text": subject.text.source, "text_sha256": subject.text.sha256}
     run = ModelRun(subject.model, subject.calibration, subject.evaluation, level, seed, resume, origin)
-    return {measurement: run.result(measurement) for measurement in families.measurements()}
+    for measurement in families.measurements():
+        with news.part(f"measurement {measurement.name}") as found:
+            run.result(measurement)
+            found.update(run.results)  # with those that it needed first
+    return run.results
 
 
-def prove_all() -> dict[str, bool]:
+def _prove(news: News) -> dict[str, bool]:
     """Run every derivation; whether each holds."""
     from signmag_jax.theory import proof as proofs  # SymPy is slow to import, and a dry run needs none
 
     names = proofs.names()
     library = proofs.Library()
     proved = {}
-    with progress("proofs", len(names)) as advance:
+    with news.part("proofs"), progress("proofs", len(names)) as advance:
         for name in names:
             with timings.part("proofs"):
                 proved[name] = library.result(name).proved
+            news.found({name: proved[name]})
             advance(1, name)
     return proved
 
