@@ -17,10 +17,9 @@ from signmag_jax.models import LanguageModel
 from signmag_jax.perturb import MagnitudeShift
 
 from . import inputs, sweep
-from .comparison import Comparison, arms_picture
+from .comparison import UNPREDICTED, Comparison, arms_picture
 from .flips import Draws, Flips
 from .inputs import Windows
-from .leverage import draws_per_rate
 from .pools import ALL, Pools, flips_at
 from .setup import Options, Setup, prepare
 
@@ -54,6 +53,9 @@ ARMS = {"flip": Flips, "shift": Shift}
 class AllColumns(Result):
     """Result of `all_columns`: one comparison per rate (arms "flip" and "shift"), and where it came from."""
 
+    SHOWN = ("left_to_chance",)
+    left_to_chance = UNPREDICTED
+
     rates: tuple[Comparison, ...]
     pool_size: int
     provenance: Mapping[str, Any]
@@ -63,7 +65,7 @@ class AllColumns(Result):
         lines = {}
         for each in self.rates:
             lines |= each.lines("flips over shifts")
-        return lines
+        return lines | {"left to chance": self.left_to_chance}
 
     def rows(self) -> list[dict[str, Any]]:
         """ΔNLL of every draw and window."""
@@ -88,7 +90,8 @@ def all_columns(
     """Ratio of mean ΔNLL: flipped signs over a magnitude shift with the same error norm in every matrix.
 
     Flips: exactly round(rate × weights), drawn without replacement. Shift: w + sδ·sign(w), with δ such that
-    each matrix's squared error is that of the very mask it is paired with, `4 Σ_flipped w²`.
+    each matrix's squared error is that of the very mask it is paired with, `4 Σ_flipped w²`. No error knows
+    of a single weight that costs much and that no draw flips.
 
     Args:
       model: from `models.load`.
@@ -105,7 +108,7 @@ def all_columns(
       InvalidInput: as in `leverage`.
     """
     rates = inputs.check_rates(rates)
-    counts = draws_per_rate(rates, draws)
+    counts = inputs.draws_per_rate(rates, draws)
     own = {"experiment": "all columns", "rates": list(rates), "draws": counts}
     setup = prepare(model, None, evaluation, own, batch=batch, **options)
     pools = Pools.everything(model, setup.layers, setup.matrices)

@@ -16,6 +16,7 @@ from signmag_jax.evidence.strata import mean
 from .strata import Strata
 
 C = TypeVar("C", bound="Comparison")
+UNPREDICTED = "what single weights cost that no draw flips: nothing is predicted of them, as `leverage` does"
 Table = Float[np.ndarray, "_ _"]
 """ΔNLL in nats per token, draws × windows."""
 
@@ -28,7 +29,7 @@ class Comparison(Result):
       rate: as asked for.
       flips: exact number of sign flips in an arm.
       draws: random masks per arm.
-      damage: per arm, mean ΔNLL (nats per token) with crossed-bootstrap error and interval; None where a
+      damage: per arm, mean ΔNLL (nats per token) with crossed error and Student interval; None where a
         draw gave no finite loss.
       ratio: mean damage of the first arm over that of the second, or why it is unresolved.
       samples: per arm, ΔNLL of each draw and window; None as in `damage`. With `strata`, of draws that flip
