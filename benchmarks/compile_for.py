@@ -22,8 +22,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 # Both look for a device when they are loaded; there is none, and none is needed.
 os.environ["TPU_SKIP_MDS_QUERY"] = "1"
@@ -35,6 +34,7 @@ if "h200" in sys.argv[1:2]:  # to choose kernels by their speed, XLA would run t
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -42,10 +42,6 @@ from jax.sharding import PartitionSpec as P
 from signmag_jax import models, simulate
 from signmag_jax.evidence import provenance
 from signmag_jax.evidence.compiling import compiling_for, in_force
-from signmag_jax.measure import curvature
-from signmag_jax.measure.quantization import QUANTIZERS
-from signmag_jax.measure.stretch import Movable
-from signmag_jax.models.config import Rope
 from signmag_jax.models.sharding import parameter_shardings
 from signmag_jax.simulate import batch, program
 
@@ -65,21 +61,6 @@ device_description_str: "NVIDIA H200"
 """
 """What XLA's compiler reads of the card, from NVIDIA's data sheet."""
 
-# The sizes of SmolLM2-135M: compilation does not depend on the number of layers, nor on the numbers in them.
-CONFIG = models.ModelConfig(
-    family="llama",
-    vocabulary=49152,
-    hidden=576,
-    intermediate=1536,
-    layers=30,
-    heads=9,
-    kv_heads=3,
-    head_dim=64,
-    eps=1e-5,
-    rope=Rope(theta=1e5),
-    positions=8192,
-    tied=True,
-)
 WINDOWS = (512, 2048)
 KERNEL = re.compile(r" (fusion|custom-call|convolution|dot|sort|scatter|all-reduce|all-gather)\(")
 
@@ -128,12 +109,10 @@ def experiments(device: Any) -> Iterator[tuple[str, Lower]]:
 
 def placed(mesh: Mesh) -> dict[str, Any]:
     """Parameters that are only described, where `models.load` would place them."""
-    shapes: dict[str, Any] = dict(CONFIG.outer_shapes())
-    shapes["blocks"] = {name: (CONFIG.layers, *shape) for name, shape in CONFIG.shapes().items()}
     return jax.tree.map(
         lambda shape, sharding: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding),
-        shapes,
-        parameter_shardings(CONFIG, mesh),
+        programs.shapes_of(programs.SMOLLM2),
+        parameter_shardings(programs.SMOLLM2, mesh),
         is_leaf=lambda leaf: isinstance(leaf, tuple),
     )
 
@@ -142,48 +121,20 @@ def model_programs(found: list[Any], data: int, tensor: int) -> Iterator[tuple[s
     """Programs of the model port on a mesh, four windows for each of its rows."""
     grid = np.array(found[: data * tensor]).reshape(data, tensor)
     mesh = Mesh(grid, (models.sharding.DATA, models.sharding.TENSOR), axis_types=(AxisType.Auto,) * 2)
-    params, where = placed(mesh), f" on {data}x{tensor}"
     windows = NamedSharding(mesh, P(models.sharding.DATA))
-    tokens = {w: jax.ShapeDtypeStruct((4 * data, w), jnp.int32, sharding=windows) for w in WINDOWS}
-    for window, some in tokens.items():
-        yield (
-            f"loss of {window} tokens{where}",
-            lambda some=some: jax.jit(models.token_nll, static_argnums=0).lower(CONFIG, params, some),
-        )
-    everywhere = NamedSharding(mesh, P())
-    key = described(jax.eval_shape(lambda: jax.random.key(0)), everywhere)
-    some = tokens[WINDOWS[0]]
-    movable = Movable(models.decoder_layer.MATRICES, jnp.ones(CONFIG.layers), {})
-    loss: Any = curvature.WindowLoss(CONFIG, params, cast(Any, some))
-    takes_key = (curvature.residual_probe, curvature.gauss_newton_probe, curvature.fisher_probe)
-    yield f"gradient{where}", lambda: jax.jit(curvature.slopes).lower(loss, described(movable, everywhere))
-    for product in takes_key:
-        name = product.__name__.replace("_", " ")
-        yield (
-            f"{name}{where}",
-            lambda product=product: jax.jit(product).lower(loss, described(movable, everywhere), key),
-        )
-    yield f"flips{where}", lambda: jax.jit(flipped, static_argnums=0).lower(CONFIG, params, some, key)
-    weight = params["blocks"]["gate_proj"]
-    yield f"quantisers{where}", lambda: jax.jit(quantised).lower(weight, key)
+    key = described(jax.eval_shape(lambda: jax.random.key(0)), NamedSharding(mesh, P()))
+    for window in WINDOWS:
+        tokens = jax.ShapeDtypeStruct((4 * data, window), jnp.int32, sharding=windows)
+        for name, run in programs.of_model(programs.SMOLLM2).items():
+            # Compile time must not grow with the window; one program shows it.
+            if window == WINDOWS[0] or name == "loss":
+                yield (
+                    f"{name} of {window} tokens on {data}x{tensor}",
+                    lambda run=run, tokens=tokens: jax.jit(run).lower(placed(mesh), tokens, key),
+                )
 
 
-def quantised(stacked: jax.Array, key: jax.Array) -> list[jax.Array]:
-    """The matrices of every layer by every quantiser."""
-    return [jax.lax.map(partial(one.apply, key), stacked) for one in QUANTIZERS.values()]
-
-
-def flipped(config: models.ModelConfig, params: dict[str, Any], tokens: jax.Array, key: jax.Array) -> Any:
-    """The loss with a thousandth of every matrix's signs flipped, mask made on the device."""
-
-    def transform(weight: jax.Array, layer: jax.Array, name: str) -> jax.Array:
-        place = jax.random.fold_in(jax.random.fold_in(key, layer), models.decoder_layer.MATRICES.index(name))
-        return jnp.where(jax.random.bernoulli(place, 1e-3, weight.shape), -weight, weight)
-
-    return models.token_nll(config, params, tokens, transform)
-
-
-def programs(target: str) -> Iterator[tuple[str, Lower]]:
+def every_program(target: str) -> Iterator[tuple[str, Lower]]:
     """Everything that is compiled for a target, by name."""
     found = devices(target, "2x2")
     yield from experiments(found[0])
@@ -220,7 +171,7 @@ def main(target: str, chosen: list[str]) -> int:
     """Compile and print; the exit status says whether everything compiled."""
     report: dict[str, Any] = {"target": target, "versions": provenance.versions(), "programs": {}}
     with compiling_for("tpu" if target == "tpu" else "gpu"):
-        for name, lower in programs(target):
+        for name, lower in every_program(target):
             if not chosen or name.startswith(tuple(chosen)):
                 report["programs"][name] = compiled(lower)
                 print(name, report["programs"][name], file=sys.stderr, flush=True)

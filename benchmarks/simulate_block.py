@@ -58,12 +58,12 @@ Task = Callable[[int], Any]
 
 
 @torch.inference_mode()
-def torch_network(width: int, inputs: int) -> float:
+def torch_network(width: int, inputs: int, device: str = "cpu") -> float:
     """One network, as one would write it."""
-    w = torch.randn(width, width)
-    x = torch.randn(width, inputs)
+    w = torch.randn(width, width, device=device)
+    x = torch.randn(width, inputs, device=device)
     x /= x.norm(dim=0, keepdim=True)
-    flipped = torch.where(torch.rand(width, width) < RATE, -w, w)
+    flipped = torch.where(torch.rand(width, width, device=device) < RATE, -w, w)
     shifted = w + (flipped - w).norm() / width * torch.sign(w)
     h = torch.relu(w @ x)
     square = (h * h).sum(0)

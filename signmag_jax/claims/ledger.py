@@ -19,7 +19,7 @@ from .published import quotation
 from .tails import FAMILY_LEVEL, POWER, SKEWNESS, telling, threshold
 from .verdict import DISAGREES, Comparison, Verdict, decide, outside, resolving_standard_error
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE_NAME = "ledger.json"
 # Of what the validator says of a damaged file, which may repeat much of it.
 MESSAGE = 200

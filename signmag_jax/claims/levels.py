@@ -27,7 +27,7 @@ class Level:
       calibration_windows: windows on which columns are chosen and activations described.
       leverage_rates: flips per sign of the outlier pool.
       leverage_draws: mask draws of each arm, for each rate; by 3 a ratio is never resolved.
-      column_draws: draws for the comparison over all columns.
+      column_draws: draws for the comparison over all columns. 0: not run.
       pool_draws: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
       chain_draws: draws of masks and inputs for the chain of trained matrices (Exp B). 0: not run.
       flipped_columns: columns that are flipped one by one (Exp F and G). 0: not run.
@@ -89,7 +89,7 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "calibration_windows": (8, 8, 32),
     "leverage_rates": ((0.05,), _RATES, _RATES),
     "leverage_draws": ((5,), (6, 5, 4), (64, 24, 24)),
-    "column_draws": (2, 12, 24),
+    "column_draws": (0, 12, 24),
     "pool_draws": (0, 4, 6),
     "chain_draws": (6, 64, 96),
     "flipped_columns": (0, 12, 80),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from signmag_jax import measure, models
+from signmag_jax.evidence import timings
 
 from .claim import Missing
 from .levels import Level
@@ -90,13 +91,14 @@ class ModelRun:
         if not measurement.amount(self.level):
             return Missing("NOT RUN", f"the {self.level.name} level leaves {measurement.what} out")
         try:
-            return measurement.measure(
-                self,
-                **measurement.options(self.level),
-                seed=subseed(self.seed, measurement.name),
-                resume=records(self.resume, measurement.name),
-                source=self.source,
-            )
+            with timings.part(measurement.name):
+                return measurement.measure(
+                    self,
+                    **measurement.options(self.level),
+                    seed=subseed(self.seed, measurement.name),
+                    resume=records(self.resume, measurement.name),
+                    source=self.source,
+                )
         except measure.Unmeasurable as error:
             return Missing("UNRESOLVED", str(error))
         except _Absent as absent:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from signmag_jax.evidence import Incomplete
+from signmag_jax.evidence import Incomplete, timings
 
 from .claim import Evidence, Missing, Supply
 
@@ -48,7 +48,8 @@ class Simulated(Piece[R]):
         if self.variant:
             seed, folder = subseed(seed, self.variant), folder and f"{folder}.{self.variant}"
         try:
-            return self.simulate(networks=self.networks, seed=seed, resume=folder)
+            with timings.part(".".join(filter(None, (self.name, self.variant)))):
+                return self.simulate(networks=self.networks, seed=seed, resume=folder)
         except Incomplete as reason:
             return Missing("UNRESOLVED", str(reason))
 

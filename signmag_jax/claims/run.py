@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from signmag_jax import models
-from signmag_jax.evidence import MissingResource, invalid, provenance
+from signmag_jax.evidence import MissingResource, invalid, provenance, timings
 from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
@@ -25,7 +25,8 @@ from .measured import ModelRun
 from .pieces import Results
 
 NO_MODEL = "none"
-# The measurement is one piece and computes throughout; the rest mostly compiles, in one thread.
+# The measurement is one piece and computes throughout; the rest mostly compiles, in one thread: while one is
+# compiled, another is computed.
 AT_ONCE = 2
 
 
@@ -50,6 +51,7 @@ def reproduce(
     revision: str | None = None,
     mesh: Mapping[str, int] | None = None,
     resume: Path | None = None,
+    timed: bool = False,
 ) -> dict[str, Any]:
     """Run the ledger, write `ledger.json` into `out` and return it.
 
@@ -63,22 +65,37 @@ def reproduce(
       revision: branch, tag or commit of a model on the hub.
       mesh: sizes of the axes of a mesh of devices that share model and windows; see `models.make_mesh`.
       resume: folder of records; finished pieces of simulation and measurement are not computed again.
+      timed: do one part after another and say in the provenance what each took, as `timings.Part`.
 
     Raises:
       InvalidInput, MissingResource: before anything is computed or written.
     """
-    reading = check(
-        level, out=out, model=model, text=text, dtype=dtype, revision=revision, mesh=mesh, resume=resume
-    )
-    subject = None if reading is None else _subject(level, reading, dtype, mesh)
-    proved, results = _all_routes(level, subject, seed, resume)
-    claims = families.rows(level, results)
+    with timings.recorded(timed) as spent:
+        with timings.part("reading"):
+            reading = check(
+                level,
+                out=out,
+                model=model,
+                text=text,
+                dtype=dtype,
+                revision=revision,
+                mesh=mesh,
+                resume=resume,
+            )
+            subject = None if reading is None else _subject(level, reading, dtype, mesh)
+        proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE)
+        with timings.part("laws and verdicts"):
+            claims = families.rows(level, results)
+            rows = fill(claims, proved)
+        with timings.part("pictures"):
+            drawn = pictures.series(level, results)
+    particular = _subject_json(subject) | ({"timings": spent.to_json()} if spent else {})
     ledger = assemble(
-        fill(claims, proved),
+        rows,
         level=level.to_json(),
         comparisons=sampled_comparisons(claims),
-        pictures=pictures.series(level, results),
-        provenance=provenance.collect(seed=seed, **_subject_json(subject)),
+        pictures=drawn,
+        provenance=provenance.collect(seed=seed, **particular),
     )
     save(ledger, writable_folder(out))
     return ledger
@@ -96,9 +113,9 @@ def cost(level: Level) -> dict[str, Any]:
 
 
 def _all_routes(
-    level: Level, subject: Subject | None, seed: int, resume: Path | None
+    level: Level, subject: Subject | None, seed: int, resume: Path | None, at_once: int
 ) -> tuple[dict[str, bool], Results]:
-    """Proofs, simulations and measurements, two at a time: while one is compiled, another is computed."""
+    """Proofs, simulations and measurements, so many at a time."""
     experiments = families.experiments(level)
     pieces: list[Callable[[], Any]] = [
         partial(_measure, level, subject, seed, resume),
@@ -106,7 +123,7 @@ def _all_routes(
         *(partial(experiment.run, seed, resume) for experiment in experiments),
     ]
     with progress("proofs, simulation, measurement", len(pieces)) as advance:
-        measured, proved, *simulated = in_threads(pieces, AT_ONCE, advance)
+        measured, proved, *simulated = in_threads(pieces, at_once, advance)
     model = {} if subject is None else {"model": subject.model.report.source["name"]}
     return proved, Results({**dict(zip(experiments, simulated, strict=True)), **measured}, **model)
 
@@ -128,7 +145,8 @@ def prove_all() -> dict[str, bool]:
     proved = {}
     with progress("proofs", len(names)) as advance:
         for name in names:
-            proved[name] = library.result(name).proved
+            with timings.part("proofs"):
+                proved[name] = library.result(name).proved
             advance(1, name)
     return proved
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.special import nctdtrinc
-from scipy.stats import norm, t
+from scipy.special import nctdtrinc, ndtr, ndtri, stdtrit
 
 from signmag_jax.evidence import Estimate
 
@@ -19,7 +18,7 @@ SKEWNESS = (math.e + 2) * math.sqrt(math.e - 1)
 
 def threshold(comparisons: int) -> float:
     """Two-sided normal quantile that keeps the family-wise level over `comparisons` (Bonferroni)."""
-    return float(norm.isf(FAMILY_LEVEL / (2 * max(comparisons, 1))))
+    return -float(ndtri(FAMILY_LEVEL / (2 * max(comparisons, 1))))
 
 
 def freedom(estimates: Sequence[Estimate], paired: bool = False) -> float:
@@ -40,7 +39,7 @@ def freedom(estimates: Sequence[Estimate], paired: bool = False) -> float:
 def student(critical: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
     """The threshold widened to Student's tails."""
     count = freedom(estimates, paired)
-    return critical if math.isinf(count) else float(t.isf(norm.sf(critical), count))
+    return critical if math.isinf(count) else -float(stdtrit(count, ndtr(-critical)))
 
 
 def skewed(critical: float, estimates: Sequence[Estimate], paired: bool = False) -> float:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import traceback
 from typing import Any
 
 import typer
 
-from . import derive, environment, group, streams
+from . import derive, environment, group, interruption, streams
 from .doctor import doctor
 from .law import Laws
 from .ledger import diff, report, reproduce
@@ -80,8 +79,7 @@ def main() -> None:
     which batch systems end what has run too long.
     """
     streams.prepare()
-    # Whoever ends a run politely gets what Ctrl-C gets: no half-written file, records kept, one line.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.prepare()
     sys.exit(_flushed(run(sys.argv[1:])))
 
 

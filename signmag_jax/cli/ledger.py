@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -23,6 +25,8 @@ def reproduce(
     mesh: dict[str, int] | None = None,
     dry_run: bool = False,
     resume: Path | None = None,
+    timings: bool = False,
+    all: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -33,6 +37,8 @@ def reproduce(
       full: take more samples, for publication.
       out: folder for ledger.json and report.html.
       dtype: precision of the model's weights, as in `signmag measure`.
+      timings: do one part after another, and say on standard error what each took.
+      all: print every row of the ledger, not the abstract's claims alone.
 
     Example: signmag reproduce --quick --out my-run
     """
@@ -65,23 +71,35 @@ def reproduce(
         revision=revision,
         mesh=mesh,
         resume=resume,
+        timed=timings,
     )
+    if timings:
+        _print_timings(ledger)
     from signmag_jax import report as reports
 
     page = reports.write(out)
     if json:
         emit(ledger)
     else:
-        reports.print_ledger(ledger)
+        reports.print_ledger(ledger, every=all)
         remark(f"Written: {out / 'ledger.json'} and {page}", quiet=quiet)
     return 1 if ledger["summary"]["claims of ours that fail"] else 0
 
 
-def report(folder: Path, *, json: bool = False, quiet: bool = False) -> int:
+def _print_timings(ledger: Mapping[str, Any]) -> None:
+    """Print what each part took, to standard error: asked for, whether quiet or not."""
+    from signmag_jax.evidence.timings import lines
+
+    for line in lines(ledger["provenance"]["timings"]):
+        remark(line, quiet=False)
+
+
+def report(folder: Path, *, all: bool = False, json: bool = False, quiet: bool = False) -> int:
     """Make report.html again from a saved run folder, and print its table.
 
     Args:
       folder: what `signmag reproduce --out` wrote.
+      all: print every row of the ledger, not the abstract's claims alone.
 
     Example: signmag report signmag-run
     """
@@ -94,7 +112,7 @@ def report(folder: Path, *, json: bool = False, quiet: bool = False) -> int:
     if json:
         emit({"report": str(page), "summary": ledger["summary"]})
     else:
-        reports.print_ledger(ledger)
+        reports.print_ledger(ledger, every=all)
         remark(f"Written: {page}", quiet=quiet)
     return 0
 

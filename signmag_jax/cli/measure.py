@@ -140,9 +140,9 @@ def _run(
         return 0
     picture = result.picture() if plot is not None else None
     if plot is not None and picture is not None:
-        from signmag_jax.report import figures, plots
+        from signmag_jax.report import plots, style
 
-        figures.save(plots.draw(picture), plot)
+        style.save(plots.draw(picture), plot)
         remark(f"Written: {plot}", quiet=quiet)
     if parquet is not None:
         write_parquet(result.rows(), parquet)

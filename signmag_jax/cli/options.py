@@ -98,7 +98,7 @@ def check_plot(path: Path | None) -> None:
     """Refuse a picture that could not be written, before anything is computed for it."""
     if path is None:
         return
-    from signmag_jax.report.figures import check_format
+    from signmag_jax.report.style import check_format
 
     check_format(path)
     check_file("--plot", path)

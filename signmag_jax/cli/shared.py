@@ -15,7 +15,9 @@ _NAME = Kind("NAME", values.filled)
 _ALL = [
     Option("model", _NAME, "Hub name, folder or .gguf file; default: the embedded SmolLM2-135M."),
     Option("revision", Kind("REF", values.filled), "Branch, tag or commit on the hub; default: main."),
-    Option("text", _NAME, "File, - for standard input, or wikitext-2; default: Python's own documentation."),
+    Option(
+        "text", _NAME, "File, - for standard input, or wikitext-2; default: prose that the package carries."
+    ),
     Option("device", kind_of(Device) or _NAME, "Where to compute; auto takes the best there is.", "auto"),
     Option(
         "mesh",

@@ -129,7 +129,7 @@ def _plot(estimate: Estimate, title: str, experiment: Named, arguments: dict[str
     """The primary estimate along rates or amplitudes, or along the layers of each rate's chain."""
     import numpy as np
 
-    from signmag_jax.report import figures, plots
+    from signmag_jax.report import plots, style
 
     value, error = np.atleast_1d(estimate.value), np.atleast_1d(estimate.standard_error)
     axis = "alpha" if "alpha" in experiment.arguments else "rate"
@@ -138,6 +138,6 @@ def _plot(estimate: Estimate, title: str, experiment: Named, arguments: dict[str
     if "depth" in experiment.arguments:
         pairs = zip(np.atleast_2d(value), np.atleast_2d(error), strict=True)
         series = {f"rate {rate:g}": pair for rate, pair in zip(along, pairs, strict=True)}
-        figures.save(plots.curves(series, "layer", experiment.primary, title), path)
+        style.save(plots.curves(series, "layer", experiment.primary, title), path)
         return
-    figures.save(figures.estimates(axis, along, value, error, title), path)
+    style.save(plots.estimates(axis, along, value, error, title), path)

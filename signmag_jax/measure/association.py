@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Result, bootstrap, invalid
 from signmag_jax.evidence.result import named
@@ -114,6 +113,8 @@ def rank_correlation(predicted: Table, exact: Table) -> ConfidenceInterval | Non
 
 def _spearman(a: Float[np.ndarray, "some items"], b: Float[np.ndarray, "some items"]) -> Any:
     """Spearman's correlation, by row; NaN where all of a row are equal."""
+    from scipy import stats  # slow to import, and few ask for it
+
     a, b = (stats.rankdata(x, axis=1) for x in (a, b))
     a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -172,7 +172,7 @@ class ColumnMap(Result):
             relative = np.where(clear, value / np.asarray(each.weights) / self._mean, 1.0)
             pictures[name] = np.where(clear, np.log10(relative), UNRESOLVED)
         label = "log10 of the slope per weight over the mean; black: not resolved"
-        return Picture("maps", {"pictures": pictures, "label": label})
+        return Picture("maps", {"pictures": pictures, "label": label, "layers": self.layers})
 
     def slopes(self) -> dict[str, Any]:
         """By matrix, both slopes of every column, each with its error and whether it is resolved."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import sys
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,10 @@ from signmag_jax.evidence import MissingResource, invalid
 from signmag_jax.evidence.files import user_path
 
 from .foreign import heard, reason
+
+DEFAULT = "pydoc_data.topics of Python 3.11.7 (PSF licence)"
+"""The prose of Python's documentation on its own language; the licence lies beside it."""
+DEFAULT_SHA256 = "d9dc35bce5ab1a24ed7f4c3c9b7c22450410e9d68279e3426db458c6be371621"
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,14 @@ def load(source: str | Path | None = None) -> Text:
     """A text by name.
 
     Args:
-      source: None for the prose of the standard library's `pydoc_data.topics` (it differs between Python
-        versions); "-" for standard input; "wikitext-2" for its test split (extra `hub`); else a file.
+      source: None for the text that the package carries, the same everywhere; "-" for standard input;
+        "wikitext-2" for its test split (extra `hub`); else a file.
 
     Raises:
       MissingResource: if it cannot be read; InvalidInput: if it is empty or not UTF-8.
     """
     if source is None:
-        return _text(f"pydoc_data.topics of Python {platform.python_version()}", _topics())
+        return _default()
     if str(source) == "-":
         return _decoded("standard input", sys.stdin.buffer.read())
     if _is_wikitext(source):
@@ -97,10 +101,12 @@ def _text(source: str, content: str) -> Text:
     return Text(source, hashlib.sha256(content.encode()).hexdigest(), content)
 
 
-def _topics() -> str:
-    from pydoc_data.topics import topics
-
-    return "\n\n".join(topics[name].strip() for name in sorted(topics))
+def _default() -> Text:
+    """The text that the package carries, checked, so that figures on it are of one text everywhere."""
+    text = _decoded(DEFAULT, resources.files(__package__).joinpath("default_text/topics.txt").read_bytes())
+    if text.sha256 != DEFAULT_SHA256:
+        raise MissingResource(f"the text that signmag_jax carries is damaged ({DEFAULT}): install it again")
+    return text
 
 
 def _wikitext() -> str:

@@ -6,7 +6,6 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from scipy.special import ndtri
 
 from signmag_jax.evidence import Incomplete
 from signmag_jax.evidence.precision import law
@@ -31,6 +30,8 @@ def codebook(bits: int) -> tuple[Float[np.ndarray, " inner"], Float[np.ndarray, 
       InvalidInput: unless bits is an integer from 1 to 8.
       Incomplete: if the equations are not solved to 1e-14.
     """
+    from scipy.special import ndtri  # slow to import, and few ask for it
+
     check_bits(bits, 1, MOST_BITS)
     count = 2 ** (bits - 1)
     thresholds = np.sqrt(3.0) * ndtri(0.5 + 0.5 * np.arange(1, count) / count)

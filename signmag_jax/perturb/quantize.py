@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
-from scipy.optimize import brentq
 
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import at_least_float32, law
@@ -25,6 +24,8 @@ THRESHOLDS = (*MULTIPLES, "optimal")
 @functools.cache
 def optimal_threshold() -> float:
     """The t that maximises cos² = 2φ(t)²/Q(t) of a ternary Gaussian, where φ(t) = 2t·Q(t)."""
+    from scipy.optimize import brentq  # slow to import, and few ask for it
+
     density = lambda t: math.exp(-(t**2) / 2) / math.sqrt(2 * math.pi)  # noqa: E731
     tail = lambda t: math.erfc(t / math.sqrt(2)) / 2  # noqa: E731
     return float(brentq(lambda t: density(t) - 2 * t * tail(t), 0.1, 2.0, xtol=1e-15))  # pyright: ignore[reportArgumentType]

@@ -11,17 +11,49 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from signmag_jax.claims import ledger as ledgers
 from signmag_jax.claims.claim import ROUTES
+from signmag_jax.claims.published import PAPER
 from signmag_jax.evidence.files import write_atomic
 
+from . import words
 from .figures import draw
 from .numbers import evidence
-from .table import count_line, rule_line
+from .table import rule_line
 
 FILE_NAME = "report.html"
+OF_THE_RUN = ("versions", "platform", "device", "threads", "processor", "model")
+"""Of a number's provenance, what stands once for the whole run."""
 
 
 def render(ledger: Mapping[str, Any]) -> str:
-    """HTML text of a ledger: verdicts, pictures, provenance; it loads nothing from anywhere."""
+    """HTML text of a ledger: answer, abstract, pictures, rows, provenance; it loads nothing from anywhere."""
+    answered, pictures = list(words.answered(ledger)), draw(ledger)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            ledger=ledger,
+            paper=PAPER,
+            routes=ROUTES,
+            abstract=answered,
+            answer=words.answer(ledger),
+            failures=words.failures(ledger),
+            model=words.model_line(ledger),
+            in_words=words.IN_WORDS,
+            meaning=words.MEANING,
+            explained=words.EXPLAINED,
+            claimants=words.CLAIMANTS,
+            not_asked=words.NOT_ASKED,
+            families=words.families(ledger),
+            counts={word: count for word, count in ledger["summary"].items() if word in words.IN_WORDS},
+            pictures=pictures,
+            beside={sentence.picture for sentence, _ in answered},
+            rule=rule_line(ledger),
+            provenance=_json(ledger["provenance"]),
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(__package__ or "signmag_jax.report", "templates"),
         autoescape=True,
@@ -29,15 +61,33 @@ def render(ledger: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["evidence"] = evidence
-    return environment.get_template("report.html").render(
-        ledger=ledger,
-        routes=ROUTES,
-        pictures=draw(ledger),
-        rule=rule_line(ledger),
-        counts=count_line(ledger),
-        provenance=json.dumps(ledger["provenance"], indent=2, ensure_ascii=False),
-    )
+    environment.filters |= {
+        "evidence": evidence,
+        "figure": words.figure,
+        "origin": _origin,
+        "tally": words.tally,
+        "value": _value,
+    }
+    return environment
+
+
+def _origin(found: Mapping[str, Any]) -> str:
+    """Where a number comes from, or why there is none."""
+    if "status" in found:
+        inner = found["estimate"]
+        return found["reason"] if inner is None else f"{found['reason']}\n{_origin(inner)}"
+    own = {name: each for name, each in found.get("provenance", {}).items() if name not in OF_THE_RUN}
+    return f"{found['estimator']}; n = {found['n']}; unit {found['unit']}\n{_json(own)}"
+
+
+def _value(found: Mapping[str, Any] | None) -> str:
+    """The number by which a row is sorted; empty where there is none."""
+    inner = found if found is None or "status" not in found else found["estimate"]
+    return "" if inner is None or isinstance(inner["value"], list) else repr(inner["value"])
+
+
+def _json(plain: Any) -> str:
+    return json.dumps(plain, indent=1, ensure_ascii=False)
 
 
 def write(folder: Path) -> Path:

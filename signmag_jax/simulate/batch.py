@@ -14,7 +14,7 @@ from signmag_jax.evidence.compiling import platform
 CPU_BLOCK_WORK = 4e9
 CPU_BLOCK_RANGE = (2, 64)  # a loop of one is compiled away
 
-# An accelerator waits for the host between two blocks: a hundredth of a second of work hides it.
+# An accelerator waits for the host when it begins a block: a hundredth of a second of work hides it.
 BLOCK_WORK = 1e12
 BLOCK_STEPS = (1, 64)
 # A network of width 256 is 43 kernels, each launched in less time than a microsecond's work takes: together,
@@ -42,6 +42,11 @@ def block(work: float) -> int:
     side_by_side = together(work)
     steps = _clipped(BLOCK_WORK, work * side_by_side, BLOCK_STEPS)
     return side_by_side * max(steps, 2 // side_by_side)
+
+
+def ahead() -> int:
+    """Steps of blocks that are begun before the last one is fetched; none on a CPU, whose cores are busy."""
+    return 0 if platform() == "cpu" else 1
 
 
 def _clipped(whole: float, part: float, limits: tuple[int, int]) -> int:

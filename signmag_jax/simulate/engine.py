@@ -4,7 +4,7 @@ Each network is keyed by its index. A device computes one block of consecutive n
 `lax.map`, on an accelerator many in each step; how many make a block and a step depends on the platform and
 the experiment alone, so a network's program, and with it every rounding, is the same for 1 and for 8 devices.
 (A batch that followed the number of devices would change the shapes of the matrix products, and with them
-their bits.)
+their bits.) An accelerator is given its next block before the last is fetched, and never waits for the host.
 
 What holds: the result is the same to the last bit for any number of devices and processes, and for a run
 that was killed anywhere and resumed, because every network is computed by the same program and merged on
@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypedDict
@@ -31,11 +32,12 @@ from signmag_jax.evidence import Incomplete, keys
 from signmag_jax.evidence.compiling import compiling_for
 from signmag_jax.evidence.progress import progress
 
+from . import batch
 from .identity import identity_of, provenance_of
 from .kept import Kept
 from .network import Experiment, Row
 from .prefix import Prefix
-from .program import check_mesh, compute, fixed_numerics, flat
+from .program import check_mesh, dispatch, fixed_numerics, flat
 from .share import ShareDone, check_share, has_enough
 from .stop import FEWEST, Stop
 from .tally import Tally
@@ -111,10 +113,10 @@ def run(
     ):
         root = keys.fold(keys.root(seed), experiment.name)
         kept = Kept(experiment, resume, identity_of(experiment, seed, mesh), stop.limit)
-        obtain = functools.partial(_obtain, experiment, root, mesh, limit=stop.limit, kept=kept)
+        begin = functools.partial(_begin, experiment, root, mesh, limit=stop.limit, kept=kept)
         if share is not None:
-            raise _work_through(experiment, mesh, stop, kept, share, obtain, advance)
-        for first, rows in _blocks(experiment, mesh, stop, obtain):
+            raise _work_through(experiment, mesh, stop, kept, share, begin, advance)
+        for first, rows in _blocks(experiment, mesh, stop, begin):
             before = prefix.count
             finished = _merge(prefix, first, rows)
             advance(prefix.count - before, prefix.note())
@@ -167,21 +169,34 @@ def _require_flips(experiment: Experiment, prefix: Prefix) -> None:
         )
 
 
-# Statistics of as many blocks as there are devices at most.
-Obtain = Callable[[list[int]], dict[int, list[Row]]]
+# Statistics of as many blocks as there are devices at most, once they are waited for.
+Fetch = Callable[[], dict[int, list[Row]]]
+Begin = Callable[[list[int]], Fetch]
 
 
-def _blocks(
-    experiment: Experiment, mesh: Mesh, stop: Stop, obtain: Obtain
-) -> Iterator[tuple[int, list[Row]]]:
+def _blocks(experiment: Experiment, mesh: Mesh, stop: Stop, begin: Begin) -> Iterator[tuple[int, list[Row]]]:
     """Every block in order: its first network and the statistics of all of them."""
     size = experiment.block
     blocks = range(-(-stop.limit // size))
-    for start in range(0, len(blocks), mesh.size):
-        step = blocks[start : start + mesh.size]
-        done = obtain(list(step))
+    steps = [list(blocks[start : start + mesh.size]) for start in range(0, len(blocks), mesh.size)]
+    for step, done in _in_order(steps, begin):
         for block in step:
             yield block * size, done[block]
+
+
+def _in_order(steps: Iterable[list[int]], begin: Begin) -> Iterator[tuple[list[int], dict[int, list[Row]]]]:
+    """Steps of blocks and their statistics, the next one begun before the last is waited for.
+
+    What is begun and never fetched, since the run has ended, is in no record and in no result.
+    """
+    begun = deque[tuple[list[int], Fetch]]()
+    for step in steps:
+        begun.append((step, begin(step)))
+        if len(begun) > batch.ahead():
+            first, fetch = begun.popleft()
+            yield first, fetch()
+    for step, fetch in begun:
+        yield step, fetch()
 
 
 def _work_through(
@@ -190,7 +205,7 @@ def _work_through(
     stop: Stop,
     kept: Kept,
     share: tuple[int, int],
-    obtain: Obtain,
+    begin: Begin,
     advance: Callable[..., None],
 ) -> ShareDone:
     """Do a share's blocks in order, until the prefix or its own networks say that there are enough.
@@ -204,9 +219,9 @@ def _work_through(
     prefix, own, position = Prefix(experiment, stop), Tally(experiment.optional), 0
     why = "all of its blocks"
     # No block at first: what is recorded already may be enough.
-    for start in range(-mesh.size, len(mine), mesh.size):
-        step = list(mine[max(start, 0) : start + mesh.size])
-        rows = obtain(step)
+    starts = range(-mesh.size, len(mine), mesh.size)
+    steps = [list(mine[max(start, 0) : start + mesh.size]) for start in starts]
+    for step, rows in _in_order(steps, begin):
         try:
             for block in step:
                 for network, row in enumerate(rows[block], start=block * size):
@@ -239,14 +254,20 @@ def _deadline(stop: Stop) -> float:
     return time.monotonic() + (stop.seconds or np.inf)
 
 
-def _obtain(
+def _begin(
     experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], *, limit: int, kept: Kept
-) -> dict[int, list[Row]]:
-    """Statistics of blocks from their records, and computed and recorded where there are none."""
+) -> Fetch:
+    """Begin to compute the blocks that have no records; the others are read."""
     done = kept.read(blocks)
     missing = [block for block in blocks if block not in done]
-    if missing:
-        done.update(compute(experiment, root, mesh, missing, limit))
-    for block in missing:
-        kept.write(block, done[block])
-    return done
+    if not missing:
+        return lambda: done
+    computed = dispatch(experiment, root, mesh, missing, limit)
+
+    def fetch() -> dict[int, list[Row]]:
+        done.update(computed())
+        for block in missing:
+            kept.write(block, done[block])
+        return done
+
+    return fetch

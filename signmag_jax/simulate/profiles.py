@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
@@ -35,6 +34,8 @@ def profile(shape: Profile, width: int, spread: float = 1.0) -> np.ndarray:
     """
     if not isinstance(shape, str):
         return _own(shape, width)
+    from scipy.special import ndtri, stdtrit  # slow to import, and few ask for it
+
     choose("profile", shape, Shape)
     SPREAD.require("spread", spread)
     levels = (np.arange(width) + 0.5) / width

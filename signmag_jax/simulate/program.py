@@ -57,33 +57,49 @@ def flat(mesh: Mesh | None) -> Mesh:
     return Mesh(devices, (AXIS,))
 
 
-def compute(
+def dispatch(
     experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], limit: int
-) -> dict[int, list[Row]]:
-    """Statistics of the networks of as many blocks as there are devices at most, by block.
+) -> Callable[[], dict[int, list[Row]]]:
+    """Begin to compute the networks of as many blocks as there are devices at most.
+
+    Returns:
+      What waits for their statistics, by block.
 
     Raises:
-      MissingResource: if not even one network fits in memory.
+      MissingResource: here or in what is returned, if not even one network fits in memory.
     """
     size = experiment.block
     # A device without a block of its own gets networks beyond the limit, which cost nothing.
     first = np.full(mesh.size, limit, dtype=np.int32)
     first[: len(blocks)] = np.asarray(blocks, dtype=np.int32) * size
     program = block_program(experiment.sample, mesh, size, batch.together(experiment.work))
+    with _memory_told(experiment):
+        begun = program(experiment.parameters, root, first, np.int32(limit))
+
+    def fetch() -> dict[int, list[Row]]:
+        with _memory_told(experiment):
+            result = jax.device_get(begun)
+        plain = {name: _plain(leaf, name in experiment.optional) for name, leaf in result.items()}
+        rows = {}
+        for position, block in enumerate(blocks):
+            inside = range(position * size, position * size + min(size, limit - block * size))
+            rows[block] = [{name: values[i] for name, values in plain.items()} for i in inside]
+        return rows
+
+    return fetch
+
+
+@contextlib.contextmanager
+def _memory_told(experiment: Experiment) -> Iterator[None]:
+    """Turn what a device says when its memory is full into one clear line."""
     try:
-        result = jax.device_get(program(experiment.parameters, root, first, np.int32(limit)))
+        yield
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise MissingResource(
             f"one network of {experiment.name!r} does not fit in memory: lower the width, rows or inputs"
         ) from None
-    plain = {name: _plain(leaf, name in experiment.optional) for name, leaf in result.items()}
-    rows = {}
-    for position, block in enumerate(blocks):
-        inside = range(position * size, position * size + min(size, limit - block * size))
-        rows[block] = [{name: values[i] for name, values in plain.items()} for i in inside]
-    return rows
 
 
 def _plain(leaf: np.ndarray, optional: bool) -> list[Any]:

@@ -5,8 +5,6 @@ import sys
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import beta, binom
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import Real
@@ -105,6 +103,8 @@ def realised(apart: float, m: int) -> float:
 def _angle_of(apart: float) -> float:
     """θ with 1 − J(cos θ) = apart."""
 
+    from scipy.optimize import brentq  # slow to import, and few ask for it
+
     def excess(theta: float) -> float:
         return (
             2 * math.sin(theta / 2) ** 2
@@ -122,6 +122,8 @@ def share_law(p: float, n: int) -> tuple[np.ndarray, np.ndarray]:
     For each number of flips K the quantiles of Beta(K/2, (n−K)/2) at Gauss–Legendre nodes in an angle, as in
     `width.mean_gaps`; no flip and all flips are atoms.
     """
+    from scipy.stats import beta, binom  # slow to import, and few ask for it
+
     mean, deviation = n * p, math.sqrt(n * p * (1 - p))
     low = max(1, math.floor(mean - SPREAD * deviation - 1))
     high = min(n - 1, math.ceil(mean + SPREAD * deviation + 40))

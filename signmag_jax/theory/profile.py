@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
-from scipy.special import k0e
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
@@ -37,6 +36,8 @@ INPUT = Interval(fix="pass finite entries")
 @functools.cache
 def _nodes() -> tuple[np.ndarray, np.ndarray]:
     """t, and 2K(t)/t² dt: the weights of second differences."""
+    from scipy.special import k0e  # slow to import, and few ask for it
+
     t = np.exp(LOG_T)
     return t, 2 * STEP * k0e(t / 2) / (np.pi * t)
 

@@ -39,7 +39,13 @@ def whole():
                 **{"published": POINTS, "simulated": {"width 64": POINTS}},
             },
             "depth": {"plain": {**plain, "published": depth, "simulated": depth}},
-            "columns": {"attention_in": [[0.0, 1.0], [0.5, 2.0]]},
+            "geometry": {
+                "rate": 0.01,
+                "flip": {"radial": -0.1, "transverse": 0.2},
+                "shift": {"radial": 0.2, "transverse": 0.1},
+            },
+            "column_slopes": {"attention_in": [[0.0, 1.0], [0.5, 2.0]]},
+            "damage": {"model": "a model", "arms": {"rest": {**POINTS, "predicted": None}}},
             "leverage": None,
         },
         comparisons=1,
@@ -113,10 +119,10 @@ def test_parts_that_do_not_fit_together_are_one_line(whole, folder, capsys):
         (("rows", 0, "predicted", "value"), [1.0, 2.0], "value.shape == standard_error.shape"),
         (("rows", 0, "predicted", "standard_error"), -1.0, "standard_error >= 0"),
         (("figures", "transverse_ratio", "exact"), [1.0], "differ in length"),
-        (("figures", "columns", "attention_in"), [[1.0], [1.0, 2.0]], "differ in length"),
+        (("figures", "column_slopes", "attention_in"), [[1.0], [1.0, 2.0]], "differ in length"),
         (("rows", 1), whole["rows"][0], "stands in it twice"),
-        (("schema",), True, "not a ledger of schema 2"),
-        (("schema",), 1, "not a ledger of schema 2"),
+        (("schema",), True, "not a ledger of schema 3"),
+        (("schema",), 1, "not a ledger of schema 3"),
     ):
         (folder / "ledger.json").write_text(json.dumps(changed(whole, path, new)))
         with pytest.raises(InvalidInput, match=why):

@@ -55,16 +55,17 @@ def counted(monkeypatch):
     """Networks of every simulation: their statistics are of the right shapes, and made up."""
     names = []
 
-    def compute(experiment, root, mesh, blocks, limit):
+    def dispatch(experiment, root, mesh, blocks, limit):
         rng, size, rows = np.random.default_rng(0), experiment.block, {}
         shapes = jax.eval_shape(experiment.sample, experiment.parameters, root)
         for block in blocks:
             count = min(size, limit - block * size)
             rows[block] = [{n: rng.uniform(1, 2, s.shape) for n, s in shapes.items()} for _ in range(count)]
             names.extend([experiment.name] * count)
-        return {block: [{n: v.tolist() for n, v in row.items()} for row in rows[block]] for block in rows}
+        plain = {block: [{n: v.tolist() for n, v in row.items()} for row in rows[block]] for block in rows}
+        return lambda: plain
 
-    monkeypatch.setattr(engine, "compute", compute)
+    monkeypatch.setattr(engine, "dispatch", dispatch)
     return names
 
 

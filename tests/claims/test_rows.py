@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from small_runs import TINY
+from small_runs import TINY, results_of
 
 from signmag_jax import theory
+from signmag_jax.claims import abstract, families
 from signmag_jax.claims.claim import ROUTES
 from signmag_jax.claims.families import pictures
 from signmag_jax.claims.ledger import assemble, fill, read, save
+from signmag_jax.claims.levels import LEVELS
 from signmag_jax.evidence import Estimate
 from signmag_jax.theory import proof
 
@@ -183,3 +185,13 @@ def test_a_published_figure_that_is_not_compared_says_how_far_it_lies(rows, clai
     assert (
         "not compared, as the note says: published lies -16.8 standard errors from simulated" in row["reason"]
     )
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_every_claim_of_the_abstract_has_its_row(name):
+    names = {claim.name for claim in families.rows(LEVELS[name], results_of(LEVELS[name], {}))}
+    parts = {name.partition(".")[0] for name in names}
+    asked = [sentence.row for sentence in (*abstract.ABSTRACT, *abstract.BESIDE)]
+    assert {row for row in asked if row is not None} <= names
+    assert parts == {part for family in abstract.FAMILIES.values() for part in family}
+    assert set(abstract.WHY) <= parts

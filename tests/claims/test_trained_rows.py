@@ -265,12 +265,32 @@ def test_a_pool_that_costs_nothing_is_unresolved(norm, where):
     assert isinstance(law(energy(np.zeros((2, 4)))), Missing)
 
 
-def test_a_layer_without_weights_leaves_the_picture_finite():
-    norms = np.array([[0.0, 0.0, 0.0, 0.0], [1e-300, 0.0, 1.0, 2.0]])
-    readers = {name: energy(norms) for name in ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")}
-    series = pictures.column_shares(readers)
+STREAM = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
+
+
+def slopes_of(value, error):
+    return Mock(spec=measure.Slopes, gauss_newton=Estimate(value, error, 8, "1", "test"))
+
+
+@pytest.mark.parametrize("readers", [STREAM, STREAM[:1] + STREAM[3:]])
+def test_the_map_of_columns_shows_what_was_measured_and_resolved(readers):
+    value = np.array([[0.0, -1.0, 1.0, 4.0], [0.0, 0.0, 0.1, 100.0]])
+    response = Mock(
+        spec=measure.LinearResponse, columns=dict.fromkeys(readers, slopes_of(value, np.full((2, 4), 0.1)))
+    )
+    series = pictures.column_slopes(response)
     json.dumps(series, allow_nan=False)
-    assert np.argmax(series["attention_in"][1]) == 3
+    for table in series.values():
+        assert np.argmax(table) == 7
+        bottom = np.asarray(table) == pictures.NOT_SEPARATED
+        assert bottom.tolist() == [[True, True, False, False], [True, True, True, False]]
+        assert table[1][3] - table[0][3] == pytest.approx(np.log10(25), abs=2e-3)
+
+
+def test_a_map_without_any_slope_is_finite():
+    nothing = np.zeros((2, 4))
+    response = Mock(spec=measure.LinearResponse, columns=dict.fromkeys(STREAM, slopes_of(nothing, nothing)))
+    assert np.all(np.asarray(pictures.column_slopes(response)["mlp_in"]) == pictures.NOT_SEPARATED)
 
 
 def test_a_column_that_is_never_active_has_alpha_zero():

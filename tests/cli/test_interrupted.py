@@ -113,3 +113,29 @@ def test_quiet_shows_nothing():
     assert code == 0
     assert b"transverse_ratio" in out
     assert text == ""
+
+
+DROPPED = """
+import gc, os, signal, sys
+from signmag_jax.cli import interruption, main
+
+def collected(phase, _):
+    # Once the command computes: what is raised here, Python drops.
+    if "signmag_jax.simulate.engine" in sys.modules:
+        gc.callbacks.remove(collected)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+gc.callbacks.append(collected)
+if sys.argv.pop(1) == "control":
+    interruption._unraisable = lambda otherwise, dropped: None
+main()
+"""
+
+
+@pytest.mark.parametrize(("which", "code"), [("ours", 130), ("control", 0)])
+def test_an_interruption_that_meets_a_garbage_collection_ends_the_run(which, code):
+    arguments = ["simulate", "block", "--width=32", "--rate=0.1", "--networks=640", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED, which, *arguments], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == code, done.stderr

@@ -129,7 +129,7 @@ def test_a_model_larger_than_memory_is_refused_before_its_weights(
     refused(capsys, arguments(name, hub_folder, text), "GiB of memory are available")
 
 
-@pytest.mark.parametrize("name", ["leverage", "rotation", "error-response"])
+@pytest.mark.parametrize("name", ["nll", "rotation", "leverage", "error-response"])
 def test_a_dry_run_states_the_weights_of_a_folder(capsys, hub_folder, text, name):
     assert run([*arguments(name, hub_folder, text), "--dry-run", "--json", "--dtype", "bfloat16"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -137,4 +137,4 @@ def test_a_dry_run_states_the_weights_of_a_folder(capsys, hub_folder, text, name
     (path,) = hub_folder.glob("*.safetensors")
     count = sum(values.size for values in load_file(path).values())
     assert f"{count:,} weights in bfloat16" in found["memory"]
-    assert ("times" in found["memory"]) == (name != "leverage")
+    assert ("times" in found["memory"]) == (name != "nll")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import sys
 import types
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -12,13 +13,31 @@ from signmag_jax.evidence import InvalidInput, MissingResource
 from signmag_jax.models import text
 
 
-def test_default_text_is_the_standard_librarys_prose_and_its_hash_says_which():
+def test_the_default_text_is_one_text_with_its_licence_whatever_python_reads_it(monkeypatch):
     first = text.load()
-    assert len(first.content) > 300_000
+    assert first.sha256 == hashlib.sha256(first.content.encode()).hexdigest() == text.DEFAULT_SHA256
     assert "conditional expression" in first.content
-    assert first.sha256 == hashlib.sha256(first.content.encode()).hexdigest()
-    assert f"Python {sys.version_info.major}.{sys.version_info.minor}" in first.source
+    assert "PSF" in first.source
+    carried = resources.files("signmag_jax.models") / "default_text"
+    assert "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2" in (carried / "LICENSE.txt").read_text("utf-8")
+    topics = types.SimpleNamespace(topics={"another": "Python's words"})
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", topics)
     assert text.load() == first
+
+
+@pytest.mark.skipif(sys.version_info[:3] != (3, 11, 7), reason="the text is that of Python 3.11.7")
+def test_the_default_text_is_that_of_the_python_that_it_names():
+    from pydoc_data.topics import topics
+
+    assert text.load().content == "\n\n".join(topics[name].strip() for name in sorted(topics))
+
+
+def test_a_damaged_default_text_is_no_text(monkeypatch, tmp_path):
+    (tmp_path / "default_text").mkdir()
+    (tmp_path / "default_text" / "topics.txt").write_text("something else")
+    monkeypatch.setattr(text.resources, "files", lambda package: tmp_path)
+    with pytest.raises(MissingResource, match="is damaged"):
+        text.load()
 
 
 def test_file_and_standard_input_give_the_same_text(tmp_path, monkeypatch):

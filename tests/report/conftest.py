@@ -37,7 +37,7 @@ def small_ledger():
             "simulated": {"simulated, width 64": {"rate": [0.01], "value": [2.53], "standard_error": [0.01]}},
             "limit": 2.75,
         },
-        "columns": {"attention_in": [[0.0, 1.0], [0.5, 2.0]]},
+        "column_slopes": {"attention_in": [[0.0, 1.0], [0.5, 2.0]]},
     }  # fmt: skip
     provenance = {
         "versions": {}, "device": {}, "threads": 2, "seed": 0,

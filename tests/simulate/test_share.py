@@ -35,13 +35,13 @@ def shared(index, count, **options):
 
 @pytest.fixture
 def computed(monkeypatch):
-    blocks, compute = [], engine.compute
+    blocks, dispatch = [], engine.dispatch
 
     def counted(experiment, root, mesh, wanted, limit):
         blocks.extend(wanted)
-        return compute(experiment, root, mesh, wanted, limit)
+        return dispatch(experiment, root, mesh, wanted, limit)
 
-    monkeypatch.setattr(engine, "compute", counted)
+    monkeypatch.setattr(engine, "dispatch", counted)
     return blocks
 
 

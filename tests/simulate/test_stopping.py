@@ -41,13 +41,13 @@ def planned(tally, target):
 
 @pytest.mark.parametrize("target", [1e3, 0.2])
 def test_a_pilot_says_how_many_networks_a_target_takes_and_is_left_out(monkeypatch, target):
-    computed, compute = [], engine.compute
+    computed, dispatch = [], engine.dispatch
 
     def counted(experiment, root, mesh, blocks, limit):
         computed.extend(blocks)
-        return compute(experiment, root, mesh, blocks, limit)
+        return dispatch(experiment, root, mesh, blocks, limit)
 
-    monkeypatch.setattr(engine, "compute", counted)
+    monkeypatch.setattr(engine, "dispatch", counted)
     tally, provenance = run(DRAWS, standard_error=target, seed=3)
     pilot, _ = run(DRAWS, networks=FEWEST, seed=3)
     assert tally.count == provenance["networks"] == planned(pilot, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,29 +14,35 @@ from signmag_jax.claims.levels import Level
 from signmag_jax.claims.pieces import Results
 from signmag_jax.claims.published import paper, row
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.ratio import SEPARATION
+from signmag_jax.perturb import MagnitudeShift, SignFlip
 
 from .alignment import PROFILE
 from .depth import SECTIONS
 from .depth_laws import LAYERS, RATE, WIDTH, chain_at, ratio_behind
-from .leverage import COLUMNS, POOL_LAW, leverage_by_flips, published_leverage
+from .leverage import ARMS, CHECKED, LEVERAGE, POOL_LAW, RESPONSE, leverage_by_flips, published_leverage
 from .theorem_3 import FINITE_WIDTH_RATE, PAPER_SEEDS, block, rates, ratio_at
 
 RATES = np.geomspace(1e-4, 0.5, 80)
 CURVE_WIDTHS = np.unique(np.geomspace(32, 4096, 15).astype(int))
 STREAM_READERS = {"attention_in": ("q_proj", "k_proj", "v_proj"), "mlp_in": ("gate_proj", "up_proj")}
 DIGITS = 3
+NOT_SEPARATED = -1.0
+"""Where a column stands whose slope is not resolved."""
 
 
 def series(level: Level, results: Results) -> dict[str, Any]:
     """Every picture's series, by the names that the report draws; None where there is nothing to draw."""
-    profile, columns = results[PROFILE], results[COLUMNS]
+    profile, response = results[PROFILE], results[RESPONSE]
     return {
         "transverse_ratio": _transverse_ratio(level, results),
+        "geometry": _geometry(),
         "finite_width": _finite_width(level, results),
         "depth": {chain: _depth(chain, level, results) for chain in SECTIONS},
         "alpha": None if isinstance(profile, Missing) else _alpha(profile),
-        "columns": None if isinstance(columns, Missing) else column_shares(columns),
+        "column_slopes": None if isinstance(response, Missing) else column_slopes(response),
         "leverage": None if isinstance(profile, Missing) else _leverage(level, results),
+        "damage": _damage(results),
     }
 
 
@@ -58,6 +64,19 @@ def _transverse_ratio(level: Level, results: Results) -> dict[str, Any]:
     }
 
 
+def _geometry() -> dict[str, Any]:
+    """Both errors in units of the signal's norm: along it, with its sign, and across."""
+    errors = {"flip": SignFlip(RATE), "shift": MagnitudeShift.matching(SignFlip(RATE))}
+    blocks = {name: theory.block(error) for name, error in errors.items()}
+    return {"rate": RATE} | {
+        name: {
+            "radial": float(each.alignment / each.signal),
+            "transverse": float(np.sqrt(each.transverse / each.signal)),
+        }
+        for name, each in blocks.items()
+    }
+
+
 def _finite_width(level: Level, results: Results) -> dict[str, Any]:
     rate = FINITE_WIDTH_RATE
     read = ratio_at(rate, rates())
@@ -74,10 +93,12 @@ def _depth(chain: str, level: Level, results: Results) -> dict[str, Any]:
     layers, run = list(range(1, LAYERS + 1)), chain_at(level, f"{chain}.relu", WIDTH)
     table = row(f"depth_{chain}", activation="relu", width=WIDTH, p=RATE)
     predicted = theory.depth_ratios(RATE, LAYERS, residual=chain == "residual")
+    finite = theory.finite_width_depth_ratios(RATE, LAYERS, WIDTH) if chain == "plain" else None
     return {
         "width": WIDTH,
         "depth": layers,
         "predicted": np.asarray(predicted).tolist(),
+        "finite_width": None if finite is None else np.asarray(finite).tolist(),
         "published": {"depth": layers, "value": table["C_L"], "standard_error": table["se"]},
         "simulated": _points("depth", ((at, results.evidence(run, ratio_behind(at))) for at in layers)),
     }
@@ -109,16 +130,43 @@ def _alpha(profile: measure.Alpha) -> dict[str, Any]:
     }
 
 
-def column_shares(columns: Mapping[str, measure.ColumnEnergy]) -> dict[str, Any]:
-    """By site of the stream, log10 of α²‖w‖² over its mean, layers × columns."""
-    shares = {}
+def column_slopes(response: measure.LinearResponse) -> dict[str, Any]:
+    """By site of the stream, log10 of the measured slope per weight over its mean, layers × columns.
+
+    The matrices that read a site are added up. What three standard errors do not separate from zero, their
+    errors added as if they went together, stays at the bottom.
+    """
+    slopes = {}
     for site, names in STREAM_READERS.items():
-        readers = [columns[name] for name in names]
-        cost = np.sum([energy.alpha_squared * energy.column_norm_squared for energy in readers], axis=0)
-        mean = cost.mean(axis=1, keepdims=True)
-        share = cost / np.where(mean > 0, mean, 1.0)  # a layer without weights stays at the bottom
-        shares[site] = _rounded(np.log10(np.maximum(share, np.finfo(float).tiny)))
-    return shares
+        readers = [response.columns[name] for name in names if name in response.columns]
+        value, error = (
+            np.sum([np.asarray(getattr(each.gauss_newton, part)) for each in readers], axis=0)
+            for part in ("value", "standard_error")
+        )
+        clear = value > SEPARATION * error
+        mean = np.mean(value) if np.mean(value) > 0 else 1.0
+        relative = np.log10(np.where(clear, value, mean) / mean)
+        slopes[site] = _rounded(np.where(clear, relative, NOT_SEPARATED))
+    return slopes
+
+
+def _damage(results: Results) -> dict[str, Any] | None:
+    """By arm, ΔNLL against the rate of the outlier pool, and what derivatives predict for these flips."""
+    leverage, checked = results[LEVERAGE], results[CHECKED]
+    if isinstance(leverage, Missing):
+        return None
+    arms: dict[str, Any] = {}
+    for arm, name in ARMS.items():
+        known = [(one, one.damage[arm]) for one in leverage.rates]
+        series = _points("rate", ((one.rate, damage and damage.estimate) for one, damage in known))
+        predicted = None
+        if not isinstance(checked, Missing):
+            predicted = [
+                float(checked.damage[one.rate, arm].predicted.value) for one, damage in known if damage
+            ]
+        if series["rate"]:
+            arms[name] = {**series, "predicted": predicted}
+    return {"model": results.model, "arms": arms} if arms else None
 
 
 def _rounded(array: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from signmag_jax import measure, theory
 from signmag_jax.claims.claim import Claim, Evidence, Missing, other_model
@@ -30,6 +29,8 @@ ALL_COLUMNS = Measured(
     "all_columns",
     lambda run, **options: measure.all_columns(run.model, run.evaluation, **options),
     options=lambda level: {"rates": (ALL_COLUMNS_RATE,), "draws": level.column_draws},
+    amount=lambda level: level.column_draws,
+    what="flips against shifts over all columns",
 )
 
 
@@ -69,6 +70,8 @@ def _column_correlation() -> Claim:
 
 def selection_effect(alpha: np.ndarray, damage: np.ndarray) -> tuple[float, float]:
     """Rank correlation over columns of positive damage less that over all, and its paired bootstrap error."""
+
+    from scipy.stats import spearmanr  # slow to import, and asked for once
 
     def effect(chosen: np.ndarray) -> float:
         a, d = alpha[chosen], damage[chosen]

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Everything that needs an accelerator, on a machine that is lent for minutes and has no network.
+#
+#   benchmarks/accelerator.sh pack   here, with a network: what the machine lacks, to build/accelerator/
+#   benchmarks/accelerator.sh one    there: correctness, bits and simulations, at most 4 minutes
+#   benchmarks/accelerator.sh two    there, after it: models, `signmag reproduce` and the tests, at most 4 minutes
+#
+# The machine has an NVIDIA card, Python 3.12, JAX, PyTorch, transformers and pytest. Each part is brought this
+# checkout, build/accelerator/wheels (20 MB) and one half of the default model: model.0 with part one, model.1 with
+# part two, which joins them. What they find lies in $OUT (by default build/accelerator/out), written as it comes:
+# commit it as benchmarks/results/accelerator-CARD-one.json and -two.json.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PACKED=build/accelerator
+KEPT="${ACCELERATOR_HOME:-${TMPDIR:-/tmp}/signmag-accelerator}" # what a part leaves for the next
+OUT="${OUT:-$PACKED/out}"
+PYTHON="${PYTHON:-python3}"
+# What such a machine does not have; a package that it has is left as it is.
+NAMES=(python-flint gguf beartype jsonschema rpds-py referencing jsonschema-specifications hypothesis sortedcontainers
+  pytest-xdist execnet mpmath)
+MOST=$((60 * 1024 * 1024)) # bytes that a part may bring
+
+pack() {
+  rm -rf "$PACKED/wheels"
+  mkdir -p "$PACKED/wheels"
+  git rev-parse HEAD > "$PACKED/commit"
+  "$PYTHON" -m pip wheel --quiet --no-deps --wheel-dir "$PACKED/wheels" .
+  "$PYTHON" -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 \
+    --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 \
+    --dest "$PACKED/wheels" "${NAMES[@]}"
+  local model; model="$("$PYTHON" -c 'from signmag_jax.models.embedded import embedded; print(embedded().path)')"
+  split --numeric-suffixes --suffix-length=1 --number=2 "$model" "$PACKED/model."
+  for level in quick default; do # a CPU's runs, where they were made
+    if [ -f "signmag-run-$level/ledger.json" ]; then
+      mkdir -p "$PACKED/ledger-$level"
+      cp "signmag-run-$level/ledger.json" "$PACKED/ledger-$level/"
+    fi
+  done
+  for half in 0 1; do
+    local bytes; bytes="$(du -cb "$PACKED/wheels" "$PACKED/model.$half" | tail -1 | cut -f1)"
+    [ "$bytes" -le "$MOST" ] || { echo "part $half would bring $bytes bytes, more than $MOST" >&2; exit 1; }
+    echo "part $((half + 1)) brings $((bytes / 1024 / 1024)) MiB: $PACKED/wheels and $PACKED/model.$half"
+  done
+}
+
+setup() { # an environment over the machine's own packages, with what it lacks
+  mkdir -p "$KEPT" "$OUT"
+  [ -x "$KEPT/venv/bin/python" ] || "$PYTHON" -m venv --system-site-packages "$KEPT/venv"
+  local wheel name
+  for wheel in "$PACKED"/wheels/*.whl; do
+    name="$(basename "$wheel" | cut -d- -f1)"
+    if [ "$name" = signmag_jax ] || ! "$KEPT/venv/bin/python" -m pip --disable-pip-version-check show --quiet "$name" 2>/dev/null; then
+      "$KEPT/venv/bin/python" -m pip install --quiet --no-index --no-deps --force-reinstall "$wheel"
+    fi
+  done
+  cp "$PACKED"/model.? "$KEPT/"
+}
+
+join() { # the model, where the package looks for it
+  local cache="${XDG_CACHE_HOME:-$HOME/.cache}/signmag_jax"
+  mkdir -p "$cache"
+  [ -f "$KEPT/model.0" ] || { echo "model.0 is not here: part one brings it" >&2; exit 1; }
+  cat "$KEPT/model.0" "$KEPT/model.1" > "$cache/SmolLM2-135M-Instruct.Q4_1.gguf"
+}
+
+part() { # 4 minutes, the setup included
+  timeout --signal=TERM --kill-after=5 "$((240 - SECONDS))" "$KEPT/venv/bin/python" benchmarks/accelerator.py "$1" \
+    --seconds "$((230 - SECONDS))" --out "$OUT/accelerator-$1.json" "${@:2}"
+}
+
+case "${1:-}" in
+  pack) pack ;;
+  one) setup; part one "${@:2}" ;;
+  two) setup; join; part two "${@:2}" ;;
+  *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac

@@ -1,0 +1,109 @@
+"""A user's commands on this device: `signmag reproduce`, cold, warm and against a CPU's ledger; the tests.
+
+    python benchmarks/card_commands.py quick|default|tests [--small]
+
+`accelerator.sh pack` brings ledgers of a CPU as build/accelerator/ledger-quick and ledger-default, where it
+finds the runs; without one, nothing is compared, and the finding says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from findings import say
+
+from signmag_jax.models.embedded import FILE, embedded
+
+ROOT = Path(__file__).parents[1]
+SIGNMAG = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
+LEVELS = {"quick": ["--quick"], "default": []}
+LAST = 40
+"""Lines of a command's output that are kept where it fails."""
+
+
+def home(folder: Path) -> dict[str, str]:
+    """An environment in which nothing is compiled yet, and the model is there."""
+    cache = folder / "signmag_jax"
+    cache.mkdir()
+    (cache / FILE).symlink_to(embedded().path)
+    return {**os.environ, "XDG_CACHE_HOME": str(folder)}
+
+
+def timed(name: str, command: list[str], environment: dict[str, str] | None = None) -> int:
+    """Run a command, say how long it took and how it ended, and what it said where it failed."""
+    start = time.monotonic()
+    process = subprocess.Popen(
+        command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    last = collections.deque[str](maxlen=LAST)
+    for line in process.stdout:
+        print(line, end="", file=sys.stderr, flush=True)
+        last.append(line.rstrip())
+    status = process.wait()
+    said = {"last_lines": list(last)} if status else {}
+    say(name, seconds=round(time.monotonic() - start, 1), status=status, **said)
+    return status
+
+
+def reproduce(level: str, small: bool) -> int:
+    """Cold, compared with a CPU, and once more with what the first has compiled."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        environment, status = home(folder), 0
+        for again in ("cold", "warm"):
+            out = folder / again
+            command = [*SIGNMAG, "reproduce", *LEVELS[level], "--out", str(out), "--quiet"]
+            status |= timed(f"{level}, {again}", [*command, *["--dry-run"] * small], environment)
+            if again == "cold" and not small:
+                status |= compare(level, out)
+        return status
+
+
+def compare(level: str, out: Path) -> int:
+    """What `signmag diff` sees between a CPU's run and this one."""
+    ledger = ROOT / "build" / "accelerator" / f"ledger-{level}"
+    if not ledger.is_dir():
+        say(f"{level}: diff", compared=False, why=f"no {ledger.relative_to(ROOT)}")
+        return 0
+    command = [*SIGNMAG, "diff", str(ledger), str(out), "--json"]
+    changes = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    other = [row["name"] for row in changes["changed"] if len(set(row["verdict"])) > 1]
+    say(f"{level}: diff", compared=True, other_verdicts=other, **changes)
+    return int(bool(other))
+
+
+def tests(small: bool) -> int:
+    """Rooms one after another, those without a model first."""
+    rooms = ["evidence", "perturb", "frechet", "theory", "simulate", "models", "measure", "claims", "cli"]
+    status = 0
+    for room in rooms[:1] if small else rooms:
+        some = "test_moment_merge.py" if small else ""
+        workers = ["-n", "0"] if small else ["-n", "8"]
+        # A plugin that is there and not of these tests would ask for arguments of its own.
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:benchmark", *workers]
+        status |= timed(f"tests: {room}", [*command, str(Path("tests") / room / some)])
+    return status
+
+
+def main() -> int:
+    """Print findings; the exit status says whether everything ended well."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("what", choices=(*LEVELS, "tests"))
+    parser.add_argument("--small", action="store_true")
+    options = parser.parse_args()
+    if options.what == "tests":
+        return tests(options.small)
+    return reproduce(options.what, options.small)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

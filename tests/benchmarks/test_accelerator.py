@@ -1,0 +1,132 @@
+"""The script for a lent accelerator: whatever ends it, what it found is kept; and it runs here, small."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+SHELL = BENCHMARKS / "accelerator.sh"
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import accelerator
+
+    return accelerator
+
+
+@pytest.fixture
+def ran(accelerator, monkeypatch, tmp_path):
+    """Runs sections that are given as source, and returns the report."""
+
+    def run(sections, seconds=60.0):
+        monkeypatch.setattr(accelerator, "PARTS", {})
+        monkeypatch.setattr(accelerator, "SECTIONS", {})
+        for name, (source, limit) in sections.items():
+            script = tmp_path / f"{name}.py"
+            script.write_text(source)
+            accelerator.SECTIONS[name] = ([str(script)], limit)
+        out = tmp_path / "report.json"
+        status = accelerator.main([*sections, "--seconds", str(seconds), "--out", str(out)])
+        return status, json.loads(out.read_text())["sections"]
+
+    return run
+
+
+SAYS = 'print(\'{"name": "a", "x": 1}\', flush=True); print("[1] not a finding", flush=True)\n'
+# With a child that holds the pipe open.
+HANGS = SAYS + "import subprocess; subprocess.run(['sleep', '600'])"
+
+
+def test_a_section_that_hangs_keeps_what_it_found_and_costs_its_own_time_alone(ran):
+    status, found = ran({"hangs": (HANGS, 1.0), "after": (SAYS, 60.0)})
+    assert status == 1
+    assert found["hangs"]["ended"] == "out of time"
+    assert 1 <= found["hangs"]["seconds"] < 30
+    assert found["hangs"]["findings"] == found["after"]["findings"] == [{"name": "a", "x": 1}]
+    assert found["after"]["ended"] == "done"
+
+
+def test_a_section_that_fails_is_no_success(ran):
+    status, found = ran({"fails": (SAYS + "raise SystemExit(3)", 60.0), "after": (SAYS, 60.0)})
+    assert (status, found["fails"]["ended"], found["after"]["ended"]) == (1, "failed", "done")
+    assert ran({"good": (SAYS, 60.0)})[0] == 0
+
+
+def test_all_sections_end_in_time(ran):
+    status, found = ran({"hangs": (HANGS, 60.0), "after": (SAYS, 60.0)}, seconds=1.0)
+    assert (status, found["after"]["ended"], found["after"]["findings"]) == (1, "out of time", [])
+
+
+def test_a_part_is_at_most_four_minutes_and_the_shell_knows_both(accelerator):
+    assert set(accelerator.PARTS) == {"one", "two"}
+    assert sorted(name for part in accelerator.PARTS.values() for name in part) == sorted(
+        accelerator.SECTIONS
+    )
+    for script, _ in accelerator.SECTIONS.values():
+        assert (BENCHMARKS / script[0]).is_file()
+    done = subprocess.run([str(SHELL)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert {"pack", "one", "two"} <= {
+        line.split()[1] for line in done.stdout.splitlines() if line[:2] == "  "
+    }
+
+
+def test_the_halves_of_the_model_are_joined(tmp_path):
+    """With a Python that only notes what it is asked: the model is whole, and where it is looked for."""
+    checkout = tmp_path / "checkout"
+    (checkout / "benchmarks").mkdir(parents=True)
+    (checkout / "benchmarks" / "accelerator.sh").write_bytes(SHELL.read_bytes())
+    packed = checkout / "build" / "accelerator"
+    (packed / "wheels").mkdir(parents=True)
+    (packed / "wheels" / "signmag_jax-0-py3-none-any.whl").touch()
+    kept, cache = tmp_path / "kept", tmp_path / "cache"
+    python = kept / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    python.chmod(0o755)
+    environment = {**os.environ, "ACCELERATOR_HOME": str(kept), "XDG_CACHE_HOME": str(cache)}
+
+    def part(number, half):
+        (packed / f"model.{half}").write_text(f"half {half};")
+        done = subprocess.run(
+            ["bash", str(checkout / "benchmarks" / "accelerator.sh"), number], env=environment, text=True
+        )
+        (packed / f"model.{half}").unlink()
+        return done.returncode
+
+    assert part("two", 1) == 1  # without part one
+    assert part("one", 0) == part("two", 1) == 0
+    assert (cache / "signmag_jax" / "SmolLM2-135M-Instruct.Q4_1.gguf").read_text() == "half 0;half 1;"
+    asked = [line.split()[:2] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert ["benchmarks/accelerator.py", "one"] in asked
+    assert ["benchmarks/accelerator.py", "two"] in asked
+
+
+def test_a_comparison_can_fail(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import card_correct
+
+    right = np.linspace(1.0, 2.0, 5)
+    assert card_correct.say_error("model", "a", right * (1 + 1e-5), right)
+    assert not card_correct.say_error("model", "a", right * (1 + 1e-2), right)
+    assert not card_correct.say_error("model", "a", np.full(5, np.nan), right)
+    assert all(json.loads(line)["name"] == "model: a" for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["one", "two"])
+def test_a_part_runs_on_a_cpu(part, tmp_path):
+    out = tmp_path / "out.json"
+    command = [sys.executable, str(BENCHMARKS / "accelerator.py"), part, "--small", "--seconds", "900"]
+    done = subprocess.run([*command, "--out", str(out)], env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    sections = json.loads(out.read_text())["sections"]
+    assert {name: entry["ended"] for name, entry in sections.items()} == dict.fromkeys(sections, "done")
+    assert done.returncode == 0
+    assert all(entry["findings"] for entry in sections.values())

@@ -1,0 +1,42 @@
+"""A timed run does one part after another and says in its ledger what each took."""
+
+import pytest
+from small_runs import TINY, results_of
+
+from signmag_jax import claims
+from signmag_jax.claims import run as main_job
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """How many parts the run does at a time; nothing is computed."""
+    asked = []
+
+    def nothing(level, subject, seed, resume, at_once):
+        asked.append(at_once)
+        return {}, results_of(level, {})
+
+    monkeypatch.setattr(main_job, "_all_routes", nothing)
+    monkeypatch.setattr(main_job.families, "rows", lambda level, results: [])
+    monkeypatch.setattr(main_job.pictures, "series", lambda level, results: {})
+    return asked
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_only_a_timed_run_says_what_its_parts_took(at_once, tmp_path, timed):
+    ledger = claims.reproduce(TINY, out=tmp_path, model="none", timed=timed)
+    assert at_once == ([1] if timed else [main_job.AT_ONCE])
+    parts = ledger["provenance"].get("timings", {})
+    assert set(parts) == ({"reading", "laws and verdicts", "pictures"} if timed else set())
+    assert claims.read(tmp_path)["provenance"] == ledger["provenance"]
+
+
+def test_each_simulation_is_a_part(tmp_path):
+    from signmag_jax.evidence import timings
+
+    found = main_job.families.experiments(TINY)
+    variants = [each for each in found if each.name == "theorem_4.256"]
+    with timings.recorded() as spent:
+        variants[0].run(0, None)
+    assert list(spent.parts) == [f"theorem_4.256.{variants[0].variant}"]
+    assert spent.parts[f"theorem_4.256.{variants[0].variant}"].programs >= 1
