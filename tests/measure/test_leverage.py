@@ -99,7 +99,11 @@ def test_permuted_outliers_have_no_leverage(loud, own_text, found):
         site: Estimate(np.roll(each.value, 11, axis=1), each.standard_error, each.n)
         for site, each in profile.magnitude.items()
     }
-    control = run(loud, own_text, profile=dataclasses.replace(profile, magnitude=turned))
+    # A quarter of the rest's damage lies in 38 weights that all draws together hit three times: with heavy
+    # weights this is seen, and unresolved until more of them are measured alone.
+    known = dataclasses.replace(profile, magnitude=turned)
+    assert "denominator hardly ever hit" in run(loud, own_text, profile=known).rates[0].leverage.reason
+    control = run(loud, own_text, profile=known, heavy=0)
     assert (control.columns["mlp_in"] != np.array(LOUD["mlp_norm"])).all()
     assert control.rates[0].leverage.interval, control.summary()
     assert control.rates[0].leverage.interval.high < found.rates[0].leverage.interval.low
