@@ -115,7 +115,7 @@ def _ranking(
     for (place, suspected), slope in zip(steepest, slopes, strict=True):
         order[place] = max(suspected, order.get(place, 0.0))
         cost[place] = max(slope, cost.get(place, 0.0))
-    order, cost = order | tried, cost | tried
+    order, cost = order | dict(tried), cost | dict(tried)
     left = sorted(order.keys() - set(heavy), key=lambda place: (-order[place], place))
     last = slopes[-(RANKED // 4) :]
     beyond = sum(last) / len(last) if len(slopes) == RANKED else 0.0
