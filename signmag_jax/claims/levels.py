@@ -87,7 +87,7 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "window": (64, 96, 512),
     "windows": (8, 16, 32),
     "calibration_windows": (8, 8, 32),
-    "leverage_rates": ((0.05,), _RATES, _RATES),
+    "leverage_rates": ((0.001,), _RATES, _RATES),
     "leverage_draws": ((5,), (6, 5, 4), (64, 24, 24)),
     "column_draws": (0, 12, 24),
     "pool_draws": (0, 4, 6),

@@ -34,7 +34,7 @@ class Comparison(Result):
       ratio: mean damage of the first arm over that of the second, or why it is unresolved.
       samples: per arm, ΔNLL of each draw and window; None as in `damage`. With `strata`, of draws that flip
         none of the heaviest weights.
-      strata: per arm, what stands beside the draws; empty where nothing was predicted.
+      strata: per arm, what stands beside the draws; none where nothing was predicted, or not all is finite.
     """
 
     rate: float
@@ -61,7 +61,8 @@ class Comparison(Result):
         kept = {arm: finite(table, beside.get(arm)) for arm, table in samples.items()}
         damage = {arm: mean_loss(table, beside.get(arm)) for arm, table in kept.items()}
         ratio = ratio_of_arms(samples, floor=floor, paired=paired, strata=beside)
-        return cls(rate, flips, draws, damage, ratio, kept, beside)
+        whole = {arm: one for arm, one in beside.items() if one.finite}
+        return cls(rate, flips, draws, damage, ratio, kept, whole)
 
     def beside(self, arm: str) -> Table | float:
         """What the mean of an arm has beside its draws, for each of them and each window."""

@@ -51,25 +51,38 @@ class Leverage(Result):
       provenance: model, texts, seed, versions, device.
     """
 
+    SHOWN = ("heavy_weights",)
+
     rates: tuple[RateLeverage, ...]
     noise_floor: float
     pool_sizes: dict[str, int]
     columns: Columns
     pools: Pools = field(metadata=KEPT_OUT)
-    heavy: dict[str, Ranking]
-    costs: dict[str, Float[np.ndarray, "heavy windows"]]
+    heavy: dict[str, Ranking] = field(metadata=KEPT_OUT)
+    costs: dict[str, Float[np.ndarray, "heavy windows"]] = field(metadata=KEPT_OUT)
     provenance: Mapping[str, Any]
 
     def stratified(self, one: RateLeverage, seed: int) -> Stratified:
         """The draws of one rate, made again."""
         return Stratified.of(draws_of(self.pools, one.flips, seed), self.heavy)
 
+    def heavy_weights(self) -> dict[str, list[dict[str, Any]]]:
+        """By arm, where each heavy weight stands, and what its flip was predicted to cost and did cost."""
+        return {
+            arm: [
+                place.to_json() | {"predicted": predicted, "cost": _finite(cost.mean())}
+                for place, predicted, cost in zip(one.places, one.costs, self.costs[arm], strict=True)
+            ]
+            for arm, one in self.heavy.items()
+        }
+
     def summary(self) -> dict[str, str]:
         """The noise floor and the heavy weights, then by rate the leverage and the damage of both arms."""
         lines = {"noise floor": f"{self.noise_floor:.2g} nat/token"}
-        for arm, ranking in self.heavy.items():
-            for place, cost in zip(ranking.places, self.costs[arm], strict=True):
-                lines[f"flip of {place.label()} alone, {arm}"] = f"{cost.mean():.3g} nat/token"
+        for arm, weights in self.heavy_weights().items():
+            for place, each in zip(self.heavy[arm].places, weights, strict=True):
+                cost = "not finite" if each["cost"] is None else f"{each['cost']:.3g} nat/token"
+                lines[f"flip of {place.label()} alone, {arm}"] = cost
         if not self.heavy:
             lines["left to chance"] = UNPREDICTED
         for each in self.rates:
@@ -164,6 +177,10 @@ def leverage(
         results.append(RateLeverage.of(rate, one.draws.flips[OUTLIER], samples, floor=floor, strata=strata))
     sizes = {arm: pools.size(arm) for arm in ARMS}
     return Leverage(tuple(results), floor, sizes, columns, pools, ranked, costs, setup.origin())
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _rows(rows: Iterator[sweep.Row], count: int, clean: sweep.Row) -> Float[np.ndarray, "count windows"]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-
-from signmag_jax.evidence import Result
-from signmag_jax.evidence.result import KEPT_OUT
 
 from .place import Place
 
@@ -19,7 +16,7 @@ EXPECTED = 3.0
 
 
 @dataclass(frozen=True)
-class Ranking(Result):
+class Ranking:
     """Costs in nats per token.
 
     Args:
@@ -31,7 +28,7 @@ class Ranking(Result):
 
     places: tuple[Place, ...] = ()
     costs: tuple[float, ...] = ()
-    left: tuple[float, ...] = field(default=(), metadata=KEPT_OUT)
+    left: tuple[float, ...] = ()
     beyond: float = 0.0
 
     def to_record(self) -> list[Any]:

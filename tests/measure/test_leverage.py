@@ -174,14 +174,16 @@ def test_a_draw_without_finite_loss_is_unresolved(loud, own_text):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "run", poisoned)
-        found, alone = (run(loud, text, draws=2, heavy=heavy).rates[0] for heavy in (0, 8))
+        drawn, singly = (run(loud, text, draws=2, heavy=heavy) for heavy in (0, 8))
+    found, alone = drawn.rates[0], singly.rates[0]
     # The fourth task is a draw, or the flip of a heavy weight.
     assert alone.damage["outlier"] is None
     assert alone.leverage.reason == "no finite loss where a single weight is flipped (outlier)"
     assert found.damage["outlier"] is None
     assert found.damage["rest"] is not None
     assert found.leverage.reason == "no finite loss in 1 of 2 draws (outlier)"
-    for each in (found, alone):
+    assert "not finite" in singly.summary().values()
+    for each in (drawn, singly):
         json.dumps(each.to_json(), allow_nan=False)
 
 
