@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from signmag_jax import models
-from signmag_jax.evidence import MissingResource, invalid, provenance, timings
+from signmag_jax.evidence import InvalidInput, MissingResource, invalid, provenance, timings
+from signmag_jax.evidence.compiling import compiled_sooner
 from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
@@ -51,6 +52,7 @@ def reproduce(
     revision: str | None = None,
     mesh: Mapping[str, int] | None = None,
     resume: Path | None = None,
+    overwrite: bool = False,
     timed: bool = False,
 ) -> dict[str, Any]:
     """Run the ledger, write `ledger.json` into `out` and return it.
@@ -65,6 +67,7 @@ def reproduce(
       revision: branch, tag or commit of a model on the hub.
       mesh: sizes of the axes of a mesh of devices that share model and windows; see `models.make_mesh`.
       resume: folder of records; finished pieces of simulation and measurement are not computed again.
+      overwrite: take the place of an earlier run in `out`.
       timed: do one part after another and say in the provenance what each took, as `timings.Part`.
 
     Raises:
@@ -81,9 +84,12 @@ def reproduce(
                 revision=revision,
                 mesh=mesh,
                 resume=resume,
+                overwrite=overwrite,
             )
             subject = None if reading is None else _subject(level, reading, dtype, mesh)
-        proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE)
+        # Where samples are few, the compiler takes longer than what it compiles.
+        with compiled_sooner(level.name != "full"):
+            proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE)
         with timings.part("laws and verdicts"):
             claims = families.rows(level, results)
             rows = fill(claims, proved)
@@ -161,6 +167,7 @@ def check(
     revision: str | None = None,
     mesh: Mapping[str, int] | None = None,
     resume: Path | None = None,
+    overwrite: bool = False,
     fetch: bool = True,
 ) -> models.Reading | None:
     """Find bad input before any work; `fetch` as in `models.open_reading`.
@@ -171,6 +178,11 @@ def check(
     check_folder(out, "--out")
     if (out / FILE_NAME).is_dir():
         raise MissingResource(f"--out {str(out)!r} holds a folder named {FILE_NAME}: choose another folder")
+    if (out / FILE_NAME).exists() and not overwrite:
+        raise InvalidInput(
+            f"--out {str(out)!r} holds the {FILE_NAME} of an earlier run: choose another folder, or give "
+            "--overwrite"
+        )
     if resume is not None:
         check_folder(resume, "--resume")
     models.check_dtype(dtype)

@@ -20,7 +20,11 @@ from .simulate import Experiments
 
 FAULT = 70
 """Exit code of an error that nobody foresaw: Python's own would be 1, which is a verdict here."""
-INTERRUPTED = "interrupted; nothing half-written is left, and finished records are kept"
+STOPPED = "interrupted; nothing half-written is left"
+INTERRUPTED = f"{STOPPED}, and finished records are kept"
+UNKEPT = f"{STOPPED}, and no records were kept: --resume FOLDER keeps them"
+LONG = ("reproduce", "simulate", "measure")
+"""Commands that keep records when they are asked to."""
 
 # Help is plain text: brackets are mathematics here, and no other library need be loaded for it.
 app = typer.Typer(
@@ -87,12 +91,14 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
     # XLA writes its start-up remarks to standard error; they do not belong on a user's terminal.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # SymPy forgets all but the last thousand results by default, and proves a sixth slower.
+    os.environ.setdefault("SYMPY_CACHE_SIZE", "none")
     try:
         code = _invoke(arguments or ["--help"])
     except typer.Exit as finished:
         code = finished.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted()
+        return _interrupted(arguments)
     except streams.Unwritten as unwritten:
         said = streams.fault(unwritten)
         return 0 if said is None else _complain(said, 2)
@@ -102,7 +108,7 @@ def run(arguments: list[str]) -> int:
             return _complain(_misused(error), 2)
         return _failed(error)
     # Typer turns Ctrl-C into this code without a word.
-    return _interrupted() if code == 130 else code or 0
+    return _interrupted(arguments) if code == 130 else code or 0
 
 
 def _failed(error: Exception) -> int:
@@ -154,8 +160,11 @@ def _flushed(code: int) -> int:
     return code
 
 
-def _interrupted() -> int:
-    return _complain(INTERRUPTED, 130)
+def _interrupted(arguments: list[str]) -> int:
+    if not arguments or arguments[0] not in LONG:
+        return _complain(STOPPED, 130)
+    kept = any(typed.partition("=")[0] == "--resume" for typed in arguments)
+    return _complain(INTERRUPTED if kept else UNKEPT, 130)
 
 
 def _complain(message: str, code: int) -> int:

@@ -27,6 +27,8 @@ FLAGS = {"x": ("--input",), "n": ("--n", "--width"), "column_norm_squared": ("--
 HELPS = {
     "pool": "Columns of the pool, counted from 0",
     "activation": "What follows the first matrix",
+    "weights": "Law of the weights: gaussian, laplace, uniform, student_t:5, or E|w|/σ as a number; "
+    "of chains also one a layer, between commas",
     "perturbation": f"A weight error such as {perturbations.PERTURBATIONS}",
 }
 """What is typed is not what the function takes: an index for a mask, a name for a function."""
@@ -60,9 +62,13 @@ def metavar(name: str) -> str:
     """What an argument takes, in a command's help."""
     if name in NUMBERS:
         return "NUMBER[,…]"
-    return {"depth": "INTEGER", "scale": "NUMBER", "perturbation": "PERTURBATION", "pool": "COLUMN,…"}.get(
-        name, "NUMBER,…" if name in COLUMNS else "NAME"
-    )
+    return {
+        "depth": "INTEGER",
+        "scale": "NUMBER",
+        "perturbation": "PERTURBATION",
+        "pool": "COLUMN,…",
+        "weights": "LAW",
+    }.get(name, "NUMBER,…" if name in COLUMNS else "NAME")
 
 
 def values(given: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +88,8 @@ def values(given: dict[str, Any]) -> dict[str, Any]:
             arguments[name] = one_of(text, float, "a number")
         elif name == "perturbation":
             arguments[name] = perturbations.parse(text)
+        elif name == "weights":
+            arguments[name] = _weights(text, float)
         elif name not in ("range", "pool"):
             arguments[name] = text
     if "range" in given:
@@ -116,9 +124,22 @@ def exact(given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
             decimals[name] = _column(name, text, Fraction)
         elif name == "perturbation":
             decimals[name] = perturbations.exact(text)
+        elif name == "weights":
+            decimals[name] = _weights(text, Fraction)
         elif name == "scale":
             decimals[name] = repr(arguments[name])
     return arguments | decimals
+
+
+def _weights(text: str, kind: Callable[[str], Any]) -> Any:
+    """A law of weights by name or by b, or several, one a layer."""
+    found = []
+    for part in text.split(","):
+        try:
+            found.append(kind(part))
+        except ValueError:
+            found.append(part.strip())
+    return found[0] if len(found) == 1 else found
 
 
 def _several(name: str, text: str, kind: Callable[[str], Any]) -> tuple[Any, ...]:

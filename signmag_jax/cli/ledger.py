@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from .options import emit, prepare, remark, say, show
+from .options import ONE_TASK, check_tasks, emit, prepare, remark, say, show
 
 
 def reproduce(
@@ -25,6 +25,7 @@ def reproduce(
     mesh: dict[str, int] | None = None,
     dry_run: bool = False,
     resume: Path | None = None,
+    overwrite: bool = False,
     timings: bool = False,
     all: bool = False,
     json: bool = False,
@@ -37,11 +38,13 @@ def reproduce(
       full: take more samples, for publication.
       out: folder for ledger.json and report.html.
       dtype: precision of the model's weights, as in `signmag measure`.
+      overwrite: take the place of an earlier run in that folder.
       timings: do one part after another, and say on standard error what each took.
       all: print every row of the ledger, not the abstract's claims alone.
 
     Example: signmag reproduce --quick --out my-run
     """
+    check_tasks(shared=dry_run, how=ONE_TASK)
     prepare(quiet=quiet, device=device)
     from signmag_jax import claims
 
@@ -58,6 +61,7 @@ def reproduce(
             revision=revision,
             mesh=mesh,
             resume=resume,
+            overwrite=overwrite,
             fetch=False,
         )
         return show(claims.cost(level), json)
@@ -71,6 +75,7 @@ def reproduce(
         revision=revision,
         mesh=mesh,
         resume=resume,
+        overwrite=overwrite,
         timed=timings,
     )
     if timings:

@@ -11,7 +11,17 @@ from typing import Any
 
 from . import derive
 from .group import Group, subcommand
-from .options import check_file, check_plot, check_resume, joined, prepare, remark, show
+from .options import (
+    ONE_TASK,
+    check_file,
+    check_plot,
+    check_resume,
+    check_tasks,
+    joined,
+    prepare,
+    remark,
+    show,
+)
 from .parquet import check_parquet, write_parquet
 from .reading import ReadingOptions
 from .shared import SHARED, UNUSED_SEED
@@ -108,6 +118,7 @@ def _run(
     quiet: bool = False,
     **given: Any,
 ) -> int:
+    check_tasks(shared=distributed or dry_run, how=f"{ONE_TASK}, or share it with --distributed")
     index, count = joined(distributed=distributed and not dry_run, device=device)
     prepare(quiet=quiet or index > 0, device=device)
     from signmag_jax.measure import inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,34 @@ def joined(*, distributed: bool, device: str) -> tuple[int, int]:
         jax.config.update("jax_platforms", _PLATFORMS[device])
     return start()
 
+
+def check_tasks(*, shared: bool, how: str) -> None:
+    """Refuse to do a whole job once in each task of a batch system's step.
+
+    Args:
+      shared: whether this task does its share of it.
+      how: what the command offers instead.
+
+    Raises:
+      InvalidInput: in every task of a step of several.
+    """
+    from signmag_jax.evidence import InvalidInput
+
+    for task, count in TASKS:
+        index, of = os.environ.get(task, ""), os.environ.get(count, "")
+        if not shared and index.isdecimal() and of.isdecimal() and int(of) > 1:
+            raise InvalidInput(
+                f"this is task {index} of {of} ({task}, {count}), and each would do the whole job: {how}"
+            )
+
+
+TASKS = (
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+)
+"""Where launchers say which task this is, and of how many: srun, Open MPI's mpirun, and MPICH's."""
+ONE_TASK = "start one task (srun -n 1)"
 
 _PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}
 Device = Literal["cpu", "gpu", "tpu", "auto"]

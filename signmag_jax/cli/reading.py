@@ -59,7 +59,7 @@ class ReadingOptions:
         """
         from signmag_jax.models.load import open_checkpoint
         from signmag_jax.models.reading import open_reading
-        from signmag_jax.models.resolve import is_local
+        from signmag_jax.models.resolve import ask_hub, is_local
 
         reading = checkpoint = None
         if self.windows:
@@ -70,6 +70,8 @@ class ReadingOptions:
             checkpoint = None if reading is None else reading.checkpoint
         elif fetch or is_local(self.model):
             checkpoint = open_checkpoint(self.model, self.revision)
+        elif self.model is not None:
+            ask_hub(self.model, self.revision)
         if checkpoint is not None:
             checkpoint.check_memory(self.dtype, self.devices())
         return checkpoint, reading

@@ -12,7 +12,7 @@ import typer
 
 from . import derive
 from .group import Group, subcommand
-from .options import check_plot, check_resume, emit, joined, prepare, remark, say, show
+from .options import ONE_TASK, check_plot, check_resume, check_tasks, emit, joined, prepare, remark, say, show
 from .shared import SHARED
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ def _run(
     """Run an experiment; `arguments` are its own, as they were typed."""
     if "share" in arguments and distributed:
         raise typer.BadParameter("--share or --distributed, not both: --distributed finds the share itself")
+    check_tasks(
+        shared=distributed or dry_run or "share" in arguments,
+        how=f"{ONE_TASK}, or share it with --distributed, or --resume DIR --share I/N",
+    )
     index, count = joined(distributed=distributed and not dry_run, device=device)
     prepare(quiet=quiet, device=device)
     from signmag_jax import simulate as room

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-OPTIONS: dict[str, dict[str, bool]] = {
+OPTIONS: dict[str, dict[str, bool | int]] = {
     # Float32 products of HIGHEST precision would be autotuned through Triton, every shape anew: 55 s for one
     # pass of 512 tokens on an H200, against 1.9 s without it, and no faster afterwards.
     "gpu": {"xla_gpu_enable_triton_gemm": False},
@@ -20,7 +20,16 @@ OPTIONS: dict[str, dict[str, bool]] = {
 """What XLA is told beyond its defaults, by platform; a caller's own programs are left alone."""
 
 
+SOONER = {
+    "xla_backend_optimization_level": 1,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+"""What a CPU's programs are compiled with in half of the time, to run nearly as fast: products of matrices
+are a library's. At level 0 a simulation takes ten times as long."""
+
 _target: ContextVar[str | None] = ContextVar("target", default=None)
+_sooner = False
 
 
 @contextlib.contextmanager
@@ -33,14 +42,36 @@ def compiling_for(target: str) -> Iterator[None]:
         _target.reset(token)
 
 
+@contextlib.contextmanager
+def compiled_sooner(wanted: bool = True) -> Iterator[None]:
+    """Within, in all threads, a CPU's programs are compiled as `SOONER` says: where hundreds run briefly."""
+    global _sooner
+    before, _sooner = _sooner, wanted
+    try:
+        yield
+    finally:
+        _sooner = before
+
+
 def platform() -> str:
     """What a program traced now is for: the default platform, unless `compiling_for` says otherwise."""
     return _target.get() or jax.default_backend()
 
 
-def in_force() -> dict[str, bool]:
+def in_force() -> dict[str, bool | int]:
     """The options that this package's programs are compiled with on this platform."""
-    return OPTIONS.get(platform(), {})
+    options = OPTIONS.get(platform(), {})
+    return options | SOONER if _sooner and platform() == "cpu" and _knows_sooner() else options
+
+
+@functools.cache
+def _knows_sooner() -> bool:
+    """Whether this version of XLA knows these options: it refuses a program that is given others."""
+    try:
+        jax.jit(lambda x: -x, compiler_options=SOONER).lower(0.0).compile()
+    except Exception:
+        return False
+    return True
 
 
 def jit(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
@@ -51,7 +82,7 @@ def jit(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
     plain = jax.jit(function, **how)
 
     @functools.cache
-    def tuned(options: tuple[tuple[str, bool], ...]) -> Callable[..., Any]:
+    def tuned(options: tuple[tuple[str, bool | int], ...]) -> Callable[..., Any]:
         return jax.jit(function, compiler_options=dict(options), **how)
 
     @functools.wraps(function)

@@ -54,7 +54,10 @@ def is_traced(*trees: Any) -> bool:
 
 
 def law(
-    *, static: tuple[str, ...] = (), domain: Mapping[str, Interval] | None = None
+    *,
+    static: tuple[str, ...] = (),
+    domain: Mapping[str, Interval] | None = None,
+    read: Mapping[str, Callable[[Any], Any]] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function of arrays a law.
 
@@ -66,11 +69,12 @@ def law(
     Args:
       static: arguments that are not arrays (hashable; a new value compiles anew).
       domain: for each array argument that is restricted, where it may lie.
+      read: for each argument that is no array as it is passed, a function that makes a tree of numbers of it.
 
     Raises:
       InvalidInput: from the decorated function, for concrete input outside `domain`.
     """
-    intervals = dict(domain or {})
+    intervals, readers = dict(domain or {}), dict(read or {})
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
@@ -80,6 +84,8 @@ def law(
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
+            for name, convert in readers.items():
+                bound.arguments[name] = convert(bound.arguments[name])
             arguments = {name: value for name, value in bound.arguments.items() if name not in static}
             if is_traced(arguments):
                 bound.arguments.update(_restrict(arguments, intervals))

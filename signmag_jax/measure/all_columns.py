@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -14,11 +15,11 @@ from jaxtyping import Array, Float
 from signmag_jax.evidence import Picture, Result, keys
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.models import LanguageModel
-from signmag_jax.perturb import MagnitudeShift
+from signmag_jax.perturb import MagnitudeShift, SignFlip
 
 from . import inputs, sweep
 from .comparison import UNPREDICTED, Comparison, arms_picture
-from .flips import Draws, Flips
+from .flips import Draws
 from .inputs import Windows
 from .pools import ALL, Pools, flips_at
 from .setup import Options, Setup, prepare
@@ -27,26 +28,32 @@ RATES = (0.01,)
 DRAWS = 5
 
 
-class Shift(Flips):
-    """The magnitude shift whose error has the Frobenius norm of the flips of a draw, matrix by matrix."""
+class Shift(NamedTuple):
+    """The weight transform that shifts magnitudes, in the layers and matrices that take part.
+
+    Args:
+      size: by matrix and layer, in units of the matrix's root mean square.
+    """
+
+    size: dict[str, Float[Array, " layers"]]
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         """As `models.token_nll` wants it."""
-        if name not in self.coordinates:
+        if name not in self.size:
             return weight
         # At unit scale, where the squares of tiny or huge weights exist; a power of two changes no bit.
         unit = unit_of(weight)
-        wide = weight.astype(unit.dtype) / unit
-        total = jnp.sum(wide**2)
-        flipped = jnp.sum(wide.at[self.drawn(layer, name)].get(mode="fill", fill_value=0.0) ** 2)
-        if self.plan.inverted is not None:
-            flipped = jnp.where(self.plan.inverted[layer], total - flipped, flipped)
-        size = 2 * jnp.sqrt(flipped / jnp.where(total > 0, total, jnp.ones_like(total)))
-        shifted = MagnitudeShift(size).apply(self.plan.key, wide.astype(weight.dtype))
+        wide = (weight.astype(unit.dtype) / unit).astype(weight.dtype)
+        # A shift draws nothing, so that any key will do.
+        shifted = MagnitudeShift(self.size[name][layer]).apply(jax.random.key(0), wide)
         return (shifted.astype(unit.dtype) * unit).astype(weight.dtype)
 
 
-ARMS = {"flip": Flips, "shift": Shift}
+def matching(pools: Pools, rate: float) -> Shift:
+    """The shift whose error has in every matrix the squared norm that flips of that rate have in the mean."""
+    taking_part = np.isin(np.arange(pools.layers_of_model), pools.layers)
+    size = jnp.asarray(MagnitudeShift.matching(SignFlip(rate)).size, jnp.float32)
+    return Shift(dict.fromkeys(pools.outputs, jnp.where(taking_part, size, jnp.zeros_like(size))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +97,9 @@ def all_columns(
     """Ratio of mean ΔNLL: flipped signs over a magnitude shift with the same error norm in every matrix.
 
     Flips: exactly round(rate × weights), drawn without replacement. Shift: w + sδ·sign(w), with δ such that
-    each matrix's squared error is that of the very mask it is paired with, `4 Σ_flipped w²`. No error knows
-    of a single weight that costs much and that no draw flips.
+    each matrix's squared error is that of the flips in the mean over masks, `4·rate·Σ w²`. Nothing of it is
+    drawn, so that it is measured once and stands beside every mask. No error knows of a single weight whose
+    flip costs much and that no draw flips.
 
     Args:
       model: from `models.load`.
@@ -102,7 +110,7 @@ def all_columns(
       options: as in `Options`.
 
     Returns:
-      Per rate, the damage of both and their ratio (masks and windows paired), or why it is unresolved.
+      Per rate, the damage of both and their ratio (windows paired), or why it is unresolved.
 
     Raises:
       InvalidInput: as in `leverage`.
@@ -114,21 +122,21 @@ def all_columns(
     pools = Pools.everything(model, setup.layers, setup.matrices)
     flips = [flips_at(rate, pools.size(ALL)) for rate in rates]
     root = functools.partial(keys.fold, keys.root(setup.seed), "all columns")
-    tasks = [
-        functools.partial(_losses, setup, Draws(pools, {ALL: k}, root(k)), kind, draw)
-        for k, count in zip(flips, counts, strict=True)
-        for kind in ARMS.values()
-        for draw in range(count)
-    ]
-    rows = setup.sweep([setup.losses, *tasks])
+    tasks: list[Any] = [setup.losses]
+    for k, count in zip(flips, counts, strict=True):
+        masks = Draws(pools, {ALL: k}, root(k))
+        tasks += [functools.partial(_flipped, setup, masks, draw) for draw in range(count)]
+        tasks.append(functools.partial(setup.losses, matching(pools, k / pools.size(ALL))))
+    rows = setup.sweep(tasks)
     inputs.check_finite(rows[0])
     tables = iter(np.stack(rows[1:]) - rows[0])
     results = []
     for rate, k, count in zip(rates, flips, counts, strict=True):
-        samples = {arm: np.stack([next(tables) for _ in range(count)]) for arm in ARMS}
+        flipped = np.stack([next(tables) for _ in range(count)])
+        samples = {"flip": flipped, "shift": np.repeat(next(tables)[None], count, axis=0)}
         results.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
     return AllColumns(tuple(results), pools.size(ALL), setup.origin())
 
 
-def _losses(setup: Setup, draws: Draws, kind: type[Flips], draw: int) -> sweep.Row:
-    return setup.losses(draws.transform(draws.plan(ALL, draw), kind))
+def _flipped(setup: Setup, masks: Draws, draw: int) -> sweep.Row:
+    return setup.losses(masks.transform(masks.plan(ALL, draw)))

@@ -25,9 +25,14 @@ def check_profile(profile: Alpha | None, calibration_sha256: str) -> None:
         )
 
 
-def stored_columns(setup: Setup, fraction: float) -> Columns:
+def stored_columns(setup: Setup, fraction: float, profile: Alpha | None = None) -> Columns:
     """The outlier columns."""
-    return _opened(setup.once(lambda: _plain(alpha(setup.model, setup.calibration).outliers(fraction))))
+
+    def choose() -> dict[str, Any]:
+        known = alpha(setup.model, setup.calibration) if profile is None else profile
+        return _plain(known.outliers(fraction))
+
+    return _opened(setup.once(choose))
 
 
 def columns_and_heavy(

@@ -19,6 +19,7 @@ from signmag_jax.models import LanguageModel
 from . import inputs
 from .activations import Alpha, alpha
 from .association import Association, associate
+from .chosen import check_profile
 from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .inputs import Windows
 from .setup import Setup, prepare
@@ -102,6 +103,7 @@ def column_flips(
     matrices: Sequence[str] = ("q_proj",),
     columns: int = COLUMNS,
     batch: int | None = None,
+    profile: Alpha | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> ByMatrix[ColumnFlips]:
@@ -117,6 +119,7 @@ def column_flips(
       matrices: names of the matrices whose columns are flipped, such as up_proj.
       columns: number of columns of each matrix, evenly spaced in log α², at least 5.
       batch: number of evaluation windows that are computed at a time; by default all.
+      profile: `alpha` of these calibration windows, if already computed.
       resume: folder of records to go on from.
       source: added to the provenance.
 
@@ -128,7 +131,9 @@ def column_flips(
     """
     own = {"experiment": "column flips"}
     setup = prepare(model, calibration, evaluation, own, batch=batch, seed=None, source=source)
-    one = functools.partial(_in_matrix, setup, alpha(model, calibration), columns)
+    check_profile(profile, setup.configuration["calibration_sha256"])
+    known = alpha(model, calibration) if profile is None else profile
+    one = functools.partial(_in_matrix, setup, known, columns)
     return in_each(one, model, layers, matrices, resume)
 
 

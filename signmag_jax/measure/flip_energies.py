@@ -22,6 +22,7 @@ from signmag_jax.models import LanguageModel, ModelConfig, fetch
 from . import inputs, sweep
 from .activations import Alpha, alpha
 from .association import Association, associate
+from .chosen import check_profile
 from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .draw import subset
 from .inputs import Windows
@@ -99,6 +100,7 @@ def flip_energies(
     draws: int = DRAWS,
     seed: int = 0,
     batch: int = 1,
+    profile: Alpha | None = None,
     resume: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> ByMatrix[FlipEnergies]:
@@ -118,6 +120,7 @@ def flip_energies(
       draws: number of random masks of each column.
       seed: root seed.
       batch: number of windows that are computed at a time.
+      profile: `alpha` of these calibration windows, if already computed.
       resume: folder of records to go on from.
       source: added to the provenance.
 
@@ -129,7 +132,9 @@ def flip_energies(
     rate, count = check_rate(rate), check_draws(draws)
     own = {"experiment": "flip energies", "rate": rate, "draws": count}
     setup = prepare(model, calibration, evaluation, own, batch=batch, fewest=2, seed=seed, source=source)
-    one = functools.partial(_in_matrix, setup, alpha(model, calibration), columns, rate, count)
+    check_profile(profile, setup.configuration["calibration_sha256"])
+    known = alpha(model, calibration) if profile is None else profile
+    one = functools.partial(_in_matrix, setup, known, columns, rate, count)
     return in_each(one, model, layers, matrices, resume)
 
 

@@ -17,8 +17,8 @@ from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import sweep
-from .activations import OUTLIER_FRACTION, Columns
-from .chosen import stored_columns
+from .activations import OUTLIER_FRACTION, Alpha, Columns
+from .chosen import check_profile, stored_columns
 from .comparison import UNPREDICTED, Table, damage_line, finite, mean_loss, ratio_of_arms
 from .flips import Draws, Flips
 from .inputs import Windows
@@ -28,14 +28,15 @@ from .setup import Options, prepare
 
 RATE = 0.05
 DRAWS = 5
-POOLS = {"anywhere": ALL, "outlier": OUTLIER, "rest": REST}
+ANYWHERE = "anywhere"
+POOLS = {ANYWHERE: ALL, "outlier": OUTLIER, "rest": REST}
 MATCHED = {"outlier, matched": OUTLIER, "rest, matched": REST}
 ARMS = POOLS | MATCHED
 """Arms by name, and the pool in which each flips `rate` of the signs."""
 RATIOS = {
     "outlier over rest": ("outlier", "rest"),
     "outlier over rest, matched": ("outlier, matched", "rest, matched"),
-    "outlier, matched, over anywhere": ("outlier, matched", "anywhere"),
+    "outlier, matched, over anywhere": ("outlier, matched", ANYWHERE),
 }
 
 
@@ -104,7 +105,9 @@ def outlier_flips(
     rate: float = RATE,
     draws: int = DRAWS,
     fraction: float = OUTLIER_FRACTION,
+    anywhere: bool = True,
     batch: int | None = None,
+    profile: Alpha | None = None,
     **options: Unpack[Options],
 ) -> OutlierFlips:
     """Flip `rate` of the signs in outlier columns, in the rest or anywhere; then match the error's norm.
@@ -124,7 +127,9 @@ def outlier_flips(
       rate: flip rate, as a part of the signs of each pool, in (0, 0.5].
       draws: number of random masks in each arm, at least 2.
       fraction: part of the columns of each layer's input that are outliers.
+      anywhere: also flip signs in all columns, to which the matched errors are compared.
       batch: number of evaluation windows that are computed at a time; by default all.
+      profile: `alpha` of these calibration windows, if already computed.
       options: as in `Options`.
 
     Raises:
@@ -134,8 +139,10 @@ def outlier_flips(
     """
     rate, count = check_rate(rate), check_draws(draws, 2)
     own = {"experiment": "outlier flips", "rate": rate, "draws": count, "fraction": fraction}
+    own |= {"anywhere": anywhere}
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
-    columns = stored_columns(setup, fraction)
+    check_profile(profile, setup.configuration["calibration_sha256"])
+    columns = stored_columns(setup, fraction, profile)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     masks = draws_at(rate, pools, setup.seed)
 
@@ -144,14 +151,20 @@ def outlier_flips(
         kind = MatchedFlips if arm in MATCHED else Flips
         return setup.losses(masks.transform(plan.empty() if nothing else plan, kind))
 
-    tasks = [setup.losses, functools.partial(losses, "anywhere", 0, nothing=True)]
-    tasks += [functools.partial(losses, arm, draw) for arm in ARMS for draw in range(count)]
+    asked = arms(anywhere)
+    tasks = [setup.losses, functools.partial(losses, asked[0], 0, nothing=True)]
+    tasks += [functools.partial(losses, arm, draw) for arm in asked for draw in range(count)]
     rows = setup.sweep(tasks, first=1)
     floor = setup.noise_floor(rows)
-    nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(ARMS)}
-    flips = {arm: masks.flips[pool] for arm, pool in ARMS.items()}
+    nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(asked)}
+    flips = {arm: masks.flips[ARMS[arm]] for arm in asked}
     factor = {arm: median_factor(model, masks, pool, count) for arm, pool in MATCHED.items()}
     return _judged(rate, flips, nll, rows[0], factor, floor, columns, setup.origin())
+
+
+def arms(anywhere: bool) -> tuple[str, ...]:
+    """The arms that are drawn."""
+    return tuple(arm for arm in ARMS if anywhere or arm != ANYWHERE)
 
 
 def check_rate(rate: float) -> float:
@@ -222,6 +235,8 @@ def _judged(
     damage = {arm: mean_loss(table) for arm, table in kept.items()}
     perplexity = {arm: exponential(mean_loss(finite(table))) for arm, table in nll.items()}
     ratios = {
-        name: ratio_of_arms({arm: gaps[arm] for arm in arms}, floor=floor) for name, arms in RATIOS.items()
+        name: ratio_of_arms({arm: gaps[arm] for arm in pair}, floor=floor)
+        for name, pair in RATIOS.items()
+        if set(pair) <= set(gaps)
     }
     return OutlierFlips(rate, flips, damage, perplexity, ratios, factor, floor, kept, columns, origin)

@@ -32,6 +32,7 @@ def quantization(
     *,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
+    quantizers: Sequence[str] = tuple(QUANTIZERS),
     positions: int = 32,
     spherical: int = 64,
     seed: int = 0,
@@ -47,6 +48,7 @@ def quantization(
       tokens: windows (at least 2) whose activations are the real inputs; None leaves them out.
       layers: numbers of the layers that are quantised, from 0; by default all.
       matrices: names of the matrices that are quantised, such as up_proj; by default all.
+      quantizers: names of the quantisers, some of sign and ternary.
       positions: number of evenly spaced positions of each window that serve as inputs.
       spherical: number of random inputs of each matrix, at least 2.
       seed: of the random inputs.
@@ -54,25 +56,28 @@ def quantization(
       source: added to the provenance.
 
     Raises:
-      InvalidInput: for unknown layers or matrices, fewer than 2 windows, inputs or positions.
+      InvalidInput: for unknown layers, matrices or quantisers, fewer than 2 windows, inputs or positions.
 
     Source: arXiv:2605.18933, Fact 1.
     """
     taking_part, names = inputs.selected(model.config, layers, matrices)
     if spherical < 2 or positions < 1:
         raise invalid("spherical >= 2 and positions >= 1", (spherical, positions), "use the defaults")
+    asked = tuple(dict.fromkeys(quantizers))
+    if not asked or not set(asked) <= set(QUANTIZERS):
+        raise invalid(f"quantizers among {tuple(QUANTIZERS)}", quantizers, "name some of them")
     real, read = None, {}
     if tokens is not None:
         tokens = inputs.checked_windows(model, tokens, "calibration", inputs.FEWEST_CALIBRATION)
-        real = _real(model, tokens, names, positions, batch)
+        real = _real(model, tokens, names, asked, positions, batch)
         read = {"tokens_sha256": inputs.sha256_of_tokens(tokens)}
-    alignments: dict[str, dict[str, Alignment]] = {quantizer: {} for quantizer in QUANTIZERS}
+    alignments: dict[str, dict[str, Alignment]] = {quantizer: {} for quantizer in asked}
     with progress("quantisation", len(names)) as advance:
         for name in names:
             key = keys.fold(keys.root(seed), "quantization", name)
-            tables = fetch(_weights(model.params["blocks"][name], key, spherical))
+            tables = fetch(_weights(model.params["blocks"][name], key, spherical, asked))
             # cos² counts a zero row as 0 but leaves NaN visible, so one quantiser tells for the weights.
-            inputs.check_finite(tables["sign"][0], f"weights in {name}", "layer")
+            inputs.check_finite(tables[asked[0]][0], f"weights in {name}", "layer")
             for quantizer, (rows, outputs) in tables.items():
                 windows = None if real is None else real[quantizer][name]
                 alignments[quantizer][name] = Alignment.of(rows, outputs, windows, taking_part)
@@ -99,9 +104,9 @@ def _at_unit_scale(x: Float[Array, "*shape"], axis: int | None = None) -> Float[
     return x.astype(unit.dtype) / unit.reshape(unit.shape or (1,) * x.ndim)
 
 
-@functools.partial(jit, static_argnums=2)
+@functools.partial(jit, static_argnums=(2, 3))
 def _weights(
-    stacked: Float[Array, "layers outputs inputs"], key: PRNGKeyArray, count: int
+    stacked: Float[Array, "layers outputs inputs"], key: PRNGKeyArray, count: int, quantizers: tuple[str, ...]
 ) -> dict[str, tuple[Float[Array, "layers outputs"], Float[Array, "layers count"]]]:
     """Per quantiser: cos² of every row, and of the outputs for `count` Gaussian inputs."""
 
@@ -111,8 +116,8 @@ def _weights(
         # cos² does not see lengths: Gaussian inputs are as good as those on the sphere.
         x = jax.random.normal(keys.fold(key, layer), (count, weight.shape[1]), weight.dtype)
         clean, aligned = _apply(x, weight), {}
-        for name, quantizer in QUANTIZERS.items():
-            coarse = quantizer.apply(key, weight)
+        for name in quantizers:
+            coarse = QUANTIZERS[name].apply(key, weight)
             aligned[name] = cosine_squared(weight, coarse), cosine_squared(clean, _apply(x, coarse))
         return aligned
 
@@ -120,17 +125,22 @@ def _weights(
 
 
 def _real(
-    model: LanguageModel, tokens: Windows, names: tuple[str, ...], positions: int, batch: int
+    model: LanguageModel,
+    tokens: Windows,
+    names: tuple[str, ...],
+    quantizers: tuple[str, ...],
+    positions: int,
+    batch: int,
 ) -> dict[str, dict[str, Float[np.ndarray, "layers windows"]]]:
     stride = max(1, tokens.shape[1] // positions)
-    program = functools.partial(_outputs, model.config, names, stride, model.params)
+    program = functools.partial(_outputs, model.config, names, quantizers, stride, model.params)
     pieces = sweep.over_windows("quantised outputs", tokens, batch, program)
     tables = {
         quantizer: {
             name: np.concatenate([piece[SITE_OF[name]][name][quantizer] for piece in pieces], axis=1)
             for name in names
         }
-        for quantizer in QUANTIZERS
+        for quantizer in quantizers
     }
     for table in tables.values():
         for name, values in table.items():
@@ -138,10 +148,11 @@ def _real(
     return tables
 
 
-@functools.partial(jit, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2, 3))
 def _outputs(
     config: ModelConfig,
     names: tuple[str, ...],
+    quantizers: tuple[str, ...],
     stride: int,
     params: dict[str, Any],
     tokens: Int[Array, "batch window"],
@@ -156,8 +167,8 @@ def _outputs(
             weight = params["blocks"][name][layer]
             weight = _at_unit_scale(weight).astype(weight.dtype)
             clean, aligned[name] = _apply(x, weight), {}
-            for label, quantizer in QUANTIZERS.items():
-                coarse = _apply(x, quantizer.apply(jax.random.key(0), weight))
+            for label in quantizers:
+                coarse = _apply(x, QUANTIZERS[label].apply(jax.random.key(0), weight))
                 aligned[name][label] = cosine_squared(clean, coarse).mean(axis=1)
         return aligned
 

@@ -24,7 +24,7 @@ from .leverage import DRAWS, leverage
 from .loss import nll
 from .metrics import check_draws, metrics
 from .outlier_definitions import outlier_definitions
-from .outlier_flips import ARMS as OUTLIER_ARMS
+from .outlier_flips import arms as outlier_arms
 from .outlier_flips import check_rate, outlier_flips
 from .pools import ARMS
 from .quantization import quantization
@@ -114,7 +114,8 @@ def _leverage(rates: Sequence[float], draws: int | Sequence[int] = DRAWS, heavy:
 
 
 def _all_columns(rates: Sequence[float], draws: int | Sequence[int]) -> int | float:
-    return 1 + 2 * sum(draws_per_rate(rates, draws))
+    """Clean, every draw of flips, and one shift at each rate."""
+    return 1 + sum(draws_per_rate(rates, draws)) + len(rates)
 
 
 def _metrics(draws: int) -> int | float:
@@ -122,8 +123,8 @@ def _metrics(draws: int) -> int | float:
     return 2 + draws
 
 
-def _outlier_flips(draws: int) -> int | float:
-    return 2 + len(OUTLIER_ARMS) * draws
+def _outlier_flips(draws: int, anywhere: bool) -> int | float:
+    return 2 + len(outlier_arms(anywhere)) * draws
 
 
 def _outlier_definitions(rate: float, draws: int) -> int | float:

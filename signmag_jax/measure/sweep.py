@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import Records, provenance
 from signmag_jax.evidence.common_records import CommonRecords
+from signmag_jax.evidence.compiling import in_force
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, fetch
 from signmag_jax.models.sharding import spans_processes
@@ -42,6 +43,7 @@ def records_of(
         # Matrix products are split differently only between one thread and more than one.
         "threads": "1" if provenance.threads() == 1 else "2 or more",
         "x64": jnp.zeros(0, float).dtype == jnp.float64,
+        "compiled": in_force(),
     }
     weights: dict[str, Any] = {"parameters_sha256": sha256_of_parameters(model), "dtype": model.report.dtype}
     if model.report.notes:  # a mesh sums in another order

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from . import text as texts
 from .load import Checkpoint, open_checkpoint
 from .nll import check_window, check_windows
-from .resolve import is_local
+from .resolve import ask_hub, is_local
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,8 @@ def open_reading(
       window: tokens of a window.
       count: windows.
       revision: branch, tag or commit of a model on the hub.
-      fetch: False opens only files and folders that were named, and leaves standard input alone.
+      fetch: False opens only files and folders that were named, asks the hub whether it has the model, and
+        leaves standard input alone.
 
     Returns:
       The reading; None where a part of it was not opened, for `fetch=False`.
@@ -49,6 +50,8 @@ def open_reading(
     """
     chosen = texts.load(text) if fetch or texts.is_local(text) else None
     checkpoint = open_checkpoint(model, revision) if fetch or is_local(model) else None
+    if checkpoint is None and model is not None:
+        ask_hub(model, revision)
     if checkpoint is not None:
         check_window(checkpoint.config, window)
     if chosen is None or checkpoint is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,19 +80,36 @@ def _is_path(name: str | Path) -> bool:
     return str(name).lower().endswith(".gguf") or str(name).startswith((".", "~")) or Path(name).is_absolute()
 
 
+def ask_hub(name: str, revision: str | None = None) -> None:
+    """Whether the hub, or its cache here, has a model of that name, without fetching more than its config.
+
+    Raises:
+      MissingResource: as `resolve`.
+    """
+    from huggingface_hub import hf_hub_download
+
+    _asked(name, revision, lambda: hf_hub_download(name, "config.json", revision=revision))
+
+
 def _from_hub(name: str, revision: str | None) -> Resolved:
+    from huggingface_hub import snapshot_download
+
+    bar = None if shown() else _hidden_bar()
+    patterns: list[str] = list(PATTERNS)
+    folder = _asked(
+        name,
+        revision,
+        lambda: snapshot_download(name, revision=revision, allow_patterns=patterns, tqdm_class=bar),
+    )
+    # A snapshot's folder is named by the commit it holds.
+    return Resolved(folder, {"name": name, "kind": "hub", "revision": folder.name})
+
+
+def _asked(name: str, revision: str | None, fetch: Callable[[], str]) -> Path:
+    """What the hub's client fetches."""
     try:
         with heard():
-            from huggingface_hub import snapshot_download
-
-            folder = Path(
-                snapshot_download(
-                    name,
-                    revision=revision,
-                    allow_patterns=list(PATTERNS),
-                    tqdm_class=None if shown() else _hidden_bar(),
-                )
-            )
+            return Path(fetch())
     # The hub's client raises many types; each means that the model is not to be had.
     except Exception as error:
         why = UNREACHED if type(error).__name__ in OFFLINE else f"{type(error).__name__}: {reason(error)}"
@@ -100,8 +118,6 @@ def _from_hub(name: str, revision: str | None) -> Resolved:
             f"no model {name!r}{at} here or on the hub ({why}): check the name "
             "and the network, log in for a gated model, or pass a local folder or .gguf file"
         ) from None
-    # A snapshot's folder is named by the commit it holds.
-    return Resolved(folder, {"name": name, "kind": "hub", "revision": folder.name})
 
 
 def _hidden_bar() -> Any:

@@ -9,6 +9,7 @@ from .lloyd_max import LloydMax
 from .magnitude import MagnitudeNoise, MagnitudeShift
 from .quantize import SignQuantize, Ternarize
 from .uniform import UniformQuantize
+from .weights import Weights, empirical_weights, find_weights, moments_under, student_t
 
 __all__ = [
     "Compose",
@@ -25,5 +26,10 @@ __all__ = [
     "SignQuantize",
     "Ternarize",
     "UniformQuantize",
+    "Weights",
     "empirical_moments",
+    "empirical_weights",
+    "find_weights",
+    "moments_under",
+    "student_t",
 ]

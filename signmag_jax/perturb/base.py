@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform, runtime_checkable
 
@@ -15,6 +16,9 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import at_least_float32, floating, is_traced
 
 C = TypeVar("C", bound=type)
+
+GAUSSIAN_MAGNITUDE = math.sqrt(2 / math.pi)
+"""E|w|/σ of Gaussian weights."""
 
 
 class Moments(NamedTuple):

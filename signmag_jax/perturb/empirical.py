@@ -39,9 +39,9 @@ def empirical_moments(
       InvalidInput: for weights that are empty, not finite or all zero, or a random draw without a key.
     """
     if isinstance(perturbation, SignFlip | Scale | MagnitudeNoise):
-        _checked(weights)
+        checked_weights(weights)
         return perturbation.moments()
-    w = _checked(weights)
+    w = checked_weights(weights)
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         changed = np.asarray(perturbation.apply(jax.random.key(0) if key is None else key, jnp.asarray(w)))
         # Another key: what draws nothing gives the same again.
@@ -56,7 +56,12 @@ def empirical_moments(
     return Moments(1 + drift, energy + 1 + 2 * drift, drift, noise)
 
 
-def _checked(weights: Any) -> np.ndarray:
+def checked_weights(weights: Any) -> np.ndarray:
+    """One tensor of weights in float64.
+
+    Raises:
+      InvalidInput: for weights that are empty, not finite or all zero.
+    """
     with jax.enable_x64(True):
         w = np.asarray(floating("weights", weights), dtype=np.float64)
     if not w.size or not np.all(np.isfinite(w)) or not np.any(w):

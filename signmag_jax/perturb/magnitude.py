@@ -1,6 +1,5 @@
 """Errors of the magnitude that keep the sign: a coherent shift, and incoherent noise."""
 
-import math
 from typing import ClassVar
 
 import jax
@@ -11,7 +10,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import law
 
-from .base import Moments, Perturbation, perturbation, root_mean_square, signs, within
+from .base import (
+    GAUSSIAN_MAGNITUDE,
+    Moments,
+    Perturbation,
+    perturbation,
+    root_mean_square,
+    signs,
+    within,
+)
 
 SHIFT = Interval(fix="pass a finite size in units of σ")
 NOISE = Interval(0.0, fix="pass a finite size >= 0 in units of σ")
@@ -26,7 +33,8 @@ def _matching_size(moments: Moments) -> Float[Array, "..."]:
 class MagnitudeShift:
     """w' = w + size·σ·sign(w): every magnitude grows by the same amount.
 
-    With b = E|w|/σ = √(2/π): c = 1 + size·b, v = 1 + 2·size·b + size², noise = size²·(1 − 2/π).
+    With b = E|w|/σ, √(2/π) of Gaussian weights: c = 1 + size·b, v = 1 + 2·size·b + size²,
+    noise = size²·(1 − b²).
 
     Args:
       size: in units of σ; negative sizes shrink. An array for moments, a scalar for `apply`.
@@ -48,12 +56,12 @@ class MagnitudeShift:
         return cls(_matching_size(other.moments()))
 
     @law()
-    def moments(self) -> Moments:
+    def moments(self, mean_magnitude: ArrayLike = GAUSSIAN_MAGNITUDE) -> Moments:
         """(1 + size·b, 1 + 2·size·b + size², size·b, size²·(1 − b²)), of the shape of `size`."""
-        size = within(SHIFT, self.size)
+        size, b = within(SHIFT, self.size), jnp.asarray(mean_magnitude)
         # v − c² in closed form: formed from c and v it would lose all digits of a small size.
-        drift = size * math.sqrt(2 / math.pi)
-        return Moments(1 + drift, 1 + 2 * drift + size**2, drift, size**2 * (1 - 2 / math.pi))
+        drift = size * b
+        return Moments(1 + drift, 1 + 2 * drift + size**2, drift, size**2 * ((1 - b) * (1 + b)))
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
         """Add size·σ·sign(w); `key` is not used."""

@@ -12,7 +12,16 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import at_least_float32, law
 
-from .base import Moments, mean_absolute, perturbation, root_mean_square, signs, visible, within
+from .base import (
+    GAUSSIAN_MAGNITUDE,
+    Moments,
+    mean_absolute,
+    perturbation,
+    root_mean_square,
+    signs,
+    visible,
+    within,
+)
 
 THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ, or a name")
 SCALE = Interval(0.0, open_low=True, fix="pass a finite scale > 0 in units of σ, or a name")
@@ -44,14 +53,15 @@ def _mean_beyond(t: Array, density: Array, tail: Array) -> Array:
 class SignQuantize:
     """w' = E|w|·sign(w): one bit a weight at the least-squares scale (the error is orthogonal to w').
 
-    c = v = 2/π, drift = 2/π − 1, noise = (2/π)·(1 − 2/π).
+    With b = E|w|/σ, √(2/π) of Gaussian weights: c = v = b², drift = b² − 1, noise = b²·(1 − b²).
     """
 
     @law()
-    def moments(self) -> Moments:
+    def moments(self, mean_magnitude: ArrayLike = GAUSSIAN_MAGNITUDE) -> Moments:
         """The four constants, as scalars."""
-        c = jnp.asarray(2 / math.pi)
-        return Moments(c, c, c - 1, c * (1 - c))
+        b = jnp.asarray(mean_magnitude)
+        lost = (1 - b) * (1 + b)
+        return Moments(b**2, b**2, -lost, b**2 * lost)
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
         """mean|w|·sign(w) with the tensor's own mean; `key` is not used."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from signmag_jax.evidence.compiling import in_force
 from signmag_jax.evidence.provenance import processor, threads, versions
 
 from .network import Experiment
@@ -26,6 +27,7 @@ def identity_of(experiment: Experiment, seed: int, mesh: Mesh) -> dict[str, Any]
         "processor": processor() if device.platform == "cpu" else "any",
         # Matrix products are split differently only between one thread and more than one.
         "threads": "1" if threads() == 1 else "2 or more",
+        "compiled": in_force(),
         "versions": _versions("signmag_jax", "jax", "jaxlib"),
     }
 

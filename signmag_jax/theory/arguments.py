@@ -2,15 +2,25 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
 from signmag_jax.evidence import Incomplete, invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import is_traced
-from signmag_jax.perturb import HasMoments, MagnitudeNoise, MagnitudeShift, Moments, SignFlip
+from signmag_jax.perturb import (
+    HasMoments,
+    MagnitudeNoise,
+    MagnitudeShift,
+    Moments,
+    SignFlip,
+    find_weights,
+    moments_under,
+)
+from signmag_jax.perturb.weights import MEAN_MAGNITUDE
 
-from .scaled import Scaled, of_flips, of_noise, of_shift
+from .scaled import Scaled, WeightMoments, of_flips, of_noise, of_shift
 
 RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
 NORMAL_RATE = Interval(0.0, 0.5, open_low=True, normal=True, fix="pass a flip rate from 2.3e-308 to 1/2")
@@ -22,27 +32,73 @@ LARGEST_SQUARE = 0.08
 SMALLEST_ERROR = 1e-150
 
 
-def error_of(perturbation: Any) -> Moments | Scaled:
+def weight_moments(weights: Any) -> WeightMoments:
+    """What a law of infinite width sees of weights that are given by name, by b or as they are.
+
+    Raises:
+      InvalidInput: as `perturb.find_weights` does.
+    """
+    found = find_weights(weights)
+    b = found.mean_magnitude
+    if is_traced(b):
+        b = b * jnp.where(MEAN_MAGNITUDE.contains(b), 1, jnp.nan)
+    return WeightMoments(b)
+
+
+def weight_cumulants(weights: Any) -> WeightMoments:
+    """What a law of finite width sees of them: third and fourth moments besides.
+
+    Raises:
+      InvalidInput: where they are not known, as of a number b alone, or infinite.
+    """
+    found = find_weights(weights)
+    check_known(found.third, found.fourth)
+    return WeightMoments(found.mean_magnitude, found.third, found.fourth)
+
+
+def check_known(third: Any, fourth: Any) -> None:
+    """Refuse weights of which a law of finite width knows too little.
+
+    Raises:
+      InvalidInput: unless both moments are known.
+    """
+    if third is None or fourth is None:
+        raise invalid(
+            "weights with finite E|w|³ and E w⁴ for a law of finite width",
+            (third, fourth),
+            "pass a name, perturb.empirical_weights(matrix) or perturb.Weights with these",
+        )
+
+
+WEIGHTS = {"weights": weight_moments}
+CUMULANTS = {"weights": weight_cumulants}
+"""How a law reads its argument `weights`, at infinite and at finite width."""
+
+
+def error_of(perturbation: Any, weights: Any = "gaussian") -> Moments | Scaled:
     """The moments of a perturbation that a law is asked about, in units of the error where it has a size.
 
     Raises:
       InvalidInput: as `moments_of`; and for an error, other than a flip, a shift or noise, of a size that is
         not 0 and below 1e-150, or for v = 0 beside c != 0: it has underflown.
     """
+    law = find_weights(weights)
     if isinstance(perturbation, SignFlip):
         return of_flips(moments_of(perturbation))
-    for kind, of_size in ((MagnitudeShift, of_shift), (MagnitudeNoise, of_noise)):
-        if isinstance(perturbation, kind):
-            if not is_traced(perturbation.size):
-                SIZE.require("size", perturbation.size)
-            return of_size(perturbation.size, perturbation.moments())
-    moments = moments_of(perturbation)
+    if isinstance(perturbation, MagnitudeShift | MagnitudeNoise):
+        if not is_traced(perturbation.size):
+            SIZE.require("size", perturbation.size)
+        moments = moments_under(perturbation, law)
+        if isinstance(perturbation, MagnitudeNoise):
+            return of_noise(perturbation.size, moments)
+        return of_shift(perturbation.size, moments, weight_moments(law))
+    moments = moments_of(perturbation, law)
     if not is_traced(moments):
         _check_size(moments)
     return moments
 
 
-def moments_of(perturbation: Any) -> Moments:
+def moments_of(perturbation: Any, weights: Any = "gaussian") -> Moments:
     """The moments of a perturbation that a law is asked about.
 
     Raises:
@@ -51,7 +107,7 @@ def moments_of(perturbation: Any) -> Moments:
     """
     if not isinstance(perturbation, HasMoments) or isinstance(perturbation, type):
         raise invalid("perturbation has moments()", perturbation, "pass one of `signmag_jax.perturb`")
-    moments = perturbation.moments()
+    moments = moments_under(perturbation, find_weights(weights))
     if not isinstance(moments, Moments):
         raise invalid("moments() returns `perturb.Moments`", moments, "return Moments(c, v, drift, noise)")
     if not is_traced(moments):

@@ -16,11 +16,11 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import Moments
 
-from .arguments import resolved
+from .arguments import CUMULANTS, resolved
 from .energies import relu_block
 from .homogeneous import kept
 from .kernel import gap, safe_sqrt
-from .scaled import BEYOND, MEAN_MAGNITUDE, Scaled
+from .scaled import Scaled, WeightMoments
 
 
 class FourthCumulants(NamedTuple):
@@ -33,22 +33,37 @@ class FourthCumulants(NamedTuple):
     k04: ArrayLike
 
 
-def flip_cumulants(rate: ArrayLike) -> FourthCumulants:
-    """Sign flips of Gaussian weights: κ₂₂ = 8p(1−p), the others 0."""
+@law(read=CUMULANTS)
+def flip_cumulants(rate: ArrayLike, weights: Any = "gaussian") -> FourthCumulants:
+    """Sign flips: κ₂₂ = 8p(1−p) + κ₄₀, κ₃₁ = κ₁₃ = (1−2p)κ₄₀, κ₀₄ = κ₄₀; of Gaussian weights κ₄₀ is 0.
+
+    Args:
+      rate: flip rate.
+      weights: a law with third and fourth moments, as in `perturb.find_weights`.
+    """
     p = jnp.asarray(rate)
-    return FourthCumulants(0 * p, 0 * p, 8 * p * (1 - p), 0 * p, 0 * p)
+    excess = weights.fourth - 3 + 0 * p
+    odd = (1 - 2 * p) * excess
+    return FourthCumulants(excess, odd, 8 * p * (1 - p) + excess, odd, excess)
 
 
-def shift_cumulants(size: ArrayLike) -> FourthCumulants:
-    """The magnitude shift of Gaussian weights: polynomials in its size ε, with b = √(2/π)."""
+@law(read=CUMULANTS)
+def shift_cumulants(size: ArrayLike, weights: Any = "gaussian") -> FourthCumulants:
+    """The magnitude shift: polynomials in its size ε, with b = E|w|, h = E|w|³ − 3b and κ₄₀ = E w⁴ − 3.
+
+    Args:
+      size: in units of σ.
+      weights: a law with third and fourth moments, as in `perturb.find_weights`.
+    """
     e = jnp.asarray(size)
-    b = MEAN_MAGNITUDE * e
+    b, h = weights.b * e, (weights.third - 3 * weights.b) * e
+    excess = weights.fourth - 3 + 0 * e
     return FourthCumulants(
-        0 * e,
-        -b,
-        -2 * b - 2 * b**2,
-        -3 * b - 6 * b**2 - 2 * b * e**2,
-        -4 * b - 12 * b**2 - 8 * b * e**2 - 2 * e**4,
+        excess,
+        excess + h,
+        excess + 2 * h - 2 * b**2,
+        excess + 3 * h - 6 * b**2 - 2 * b * e**2,
+        excess + 4 * h - 12 * b**2 - 8 * b * e**2 - 2 * e**4,
     )
 
 
@@ -79,26 +94,31 @@ def kernel_change(moments: Moments, cumulants: FourthCumulants) -> Real:
     return resolved("kernel_change", _kernel_change(moments, cumulants))
 
 
-def flip_change(moments: Scaled) -> Array:
-    """ΔT/T of flips per Σ x_j⁴: −κ√D/(πT), from Δκ = √D/(4π); for use inside a law."""
-    return -_kappa(moments) * safe_sqrt(moments.noise) / (jnp.pi * moments.unit * _transverse(moments))
+def flip_change(moments: Scaled, weights: WeightMoments) -> Array:
+    """ΔT/T of flips per Σ x_j⁴: −κ√D m₄/(3πT), from Δκ = √D m₄/(12π), m₄ = E w⁴; for use inside a law."""
+    spread = safe_sqrt(moments.noise) * (weights.fourth / 3)
+    return -_kappa(moments) * spread / (jnp.pi * moments.unit * _transverse(moments))
 
 
-def shift_change(moments: Scaled) -> Array:
-    """ΔT/T of the shift of size 2·unit per Σ x_j⁴, for use inside a law.
-
-    With a = 2b² − 1 and size ε the sum of the general formula is −2aε⁴(a + 2bε + ε²)/v², all lower orders
-    cancelling: Δκ = −aε³(a + 2bε + ε²)/(24πkv²), k² = 1 − b².
-    """
+def shift_change(moments: Scaled, weights: WeightMoments) -> Array:
+    """ΔT/T of the shift of size 2·unit per Σ x_j⁴, for use inside a law."""
     s = moments.unit
-    return 4 * s * _kappa(moments) * shift_bend(s, moments.v) / _transverse(moments)
+    return 4 * s * _kappa(moments) * shift_bend(s, moments.v, weights) / _transverse(moments)
 
 
-def shift_bend(s: Any, v: Any) -> Any:
-    """−Δκ/s³ per Σ x_j⁴ of the shift of size 2s: a(a + 4bs + 4s²)/(3πkv²), for arrays of either kind."""
-    b = MEAN_MAGNITUDE
+def shift_bend(s: Any, v: Any, weights: WeightMoments) -> Any:
+    """−Δκ/s³ per Σ x_j⁴ of the shift of size ε = 2s, for arrays of either kind.
+
+    With a = 2b² − 1, m₃ = E|w|³ and m₄ = E w⁴ the sum of the general formula is ε⁴(A + Bε + Cε²)/v², all
+    lower orders cancelling: A = (2a² − 1)m₄ − 4b(2a − 1)m₃ + 4a − 1, B = 2b(2a − 1)m₄ − 8am₃ + 6b and
+    C = am₄ − 4bm₃ + 4 − a. Of Gaussian weights it is −2aε⁴(a + 2bε + ε²)/v².
+    """
+    b, third, fourth = weights
     a = 2 * b**2 - 1
-    return a * (a + 4 * b * s + 4 * s**2) / (3 * math.pi * math.sqrt(BEYOND) * v**2)
+    level = (2 * a**2 - 1) * fourth - 4 * b * (2 * a - 1) * third + 4 * a - 1
+    slope = 2 * b * (2 * a - 1) * fourth - 8 * a * third + 6 * b
+    bend = a * fourth - 4 * b * third + 4 - a
+    return -(level + 2 * slope * s + 4 * bend * s**2) / (6 * math.pi * weights.beyond**0.5 * v**2)
 
 
 def _kappa(moments: Scaled) -> Array:

@@ -14,13 +14,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
-from signmag_jax.evidence.precision import Real, law
+from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import HasMoments, Moments
 
 from .activations import Activation, find_activation
-from .arguments import RATE, SCALE, check_scale, error_of, resolved
+from .arguments import RATE, SCALE, check_scale, error_of, resolved, weight_moments
 from .energies import activated_block, held
-from .scaled import Scaled, bounded, flips, scaled, shift
+from .scaled import Scaled, WeightMoments, bounded, flips, scaled, shift
 
 CHAINS = ("plain", "residual", "renormalised")
 LAYERS = ("all", "first")
@@ -146,27 +146,36 @@ def _normalised_chain(
     first_only: bool,
     activation: Activation,
     scale: Array,
+    each: Scaled | None = None,
 ) -> Parting:
-    def layer(angle: Angle, index: Array) -> tuple[Angle, Parting]:
-        angle, transverse = step(_choose(first_only, index, moments), angle, activation, scale)
+    def layer(angle: Angle, here: tuple[Array, Scaled | None]) -> tuple[Angle, Parting]:
+        index, own = here
+        angle, transverse = step(_choose(first_only, index, own or moments), angle, activation, scale)
         return angle, Parting(angle.sine_squared, transverse)
 
     # A scan: compiling takes as long for one layer as for a thousand.
     start = Angle(jnp.ones_like(moments.c), jnp.zeros_like(moments.c))
-    return jax.lax.scan(layer, start, jnp.arange(depth))[1]
+    return jax.lax.scan(layer, start, (jnp.arange(depth), each))[1]
 
 
 def _residual_chain(
-    moments: Scaled, depth: int, first_only: bool, activation: Activation, scale: Array
+    moments: Scaled,
+    depth: int,
+    first_only: bool,
+    activation: Activation,
+    scale: Array,
+    each: Scaled | None = None,
 ) -> Parting:
     size = activation.size(scale)
 
-    def layer(stream: Stream, index: Array) -> tuple[Stream, Parting]:
-        stream = residual_step(_choose(first_only, index, moments), stream, activation, scale)
+    def layer(stream: Stream, here: tuple[Array, Scaled | None]) -> tuple[Stream, Parting]:
+        index, own = here
+        stream = residual_step(_choose(first_only, index, own or moments), stream, activation, scale)
         return stream, Parting(angle_of(stream, moments.unit, size).sine_squared, transverse_of(stream))
 
     zero = jnp.zeros_like(moments.c)
-    return jax.lax.scan(layer, Stream(zero + 1, zero, zero, zero, zero), jnp.arange(depth))[1]
+    start = Stream(zero + 1, zero, zero, zero, zero)
+    return jax.lax.scan(layer, start, (jnp.arange(depth), each))[1]
 
 
 _CHAINS = {
@@ -197,6 +206,7 @@ def chain(
     layers: str = "all",
     activation: str | Activation = "relu",
     scale: ArrayLike = 1.0,
+    weights: Any = "gaussian",
 ) -> Parting:
     """The exact, infinitely wide recursion of one chain under one perturbation.
 
@@ -212,6 +222,7 @@ def chain(
       layers: perturb "all" layers or the "first".
       activation: a name in `ACTIVATIONS` or an `Activation`.
       scale: standard deviation of the clean pre-activations.
+      weights: law of the weights, as in `block`.
 
     Returns:
       `Parting` with the layers along the first axis; float64 NumPy for concrete moments.
@@ -220,7 +231,7 @@ def chain(
       InvalidInput: for an unknown chain, activation or set of layers, depth < 1, or scale <= 0.
     """
     check_chain(depth, chain, layers, scale)
-    chosen, moments = find_activation(activation), error_of(perturbation)
+    chosen, moments = find_activation(activation), error_of(perturbation, weights)
     parting = _chain(moments, int(depth), chain, layers, chosen.resolved(scale, moments), scale)
     return resolved("chain", parting)
 
@@ -247,6 +258,7 @@ def depth_ratios(
     activation: str | Activation = "relu",
     layers: str = "all",
     scale: ArrayLike = 1.0,
+    weights: Any = "gaussian",
 ) -> Real:
     """What sign flips cost over a magnitude shift of equal Frobenius norm, after each layer of a chain.
 
@@ -261,6 +273,8 @@ def depth_ratios(
       activation: a name in `ACTIVATIONS` or an `Activation`.
       layers: perturb "all" layers or the "first".
       scale: standard deviation of the clean pre-activations; without effect for plain ReLU.
+      weights: law of the weights, as in `perturb.find_weights` (a name, b = E|w|/σ or `perturb.Weights`), or
+        a list of `depth` of them, one a layer.
 
     Returns:
       One ratio a layer: shape (depth, *rate.shape). Traced rates outside (0, 1/2] give NaN.
@@ -270,7 +284,7 @@ def depth_ratios(
 
     Source: arXiv:2605.18933, section on depth, without its compounding.
     """
-    return chain_ratios(rate, depth, "residual" if residual else "plain", layers, activation, scale)
+    return chain_ratios(rate, depth, "residual" if residual else "plain", layers, activation, scale, weights)
 
 
 def chain_ratios(
@@ -280,6 +294,7 @@ def chain_ratios(
     layers: str = "all",
     activation: str | Activation = "relu",
     scale: ArrayLike = 1.0,
+    weights: Any = "gaussian",
 ) -> Real:
     """`depth_ratios` for any chain of `chain`: sine² for normalised ones, transverse for "residual".
 
@@ -287,15 +302,43 @@ def chain_ratios(
     """
     check_chain(depth, chain, layers, scale)
     chosen = find_activation(activation).resolved(scale)
-    return resolved("chain_ratios", _ratios(rate, int(depth), chain, layers, chosen, scale))
+    found = _ratios(rate, int(depth), chain, layers, chosen, scale, layer_weights(weights, depth))
+    return resolved("chain_ratios", found)
+
+
+def layer_weights(weights: Any, depth: int, read: Callable[[Any], WeightMoments] = weight_moments) -> Any:
+    """The weights of all layers, or of a list those of each along an axis.
+
+    Raises:
+      InvalidInput: for a list that is not one a layer.
+    """
+    if not isinstance(weights, list | tuple):
+        return read(weights)
+    if len(weights) != depth:
+        raise invalid(f"{depth} weights, one a layer", len(weights), "pass one for all, or as many as layers")
+    found = [read(one) for one in weights]
+    stack = jnp.stack if is_traced(found) else np.stack
+    return jax.tree.map(lambda *each: stack(each), *found)
 
 
 @law(static=("depth", "chain", "layers", "activation"), domain={"rate": RATE, "scale": SCALE})
 def _ratios(
-    rate: ArrayLike, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
+    rate: ArrayLike,
+    depth: int,
+    chain: str,
+    layers: str,
+    activation: Activation,
+    scale: ArrayLike,
+    weights: Any,
 ) -> Array:
-    first, width = layers == "first", jnp.asarray(scale)
-    flip, shifted = (_CHAINS[chain](m, depth, first, activation, width) for m in (flips(rate), shift(rate)))
+    p, each = jnp.asarray(rate), None
+    rest = (depth, layers == "first", activation, jnp.asarray(scale))
+    if jnp.ndim(weights.b) == 0:
+        moments = shift(p, weights)
+    else:
+        each = jax.vmap(functools.partial(shift, p))(weights)
+        moments = jax.tree.map(lambda leaf: leaf[0], each)
+    flip, shifted = _CHAINS[chain](flips(p), *rest), _CHAINS[chain](moments, *rest, each)
     # A normalised state has no change but its angle; the stream keeps its length, and RMSNorm's derivative
     # lets through what is transverse.
     if chain == "residual":

@@ -1,36 +1,37 @@
 """What the residual chain's ratio tends to with depth, and where it starts."""
 
-import math
+from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from signmag_jax.evidence.precision import law
+from signmag_jax.evidence.precision import Real, law
 
-from .arguments import RATE
+from .arguments import RATE, WEIGHTS
 from .kernel import gap
 from .scaled import Scaled, flips, shift
 
 
-@law(domain={"rate": RATE})
-def residual_limit(rate: ArrayLike) -> Float[Array, "..."]:
+@law(domain={"rate": RATE}, read=WEIGHTS)
+def residual_limit(rate: ArrayLike, weights: Any = "gaussian") -> Float[Array, "..."]:
     """(1 − J(c_flip))/(v(1 − J(c_shift/√v))): the residual chain's ratio as L → ∞, at every rate.
 
     The stream grows like L and a layer's share of it vanishes, so that every layer sees parallel inputs and
     adds its own error. As p → 0 the chain rises to it strictly, from `residual_first_ratio`; at finite rates
-    it may fall at first (at p = 1/20 from the first layer to the second). As p → 0 the limit is π/(π−2).
+    it may fall at first (at p = 1/20 from the first layer to the second). As p → 0 the limit is
+    1/(1 − b²), π/(π−2) of Gaussian weights.
 
     Args:
       rate: flip rate in (0, 1/2].
+      weights: law of the weights, as in `perturb.find_weights`: a name, b = E|w|/σ or `perturb.Weights`.
 
     Raises:
       InvalidInput: for concrete rates outside.
 
     Source: proofs/residual_limit.py and proofs/residual_rise.py.
     """
-    return _lost(flips(rate)) / _lost(shift(rate))
+    return _lost(flips(rate)) / _lost(shift(rate, weights))
 
 
 def _lost(moments: Scaled) -> Array:
@@ -40,14 +41,23 @@ def _lost(moments: Scaled) -> Array:
     return root_v * (moments.noise / (root_v + moments.c) - gap(*moments[:2], moments.noise) / jnp.pi)
 
 
-def residual_first_ratio() -> np.float64:
-    """3π/(3π − 2): the residual chain's ratio after one layer, as p → 0."""
-    return np.float64(3 * math.pi / (3 * math.pi - 2))
+@law(read=WEIGHTS)
+def residual_first_ratio(weights: Any = "gaussian") -> Real:
+    """1/(1 − b²/3), of Gaussian weights 3π/(3π − 2): the residual chain's ratio after one layer, as p → 0.
+
+    Args:
+      weights: as in `residual_limit`.
+    """
+    return 1 / (1 - jnp.asarray(weights.b) ** 2 / 3)
 
 
-def depth_floor() -> np.float64:
-    """(π/(π − 2))^(2/3): what the plain chain's ratio at L → ∞ tends to as p → 0.
+@law(read=WEIGHTS)
+def depth_floor(weights: Any = "gaussian") -> Real:
+    """(1 − b²)^(−2/3), of Gaussian weights (π/(π − 2))^(2/3): where plain chains tend, L → ∞ and then p → 0.
 
     A limit, not a bound: at finite rates the ratio goes below it (1.963492 at p = 1e-8, below 1.963778).
+
+    Args:
+      weights: as in `residual_limit`.
     """
-    return np.float64((math.pi / (math.pi - 2)) ** (2 / 3))
+    return jnp.asarray(weights.beyond) ** (-2 / 3)

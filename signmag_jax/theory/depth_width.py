@@ -11,9 +11,10 @@ from signmag_jax.evidence.precision import Real
 from signmag_jax.perturb import Moments
 
 from . import width as finite_width
-from .arguments import RATE, shape_of
+from .arguments import RATE, shape_of, weight_cumulants
 from .cumulants import shift_bend
-from .depth import check_chain
+from .depth import check_chain, layer_weights
+from .scaled import WeightMoments
 from .theorem_3 import matched_shift
 
 NODES = 64
@@ -22,13 +23,14 @@ SPREAD = 9.0
 LEAST_WIDTH = 8
 
 
-def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
+def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "gaussian") -> Real:
     """(1 − q²(flip))/(1 − q²(shift)) after each layer of the plain ReLU chain of width n, to leading order.
 
     q_l = E J(q_{l−1}(1 − 2Q)), Q = Σ M_j x_j² the share of the input's energy that a row's flips carry: for
     an input on the sphere Q | K flips ~ Beta(K/2, (n−K)/2), K ~ Bin(n, p). A hidden state is a rectified
     Gaussian: half of its entries are 0 and the others are half-Gaussian, so that its Q follows the law of the
-    sphere in n/2 dimensions, with twice the variance. In layer 1 the shift's fourth cumulants change its κ,
+    sphere in n/2 dimensions, with twice the variance. Weights that are not Gaussian multiply what Q's scatter
+    changes by E w⁴/3, to first order in it. In layer 1 the shift's fourth cumulants change its κ,
     and the realised cosine of n rows adds its own term to both errors, `realised`. Neglected are other terms
     of order 1/n without the 1/√p of Q's: that x and x' differ in shape, that n/2 fluctuates, and what the
     shift's cumulants do after layer 1. What is neglected has no bound, so that there is no ball around the
@@ -38,12 +40,15 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
       rate: one flip rate in (0, 1/2]; the shift has size 2√rate.
       depth: number of layers, at least 1.
       n: width of every layer, 8 to 1,000,000.
+      weights: a law with third and fourth moments, as in `perturb.find_weights`, or a list of `depth` of
+        them, one a layer.
 
     Returns:
       One ratio a layer, shape (depth,).
 
     Raises:
-      InvalidInput: for arguments outside.
+      InvalidInput: for arguments outside; for weights that are not Gaussian also where a row of the first
+        layer holds too few flips, 4·rate·(n + 2)/3 < E w⁴.
     """
     check_chain(depth, "plain", "all", 1.0)
     if shape := shape_of("rate", rate):
@@ -53,25 +58,40 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int) -> Real:
         raise invalid(f"{LEAST_WIDTH} <= n", n, "a hidden state needs some active entries")
     # Below, the limit to rounding.
     p, width = max(float(rate), sys.float_info.epsilon**2), int(n)
-    shift = matched_shift(p).moments()
+    for one in weights if isinstance(weights, list | tuple) else [weights]:
+        finite_width.check_own_law(one, p, (width + 2) / 3)
+    laws = layer_weights(weights, depth, weight_cumulants)
     flip_apart, shift_apart, ratios = 0.0, 0.0, []
     for layer in range(depth):
-        shares, weights = share_law(p, width if layer == 0 else width // 2)
-        flip_apart = realised(_flipped(p, flip_apart, shares, weights), width)
+        own = WeightMoments(*(float(np.broadcast_to(moment, depth)[layer]) for moment in laws))
+        inputs = width if layer == 0 else width // 2
+        shift: Moments = matched_shift(p).moments(own.b)
+        flip_apart = realised(_flipped(p, flip_apart, share_law(p, inputs), own.fourth / 3), width)
         alone = _shifted(shift, shift_apart)
         if layer == 0:
-            alone += 6 / width * p**1.5 * shift_bend(math.sqrt(p), shift.v) / math.sqrt(shift.v)
+            alone += 6 / width * p**1.5 * shift_bend(math.sqrt(p), shift.v, own) / math.sqrt(shift.v)
         shift_apart = realised(alone, width)
         ratios.append(flip_apart * (2 - flip_apart) / (shift_apart * (2 - shift_apart)))
     return np.asarray(ratios)
 
 
-def _flipped(p: float, apart: float, shares: np.ndarray, weights: np.ndarray) -> float:
-    """1 − E J(cos θ) with 1 − cos θ = apart + 2(1 − apart)Q: E(1 − cos θ), which is exact, less E g/π."""
-    distance = apart + 2 * (1 - apart) * shares
-    theta = 2 * np.arcsin(np.sqrt(np.minimum(distance / 2, 1.0)))
+def _flipped(p: float, apart: float, law: tuple[np.ndarray, np.ndarray], wider: float) -> float:
+    """1 − E J(cos θ) with 1 − cos θ = apart + 2(1 − apart)Q: E(1 − cos θ), which is exact, less E g/π.
+
+    With weights that are not Gaussian, g at the mean of Q and `wider` times what Q's scatter adds to it.
+    """
+    shares, masses = law
+    gap = wider * float(np.sum(masses * _gap_at(apart, shares)))
+    if wider != 1:
+        gap += (1 - wider) * float(_gap_at(apart, np.asarray([p]))[0])
     # E Q = p exactly, so that only the gap, of higher order, is left to the quadrature.
-    return apart + 2 * (1 - apart) * p - float(np.sum(weights * finite_width._gap_of_angle(theta))) / math.pi
+    return apart + 2 * (1 - apart) * p - gap / math.pi
+
+
+def _gap_at(apart: float, shares: np.ndarray) -> np.ndarray:
+    """g at the angle of these shares."""
+    distance = apart + 2 * (1 - apart) * shares
+    return finite_width._gap_of_angle(2 * np.arcsin(np.sqrt(np.minimum(distance / 2, 1.0))))
 
 
 def _shifted(moments: Moments, apart: float) -> float:

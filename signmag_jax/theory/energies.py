@@ -133,7 +133,10 @@ def held(value: Array, *factors: Array) -> Array:
 
 
 def block(
-    perturbation: HasMoments, activation: str | Activation = "relu", scale: ArrayLike = 1.0
+    perturbation: HasMoments,
+    activation: str | Activation = "relu",
+    scale: ArrayLike = 1.0,
+    weights: Any = "gaussian",
 ) -> BlockEnergies:
     """Energies of one infinitely wide block under a perturbation of its first layer.
 
@@ -144,6 +147,8 @@ def block(
       perturbation: anything with `moments()`; array moments give arrays.
       activation: a name in `ACTIVATIONS` or an `Activation` of your own.
       scale: standard deviation of the clean pre-activations. For the ReLU family only a factor.
+      weights: law of the weights, as in `perturb.find_weights`: a name, b = E|w|/σ or `perturb.Weights`. Of
+        other laws than the Gaussian a quantiser needs more than b: pass `perturb.OnWeights`.
 
     Returns:
       `BlockEnergies`; float64 NumPy for concrete moments.
@@ -154,14 +159,17 @@ def block(
 
     Source: arXiv:2605.18933, section 4; arc-cosine kernels of degree 1 and 2.
     """
-    moments = error_of(perturbation)
+    moments = error_of(perturbation, weights)
     chosen = find_activation(activation)
     check_scale(scale)
     return _block(moments, chosen.resolved(scale, moments), scale)
 
 
 def radial_fraction(
-    perturbation: HasMoments, activation: str | Activation = "relu", scale: ArrayLike = 1.0
+    perturbation: HasMoments,
+    activation: str | Activation = "relu",
+    scale: ArrayLike = 1.0,
+    weights: Any = "gaussian",
 ) -> Real:
     """R = (E hδ)²/(E h² E δ²): the share of the error that points along the signal, and is normalised away.
 
@@ -169,15 +177,17 @@ def radial_fraction(
 
     Source: arXiv:2605.18933, Theorem 4.
     """
-    return resolved("radial_fraction", block(perturbation, activation, scale).radial_fraction)
+    return resolved("radial_fraction", block(perturbation, activation, scale, weights).radial_fraction)
 
 
-def cosine_squared(perturbation: HasMoments) -> Real:
+def cosine_squared(perturbation: HasMoments, weights: Any = "gaussian") -> Real:
     """cos²(w, w') = c²/v, for rows of weights and for pre-activations alike.
+
+    Args and errors as in `block`.
 
     Source: arXiv:2605.18933, Theorem 4 (2/π for the sign quantiser).
     """
-    return resolved("cosine_squared", _cosine_squared(moments_of(perturbation)))
+    return resolved("cosine_squared", _cosine_squared(moments_of(perturbation, weights)))
 
 
 @law()
@@ -192,9 +202,12 @@ def _cosine_squared(moments: Moments) -> Array:
     return c**2 / jnp.where(v > 0, v, jnp.ones_like(v))
 
 
-def sign_cosine_squared() -> Real:
-    """cos²(w, sign w) → 2/π, for rows of weights and for pre-activations.
+def sign_cosine_squared(weights: Any = "gaussian") -> Real:
+    """cos²(w, sign w) → b², 2/π of Gaussian weights, for rows of weights and for pre-activations.
+
+    Args:
+      weights: law of the weights, as in `block`.
 
     Source: arXiv:2605.18933, Theorem 4.
     """
-    return cosine_squared(SignQuantize())
+    return cosine_squared(SignQuantize(), weights)

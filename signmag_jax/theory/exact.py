@@ -1,5 +1,6 @@
 """Exact arguments of an enclosure: rationals, columns, and perturbations by object or text."""
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
@@ -12,6 +13,7 @@ from flint import arb, fmpq
 from signmag_jax import perturb
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
+from signmag_jax.perturb.weights import GAUSSIAN, MEAN_MAGNITUDE, STUDENT
 
 from . import balls, pools
 from .arguments import moments_of, shape_of
@@ -34,6 +36,11 @@ def arguments(law: Law, given: dict[str, Any]) -> dict[str, Any]:
       InvalidInput: for what is not exact, lies outside the law's domain, or does not fit together.
     """
     exact = {name: _argument(law, name, value) for name, value in given.items()}
+    if "perturbation" in exact and "weights" in exact:
+        # The law sees them in the perturbation's moments, and in no other way.
+        if perturb.find_weights(given["weights"]) != GAUSSIAN:
+            _check_under_weights(given["perturbation"])
+        exact["perturbation"] = functools.partial(exact["perturbation"], exact.pop("weights"))
     if "x" in exact:
         _check_input(exact["x"])
     if "pool" in exact:
@@ -60,6 +67,8 @@ def number(name: str, value: Any) -> fmpq:
 
 def _argument(law: Law, name: str, value: Any) -> Any:
     allowed = law.arguments[name]
+    if name == "weights":
+        return _weights(value)
     if name == "perturbation":
         return None if value is None and name not in law.required else perturbation(value)
     shape_of(name, value)
@@ -114,7 +123,43 @@ def perturbation(value: Any) -> Callable[[], Any]:
         return _given(value)
     stages = [_stage(one) for one in _stages(value)]
     balls.check_composition(stages)
-    return lambda: balls.composed(stages)
+    return lambda weights=None: balls.composed(stages, weights() if weights else None)
+
+
+def _weights(value: Any) -> Callable[[], Any]:
+    """A function that gives the moments of a law of weights, or a list of one a layer.
+
+    Names stand for exact moments, other laws for those that they state.
+    """
+    if isinstance(value, list | tuple):
+        each = [_weights(one) for one in value]
+        return lambda: [one() for one in each]
+    if isinstance(value, str) and not value[:1].isdigit():
+        name = perturb.find_weights(value).name
+        if not value.startswith(STUDENT):
+            return lambda: balls.weights.named(name)
+        degrees = number("degrees", value.removeprefix(STUDENT))
+        return lambda: balls.weights.student_t(degrees)
+    if value == GAUSSIAN:
+        return lambda: balls.weights.named(GAUSSIAN.name)
+    if isinstance(value, perturb.Weights):
+        moments = value.mean_magnitude, value.third, value.fourth
+        stated = [None if moment is None else number("moment", moment) for moment in moments]
+    else:
+        stated = [_inside(MEAN_MAGNITUDE, "E|w|/σ", value)]
+    b, *rest = stated
+    return lambda: balls.weights.Weights(arb(b), *(None if one is None else arb(one) for one in rest))
+
+
+def _check_under_weights(value: Any) -> None:
+    """Refuse what takes more of weights that are not Gaussian than b.
+
+    Raises:
+      InvalidInput: naming it.
+    """
+    names = ["" if _is_own(value) else _stage(one)[0] for one in _stages(value)]
+    if len(names) > 1 or names[0] not in balls.UNDER_WEIGHTS:
+        raise invalid(f"one of {', '.join(balls.UNDER_WEIGHTS)} with weights", value, "pass one of these")
 
 
 def _is_own(value: Any) -> bool:
@@ -134,7 +179,7 @@ def _given(value: perturb.HasMoments) -> Callable[[], Any]:
         raise invalid("one pair of moments for an enclosure", np.shape(moments.c), "enclose them singly")
     c, _, drift, noise = (number("moment", moment) for moment in moments)
     overlap = c if abs(c) < fmpq(1, 2) else 1 + drift
-    return lambda: (arb(overlap), arb(overlap * overlap + max(noise, fmpq(0))))
+    return lambda weights=None: (arb(overlap), arb(overlap * overlap + max(noise, fmpq(0))))
 
 
 def _stages(value: Any) -> list[Any]:

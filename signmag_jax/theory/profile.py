@@ -21,8 +21,8 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 
-from .arguments import NORMAL_RATE, RATE, check_many_flips, resolved, shape_of
-from .width import check_width, finite_ratio, ratio_change, width_expansion
+from .arguments import CUMULANTS, NORMAL_RATE, RATE, check_many_flips, resolved, shape_of
+from .width import check_own_law, check_width, finite_ratio, ratio_change, width_expansion
 
 # The trapezoidal rule in log t: the integrand is analytic for |Im log t| < π/2 and the error e^(−π²/step).
 STEP = 0.25
@@ -42,7 +42,7 @@ def _nodes() -> tuple[np.ndarray, np.ndarray]:
     return t, 2 * STEP * k0e(t / 2) / (np.pi * t)
 
 
-def profile_width_ratio(rate: ArrayLike, x: ArrayLike) -> Real:
+def profile_width_ratio(rate: ArrayLike, x: ArrayLike, weights: Any = "gaussian") -> Real:
     """A(p) for one given input x and infinitely many rows: exact average over the flips of a row.
 
     T(flip) = v/2 − 2(E κ)² with κ averaged over q = Σ M_j x_j²/‖x‖², M_j ~ Bernoulli(p): exact in the flips.
@@ -53,15 +53,19 @@ def profile_width_ratio(rate: ArrayLike, x: ArrayLike) -> Real:
     Args:
       rate: flip rate in (0, 1/2]; the shift has size 2√rate.
       x: the input, a vector of at least 2 entries, not all 0; only |x_j|/‖x‖ matters.
+      weights: as in `finite_width_ratio`; that of others holds where a row holds many flips.
 
     Returns:
       Array of the shape of `rate`; NaN where a traced rate lies outside.
 
     Raises:
-      InvalidInput: for a concrete rate outside (0, 1/2], or an input that is no such vector.
+      InvalidInput: for a concrete rate outside (0, 1/2], or an input that is no such vector; for weights that
+        are not Gaussian also where a row holds too few flips, 4·rate·‖x‖⁴/Σx_j⁴ < E w⁴.
     """
     _check_input(x)
-    return resolved("profile_width_ratio", _ratio(rate, x))
+    if not is_traced(x):
+        check_own_law(weights, rate, effective_inputs(x))
+    return resolved("profile_width_ratio", _ratio(rate, x, weights))
 
 
 def profile_width_gap(rate: ArrayLike, x: ArrayLike) -> Real:
@@ -83,10 +87,10 @@ def _check_input(x: ArrayLike) -> None:
             raise invalid("x != 0", "zeros", "pass an input with a direction")
 
 
-@law(domain={"rate": RATE})
-def _ratio(rate: ArrayLike, x: Any) -> Array:
+@law(domain={"rate": RATE}, read=CUMULANTS)
+def _ratio(rate: ArrayLike, x: Any, weights: Any) -> Array:
     p, share = jnp.asarray(rate), shares_of(jnp.asarray(x))
-    return finite_ratio(p, _gaps(p, share), jnp.sum(share**2))
+    return finite_ratio(p, _gaps(p, share), jnp.sum(share**2), weights)
 
 
 @law(domain={"rate": RATE})
@@ -167,12 +171,12 @@ def _expm1_rest(x: Array) -> Array:
     return jnp.where(small, s * s * total, jnp.expm1(x) - x)
 
 
-@law(domain={"rate": NORMAL_RATE})
-def _slope(rate: ArrayLike, x: Any) -> Array:
-    return ratio_change(jnp.asarray(rate)) * jnp.sum(shares_of(jnp.asarray(x)) ** 2)
+@law(domain={"rate": NORMAL_RATE}, read=CUMULANTS)
+def _slope(rate: ArrayLike, x: Any, weights: Any) -> Array:
+    return ratio_change(jnp.asarray(rate), weights) * jnp.sum(shares_of(jnp.asarray(x)) ** 2)
 
 
-def profile_width_slope(rate: ArrayLike, x: ArrayLike) -> Real:
+def profile_width_slope(rate: ArrayLike, x: ArrayLike, weights: Any = "gaussian") -> Real:
     """A_x(p)/A(p) − 1 to first order in Σx_j⁴/‖x‖⁴, exact at every p: flips and shift, by fourth cumulants.
 
     A third of `finite_width_slope` for each Σx_j⁴/‖x‖⁴, which is 3/n on the sphere. Meant where the input
@@ -181,7 +185,7 @@ def profile_width_slope(rate: ArrayLike, x: ArrayLike) -> Real:
     Args and errors as in `profile_width_ratio`.
     """
     _check_input(x)
-    return resolved("profile_width_slope", _slope(rate, x))
+    return resolved("profile_width_slope", _slope(rate, x, weights))
 
 
 def infinite_width_holds(rate: ArrayLike, x: ArrayLike | None = None, *, n: int | None = None) -> Any:
@@ -215,7 +219,7 @@ def effective_inputs(x: ArrayLike) -> float:
     return float(np.sum(square) ** 2 / np.sum(square**2))
 
 
-def profile_width_expansion(rate: ArrayLike, x: ArrayLike) -> Real:
+def profile_width_expansion(rate: ArrayLike, x: ArrayLike, weights: Any = "gaussian") -> Real:
     """A(p)·(1 + slope): one input to first order in Σx_j⁴/‖x‖⁴, the slope that of `profile_width_slope`.
 
     Args and errors as in `profile_width_ratio`; refused where a row holds too few flips, p‖x‖⁴/Σx_j⁴ < 1.
@@ -228,4 +232,4 @@ def profile_width_expansion(rate: ArrayLike, x: ArrayLike) -> Real:
     else:
         fourth = 1 / effective_inputs(x)
         check_many_flips(rate, 1 / fourth)
-    return width_expansion(rate, fourth, 1 / fourth)
+    return width_expansion(rate, fourth, 1 / fourth, weights)

@@ -1,5 +1,7 @@
 """Proposition 1: the laws of one matrix without an activation."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -7,7 +9,7 @@ from jaxtyping import Array, Float
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import law
 
-from .arguments import RATE
+from .arguments import RATE, WEIGHTS
 
 ANY_RATE = Interval(0.0, 1.0, fix="pass a flip rate in [0, 1]")
 BELOW_ONE = Interval(0.0, 1.0, open_high=True, fix="pass a flip rate in [0, 1)")
@@ -54,13 +56,15 @@ def noise_to_flip_ratio(rate: ArrayLike) -> Float[Array, "..."]:
     return 1 / (1 - jnp.asarray(rate))
 
 
-@law(domain={"rate": RATE})
-def flip_to_shift_ratio(rate: ArrayLike) -> Float[Array, "..."]:
-    """Transverse energy of flips over that of the coherent shift of equal norm, one matrix: (1−p)π/(π−2).
+@law(domain={"rate": RATE}, read=WEIGHTS)
+def flip_to_shift_ratio(rate: ArrayLike, weights: Any = "gaussian") -> Float[Array, "..."]:
+    """Transverse energy of flips over that of the coherent shift of equal norm, one matrix: (1−p)/(1−b²).
 
-    No ReLU is needed for the asymmetry: it is the alignment of the shift with the signal.
+    No ReLU is needed for the asymmetry: it is the alignment of the shift with the signal. Of Gaussian weights
+    1/(1−b²) is π/(π−2).
 
     Args:
       rate: flip rate in (0, 1/2].
+      weights: law of the weights, as in `perturb.find_weights`: a name, b = E|w|/σ or `perturb.Weights`.
     """
-    return (1 - jnp.asarray(rate)) * jnp.pi / (jnp.pi - 2)
+    return (1 - jnp.asarray(rate)) / weights.beyond

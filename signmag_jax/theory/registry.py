@@ -29,13 +29,14 @@ from .law import Law
 COUNT = Interval(1.0, fix="pass a positive integer")
 FLAG = (False, True)
 ACTIVATED = {"activation": tuple(ACTIVATIONS), "scale": arguments.SCALE}
+WEIGHTS = {"weights": None}
 CHAIN = {"rate": arguments.RATE, "depth": COUNT}
 
 _ALL = [
     Law(
         "transverse_ratio",
         theorem_3.transverse_ratio,
-        {"rate": arguments.RATE},
+        {"rate": arguments.RATE, **WEIGHTS},
         "Theorem 3, exact",
         expansion="transverse_ratio_expansion",
     ),
@@ -57,24 +58,34 @@ _ALL = [
         {"rate": arguments.NORMAL_RATE},
         "Theorem 3",
     ),
-    Law("transverse_ratio_limit", theorem_3.transverse_ratio_limit, {}, "Theorem 3"),
-    Law("transverse_ratio_root_coefficient", theorem_3.transverse_ratio_root_coefficient, {}, "Theorem 3"),
-    Law("transverse_ratio_rate_coefficient", theorem_3.transverse_ratio_rate_coefficient, {}, "Theorem 3"),
+    Law("transverse_ratio_limit", theorem_3.transverse_ratio_limit, WEIGHTS, "Theorem 3"),
+    Law(
+        "transverse_ratio_root_coefficient",
+        theorem_3.transverse_ratio_root_coefficient,
+        WEIGHTS,
+        "Theorem 3",
+    ),
+    Law(
+        "transverse_ratio_rate_coefficient",
+        theorem_3.transverse_ratio_rate_coefficient,
+        WEIGHTS,
+        "Theorem 3",
+    ),
     Law(
         "transverse_ratio_expansion",
         theorem_3.transverse_ratio_expansion,
-        {"rate": theorem_3.EXPANDED_RATE},
+        {"rate": theorem_3.EXPANDED_RATE, **WEIGHTS},
         "Theorem 3",
     ),
     Law(
         "radial_fraction",
         energies.radial_fraction,
-        {"perturbation": None, **ACTIVATED},
+        {"perturbation": None, **ACTIVATED, **WEIGHTS},
         "Theorem 4",
         expansion="radial_fraction_expansion",
     ),
-    Law("cosine_squared", energies.cosine_squared, {"perturbation": None}, "Theorem 4"),
-    Law("sign_cosine_squared", energies.sign_cosine_squared, {}, "Theorem 4"),
+    Law("cosine_squared", energies.cosine_squared, {"perturbation": None, **WEIGHTS}, "Theorem 4"),
+    Law("sign_cosine_squared", energies.sign_cosine_squared, WEIGHTS, "Theorem 4"),
     Law(
         "flip_matrix_radial_fraction",
         proposition_1.flip_matrix_radial_fraction,
@@ -96,54 +107,49 @@ _ALL = [
     Law(
         "flip_to_shift_ratio",
         proposition_1.flip_to_shift_ratio,
-        {"rate": arguments.RATE},
+        {"rate": arguments.RATE, **WEIGHTS},
         "Proposition 1, with the shift",
     ),
     Law(
         "depth_ratios",
         depth.depth_ratios,
-        {
-            **CHAIN,
-            "residual": FLAG,
-            "layers": depth.LAYERS,
-            **ACTIVATED,
-        },
+        {**CHAIN, "residual": FLAG, "layers": depth.LAYERS, **ACTIVATED, **WEIGHTS},
         "depth recursion",
         "recursion",
     ),
     Law(
         "chain_ratios",
         depth.chain_ratios,
-        {
-            **CHAIN,
-            "chain": depth.CHAINS,
-            "layers": depth.LAYERS,
-            **ACTIVATED,
-        },
+        {**CHAIN, "chain": depth.CHAINS, "layers": depth.LAYERS, **ACTIVATED, **WEIGHTS},
         "depth recursion, V2 and V3",
         "recursion",
     ),
-    Law("depth_floor", depth_limits.depth_floor, {}, "depth recursion"),
+    Law("depth_floor", depth_limits.depth_floor, WEIGHTS, "depth recursion"),
     Law(
         "residual_limit",
         depth_limits.residual_limit,
-        {"rate": arguments.RATE},
+        {"rate": arguments.RATE, **WEIGHTS},
         "depth recursion, residual",
     ),
-    Law("residual_first_ratio", depth_limits.residual_first_ratio, {}, "depth recursion, residual"),
+    Law("residual_first_ratio", depth_limits.residual_first_ratio, WEIGHTS, "depth recursion, residual"),
     Law(
         "finite_width_ratio",
         width.finite_width_ratio,
-        {"rate": arguments.RATE, "n": width.WIDTH},
+        {"rate": arguments.RATE, "n": width.WIDTH, **WEIGHTS},
         "flips per row",
         "quadrature",
         expansion="finite_width_expansion",
     ),
-    Law("finite_width_slope", width.finite_width_slope, {"rate": arguments.NORMAL_RATE}, "flips per row"),
+    Law(
+        "finite_width_slope",
+        width.finite_width_slope,
+        {"rate": arguments.NORMAL_RATE, **WEIGHTS},
+        "flips per row",
+    ),
     Law(
         "finite_width_expansion",
         width.finite_width_expansion,
-        {"rate": arguments.RATE, "n": width.WIDTH},
+        {"rate": arguments.RATE, "n": width.WIDTH, **WEIGHTS},
         "flips per row",
     ),
     Law(
@@ -155,13 +161,13 @@ _ALL = [
     Law(
         "profile_width_expansion",
         profile.profile_width_expansion,
-        {"rate": arguments.RATE, "x": profile.INPUT},
+        {"rate": arguments.RATE, "x": profile.INPUT, **WEIGHTS},
         "flips per row, one input",
     ),
     Law(
         "radial_fraction_expansion",
         small_errors.radial_fraction_expansion,
-        {"perturbation": None},
+        {"perturbation": None, **WEIGHTS},
         "small errors",
     ),
     Law(
@@ -181,14 +187,14 @@ _ALL = [
     Law(
         "finite_width_depth_ratios",
         depth_width.finite_width_depth_ratios,
-        {"rate": arguments.RATE, "depth": COUNT, "n": width.WIDTH},
+        {"rate": arguments.RATE, "depth": COUNT, "n": width.WIDTH, **WEIGHTS},
         "flips per row, layer by layer",
         "recursion, quadrature",
     ),
     Law(
         "profile_width_ratio",
         profile.profile_width_ratio,
-        {"rate": arguments.RATE, "x": profile.INPUT},
+        {"rate": arguments.RATE, "x": profile.INPUT, **WEIGHTS},
         "flips per row, one input",
         "quadrature",
         expansion="profile_width_expansion",
@@ -196,19 +202,19 @@ _ALL = [
     Law(
         "profile_width_slope",
         profile.profile_width_slope,
-        {"rate": arguments.NORMAL_RATE, "x": profile.INPUT},
+        {"rate": arguments.NORMAL_RATE, "x": profile.INPUT, **WEIGHTS},
         "flips per row, one input",
     ),
     Law(
         "finite_rows_ratio",
         rows.finite_rows_ratio,
-        {"rate": arguments.RATE, "rows": rows.ROWS},
+        {"rate": arguments.RATE, "rows": rows.ROWS, **WEIGHTS},
         "1/m terms",
     ),
     Law(
         "finite_rows_radial_fraction",
         rows.finite_rows_radial_fraction,
-        {"perturbation": None, "rows": rows.ROWS, "outputs": rows.OUTPUTS},
+        {"perturbation": None, "rows": rows.ROWS, "outputs": rows.OUTPUTS, **WEIGHTS},
         "1/m and 1/d terms",
     ),
     Law(

@@ -5,6 +5,8 @@ Var(hδ − (μ/ν)h²)/ν, and d Gaussian outputs turn a share 1/d of what is l
 The mean over inputs of a per-input cos² is another estimator, with other terms.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -13,7 +15,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments
 
-from .arguments import RATE, error_of, resolved
+from .arguments import RATE, WEIGHTS, error_of, resolved
 from .energies import relu_block
 from .kernel import gap, safe_sqrt
 from .scaled import Scaled, flips, scaled, shift
@@ -63,27 +65,30 @@ def _hidden(moments: Moments | Scaled, rows: ArrayLike, outputs: ArrayLike) -> A
     return fraction + (1 - fraction) / jnp.asarray(outputs)
 
 
-def finite_rows_radial_fraction(perturbation: HasMoments, rows: ArrayLike, outputs: ArrayLike = 1e30) -> Real:
+def finite_rows_radial_fraction(
+    perturbation: HasMoments, rows: ArrayLike, outputs: ArrayLike = 1e30, weights: Any = "gaussian"
+) -> Real:
     """Radial fraction of m ReLU rows, and of d Gaussian outputs behind them, to first order in 1/m.
 
     R_m = [μ²/ν + Var(hδ − (μ/ν)h²)/(νm)]/e, then R_m + (1 − R_m)/d, which is exact in d. For small errors the
-    row term is 2/m for flips and 2(1−2/π)/m for the matched shift. From 8 rows on it is a fraction for every
+    row term is 2/m for flips and 2(1−b²)/m for the matched shift. From 8 rows on it is a fraction for every
     error; with fewer the first order is no approximation.
 
     Args:
       perturbation: of the first layer.
       rows: number m of hidden rows, at least 8.
       outputs: number d of outputs; the default leaves the hidden radial fraction.
+      weights: law of the weights of so many inputs that it is seen by b = E|w|/σ alone, as in `block`.
 
     Raises:
       InvalidInput: for concrete rows below 8, outputs below 1 or impossible moments.
     """
-    found = _hidden(error_of(perturbation), rows, outputs)
+    found = _hidden(error_of(perturbation, weights), rows, outputs)
     return resolved("finite_rows_radial_fraction", found)
 
 
-@law(domain={"rate": RATE, "rows": ROWS})
-def finite_rows_ratio(rate: ArrayLike, rows: ArrayLike) -> Float[Array, "..."]:
+@law(domain={"rate": RATE, "rows": ROWS}, read=WEIGHTS)
+def finite_rows_ratio(rate: ArrayLike, rows: ArrayLike, weights: Any = "gaussian") -> Float[Array, "..."]:
     """A(p) with m rows, as a ratio of mean transverse energies, to first order in 1/m.
 
     (T_flip − V_flip/m)/(T_shift − V_shift/m), V = Var(hδ − (μ/ν)h²)/ν: almost nothing is left of 1/m.
@@ -91,8 +96,9 @@ def finite_rows_ratio(rate: ArrayLike, rows: ArrayLike) -> Float[Array, "..."]:
     Args:
       rate: flip rate in (0, 1/2].
       rows: number m of hidden rows, at least 8: with fewer the first order is no approximation.
+      weights: as in `transverse_ratio`.
     """
     m = jnp.asarray(rows)
-    flip, shifted = flips(rate), shift(rate)
+    flip, shifted = flips(rate), shift(rate, weights)
     numerator = relu_block(flip).pair.transverse - realignment(flip) / m
     return numerator / (relu_block(shifted).pair.transverse - realignment(shifted) / m)

@@ -4,8 +4,7 @@ A ratio of energies that vanish together, and each of its derivatives, would oth
 numbers that underflow or a difference of near equals.
 """
 
-import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +16,26 @@ from signmag_jax.perturb import Moments
 
 from .kernel import safe_sqrt
 
-MEAN_MAGNITUDE = math.sqrt(2 / math.pi)
-"""b = E|w|/σ."""
-BEYOND = 1 - 2 / math.pi
-"""1 − b²: what of sign(w) is not along w."""
 ROUNDINGS = 64
+
+
+class WeightMoments(NamedTuple):
+    """What the laws see of the weights' own distribution.
+
+    Args:
+      b: E|w|/σ.
+      third: E|w|³/σ³, or None where it is not known.
+      fourth: E w⁴/σ⁴, or None.
+    """
+
+    b: Any
+    third: Any = None
+    fourth: Any = None
+
+    @property
+    def beyond(self) -> Any:
+        """1 − b²: what of sign(w) is not along w."""
+        return (1 - self.b) * (1 + self.b)
 
 
 class Scaled(NamedTuple):
@@ -84,11 +98,11 @@ def of_flips(moments: Moments) -> Scaled:
 
 
 @law()
-def of_shift(size: ArrayLike, moments: Moments) -> Scaled:
+def of_shift(size: ArrayLike, moments: Moments, weights: WeightMoments) -> Scaled:
     """The magnitude shift of any size, in units of it: nothing of it underflows."""
     e = jnp.asarray(size)
     sign = jnp.sign(e)
-    own = Scaled(moments.c, _magnitude(e), MEAN_MAGNITUDE * sign, BEYOND * sign**2)
+    own = Scaled(moments.c, _magnitude(e), weights.b * sign, weights.beyond * sign**2)
     return _either(e != 0, own, moments)
 
 
@@ -134,8 +148,8 @@ def flips(rate: ArrayLike) -> Scaled:
     return Scaled(1 - 2 * p, s, -2 * s, 4 * (1 - p))
 
 
-def shift(rate: ArrayLike) -> Scaled:
+def shift(rate: ArrayLike, weights: WeightMoments) -> Scaled:
     """The magnitude shift of the same norm as flips of this rate, of size 2√rate, in units of √rate."""
     s = root(jnp.asarray(rate))
-    drift = 2 * MEAN_MAGNITUDE + 0 * s
-    return Scaled(1 + drift * s, s, drift, 4 * BEYOND + 0 * s)
+    drift = 2 * weights.b + 0 * s
+    return Scaled(1 + drift * s, s, drift, 4 * weights.beyond + 0 * s)

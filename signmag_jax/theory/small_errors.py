@@ -1,5 +1,7 @@
 """Small errors: the radial fraction with the kernel's gap to leading order."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -11,7 +13,7 @@ from .kernel import safe_sqrt
 from .scaled import Scaled, scaled
 
 
-def radial_fraction_expansion(perturbation: HasMoments) -> Real:
+def radial_fraction_expansion(perturbation: HasMoments, weights: Any = "gaussian") -> Real:
     """(drift + G)²/η·(1 + x + x²), G = noise^{3/2}/(3π), η = drift² + noise, x = 2G/η: R of a ReLU block.
 
     The gap is taken to leading order. Leaves O(η) of coherent errors, whose drift is of the order of
@@ -21,8 +23,8 @@ def radial_fraction_expansion(perturbation: HasMoments) -> Real:
 
     Source: proofs/small_errors.py.
     """
-    check_small_error(moments_of(perturbation).energy)
-    return _radial_fraction(error_of(perturbation))
+    check_small_error(moments_of(perturbation, weights).energy)
+    return _radial_fraction(error_of(perturbation, weights))
 
 
 @law()

@@ -1,33 +1,35 @@
 """Theorem 3: the transverse energy of flips over that of the shift of equal norm; also the paper's forms."""
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import law
+from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, SignFlip
 
-from .arguments import NORMAL_RATE, RATE
+from .arguments import NORMAL_RATE, RATE, WEIGHTS, weight_moments
 from .energies import relu_block
 from .kernel import gap
-from .scaled import BEYOND, Scaled, flips, shift
+from .scaled import Scaled, WeightMoments, flips, shift
 
 EXPANDED_RATE = Interval(0.0, 0.15, open_low=True, fix="take transverse_ratio")
 
 
-@law(domain={"rate": RATE})
-def transverse_ratio(rate: ArrayLike) -> Float[Array, "..."]:
+@law(domain={"rate": RATE}, read=WEIGHTS)
+def transverse_ratio(rate: ArrayLike, weights: Any = "gaussian") -> Float[Array, "..."]:
     """A(p) = T(flips of rate p)/T(magnitude shift of equal Frobenius norm), exact at every p.
 
     T = v/2 − 2κ², the energy that RMSNorm's derivative lets through; the shift has size 2√p. As p → 0,
-    A = π/(π−2)·[1 − (4/(3π))(1 − √(1−2/π))√p + O(p)].
+    A = (1/k²)·[1 − (4/(3π))(1 − k)√p + O(p)] with k² = 1 − b², b = E|w|/σ: of Gaussian weights A(0) is
+    π/(π−2), and always 1/(1 − cos²(w, sign w)), Theorem 4's constant.
 
     Args:
       rate: flip rate in (0, 1/2], scalar or array.
+      weights: law of the weights, as in `perturb.find_weights`: a name, b or `perturb.Weights`.
 
     Returns:
       Array of the shape of `rate`; NaN where a traced rate lies outside. The value and its first derivative
@@ -39,7 +41,7 @@ def transverse_ratio(rate: ArrayLike) -> Float[Array, "..."]:
 
     Source: arXiv:2605.18933, Theorem 3.
     """
-    return relu_block(flips(rate)).pair.transverse / relu_block(shift(rate)).pair.transverse
+    return relu_block(flips(rate)).pair.transverse / relu_block(shift(rate, weights)).pair.transverse
 
 
 def matched_shift(rate: ArrayLike) -> MagnitudeShift:
@@ -52,48 +54,67 @@ def matched_noise(rate: ArrayLike) -> MagnitudeNoise:
     return MagnitudeNoise.matching(SignFlip(rate))
 
 
-def transverse_ratio_limit() -> np.float64:
-    """A(0⁺) = π/(π − 2).
+@law(read=WEIGHTS)
+def transverse_ratio_limit(weights: Any = "gaussian") -> Real:
+    """A(0⁺) = 1/(1 − b²), of Gaussian weights π/(π − 2).
+
+    Args:
+      weights: as in `transverse_ratio`.
 
     Source: arXiv:2605.18933, Theorem 3.
     """
-    return np.float64(math.pi / (math.pi - 2))
+    return jnp.asarray(1 / weights.beyond)
 
 
-def transverse_ratio_root_coefficient() -> np.float64:
-    """The exact coefficient of √p in A(p)/A(0⁺): −(4/(3π))(1 − √(1 − 2/π)).
+@law(read=WEIGHTS)
+def transverse_ratio_root_coefficient(weights: Any = "gaussian") -> Real:
+    """The exact coefficient of √p in A(p)/A(0⁺): −(4/(3π))(1 − k), k = √(1 − b²).
 
     The paper's is −4/(3π), which leaves out that the magnitude error contracts too.
 
+    Args:
+      weights: as in `transverse_ratio`.
+
     Source: Theorem 3, corrected.
     """
-    return np.float64(-4 / (3 * math.pi) * (1 - math.sqrt(1 - 2 / math.pi)))
+    return _coefficients(weights)[0]
 
 
-def transverse_ratio_rate_coefficient() -> np.float64:
-    """The coefficient of p in A(p)/A(0⁺): −1 − k²s(1 − s) − 2kbs, k = 4/(3π), b = √(2/π), s = √(1 − b²).
+@law(read=WEIGHTS)
+def transverse_ratio_rate_coefficient(weights: Any = "gaussian") -> Real:
+    """The coefficient of p in A(p)/A(0⁺): −1 − a²k(1 − k) − 2abk, a = 4/(3π), k = √(1 − b²).
 
-    From T_flip = 2p[1 − k√p − p + …] and T_shift = 2ps²[1 − ks√p + 2kbs·p + …].
+    From T_flip = 2p[1 − a√p − p + …] and T_shift = 2pk²[1 − ak√p + 2abk·p + …].
+
+    Args:
+      weights: as in `transverse_ratio`.
 
     Source: Theorem 3, continued.
     """
-    k, b = 4 / (3 * math.pi), math.sqrt(2 / math.pi)
-    s = math.sqrt(1 - b**2)
-    return np.float64(-1 - k**2 * s * (1 - s) - 2 * k * b * s)
+    return _coefficients(weights)[1]
 
 
-@law(domain={"rate": EXPANDED_RATE})
-def transverse_ratio_expansion(rate: ArrayLike) -> Float[Array, "..."]:
-    """π/(π−2)·[1 + a√p + b·p], the expansion of A(p) that leaves O(p^{3/2}).
+def _coefficients(weights: WeightMoments) -> tuple[Array, Array]:
+    """Those of √p and p."""
+    a, b, k = 4 / (3 * math.pi), weights.b, jnp.sqrt(weights.beyond)
+    # 1 − k = b²/(1 + k): of heavy tails k is close to 1.
+    short = b**2 / (1 + k)
+    return -a * short, -1 - a**2 * k * short - 2 * a * b * k
+
+
+@law(domain={"rate": EXPANDED_RATE}, read=WEIGHTS)
+def transverse_ratio_expansion(rate: ArrayLike, weights: Any = "gaussian") -> Float[Array, "..."]:
+    """(1/k²)·[1 + a√p + b·p], the expansion of A(p) that leaves O(p^{3/2}).
 
     Args:
-      rate: flip rate in (0, 0.15]: beyond, it is off by more than a tenth.
+      rate: flip rate in (0, 0.15]: beyond, it is off by more than a tenth for weights of b <= 0.9.
+      weights: as in `transverse_ratio`.
 
     Source: Theorem 3, corrected and continued.
     """
     p = jnp.asarray(rate)
-    first, second = transverse_ratio_root_coefficient(), transverse_ratio_rate_coefficient()
-    return jnp.pi / (jnp.pi - 2) * (1 + float(first) * jnp.sqrt(p) + float(second) * p)
+    first, second = _coefficients(weights)
+    return (1 + first * jnp.sqrt(p) + second * p) / weights.beyond
 
 
 @law(domain={"rate": RATE})
@@ -136,11 +157,12 @@ def paper_transverse_ratio_error(rate: ArrayLike) -> Float[Array, "..."]:
       Array of the shape of `rate`; no difference of the two, which agree to rounding at small rates.
     """
     p = jnp.asarray(rate)
-    flip, shifted = flips(p), shift(p)
+    gaussian = weight_moments("gaussian")
+    flip, shifted = flips(p), shift(p, gaussian)
     contraction = 4 * flip.unit / (3 * jnp.pi)
     # With T = noise/2 − lost, the leading terms of both forms, 2(1 − p)/(1 − 2/π)/2, are equal.
     kept = _lost(flip) - 2 * (1 - p) * contraction
-    own = (1 - p) * (1 - contraction) / BEYOND * _lost(shifted)
+    own = (1 - p) * (1 - contraction) / gaussian.beyond * _lost(shifted)
     return (kept - own) / (shifted.noise / 2 - _lost(shifted))
 
 

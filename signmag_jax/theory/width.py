@@ -25,13 +25,15 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.evidence.precision import Real, law
+from signmag_jax.evidence.precision import Real, is_traced, law
+from signmag_jax.perturb import find_weights
+from signmag_jax.perturb.weights import GAUSSIAN
 
-from .arguments import NORMAL_RATE, RATE, check_many_flips
+from .arguments import CUMULANTS, NORMAL_RATE, RATE, check_many_flips, weight_cumulants
 from .cumulants import flip_change, shift_change
 from .energies import relu_block
-from .scaled import flips, shift
-from .theorem_3 import transverse_ratio
+from .kernel import gap
+from .scaled import WeightMoments, flips, shift
 
 ANGLE_NODES = 96
 # exp(−40) of the peak: what is cut away is below 1e-17 of the mean.
@@ -93,7 +95,7 @@ def check_width(n: Any) -> int:
     return int(n)
 
 
-def finite_width_ratio(rate: ArrayLike, n: int) -> Real:
+def finite_width_ratio(rate: ArrayLike, n: int, weights: Any = "gaussian") -> Real:
     """A(p) at n inputs on the sphere and infinitely many rows: flips exact, the shift to first order in 1/n.
 
     T(flip) = v/2 − 2(E κ)² with κ averaged over K ~ Bin(n, p) and q | K ~ Beta(K/2, (n−K)/2); T(shift) is
@@ -104,17 +106,23 @@ def finite_width_ratio(rate: ArrayLike, n: int) -> Real:
     1/n³. For one input, or inputs whose entries are all of one size (Σ x_j⁴ = 1/n), take
     `profile_width_ratio`.
 
+    Weights that are not Gaussian change both by their own fourth cumulants, to first order: what the flips of
+    a row scatter by counts E w⁴/3 times. The heavier the tails, the more flips a row has to hold for it.
+
     Args:
       rate: flip rate in (0, 1/2]; the shift has size 2√rate.
       n: number of inputs, 2 to 1,000,000 (a table of n + 1 means is built once).
+      weights: a law with third and fourth moments, as in `perturb.find_weights`: a name or `perturb.Weights`.
 
     Returns:
       Array of the shape of `rate`; NaN where a traced rate lies outside.
 
     Raises:
-      InvalidInput: for a concrete rate or a width outside.
+      InvalidInput: for a concrete rate or a width outside; for weights that are not Gaussian also where a row
+        holds too few flips, 4·rate·(n + 2)/3 < E w⁴.
     """
-    return _finite_width_ratio(rate, check_width(n), means_per_flip(n))
+    check_own_law(weights, rate, (check_width(n) + 2) / 3)
+    return _finite_width_ratio(rate, int(n), means_per_flip(n), weights)
 
 
 def finite_width_gap(rate: ArrayLike, n: int) -> Real:
@@ -136,10 +144,29 @@ def means_per_flip(n: int) -> Float[np.ndarray, " padded"]:
     return np.concatenate([means, np.zeros(size - n)])
 
 
-@law(domain={"rate": RATE})
-def _finite_width_ratio(rate: ArrayLike, n: ArrayLike, means: Any) -> Array:
+def check_own_law(weights: Any, rate: ArrayLike, effective: float) -> None:
+    """Refuse weights that are not Gaussian where their law is more than its first order in 1/n.
+
+    Raises:
+      InvalidInput: naming 4·rate/E w⁴ times the effective number of inputs, ‖x‖⁴/Σx_j⁴.
+    """
+    few = 4 * effective / weight_cumulants(weights).fourth
+    if is_traced(rate) or find_weights(weights) == GAUSSIAN:
+        return
+    RATE.require("rate", rate)
+    if not np.all(np.asarray(rate, dtype=np.float64) * few >= 1):
+        raise invalid(
+            "4·rate·(‖x‖⁴/Σx_j⁴)/E w⁴ >= 1 for weights that are not Gaussian, (n + 2)/3 for ‖x‖⁴/Σx_j⁴ on "
+            "the sphere",
+            float(np.min(rate) * few),
+            "raise the rate or the width: the law is a first order in 1/n",
+        )
+
+
+@law(domain={"rate": RATE}, read=CUMULANTS)
+def _finite_width_ratio(rate: ArrayLike, n: ArrayLike, means: Any, weights: Any) -> Array:
     p, inputs = jnp.asarray(rate), jnp.asarray(n)
-    return finite_ratio(p, _mean_gap(p, inputs, jnp.asarray(means)), 3 / inputs)
+    return finite_ratio(p, _mean_gap(p, inputs, jnp.asarray(means)), 3 / inputs, weights)
 
 
 @law(domain={"rate": RATE})
@@ -152,12 +179,14 @@ def _mean_gap(p: Array, inputs: Array, means: Array) -> Array:
     return inputs * binomial_mean(p, inputs - 1, means)
 
 
-def finite_ratio(p: Array, mean_gap: Array, fourth: Array) -> Array:
+def finite_ratio(p: Array, mean_gap: Array, fourth: Array, weights: WeightMoments) -> Array:
     """A of flips whose gap per p has this mean, and of the shift at this Σ x_j⁴, for use inside a law."""
-    opened = mean_gap / jnp.pi
+    # To first order in the scatter of what a row's flips move, which is that of Gaussian weights times this.
+    wider = weights.fourth / 3
+    opened = (wider * mean_gap + (1 - wider) * gap(*flips(p)[:2], flips(p).noise)) / jnp.pi
     flip = 2 * (1 - p) - (1 - 2 * p) * opened - p * opened**2 / 2
-    shifted = shift(p)
-    return flip / (relu_block(shifted).pair.transverse * (1 + fourth * shift_change(shifted)))
+    shifted = shift(p, weights)
+    return flip / (relu_block(shifted).pair.transverse * (1 + fourth * shift_change(shifted, weights)))
 
 
 @jax.custom_jvp
@@ -215,26 +244,28 @@ def _deviance(x: Array, mean: Array) -> Array:
     return jnp.where(near, close, far)
 
 
-@law(domain={"rate": NORMAL_RATE})
-def finite_width_slope(rate: ArrayLike) -> Float[Array, "..."]:
+@law(domain={"rate": NORMAL_RATE}, read=CUMULANTS)
+def finite_width_slope(rate: ArrayLike, weights: Any = "gaussian") -> Float[Array, "..."]:
     """Coefficient of 1/n in A_n(p)/A(p) − 1, exact at every p: 3(ΔT/T of flips − ΔT/T of the shift).
 
     Meant for n·p ≫ 1. Each is per Σ x_j⁴, whose mean on the sphere, 3/(n + 2), is 3/n to this order:
-    −κ√D/(πT) of flips, from Δκ = √D/(4π), and aε³κ(a + 2bε + ε²)/(6πkv²T) of the shift of size ε = 2√p,
-    a = 2b² − 1, both from the fourth cumulants of (w, w'). The first, −3/(2π√p) for p → 0, leads; the second
-    is 24% of the slope at p = 1/2. For n·p ≪ 1 the change saturates instead, at `finite_width_saturation`.
+    −κ√D/(πT)·E w⁴/3 of flips, from Δκ = √D E w⁴/(12π), and aε³κ(a + 2bε + ε²)/(6πkv²T) of the shift of
+    Gaussian weights by ε = 2√p, a = 2b² − 1, both from the fourth cumulants of (w, w'). The first,
+    −3/(2π√p) for p → 0, leads; the second is 24% of the slope at p = 1/2. For n·p ≪ 1 the change saturates
+    instead, at `finite_width_saturation`.
 
     Args:
       rate: flip rate in (0, 1/2], at least 2.3e-308.
+      weights: as in `finite_width_ratio`.
 
     Source: proofs/finite_width.py.
     """
-    return 3 * ratio_change(jnp.asarray(rate))
+    return 3 * ratio_change(jnp.asarray(rate), weights)
 
 
-def ratio_change(p: Array) -> Array:
+def ratio_change(p: Array, weights: WeightMoments) -> Array:
     """ΔA/A per Σ x_j⁴, for use inside a law."""
-    return flip_change(flips(p)) - shift_change(shift(p))
+    return flip_change(flips(p), weights) - shift_change(shift(p, weights), weights)
 
 
 def finite_width_saturation(n: int) -> Real:
@@ -252,7 +283,7 @@ def finite_width_saturation(n: int) -> Real:
     return np.float64(-check_width(n) * mean_gaps(n)[1] / (2 * math.pi))
 
 
-def finite_width_expansion(rate: ArrayLike, n: int) -> Real:
+def finite_width_expansion(rate: ArrayLike, n: int, weights: Any = "gaussian") -> Real:
     """A(p)·(1 + slope/n): the law of width n to first order in 1/n, for rows that hold many flips.
 
     The slope is `finite_width_slope`. It leaves a share 1/(n·p) of its own size, and is refused where a row
@@ -263,14 +294,15 @@ def finite_width_expansion(rate: ArrayLike, n: int) -> Real:
     Source: proofs/finite_width.py.
     """
     check_many_flips(rate, (check_width(n) + 2) / 3)
-    return width_expansion(rate, 3 / n, (n + 2) / 3)
+    return width_expansion(rate, 3 / n, (n + 2) / 3, weights)
 
 
-@law(domain={"rate": RATE})
-def width_expansion(rate: ArrayLike, fourth: ArrayLike, effective: ArrayLike) -> Array:
+@law(domain={"rate": RATE}, read=CUMULANTS)
+def width_expansion(rate: ArrayLike, fourth: ArrayLike, effective: ArrayLike, weights: Any) -> Array:
     """A(p) to first order in this Σ x_j⁴; NaN with less than one flip on that many effective inputs."""
     p = jnp.asarray(rate)
-    value = transverse_ratio(p) * (1 + jnp.asarray(fourth) * ratio_change(p))
+    ratio = relu_block(flips(p)).pair.transverse / relu_block(shift(p, weights)).pair.transverse
+    value = ratio * (1 + jnp.asarray(fourth) * ratio_change(p, weights))
     return value * jnp.where(p * effective >= 1, 1, jnp.nan)
 
 

@@ -3,12 +3,13 @@
 import json
 import shlex
 
+import huggingface_hub
 import jax
 import pytest
 from measure_verbs import refused
 
-from signmag_jax import models
-from signmag_jax.cli import run
+from signmag_jax import cli, models
+from signmag_jax.cli import INTERRUPTED, STOPPED, UNKEPT, run
 
 # What a measurement is given that does not name it: nothing but the option in question is wrong.
 MODEL, TEXT = ("--model", "tiny"), (("--text", "text.txt"), ("--window", "16"))
@@ -88,6 +89,8 @@ MISTAKES = {
     "reproduce --out text.txt": "lies on a file",
     "reproduce --out ''": "it is empty",
     "reproduce --out odd": "holds a folder named ledger.json",
+    "reproduce --out done": "give --overwrite",
+    "reproduce --out done --dry-run": "give --overwrite",
     "reproduce --resume text.txt/x": "lies on a file",
     "reproduce --model none --text text.txt": "--model none",
     f"reproduce --seed {LARGE}": "--seed",
@@ -123,6 +126,8 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "tiny").mkdir()
     (tmp_path / "folder.svg").mkdir()
     (tmp_path / "odd" / "ledger.json").mkdir(parents=True)
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "ledger.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -172,9 +177,10 @@ def test_what_the_config_decides_is_judged_before_the_weights(
     assert not (workplace / "run").exists()
 
 
-def test_a_dry_run_fetches_nothing_and_leaves_standard_input_alone(workplace, monkeypatch, capsys):
+def test_a_dry_run_reads_no_weights_and_leaves_standard_input_alone(workplace, monkeypatch, capsys):
     monkeypatch.setitem(models.load.__globals__, "resolve", lambda *_: pytest.fail("looked for a model"))
     monkeypatch.setattr("sys.stdin", None)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: "config.json")
     for model in ([], ["--model", "someone/model"]):
         assert run(["measure", "nll", *model, "--text", "-", "--dry-run", "--json"]) == 0
     assert capsys.readouterr().err == ""
@@ -188,3 +194,52 @@ def test_networks_without_a_flip_are_recorded_and_too_few_with_one_are_incomplet
     assert err.count("1 of 2 networks have a ratio") == err.count("\n") == 2
     assert run([*arguments, "20"]) == 0
     assert 2 <= json.loads(capsys.readouterr().out)["n"] < 20
+
+
+STEP = {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"}
+ALONE = ("reproduce", "simulate block", "measure nll")
+
+
+@pytest.mark.parametrize("typed", ALONE)
+@pytest.mark.parametrize("step", [STEP, {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"}])
+def test_no_task_of_several_does_the_whole_job(workplace, monkeypatch, capsys, typed, step):
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    assert run(typed.split()) == 2
+    assert "each would do the whole job: start one task" in capsys.readouterr().err
+    assert not (workplace / "signmag-run").exists()
+
+
+def test_a_single_task_a_batch_script_and_a_dry_run_are_no_step_of_several(workplace, monkeypatch, capsys):
+    def judged(**environment):
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            code = run(["simulate", "block", "--networks", "0"])
+        assert code == 2
+        return capsys.readouterr().err
+
+    assert "whole job" in judged(**STEP)
+    for alone in ({**STEP, "SLURM_STEP_NUM_TASKS": "1"}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "2"}, {}):
+        assert "networks is an integer >= 2" in judged(**alone)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    assert run(["simulate", "block", "--dry-run"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("simulate block", UNKEPT),
+        ("simulate block --resume kept", INTERRUPTED),
+        ("measure nll --resume=kept", INTERRUPTED),
+        ("prove", STOPPED),
+    ],
+)
+def test_an_interruption_says_whether_records_are_kept(monkeypatch, capsys, typed, said):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_invoke", interrupted)
+    assert run(typed.split()) == 130
+    assert capsys.readouterr().err == f"signmag: {said}\n"

@@ -93,7 +93,7 @@ def test_an_interrupted_run_has_shown_its_estimate_and_is_resumed_bit_by_bit(tmp
     sizes = SIZES | {"networks": 64 * len(kept)}
     whole = simulate.block(**sizes).transverse_ratio
     with monkeypatch.context() as nothing:
-        nothing.setattr(engine, "compute", None)  # every record is whole
+        nothing.setattr(engine, "dispatch", None)  # every record is whole
         read = simulate.block(**sizes, resume=tmp_path).transverse_ratio
     assert (read.value, read.standard_error, read.n) == (whole.value, whole.standard_error, whole.n)
     more = SIZES | {"networks": 64 * len(kept) + 70}

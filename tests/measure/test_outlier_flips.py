@@ -105,6 +105,16 @@ def test_result(tiny, windows, found, tmp_path):
     )
 
 
+def test_flips_anywhere_can_be_left_out(tiny, windows, found):
+    fewer = measure.outlier_flips(tiny, *windows, rate=RATE, draws=2, anywhere=False)
+    assert set(found.samples) - set(fewer.samples) == {"anywhere"}
+    for arm, table in fewer.samples.items():
+        np.testing.assert_array_equal(table, found.samples[arm])
+    assert set(fewer.ratios) == {"outlier over rest", "outlier over rest, matched"}
+    cost = measure.MEASUREMENTS["outlier-flips"].passes
+    assert cost(windows=8, window=256, draws=2) - cost(windows=8, window=256, draws=2, anywhere=False) == 2
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -121,6 +121,16 @@ def test_selection_and_json(tiny, found):
     assert plain["provenance"]["scale"] == "per tensor"
 
 
+def test_one_quantiser_alone_gives_the_same_numbers(tiny, windows, found):
+    alone = measure.quantization(tiny, windows[0], quantizers=("sign",), **SAMPLED)
+    assert set(alone.alignments) == {"sign"}
+    for which in ("rows", "real"):
+        one, other = alone.overall("sign", which), found.overall("sign", which)
+        np.testing.assert_allclose(one.value, other.value, rtol=1e-5)
+    with pytest.raises(InvalidInput, match="quantizers among"):
+        measure.quantization(tiny, quantizers=("sign", "best"), **SAMPLED)
+
+
 def test_bad_requests_are_refused(tiny, windows, found):
     with pytest.raises(InvalidInput, match="at least 2 calibration windows"):
         measure.quantization(tiny, windows[0][:1])

@@ -7,6 +7,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
 from signmag_jax import models
+from signmag_jax.cli import run
 from signmag_jax.evidence import MissingResource, SignmagError
 from signmag_jax.models.resolve import resolve
 
@@ -49,6 +50,27 @@ def test_an_unknown_name_or_no_network_is_one_line(monkeypatch, error, why):
         resolve("someone/else")
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["reproduce"], ["measure", "nll"], ["measure", "trained-chain"]])
+def test_a_dry_run_asks_for_a_model_of_the_hub_and_says_if_there_is_none(
+    monkeypatch, capsys, tmp_path, arguments
+):
+    asked = []
+
+    def download(name, file, **options):
+        asked.append((name, file, options["revision"]))
+        if name == "nosuch/model":
+            raise ConnectionError("no such model")
+        return str(tmp_path / "config.json")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("fetched"))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.chdir(tmp_path)
+    assert run([*arguments, "--dry-run", "--model", "nosuch/model"]) == 2
+    assert "no model 'nosuch/model' here or on the hub" in capsys.readouterr().err
+    assert run([*arguments, "--dry-run", "--model", "some/model", "--revision", "main"]) == 0
+    assert asked == [("nosuch/model", "config.json", None), ("some/model", "config.json", "main")]
 
 
 def test_paths_that_do_not_exist_never_reach_the_hub(tmp_path, monkeypatch):

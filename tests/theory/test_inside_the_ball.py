@@ -80,6 +80,11 @@ COMMON = {
     "pool": st.sampled_from([np.array([True, False, True, False]), np.array([False, False, True, False])]),
     "perturbation": PERTURBATIONS,
     "scale": powers(-3, 2),
+    "weights": st.one_of(
+        st.sampled_from(["gaussian", "laplace", "uniform", "student_t:2.5", "student_t:4.5", "student_t:30"]),
+        powers(-6, -1e-9),
+        powers(-9, -1).map(lambda gap: 1 - gap),
+    ),
 }
 
 

@@ -72,7 +72,7 @@ def test_the_estimator_says_when_an_integral_was_computed():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InvalidInput, match=r"law is a name in theory.LAWS"):
         theory.estimate("transverse", rate=0.1)
-    with pytest.raises(InvalidInput, match=r"arguments of transverse_ratio are \(rate\)"):
+    with pytest.raises(InvalidInput, match=r"arguments of transverse_ratio are \(rate, weights\)"):
         theory.estimate("transverse_ratio", p=0.1)
     with pytest.raises(InvalidInput, match=r"0 < rate <= 0.5"):
         theory.estimate("transverse_ratio", rate=0.7)

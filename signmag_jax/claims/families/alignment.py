@@ -27,7 +27,9 @@ PROFILE = Measured(
 )
 QUANTIZATION = Measured(
     "quantization",
-    lambda run, source, **_: measure.quantization(run.model, run.calibration, source=source),
+    lambda run, source, **_: measure.quantization(
+        run.model, run.calibration, quantizers=("sign",), source=source
+    ),
     passes=lambda level: level.calibration_passes,
 )
 

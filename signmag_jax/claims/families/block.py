@@ -18,6 +18,7 @@ from signmag_jax.claims.supply import combine, component, exact, pick
 from signmag_jax.evidence import Estimate
 from signmag_jax.perturb import SignFlip
 
+from . import depth_laws
 from .theorem_3 import FINITE_WIDTH_RATE as RATE
 from .theorem_3 import SCRIPT_WIDTH as WIDTH
 from .theorem_3 import crossings, paper_block, rates
@@ -138,7 +139,7 @@ def _v0(simulated: Supply) -> Claim:
         "ratio of a chain's first layer.",
         component(theory.finite_width_depth_ratios, 0, rate, 1, width),
         simulated,
-        (lambda: float(np.ravel(theory.depth_ratios(rate, 1))[0]), "infinite width"),
+        (lambda: depth_laws.first_ratio(rate, "plain"), "infinite width"),
         source="V0; depth recursion at finite width",
         proofs=("depth",),
         note="Per-network ratios. The scale of w' drops out of a finite change, and with it the factor v of "

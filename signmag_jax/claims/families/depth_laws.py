@@ -114,13 +114,17 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 def rival(chain: str, rate: float, layer: int) -> tuple[float, str]:
     """The nearest wrong answer for C_layer of a ReLU chain: no dependence on depth, or another chain."""
     if layer > 1:
-        return float(np.ravel(theory.chain_ratios(rate, 1, chain))[0]), "no dependence on depth"
+        return first_ratio(rate, chain), "no dependence on depth"
     if chain == "plain":
         return float(theory.transverse_ratio(rate)), "the block's ratio, without normalising"
     if chain == "renormalised":
-        stream = np.ravel(theory.chain_ratios(rate, 1, "residual"))
-        return float(stream[0]), "the stream's ratio, without normalising"
-    return float(np.ravel(theory.depth_ratios(rate, 1))[0]), "a plain chain"
+        return first_ratio(rate, "residual"), "the stream's ratio, without normalising"
+    return first_ratio(rate, "plain"), "a plain chain"
+
+
+def first_ratio(rate: float, chain: str) -> float:
+    """C_1 of a ReLU chain: that of the longer one, whose program is compiled already."""
+    return float(np.ravel(theory.chain_ratios(rate, LAYERS, chain))[0])
 
 
 def linear_ratio(rate: float, layer: int) -> float:

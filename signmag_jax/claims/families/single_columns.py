@@ -13,6 +13,8 @@ from signmag_jax.claims.pieces import Results
 from signmag_jax.claims.published import paper, printed
 from signmag_jax.claims.supply import exact, of_interval
 
+from .alignment import PROFILE
+
 NOTES = {
     "output": "In the mean over masks this is algebra, E‖δWx‖² = 4·rate·E x_j²‖w_j‖²: the row checks that "
     "flips do it, with α² from other text.",
@@ -37,7 +39,7 @@ def _flip_energies(run: ModelRun, **options: Any) -> measure.FlipEnergies:
         raise measure.Unmeasurable(
             f"energies of single columns drown in the rounding of {dtype}: load with dtype float32"
         )
-    (energies,) = measure.flip_energies(*run.windows, **options).results
+    (energies,) = measure.flip_energies(*run.windows, profile=run.needed(PROFILE), **options).results
     return energies
 
 
@@ -47,14 +49,22 @@ ENERGIES = Measured(
     options=lambda level: {"columns": level.flipped_columns},
     amount=lambda level: level.flipped_columns,
     what="Exp F and G",
+    profiled=True,
 )
-# Exp G flips whole columns: nothing is drawn.
+
+
+def _column_flips(run: ModelRun, seed: int, **options: Any) -> measure.ColumnFlips:
+    """Exp G. It flips whole columns: nothing is drawn."""
+    return measure.column_flips(*run.windows, profile=run.needed(PROFILE), **options).results[0]
+
+
 LOSSES = Measured(
     "column_flips",
-    lambda run, seed, **options: measure.column_flips(*run.windows, **options).results[0],
+    _column_flips,
     options=lambda level: {"columns": level.flipped_columns},
     amount=lambda level: level.flipped_columns,
     what="Exp F and G",
+    profiled=True,
 )
 
 

@@ -19,11 +19,12 @@ from . import (
     rows,
     small_errors,
     theorem_3,
+    weights,
     width,
 )
-from .pairs import PAIRS, check_composition, composed
+from .pairs import PAIRS, UNDER_WEIGHTS, check_composition, composed
 
-__all__ = ["BALLS", "PAIRS", "check_composition", "composed"]
+__all__ = ["BALLS", "PAIRS", "UNDER_WEIGHTS", "check_composition", "composed", "weights"]
 
 _ALL: list[Callable[..., Any]] = [
     columns.column_ratio,

@@ -2,24 +2,34 @@
 
 from flint import arb, fmpq
 
+from signmag_jax.theory.arguments import check_known
+
 from .activations import kappa
 from .energies import transverse
 from .pairs import Pair, flip, matched
+from .weights import Weights, of
 
 Cumulants = tuple[arb, arb, arb, arb, arb]
 
 
-def flip_cumulants(rate: fmpq) -> Cumulants:
-    """E w²w'² − v − 2c² = 3 − 1 − 2(1 − 2p)², the others 0."""
-    none = arb(0)
-    return none, none, arb(2 - 2 * (1 - 2 * rate) ** 2), none, none
+def flip_cumulants(rate: fmpq, weights: Weights | None = None) -> Cumulants:
+    """E w²w'² − v − 2c² = E w⁴ − 1 − 2(1 − 2p)², and E w⁴ − 3, times 1 − 2p for odd powers of w'."""
+    _, _, fourth = _known(weights)
+    odd = (1 - 2 * rate) * (fourth - 3)
+    return fourth - 3, odd, fourth - 1 - 2 * (1 - 2 * rate) ** 2, odd, fourth - 3
 
 
-def shift_cumulants(size: arb) -> Cumulants:
-    """From E|w| = b, E|w|³ = 2b: the moments E w^i(w + εsign w)^j less their Gaussian parts."""
-    b = (2 / arb.pi()).sqrt()
+def _known(weights: Weights | None) -> tuple[arb, arb, arb]:
+    b, third, fourth = of(weights)
+    check_known(third, fourth)
+    return b, arb(third), arb(fourth)
+
+
+def shift_cumulants(size: arb, weights: Weights | None = None) -> Cumulants:
+    """From E|w|, E|w|³ and E w⁴: the moments E w^i(w + εsign w)^j less their Gaussian parts."""
+    b, third, fourth = _known(weights)
     c, v = 1 + b * size, 1 + 2 * b * size + size**2
-    odd = [b, arb(1), 2 * b, arb(3)]
+    odd = [b, arb(1), third, fourth]
     # E|w|^i(|w| + ε)^j with i + j = 4.
     mixed = [
         odd[3],
@@ -44,21 +54,27 @@ def change(pair: Pair, cumulants: Cumulants) -> arb:
     return -4 * kappa(c, v) * (bent / 24) / transverse(pair)
 
 
-def flip_change(rate: fmpq) -> arb:
+def flip_change(rate: fmpq, weights: Weights | None = None) -> arb:
     """Of flips."""
-    return change(flip(rate), flip_cumulants(rate))
+    return change(flip(rate), flip_cumulants(rate, weights))
 
 
-def shift_change(rate: fmpq) -> arb:
+def shift_change(rate: fmpq, weights: Weights | None = None) -> arb:
     """Of the shift of the same norm."""
-    return change(matched(rate), shift_cumulants(2 * arb(rate).sqrt()))
+    return change(matched(rate, weights), shift_cumulants(2 * arb(rate).sqrt(), weights))
 
 
-def ratio_change(rate: fmpq) -> arb:
+def ratio_change(rate: fmpq, weights: Weights | None = None) -> arb:
     """ΔA/A for each unit of Σ x_j⁴."""
-    return flip_change(rate) - shift_change(rate)
+    return flip_change(rate, weights) - shift_change(rate, weights)
 
 
-def shift_transverse(rate: fmpq, fourth: fmpq) -> arb:
-    """T of the shift at this Σ x_j⁴, to first order in it."""
-    return transverse(matched(rate)) * (1 + fourth * shift_change(rate))
+def finite_ratio(rate: fmpq, kernel: arb, fourth: fmpq, weights: Weights | None = None) -> arb:
+    """(½ − 2(E κ)²)/T(shift): flips of Gaussian weights of this mean kernel, and the shift, at this Σ x_j⁴.
+
+    Of other weights the kernel leaves its value at infinite width E w⁴/3 times as far.
+    """
+    wider = _known(weights)[2] / 3
+    mean = wider * kernel + (1 - wider) * kappa(*flip(rate))
+    shift = transverse(matched(rate, weights)) * (1 + fourth * shift_change(rate, weights))
+    return (arb(fmpq(1, 2)) - 2 * mean**2) / shift

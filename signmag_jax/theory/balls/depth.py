@@ -7,6 +7,7 @@ from flint import arb, fmpq
 
 from .activations import second_moments
 from .pairs import Pair, flip, matched
+from .weights import Weights
 
 State = Any
 Kernel = Callable[[arb, arb], Any]
@@ -53,13 +54,15 @@ def chain_ratios(
     layers: str = "all",
     activation: str = "relu",
     scale: fmpq | None = None,
+    weights: Weights | list[Weights] | None = None,
 ) -> list[arb]:
     """One ratio a layer."""
     kernel = lambda c, v: second_moments(activation, c, v, scale)  # noqa: E731
-    columns = []
-    for pair in (flip(rate), matched(rate)):
+    count, columns = int(depth), []
+    each = weights if isinstance(weights, list) else [weights] * count
+    for pairs in ([flip(rate)] * count, [matched(rate, one) for one in each]):
         state, column = None, []
-        for layer in range(int(depth)):
+        for layer, pair in enumerate(pairs):
             here = pair if layers == "all" or layer == 0 else (arb(1), arb(1))
             state, value = _STEPS[chain](here, state, kernel)
             column.append(value)
@@ -74,6 +77,7 @@ def depth_ratios(
     activation: str = "relu",
     layers: str = "all",
     scale: fmpq | None = None,
+    weights: Weights | list[Weights] | None = None,
 ) -> list[arb]:
     """One ratio a layer."""
-    return chain_ratios(rate, depth, "residual" if residual else "plain", layers, activation, scale)
+    return chain_ratios(rate, depth, "residual" if residual else "plain", layers, activation, scale, weights)

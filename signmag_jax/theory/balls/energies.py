@@ -4,6 +4,7 @@ from flint import arb, fmpq
 
 from .activations import kappa, second_moments
 from .pairs import Pair
+from .weights import Weights, of
 
 
 def transverse(pair: Pair) -> arb:
@@ -26,6 +27,6 @@ def cosine_squared(perturbation: Pair) -> arb:
     return perturbation[0] ** 2 / perturbation[1]
 
 
-def sign_cosine_squared() -> arb:
-    """2/π."""
-    return 2 / arb.pi()
+def sign_cosine_squared(weights: Weights | None = None) -> arb:
+    """b²."""
+    return of(weights).b ** 2

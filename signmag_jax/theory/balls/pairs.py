@@ -8,6 +8,7 @@ from flint import arb, fmpq
 from signmag_jax.evidence import invalid
 
 from .quantisers import lloyd_max, ternary, uniform
+from .weights import Weights, of
 
 Pair = tuple[arb, arb]
 
@@ -17,15 +18,15 @@ def flip(rate: fmpq) -> Pair:
     return arb(1 - 2 * rate), arb(1)
 
 
-def shift(size: arb) -> Pair:
+def shift(size: arb, weights: Weights | None = None) -> Pair:
     """A magnitude shift."""
-    b = (2 / arb.pi()).sqrt()
+    b = of(weights).b
     return 1 + size * b, 1 + 2 * size * b + size**2
 
 
-def matched(rate: fmpq) -> Pair:
+def matched(rate: fmpq, weights: Weights | None = None) -> Pair:
     """The magnitude shift of size 2√rate."""
-    return shift(2 * arb(rate).sqrt())
+    return shift(2 * arb(rate).sqrt(), weights)
 
 
 def noise(size: fmpq) -> Pair:
@@ -33,9 +34,9 @@ def noise(size: fmpq) -> Pair:
     return arb(1), arb(1 + size * size)
 
 
-def sign() -> Pair:
+def sign(weights: Weights | None = None) -> Pair:
     """The sign quantiser."""
-    return 2 / arb.pi(), 2 / arb.pi()
+    return of(weights).b ** 2, of(weights).b ** 2
 
 
 def scale(factor: fmpq) -> Pair:
@@ -52,7 +53,7 @@ def prune(threshold: fmpq) -> Pair:
 
 PAIRS: dict[str, Callable[..., Pair]] = {
     "SignFlip": flip,
-    "MagnitudeShift": lambda size: shift(arb(size)),
+    "MagnitudeShift": lambda size, weights=None: shift(arb(size), weights),
     "matched_shift": matched,
     "MagnitudeNoise": noise,
     "SignQuantize": sign,
@@ -63,6 +64,11 @@ PAIRS: dict[str, Callable[..., Pair]] = {
     "LloydMax": lloyd_max,
 }
 """By class name."""
+
+OF_WEIGHTS = ("MagnitudeShift", "matched_shift", "SignQuantize")
+"""Those that take the weights' distribution."""
+UNDER_WEIGHTS = (*OF_WEIGHTS, "SignFlip", "MagnitudeNoise", "Scale")
+"""Those of weights that are not Gaussian."""
 
 Stage = tuple[str, Sequence[Any]]
 """Class name and exact arguments."""
@@ -82,13 +88,15 @@ def check_composition(stages: Sequence[Stage]) -> None:
         )
 
 
-def composed(stages: Sequence[Stage]) -> Pair:
+def composed(stages: Sequence[Stage], weights: Weights | None = None) -> Pair:
     """Perturbations in turn: flips give ((1−2p)c, v), a factor (ac, a²v), noise (c, (1 + size²)v).
 
-    Noise before a quantiser leaves E[w | w'] = w'/(1 + size²): the result is the same as after it.
+    Noise before a quantiser leaves E[w | w'] = w'/(1 + size²): the result is the same as after it. Of
+    weights that are not Gaussian only one perturbation alone.
     """
     core = _core(stages)
-    c, v = PAIRS[core[0][0]](*core[0][1]) if core else (arb(1), arb(1))
+    own = (weights,) if core and core[0][0] in OF_WEIGHTS else ()
+    c, v = PAIRS[core[0][0]](*core[0][1], *own) if core else (arb(1), arb(1))
     for stage in stages:
         if stage not in core:
             by = PAIRS[stage[0]](*stage[1])

@@ -8,8 +8,9 @@ from signmag_jax.evidence import invalid
 from signmag_jax.theory.arguments import check_many_flips
 
 from .activations import kappa
-from .cumulants import ratio_change, shift_transverse
+from .cumulants import finite_ratio, ratio_change
 from .theorem_3 import transverse_ratio
+from .weights import Weights
 
 MOST_SUMS = 4096
 
@@ -19,21 +20,21 @@ def _fourth(x: Sequence[fmpq]) -> fmpq:
     return sum((s * s for s in shares_of(x)), fmpq(0))
 
 
-def profile_width_slope(rate: fmpq, x: Sequence[fmpq]) -> arb:
+def profile_width_slope(rate: fmpq, x: Sequence[fmpq], weights: Weights | None = None) -> arb:
     """The change of the ratio for each Σx⁴/(Σx²)², times it."""
-    return ratio_change(rate) * _fourth(x)
+    return ratio_change(rate, weights) * _fourth(x)
 
 
-def profile_width_expansion(rate: fmpq, x: Sequence[fmpq]) -> arb:
+def profile_width_expansion(rate: fmpq, x: Sequence[fmpq], weights: Weights | None = None) -> arb:
     """A(p)(1 + slope)."""
     check_many_flips(float(rate), float(1 / _fourth(x)))
-    return transverse_ratio(rate) * (1 + profile_width_slope(rate, x))
+    return transverse_ratio(rate, weights) * (1 + profile_width_slope(rate, x, weights))
 
 
-def profile_width_ratio(rate: fmpq, x: Sequence[fmpq]) -> arb:
+def profile_width_ratio(rate: fmpq, x: Sequence[fmpq], weights: Weights | None = None) -> arb:
     """(½ − 2(E κ)²)/T(shift), summed over all masks."""
     kernel = mean_over_masks([rate] * len(x), shares_of(x))
-    return (fmpq(1, 2) - 2 * kernel**2) / shift_transverse(rate, _fourth(x))
+    return finite_ratio(rate, kernel, _fourth(x), weights)
 
 
 def shares_of(x: Sequence[fmpq]) -> list[fmpq]:

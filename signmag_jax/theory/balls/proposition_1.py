@@ -2,6 +2,8 @@
 
 from flint import arb, fmpq
 
+from .weights import Weights, of
+
 
 def flip_matrix_radial_fraction(rate: fmpq, rows: fmpq) -> arb:
     """p + (1 − p)/m."""
@@ -18,6 +20,6 @@ def noise_to_flip_ratio(rate: fmpq) -> arb:
     return arb(1 / (1 - rate))
 
 
-def flip_to_shift_ratio(rate: fmpq) -> arb:
-    """(1 − p)π/(π − 2)."""
-    return (1 - rate) * arb.pi() / (arb.pi() - 2)
+def flip_to_shift_ratio(rate: fmpq, weights: Weights | None = None) -> arb:
+    """(1 − p)/(1 − b²)."""
+    return (1 - rate) / (1 - of(weights).b ** 2)

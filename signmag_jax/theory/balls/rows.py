@@ -5,6 +5,7 @@ from flint import arb, fmpq
 from .activations import angle, kappa
 from .energies import energy, transverse
 from .pairs import Pair, flip, matched
+from .weights import Weights
 
 
 def realignment(pair: Pair) -> arb:
@@ -18,9 +19,10 @@ def realignment(pair: Pair) -> arb:
     return 2 * (second - 4 * here * mixed + 6 * here**2)
 
 
-def finite_rows_ratio(rate: fmpq, rows: fmpq) -> arb:
+def finite_rows_ratio(rate: fmpq, rows: fmpq, weights: Weights | None = None) -> arb:
     """(T − V/m) of flips over that of the shift."""
-    above, below = (transverse(pair) - realignment(pair) / rows for pair in (flip(rate), matched(rate)))
+    pairs = (flip(rate), matched(rate, weights))
+    above, below = (transverse(pair) - realignment(pair) / rows for pair in pairs)
     return above / below
 
 

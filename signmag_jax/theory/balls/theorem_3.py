@@ -4,35 +4,37 @@ from flint import arb, fmpq
 
 from .energies import transverse
 from .pairs import flip, matched
+from .weights import Weights, of
 
 
-def transverse_ratio(rate: fmpq) -> arb:
+def transverse_ratio(rate: fmpq, weights: Weights | None = None) -> arb:
     """A(p)."""
-    return transverse(flip(rate)) / transverse(matched(rate))
+    return transverse(flip(rate)) / transverse(matched(rate, weights))
 
 
-def transverse_ratio_limit() -> arb:
-    """A(0⁺) = π/(π − 2)."""
-    return arb.pi() / (arb.pi() - 2)
+def transverse_ratio_limit(weights: Weights | None = None) -> arb:
+    """A(0⁺) = 1/(1 − b²)."""
+    return 1 / (1 - of(weights).b ** 2)
 
 
-def transverse_ratio_root_coefficient() -> arb:
+def transverse_ratio_root_coefficient(weights: Weights | None = None) -> arb:
     """Coefficient of √p in A(p)/A(0⁺)."""
-    return -4 / (3 * arb.pi()) * (1 - (1 - 2 / arb.pi()).sqrt())
+    return -4 / (3 * arb.pi()) * (1 - (1 - of(weights).b ** 2).sqrt())
 
 
-def transverse_ratio_rate_coefficient() -> arb:
+def transverse_ratio_rate_coefficient(weights: Weights | None = None) -> arb:
     """Coefficient of p in A(p)/A(0⁺)."""
-    b, k = (2 / arb.pi()).sqrt(), (1 - 2 / arb.pi()).sqrt()
+    b = of(weights).b
+    k = (1 - b**2).sqrt()
     return -1 - 8 / (3 * arb.pi()) * b * k - 16 / (9 * arb.pi() ** 2) * k * (1 - k)
 
 
-def transverse_ratio_expansion(rate: fmpq) -> arb:
+def transverse_ratio_expansion(rate: fmpq, weights: Weights | None = None) -> arb:
     """The first three terms of A(p) in √p."""
-    return transverse_ratio_limit() * (
+    return transverse_ratio_limit(weights) * (
         1
-        + transverse_ratio_root_coefficient() * arb(rate).sqrt()
-        + transverse_ratio_rate_coefficient() * rate
+        + transverse_ratio_root_coefficient(weights) * arb(rate).sqrt()
+        + transverse_ratio_rate_coefficient(weights) * rate
     )
 
 

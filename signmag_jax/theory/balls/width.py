@@ -12,8 +12,9 @@ from flint import arb, fmpq
 from signmag_jax.evidence import invalid
 from signmag_jax.theory.arguments import check_many_flips
 
-from .cumulants import ratio_change, shift_transverse
+from .cumulants import finite_ratio, ratio_change
 from .theorem_3 import transverse_ratio
+from .weights import Weights
 
 MOST_INPUTS = 65_536
 
@@ -93,9 +94,9 @@ def mean_kernel(rate: fmpq, n: int) -> arb:
     return total
 
 
-def finite_width_ratio(rate: fmpq, n: fmpq) -> arb:
+def finite_width_ratio(rate: fmpq, n: fmpq, weights: Weights | None = None) -> arb:
     """(½ − 2(E κ)²)/T(shift)."""
-    return (arb(fmpq(1, 2)) - 2 * mean_kernel(rate, int(n)) ** 2) / shift_transverse(rate, 3 / n)
+    return finite_ratio(rate, mean_kernel(rate, int(n)), 3 / n, weights)
 
 
 def finite_width_saturation(n: fmpq) -> arb:
@@ -104,15 +105,15 @@ def finite_width_saturation(n: fmpq) -> arb:
     return n * (fmpq(1, 2) - mean_kernels(int(n))[1]) - 1
 
 
-def finite_width_slope(rate: fmpq) -> arb:
+def finite_width_slope(rate: fmpq, weights: Weights | None = None) -> arb:
     """Three times the change of the ratio for each Σ x_j⁴, which is 3/n."""
-    return 3 * ratio_change(rate)
+    return 3 * ratio_change(rate, weights)
 
 
-def finite_width_expansion(rate: fmpq, n: fmpq) -> arb:
+def finite_width_expansion(rate: fmpq, n: fmpq, weights: Weights | None = None) -> arb:
     """A(p)(1 + slope/n)."""
     check_many_flips(float(rate), float(n + 2) / 3)
-    return transverse_ratio(rate) * (1 + finite_width_slope(rate) / n)
+    return transverse_ratio(rate, weights) * (1 + finite_width_slope(rate, weights) / n)
 
 
 def finite_width_saturation_expansion(n: fmpq) -> arb:

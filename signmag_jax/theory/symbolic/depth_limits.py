@@ -3,6 +3,7 @@
 import sympy as sp
 
 from .depth import cosine_map
+from .perturbations import GAUSSIAN
 from .theorem_3 import transverse_ratio_limit
 
 
@@ -16,9 +17,9 @@ def fixed_point_coefficient() -> sp.Expr:
     return 9 * sp.pi**2 / 8
 
 
-def depth_floor() -> sp.Expr:
-    """C_∞ as p → 0: (π/(π − 2))^{2/3}."""
-    return transverse_ratio_limit() ** sp.Rational(2, 3)
+def depth_floor(b: sp.Expr = GAUSSIAN) -> sp.Expr:
+    """C_∞ as p → 0: (1 − b²)^{−2/3}."""
+    return transverse_ratio_limit(b) ** sp.Rational(2, 3)
 
 
 def residual_bound(c_shift: sp.Expr, v_shift: sp.Expr) -> sp.Expr:
@@ -31,6 +32,6 @@ def residual_limit(c_flip: sp.Expr, c_shift: sp.Expr, v_shift: sp.Expr) -> sp.Ex
     return (1 - cosine_map(c_flip)) / (v_shift * (1 - cosine_map(c_shift / sp.sqrt(v_shift))))
 
 
-def residual_first_ratio() -> sp.Expr:
-    """C_1 of the residual chain as p → 0: 3π/(3π − 2)."""
-    return 1 / (1 - 2 / (3 * sp.pi))
+def residual_first_ratio(b: sp.Expr = GAUSSIAN) -> sp.Expr:
+    """C_1 of the residual chain as p → 0: 1/(1 − b²/3)."""
+    return 1 / (1 - b**2 / 3)

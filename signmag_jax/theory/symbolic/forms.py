@@ -6,6 +6,7 @@ finite sums over masks, or over the number of flips with an integral over their 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import product
 
 import sympy as sp
@@ -13,28 +14,31 @@ import sympy as sp
 from . import columns, depth, depth_limits, energies, outliers, proposition_1, small_errors, theorem_3, width
 from .perturbations import Pair, magnitude_shift, matched_size, sign_flip, sign_quantize
 from .rows import realignment
+from .width import GAUSSIAN, AbsoluteMoments
 
 Numbers = Sequence[sp.Expr]
 
 
-def _pairs(rate: sp.Expr) -> tuple[Pair, Pair]:
+def _pairs(rate: sp.Expr, b: sp.Expr = GAUSSIAN.b) -> tuple[Pair, Pair]:
     """Moments of the flips and of the shift of equal Frobenius norm."""
-    return sign_flip(rate), magnitude_shift(matched_size(rate))
+    return sign_flip(rate), magnitude_shift(matched_size(rate), b)
 
 
-def _normalised(step: Callable[..., sp.Expr], rate: sp.Expr, layers: int) -> list[sp.Expr]:
+def _normalised(
+    step: Callable[..., sp.Expr], rate: sp.Expr, layers: int, b: sp.Expr = GAUSSIAN.b
+) -> list[sp.Expr]:
     """C_1 … C_L of a chain whose states are normalised."""
     flip, shift = sp.Integer(1), sp.Integer(1)
     ratios = []
     for _ in range(layers):
-        flip, shift = (step(q, *pair) for q, pair in zip((flip, shift), _pairs(rate), strict=True))
+        flip, shift = (step(q, *pair) for q, pair in zip((flip, shift), _pairs(rate, b), strict=True))
         ratios.append(depth.plain_ratio(flip, shift))
     return ratios
 
 
-def depth_ratios(rate: sp.Expr, depth: sp.Integer) -> list[sp.Expr]:
+def depth_ratios(rate: sp.Expr, depth: sp.Integer, weights: AbsoluteMoments = GAUSSIAN) -> list[sp.Expr]:
     """The plain chain."""
-    return _normalised(plain, rate, int(depth))
+    return _normalised(plain, rate, int(depth), weights.b)
 
 
 def renormalised_ratios(rate: sp.Expr, depth: sp.Integer) -> list[sp.Expr]:
@@ -63,8 +67,8 @@ def _stream(pair: Pair, layers: int) -> Iterator[sp.Expr]:
         yield depth.residual_transverse(clean, changed, both)
 
 
-def residual_limit(rate: sp.Expr) -> sp.Expr:
-    flip, shift = _pairs(rate)
+def residual_limit(rate: sp.Expr, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    flip, shift = _pairs(rate, weights.b)
     return depth_limits.residual_limit(flip.c, *shift)
 
 
@@ -72,11 +76,12 @@ def paper_transverse_ratio_error(rate: sp.Expr) -> sp.Expr:
     return theorem_3.paper_transverse_ratio(rate) - theorem_3.transverse_ratio(rate)
 
 
-def _at_width(rate: sp.Expr, kernel: sp.Expr, fourth: sp.Expr) -> sp.Expr:
-    """A of flips with this mean of κ, and of the shift to first order in this Σ x_j⁴."""
-    shift = _pairs(rate)[1]
-    change = width.transverse_change(width.shift_cumulants(matched_size(rate)), *shift)
-    flips = sp.Rational(1, 2) - 2 * kernel**2
+def _at_width(rate: sp.Expr, kernel: sp.Expr, fourth: sp.Expr, weights: AbsoluteMoments) -> sp.Expr:
+    """A of flips of Gaussian weights with this mean of κ, and of the shift, to first order in this Σ x_j⁴."""
+    flip, shift = _pairs(rate, weights.b)
+    change = width.transverse_change(width.shift_cumulants(matched_size(rate), weights), *shift)
+    wider = weights.fourth / 3
+    flips = sp.Rational(1, 2) - 2 * (wider * kernel + (1 - wider) * energies.kappa(*flip)) ** 2
     return flips / (energies.transverse(*shift) * (1 + fourth * change))
 
 
@@ -97,8 +102,8 @@ def _mean_on_sphere(function: Callable[[sp.Expr], sp.Expr], flips: int, n: sp.In
     return sp.Integral(function(sp.sin(t) ** 2) * density, (t, 0, sp.pi / 2))
 
 
-def finite_width_expansion(rate: sp.Expr, n: sp.Integer) -> sp.Expr:
-    return theorem_3.transverse_ratio(rate) * (1 + width.finite_width_slope(rate) / n)
+def finite_width_expansion(rate: sp.Expr, n: sp.Integer, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    return theorem_3.transverse_ratio(rate, weights.b) * (1 + width.finite_width_slope(rate, weights) / n)
 
 
 def finite_width_saturation_expansion(n: sp.Integer) -> sp.Expr:
@@ -123,16 +128,16 @@ def _mean_over_masks(function: Callable[[sp.Expr], sp.Expr], rate: sp.Expr, shar
     return total
 
 
-def profile_width_ratio(rate: sp.Expr, x: Numbers) -> sp.Expr:
-    return _at_width(rate, _mean_over_masks(_kappa, rate, _shares(x)), _fourth(x))
+def profile_width_ratio(rate: sp.Expr, x: Numbers, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    return _at_width(rate, _mean_over_masks(_kappa, rate, _shares(x)), _fourth(x), weights)
 
 
-def profile_width_slope(rate: sp.Expr, x: Numbers) -> sp.Expr:
-    return width.profile_slope(rate) * _fourth(x)
+def profile_width_slope(rate: sp.Expr, x: Numbers, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    return width.profile_slope(rate, weights) * _fourth(x)
 
 
-def profile_width_expansion(rate: sp.Expr, x: Numbers) -> sp.Expr:
-    return theorem_3.transverse_ratio(rate) * (1 + profile_width_slope(rate, x))
+def profile_width_expansion(rate: sp.Expr, x: Numbers, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    return theorem_3.transverse_ratio(rate, weights.b) * (1 + profile_width_slope(rate, x, weights))
 
 
 def finite_rows_radial_fraction(perturbation: Pair, rows: sp.Integer) -> sp.Expr:
@@ -140,8 +145,9 @@ def finite_rows_radial_fraction(perturbation: Pair, rows: sp.Integer) -> sp.Expr
     return radial / energies.energy(*perturbation)
 
 
-def finite_rows_ratio(rate: sp.Expr, rows: sp.Integer) -> sp.Expr:
-    flip, shift = (energies.transverse(*pair) - realignment(*pair) / rows for pair in _pairs(rate))
+def finite_rows_ratio(rate: sp.Expr, rows: sp.Integer, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    pairs = _pairs(rate, weights.b)
+    flip, shift = (energies.transverse(*pair) - realignment(*pair) / rows for pair in pairs)
     return flip / shift
 
 
@@ -211,10 +217,37 @@ FORMS: dict[str, Callable] = {
     "column_ratio_expansion": columns.column_ratio_expansion,
 }
 
+# Of density e^(−√2|w|)/√2.
+LAPLACE = AbsoluteMoments(1 / sp.sqrt(2), 3 / sp.sqrt(2), sp.Integer(6))
+# Laws that take b alone, and those that take three moments.
+_BY_MAGNITUDE: dict[str, Callable] = {
+    "transverse_ratio": theorem_3.transverse_ratio,
+    "transverse_ratio_limit": theorem_3.transverse_ratio_limit,
+    "transverse_ratio_root_coefficient": theorem_3.transverse_ratio_root_coefficient,
+    "transverse_ratio_rate_coefficient": theorem_3.transverse_ratio_rate_coefficient,
+    "transverse_ratio_expansion": theorem_3.transverse_ratio_expansion,
+    "sign_cosine_squared": lambda b: energies.cosine_squared(*sign_quantize(b)),
+    "flip_to_shift_ratio": proposition_1.flip_to_shift_ratio,
+    "depth_floor": depth_limits.depth_floor,
+    "residual_first_ratio": depth_limits.residual_first_ratio,
+}
+_BY_MOMENTS: dict[str, Callable] = {
+    "depth_ratios": depth_ratios,
+    "chain_ratios": depth_ratios,
+    "residual_limit": residual_limit,
+    "finite_width_slope": width.finite_width_slope,
+    "finite_width_expansion": finite_width_expansion,
+    "profile_width_slope": profile_width_slope,
+    "profile_width_expansion": profile_width_expansion,
+    "finite_rows_ratio": finite_rows_ratio,
+}
+
 OPTIONS: dict[tuple[str, str, object], Callable] = {
     ("depth_ratios", "residual", True): residual_ratios,
     ("chain_ratios", "chain", "residual"): residual_ratios,
     ("chain_ratios", "chain", "renormalised"): renormalised_ratios,
+    **{(name, "weights", "laplace"): partial(form, b=LAPLACE.b) for name, form in _BY_MAGNITUDE.items()},
+    **{(name, "weights", "laplace"): partial(form, weights=LAPLACE) for name, form in _BY_MOMENTS.items()},
 }
 """Forms of a law with an option: (law, argument, value)."""
 

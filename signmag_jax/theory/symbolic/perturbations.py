@@ -16,8 +16,11 @@ class Pair(NamedTuple):
 
 
 def mean_magnitude() -> sp.Expr:
-    """b = E|w|/σ = √(2/π)."""
+    """b = E|w|/σ = √(2/π) of Gaussian weights."""
     return sp.sqrt(2 / sp.pi)
+
+
+GAUSSIAN = mean_magnitude()
 
 
 def sign_flip(rate: sp.Expr = rate) -> Pair:
@@ -25,9 +28,8 @@ def sign_flip(rate: sp.Expr = rate) -> Pair:
     return Pair(1 - 2 * rate, sp.Integer(1))
 
 
-def magnitude_shift(size: sp.Expr = size) -> Pair:
+def magnitude_shift(size: sp.Expr = size, b: sp.Expr = GAUSSIAN) -> Pair:
     """w' = w + εσ sign(w)."""
-    b = mean_magnitude()
     return Pair(1 + b * size, 1 + 2 * b * size + size**2)
 
 
@@ -36,9 +38,9 @@ def magnitude_noise(size: sp.Expr = size) -> Pair:
     return Pair(sp.Integer(1), 1 + size**2)
 
 
-def sign_quantize() -> Pair:
+def sign_quantize(b: sp.Expr = GAUSSIAN) -> Pair:
     """w' = E|w| sign(w), the optimally scaled sign quantiser."""
-    return Pair(2 / sp.pi, 2 / sp.pi)
+    return Pair(b**2, b**2)
 
 
 def ternarize(threshold: sp.Expr = threshold, scale: sp.Expr = scale) -> Pair:

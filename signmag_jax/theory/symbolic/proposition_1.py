@@ -2,7 +2,7 @@
 
 import sympy as sp
 
-from .perturbations import error_energy
+from .perturbations import GAUSSIAN, error_energy
 from .symbols import growth, overlap, rate, rows
 
 
@@ -36,6 +36,6 @@ def noise_to_flip_ratio(rate: sp.Expr = rate) -> sp.Expr:
     return 1 / (1 - rate)
 
 
-def flip_to_shift_ratio(rate: sp.Expr = rate) -> sp.Expr:
-    """Transverse ratio flip/shift at equal Frobenius norm, (1 − p) π/(π − 2)."""
-    return (1 - rate) * sp.pi / (sp.pi - 2)
+def flip_to_shift_ratio(rate: sp.Expr = rate, b: sp.Expr = GAUSSIAN) -> sp.Expr:
+    """Transverse ratio flip/shift at equal Frobenius norm, (1 − p)/(1 − b²)."""
+    return (1 - rate) / (1 - b**2)

@@ -11,6 +11,9 @@ root_rate = sp.Symbol("s", positive=True)
 size = sp.Symbol("epsilon", positive=True)
 """Size ε of a magnitude perturbation, in units of the weights' standard deviation."""
 
+magnitude = sp.Symbol("b", positive=True)
+"""b = E|w|/σ, below 1: √(2/π) of Gaussian weights."""
+
 overlap = sp.Symbol("c", real=True)
 """c = E[w w']/σ²."""
 

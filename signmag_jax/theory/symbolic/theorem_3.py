@@ -3,37 +3,35 @@
 import sympy as sp
 
 from .energies import transverse
-from .perturbations import magnitude_shift, matched_size, mean_magnitude, sign_flip
+from .perturbations import GAUSSIAN, magnitude_shift, matched_size, sign_flip
 from .symbols import rate
 
 
-def transverse_ratio(rate: sp.Expr = rate) -> sp.Expr:
+def transverse_ratio(rate: sp.Expr = rate, b: sp.Expr = GAUSSIAN) -> sp.Expr:
     """A(p) = T(sign flips at rate p)/T(magnitude shift of equal Frobenius norm), exact (Theorem 3)."""
-    return transverse(*sign_flip(rate)) / transverse(*magnitude_shift(matched_size(rate)))
+    return transverse(*sign_flip(rate)) / transverse(*magnitude_shift(matched_size(rate), b))
 
 
-def transverse_ratio_limit() -> sp.Expr:
-    """lim A(p) as p → 0: π/(π − 2)."""
-    return sp.pi / (sp.pi - 2)
+def transverse_ratio_limit(b: sp.Expr = GAUSSIAN) -> sp.Expr:
+    """lim A(p) as p → 0: 1/(1 − b²)."""
+    return 1 / (1 - b**2)
 
 
-def transverse_ratio_root_coefficient() -> sp.Expr:
-    """Coefficient of √p in A(p)/A(0): −(4/(3π))(1 − √(1 − 2/π))."""
-    return -(4 / (3 * sp.pi)) * (1 - sp.sqrt(1 - 2 / sp.pi))
+def transverse_ratio_root_coefficient(b: sp.Expr = GAUSSIAN) -> sp.Expr:
+    """Coefficient of √p in A(p)/A(0): −(4/(3π))(1 − √(1 − b²))."""
+    return -(4 / (3 * sp.pi)) * (1 - sp.sqrt(1 - b**2))
 
 
-def transverse_ratio_rate_coefficient() -> sp.Expr:
-    """Coefficient of p in A(p)/A(0): −1 − (8/(3π)) b k − (16/(9π²)) k(1 − k), b = √(2/π), k = √(1 − 2/π)."""
-    b, k = mean_magnitude(), sp.sqrt(1 - 2 / sp.pi)
+def transverse_ratio_rate_coefficient(b: sp.Expr = GAUSSIAN) -> sp.Expr:
+    """Coefficient of p in A(p)/A(0): −1 − (8/(3π)) b k − (16/(9π²)) k(1 − k), k = √(1 − b²)."""
+    k = sp.sqrt(1 - b**2)
     return -1 - 8 / (3 * sp.pi) * b * k - 16 / (9 * sp.pi**2) * k * (1 - k)
 
 
-def transverse_ratio_expansion(rate: sp.Expr = rate) -> sp.Expr:
-    """π/(π − 2) [1 + c₁√p + c₂ p], which A(p) equals up to O(p^{3/2})."""
-    relative = (
-        1 + transverse_ratio_root_coefficient() * sp.sqrt(rate) + transverse_ratio_rate_coefficient() * rate
-    )
-    return transverse_ratio_limit() * relative
+def transverse_ratio_expansion(rate: sp.Expr = rate, b: sp.Expr = GAUSSIAN) -> sp.Expr:
+    """[1 + c₁√p + c₂ p]/(1 − b²), which A(p) equals up to O(p^{3/2})."""
+    root = transverse_ratio_root_coefficient(b) * sp.sqrt(rate)
+    return transverse_ratio_limit(b) * (1 + root + transverse_ratio_rate_coefficient(b) * rate)
 
 
 def paper_root_coefficient() -> sp.Expr:

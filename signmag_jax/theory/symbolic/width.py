@@ -19,21 +19,33 @@ class FourthCumulants(NamedTuple):
     k04: sp.Expr
 
 
-def flip_cumulants(rate: sp.Expr = rate) -> FourthCumulants:
-    """Sign flips of Gaussian weights: κ₂₂ = 8p(1 − p), the others 0."""
-    zero = sp.Integer(0)
-    return FourthCumulants(zero, zero, 8 * rate * (1 - rate), zero, zero)
+class AbsoluteMoments(NamedTuple):
+    """E|w|, E|w|³ and E w⁴ of weights of variance 1."""
+
+    b: sp.Expr
+    third: sp.Expr
+    fourth: sp.Expr
 
 
-def shift_cumulants(size: sp.Expr = size) -> FourthCumulants:
-    """The magnitude shift of Gaussian weights by εσ, with b = √(2/π)."""
-    b = mean_magnitude() * size
+GAUSSIAN = AbsoluteMoments(mean_magnitude(), 2 * mean_magnitude(), sp.Integer(3))
+
+
+def flip_cumulants(rate: sp.Expr = rate, weights: AbsoluteMoments = GAUSSIAN) -> FourthCumulants:
+    """Sign flips: κ₂₂ = 8p(1 − p) + κ₄₀, κ₃₁ = κ₁₃ = (1 − 2p)κ₄₀, κ₀₄ = κ₄₀, 0 of Gaussian weights."""
+    excess = weights.fourth - 3
+    odd = (1 - 2 * rate) * excess
+    return FourthCumulants(excess, odd, 8 * rate * (1 - rate) + excess, odd, excess)
+
+
+def shift_cumulants(size: sp.Expr = size, weights: AbsoluteMoments = GAUSSIAN) -> FourthCumulants:
+    """The magnitude shift by εσ."""
+    b, h, excess = weights.b * size, (weights.third - 3 * weights.b) * size, weights.fourth - 3
     return FourthCumulants(
-        sp.Integer(0),
-        -b,
-        -2 * b - 2 * b**2,
-        -3 * b - 6 * b**2 - 2 * b * size**2,
-        -4 * b - 12 * b**2 - 8 * b * size**2 - 2 * size**4,
+        excess,
+        excess + h,
+        excess + 2 * h - 2 * b**2,
+        excess + 3 * h - 6 * b**2 - 2 * b * size**2,
+        excess + 4 * h - 12 * b**2 - 8 * b * size**2 - 2 * size**4,
     )
 
 
@@ -50,16 +62,16 @@ def transverse_change(cumulants: FourthCumulants, c: sp.Expr = overlap, v: sp.Ex
     return -4 * kappa(c, v) * kernel_change(cumulants, c, v) / transverse(c, v)
 
 
-def profile_slope(rate: sp.Expr = rate) -> sp.Expr:
+def profile_slope(rate: sp.Expr = rate, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
     """Relative change of the transverse ratio per Σ x_j⁴ of a unit input: the flips' less the shift's."""
     shift = matched_size(rate)
-    flips = transverse_change(flip_cumulants(rate), *sign_flip(rate))
-    return flips - transverse_change(shift_cumulants(shift), *magnitude_shift(shift))
+    flips = transverse_change(flip_cumulants(rate, weights), *sign_flip(rate))
+    return flips - transverse_change(shift_cumulants(shift, weights), *magnitude_shift(shift, weights.b))
 
 
-def finite_width_slope(rate: sp.Expr = rate) -> sp.Expr:
+def finite_width_slope(rate: sp.Expr = rate, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
     """Relative change of the transverse ratio per 1/n on the sphere, where Σ x_j⁴ = 3/n + O(1/n²)."""
-    return 3 * profile_slope(rate)
+    return 3 * profile_slope(rate, weights)
 
 
 def share_mean(rate: sp.Expr = rate) -> sp.Expr:
