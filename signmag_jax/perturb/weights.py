@@ -1,5 +1,6 @@
 """What weights are before an error: a symmetric law of independent entries, as moments and as a draw."""
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from scipy.special import gamma, poch
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
+from signmag_jax.evidence.files import user_path
 from signmag_jax.evidence.precision import is_traced
 
 from .base import GAUSSIAN_MAGNITUDE, HasMoments, Moments
@@ -73,6 +75,7 @@ NAMED = {
 STUDENT = "student_t:"
 
 
+@functools.cache
 def student_t(degrees: float) -> Weights:
     """Student's t, scaled to variance 1: heavy tails, a fourth moment for more than 4 degrees of freedom.
 
@@ -118,12 +121,20 @@ def empirical_weights(matrix: Any) -> Weights:
     return Weights(f"empirical:{hashlib.sha256(w.tobytes()).hexdigest()[:16]}", first, third, fourth, draw)
 
 
+def _from_file(path: str) -> Weights:
+    try:
+        return empirical_weights(np.load(user_path(path), allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise invalid("a matrix in NumPy's format", path, str(error).partition("\n")[0]) from None
+
+
 def find_weights(weights: Any) -> Weights:
     """Weights by name, by b = E|w|/σ, or as they are.
 
     Args:
-      weights: "gaussian", "laplace", "uniform", "student_t:5" (or more or fewer degrees of freedom), a
-        number b in (0, 1), which laws of infinite width take, or `Weights`.
+      weights: "gaussian", "laplace", "uniform", "student_t:5" (or more or fewer degrees of freedom), the path
+        of a matrix in NumPy's format, "w.npy", for `empirical_weights` of it, a number b in (0, 1), which
+        laws of infinite width take, or `Weights`.
 
     Raises:
       InvalidInput: for anything else.
@@ -133,6 +144,8 @@ def find_weights(weights: Any) -> Weights:
     if isinstance(weights, str):
         if weights in NAMED:
             return NAMED[weights]
+        if weights.endswith(".npy"):
+            return _from_file(weights)
         name, colon, degrees = weights.partition(":")
         if name + colon == STUDENT:
             try:
@@ -145,7 +158,7 @@ def find_weights(weights: Any) -> Weights:
         MEAN_MAGNITUDE.require("E|w|/σ", weights)
         return Weights("given", float(weights))
     raise invalid(
-        f"weights is one of {', '.join(NAMED)}, {STUDENT}5, a number E|w|/σ or perturb.Weights",
+        f"weights is one of {', '.join(NAMED)}, {STUDENT}5, a .npy file, a number E|w|/σ or perturb.Weights",
         weights,
         "pass one of these",
     )

@@ -1,4 +1,4 @@
-"""One ReLU block with a normalised output, perturbed in its first matrix."""
+"""One block with a normalised output, perturbed in its first matrix."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any, Unpack
 
 from signmag_jax.evidence import Estimate
 from signmag_jax.evidence.errors import invalid
+from signmag_jax.perturb import Weights
 
 from . import pairs
 from .arguments import Dtype, Numbers, whole
-from .block_network import CONTROLS, OPTIONAL, BlockSample, Difference, SecondLayer
+from .block_network import CONTROLS, OPTIONAL, BlockSample, Difference, Gated, SecondLayer
 from .engine import Options
-from .gaussian import Activation, ActivationName
+from .gaussian import Activation, ActivationName, drawn
 from .gaussian import activation as named_activation
 from .network import Experiment
 from .result import MEAN_OF_RATIOS, Estimates, Result
@@ -74,6 +75,8 @@ def block(
     hidden: int | None = None,
     outputs: int | None = None,
     activation: ActivationName | Activation = "relu",
+    gated: Gated = "no",
+    weights: str | Weights = "gaussian",
     second_layer: SecondLayer = "integrated",
     difference: Difference = "linear",
     match: pairs.Match = "realised",
@@ -85,8 +88,9 @@ def block(
 ) -> BlockResult:
     """Simulate y = W₂ φ(W x) with W perturbed, by brute force: draw W, perturb it, multiply.
 
-    W (hidden × width) has N(0, 1) entries, x is uniform on the unit sphere, W₂ (outputs × hidden) has
-    N(0, 1/hidden) entries. Each network has its own W, W₂, perturbations and inputs, and is one sample.
+    W (hidden × width) has independent entries of variance 1, N(0, 1) by default, x is uniform on the unit
+    sphere, W₂ (outputs × hidden) has N(0, 1/hidden) entries. Each network has its own W, W₂, perturbations
+    and inputs, and is one sample.
 
     Args:
       width: length n of the input x, at least 2.
@@ -96,6 +100,11 @@ def block(
       hidden: number m of rows of W; by default the width.
       outputs: length d of the output y, at least 2; by default the width.
       activation: of each pre-activation, by name, or in Python as a function of an array.
+      gated: whether the block is φ(W_g x)·(W_u x), and whether the errors are in both matrices, in the gate
+        or in the other one.
+      weights: law of W's entries: gaussian, laplace, uniform, student_t:5 (or other degrees of freedom), a
+        matrix in NumPy's format, w.npy, whose entries are drawn with replacement, or in Python
+        `perturb.Weights`. W₂ is Gaussian.
       second_layer: "integrated" uses E‖P⊥(y) δy‖² = (d−1)/m ‖δ⊥‖², exact for Gaussian W₂; "explicit"
         draws W₂; "none" is y = φ(W x).
       difference: "linear", the Fréchet derivative of the normalisation applied to the finite δy:
@@ -109,7 +118,7 @@ def block(
         the same, as under an odd activation.
       controlled: also regress each network's ratio on ‖Wx‖², ‖ΔWx‖² and ⟨Wx, ΔWx⟩ minus their means over
         the sphere, ‖W‖²/n, ‖ΔW‖²/n and tr(WᵀΔW)/n, exact whatever W and ΔW are, and on the means of w²
-        and |w| minus 1 and √(2/π): about 13 times less variance at p = 0.01, 5 times at
+        and |w| minus 1 and E|w|: about 13 times less variance at p = 0.01, 5 times at
         0.2. Targets then refer to this estimate.
       dtype: precision of the weights and of their products.
       options: targets, seed, resume and mesh, as in `Options`.
@@ -125,7 +134,7 @@ def block(
     """
     whole("width", width, 2)
     pair, parameters, shape, named = pairs.either(rate, perturbations, match)
-    label, function = named_activation(activation)
+    (label, function), law = named_activation(activation), drawn(weights)
     sample = BlockSample(
         width,
         width if hidden is None else hidden,
@@ -138,6 +147,8 @@ def block(
         antipodal,
         pair,
         controlled=controlled,
+        law=law,
+        gated=gated,
     )
     fewest, networks = fewest_networks(CONTROLS), options.get("networks")
     if controlled and isinstance(networks, int) and networks < fewest:
@@ -146,7 +157,7 @@ def block(
         "block",
         sample,
         parameters,
-        {**named, "activation": label, **sample.plain()},
+        {**named, "activation": label, "weights": law.name, **sample.plain()},
         sample.work(math.prod(shape)),
         _controlled_ratio if controlled else _ratio,
         OPTIONAL,

@@ -1,4 +1,4 @@
-"""One network of the block: W drawn, perturbed in two ways and multiplied, the parts of both changes."""
+"""One network of the block, gated or not: W drawn and perturbed in two ways, the parts of both changes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence.errors import invalid
+from signmag_jax.perturb import Weights, find_weights
 
 from . import pairs
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype
@@ -21,6 +22,8 @@ from .split import Energies, energies, excess, share, turned, weight_controls
 
 SecondLayer = Literal["integrated", "explicit", "none"]
 Difference = Literal["linear", "finite"]
+Gated = Literal["no", "both", "gate", "up"]
+GAUSSIAN = find_weights("gaussian")
 ARMS = ("first", "second")
 # What a network lacks in which nothing is perturbed.
 OPTIONAL = frozenset(("ratio", *(f"{arm}_{where}fraction" for arm in ARMS for where in ("", "hidden_"))))
@@ -52,6 +55,8 @@ class BlockSample(Arguments):
     pair: Any
     controlled: bool = False
     ratio: tuple[str, str] = ARMS
+    law: Weights = GAUSSIAN
+    gated: Gated = "no"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,15 +72,16 @@ class BlockSample(Arguments):
     def work(self, parameters: int) -> float:
         """Floating-point operations: the matrix products, and about 300 for a random weight or input."""
         arms = 1 + 2 * parameters
-        products = 2.0 * self.hidden * self.inputs * arms / len(self._signs())
-        explicit = self.outputs if self.second_layer == "explicit" else 0
-        random = 300.0 * (self.hidden * 3 + self.inputs) * self.width
-        return products * (self.width + explicit) + random
+        columns = 2.0 * self.inputs * arms / len(self._signs())
+        explicit = self.outputs * self.hidden if self.second_layer == "explicit" else 0
+        random = 300.0 * (self._rows() * 3 + self.inputs) * self.width
+        return columns * (self._rows() * self.width + explicit) + random
 
     def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, each with the leading axis of `parameters`."""
         for_w, for_x, for_pair, for_second = jax.random.split(key, 4)
-        w = weights(for_w, self.hidden, self.width, self.dtype)
+        assert self.law.draw is not None
+        w = self.law.draw(for_w, (self._rows(), self.width), self.dtype)
         x = sphere(for_x, self.width, self.inputs // len(self._signs()), self.dtype)
         second = None
         if self.second_layer == "explicit":
@@ -87,7 +93,7 @@ class BlockSample(Arguments):
 
         def compare(parameter: Any) -> Statistics:
             statistics: Statistics = {}
-            pair = self.pair.draw(parameter, for_pair, w)
+            pair = self._perturbed(parameter, for_pair, w)
             moved = [pairs.differ(changed, w) for changed in pair]
             for arm, changed, some in zip(ARMS, pair, moved, strict=True):
                 after = changed @ x
@@ -101,7 +107,10 @@ class BlockSample(Arguments):
                     of_arm["along_control"] = excess(z, delta, w, error)
                 statistics |= {f"{arm}_{name}": value for name, value in of_arm.items()}
             if self.controlled:
-                statistics |= {"clean_control": excess(z, z, w, w), **weight_controls(w)}
+                statistics |= {
+                    "clean_control": excess(z, z, w, w),
+                    **weight_controls(w, self.law.mean_magnitude),
+                }
             top, bottom = self.ratio
             ratio = statistics[f"{top}_transverse"] / statistics[f"{bottom}_transverse"]
             # Equal matrices may differ in the last bit of their products: a ratio to that is no number.
@@ -112,6 +121,24 @@ class BlockSample(Arguments):
         # at widths 512 and 1024, and memory does not grow with the number of rates.
         return lax.map(compare, parameters)
 
+    def _rows(self) -> int:
+        """Those of W: of a gated block the gates' and, below them, the others'."""
+        return self.hidden if self.gated == "no" else 2 * self.hidden
+
+    def _perturbed(self, parameter: Any, key: PRNGKeyArray, w: Float[Array, "rows width"]) -> Any:
+        if self.gated in ("no", "both"):
+            return self.pair.draw(parameter, key, w)
+        gate, up = w[: self.hidden], w[self.hidden :]
+        if self.gated == "gate":
+            return tuple(jnp.concatenate([one, up]) for one in self.pair.draw(parameter, key, gate))
+        return tuple(jnp.concatenate([gate, one]) for one in self.pair.draw(parameter, key, up))
+
+    def _hidden(self, z: Float[Array, "rows columns"]) -> Float[Array, "hidden columns"]:
+        """h = φ(z), or φ(z_g)·z_u of a gated block."""
+        if self.gated == "no":
+            return self.activation(z)
+        return self.activation(z[: self.hidden]) * z[self.hidden :]
+
     def _turns(self, statistics: Statistics, arm: str) -> Array:
         """Whether an error is more than a change of length (`Scale`, one active unit) and its rounding."""
         whole = 1.0 if self.difference == "finite" else statistics[f"{arm}_energy"]
@@ -121,16 +148,16 @@ class BlockSample(Arguments):
         return (1, -1) if self.antipodal else (1,)
 
     def _arm(
-        self, z: Float[Array, "hidden columns"], other: Float[Array, "hidden columns"], second: Any
+        self, z: Float[Array, "rows columns"], other: Float[Array, "rows columns"], second: Any
     ) -> Statistics:
         """Statistics of one perturbation: the mean over x and, with W(−x) = −Wx for nothing, over −x."""
         signed = [self._signed(sign * z, sign * other, second) for sign in self._signs()]
         return jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *signed)
 
     def _signed(
-        self, z: Float[Array, "hidden columns"], other: Float[Array, "hidden columns"], second: Any
+        self, z: Float[Array, "rows columns"], other: Float[Array, "rows columns"], second: Any
     ) -> Statistics:
-        h, other = self.activation(z), self.activation(other)
+        h, other = self._hidden(z), self._hidden(other)
         inside = energies(h, other - h)
         if self.second_layer == "integrated":
             # Of d outputs one direction is y's own; what turns within the hidden layer keeps the others.

@@ -14,12 +14,14 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, keys
+from signmag_jax.perturb import Weights
 
 from . import pairs
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers
 from .engine import Options
-from .gaussian import Activation, ActivationName, sphere, unit, weights
+from .gaussian import Activation, ActivationName, drawn, sphere, unit
 from .gaussian import activation as named_activation
+from .gaussian import weights as gaussian
 from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies, turned
@@ -58,6 +60,7 @@ def depth(
     perturbations: Any = None,
     residual: bool = False,
     activation: ActivationName | Activation = "relu",
+    weights: str | Weights = "gaussian",
     layers: Layers = "all",
     hidden: int | None = None,
     scale: Scale = "unit",
@@ -66,7 +69,7 @@ def depth(
     dtype: Dtype = "float32",
     **options: Unpack[Options],
 ) -> Depth:
-    """Simulate a chain, clean and perturbed, by brute force; weights have independent Gaussian entries.
+    """Simulate a chain, clean and perturbed, by brute force; weights have independent entries.
 
     Plain: h ← unit(φ(W h)). Residual: y ← y + φ(W y/‖y‖), differences of the unnormalised y. With
     `hidden`, a layer is [W_up, φ, W_down, normalise] with W_up perturbed: h ← unit(W_down φ(W_up h)),
@@ -80,6 +83,9 @@ def depth(
       perturbations: instead of a rate, a pair of `perturb.Perturbation`, taken as they are.
       residual: add the input of each layer to its output (skips).
       activation: of each pre-activation, by name, or in Python as a function of an array.
+      weights: law of the entries of what is perturbed: gaussian, laplace, uniform, student_t:5 (or other
+        degrees of freedom), a matrix in NumPy's format, w.npy, whose entries are drawn with replacement, or
+        in Python `perturb.Weights`. W_down is Gaussian.
       layers: which layers are perturbed.
       hidden: number of rows of W_up; without it, each layer is a single matrix.
       scale: standard deviation of the pre-activations, 1 ("unit") or 1/√width ("paper"). Chains of ReLU do
@@ -100,14 +106,14 @@ def depth(
 
     Source: arXiv:2605.18933, section 9.4 and appendix D (plain, residual; with `hidden`: V2, V3).
     """
-    label, function = named_activation(activation)
+    (label, function), law = named_activation(activation), drawn(weights)
     pair, parameters, shape, named = pairs.either(rate, perturbations, match)
-    sample = ChainSample(width, depth, residual, function, layers, hidden, scale, inputs, dtype, pair)
+    sample = ChainSample(width, depth, residual, function, layers, hidden, scale, inputs, dtype, pair, law)
     experiment = Experiment(
         "depth",
         sample,
         parameters,
-        {**named, "activation": label, **sample.plain()},
+        {**named, "activation": label, "weights": law.name, **sample.plain()},
         sample.work(math.prod(shape)),
         lambda tally: tally.mean("ratio"),
         frozenset(("ratio",)),
@@ -140,6 +146,7 @@ class ChainSample(Arguments):
     inputs: AtLeast1
     dtype: Dtype
     pair: Any
+    law: Weights
 
     def work(self, rates: int) -> float:
         """Floating-point operations: the matrix products, and about 900 for a random weight."""
@@ -172,7 +179,8 @@ class ChainSample(Arguments):
         for_w, for_pair, for_down = jax.random.split(keys.fold(key, layer), 3)
         rows = self.width if self.hidden is None else self.hidden
         # Held, because XLA would draw it again for each of the states that it acts on.
-        w = lax.optimization_barrier(weights(for_w, rows, self.width, self.dtype))
+        assert self.law.draw is not None
+        w = lax.optimization_barrier(self.law.draw(for_w, (rows, self.width), self.dtype))
         apply = functools.partial(self._layer, down=self._down(for_down))
         clean = apply(w, clean)
 
@@ -203,7 +211,7 @@ class ChainSample(Arguments):
         if self.hidden is None:
             return None
         gain = 1 / math.sqrt(self.hidden * self.width) / self._deviation()
-        return weights(key, self.width, self.hidden, self.dtype) * self._tensor(gain)
+        return gaussian(key, self.width, self.hidden, self.dtype) * self._tensor(gain)
 
     def _transverse(self, clean: State, state: State) -> Float[Array, ""]:
         return energies(clean, state - clean).transverse if self._stream() else turned(clean, state)

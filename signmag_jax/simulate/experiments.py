@@ -1,4 +1,4 @@
-"""Every Gaussian experiment by name, as the command line offers them."""
+"""Every simulated experiment by name, as the command line offers them."""
 
 from __future__ import annotations
 
@@ -119,6 +119,9 @@ EXPERIMENTS: dict[str, Named] = {
     "block_explicit": Named("V1 with W2 drawn, as in the paper", block, {"second_layer": "explicit"}, ONE),
     "block_fast": Named(
         "V1's ratio of means by the rows that change sign: the fast estimator", crossings, {}, ONE
+    ),
+    "gated": Named(
+        "a gated block, φ(W_g x)·(W_u x), across the normalised output", block, {}, {**ONE, "gated": "both"}
     ),
     "v0": Named("V0: the block without W2, finite change of its normalised output", block, V0, ONE),
     "proposition_1": Named(

@@ -1,4 +1,4 @@
-"""Gaussian weights, spherical inputs and activations."""
+"""Weights, Gaussian unless another law is asked for, spherical inputs and activations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from signmag_jax.evidence.errors import invalid
+from signmag_jax.perturb import Weights, find_weights
 
 from .arguments import choose
 
@@ -51,6 +54,18 @@ ACTIVATIONS: dict[ActivationName, Activation] = {
 def weights(key: PRNGKeyArray, rows: int, columns: int, dtype: DTypeLike) -> Float[Array, "rows columns"]:
     """Independent N(0, 1) entries: with inputs of unit norm, every pre-activation is N(0, 1)."""
     return jax.random.normal(key, (rows, columns), dtype)
+
+
+def drawn(law: str | Weights) -> Weights:
+    """The law of weights of that name, or the one given.
+
+    Raises:
+      InvalidInput: as `perturb.find_weights` does, and for one that cannot be drawn from.
+    """
+    found = find_weights(law)
+    if found.draw is None:
+        raise invalid("weights with a draw", found.name, "pass a name or perturb.empirical_weights(matrix)")
+    return found
 
 
 def sphere(key: PRNGKeyArray, width: int, inputs: int, dtype: DTypeLike) -> Float[Array, "width inputs"]:

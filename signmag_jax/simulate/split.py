@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -69,10 +68,10 @@ def excess(
     return (_mean(jnp.sum(left * right, axis=0, keepdims=True)) - mean) / rows
 
 
-def weight_controls(w: Float[Array, "rows width"]) -> dict[str, Array]:
-    """Means of w² and |w| over all weights, minus 1 and √(2/π): the network's own scale."""
+def weight_controls(w: Float[Array, "rows width"], mean_magnitude: float) -> dict[str, Array]:
+    """Means of w² and |w| over all weights, minus 1 and E|w|: the network's own scale."""
     square, absolute = (jnp.mean(jnp.mean(a, axis=1).astype(jnp.float64)) for a in (w * w, jnp.abs(w)))
-    return {"square_control": square - 1, "absolute_control": absolute - math.sqrt(2 / math.pi)}
+    return {"square_control": square - 1, "absolute_control": absolute - mean_magnitude}
 
 
 def _squares(y: Float[Array, "coordinates inputs"]) -> Float[Array, "1 inputs"]:

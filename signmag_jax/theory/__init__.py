@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
+from .blocks import block_ratio, centred, gated
 from .checks import checked
 from .columns import column_ratio, column_ratio_bound, column_ratio_expansion
 from .cumulants import FourthCumulants, flip_cumulants, kernel_change, shift_cumulants
@@ -62,6 +63,8 @@ __all__ = [
     "Law",
     "Parting",
     "block",
+    "block_ratio",
+    "centred",
     "chain",
     "chain_ratios",
     "checked",
@@ -87,6 +90,7 @@ __all__ = [
     "flip_cumulants",
     "flip_matrix_radial_fraction",
     "flip_to_shift_ratio",
+    "gated",
     "infinite_width_holds",
     "kernel_change",
     "leaky_relu",

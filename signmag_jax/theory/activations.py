@@ -53,7 +53,10 @@ class Activation:
     @property
     def by_quadrature(self) -> bool:
         """Whether its moments are integrals and not closed forms."""
-        return not isinstance(self.pair, Leaky | SquaredReLU)
+        pair = self.pair
+        while hasattr(pair, "inner"):
+            pair = pair.inner  # pyright: ignore[reportAttributeAccessIssue]
+        return not isinstance(pair, Leaky | SquaredReLU)
 
     def size(self, scale: Any) -> Any:
         """The unit of its values."""
@@ -70,6 +73,11 @@ class Activation:
         Raises:
           InvalidInput: for a scale beyond the finest quadrature, or an activation without second moment.
         """
+        inner = getattr(self.pair, "inner", None)
+        if inner is not None:
+            # What wraps another pair is as fine as that.
+            found = replace(self, pair=inner).resolved(scale, moments).pair
+            return replace(self, pair=replace(self.pair, inner=found))  # pyright: ignore[reportArgumentType]
         if not isinstance(self.pair, Smooth):
             return self
         if moments is None or is_traced(moments):

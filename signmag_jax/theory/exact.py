@@ -13,7 +13,7 @@ from flint import arb, fmpq
 from signmag_jax import perturb
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.perturb.weights import GAUSSIAN, MEAN_MAGNITUDE, STUDENT
+from signmag_jax.perturb.weights import GAUSSIAN, MEAN_MAGNITUDE, NAMED, STUDENT
 
 from . import balls, pools
 from .arguments import moments_of, shape_of
@@ -78,21 +78,21 @@ def _argument(law: Law, name: str, value: Any) -> Any:
         return value
     if name in VECTORS and not isinstance(value, str) and np.ndim(value) == 1:
         return [_inside(allowed, name, entry) for entry in value]
-    found = _inside(allowed, name, value)
-    if name in COUNTS and found.q != 1:
+    exact = _inside(allowed, name, value)
+    if name in COUNTS and exact.q != 1:
         raise invalid(f"{name} is an integer", value, "pass a count")
-    return found
+    return exact
 
 
 def _inside(allowed: Any, name: str, value: Any) -> fmpq:
-    found = number(name, value)
+    exact = number(name, value)
     if isinstance(allowed, Interval):
-        allowed.require(name, _float(found))
-    return found
+        allowed.require(name, _float(exact))
+    return exact
 
 
-def _float(found: fmpq) -> float:
-    return float(Fraction(int(found.p), int(found.q)))
+def _float(exact: fmpq) -> float:
+    return float(Fraction(int(exact.p), int(exact.q)))
 
 
 def _check_input(x: Any) -> None:
@@ -135,11 +135,13 @@ def _weights(value: Any) -> Callable[[], Any]:
         each = [_weights(one) for one in value]
         return lambda: [one() for one in each]
     if isinstance(value, str) and not value[:1].isdigit():
-        name = perturb.find_weights(value).name
-        if not value.startswith(STUDENT):
-            return lambda: balls.weights.named(name)
-        degrees = number("degrees", value.removeprefix(STUDENT))
-        return lambda: balls.weights.student_t(degrees)
+        found = perturb.find_weights(value)
+        if value in NAMED:
+            return lambda: balls.weights.named(value)
+        if value.startswith(STUDENT):
+            degrees = number("degrees", value.removeprefix(STUDENT))
+            return lambda: balls.weights.student_t(degrees)
+        value = found
     if value == GAUSSIAN:
         return lambda: balls.weights.named(GAUSSIAN.name)
     if isinstance(value, perturb.Weights):

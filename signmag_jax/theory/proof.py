@@ -19,7 +19,22 @@ from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, S
 from .rules import Refused, doubts, written
 from .rules.sources import objection
 
-__all__ = ["Chain", "Proof", "ProofResult", "Step", "StepFailed", "Tamper", "names", "prove", "run", "select"]
+__all__ = [
+    "Chain",
+    "Proof",
+    "ProofResult",
+    "Step",
+    "StepFailed",
+    "Tamper",
+    "claimed",
+    "equation",
+    "hypotheses",
+    "names",
+    "prove",
+    "run",
+    "select",
+    "stated",
+]
 
 
 @dataclass(frozen=True)
@@ -90,9 +105,8 @@ class ProofResult:
         lines.append(r"\setcounter{enumi}{-1}")
         for step in self.steps:
             mark = "" if step.ok else r" \textbf{FAILED}"
-            relation = _LATEX_RELATION.get(step.kind, "=")
             lines.append(rf"\item {_plain(step.name)} \emph{{({_plain(step.kind)})}}{mark}")
-            lines.append(rf"\begin{{dmath*}} {_latex(step.lhs)} {relation} {_latex(step.rhs)} \end{{dmath*}}")
+            lines.append(rf"\begin{{dmath*}} {equation(step)} \end{{dmath*}}")
         lines.append(r"\end{enumerate}")
         if self.failure:
             lines.append(_plain(self.failure))
@@ -101,13 +115,29 @@ class ProofResult:
 
 def stated(fact: Any) -> str:
     """A fact as text: its claim, what its symbols stand for and its hypotheses."""
-    hypotheses = [*doubts.domains(fact), *sorted(map(doubts.stated, fact.hypotheses))]
-    text = doubts.stated(fact.claim)
-    return f"{text}, for {', '.join(hypotheses)}" if hypotheses else text
+    text, under = doubts.stated(fact.claim), hypotheses(fact)
+    return f"{text}, for {', '.join(under)}" if under else text
+
+
+def hypotheses(fact: Any) -> list[str]:
+    """What the symbols of a fact stand for, and what it supposes, as text."""
+    return [*doubts.domains(fact), *sorted(map(doubts.stated, fact.hypotheses))]
+
+
+def claimed(fact: Any) -> str:
+    """The claim of a fact as LaTeX."""
+    claim = fact.claim
+    left, right = _latex(claim.left), _latex(claim.right)
+    if claim.kind != "order":
+        return f"{left} {_LATEX_CLAIM[claim.kind]} {right}"
+    small = _latex(claim.variable)
+    to = rf"{left} \to {right}" if claim.order == 0 else rf"{left} = {right} + o({small}^{{{claim.order}}})"
+    return rf"{to} \quad ({small} \to 0^+)"
 
 
 _RELATION = {DEFINITION: ":=", HYPOTHESIS: "rel", SIGN: ">="}
 _LATEX_RELATION = {DEFINITION: ":=", HYPOTHESIS: r"\bowtie", SIGN: r"\geq"}
+_LATEX_CLAIM = {"=": "=", ">": ">", ">=": r"\geq"}
 _PREAMBLE = "\n".join(
     [
         r"\documentclass{article}",
@@ -115,6 +145,11 @@ _PREAMBLE = "\n".join(
         r"\begin{document}",
     ]
 )
+
+
+def equation(step: Step) -> str:
+    """A line of a proof as LaTeX: its sides and what is between them."""
+    return f"{_latex(step.lhs)} {_LATEX_RELATION.get(step.kind, '=')} {_latex(step.rhs)}"
 
 
 def _latex(expr: sp.Basic) -> str:
@@ -209,9 +244,9 @@ def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"signmag_proof_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise MissingResource(f"{path} is not a Python file")
-    found = objection(path.read_text(encoding="utf-8"))
-    if found is not None:
-        raise StepFailed(f"source of {path.stem}", 0, found)
+    said = objection(path.read_text(encoding="utf-8"))
+    if said is not None:
+        raise StepFailed(f"source of {path.stem}", 0, said)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.NAME = path.stem  # type: ignore[attr-defined]

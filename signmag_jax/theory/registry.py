@@ -9,6 +9,7 @@ from signmag_jax.evidence.domain import Interval
 
 from . import (
     arguments,
+    blocks,
     columns,
     depth,
     depth_limits,
@@ -83,6 +84,12 @@ _ALL = [
         {"perturbation": None, **ACTIVATED, **WEIGHTS},
         "Theorem 4",
         expansion="radial_fraction_expansion",
+    ),
+    Law(
+        "block_ratio",
+        blocks.block_ratio,
+        {"rate": arguments.RATE, "gated": blocks.GATED, "norm": blocks.NORMS, **ACTIVATED, **WEIGHTS},
+        "gated blocks, LayerNorm",
     ),
     Law("cosine_squared", energies.cosine_squared, {"perturbation": None, **WEIGHTS}, "Theorem 4"),
     Law("sign_cosine_squared", energies.sign_cosine_squared, WEIGHTS, "Theorem 4"),

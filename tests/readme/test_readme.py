@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -13,37 +12,22 @@ from signmag_jax.report.numbers import evidence
 
 CHECKOUT = Path(__file__).parents[2]
 README = (CHECKOUT / "README.md").read_text()
+VERBS = sorted(set(re.findall(r"`signmag (\w+)", README)))
 ROUTES = ("published", "predicted", "simulated", "measured")
-SESSIONS = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = [
-    (command, output.strip())
-    for session in SESSIONS
-    for command, output in re.findall(
-        r"^\$ signmag (.*?)\n(.*?)(?=^\$ |\Z)", session, flags=re.MULTILINE | re.DOTALL
-    )
-]
-
-
-# The excerpt of the ledger: the row's name, its cells, its verdict.
+# The excerpt of the ledger: the row's name, its cells, whose claim it is, its verdict.
 TABLE = [
-    (name, dict(zip(ROUTES, cells, strict=True)), verdict)
+    (name, dict(zip(ROUTES, cells, strict=True)), {"claimant": whose, "verdict": verdict})
     for name, line in re.findall(r"^\| `([\w.=]+)` \| (.*) \|$", README, flags=re.MULTILINE)
-    for *cells, verdict in [line.split(" | ")]
+    for whose, *cells, verdict in [line.split(" | ")]
 ]
 
 
 def test_there_is_something_to_check():
-    assert len(COMMANDS) >= 3
-    assert len(TABLE) > 20
+    assert len(TABLE) == 5
+    assert len(VERBS) >= 8
 
 
-@pytest.mark.parametrize(("command", "output"), COMMANDS)
-def test_commands_print_what_the_readme_shows(capsys, command, output):
-    assert run(shlex.split(command)) == 0
-    assert capsys.readouterr().out.strip() == output
-
-
-@pytest.mark.parametrize("command", re.findall(r"^\| `signmag (\w+)", README, flags=re.MULTILINE))
+@pytest.mark.parametrize("command", VERBS)
 def test_verbs_of_the_readme_exist(capsys, command):
     assert run([command, "--help"]) == 0
     capsys.readouterr()
@@ -62,10 +46,10 @@ def stale(ledger):
     number by far less than its standard error.
     """
     rows = {row["name"]: row for row in ledger["rows"]}
-    for name, cells, verdict in TABLE:
+    for name, cells, words in TABLE:
         row = rows.get(name, {})
-        if row.get("verdict") != verdict:
-            yield f"{name}: {verdict}"
+        if {key: row.get(key) for key in words} != words:
+            yield f"{name}: {words}"
             continue
         yield from (f"{name}: {cells[route]}" for route in ROUTES if not shows(cells[route], row[route]))
     if ledger["summary"] != counts():
@@ -115,8 +99,8 @@ def read(cell):
 def shown_ledger():
     """The ledger that the README shows."""
     rows = [
-        {"name": name, "verdict": verdict} | {route: read(cell) for route, cell in cells.items()}
-        for name, cells, verdict in TABLE
+        {"name": name} | words | {route: read(cell) for route, cell in cells.items()}
+        for name, cells, words in TABLE
     ]
     return {"rows": rows, "summary": counts()}
 
@@ -125,7 +109,7 @@ def test_a_stale_table_is_noticed(shown_ledger):
     """Control: each cell, verdict, count and row that changed in the ledger is reported, and nothing else."""
     assert list(stale(shown_ledger)) == []
     for row in shown_ledger["rows"]:
-        for key in ("verdict", *ROUTES):
+        for key in ("verdict", "claimant", *ROUTES):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setitem(row, key, changed(row[key]))
                 (only,) = stale(shown_ledger)

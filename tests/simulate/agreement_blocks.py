@@ -22,6 +22,42 @@ def finite_block_case(
     return Case(experiment, f"n={n} p={rate}", expected, (n,), networks, arguments, fast=fast)
 
 
+def weights_case(experiment, law, n, networks, *, fast=False, **arguments):
+    """Weights of another law, at its own finite width: Gaussian ones are the rival."""
+    rate = 0.1
+
+    def ratio(weights):
+        rows = theory.finite_rows_ratio(rate, n, weights) / theory.transverse_ratio(rate, weights)
+        return theory.finite_width_ratio(rate, n, weights) * rows
+
+    def chain(weights):
+        return theory.finite_width_depth_ratios(rate, 2, n, weights)
+
+    find = ratio if experiment == "block" else chain
+    expected = {
+        "transverse_ratio" if experiment == "depth" else "transverse_ratio_of_means": (
+            lambda: find(law),
+            lambda: find("gaussian"),
+        )
+    }
+    arguments = {"rate": rate, "weights": law, **arguments}
+    return Case(experiment, f"n={n} {law}", expected, (n,), networks, arguments, fast=fast)
+
+
+def gated_case(where, networks, *, fast=False):
+    """A gated block, extrapolated: the rival is an error in the other matrix, or in both."""
+    rates = np.array(BOTH_RATES)
+    other = "both" if where != "both" else "up"
+    expected = {
+        "transverse_ratio_of_means": (
+            lambda: theory.block_ratio(rates, gated=where),
+            lambda: theory.block_ratio(rates, gated=other),
+        )
+    }
+    arguments = {"rate": list(BOTH_RATES), "gated": where, "inputs": 128}
+    return Case("gated", where, expected, networks=networks, arguments=arguments, fast=fast)
+
+
 def infinite_block(rate, activation, what="transverse"):
     flip, shift = (theory.block(one(rate), activation) for one in (SignFlip, theory.matched_shift))
     return np.asarray(getattr(flip, what)) / np.asarray(getattr(shift, what))
@@ -103,6 +139,14 @@ BLOCKS = [
     *(finite_block_case("block", (0.02, 0.1), n, 20_000 // n, inputs=4 * n) for n in (128, 256)),
     finite_block_case("block_explicit", (0.02,), 192, 200, inputs=256),
     finite_block_case("block_fast", (0.02, 0.2), 512, 300, ratio="transverse_ratio"),
+    weights_case("block", "laplace", 128, 60, fast=True, inputs=256),
+    weights_case("block", "uniform", 256, 60),
+    weights_case("block", "student_t:8", 256, 60),
+    weights_case("depth", "uniform", 192, 60, depth=2, inputs=96),
+    weights_case("depth", "laplace", 192, 60, depth=2, inputs=96),
+    gated_case("both", 300, fast=True),
+    gated_case("gate", 400),
+    gated_case("up", 400),
     *map(activation_case, ("leaky_relu", "relu_squared", "gelu", "silu", "erf", "tanh")),
     fractions_case(),
     v0_case(0.05, 96, 250, fast=True),

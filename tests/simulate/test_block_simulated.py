@@ -9,7 +9,7 @@ import pytest
 from agreement import within
 
 from signmag_jax import simulate
-from signmag_jax.perturb import MagnitudeShift, SignFlip
+from signmag_jax.perturb import MagnitudeShift, SignFlip, Weights
 from signmag_jax.simulate import block_network
 from signmag_jax.simulate.block_network import BlockSample
 from signmag_jax.simulate.pairs import Matched
@@ -139,15 +139,15 @@ def test_finite_difference_of_the_normalised_block():
 
 def test_float32_bias_is_far_below_the_error(monkeypatch):
     """The same draws in both precisions: what differs is rounding alone."""
-    weights, sphere = block_network.weights, block_network.sphere
-    monkeypatch.setattr(block_network, "weights", lambda *a: weights(*a[:3], "float32").astype(a[3]))
+    sphere = block_network.sphere
+    law = Weights("rounded", 0.8, draw=lambda k, size, d: jax.random.normal(k, size, "float32").astype(d))
     monkeypatch.setattr(block_network, "sphere", lambda *a: sphere(*a[:3], "float32").astype(a[3]))
     ratios = []
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         keys = jax.random.split(jax.random.key(0), 8)
         for dtype in ("float32", "float64"):
             sample = BlockSample(
-                512, 512, 512, 256, jax.nn.relu, "integrated", "linear", dtype, True, Matched()
+                512, 512, 512, 256, jax.nn.relu, "integrated", "linear", dtype, True, Matched(), law=law
             )
             program = jax.jit(lambda k, s=sample: jax.lax.map(lambda key: s(jnp.array([0.01]), key), k))
             ratios.append(program(keys)["ratio"])

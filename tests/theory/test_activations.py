@@ -28,6 +28,8 @@ FUNCTIONS = {
     "tanh": np.tanh,
 }
 SMOOTH = ("gelu", "silu", "tanh")
+# Their integrals on a finer grid take half a minute each.
+DEAR = ("gelu", "silu")
 rates = st.floats(-12, math.log10(0.5)).map(lambda x: 10.0**x)
 
 
@@ -131,7 +133,9 @@ def test_quadrature_keeps_ten_digits_against_hermite_series(name, rate):
     assert theory.block(SignFlip(rate), name).energy == pytest.approx(hermite_energy(name, rate), rel=1e-10)
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEAR else ()) for name in SMOOTH]
+)
 def test_quadrature_does_not_depend_on_its_step(name):
     activation = theory.ACTIVATIONS[name]
     finer = theory.Activation(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import (
+    blocks,
     columns,
     depth,
     depth_limits,
@@ -27,6 +28,7 @@ from .pairs import PAIRS, UNDER_WEIGHTS, check_composition, composed
 __all__ = ["BALLS", "PAIRS", "UNDER_WEIGHTS", "check_composition", "composed", "weights"]
 
 _ALL: list[Callable[..., Any]] = [
+    blocks.block_ratio,
     columns.column_ratio,
     columns.column_ratio_bound,
     columns.column_ratio_expansion,

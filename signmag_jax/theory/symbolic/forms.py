@@ -11,7 +11,18 @@ from itertools import product
 
 import sympy as sp
 
-from . import columns, depth, depth_limits, energies, outliers, proposition_1, small_errors, theorem_3, width
+from . import (
+    blocks,
+    columns,
+    depth,
+    depth_limits,
+    energies,
+    outliers,
+    proposition_1,
+    small_errors,
+    theorem_3,
+    width,
+)
 from .perturbations import Pair, magnitude_shift, matched_size, sign_flip, sign_quantize
 from .rows import realignment
 from .width import GAUSSIAN, AbsoluteMoments
@@ -177,6 +188,25 @@ def radial_fraction_expansion(perturbation: Pair) -> sp.Expr:
     return small_errors.radial_fraction_expansion(c - 1, v - c**2)
 
 
+def block_ratio(rate: sp.Expr, weights: AbsoluteMoments = GAUSSIAN, gated: str = "no") -> sp.Expr:
+    """A block gated by ReLU, or not."""
+
+    def transverse(pair: Pair) -> sp.Expr:
+        whole = Pair(sp.Integer(1), sp.Integer(1))
+        if gated == "no":
+            return energies.transverse(*pair)
+        return blocks.gated_transverse(whole if gated == "up" else pair, whole if gated == "gate" else pair)
+
+    flip, shift = map(transverse, _pairs(rate, weights.b))
+    return flip / shift
+
+
+def centred_ratio(rate: sp.Expr) -> sp.Expr:
+    """Behind LayerNorm."""
+    flip, shift = (blocks.centred_transverse(*pair) for pair in _pairs(rate))
+    return flip / shift
+
+
 FORMS: dict[str, Callable] = {
     "transverse_ratio": theorem_3.transverse_ratio,
     "paper_transverse_ratio": theorem_3.paper_transverse_ratio,
@@ -186,6 +216,7 @@ FORMS: dict[str, Callable] = {
     "transverse_ratio_root_coefficient": theorem_3.transverse_ratio_root_coefficient,
     "transverse_ratio_rate_coefficient": theorem_3.transverse_ratio_rate_coefficient,
     "transverse_ratio_expansion": theorem_3.transverse_ratio_expansion,
+    "block_ratio": block_ratio,
     "radial_fraction": lambda perturbation: energies.radial_fraction(*perturbation),
     "radial_fraction_expansion": radial_fraction_expansion,
     "cosine_squared": lambda perturbation: energies.cosine_squared(*perturbation),
@@ -232,6 +263,7 @@ _BY_MAGNITUDE: dict[str, Callable] = {
     "residual_first_ratio": depth_limits.residual_first_ratio,
 }
 _BY_MOMENTS: dict[str, Callable] = {
+    "block_ratio": block_ratio,
     "depth_ratios": depth_ratios,
     "chain_ratios": depth_ratios,
     "residual_limit": residual_limit,
@@ -246,6 +278,10 @@ OPTIONS: dict[tuple[str, str, object], Callable] = {
     ("depth_ratios", "residual", True): residual_ratios,
     ("chain_ratios", "chain", "residual"): residual_ratios,
     ("chain_ratios", "chain", "renormalised"): renormalised_ratios,
+    ("block_ratio", "norm", "layer"): centred_ratio,
+    **{
+        ("block_ratio", "gated", where): partial(block_ratio, gated=where) for where in ("both", "gate", "up")
+    },
     **{(name, "weights", "laplace"): partial(form, b=LAPLACE.b) for name, form in _BY_MAGNITUDE.items()},
     **{(name, "weights", "laplace"): partial(form, weights=LAPLACE) for name, form in _BY_MOMENTS.items()},
 }
