@@ -60,8 +60,9 @@ def test_a_room_loads_what_all_of_it_needs_and_starts_no_device(rooms, others):
     assert "jax" in found
 
 
-def test_reading_a_ledger_needs_no_jax():
-    assert "jax" not in loaded("signmag_jax.claims")
+def test_reading_a_ledger_needs_no_jax_and_a_dry_run_no_proofs():
+    assert not loaded("signmag_jax.claims") & {"jax", *HEAVY}
+    assert not loaded("signmag_jax.claims.run") & HEAVY
 
 
 def test_whoever_asks_for_a_device_would_be_seen():

@@ -35,7 +35,7 @@ def fill(claims: Sequence[Claim], proved: Mapping[str, bool]) -> list[dict[str, 
     if len(set(names)) != len(names):
         raise InvalidInput(f"claims are declared twice: {sorted({n for n in names if names.count(n) > 1})}")
     critical = threshold(sampled_comparisons(claims))
-    return [_row(claim, proved, critical) for claim in claims]
+    return [row_of(claim, proved, critical) for claim in claims]
 
 
 def sampled_comparisons(claims: Sequence[Claim]) -> int:
@@ -43,7 +43,8 @@ def sampled_comparisons(claims: Sequence[Claim]) -> int:
     return sum(claim.sampled for claim in claims)
 
 
-def _row(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str, Any]:
+def row_of(claim: Claim, proved: Mapping[str, bool], critical: float) -> dict[str, Any]:
+    """A claim with its evidence and its verdict, as a JSON object; `critical` is the level's threshold."""
     rival = claim.rival() if claim.rival else None
     evidence: dict[Any, Evidence] = {route: supply() for route, supply in claim.routes.items()}
     _require_rival(claim, evidence, rival)

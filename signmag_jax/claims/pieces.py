@@ -40,6 +40,11 @@ class Simulated(Piece[R]):
     networks: int = field(compare=False)
     variant: str = ""
 
+    @property
+    def title(self) -> str:
+        """Its name with its variant."""
+        return ".".join(filter(None, (self.name, self.variant)))
+
     def run(self, seed: int, resume: Path | None) -> R | Missing:
         """The simulation's result, or why there is none."""
         if not self.networks:
@@ -48,7 +53,7 @@ class Simulated(Piece[R]):
         if self.variant:
             seed, folder = subseed(seed, self.variant), folder and f"{folder}.{self.variant}"
         try:
-            with timings.part(".".join(filter(None, (self.name, self.variant)))):
+            with timings.part(self.title):
                 return self.simulate(networks=self.networks, seed=seed, resume=folder)
         except Incomplete as reason:
             return Missing("UNRESOLVED", str(reason))

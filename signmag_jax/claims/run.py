@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,6 @@ from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
 from signmag_jax.measure.inputs import check_disjoint
-from signmag_jax.theory import proof as proofs
 
 from . import families
 from .claim import Missing
@@ -23,12 +23,16 @@ from .families import pictures
 from .ledger import FILE_NAME, assemble, fill, sampled_comparisons, save
 from .levels import Level
 from .measured import ModelRun
-from .pieces import Results
+from .news import Listener, News
+from .pieces import Results, Simulated
 
 NO_MODEL = "none"
 # The measurement is one piece and computes throughout; the rest mostly compiles, in one thread: while one is
 # compiled, another is computed.
 AT_ONCE = 2
+# Measured on two cores with the embedded model and kept programs; to compile them takes half a minute more.
+SECONDS_OF_A_PASS, SECONDS_BESIDE = 3.6, 50
+PEAK_GIB = {"quick": 2.2, "default": 2.8}
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def reproduce(
     resume: Path | None = None,
     overwrite: bool = False,
     timed: bool = False,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
     """Run the ledger, write `ledger.json` into `out` and return it.
 
@@ -69,6 +74,7 @@ def reproduce(
       resume: folder of records; finished pieces of simulation and measurement are not computed again.
       overwrite: take the place of an earlier run in `out`.
       timed: do one part after another and say in the provenance what each took, as `timings.Part`.
+      listener: hears of parts that end and of claims that are decided.
 
     Raises:
       InvalidInput, MissingResource: before anything is computed or written.
@@ -87,9 +93,11 @@ def reproduce(
                 overwrite=overwrite,
             )
             subject = None if reading is None else _subject(level, reading, dtype, mesh)
+        name = "no model" if subject is None else subject.model.report.source["name"]
+        news = News(level, name, listener)
         # Where samples are few, the compiler takes longer than what it compiles.
         with compiled_sooner(level.name != "full"):
-            proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE)
+            proved, results = _all_routes(level, subject, seed, resume, 1 if timed else AT_ONCE, news)
         with timings.part("laws and verdicts"):
             claims = families.rows(level, results)
             rows = fill(claims, proved)
@@ -114,19 +122,21 @@ def cost(level: Level) -> dict[str, Any]:
         "level": level.name,
         "forward_passes_of_2048_tokens": round(passes, 1),
         "simulated_networks": sum(experiment.networks for experiment in families.experiments(level)),
-        "peak_memory_gib": "below 4 for the embedded model",
+        "minutes_on_two_cores": math.ceil((SECONDS_BESIDE + SECONDS_OF_A_PASS * passes) / 60),
+        "peak_memory_gib": PEAK_GIB.get(level.name, "not measured"),
+        "both_for": "the embedded model",
     }
 
 
 def _all_routes(
-    level: Level, subject: Subject | None, seed: int, resume: Path | None, at_once: int
+    level: Level, subject: Subject | None, seed: int, resume: Path | None, at_once: int, news: News
 ) -> tuple[dict[str, bool], Results]:
     """Proofs, simulations and measurements, so many at a time."""
     experiments = families.experiments(level)
     pieces: list[Callable[[], Any]] = [
-        partial(_measure, level, subject, seed, resume),
-        prove_all,
-        *(partial(experiment.run, seed, resume) for experiment in experiments),
+        partial(_measure, level, subject, seed, resume, news),
+        partial(_prove, news),
+        *(partial(_simulate, experiment, seed, resume, news) for experiment in experiments),
     ]
     with progress("proofs, simulation, measurement", len(pieces)) as advance:
         measured, proved, *simulated = in_threads(pieces, at_once, advance)
@@ -134,25 +144,42 @@ def _all_routes(
     return proved, Results({**dict(zip(experiments, simulated, strict=True)), **measured}, **model)
 
 
-def _measure(level: Level, subject: Subject | None, seed: int, resume: Path | None) -> dict[Any, Any]:
+def _simulate(experiment: Simulated[Any], seed: int, resume: Path | None, news: News) -> Any:
+    with news.part(f"simulation {experiment.title}") as found:
+        found[experiment] = experiment.run(seed, resume)
+    return found[experiment]
+
+
+def _measure(
+    level: Level, subject: Subject | None, seed: int, resume: Path | None, news: News
+) -> dict[Any, Any]:
     """Results by measurement; without a model each says why, and nothing stands in for it."""
     if subject is None:
         reason = Missing("NOT RUN", f"--model {NO_MODEL}: no model was asked for")
-        return dict.fromkeys(families.measurements(), reason)
+        absent = dict.fromkeys(families.measurements(), reason)
+        news.found(absent)
+        return absent
     origin = {"text": subject.text.source, "text_sha256": subject.text.sha256}
     run = ModelRun(subject.model, subject.calibration, subject.evaluation, level, seed, resume, origin)
-    return {measurement: run.result(measurement) for measurement in families.measurements()}
+    for measurement in families.measurements():
+        with news.part(f"measurement {measurement.name}") as found:
+            run.result(measurement)
+            found.update(run.results)  # with those that it needed first
+    return run.results
 
 
-def prove_all() -> dict[str, bool]:
+def _prove(news: News) -> dict[str, bool]:
     """Run every derivation; whether each holds."""
+    from signmag_jax.theory import proof as proofs  # SymPy is slow to import, and a dry run needs none
+
     names = proofs.names()
     library = proofs.Library()
     proved = {}
-    with progress("proofs", len(names)) as advance:
+    with news.part("proofs"), progress("proofs", len(names)) as advance:
         for name in names:
             with timings.part("proofs"):
                 proved[name] = library.result(name).proved
+            news.found({name: proved[name]})
             advance(1, name)
     return proved
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.special import nctdtrinc, ndtr, ndtri, stdtrit
-
 from signmag_jax.evidence import Estimate
 
 FAMILY_LEVEL = 0.01
@@ -18,6 +16,8 @@ SKEWNESS = (math.e + 2) * math.sqrt(math.e - 1)
 
 def threshold(comparisons: int) -> float:
     """Two-sided normal quantile that keeps the family-wise level over `comparisons` (Bonferroni)."""
+    from scipy.special import ndtri  # slow to import, and reading a ledger needs none
+
     return -float(ndtri(FAMILY_LEVEL / (2 * max(comparisons, 1))))
 
 
@@ -38,6 +38,8 @@ def freedom(estimates: Sequence[Estimate], paired: bool = False) -> float:
 
 def student(critical: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
     """The threshold widened to Student's tails."""
+    from scipy.special import ndtr, stdtrit
+
     count = freedom(estimates, paired)
     return critical if math.isinf(count) else -float(stdtrit(count, ndtr(-critical)))
 
@@ -64,6 +66,8 @@ def telling(limit: float, estimates: Sequence[Estimate], paired: bool = False) -
     """Standard errors between two numbers at which their difference passes the limit with the probability
     `POWER`: the noncentrality of Student's t, since few samples do not know their standard error.
     """
+    from scipy.special import nctdtrinc
+
     return float(nctdtrinc(freedom(estimates, paired), 1 - POWER, limit))
 
 

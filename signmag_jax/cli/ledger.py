@@ -77,6 +77,7 @@ def reproduce(
         resume=resume,
         overwrite=overwrite,
         timed=timings,
+        listener=Shown(),
     )
     if timings:
         _print_timings(ledger)
@@ -89,6 +90,30 @@ def reproduce(
         reports.print_ledger(ledger, every=all)
         remark(f"Written: {out / 'ledger.json'} and {page}", quiet=quiet)
     return 1 if ledger["summary"]["claims of ours that fail"] else 0
+
+
+class Shown:
+    """Shows what a run has found so far: on a terminal each claim as it is decided, elsewhere each part."""
+
+    def part(self, name: str, seconds: float) -> None:
+        """A plain line, where no bars are shown."""
+        from signmag_jax.evidence import progress
+
+        if not progress.shown() and seconds >= NOTHING:
+            progress.tell(f"{name}: {seconds:.1f} s")
+
+    def claim(self, sentence: Any, row: Mapping[str, Any]) -> None:
+        """Its words, its verdict and its numbers, above the bars."""
+        from signmag_jax import report as reports
+        from signmag_jax.evidence import progress
+
+        if progress.shown():
+            for line, _ in reports.claim_lines(sentence, row):
+                progress.tell(line)
+
+
+NOTHING = 0.05
+"""Seconds below which a part did nothing, as what a level leaves out."""
 
 
 def _print_timings(ledger: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Progress with time left, on a terminal only."""
+"""Progress with time left, on a terminal only, and lines that stay."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def set_quiet(quiet: bool) -> None:
 def shown() -> bool:
     """Whether bars are shown: on a terminal, unless silenced."""
     return not _quiet and sys.stderr is not None and sys.stderr.isatty()
+
+
+def tell(text: str) -> None:
+    """A line that stays on standard error, above the bars if there are any; none where they are silenced."""
+    if _quiet or sys.stderr is None:
+        return
+    if _active is not None:
+        _active.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    else:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 @contextlib.contextmanager

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, invalid, keys
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
@@ -207,12 +209,18 @@ def median_factor(model: LanguageModel, draws: Draws, pool: str, count: int) -> 
     for plan in (draws.plan(pool, draw) for draw in range(count)):
         matched = MatchedFlips(*draws.transform(plan))
         for name in draws.pools.outputs:
-            factors += [
-                1 - 2 * float(fetch(matched.scale(model.params["blocks"][name][layer], layer, name)))
-                for layer in draws.pools.layers
-                if plan.drawn[name][layer] > 0
-            ]
-    return float(np.median(factors))
+            by_layer = fetch(_factors(matched, model.params["blocks"][name], name))
+            factors.append(by_layer[np.asarray(plan.drawn[name]) > 0])
+    return float(np.median(np.concatenate(factors)))
+
+
+@functools.partial(jit, static_argnums=2)
+def _factors(
+    matched: MatchedFlips, stacked: Float[Array, "layers outputs inputs"], name: str
+) -> Float[Array, " layers"]:
+    """What a drawn weight of one matrix is multiplied by, in each layer."""
+    layers = jnp.arange(stacked.shape[0], dtype=jnp.int32)
+    return jax.lax.map(lambda piece: 1 - 2 * matched.scale(piece[1], piece[0], name), (layers, stacked))
 
 
 def _judged(

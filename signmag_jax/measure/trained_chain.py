@@ -137,9 +137,12 @@ def trained_chain(
     (matrix,) = inputs.check_matrices((matrix,))
     # Cropped square, so that the output of a layer can enter the next.
     width = min(model.config.shapes()[matrix])
-    stack = jnp.stack([model.params["blocks"][matrix][layer][:width, :width] for layer in chain])
-    stack = stack.astype(at_least_float32(stack.dtype))
-    inputs.check_finite(fetch(stack), f"weights of {matrix}")
+    # On the host: each slice on a device would be a program of its own.
+    stored = fetch(model.params["blocks"][matrix])
+    cropped = np.stack([stored[layer, :width, :width] for layer in chain])
+    cropped = cropped.astype(at_least_float32(cropped.dtype))
+    inputs.check_finite(cropped, f"weights of {matrix}")
+    stack = jnp.asarray(cropped)
     configuration = {
         "experiment": "trained chain",
         "rates": list(rates),
@@ -157,10 +160,7 @@ def trained_chain(
     def task(kind: str, draw: int) -> sweep.Row:
         # Trained matrices stay what they are, but meet new masks and inputs in every draw.
         key = keys.fold(keys.root(seed), "trained chain", kind, draw)
-        weights = _weights(stack, keys.fold(key, "weights"), kind)
-        if scale == "unit":
-            # Pre-activations of unit variance; ReLU has no scale and does not see the difference.
-            weights = weights / jnp.sqrt(jnp.mean(weights**2, axis=(1, 2), keepdims=True))
+        weights = _weights(stack, keys.fold(key, "weights"), kind, scale)
         return fetch(_ratios(weights, key, flips, activation, samples, capacity)).ravel()
 
     tasks = [functools.partial(task, kind, draw) for kind in WEIGHTS for draw in range(draws)]
@@ -232,15 +232,20 @@ def _ratios(
     return jax.lax.scan(step, (h, copies, copies), (stack, layers))[1].T
 
 
-@functools.partial(jit, static_argnums=2)
-def _weights(stack: Float[Array, "depth n n"], key: PRNGKeyArray, kind: str) -> Float[Array, "depth n n"]:
+@functools.partial(jit, static_argnums=(2, 3))
+def _weights(
+    stack: Float[Array, "depth n n"], key: PRNGKeyArray, kind: str, scale: str
+) -> Float[Array, "depth n n"]:
     if kind == "gaussian":
-        return jax.random.normal(key, stack.shape, stack.dtype)
+        stack = jax.random.normal(key, stack.shape, stack.dtype)
     if kind == "permuted":
         # Each matrix keeps its own numbers.
         each = jax.random.split(key, stack.shape[0])
         shuffle = lambda piece: jax.random.permutation(piece[0], piece[1].ravel()).reshape(piece[1].shape)  # noqa: E731
-        return jax.lax.map(shuffle, (each, stack))
+        stack = jax.lax.map(shuffle, (each, stack))
+    if scale == "unit":
+        # Pre-activations of unit variance; ReLU has no scale and does not see the difference.
+        stack = stack / jnp.sqrt(jnp.mean(stack**2, axis=(1, 2), keepdims=True))
     return stack
 
 

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
-from scipy.special import gamma, poch
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
@@ -91,6 +90,8 @@ def student_t(degrees: float) -> Weights:
     def absolute(k: int) -> float | None:
         if nu <= k:
             return None
+        from scipy.special import gamma, poch  # slow to import, and few ask for it
+
         return float((nu - 2) ** (k / 2) * gamma((k + 1) / 2) * poch(nu / 2, -k / 2) / math.sqrt(math.pi))
 
     def draw(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:

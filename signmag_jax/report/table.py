@@ -20,6 +20,8 @@ from .numbers import evidence
 WIDTH = 80
 GAP = 2
 INDENT = 4
+USUAL = (13, 12, 14, 12)
+"""Room for the numbers of each route while those of the other rows are not known."""
 STYLES = {
     verdicts.PROVED: "bold green",
     verdicts.REPRODUCED: "green",
@@ -62,8 +64,19 @@ def abstract_lines(answered: Sequence[tuple[Sentence, Mapping[str, Any] | None]]
     if sum(widths) < WIDTH:
         yield _numbers("", ROUTES, widths), "dim"
     for number, ((sentence, row), numbers) in enumerate(zip(answered, cells, strict=True), start=1):
-        yield from wrapped(f"{number:2}. {sentence.claim}", hanging=INDENT)
-        yield from _judged(words.verdict_of(row), numbers, widths, row)
+        yield from _claim(f"{number:2}. {sentence.claim}", row, numbers, widths)
+
+
+def claim_lines(sentence: Sentence, row: Mapping[str, Any]) -> Iterator[Line]:
+    """One of them, before the others are known."""
+    yield from _claim(f" *  {sentence.claim}", row, _cells(sentence, row), USUAL)
+
+
+def _claim(
+    said: str, row: Mapping[str, Any] | None, numbers: Sequence[str], widths: Sequence[int]
+) -> Iterator[Line]:
+    yield from wrapped(said, hanging=INDENT)
+    yield from _judged(words.verdict_of(row), numbers, widths, row)
 
 
 def every_line(ledger: Mapping[str, Any]) -> Iterator[Line]:

@@ -190,12 +190,12 @@ def _chain(
     moments: Moments | Scaled, depth: int, chain: str, layers: str, activation: Activation, scale: ArrayLike
 ) -> Parting:
     s, width = scaled(moments), jnp.asarray(scale)
-    found = _CHAINS[chain](s, depth, layers == "first", activation, width)
+    parting = _CHAINS[chain](s, depth, layers == "first", activation, width)
     # What a normalised state loses across itself has no unit but the error's.
     own = activation.size(width) if chain == "residual" else jnp.ones_like(width)
     return Parting(
-        bounded(held(found.sine_squared, s.unit, s.unit), 0.0, 1.0),
-        held(found.transverse, s.unit, s.unit, own, own),
+        bounded(held(parting.sine_squared, s.unit, s.unit), 0.0, 1.0),
+        held(parting.transverse, s.unit, s.unit, own, own),
     )
 
 

@@ -115,11 +115,12 @@ class Proof:
     def cite(self, proof: str, conclusion: str) -> Any:
         """What another proof concludes, with its hypotheses; that proof is run, and has to stand."""
         began = time.perf_counter()
-        found = self.cited(proof)
-        if conclusion not in found:
-            raise StepFailed(conclusion, len(self.steps), f"{proof} concludes only {', '.join(found)}")
-        self._record(f"{proof}: {conclusion}", CITATION, found[conclusion].lhs, found[conclusion].rhs, began)
-        return found[conclusion]
+        conclusions = self.cited(proof)
+        if conclusion not in conclusions:
+            raise StepFailed(conclusion, len(self.steps), f"{proof} concludes only {', '.join(conclusions)}")
+        fact = conclusions[conclusion]
+        self._record(f"{proof}: {conclusion}", CITATION, fact.lhs, fact.rhs, began)
+        return fact
 
     def positive(self, name: str, expr: sp.Expr, *facts: Any, form: sp.Expr | None = None) -> Any:
         """The fact expr > 0 or expr ≥ 0, by signs that are established, in another form if one is given."""
@@ -192,9 +193,9 @@ class Proof:
             raise Refused("vacuous: both sides are the same expression already")
         if fact.claim in fact.hypotheses:
             raise Refused("vacuous: this is one of its own hypotheses")
-        found = doubts.unclear(fact)
-        if found is not None:
-            raise Refused(found)
+        said = doubts.unclear(fact)
+        if said is not None:
+            raise Refused(said)
         return fact
 
     def _allowed(self, name: str, make: Callable[[], Any]) -> Any:

@@ -58,27 +58,25 @@ def enclose(law: str | Law, *, digits: int = 30, **arguments: Any) -> Ball | lis
       Incomplete: if 65,536 bits do not suffice (512 for a quadrature), as where the exact value is 0 by
         cancellation.
     """
-    found = find(law)
-    if found.name not in balls.BALLS:
+    law = find(law)
+    if law.name not in balls.BALLS:
         known = ", ".join(sorted(balls.BALLS))
-        raise invalid("law has a ball", found.name, f"{WITHOUT.get(found.name, '')}choose one of {known}")
+        raise invalid("law has a ball", law.name, f"{WITHOUT.get(law.name, '')}choose one of {known}")
     if not 1 <= digits <= 1000:
         raise invalid("1 <= digits <= 1000", digits, "ask for fewer digits")
-    found.check(arguments)
-    given = exact.arguments(found, arguments)
+    law.check(arguments)
+    given = exact.arguments(law, arguments)
     bits = FIRST_BITS
     while bits <= MOST_BITS:
         with ctx.workprec(bits):
             here = {name: value() if callable(value) else value for name, value in given.items()}
-            result = balls.BALLS[found.name](**here)
+            result = balls.BALLS[law.name](**here)
             parts = result if isinstance(result, list) else [result]
             if all(_accurate(part, digits) for part in parts):
                 printed = [_printed(part, digits, bits) for part in parts]
                 return printed if isinstance(result, list) else printed[0]
         bits *= 2
-    raise Incomplete(
-        f"{found.name}: {MOST_BITS} bits do not give {digits} digits; the value may be exactly 0"
-    )
+    raise Incomplete(f"{law.name}: {MOST_BITS} bits do not give {digits} digits; the value may be exactly 0")
 
 
 def _accurate(ball: arb, digits: int) -> bool:

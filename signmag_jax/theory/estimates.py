@@ -27,14 +27,14 @@ def estimate(law: str | Law, **arguments: Any) -> Estimate:
       InvalidInput: for an unknown law, or arguments that do not fit it.
       Incomplete: if the value lies outside the law's own rigorous enclosure: one of the two is wrong.
     """
-    found = find(law)
-    value = found(**arguments)
-    provenance = {"law": found.name, "source": found.source, "arguments": _plain(arguments)}
-    ball = _ball(found, arguments) if np.ndim(value) == 0 else None
-    estimator = _estimator(found, arguments)
+    law = find(law)
+    value = law(**arguments)
+    provenance = {"law": law.name, "source": law.source, "arguments": _plain(arguments)}
+    ball = _ball(law, arguments) if np.ndim(value) == 0 else None
+    estimator = _estimator(law, arguments)
     if ball is not None:
-        _check_inside(found.name, float(value), ball, INTEGRATED if "quadrature" in estimator else CLOSED)
-    return Estimate.exact(value, unit=found.unit, estimator=estimator, provenance=provenance, enclosure=ball)
+        _check_inside(law.name, float(value), ball, INTEGRATED if "quadrature" in estimator else CLOSED)
+    return Estimate.exact(value, unit=law.unit, estimator=estimator, provenance=provenance, enclosure=ball)
 
 
 def _check_inside(name: str, value: float, ball: tuple[str, str], slack: float) -> None:

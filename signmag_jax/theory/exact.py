@@ -78,21 +78,21 @@ def _argument(law: Law, name: str, value: Any) -> Any:
         return value
     if name in VECTORS and not isinstance(value, str) and np.ndim(value) == 1:
         return [_inside(allowed, name, entry) for entry in value]
-    found = _inside(allowed, name, value)
-    if name in COUNTS and found.q != 1:
+    exact = _inside(allowed, name, value)
+    if name in COUNTS and exact.q != 1:
         raise invalid(f"{name} is an integer", value, "pass a count")
-    return found
+    return exact
 
 
 def _inside(allowed: Any, name: str, value: Any) -> fmpq:
-    found = number(name, value)
+    exact = number(name, value)
     if isinstance(allowed, Interval):
-        allowed.require(name, _float(found))
-    return found
+        allowed.require(name, _float(exact))
+    return exact
 
 
-def _float(found: fmpq) -> float:
-    return float(Fraction(int(found.p), int(found.q)))
+def _float(exact: fmpq) -> float:
+    return float(Fraction(int(exact.p), int(exact.q)))
 
 
 def _check_input(x: Any) -> None:

@@ -244,9 +244,9 @@ def load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"signmag_proof_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise MissingResource(f"{path} is not a Python file")
-    found = objection(path.read_text(encoding="utf-8"))
-    if found is not None:
-        raise StepFailed(f"source of {path.stem}", 0, found)
+    said = objection(path.read_text(encoding="utf-8"))
+    if said is not None:
+        raise StepFailed(f"source of {path.stem}", 0, said)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.NAME = path.stem  # type: ignore[attr-defined]

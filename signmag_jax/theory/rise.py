@@ -27,9 +27,9 @@ def first_fall(rate: Any, depth: int = 64) -> int | None:
       InvalidInput: for arguments outside.
       Incomplete: where two neighbouring balls overlap, so that neither is certain.
     """
-    found: Any = enclose("depth_ratios", rate=rate, depth=depth, residual=True, digits=DIGITS)
+    layers: Any = enclose("depth_ratios", rate=rate, depth=depth, residual=True, digits=DIGITS)
     with ctx.workprec(8 * DIGITS):
-        balls = [_ball(each) for each in found]
+        balls = [_ball(each) for each in layers]
         for layer, (here, following) in enumerate(pairwise(balls), start=1):
             if following < here:
                 return layer

@@ -83,8 +83,8 @@ def finite_rows_radial_fraction(
     Raises:
       InvalidInput: for concrete rows below 8, outputs below 1 or impossible moments.
     """
-    found = _hidden(error_of(perturbation, weights), rows, outputs)
-    return resolved("finite_rows_radial_fraction", found)
+    fraction = _hidden(error_of(perturbation, weights), rows, outputs)
+    return resolved("finite_rows_radial_fraction", fraction)
 
 
 @law(domain={"rate": RATE, "rows": ROWS}, read=WEIGHTS)

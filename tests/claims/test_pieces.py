@@ -69,7 +69,7 @@ def counted(monkeypatch):
     return names
 
 
-@pytest.mark.parametrize("name", ["quick", "default"])
+@pytest.mark.parametrize("name", ["quick", pytest.param("default", marks=pytest.mark.slow)])
 def test_every_network_is_counted(counted, name):
     level = claims.level(name)
     for experiment in families.experiments(level):

@@ -18,7 +18,22 @@ from signmag_jax.claims.levels import LEVELS
 from signmag_jax.evidence import Estimate
 
 # Samples behind the comparisons of the default level (the fewer of two), and how many have so many.
-SIZES = {5: 3, 8: 2, 12: 2, 15: 1, 20: 33, 24: 2, 48: 11, 64: 26, 96: 9, 128: 7, 144: 5, 256: 4, 1024: 1}
+SIZES = {
+    5: 3,
+    8: 2,
+    12: 2,
+    15: 1,
+    16: 1,
+    20: 33,
+    32: 12,
+    48: 11,
+    64: 14,
+    96: 9,
+    128: 7,
+    144: 5,
+    256: 4,
+    1024: 1,
+}
 # Whose error is the deviation of one sample of the paper, which is larger than that of their mean.
 OF_DEVIATIONS = 5
 CRITICAL = tails.threshold(sum(SIZES.values()) + OF_DEVIATIONS)

@@ -12,7 +12,7 @@ def at_once(monkeypatch):
     """How many parts the run does at a time; nothing is computed."""
     asked = []
 
-    def nothing(level, subject, seed, resume, at_once):
+    def nothing(level, subject, seed, resume, at_once, news):
         asked.append(at_once)
         return {}, results_of(level, {})
 

@@ -81,6 +81,7 @@ def test_a_law_is_its_form(name):
     assert apart(np.ravel(value) * (1 + 1e-10), form) > 1e-11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "argument", "option"), OPTIONS)
 def test_so_it_is_with_an_option(name, argument, option):
     law = theory.LAWS[name]

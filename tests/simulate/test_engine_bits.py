@@ -140,6 +140,7 @@ def test_a_changed_record_changes_the_result(one_device, records, tmp_path):
     assert finish(start(1, str(folder))) != one_device
 
 
+@pytest.mark.slow
 def test_a_vmap_over_networks_would_change_bits():
     """Control: why networks run through lax.map. One vmapped network is not one of four."""
     sample = BlockSample(

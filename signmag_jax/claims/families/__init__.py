@@ -85,10 +85,11 @@ def measurements() -> list[Measured]:
 
 def rows(level: Level, results: Results) -> list[Claim]:
     """Every row of the ledger, in reading order; what a level's samples cannot decide is not run there."""
-    return [_at(level, claim) for family in FAMILIES for claim in family.rows(level, results)]
+    return [at_level(level, claim) for family in FAMILIES for claim in family.rows(level, results)]
 
 
-def _at(level: Level, claim: Claim) -> Claim:
+def at_level(level: Level, claim: Claim) -> Claim:
+    """The claim, or the same without evidence where the level has too few samples for it."""
     if level.runs(claim.runs_from):
         return claim
     return claim.not_run(f"too few samples to tell the rival apart: the {claim.runs_from} level runs it")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import sympy as sp
-
 from signmag_jax import theory
 from signmag_jax.claims.claim import Claim
 from signmag_jax.claims.levels import Level
@@ -14,7 +12,6 @@ from signmag_jax.claims.pieces import Results
 from signmag_jax.claims.published import paper, printed
 from signmag_jax.claims.supply import exact
 from signmag_jax.perturb import SignFlip
-from signmag_jax.theory.symbolic import energies
 
 # A correlation away from the ends, where the kernel is neither 0 nor ½.
 KERNEL_RATE = 0.2
@@ -73,6 +70,10 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 
 def _textbook_kernel() -> float:
+    import sympy as sp  # SymPy is slow to import, and a dry run needs none
+
+    from signmag_jax.theory.symbolic import energies
+
     return float(energies.kappa(1 - 2 * sp.Rational(str(KERNEL_RATE)), sp.Integer(1)).evalf(20))
 
 

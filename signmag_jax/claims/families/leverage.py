@@ -77,6 +77,8 @@ LEVERAGE = Measured(
         "draws": level.leverage_draws,
         "heavy": level.leverage_heavy,
     },
+    amount=lambda level: max(level.leverage_draws),
+    what="the leverage",
     profiled=True,
 )
 RESPONSE = Measured(

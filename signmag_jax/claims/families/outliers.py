@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-import sympy as sp
 
 from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Supply, simulated_law, stated_order
@@ -15,7 +14,6 @@ from signmag_jax.claims.pieces import Results, Simulated
 from signmag_jax.claims.published import paper
 from signmag_jax.claims.supply import exact, left_out
 from signmag_jax.simulate.column_pool import top
-from signmag_jax.theory.symbolic import outliers as symbolic
 
 PAPER_ALPHA, PAPER_WIDTH = 0.26, 2048
 # Rows so long, and an amplitude so small, that the first order is seen alone.
@@ -122,6 +120,10 @@ def _expansion() -> Claim:
 
 
 def _paper(alpha: float, n: int) -> float:
+    import sympy as sp  # SymPy is slow to import, and a dry run needs none
+
+    from signmag_jax.theory.symbolic import outliers as symbolic
+
     return float(sp.N(symbolic.paper_flip_amplification(sp.Float(alpha, 30), sp.Integer(n)), 17))
 
 

@@ -40,7 +40,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
         kind="above",
         rival=lambda: 2.0,
         rival_is="twice the cost, which is to be seen",
-        runs_from="default",
+        runs_from="full",
         missed=lambda: missed_singles(results, RATE, _damage_of_the_copy(results)),
         note="The copy has the same function. Training puts small weights on large inputs; a rotation undoes "
         "that, so that leverage falls and the total damage need not.",

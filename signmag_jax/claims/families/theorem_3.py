@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import sympy as sp
-
 from signmag_jax import simulate, theory
 from signmag_jax.claims.claim import Claim, Route, Supply, simulated_law, stated_order
 from signmag_jax.claims.levels import Level
@@ -15,7 +13,6 @@ from signmag_jax.claims.pieces import Results, Simulated
 from signmag_jax.claims.published import paper, printed, second_table_rates, second_table_widths
 from signmag_jax.claims.supply import exact, extrapolated, left_out, pick
 from signmag_jax.evidence import Estimate
-from signmag_jax.theory.symbolic import theorem_3 as symbolic
 
 SECTION = "9.3"
 PAPER_SEEDS = 20
@@ -124,6 +121,10 @@ def _limit() -> Claim:
 
 def _formula() -> Claim:
     """The formula as its author writes it, with its remainder; how large that is stands in the note."""
+    import sympy as sp  # SymPy is slow to import, and a dry run needs none
+
+    from signmag_jax.theory.symbolic import theorem_3 as symbolic
+
     table, rates = paper()["theorem_3_V1"], paper()["theorem_3_V1"]["p"]
     above = [float(theory.transverse_ratio(p)) / f - 1 for p, f in zip(rates, table["formula"], strict=True)]
     runs = [m / f - 1 for m, f in zip(table["measured"], table["formula"], strict=True)]

@@ -14,16 +14,18 @@ from signmag_jax.claims.pieces import Results
 from signmag_jax.claims.published import paper, printed
 from signmag_jax.claims.supply import exact, of_ratio
 
+from .alignment import PROFILE
 from .leverage import missed_singles, published_damage
 
 ALL_COLUMNS_RATE = 0.01
 REPLICATES = 1000
 EXP_D = Measured(
     "outlier_flips",
-    lambda run, **options: measure.outlier_flips(*run.windows, **options),
-    options=lambda level: {"draws": level.pool_draws},
+    lambda run, **options: measure.outlier_flips(*run.windows, profile=run.needed(PROFILE), **options),
+    options=lambda level: {"draws": level.pool_draws, "anywhere": False},
     amount=lambda level: level.pool_draws,
     what="Exp D",
+    profiled=True,
 )
 ALL_COLUMNS = Measured(
     "all_columns",
