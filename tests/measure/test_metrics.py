@@ -94,7 +94,7 @@ def test_draws_that_cannot_be_told_apart_have_no_spread_over_seeds(tiny, windows
     assert (np.diff(found.samples["kl"], axis=0) != 0).all()
     again = measure.metrics(tiny, windows[1], SignQuantize(), **options)
     assert json.dumps(again.to_json()) == json.dumps(fixed.to_json())
-    with pytest.raises(InvalidInput, match="different: .*perturbation"):
+    with pytest.raises(InvalidInput, match=r"different: .*perturbation"):
         measure.metrics(tiny, windows[1], SignFlip(0.1), **options)
 
 
