@@ -60,7 +60,8 @@ BESIDE = (
 WHY = {
     "trained": "a shift of every weight is aligned with the signal, and attention, gates and residual sums "
     "are not normalised at once",
-    "exp_b": "the recursion is of Gaussian matrices, and training leaves other entries in other places",
+    "exp_b": "the recursion takes entries as independent, and training leaves them in places that depend on "
+    "each other",
     "rotation": "training puts small weights on large inputs, and a rotation undoes that",
 }
 """By the first part of a row's name, why what nobody claims does not hold where it was measured."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import importlib
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+
+from .errors import InvalidInput, MissingResource
 
 LONGEST_REPR = 400
 KEPT_OUT: Mapping[str, Any] = {"json": None}
@@ -73,6 +76,36 @@ class Result:
     def picture(self) -> Picture | None:
         """The result as a picture, if there is one."""
         return None
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """The result's picture as a Matplotlib figure, saved to a file of that name if one is given.
+
+        Raises:
+          InvalidInput: if the result has no picture, or the file's suffix is none of a picture.
+        """
+        picture = self.picture()
+        if picture is None:
+            raise InvalidInput(
+                f"{type(self).__name__} has no picture: its numbers are in .summary() and .rows()"
+            )
+        # By name: no room below imports the report, and only who asks for a picture waits for Matplotlib.
+        plots = importlib.import_module("signmag_jax.report.plots")
+        figure = plots.draw(picture)
+        if path is not None:
+            plots.style.save(figure, Path(path))
+        return figure
+
+    def to_frame(self) -> Any:
+        """The result's rows as a pandas DataFrame; its summary in one row where it has none.
+
+        Raises:
+          MissingResource: without pandas.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise MissingResource("a data frame needs pandas: run `pip install pandas`") from None
+        return pandas.DataFrame(self.rows() or [self.summary()])
 
     def __repr__(self) -> str:
         lines = "; ".join(f"{name}: {value}" for name, value in self.summary().items())

@@ -25,6 +25,7 @@ from signmag_jax.perturb import Perturbation, SignFlip
 
 from . import inputs, sweep
 from .comparison import Table, damage_line
+from .error_response import is_deterministic
 from .inputs import Windows
 from .loss import perplexity
 from .setup import Options, Setup, prepare
@@ -96,7 +97,8 @@ def metrics(
       evaluation: at least 8 windows.
       perturbation: from `perturb`, or any hashable object with its two methods; applied to each matrix with
         a key of its own.
-      draws: number of random draws of the perturbation; one that is not random needs 1.
+      draws: number of random draws of the perturbation; one that is not random is
+        measured once.
       batch: number of windows that are computed at a time; by default all.
       options: as in `Options`.
 
@@ -106,6 +108,8 @@ def metrics(
     """
     count = check_draws(draws)
     _check_hashable(perturbation)
+    if is_deterministic(perturbation):
+        count = 1
     own = {"experiment": "metrics", "perturbation": repr(perturbation), "draws": count}
     setup = prepare(model, None, evaluation, own, batch=batch, **options)
     rows = _rows(setup, perturbation, count)

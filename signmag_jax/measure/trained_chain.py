@@ -18,7 +18,7 @@ from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, fetch
-from signmag_jax.perturb import MagnitudeShift
+from signmag_jax.perturb import MagnitudeShift, empirical_weights
 
 from . import inputs, sweep
 from .draw import subset
@@ -44,6 +44,7 @@ class TrainedChain(Result):
       rates: flip rates.
       layers: the matrices of the chain, in order.
       width: rows and columns that are used of each.
+      moments: E|w|, E|w|³ and E w⁴ of each, in units of its root mean square.
       provenance: model, seed, versions, device.
     """
 
@@ -51,11 +52,13 @@ class TrainedChain(Result):
     rates: tuple[float, ...]
     layers: tuple[int, ...]
     width: int
+    moments: tuple[tuple[Any, ...], ...]
     provenance: Mapping[str, Any]
 
     def summary(self) -> dict[str, str]:
         """The ratios along the chain, by kind of weights and rate."""
         lines = {"matrices of layers": ", ".join(map(str, self.layers)), "width": str(self.width)}
+        lines["E|w|/σ of each"] = "  ".join(f"{first:.4f}" for first, _, _ in self.moments)
         for kind, ratio in self.ratio.items():
             for rate, value, error in zip(self.rates, ratio.value, ratio.standard_error, strict=True):
                 name = f"C_1..C_{len(self.layers)}, {kind}, rate {rate:g}"
@@ -168,7 +171,10 @@ def trained_chain(
     ratio = {
         kind: Estimate.of_samples(rows, estimator=name) for kind, rows in zip(WEIGHTS, table, strict=True)
     }
-    return TrainedChain(ratio, rates, chain, width, inputs.provenance_of(model, source, **configuration))
+    laws = [empirical_weights(matrix) for matrix in fetch(stack)]
+    moments = tuple((law.mean_magnitude, law.third, law.fourth) for law in laws)
+    provenance = inputs.provenance_of(model, source, **configuration)
+    return TrainedChain(ratio, rates, chain, width, moments, provenance)
 
 
 def _check_names(rates: Sequence[float], activation: str, scale: str, samples: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class LanguageModel:
     """A loaded model: architecture, parameters, tokenizer and where it all came from."""
 
     config: ModelConfig
-    params: dict[str, Any]
-    tokenizer: Tokenizer
+    params: dict[str, Any] = field(repr=False)
+    tokenizer: Tokenizer = field(repr=False)
     report: LoadReport
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class Text:
 
     source: str
     sha256: str
-    content: str
+    content: str = field(repr=False)
 
 
 def load(source: str | Path | None = None) -> Text:
@@ -103,7 +103,9 @@ def _text(source: str, content: str) -> Text:
 
 def _default() -> Text:
     """The text that the package carries, checked, so that figures on it are of one text everywhere."""
-    text = _decoded(DEFAULT, resources.files(__package__).joinpath("default_text/topics.txt").read_bytes())
+    text = _decoded(
+        DEFAULT, resources.files("signmag_jax.models").joinpath("default_text/topics.txt").read_bytes()
+    )
     if text.sha256 != DEFAULT_SHA256:
         raise MissingResource(f"the text that signmag_jax carries is damaged ({DEFAULT}): install it again")
     return text

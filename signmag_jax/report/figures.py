@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -197,8 +198,16 @@ def draw(ledger: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def curve(axis: str, along: Any, values: Any, title: str, *, log: bool = True) -> Figure:
-    """Values of a law along one of its arguments; one line per further component."""
+    """Values of a law along one of its arguments; one line per further component, which is a layer."""
     figure, axes = single()
-    axes.plot(along, values, marker="." if len(along) < 30 else None, color=COLORS["predicted"])
+    table = np.asarray(values).reshape(len(along), -1)
+    marker = "." if len(along) < 30 else None
     axes.set(xscale="log" if log else "linear", xlabel=axis, title=title)
+    colors = [COLORS["predicted"]] if table.shape[1] == 1 else itertools.cycle(PALETTE)
+    ends = []
+    for number, (column, color) in enumerate(zip(table.T, colors, strict=False), start=1):
+        axes.plot(along, column, marker=marker, color=color)
+        ends.append((column[-1], color, f"L = {number}"))
+    if len(ends) > 1:
+        label(axes, ends)
     return figure

@@ -7,12 +7,11 @@ import pytest
 from conftest import LOUD, SAMPLED, TINY, applied, build, with_block
 
 from signmag_jax import measure
-from signmag_jax.evidence import InvalidInput, keys
+from signmag_jax.evidence import InvalidInput
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.measure import draw as draw_room
-from signmag_jax.measure import flips
 from signmag_jax.measure import pools as pool_room
-from signmag_jax.measure.all_columns import ARMS
+from signmag_jax.measure.all_columns import matching
 from signmag_jax.measure.quantization import cosine_squared
 from signmag_jax.models import MATRICES
 
@@ -157,17 +156,14 @@ def test_an_overflow_is_refused_and_no_finite_loss(tiny, windows, run, part):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_the_shift_has_the_norm_of_the_mask_at_any_scale(tiny, scale):
-    pools = pool_room.Pools.everything(tiny, range(TINY.layers), MATRICES)
-    draws = flips.Draws(pools, {"all": round(0.1 * pools.size("all"))}, keys.root(3))
-    plan, model = draws.plan("all", 1), tiny
+def test_the_shift_has_the_norm_of_flips_in_the_mean_at_any_scale(tiny, scale):
+    pools, rate, model = pool_room.Pools.everything(tiny, range(TINY.layers), MATRICES), 0.1, tiny
     for name in MATRICES:
         model = scaled(model, name, scale)
-    by_flip, by_shift = (applied(model, draws.transform(plan, kind)) for kind in ARMS.values())
-    for name, (w, flipped) in by_flip.items():
-        energy = ((flipped - w) ** 2).sum(axis=(1, 2))
+    for w, shifted in applied(model, matching(pools, rate)).values():
+        energy = 4 * rate * (w**2).sum(axis=(1, 2))
         assert (energy > 0).all()
-        np.testing.assert_allclose(((by_shift[name][1] - w) ** 2).sum(axis=(1, 2)), energy, rtol=1e-3)
+        np.testing.assert_allclose(((shifted - w) ** 2).sum(axis=(1, 2)), energy, rtol=1e-5)
 
 
 def test_flips_of_weights_that_are_zero_cost_nothing_and_say_so(tiny, windows, profile):
