@@ -34,7 +34,7 @@ def reproduce(
     """Run the ledger over theory, simulation and measurement; write ledger.json and report.html.
 
     Args:
-      quick: take fewer samples, in about 2 minutes.
+      quick: take fewer samples, in about a minute.
       full: take more samples, for publication.
       out: folder for ledger.json and report.html.
       dtype: precision of the model's weights, as in `signmag measure`.

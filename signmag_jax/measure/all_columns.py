@@ -18,10 +18,9 @@ from signmag_jax.models import LanguageModel
 from signmag_jax.perturb import MagnitudeShift, SignFlip
 
 from . import inputs, sweep
-from .comparison import Comparison, arms_picture
+from .comparison import UNPREDICTED, Comparison, arms_picture
 from .flips import Draws
 from .inputs import Windows
-from .leverage import draws_per_rate
 from .pools import ALL, Pools, flips_at
 from .setup import Options, Setup, prepare
 
@@ -61,6 +60,9 @@ def matching(pools: Pools, rate: float) -> Shift:
 class AllColumns(Result):
     """Result of `all_columns`: one comparison per rate (arms "flip" and "shift"), and where it came from."""
 
+    SHOWN = ("left_to_chance",)
+    left_to_chance = UNPREDICTED
+
     rates: tuple[Comparison, ...]
     pool_size: int
     provenance: Mapping[str, Any]
@@ -70,7 +72,7 @@ class AllColumns(Result):
         lines = {}
         for each in self.rates:
             lines |= each.lines("flips over shifts")
-        return lines
+        return lines | {"left to chance": self.left_to_chance}
 
     def rows(self) -> list[dict[str, Any]]:
         """ΔNLL of every draw and window."""
@@ -96,7 +98,8 @@ def all_columns(
 
     Flips: exactly round(rate × weights), drawn without replacement. Shift: w + sδ·sign(w), with δ such that
     each matrix's squared error is that of the flips in the mean over masks, `4·rate·Σ w²`. Nothing of it is
-    drawn, so that it is measured once and stands beside every mask.
+    drawn, so that it is measured once and stands beside every mask. No error knows of a single weight whose
+    flip costs much and that no draw flips.
 
     Args:
       model: from `models.load`.
@@ -113,7 +116,7 @@ def all_columns(
       InvalidInput: as in `leverage`.
     """
     rates = inputs.check_rates(rates)
-    counts = draws_per_rate(rates, draws)
+    counts = inputs.draws_per_rate(rates, draws)
     own = {"experiment": "all columns", "rates": list(rates), "draws": counts}
     setup = prepare(model, None, evaluation, own, batch=batch, **options)
     pools = Pools.everything(model, setup.layers, setup.matrices)

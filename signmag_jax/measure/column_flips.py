@@ -19,9 +19,9 @@ from signmag_jax.models import LanguageModel
 from . import inputs
 from .activations import Alpha, alpha
 from .association import Association, associate
+from .chosen import check_profile
 from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .inputs import Windows
-from .leverage import check_profile
 from .setup import Setup, prepare
 
 NOWHERE = -1

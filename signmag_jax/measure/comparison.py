@@ -16,6 +16,7 @@ from signmag_jax.evidence.strata import mean
 from .strata import Strata
 
 C = TypeVar("C", bound="Comparison")
+UNPREDICTED = "what single weights cost that no draw flips: nothing is predicted of them, as `leverage` does"
 Table = Float[np.ndarray, "_ _"]
 """ΔNLL in nats per token, draws × windows."""
 
@@ -28,12 +29,12 @@ class Comparison(Result):
       rate: as asked for.
       flips: exact number of sign flips in an arm.
       draws: random masks per arm.
-      damage: per arm, mean ΔNLL (nats per token) with crossed-bootstrap error and interval; None where a
+      damage: per arm, mean ΔNLL (nats per token) with crossed error and Student interval; None where a
         draw gave no finite loss.
       ratio: mean damage of the first arm over that of the second, or why it is unresolved.
       samples: per arm, ΔNLL of each draw and window; None as in `damage`. With `strata`, of draws that flip
         none of the heaviest weights.
-      strata: per arm, what stands beside the draws; empty where nothing was predicted.
+      strata: per arm, what stands beside the draws; none where nothing was predicted, or not all is finite.
     """
 
     rate: float
@@ -60,7 +61,8 @@ class Comparison(Result):
         kept = {arm: finite(table, beside.get(arm)) for arm, table in samples.items()}
         damage = {arm: mean_loss(table, beside.get(arm)) for arm, table in kept.items()}
         ratio = ratio_of_arms(samples, floor=floor, paired=paired, strata=beside)
-        return cls(rate, flips, draws, damage, ratio, kept, beside)
+        whole = {arm: one for arm, one in beside.items() if one.finite}
+        return cls(rate, flips, draws, damage, ratio, kept, whole)
 
     def beside(self, arm: str) -> Table | float:
         """What the mean of an arm has beside its draws, for each of them and each window."""

@@ -24,10 +24,11 @@ from .curvature import WindowLoss
 from .drawn_damage import check_alike
 from .flips import Coordinates, Plan
 from .inputs import Windows
-from .leverage import ARMS, Leverage
+from .leverage import Leverage
 from .place import Place
+from .pools import ARMS
 from .predicted import LinearResponse
-from .strata import Stratified
+from .stratified import Stratified
 from .stretch import Movable
 
 CONTROL = "control variate"

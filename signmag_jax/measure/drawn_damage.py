@@ -11,7 +11,8 @@ from signmag_jax.models import SITE_OF
 
 from . import slopes
 from .comparison import RateLeverage
-from .leverage import ARMS, Leverage, draws_of
+from .leverage import Leverage, draws_of
+from .pools import ARMS
 from .predicted import LinearResponse
 from .response_checks import BEYOND, Check, LeverageCheck, paired_error
 

@@ -22,11 +22,11 @@ from signmag_jax.models import LanguageModel, ModelConfig, fetch
 from . import inputs, sweep
 from .activations import Alpha, alpha
 from .association import Association, associate
+from .chosen import check_profile
 from .column_sample import COLUMNS, ByMatrix, ColumnSample, in_each, sampled
 from .draw import subset
 from .inputs import Windows
 from .layer import LEVELS, LayerStates, entering, layer_states
-from .leverage import check_profile
 from .metrics import check_draws
 from .outlier_flips import check_rate
 from .setup import Setup, prepare

@@ -122,6 +122,20 @@ def check_rates(rates: Sequence[float]) -> tuple[float, ...]:
     return values
 
 
+def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int]) -> list[int]:
+    """Masks of each arm at each rate.
+
+    Raises:
+      InvalidInput: for fewer than two, or not one number per rate.
+    """
+    counts = [draws] * len(rates) if isinstance(draws, int) else list(draws)
+    if len(counts) != len(rates) or min(counts) < 2:
+        raise invalid(
+            f"draws >= 2, one number or {len(rates)} (one per rate)", draws, "one mask has no standard error"
+        )
+    return counts
+
+
 def check_probes(probes: int) -> None:
     """Refuse fewer than two."""
     if probes < 2:

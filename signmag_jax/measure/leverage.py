@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Unpack
@@ -11,28 +10,28 @@ from typing import Any, Unpack
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Picture, Result, invalid, keys
+from signmag_jax.evidence import Picture, Result, keys
 from signmag_jax.evidence.files import sha256_of_json
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import LanguageModel
 
 from . import inputs, sweep
-from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha
-from .comparison import RateLeverage, arms_picture
+from .activations import OUTLIER_FRACTION, Alpha, Columns
+from .chosen import check_profile, columns_and_heavy
+from .comparison import UNPREDICTED, RateLeverage, arms_picture
 from .flips import Draws
 from .inputs import Windows
-from .place import FlippedWeight, Place
-from .pools import OUTLIER, REST, Pools, TooFewWeights, flips_at
-from .screening import RANKED, Ranking, rankings
+from .place import FlippedWeight
+from .pools import ARMS, OUTLIER, REST, Pools, TooFewWeights, flips_at
+from .ranking import Ranking
+from .screening import check_heavy
 from .setup import Options, Setup, prepare
-from .strata import HEAVY, Strata, Stratified
+from .strata import HEAVY, Strata, room_left
+from .stratified import Stratified
 
 RATES = (0.001, 0.005, 0.05)
 DRAWS = 5
 """By 3 no ratio is resolved."""
-ARMS = (OUTLIER, REST)
-JOINT = 5
-"""Draws for each one, at least, that flips heavy weights together with the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +45,13 @@ class Leverage(Result):
       pool_sizes: weights in the outlier pool and in the rest.
       columns: the outlier columns, by site, shape (layers, chosen).
       pools: the weights among which flips were drawn.
-      heavy: by arm, the weights of largest predicted cost; those that were flipped one by one are in no draw.
-      costs: by arm, what each of these costs on each window, in nats per token.
+      heavy: by arm, the weights that were flipped one by one and are in no light draw, and what is predicted
+        of the others; empty where nothing was predicted.
+      costs: by arm, what the flip of each heavy weight costs on each window, in nats per token.
       provenance: model, texts, seed, versions, device.
     """
+
+    SHOWN = ("heavy_weights",)
 
     rates: tuple[RateLeverage, ...]
     noise_floor: float
@@ -57,16 +59,32 @@ class Leverage(Result):
     columns: Columns
     pools: Pools = field(metadata=KEPT_OUT)
     heavy: dict[str, Ranking] = field(metadata=KEPT_OUT)
-    costs: dict[str, Float[np.ndarray, "heavy windows"]]
+    costs: dict[str, Float[np.ndarray, "heavy windows"]] = field(metadata=KEPT_OUT)
     provenance: Mapping[str, Any]
 
     def stratified(self, one: RateLeverage, seed: int) -> Stratified:
         """The draws of one rate, made again."""
         return Stratified.of(draws_of(self.pools, one.flips, seed), self.heavy)
 
+    def heavy_weights(self) -> dict[str, list[dict[str, Any]]]:
+        """By arm, where each heavy weight stands, and what its flip was predicted to cost and did cost."""
+        return {
+            arm: [
+                place.to_json() | {"predicted": predicted, "cost": _finite(cost.mean())}
+                for place, predicted, cost in zip(one.places, one.costs, self.costs[arm], strict=True)
+            ]
+            for arm, one in self.heavy.items()
+        }
+
     def summary(self) -> dict[str, str]:
-        """The noise floor, then for each rate the leverage and the damage of both arms."""
+        """The noise floor and the heavy weights, then by rate the leverage and the damage of both arms."""
         lines = {"noise floor": f"{self.noise_floor:.2g} nat/token"}
+        for arm, weights in self.heavy_weights().items():
+            for place, each in zip(self.heavy[arm].places, weights, strict=True):
+                cost = "not finite" if each["cost"] is None else f"{each['cost']:.3g} nat/token"
+                lines[f"flip of {place.label()} alone, {arm}"] = cost
+        if not self.heavy:
+            lines["left to chance"] = UNPREDICTED
         for each in self.rates:
             lines |= each.lines("leverage")
         return lines
@@ -86,7 +104,7 @@ def leverage(
     evaluation: Windows,
     *,
     rates: Sequence[float] = RATES,
-    draws: int | Sequence[int] | None = None,
+    draws: int | Sequence[int] = DRAWS,
     fraction: float = OUTLIER_FRACTION,
     batch: int | None = None,
     profile: Alpha | None = None,
@@ -107,8 +125,8 @@ def leverage(
       calibration: windows that choose the outlier columns (at least 2).
       evaluation: other windows that score the damage (at least 8).
       rates: flip rates, as parts of the weights in outlier columns, in (0, 1].
-      draws: number of random masks in each arm, at least 2: one for all rates, or one for each; by default
-        5. By 3 no ratio is resolved.
+      draws: number of random masks in each arm, at least 2: one for all rates, or one for each. By 3 no ratio
+        is resolved.
       fraction: part of the columns of each layer's input that are outliers.
       batch: number of evaluation windows that are computed at a time; by default all.
       profile: `alpha` of these calibration windows, if already computed.
@@ -131,7 +149,7 @@ def leverage(
     Source: arXiv:2605.18933, experiment E.
     """
     rates = inputs.check_rates(rates)
-    counts = draws_per_rate(rates, draws)
+    counts = inputs.draws_per_rate(rates, draws)
     own: dict[str, Any] = {"experiment": "leverage", "rates": list(rates), "draws": counts}
     own |= {"fraction": fraction, "heavy": check_heavy(heavy)}
     if columns is not None:
@@ -139,7 +157,7 @@ def leverage(
         own["columns_sha256"] = sha256_of_json(plain)
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
-    columns, ranked = _chosen(setup, fraction, profile, columns, heavy)
+    columns, ranked = columns_and_heavy(setup, fraction, profile, columns, heavy)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
     masks = [Stratified.of(draws_of(pools, k, setup.seed), ranked) for k in flips]
@@ -151,133 +169,22 @@ def leverage(
     for rate, one, count in zip(rates, masks, counts, strict=True):
         samples, strata = {}, {}
         for arm in ARMS:
-            samples[arm] = _rows(rows, count, clean)
-            joint = _rows(rows, joint_draws(one, arm, count), clean)
+            samples[arm] = light = _rows(rows, count, clean)
+            joint = _rows(rows, one.joint_draws(arm, count), clean)
             if arm in ranked:
-                room = room_left(samples[arm], clean, costs[arm], model.config.vocabulary)
-                strata[arm] = _strata(one, arm, samples[arm], room, joint, costs[arm], ranked[arm])
+                room = room_left(light, clean, costs[arm], model.config.vocabulary)
+                strata[arm] = Strata.of(one, arm, light=light, joint=joint, costs=costs[arm], room=room)
         results.append(RateLeverage.of(rate, one.draws.flips[OUTLIER], samples, floor=floor, strata=strata))
     sizes = {arm: pools.size(arm) for arm in ARMS}
     return Leverage(tuple(results), floor, sizes, columns, pools, ranked, costs, setup.origin())
 
 
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
 def _rows(rows: Iterator[sweep.Row], count: int, clean: sweep.Row) -> Float[np.ndarray, "count windows"]:
     return np.reshape([next(rows) - clean for _ in range(count)], (count, len(clean)))
-
-
-def _strata(
-    one: Stratified,
-    arm: str,
-    light: Float[np.ndarray, "draws windows"],
-    room: Float[np.ndarray, " draws"],
-    joint: Float[np.ndarray, "joint windows"],
-    costs: Float[np.ndarray, "heavy windows"],
-    ranking: Ranking,
-) -> Strata:
-    """What stands beside the light draws: each joint draw less the light one that it shares weights with."""
-    count, flips, size = len(light), one.draws.flips[arm], one.draws.pools.size(arm)
-    rate, rows, known = flips / size, [], np.zeros(light.shape[1])
-    left = Ranking((), ranking.costs, ranking.beyond)
-    if one.heavy[arm]:
-        known = one.mean_rates(arm, count) @ costs
-        left = ranking
-    for draw, row in enumerate(joint):
-        _, _, flipped, weight = one.joint(arm, draw)
-        rows.append(weight * (row - light[draw] - room[draw] * costs[list(flipped)].sum(axis=0)))
-    together = np.reshape(rows, joint.shape)
-    return Strata(
-        known, room, together, left.hardly_seen(rate, count), left.largest_left, float((1 - rate) ** count)
-    )
-
-
-def joint_draws(draws: Stratified, arm: str, count: int) -> int:
-    """How many draws flip heavy weights, beside `count` that do not."""
-    return max(1, count // JOINT) if draws.heavy[arm] else 0
-
-
-def room_left(
-    light: Float[np.ndarray, "draws windows"],
-    clean: Float[np.ndarray, " windows"],
-    costs: Float[np.ndarray, "heavy windows"],
-    vocabulary: int,
-) -> Float[np.ndarray, " draws"]:
-    """The part of a single flip's cost that is expected when it is added to each draw.
-
-    Losses have room up to that of a model which knows nothing, or where single flips take them; what the
-    other flips cost is gone from it.
-    """
-    reached = costs.mean(axis=1).max(initial=0.0)
-    whole = max(math.log(vocabulary) - float(clean.mean()), reached, np.finfo(np.float64).tiny)
-    return np.clip(1 - light.mean(axis=1) / whole, 0.0, 1.0)
-
-
-def check_heavy(heavy: int) -> int:
-    """Refuse a negative number of heavy weights."""
-    if not 0 <= heavy <= RANKED:
-        raise invalid(f"0 <= heavy <= {RANKED}", heavy, "pass how many weights to flip one by one")
-    return heavy
-
-
-def _chosen(
-    setup: Setup,
-    fraction: float,
-    profile: Alpha | None,
-    columns: Columns | None,
-    heavy: int,
-) -> tuple[Columns, dict[str, Ranking]]:
-    """The outlier columns and the heavy weights of both pools, chosen once."""
-
-    def choose() -> dict[str, Any]:
-        known = profile
-        if known is None and (columns is None or heavy):
-            known = alpha(setup.model, setup.calibration)
-        chosen = known.outliers(fraction) if columns is None and known is not None else columns
-        assert chosen is not None
-        plain, ranked = {site: np.asarray(rows).tolist() for site, rows in chosen.items()}, {}
-        if heavy and known is not None:
-            pools = Pools.of(setup.model, chosen, setup.layers, setup.matrices)
-            ranked = rankings(setup.model, setup.calibration, known, pools, heavy, setup.seed)
-        return {"columns": plain, "heavy": {arm: one.to_record() for arm, one in ranked.items()}}
-
-    stored = setup.once(choose)
-    ranked = {arm: Ranking.of_record(one) for arm, one in stored["heavy"].items()}
-    return {site: np.asarray(rows) for site, rows in stored["columns"].items()}, ranked
-
-
-def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int] | None) -> list[int]:
-    """Masks per arm at each rate.
-
-    Raises:
-      InvalidInput: for fewer than two, or not one number per rate.
-    """
-    if draws is None:
-        return [DRAWS] * len(rates)
-    counts = [draws] * len(rates) if isinstance(draws, int) else list(draws)
-    if len(counts) != len(rates) or min(counts) < 2:
-        raise invalid(
-            f"draws >= 2, one number or {len(rates)} (one per rate)", draws, "one mask has no standard error"
-        )
-    return counts
-
-
-def check_profile(profile: Alpha | None, calibration_sha256: str) -> None:
-    """Refuse an `alpha` of other windows than those that choose the columns."""
-    if profile is not None and profile.provenance["tokens_sha256"] != calibration_sha256:
-        raise invalid(
-            "profile measured on the calibration windows",
-            profile.provenance["tokens_sha256"],
-            "pass `alpha(model, calibration)`, or no profile",
-        )
-
-
-def stored_columns(setup: Setup, fraction: float, profile: Alpha | None = None) -> Columns:
-    """The outlier columns, chosen once."""
-
-    def choose() -> dict[str, Any]:
-        known = alpha(setup.model, setup.calibration) if profile is None else profile
-        return {site: chosen.tolist() for site, chosen in known.outliers(fraction).items()}
-
-    return {site: np.asarray(chosen) for site, chosen in setup.once(choose).items()}
 
 
 def draws_of(pools: Pools, flips: int, seed: int) -> Draws:
@@ -296,29 +203,23 @@ def _flips(rate: float, pools: Pools) -> int:
 
 
 def _tasks(
-    setup: Setup, draws: Sequence[Stratified], counts: Sequence[int], ranked: Mapping[str, Ranking]
+    setup: Setup, masks: Sequence[Stratified], counts: Sequence[int], ranked: Mapping[str, Ranking]
 ) -> list[Any]:
-    """Clean, A/A, heavy weights by arm, then every draw: rates in order, arms in a rate, draws in an arm."""
+    """Clean, A/A, heavy weights by arm; then draws, by rate and by arm, light ones before joint ones."""
 
-    def nothing(one: Stratified) -> sweep.Row:
-        plan = one.draws.plan(OUTLIER, 0)
-        return setup.losses(one.draws.transform(plan.empty()))
+    def nothing() -> sweep.Row:
+        draws = masks[0].draws
+        return setup.losses(draws.transform(draws.plan(OUTLIER, 0).empty()))
 
-    def light(one: Stratified, arm: str, draw: int) -> sweep.Row:
-        return setup.losses(one.transform(*one.light(arm, draw)))
+    def drawn(one: Stratified, kind: str, arm: str, draw: int) -> sweep.Row:
+        plan, coordinates, *_ = getattr(one, kind)(arm, draw)
+        return setup.losses(one.transform(plan, coordinates))
 
-    def joint(one: Stratified, arm: str, draw: int) -> sweep.Row:
-        return setup.losses(one.transform(*one.joint(arm, draw)[:2]))
-
-    def alone(place: Place) -> sweep.Row:
-        return setup.losses(FlippedWeight.at(place))
-
-    tasks: list[Any] = [setup.losses, functools.partial(nothing, draws[0])]
-    tasks += [functools.partial(alone, place) for one in ranked.values() for place in one.places]
-    for one, count in zip(draws, counts, strict=True):
+    tasks: list[Any] = [setup.losses, nothing]
+    for ranking in ranked.values():
+        tasks += [functools.partial(setup.losses, FlippedWeight.at(place)) for place in ranking.places]
+    for one, count in zip(masks, counts, strict=True):
         for arm in ARMS:
-            tasks += [functools.partial(light, one, arm, draw) for draw in range(count)]
-            tasks += [
-                functools.partial(joint, one, arm, draw) for draw in range(joint_draws(one, arm, count))
-            ]
+            for kind, number in (("light", count), ("joint", one.joint_draws(arm, count))):
+                tasks += [functools.partial(drawn, one, kind, arm, draw) for draw in range(number)]
     return tasks

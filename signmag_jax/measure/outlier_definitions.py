@@ -13,6 +13,7 @@ from signmag_jax.models import SITES, LanguageModel
 from . import inputs
 from .activations import membership
 from .column_statistics import ColumnStatistics, column_statistics
+from .comparison import UNPREDICTED
 from .inputs import Windows
 from .leverage import Leverage, leverage
 from .pools import TooFewWeights
@@ -59,6 +60,9 @@ class Definition(Result):
 class OutlierDefinitions(Result):
     """Result of `outlier_definitions`: by name, and where it came from."""
 
+    SHOWN = ("left_to_chance",)
+    left_to_chance = UNPREDICTED
+
     definitions: dict[str, Definition]
     rate: float
     provenance: Mapping[str, Any]
@@ -69,7 +73,7 @@ class OutlierDefinitions(Result):
         for name, each in self.definitions.items():
             counts = ", ".join(f"{site} {count:g}" for site, count in each.columns.items())
             summary[f"leverage, {name} (columns a layer: {counts})"] = str(each.leverage)
-        return summary
+        return summary | {"left to chance": self.left_to_chance}
 
     def rows(self) -> list[dict[str, Any]]:
         """ΔNLL of every draw and window under each definition that has a leverage."""
@@ -104,7 +108,8 @@ def outlier_definitions(
     """`leverage` at one rate, with the columns of several definitions.
 
     The top 1, 2, 5 and 10% by mean|x|, the top 5% by E x² and by kurtosis over positions, and LLM.int8()'s
-    rule: |x| >= 6 in at least 25% of the layers and 6% of the positions (arXiv:2208.07339).
+    rule: |x| >= 6 in at least 25% of the layers and 6% of the positions (arXiv:2208.07339). No weight is
+    measured alone (`heavy=0`): no error knows of one that costs much and that no draw flips.
 
     Args:
       model: from `models.load`.

@@ -20,10 +20,10 @@ from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns
-from .comparison import Table, damage_line, finite, mean_loss, ratio_of_arms
+from .chosen import check_profile, stored_columns
+from .comparison import UNPREDICTED, Table, damage_line, finite, mean_loss, ratio_of_arms
 from .flips import Draws, Flips
 from .inputs import Windows
-from .leverage import check_profile, stored_columns
 from .metrics import check_draws, exponential
 from .pools import ALL, OUTLIER, REST, Pools, flips_at
 from .setup import Options, prepare
@@ -49,7 +49,7 @@ class OutlierFlips(Result):
     Args:
       rate: flips per sign of a pool.
       flips: by arm, exact number of flips.
-      damage: by arm, mean ΔNLL (nats per token) with crossed-bootstrap error and interval; None where a
+      damage: by arm, mean ΔNLL (nats per token) with crossed error and Student interval; None where a
         draw gave no finite loss.
       perplexity: by arm, exp of the mean NLL; None as in `damage`, or where it overflows.
       ratios: outlier arm over the rest, of mean damage, unscaled and matched; not per flip.
@@ -60,6 +60,9 @@ class OutlierFlips(Result):
       columns: the outlier columns, by site, shape (layers, chosen).
       provenance: model, texts, seed, versions, device.
     """
+
+    SHOWN = ("left_to_chance",)
+    left_to_chance = UNPREDICTED
 
     rate: float
     flips: dict[str, int]
@@ -78,7 +81,8 @@ class OutlierFlips(Result):
         for arm, damage in self.damage.items():
             scaled = f", drawn weights × {self.factor[arm]:.2f}" if arm in self.factor else ""
             summary[f"ΔNLL {arm}, {self.flips[arm]} flips{scaled}"] = damage_line(damage)
-        return summary | {name: str(ratio) for name, ratio in self.ratios.items()}
+        summary |= {name: str(ratio) for name, ratio in self.ratios.items()}
+        return summary | {"left to chance": self.left_to_chance}
 
     def rows(self) -> list[dict[str, Any]]:
         """ΔNLL of every draw and window."""
@@ -115,7 +119,8 @@ def outlier_flips(
     for outlier columns it is no longer a sign flip. The unscaled flips stand beside it.
 
     Exactly round(rate × pool) flips, drawn without replacement and independently in each matrix, arm and
-    draw; the matched arms reuse the masks of the unscaled ones.
+    draw; the matched arms reuse the masks of the unscaled ones. No error knows of a single weight that costs
+    much and that no draw flips.
 
     Args:
       model: from `models.load`.

@@ -23,6 +23,10 @@ class Place(NamedTuple):
         """Name of the matrix."""
         return MATRICES[self.matrix]
 
+    def label(self) -> str:
+        """In words."""
+        return f"layer {self.layer} {self.name} [{self.row}, {self.column}]"
+
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object."""
         return {"matrix": self.name, "layer": self.layer, "row": self.row, "column": self.column}

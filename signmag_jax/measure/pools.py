@@ -17,6 +17,7 @@ from .draw import EMPTY
 from .inputs import Unmeasurable
 
 OUTLIER, REST, ALL = "outlier", "rest", "all"
+ARMS = (OUTLIER, REST)
 
 
 class TooFewWeights(Unmeasurable):

@@ -19,18 +19,21 @@ from .control import controlled
 from .deciding import BRACKET_PASSES, SHORTLIST_PASSES, check_counts, deciding_weights
 from .error_response import PROBE_PASSES, WHOLE_PASSES, check_deterministic, error_response, is_deterministic
 from .flip_energies import flip_energies
-from .leverage import ARMS, JOINT, check_heavy, draws_per_rate, leverage
+from .inputs import draws_per_rate
+from .leverage import DRAWS, leverage
 from .loss import nll
 from .metrics import check_draws, metrics
 from .outlier_definitions import outlier_definitions
 from .outlier_flips import arms as outlier_arms
 from .outlier_flips import check_rate, outlier_flips
+from .pools import ARMS
 from .quantization import quantization
 from .quantization_report import checked_options, quantization_report
 from .response import linear_response
 from .rotation import rotation
-from .screening import SCREENING_TOKENS
+from .screening import SCREENING_TOKENS, check_heavy
 from .strata import HEAVY
+from .stratified import JOINT
 from .trained_chain import trained_chain
 
 LAYERS = 30
@@ -103,9 +106,7 @@ def _once() -> int | float:
     return 1
 
 
-def _leverage(
-    rates: Sequence[float], draws: int | Sequence[int] | None = None, heavy: int = HEAVY
-) -> int | float:
+def _leverage(rates: Sequence[float], draws: int | Sequence[int] = DRAWS, heavy: int = HEAVY) -> int | float:
     """Clean, A/A, the heavy weights alone, and at every rate and in both arms light draws and joint ones."""
     counts = draws_per_rate(rates, draws)
     joint = sum(max(1, count // JOINT) for count in counts) if heavy else 0
@@ -228,11 +229,11 @@ def _check_one_rate(rate: float) -> None:
     inputs.check_rates((rate,))
 
 
-def _check_leverage(rates: Sequence[float], draws: int | Sequence[int] | None) -> None:
+def _check_leverage(rates: Sequence[float], draws: int | Sequence[int]) -> None:
     draws_per_rate(inputs.check_rates(rates), draws)
 
 
-def _check_damage(rates: Sequence[float], draws: int | Sequence[int] | None, heavy: int) -> None:
+def _check_damage(rates: Sequence[float], draws: int | Sequence[int], heavy: int) -> None:
     _check_leverage(rates, draws)
     check_heavy(heavy)
 

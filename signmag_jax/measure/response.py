@@ -18,11 +18,12 @@ from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, fetch
 
 from . import curvature, inputs, slopes, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha, membership
+from .chosen import check_profile
 from .control import controlled
 from .curvature import WindowLoss
 from .drawn_damage import damage_checks
 from .inputs import Windows
-from .leverage import check_profile, leverage
+from .leverage import leverage
 from .place import Place
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse

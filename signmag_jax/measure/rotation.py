@@ -21,7 +21,7 @@ from signmag_jax.perturb import SignFlip
 from . import inputs
 from .activations import Alpha, alpha, squared_column_norms
 from .column_statistics import column_statistics
-from .comparison import damage_line
+from .comparison import UNPREDICTED, damage_line
 from .inputs import Windows
 from .metrics import Metrics, check_draws, metrics
 from .setup import Options, nested, prepare
@@ -106,6 +106,9 @@ class Rotation(Result):
       provenance: model, texts, seed, versions, device.
     """
 
+    SHOWN = ("left_to_chance",)
+    left_to_chance = UNPREDICTED
+
     difference: Estimate
     largest: dict[str, dict[str, Float[np.ndarray, " layers"]]] = field(
         metadata=named("largest_n_alpha_squared")
@@ -124,7 +127,7 @@ class Rotation(Result):
             summary[f"Σα²‖w‖² of {name}, rotated over trained, median"] = f"{np.median(values):.3g}"
         for which, flips in self.flips.items():
             summary[f"ΔNLL of flips, {which}"] = damage_line(flips.values["delta_nll"])
-        return summary
+        return summary | {"left to chance": self.left_to_chance}
 
     def rows(self) -> list[dict[str, Any]]:
         """The metrics of every draw and window, of the trained and of the rotated model."""
@@ -164,6 +167,8 @@ def rotation(
     source: Mapping[str, Any] | None = None,
 ) -> Rotation:
     """The control: without outlier columns, what do flips cost?
+
+    No error knows of a single weight that costs much and that no draw flips.
 
     Args:
       model: from `models.load`.

@@ -4,7 +4,7 @@ Derivatives do not see a weight that saturates its unit: where SiLU's input is f
 weight that puts it there may cost most of all, and its gradient is nothing. So the widest weights of every
 matrix, those of largest `|w|·√E x²`, are flipped within their layer, and the change of what the next
 normalisation makes of it ranks them, whatever the kind of matrix. The first of both rankings are then flipped
-in the whole model, on a little of the calibration text.
+in the whole model, on a little of the calibration text, and the costliest of these are heavy.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import rmsnorm
 from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, ModelConfig, fetch, hidden, window_nll
 
 from .activations import Alpha
+from .curvature import Weights
 from .inputs import Windows
 from .layer import layer_states
 from .place import FlippedWeight, Place
-from .pools import OUTLIER, REST, Pools
-from .singles import largest, predicted_costs
+from .pools import ARMS, Pools
+from .ranking import Ranking
+from .singles import costs_of, largest, predicted_costs
 
 RANKED = 2048
 """Weights of each pool whose predicted cost is kept."""
@@ -42,54 +43,6 @@ WINDOW, TOKENS = 64, 128
 """Calibration text on which they are: tokens of a window, and in all, if there are so many."""
 SCREENING_TOKENS = 2 * (2 * TRIED + len(MATRICES) * WIDE) * TOKENS
 """That pass through the whole model, for both pools: a flip within each of its layers counts as one pass."""
-EXPECTED = 3.0
-"""Flips in all draws together that make it sure, to 95%, that one is seen."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The weights of a pool of largest predicted cost, descending, and how many of them are heavy.
-
-    Args:
-      places: the heavy ones.
-      costs: predicted cost of these and of those that follow, in nats per token.
-      beyond: no weight past the ranking is predicted to cost more.
-    """
-
-    places: tuple[Place, ...]
-    costs: tuple[float, ...]
-    beyond: float = 0.0
-
-    def to_record(self) -> list[Any]:
-        """As plain values."""
-        return [[list(place) for place in self.places], list(self.costs), self.beyond]
-
-    @classmethod
-    def of_record(cls, record: list[Any]) -> Ranking:
-        """From what `to_record` returned."""
-        places, costs, beyond = record
-        return cls(tuple(Place(*place) for place in places), tuple(costs), beyond)
-
-    @property
-    def predicted(self) -> Float[np.ndarray, " heavy"]:
-        """Of the heavy weights."""
-        return np.asarray(self.costs[: len(self.places)])
-
-    @property
-    def largest_left(self) -> float:
-        """Largest predicted cost of a weight that is left to chance."""
-        return max((*self.costs[len(self.places) :][:1], self.beyond))
-
-    def hardly_seen(self, rate: float, draws: int) -> float:
-        """Mean damage predicted of the costliest weights, of which fewer than 3 flips are expected in all.
-
-        Those beyond the ranking count with their upper bound.
-        """
-        if draws == 0:
-            return 0.0
-        rest, count = self.costs[len(self.places) :], EXPECTED / (rate * draws)
-        known = min(math.ceil(count), len(rest))
-        return rate * (sum(rest[:known]) + max(count - len(rest), 0.0) * self.beyond)
 
 
 def rankings(
@@ -97,46 +50,80 @@ def rankings(
 ) -> dict[str, Ranking]:
     """Of both pools, from the calibration windows alone.
 
-    A weight that was tried counts with what its flip cost there, another with the larger of `2 G w²` and
-    what its layer makes of its flip, at the mean price of those that were tried.
+    Half of the windows name the steepest weights and the other half says what `2 G w²` they have: read from
+    the same windows, the largest of a million noisy numbers would be too large. The steepest and those that
+    change their layer most are tried. What is not tried counts with the larger of `2 G w²` and what its layer
+    makes of its flip, at the mean price of those that were.
 
     Args:
       model: from `models.load`.
-      calibration: windows.
+      calibration: windows, at least 2.
       profile: `alpha` of them.
       pools: the two pools.
-      heavy: weights that are to be measured one by one, of both pools together: those that are predicted to
-        carry the largest part of their pool.
+      heavy: weights that are to be measured one by one, of both pools together: of those that were tried, the
+        ones that carry the largest part of their pool.
       seed: of the derivatives' random signs.
     """
-    slopes = predicted_costs(model, calibration, pools.layers, tuple(pools.outputs), seed)
-    few, tried = excerpt(calibration), max(TRIED, 2 * heavy)
-    listed, total = {}, {}
-    for arm in (OUTLIER, REST):
-        inside = {
-            name: table * jnp.asarray(pools.member(name, arm), table.dtype)[:, None]
-            for name, table in slopes.items()
-        }
-        listed[arm] = largest(inside, RANKED)
-        total[arm] = sum(float(table.sum()) for table in inside.values())
-    wide = within_layers(model, few, {arm: widest(model, profile, pools, arm) for arm in listed})
-    ranked, beyond = {}, {}
-    for arm in listed:
-        steep = [place for place, _ in listed[arm]]
-        costs = tried_costs(model, few, [*dict.fromkeys((*steep[:tried], *list(wide[arm])[:tried]))])
-        predicted = dict(listed[arm])
-        price = _price(costs, wide[arm])
-        for place, change in wide[arm].items():
-            predicted[place] = max(predicted.get(place, 0.0), price * change)
-        ranked[arm] = sorted((predicted | costs).items(), key=lambda each: (-each[1], each[0]))
-        beyond[arm] = listed[arm][-1][1] if len(listed[arm]) == RANKED else 0.0
-    count = _heavy(ranked, total, heavy)
-    return {
-        arm: Ranking(
-            tuple(place for place, _ in found[: count[arm]]), tuple(c for _, c in found), beyond[arm]
-        )
-        for arm, found in ranked.items()
-    }
+    steepest, slopes, total = _steepest(model, calibration, pools, seed)
+    few, count = excerpt(calibration), max(TRIED, 2 * heavy)
+    wide = within_layers(model, few, {arm: widest(model, profile, pools, arm) for arm in ARMS})
+    tried = {}
+    for arm in ARMS:
+        places = [place for place, _ in steepest[arm]]
+        tried[arm] = tried_costs(model, few, [*dict.fromkeys((*places[:count], *list(wide[arm])[:count]))])
+    kept = _heavy(tried, total, heavy)
+    return {arm: _ranking(kept[arm], tried[arm], steepest[arm], slopes[arm], wide[arm]) for arm in ARMS}
+
+
+def check_heavy(heavy: int) -> int:
+    """Refuse a number of heavy weights that is negative or more than are ranked."""
+    if not 0 <= heavy <= RANKED:
+        raise invalid(f"0 <= heavy <= {RANKED}", heavy, "pass how many weights to flip one by one")
+    return heavy
+
+
+def _steepest(
+    model: LanguageModel, calibration: Windows, pools: Pools, seed: int
+) -> tuple[dict[str, list[tuple[Place, float]]], dict[str, list[float]], dict[str, float]]:
+    """By pool: the weights of largest `2 G w²` on half of the windows; that of each, and of all together, on
+    the others."""
+    names = tuple(pools.outputs)
+
+    def inside(costs: Weights, arm: str) -> Weights:
+        members = {name: jnp.asarray(pools.member(name, arm), costs[name].dtype)[:, None] for name in names}
+        return {name: table * members[name] for name, table in costs.items()}
+
+    costs = predicted_costs(model, calibration, pools.layers, names, seed, slice(0, None, 2))
+    listed = {arm: largest(inside(costs, arm), RANKED) for arm in ARMS}
+    del costs  # before the next ones are made
+    costs = predicted_costs(model, calibration, pools.layers, names, seed, slice(1, None, 2))
+    slopes = {arm: costs_of(costs, [place for place, _ in listed[arm]]) for arm in ARMS}
+    return listed, slopes, {arm: _sum(inside(costs, arm)) for arm in ARMS}
+
+
+def _ranking(
+    heavy: Sequence[Place],
+    tried: Mapping[Place, float],
+    steepest: Sequence[tuple[Place, float]],
+    slopes: Sequence[float],
+    changes: Mapping[Place, float],
+) -> Ranking:
+    """Those that are left are ordered by what put them there, and count with what was found apart from it."""
+    price = _price(tried, changes)
+    order = {place: price * change for place, change in changes.items()}
+    cost = dict(order)
+    for (place, suspected), slope in zip(steepest, slopes, strict=True):
+        order[place] = max(suspected, order.get(place, 0.0))
+        cost[place] = max(slope, cost.get(place, 0.0))
+    order, cost = order | dict(tried), cost | dict(tried)
+    left = sorted(order.keys() - set(heavy), key=lambda place: (-order[place], place))
+    last = slopes[-(RANKED // 4) :]
+    beyond = sum(last) / len(last) if len(slopes) == RANKED else 0.0
+    return Ranking(tuple(heavy), tuple(tried[p] for p in heavy), tuple(cost[p] for p in left), beyond)
+
+
+def _sum(costs: Weights) -> float:
+    return sum(float(table.sum()) for table in costs.values())
 
 
 def excerpt(calibration: Windows) -> Windows:
@@ -153,17 +140,19 @@ def _price(costs: Mapping[Place, float], changes: Mapping[Place, float]) -> floa
 
 
 def _heavy(
-    ranked: Mapping[str, Sequence[tuple[Place, float]]], total: Mapping[str, float], heavy: int
-) -> dict[str, int]:
-    """How many of each pool are heavy."""
+    tried: Mapping[str, Mapping[Place, float]], total: Mapping[str, float], heavy: int
+) -> dict[str, list[Place]]:
+    """By pool, by falling cost."""
     shares = [
-        (cost / max(total[arm], np.finfo(np.float64).tiny), arm)
-        for arm, found in ranked.items()
-        for _, cost in found[:heavy]
+        (cost / max(total[arm], np.finfo(np.float64).tiny), arm, place)
+        for arm, costs in tried.items()
+        for place, cost in costs.items()
         if cost > 0
     ]
-    chosen = [arm for _, arm in sorted(shares, reverse=True)[:heavy]]
-    return {arm: chosen.count(arm) for arm in ranked}
+    kept: dict[str, list[Place]] = {arm: [] for arm in tried}
+    for _, arm, place in sorted(shares, key=lambda each: (-each[0], *each[1:]))[:heavy]:
+        kept[arm].append(place)
+    return kept
 
 
 def widest(model: LanguageModel, profile: Alpha, pools: Pools, arm: str) -> list[list[Place]]:

@@ -91,17 +91,43 @@ def shortlist(
 
 
 def predicted_costs(
-    model: LanguageModel, calibration: Windows, layers: Sequence[int], names: tuple[str, ...], seed: int
+    model: LanguageModel,
+    calibration: Windows,
+    layers: Sequence[int],
+    names: tuple[str, ...],
+    seed: int,
+    part: slice = slice(None),
 ) -> curvature.Weights:
-    """`2 G_ii w_i²` of every weight, by one backward pass a window."""
+    """`2 G_ii w_i²` of every weight on a part of the windows, by one backward pass each."""
     root = keys.fold(keys.root(seed), "deciding weights")
     movable = Movable.of(model, names, layers)
     cost: Any = {name: jnp.zeros_like(model.params["blocks"][name]) for name in names}
-    with progress("shortlist", len(calibration)) as advance:
-        for index, window in enumerate(calibration):
-            cost = _add(WindowLoss.of(model, window), movable, keys.fold(root, index), cost)
+    chosen = range(len(calibration))[part]
+    with progress("shortlist", len(chosen)) as advance:
+        for index in chosen:
+            cost = _add(WindowLoss.of(model, calibration[index]), movable, keys.fold(root, index), cost)
             advance()
-    return {name: table / len(calibration) for name, table in cost.items()}
+    return {name: table / len(chosen) for name, table in cost.items()}
+
+
+def costs_of(cost: curvature.Weights, places: Sequence[Place]) -> list[float]:
+    """Those of some weights."""
+    if not places:
+        return []
+    at = [jnp.asarray(part, jnp.int32) for part in zip(*(place[1:] for place in places), strict=True)]
+    found = {name: fetch(_at(table, *at)).tolist() for name, table in cost.items()}
+    return [found[place.name][index] for index, place in enumerate(places)]
+
+
+@jit
+def _at(
+    table: Float[Array, "layers outputs inputs"],
+    layers: Int[Array, " places"],
+    rows: Int[Array, " places"],
+    columns: Int[Array, " places"],
+) -> Float[Array, " places"]:
+    # A place of another matrix may lie outside of this one.
+    return table.at[layers, rows, columns].get(mode="fill", fill_value=0.0)
 
 
 def largest(cost: curvature.Weights, count: int) -> list[tuple[Place, float]]:

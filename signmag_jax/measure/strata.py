@@ -9,169 +9,24 @@ chance in proportion to what it is predicted to carry (Hansen and Hurwitz, 1943)
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
-from signmag_jax.evidence import Result, keys
+from signmag_jax.evidence import Result
 from signmag_jax.evidence.strata import Sum
-from signmag_jax.models import SITE_OF, fetch
 
-from .flips import Coordinates, Draws, Flips, Plan
-from .place import Place
-from .screening import Ranking
+from .stratified import Stratified
 
 HEAVY = 6
 """Weights of both pools together that are measured one by one."""
 
 
-def crowded(draws: Draws, arm: str, ranking: Ranking) -> bool:
-    """Whether a draw may leave too few weights to change places with, or draws those that stay."""
-    heavy = Counter((place.name, place.layer) for place in ranking.places)
-    few = any(
-        2 * (draws.most(name, arm) + count) > draws.pools.matrix_size(name, arm)
-        for (name, _), count in heavy.items()
-    )
-    return few or draws.is_inverted(arm)
-
-
-@dataclass(frozen=True, eq=False)
-class Stratified:
-    """The draws of one rate, with and without the heavy weights.
-
-    Args:
-      draws: of both arms.
-      heavy: by arm, the weights that are measured one by one; none where more than half of a pool flips.
-      predicted: by arm, what each was predicted to cost.
-    """
-
-    draws: Draws
-    heavy: Mapping[str, tuple[Place, ...]]
-    predicted: Mapping[str, Float[np.ndarray, " heavy"]]
-
-    @classmethod
-    def of(cls, draws: Draws, ranked: Mapping[str, Ranking]) -> Stratified:
-        """No heavy weights without a ranking, or where the weights that stay are drawn."""
-        kept = {
-            arm: Ranking((), ()) if not ranked or crowded(draws, arm, ranked[arm]) else ranked[arm]
-            for arm in draws.flips
-        }
-        return cls(
-            draws,
-            {arm: each.places for arm, each in kept.items()},
-            {arm: each.predicted for arm, each in kept.items()},
-        )
-
-    def light(self, arm: str, draw: int) -> tuple[Plan, Coordinates]:
-        """A draw given that it flips no heavy weight: each that it did changes places with one it did not.
-
-        Any weight of its matrix is as likely as any other, so that this is the conditional law.
-        """
-        plan = self.draws.plan(arm, draw)
-        coordinates = self.draws.coordinates(plan)
-        if not self.heavy[arm]:
-            return plan, coordinates
-        table, random = self._opened(coordinates), self._random(arm, draw)
-        for place in self.heavy[arm]:
-            slots = self._slots(table, place)
-            for slot in np.flatnonzero(slots):
-                self._put(table, place, int(slot), self._other(table, arm, place, random))
-        return plan, _closed(table)
-
-    def joint(self, arm: str, draw: int) -> tuple[Plan, Coordinates, tuple[int, ...], float]:
-        """A draw given that it flips heavy weights: which, and `Σ p_i c_i/Σ_{i∈S} c_i` as predicted.
-
-        One of them is chosen by what it is predicted to carry and changes places with a weight at random.
-        """
-        plan = self.draws.plan(arm, draw)
-        table, random = self._opened(self.draws.coordinates(plan)), self._random(arm, draw)
-        carried = self.rates(arm, plan) * self.predicted[arm]
-        if not carried.any():  # no flip falls into their matrices
-            return plan, _closed(table), (), 0.0
-        chosen = int(random.choice(len(carried), p=carried / carried.sum()))
-        place = self.heavy[arm][chosen]
-        if not self._slots(table, place).any():
-            filled = np.flatnonzero(table[place.name][0][place.layer] < self.draws.pools.outputs[place.name])
-            self._put(table, place, int(random.choice(filled)), (place.row, place.column))
-        flipped = tuple(i for i, each in enumerate(self.heavy[arm]) if self._slots(table, each).any())
-        weight = float(carried.sum() / self.predicted[arm][list(flipped)].sum())
-        return plan, _closed(table), flipped, weight
-
-    def rates(self, arm: str, plan: Plan) -> Float[np.ndarray, " heavy"]:
-        """How probable it is that a draw flips each heavy weight, as its flips were shared over matrices."""
-        parts = {name: self.draws.flipped_part(plan, arm, name) for name in self.draws.pools.outputs}
-        return np.asarray([parts[place.name][place.layer] for place in self.heavy[arm]])
-
-    def mean_rates(self, arm: str, draws: int) -> Float[np.ndarray, " heavy"]:
-        """The mean over draws."""
-        return np.mean([self.rates(arm, self.draws.plan(arm, draw)) for draw in range(draws)], axis=0)
-
-    def light_part(self, plan: Plan, arm: str, name: str) -> Float[np.ndarray, " layers"]:
-        """The part of one matrix's other weights in the arm's pool that a light draw flips, by layer."""
-        size, part = self.draws.pools.matrix_size(name, arm), self.draws.flipped_part(plan, arm, name)
-        return part * size / (size - self.spared(arm, name)) if size else part
-
-    def spared(self, arm: str, name: str) -> Int[np.ndarray, " layers"]:
-        """Heavy weights of one matrix, by layer: none of them is in a light draw."""
-        found = np.zeros(self.draws.pools.layers_of_model, int)
-        for place in self.heavy[arm]:
-            found[place.layer] += place.name == name
-        return found
-
-    def flipped(
-        self, arm: str, plan: Plan, coordinates: Coordinates, places: tuple[Place, ...]
-    ) -> tuple[Bool[np.ndarray, " places"], Float[np.ndarray, " places"]]:
-        """Whether a light draw flipped each of some weights, and how probably; 0 outside the pool."""
-        inverted, table = self.draws.is_inverted(arm), fetch(coordinates)
-        flipped, expected = np.zeros(len(places), bool), np.zeros(len(places))
-        for index, place in enumerate(places):
-            inside = self.draws.pools.member(place.name, arm)[place.layer, place.column]
-            if inside and place not in self.heavy[arm]:
-                flipped[index] = self._slots(table, place).any() ^ inverted
-                expected[index] = self.light_part(plan, arm, place.name)[place.layer]
-        return flipped, expected
-
-    def transform(self, plan: Plan, coordinates: Coordinates) -> Flips:
-        """What a draw does to the weights."""
-        return Flips(self.draws.pools.order, plan, coordinates)
-
-    def _opened(self, coordinates: Coordinates) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        return {
-            name: (np.array(rows), np.array(columns)) for name, (rows, columns) in fetch(coordinates).items()
-        }
-
-    def _random(self, arm: str, draw: int) -> np.random.Generator:
-        words = jax.random.bits(keys.fold(self.draws.key, arm, "strata", draw), (4,), jnp.uint32)
-        return np.random.default_rng(np.asarray(words).tolist())
-
-    def _slots(self, table: Any, place: Place) -> np.ndarray:
-        rows, columns = (part[place.layer] for part in table[place.name])
-        return (rows == place.row) & (columns == place.column)
-
-    def _put(self, table: Any, place: Place, slot: int, where: tuple[int, int]) -> None:
-        for part, value in zip(table[place.name], where, strict=True):
-            part[place.layer, slot] = value
-
-    def _other(self, table: Any, arm: str, place: Place, random: np.random.Generator) -> tuple[int, int]:
-        """A weight of the same matrix and pool that is neither drawn nor heavy."""
-        pools, site = self.draws.pools, SITE_OF[place.name]
-        offset, width = pools.span(site, arm)
-        while True:
-            row = int(random.integers(pools.outputs[place.name]))
-            column = int(pools.order[site][place.layer][offset + int(random.integers(width))])
-            other = place._replace(row=row, column=column)
-            if other not in self.heavy[arm] and not self._slots(table, other).any():
-                return row, column
-
-
-def _closed(table: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Coordinates:
-    return {name: (jnp.asarray(rows), jnp.asarray(columns)) for name, (rows, columns) in table.items()}
+def never_drawn(rate: float, draws: int) -> float:
+    """The part of a pool that no draw flips."""
+    return float((1 - rate) ** draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +48,28 @@ class Strata(Result):
     hardly_seen: float
     largest_left: float
     unseen_share: float
+
+    @classmethod
+    def of(
+        cls,
+        draws: Stratified,
+        arm: str,
+        *,
+        light: Float[np.ndarray, "draws windows"],
+        joint: Float[np.ndarray, "joint windows"],
+        costs: Float[np.ndarray, "heavy windows"],
+        room: Float[np.ndarray, " draws"],
+    ) -> Strata:
+        """From the damage of light and joint draws, what heavy weights cost alone, and the room for them."""
+        count, left = len(light), draws.ranked[arm]
+        rate, rows = draws.draws.flips[arm] / draws.draws.pools.size(arm), []
+        for draw, row in enumerate(joint):
+            _, _, flipped, weight = draws.joint(arm, draw)
+            rows.append(weight * (row - light[draw] - room[draw] * costs[list(flipped)].sum(axis=0)))
+        heavy = bool(draws.heavy(arm))
+        known = draws.mean_rates(arm, count) @ costs if heavy else np.zeros(light.shape[1])
+        hardly_seen, unseen = left.hardly_seen(rate, count), never_drawn(rate, count)
+        return cls(known, room, np.reshape(rows, joint.shape), hardly_seen, left.largest_left, unseen)
 
     @property
     def finite(self) -> bool:
@@ -218,3 +95,19 @@ class Strata(Result):
             f"{self.unseen_share:.1%} of the pool never drawn, each of its weights predicted to cost at most "
             f"{self.largest_left:.2g} nat/token; in what is seldom drawn {self.hardly_seen:.2g} of the mean"
         )
+
+
+def room_left(
+    light: Float[np.ndarray, "draws windows"],
+    clean: Float[np.ndarray, " windows"],
+    costs: Float[np.ndarray, "heavy windows"],
+    vocabulary: int,
+) -> Float[np.ndarray, " draws"]:
+    """The part of a single flip's cost that is expected when it is added to each draw.
+
+    Losses have room up to that of a model which knows nothing, or where single flips take them; what the
+    other flips cost is gone from it.
+    """
+    reached = costs.mean(axis=1).max(initial=0.0)
+    whole = max(math.log(vocabulary) - float(clean.mean()), reached, np.finfo(np.float64).tiny)
+    return np.clip(1 - light.mean(axis=1) / whole, 0.0, 1.0)

@@ -77,3 +77,14 @@ def test_every_network_is_counted(counted, name):
     assert claims.cost(level)["simulated_networks"] == len(counted)
     # Control: a count that forgets the row cosines, say, would have been seen.
     assert counted.count("quantizer") >= 4 * 64
+
+
+def test_a_dry_run_tells_minutes_and_memory_only_where_they_were_measured():
+    quick, default, full = (claims.cost(claims.level(name)) for name in ("quick", "default", "full"))
+    minutes = [each["minutes_on_two_cores"] for each in (quick, default, full)]
+    passes = [each["forward_passes_of_2048_tokens"] for each in (quick, default, full)]
+    assert sorted(minutes) == minutes
+    # Levels differ by their passes.
+    assert (minutes[2] - minutes[1]) * 60 == pytest.approx(3.6 * (passes[2] - passes[1]), rel=0.01)
+    assert quick["peak_memory_gib"] <= default["peak_memory_gib"]
+    assert full["peak_memory_gib"] == "not measured"

@@ -14,8 +14,8 @@ from signmag_jax.measure import screening
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.leverage import draws_of
 from signmag_jax.measure.pools import OUTLIER, REST
-from signmag_jax.measure.screening import Ranking
-from signmag_jax.measure.strata import Stratified
+from signmag_jax.measure.ranking import Ranking
+from signmag_jax.measure.stratified import Stratified
 from signmag_jax.models import MATRICES
 
 RATE, DRAWS, WINDOWS, EVERY = 0.05, 11, 64, 400
@@ -48,7 +48,7 @@ def ranked_once(monkeypatch):
             known[key] = screening.rankings(model, calibration, profile, pools, heavy, 0)
         return known[key]
 
-    module = importlib.import_module("signmag_jax.measure.leverage")
+    module = importlib.import_module("signmag_jax.measure.chosen")
     monkeypatch.setattr(module, "rankings", rankings)
 
 
@@ -74,7 +74,7 @@ def stratified():
     pools = run("neither", 0, heavy=0, draws=2).pools
     first = WEIGHTS["down, no outlier"][0]
     places = (first, first._replace(row=7), first._replace(layer=0))
-    ranked = {OUTLIER: Ranking((), ()), REST: Ranking(places, (3.0, 1.0, 2.0, 0.1))}
+    ranked = {REST: Ranking(places, (3.0, 1.0, 2.0), (0.1,))}
     return Stratified.of(draws_of(pools, 40, 5), ranked)
 
 
@@ -93,7 +93,7 @@ def test_light_draws_are_uniform_over_the_other_weights(stratified):
         plan, coordinates = stratified.light(REST, draw)
         weights = drawn(stratified, {"down_proj": coordinates["down_proj"]})
         assert len(weights) == np.asarray(plan.drawn["down_proj"]).sum()
-        assert not weights & set(stratified.heavy[REST])
+        assert not weights & set(stratified.heavy(REST))
         for weight in weights:
             hits[weight] = hits.get(weight, 0) + 1
     size = 2 * stratified.draws.pools.matrix_size("down_proj", REST) - 3
@@ -111,7 +111,7 @@ def test_joint_draws_weigh_as_often_as_a_draw_flips_any_heavy_weight(stratified)
         plan, coordinates, flipped, weight = stratified.joint(REST, draw)
         here = drawn(stratified, {"down_proj": coordinates["down_proj"]})
         assert flipped
-        assert {stratified.heavy[REST][i] for i in flipped} == here & set(stratified.heavy[REST])
+        assert {stratified.heavy(REST)[i] for i in flipped} == here & set(stratified.heavy(REST))
         assert len(here) == np.asarray(plan.drawn["down_proj"]).sum()
         weights.append(weight)
         seen.append(0 in flipped)

@@ -11,8 +11,8 @@ from planted import COLUMNS, SATURATED, SMALL, WEIGHTS, arm, flipped, own_text, 
 from signmag_jax import measure
 from signmag_jax.measure import screening
 from signmag_jax.measure.pools import OUTLIER, REST, Pools
-from signmag_jax.measure.screening import RANKED, Ranking
-from signmag_jax.measure.singles import largest, predicted_costs
+from signmag_jax.measure.ranking import Ranking
+from signmag_jax.measure.singles import costs_of, largest, predicted_costs
 from signmag_jax.models import MATRICES, window_nll
 
 HEAVY = 8
@@ -74,18 +74,39 @@ def test_a_loss_that_is_not_finite_counts_like_knowing_nothing():
 
 
 def test_what_hardly_any_draw_hits_is_bounded_from_its_ranking():
-    ranking = Ranking((WEIGHTS["down"][0],), (9.0, 4.0, 2.0, 1.0))
+    ranking = Ranking((WEIGHTS["down"][0],), (9.0,), (4.0, 2.0, 1.0))
     assert ranking.largest_left == 4.0
     assert ranking.hardly_seen(0.1, 30) == pytest.approx(0.1 * 4.0)
     assert ranking.hardly_seen(0.1, 15) == pytest.approx(0.1 * 6.0)
     assert ranking.hardly_seen(0.1, 1) == pytest.approx(0.1 * 7.0)
-    full = Ranking((), tuple(np.full(RANKED, 2.0)), 2.0)
+    full = Ranking(left=(2.0,) * 100, beyond=2.0)
     assert full.hardly_seen(1e-4, 3) == pytest.approx(1e-4 * 2.0 * 10_000)
     assert Ranking.of_record(ranking.to_record()) == ranking
+    assert ranking.without_heavy().hardly_seen(0.1, 30) == pytest.approx(0.1 * 9.0)
 
 
 def test_heavy_weights_go_to_the_pool_whose_mean_they_carry():
     places = [WEIGHTS["down"][0]._replace(row=row) for row in range(4)]
-    steep = {OUTLIER: [(place, 1.0) for place in places], REST: [(place, 3.0) for place in places]}
-    count = screening._heavy(steep, {OUTLIER: 2.0, REST: 60.0}, 4)
-    assert count == {OUTLIER: 4, REST: 0}
+    tried = {OUTLIER: dict.fromkeys(places, 1.0), REST: dict.fromkeys(places, 3.0)}
+    assert screening._heavy(tried, {OUTLIER: 2.0, REST: 60.0}, 4) == {OUTLIER: places, REST: []}
+
+
+def test_costs_of_the_steepest_are_read_where_they_were_not_chosen():
+    """Against the mean over many random signs; the control is read from the windows that chose."""
+    model, seeds = build(seed=3, config=SMALL, loud=1.0, dtype=np.float64), 40
+    text, pools = own_text(model, 2, 5), Pools.of(model, COLUMNS, LAYERS, MATRICES)
+
+    def mean(half):
+        tables = [predicted_costs(model, text, LAYERS, MATRICES, seed, half) for seed in range(100, 160)]
+        return {name: sum(table[name] for table in tables) / len(tables) for name in MATRICES}
+
+    truth, ratios = [mean(half) for half in (slice(0, None, 2), slice(1, None, 2))], []
+    for seed in range(seeds):
+        found, read, _ = screening._steepest(model, text, pools, seed)
+        place, chosen = found[REST][0]
+        both = zip((chosen, read[REST][0]), truth, strict=True)
+        ratios.append([one / costs_of(table, [place])[0] for one, table in both])
+    (chosen, apart), errors = np.mean(ratios, axis=0), np.std(ratios, axis=0, ddof=1) / np.sqrt(seeds)
+    assert errors.max() < 0.4
+    assert abs(apart - 1) < 4 * errors[1]
+    assert chosen > 1 + 4 * errors[0]

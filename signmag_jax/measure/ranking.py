@@ -1,0 +1,62 @@
+"""The weights of a pool by what their flips are predicted to cost: heavy ones, and those left to chance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from .place import Place
+
+EXPECTED = 3.0
+"""Flips in all draws together that make it sure, to 95%, that one is seen."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Costs in nats per token.
+
+    Args:
+      places: the heavy weights, by falling cost.
+      costs: what the flip of each cost on calibration text.
+      left: predicted costs of the weights that follow, the most suspicious first.
+      beyond: predicted cost of any weight after these.
+    """
+
+    places: tuple[Place, ...] = ()
+    costs: tuple[float, ...] = ()
+    left: tuple[float, ...] = ()
+    beyond: float = 0.0
+
+    def to_record(self) -> list[Any]:
+        """As plain values."""
+        return [[list(place) for place in self.places], list(self.costs), list(self.left), self.beyond]
+
+    @classmethod
+    def of_record(cls, record: list[Any]) -> Ranking:
+        """From what `to_record` returned."""
+        places, costs, left, beyond = record
+        return cls(tuple(Place(*place) for place in places), tuple(costs), tuple(left), beyond)
+
+    def without_heavy(self) -> Ranking:
+        """The same weights, all of them left to chance."""
+        return Ranking(left=(*self.costs, *self.left), beyond=self.beyond)
+
+    @property
+    def predicted(self) -> Float[np.ndarray, " heavy"]:
+        """Of the heavy weights."""
+        return np.asarray(self.costs)
+
+    @property
+    def largest_left(self) -> float:
+        """Largest predicted cost of a weight that is left to chance."""
+        return max((*self.left, self.beyond))
+
+    def hardly_seen(self, rate: float, draws: int) -> float:
+        """Mean damage predicted of the first weights, of which fewer than 3 flips are expected in all."""
+        count = EXPECTED / (rate * draws)
+        known = min(math.ceil(count), len(self.left))
+        return rate * (sum(self.left[:known]) + max(count - len(self.left), 0.0) * self.beyond)
