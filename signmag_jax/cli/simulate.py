@@ -144,4 +144,26 @@ def _plot(estimate: Estimate, title: str, experiment: Named, arguments: dict[str
         series = {f"rate {rate:g}": pair for rate, pair in zip(along, pairs, strict=True)}
         style.save(plots.curves(series, "layer", experiment.primary, title), path)
         return
-    style.save(plots.estimates(axis, along, value, error, title), path)
+    law, law_is = _law(title.partition(":")[0], experiment, arguments, along)
+    style.save(plots.estimates(axis, along, value, error, title, law, law_is), path)
+
+
+def _law(name: str, experiment: Named, arguments: Mapping[str, Any], along: Any) -> tuple[Any, str]:
+    """What the law of the experiment as it is by default gives at the same width; None for any other."""
+    from signmag_jax import theory
+
+    if name not in LAWS or not set(arguments) <= PLAIN:
+        return None, ""
+    width = int({**experiment.defaults, **arguments}["width"])
+    law = getattr(theory, LAWS[name])
+    return [float(law(float(at), width)) for at in along], f"law at width {width}"
+
+
+LAWS = {
+    "block": "finite_width_ratio",
+    "block_fast": "finite_width_ratio",
+    "single_flip": "flip_amplification",
+}
+"""By experiment, the law that its primary result should have."""
+PLAIN = {"rate", "alpha", "width", "inputs", "networks", "standard_error", "seconds", "seed", "resume"}
+"""Arguments that leave an experiment the one of the law."""

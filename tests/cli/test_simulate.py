@@ -211,3 +211,17 @@ def test_a_picture_that_cannot_be_is_refused_before_the_work(call, tmp_path):
         code, out, err = call(*BLOCK, "--plot", tmp_path / name)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert message in err
+
+
+def test_a_picture_shows_the_law_of_the_plain_experiment_and_of_no_other():
+    from signmag_jax import theory
+    from signmag_jax.cli import simulate
+    from signmag_jax.simulate import EXPERIMENTS
+
+    flip = EXPERIMENTS["single_flip"]
+    law, name = simulate._law("single_flip", flip, {"width": 64}, [0.26])
+    assert law == [float(theory.flip_amplification(0.26, 64))]
+    assert name == "law at width 64"
+    for other in ("single_flip", "quantizer"):
+        assert simulate._law(other, flip, {"width": 64, "activation": "silu"}, [0.26]) == (None, "")
+    assert set(simulate.LAWS) <= set(EXPERIMENTS)
