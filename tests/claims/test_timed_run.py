@@ -38,5 +38,7 @@ def test_each_simulation_is_a_part(tmp_path):
     variants = [each for each in found if each.name == "theorem_4.256"]
     with timings.recorded() as spent:
         variants[0].run(0, None)
-    assert list(spent.parts) == [f"theorem_4.256.{variants[0].variant}"]
-    assert spent.parts[f"theorem_4.256.{variants[0].variant}"].programs >= 1
+    (part,) = spent.parts.items()
+    assert part[0] == f"theorem_4.256.{variants[0].variant}"
+    # Not its programs: another test may have compiled them in this process.
+    assert part[1].clock > 0
