@@ -99,7 +99,7 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "singles": (0, 12, 24),
     "verified": (0, 0, 26),
     "rotation_draws": (0, 0, 16),
-    "leverage_heavy": (0, 8, 20),
+    "leverage_heavy": (0, 24, 24),
 }
 LEVELS = {
     name: Level(name, **{size: values[i] for size, values in _SIZES.items()})
