@@ -41,8 +41,18 @@ TRIED = 16
 """Weights of each pool, at least, that are flipped in the whole model: so many of either ranking."""
 WINDOW, TOKENS = 64, 128
 """Calibration text on which they are: tokens of a window, and in all, if there are so many."""
-SCREENING_TOKENS = 2 * (2 * TRIED + len(MATRICES) * WIDE) * TOKENS
-"""That pass through the whole model, for both pools: a flip within each of its layers counts as one pass."""
+
+
+def screening_tokens(heavy: int) -> int:
+    """Tokens that pass through the whole model, for both pools, at most.
+
+    A flip within each of the layers counts as one pass.
+    """
+    return 2 * (2 * _tried(heavy) + len(MATRICES) * WIDE) * TOKENS if heavy else 0
+
+
+def _tried(heavy: int) -> int:
+    return max(TRIED, 2 * heavy)
 
 
 def rankings(
@@ -65,7 +75,7 @@ def rankings(
       seed: of the derivatives' random signs.
     """
     steepest, slopes, total = _steepest(model, calibration, pools, seed)
-    few, count = excerpt(calibration), max(TRIED, 2 * heavy)
+    few, count = excerpt(calibration), _tried(heavy)
     wide = within_layers(model, few, {arm: widest(model, profile, pools, arm) for arm in ARMS})
     tried = {}
     for arm in ARMS:
@@ -160,12 +170,15 @@ def widest(model: LanguageModel, profile: Alpha, pools: Pools, arm: str) -> list
     found: list[list[Place]] = [[] for _ in range(model.config.layers)]
     for name in pools.outputs:
         weights = model.params["blocks"][name]
-        scale = np.sqrt(profile.energy_share[SITE_OF[name]].value) * pools.member(name, arm)
+        inside = pools.member(name, arm)
+        scale = np.sqrt(profile.energy_share[SITE_OF[name]].value) * inside
         count = min(WIDE, weights[0].size)
         flat = fetch(_widest(weights, jnp.asarray(scale, weights.dtype), count))
         for layer in pools.layers:
             pairs = np.transpose(np.unravel_index(flat[layer], weights.shape[1:])).tolist()
-            found[layer] += [Place(MATRICES.index(name), layer, *pair) for pair in pairs]
+            places = [Place(MATRICES.index(name), layer, *pair) for pair in pairs]
+            # Of a pool with fewer weights that are not 0, others stand among the widest.
+            found[layer] += [place for place in places if inside[layer, place.column]]
     return found
 
 

@@ -73,8 +73,8 @@ class Strata(Result):
 
     @property
     def finite(self) -> bool:
-        """Whether every loss of a heavy weight was."""
-        return bool(np.isfinite(self.known).all() and np.isfinite(self.joint).all())
+        """Whether every loss was, of heavy weights and of the draws beside which they stand."""
+        return all(np.isfinite(part).all() for part in (self.known, self.room, self.joint))
 
     def around(self, drawn: Float[np.ndarray, "draws windows"]) -> Sum:
         """The whole mean, with light draws."""
