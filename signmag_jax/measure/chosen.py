@@ -42,6 +42,7 @@ def columns_and_heavy(
 
     def choose() -> dict[str, Any]:
         known = profile
+        # Columns of another definition, and nothing heavy: then nobody asks for activations.
         if known is None and (columns is None or heavy):
             known = alpha(setup.model, setup.calibration)
         chosen = known.outliers(fraction) if columns is None and known is not None else columns

@@ -113,13 +113,25 @@ def empirical_weights(matrix: Any) -> Weights:
         beside their signs'.
     """
     w = checked_weights(matrix).ravel()
+    first, third, fourth = absolute_moments(w)
     w = w / np.sqrt(np.mean(w**2))
-    first, third, fourth = (float(np.mean(np.abs(w) ** k)) for k in (1, 3, 4))
 
     def draw(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         return jax.random.choice(key, jnp.asarray(w, dtype), shape)
 
     return Weights(f"empirical:{hashlib.sha256(w.tobytes()).hexdigest()[:16]}", first, third, fourth, draw)
+
+
+def absolute_moments(matrix: Any) -> tuple[float, float, float]:
+    """E|w|, E|w|³ and E w⁴ of a matrix's entries, in units of their root mean square.
+
+    Raises:
+      InvalidInput: for entries that are none, not finite or all zero.
+    """
+    w = np.abs(checked_weights(matrix))
+    w = w / np.sqrt(np.mean(w**2))
+    first, third, fourth = (float(np.mean(w**k)) for k in (1, 3, 4))
+    return first, third, fourth
 
 
 def _from_file(path: str) -> Weights:
