@@ -64,4 +64,5 @@ def _plain(columns: Columns) -> dict[str, Any]:
 
 
 def _opened(stored: dict[str, Any]) -> Columns:
-    return {site: np.asarray(chosen) for site, chosen in stored.items()}
+    # Of no columns at all, a list does not say that they were whole numbers.
+    return {site: np.asarray(chosen, dtype=np.int64) for site, chosen in stored.items()}
