@@ -30,7 +30,7 @@ def stored_columns(setup: Setup, fraction: float, profile: Alpha | None = None) 
 
     def choose() -> dict[str, Any]:
         known = alpha(setup.model, setup.calibration) if profile is None else profile
-        return _plain(known.outliers(fraction))
+        return plain_columns(known.outliers(fraction))
 
     return _opened(setup.once(choose))
 
@@ -51,7 +51,10 @@ def columns_and_heavy(
         if heavy and known is not None:
             pools = Pools.of(setup.model, chosen, setup.layers, setup.matrices)
             ranked = rankings(setup.model, setup.calibration, known, pools, heavy, setup.seed)
-        return {"columns": _plain(chosen), "heavy": {arm: one.to_record() for arm, one in ranked.items()}}
+        return {
+            "columns": plain_columns(chosen),
+            "heavy": {arm: one.to_record() for arm, one in ranked.items()},
+        }
 
     stored = setup.once(choose)
     return _opened(stored["columns"]), {
@@ -59,7 +62,8 @@ def columns_and_heavy(
     }
 
 
-def _plain(columns: Columns) -> dict[str, Any]:
+def plain_columns(columns: Columns) -> dict[str, Any]:
+    """Columns by site as lists, for a record or a digest."""
     return {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
 
 

@@ -17,7 +17,7 @@ from signmag_jax.models import LanguageModel
 
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns
-from .chosen import check_profile, columns_and_heavy
+from .chosen import check_profile, columns_and_heavy, plain_columns
 from .comparison import UNPREDICTED, RateLeverage, arms_picture
 from .flips import Draws
 from .inputs import Windows
@@ -153,8 +153,7 @@ def leverage(
     own: dict[str, Any] = {"experiment": "leverage", "rates": list(rates), "draws": counts}
     own |= {"fraction": fraction, "heavy": check_heavy(heavy)}
     if columns is not None:
-        plain = {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
-        own["columns_sha256"] = sha256_of_json(plain)
+        own["columns_sha256"] = sha256_of_json(plain_columns(columns))
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
     columns, ranked = columns_and_heavy(setup, fraction, profile, columns, heavy)
