@@ -162,12 +162,12 @@ def fisher(loss: WindowLoss, names: Sequence[str], key: PRNGKeyArray) -> Weights
     """
     run = functools.partial(loss.states, keep_products=True)
     states, pull = jax.vjp(run, loss.weights(names))
-    pushed = _pushed(loss.head, states[:, :-1], key)
+    moved = pushed(loss.head, states[:, :-1], key)
     # The last state predicts nothing.
-    return pull(jnp.pad(pushed, ((0, 0), (0, 1), (0, 0))))[0]
+    return pull(jnp.pad(moved, ((0, 0), (0, 1), (0, 0))))[0]
 
 
-def _pushed(
+def pushed(
     head: Float[Array, "vocabulary hidden"], states: Float[Array, "batch predicted hidden"], key: PRNGKeyArray
 ) -> Float[Array, "batch predicted hidden"]:
     """`headᵀ v_t/√T` of each state, a chunk of logits at a time."""
@@ -183,8 +183,8 @@ def _pushed(
         v = root - p * jnp.sum(root, axis=1, keepdims=True)
         return apply_linear(v.astype(head.dtype), head.T)
 
-    pushed = jax.lax.map(one, (rows, jnp.arange(len(rows), dtype=jnp.int32)))
-    return pushed.reshape(-1, width)[:count].reshape(batch, length, width) / count**0.5
+    moved = jax.lax.map(one, (rows, jnp.arange(len(rows), dtype=jnp.int32)))
+    return moved.reshape(-1, width)[:count].reshape(batch, length, width) / count**0.5
 
 
 def _stretched(loss: WindowLoss, movable: Movable, stretches: ByColumn) -> Float[Array, ""]:
