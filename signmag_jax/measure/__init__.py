@@ -25,6 +25,8 @@ from .outlier_flips import OutlierFlips, outlier_flips
 from .place import Place
 from .pools import TooFewWeights
 from .predicted import LinearResponse
+from .protect import protect
+from .protected import Alone, Mask, Protected, ProtectionReport
 from .protection import Protection, protection
 from .quantization import quantization
 from .quantization_report import quantization_report
@@ -42,6 +44,7 @@ __all__ = [
     "MEASUREMENTS",
     "Alignment",
     "AllColumns",
+    "Alone",
     "Alpha",
     "Association",
     "Check",
@@ -61,13 +64,16 @@ __all__ = [
     "Leverage",
     "LeverageCheck",
     "LinearResponse",
+    "Mask",
     "Measurement",
     "Metrics",
     "Options",
     "OutlierDefinitions",
     "OutlierFlips",
     "Place",
+    "Protected",
     "Protection",
+    "ProtectionReport",
     "Quantization",
     "QuantizationReport",
     "QuantizedMatrix",
@@ -97,6 +103,7 @@ __all__ = [
     "outlier_definitions",
     "outlier_flips",
     "perplexity",
+    "protect",
     "protection",
     "quantization",
     "quantization_report",

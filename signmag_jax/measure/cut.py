@@ -19,6 +19,8 @@ HALF = 16
 """A float32 that is not negative is ordered like its bits: they are counted by their upper half, then by the
 lower half of those that share the upper one."""
 
+TINY = np.finfo(np.float32).tiny
+
 
 class Cut(NamedTuple):
     """Which weights are above a cut.
@@ -26,12 +28,12 @@ class Cut(NamedTuple):
     Args:
       level: all weights of larger score are.
       last: by matrix, in each layer, the last place (row by row) at which a weight of just this score is too.
-      count: how many are in all.
+      weights: how many are above in all.
     """
 
     level: float
     last: dict[str, Int[np.ndarray, " layers"]]
-    count: int
+    weights: int
 
 
 def cuts(
@@ -88,7 +90,9 @@ def _slices(scores: Mapping[str, Array], layers: Sequence[int]) -> Iterator[tupl
     """Name, layer and the scores of one matrix as ordered bits, a layer at a time."""
     for name, table in scores.items():
         for layer in layers:
-            values = np.asarray(fetch(table[layer]), np.float32).ravel() + np.float32(0)  # −0 is 0
+            values = np.asarray(fetch(table[layer]), np.float32).ravel()
+            # −0 is 0, and so is what XLA takes for it.
+            values = np.where(np.abs(values) < TINY, np.float32(0), values)
             if not (np.isfinite(values).all() and (values >= 0).all()):
                 raise unmeasurable(
                     "finite scores of the weights",
@@ -114,5 +118,6 @@ def _above(
 ) -> Bool[Array, "layers outputs inputs"]:
     place = jnp.arange(scores[0].size, dtype=jnp.int32).reshape(1, *scores.shape[1:])
     scores = scores.astype(jnp.float32)
+    scores = jnp.where(scores < TINY, jnp.zeros_like(scores), scores)
     equal = (scores == level) & (place <= last[:, None, None])
     return (scores > level) | equal | apart[:, None, None]

@@ -25,7 +25,7 @@ from .against import Against
 from .curvature import Weights
 from .inputs import Windows
 from .place import Place
-from .screening import excerpt, within_layers
+from .screening import TOKENS, excerpt, within_layers
 from .singles import costs_of, largest
 
 WIDE = 2
@@ -33,6 +33,11 @@ WIDE = 2
 TRIED = 12
 """Weights of either ranking that are tried in the whole model."""
 SPIKES = "spikes"
+
+
+def tokens_tried() -> int:
+    """Tokens through the whole model, at most; a flip within each of the layers counts as one pass."""
+    return (2 * TRIED + 1 + len(MATRICES) * WIDE) * TOKENS
 
 
 class Moved(NamedTuple):

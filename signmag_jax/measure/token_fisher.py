@@ -2,6 +2,8 @@
 
 Of `y = Wx` a token's derivative in w_ij is `x_j ∂_i`. Its square, `x_j² ∂_i²`, is summed over the tokens by
 one product of squares. A gradient sums first, and its square has one sample for each window, not each token.
+Left out is what different positions have in common, as far as attention carries it from one to the other:
+nothing in the last layer's MLP, where the diagonal is exact.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def token_fisher(model: LanguageModel, tokens: Windows, names: tuple[str, ...], 
     """G_ii of every weight of some matrices, in nats per token and unit of the weight squared.
 
     `E_t E_v x_j² (J_tᵀ v)_i²`, with v from `curvature.fisher`: random signs whose covariance is the
-    cross-entropy's Hessian in the logits. Terms between different tokens have mean zero and are left out.
+    cross-entropy's Hessian in the logits. Terms between different positions are left out.
 
     Args:
       model: from `models.load`.
