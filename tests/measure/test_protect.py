@@ -194,7 +194,7 @@ def test_layers_and_matrices_that_take_no_part_are_left_alone(model, text):
     assert set(report.masks[0].kept) == {(1, "up_proj")}
     assert report.masks[0].budget["of"] == model.params["blocks"]["up_proj"][1].size
     edited = np.array(model.params["blocks"]["up_proj"])
-    edited[1] = np.asarray(Ternarize().apply(None, jnp.asarray(edited[1])))
+    edited[1] = np.asarray(measure.quantized(Ternarize(), jnp.asarray(edited[1]), "tensor"))
     truth = loss(with_block(model, "up_proj", edited), text[1]) - loss(model, text[1])
     np.testing.assert_allclose(report.samples["delta_nll"]["everything"][0], truth, rtol=1e-9, atol=1e-12)
 
