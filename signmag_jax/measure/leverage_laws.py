@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import Estimate, Picture, Ratio, Result, invalid
+from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.evidence.result import KEPT_OUT
 
@@ -42,9 +43,9 @@ class Sensitivity(Result):
 
     SHOWN = ("leverage", "leverage_by_matrix", "leverage_by_layer", "pools", "each")
 
-    costs: Float[np.ndarray, "laws pools draws windows matrices layers"] = field(metadata=KEPT_OUT)
-    weights: Int[np.ndarray, "pools matrices layers"] = field(metadata=KEPT_OUT)
-    columns: dict[str, Float[np.ndarray, "laws layers _"]] = field(metadata=KEPT_OUT)
+    costs: Float[np.ndarray, "laws pools draws windows matrices _"] = field(metadata=KEPT_OUT)
+    weights: Int[np.ndarray, "pools matrices _"] = field(metadata=KEPT_OUT)
+    columns: dict[str, Float[np.ndarray, "laws _ _"]] = field(metadata=KEPT_OUT)
     map: dict[str, MapPrediction]
     response: LinearResponse | None = field(metadata=KEPT_OUT)
     outliers: Columns
@@ -114,7 +115,7 @@ class Sensitivity(Result):
         """The leverage by every law, over all and by matrix, and how well the map of columns is told."""
         lines = {f"leverage, {law}": str(ratio) for law, ratio in self.leverage.items()}
         for law, ratios in self.leverage_by_matrix.items():
-            lines[f"by matrix, {law}"] = "; ".join(f"{name} {ratio}" for name, ratio in ratios.items())
+            lines[f"by matrix, {law}"] = "; ".join(f"{name} {_brief(one)}" for name, one in ratios.items())
         return lines | (self.map[ALL].lines("map of columns") if ALL in self.map else {})
 
     def rows(self) -> list[dict[str, Any]]:
@@ -138,6 +139,13 @@ class Sensitivity(Result):
         }
         y, title = "cost of a flip, outlier columns over the rest", "Leverage by law"
         return Picture("bars", {"values": values, "y": y, "title": title})
+
+
+def _brief(ratio: Ratio) -> str:
+    if ratio.interval is None:
+        return "UNRESOLVED"
+    estimate = ratio.interval.estimate
+    return with_error(estimate.value, estimate.standard_error)
 
 
 def _index(known: tuple[Any, ...], asked: Any) -> int:

@@ -74,24 +74,29 @@ def _one(law: Table, probe: Table) -> MapPrediction:
     # Draw by draw, of other signs than the prediction's: what both have by chance is no agreement.
     other = np.roll(probe, 1, axis=0)
     return MapPrediction(
-        _over_windows(law, other, _ranks, "Spearman's correlation"),
-        _over_windows(probe, other, _ranks, "Spearman's correlation"),
+        _over_windows(_ranks, "Spearman's correlation", law, other),
+        _over_windows(_ranks, "Spearman's correlation", probe, other),
         paired_ratio(other.mean(axis=-1), law.mean(axis=-1)),
-        _over_windows(law, other, _slope, f"slope of logarithms over {GROUPS} groups of columns"),
+        # Grouped by one draw, scaled by the other: columns that one draw makes too dear would flatten it.
+        _over_windows(
+            _slope,
+            f"slope of logarithms over {GROUPS} groups of columns",
+            law,
+            np.roll(law, 1, axis=0),
+            other,
+        ),
     )
 
 
-def _over_windows(
-    first: Table, second: Table, statistic: Callable[[Columns, Columns], float], name: str
-) -> ConfidenceInterval | None:
+def _over_windows(statistic: Callable[..., float], name: str, *tables: Table) -> ConfidenceInterval | None:
     """A statistic of means over windows, averaged over draws; jackknife over windows, Student's tails."""
     from scipy import stats  # slow to import, and few ask for it
 
     def mean_of(windows: Windows) -> float:
-        means = zip(first[:, windows].mean(axis=1), second[:, windows].mean(axis=1), strict=True)
-        return float(np.mean([statistic(*pair) for pair in means]))
+        means = zip(*(table[:, windows].mean(axis=1) for table in tables), strict=True)
+        return float(np.mean([statistic(*each) for each in means]))
 
-    count = first.shape[1]
+    count = tables[0].shape[1]
     value = mean_of(np.arange(count))
     without = np.array([mean_of(np.delete(np.arange(count), left)) for left in range(count)])
     if not np.isfinite([value, *without]).all():
@@ -106,9 +111,9 @@ def _ranks(first: Columns, second: Columns) -> float:
     return float(spearman(first[None], second[None])[0])
 
 
-def _slope(law: Columns, probe: Columns) -> float:
+def _slope(order: Columns, law: Columns, probe: Columns) -> float:
     """NaN where a group costs nothing or all predictions are alike."""
-    groups = np.array_split(np.argsort(law, kind="stable"), min(GROUPS, len(law)))
+    groups = np.array_split(np.argsort(order, kind="stable"), min(GROUPS, len(law)))
     x, y = (np.array([table[group].mean() for group in groups]) for table in (law, probe))
     if not min(x.min(), y.min()) > 0:
         return math.nan
