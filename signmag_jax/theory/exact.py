@@ -136,14 +136,14 @@ def _weights(value: Any) -> Callable[[], Any]:
         return lambda: [one() for one in each]
     if isinstance(value, str) and not value[:1].isdigit():
         found = perturb.find_weights(value)
-        if value in NAMED:
+        if value in NAMED and found != GAUSSIAN:
             return lambda: balls.weights.named(value)
         if value.startswith(STUDENT):
             degrees = number("degrees", value.removeprefix(STUDENT))
             return lambda: balls.weights.student_t(degrees)
         value = found
     if value == GAUSSIAN:
-        return lambda: balls.weights.named(GAUSSIAN.name)
+        return lambda: None
     if isinstance(value, perturb.Weights):
         moments = value.mean_magnitude, value.third, value.fourth
         stated = [None if moment is None else number("moment", moment) for moment in moments]

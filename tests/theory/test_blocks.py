@@ -166,3 +166,9 @@ def test_what_does_not_fit_is_refused():
         theory.block_ratio(0.1, norm="batch")
     with pytest.raises(InvalidInput, match="perturbed in"):
         theory.gated("relu", "no")
+
+
+def test_a_block_without_covariance_has_a_ball():
+    """At p = 1/2 h and h' are independent: behind LayerNorm their covariance is exactly 0."""
+    ball = theory.enclose("block_ratio", rate="1/2", activation="relu_squared", norm="layer")
+    assert theory.block_ratio(0.5, "relu_squared", norm="layer") == pytest.approx(float(ball), rel=1e-12)

@@ -176,6 +176,30 @@ def test_what_does_not_fit_is_refused():
         student_t(2.0)
 
 
+@pytest.mark.parametrize("law", ["finite_width_ratio", "finite_width_expansion"])
+def test_a_first_order_is_refused_where_a_row_holds_too_few_flips_for_it(law):
+    """By every way to it: beyond, the ratio of heavy tails goes below 0."""
+    heavy, few, many = "student_t:4.01", {"rate": 0.1, "n": 300}, {"rate": 0.5, "n": 1000}
+    own = getattr(theory, law)
+    for refused in (lambda: own(**few, weights=heavy), lambda: theory.enclose(law, **few, weights=heavy)):
+        with pytest.raises(InvalidInput, match=r"4·rate·\(‖x‖⁴/Σx_j⁴\)/E w⁴ >= 1"):
+            refused()
+    traced = jax.jit(lambda p, n: own(p, n, heavy), static_argnums=1)
+    assert np.isnan(traced(few["rate"], few["n"]))
+    assert traced(many["rate"], many["n"]) == pytest.approx(float(own(**many, weights=heavy)), rel=1e-4)
+    assert 0 < float(theory.enclose(law, **many, weights=heavy)) == pytest.approx(own(**many, weights=heavy))
+    assert theory.enclose(law, **few, weights="gaussian") == theory.enclose(law, **few)
+
+
+def test_an_input_s_first_order_is_refused_likewise():
+    x, heavy = [1, 2, 3, 4], "student_t:4.01"
+    for law in ("profile_width_ratio", "profile_width_expansion"):
+        for refused in (getattr(theory, law), lambda law=law, **given: theory.enclose(law, **given)):
+            with pytest.raises(InvalidInput, match="E w⁴ >= 1"):
+                refused(rate=0.5, x=x, weights=heavy)
+        assert np.isnan(jax.jit(lambda x, law=law: getattr(theory, law)(0.5, x, heavy))(np.array(x, float)))
+
+
 @pytest.mark.parametrize("law", [*DENSITIES, "a matrix"])
 def test_draws_have_the_moments(law):
     weights = empirical_weights(np.linspace(-3, 4, 50)) if law == "a matrix" else find_weights(law)
