@@ -170,6 +170,16 @@ def test_what_does_not_fit_is_refused():
         theory.enclose("radial_fraction", perturbation="Ternarize(twn)", weights="laplace")
     with pytest.raises(InvalidInput, match="3 weights, one a layer"):
         theory.depth_ratios(0.1, 3, weights=["laplace"])
+    with pytest.raises(InvalidInput, match="3 weights, one a layer"):
+        theory.enclose("depth_ratios", rate="1/10", depth=3, weights=["laplace"])
+    for law in ("transverse_ratio", "residual_limit"):
+        with pytest.raises(InvalidInput, match="one law of weights"):
+            theory.enclose(law, rate="1/10", weights=["laplace"])
+    with pytest.raises(InvalidInput, match="exact number"):
+        theory.enclose("depth_ratios", rate="1/10", depth=1, weights=[["laplace"]])
+    with pytest.raises(InvalidInput, match=r"2\.npy.*No such file"):
+        theory.enclose("transverse_ratio_limit", weights="2.npy")
+    assert float(theory.enclose("transverse_ratio_limit", weights=".6")) == 1.5625
     with pytest.raises(InvalidInput, match=r"0 < E\|w\|/σ < 1"):
         empirical_weights(np.ones(5))
     with pytest.raises(InvalidInput, match="degrees"):
