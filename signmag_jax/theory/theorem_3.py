@@ -34,7 +34,7 @@ def transverse_ratio(rate: ArrayLike, weights: Any = "gaussian") -> Float[Array,
     Returns:
       Array of the shape of `rate`; NaN where a traced rate lies outside. The value and its first derivative
       keep all but a few units of rounding at every rate, in float32 too. At subnormal rates, which XLA may
-      count as 0, the value is the limit π/(π−2), which is A to rounding.
+      count as 0, the value is the limit 1/(1 − b²), which is A to rounding.
 
     Raises:
       InvalidInput: for a concrete rate outside (0, 1/2].
