@@ -107,7 +107,7 @@ def transverse_ratio_expansion(rate: ArrayLike, weights: Any = "gaussian") -> Fl
     """(1/k²)·[1 + a√p + b·p], the expansion of A(p) that leaves O(p^{3/2}).
 
     Args:
-      rate: flip rate in (0, 0.15]: beyond, it is off by more than a tenth for weights of b <= 0.9.
+      rate: flip rate in (0, 0.15]: up to there it is off by less than a tenth, whatever the weights.
       weights: as in `transverse_ratio`.
 
     Source: Theorem 3, corrected and continued.

@@ -96,6 +96,13 @@ def test_one_constant(b):
     assert left[1] < 5e-6
 
 
+@pytest.mark.parametrize("b", [1e-6, 0.3, 0.7, 0.9, 0.99, 1 - 1e-9])
+def test_within_its_range_the_expansion_is_off_by_less_than_a_tenth(b):
+    rates = np.geomspace(1e-6, 0.15, 20)
+    left = np.abs(theory.transverse_ratio_expansion(rates, b) / theory.transverse_ratio(rates, b) - 1)
+    assert np.max(left) < 0.1
+
+
 def test_theorem_4_of_a_matrix_predicts_its_theorem_3():
     w = np.random.default_rng(7).standard_t(6, size=(300, 400))
     law = empirical_weights(w)
