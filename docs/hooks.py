@@ -56,7 +56,7 @@ def _cell(name: str, route: str) -> str:
 
 
 def _picture(name: str) -> str:
-    drawn = figures.draw(_ledger())
+    drawn = _pictures()
     if name not in drawn:
         raise PluginError(f"the ledger holds no picture {name}, only {', '.join(drawn)}")
     return f"<figure>{drawn[name][1]}</figure>"
@@ -68,6 +68,11 @@ MARKS = {
     "abstract": lambda: ledger_page.abstract(_ledger()),
     "answer": lambda: words.answer(_ledger()),
 }
+
+
+@functools.cache
+def _pictures() -> dict[str, tuple[str, str]]:
+    return figures.draw(_ledger())
 
 
 @functools.cache

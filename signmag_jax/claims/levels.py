@@ -28,7 +28,7 @@ class Level:
       leverage_rates: flips per sign of the outlier pool.
       leverage_draws: mask draws of each arm, for each rate; by 3 a ratio is never resolved. 0: not run.
       column_draws: draws for the comparison over all columns. 0: not run.
-      pool_draws: draws of each arm of Exp D; of two, one always carries half of the mean. 0: not run.
+      pool_draws: draws of each arm of Exp D; by 3 a ratio is never resolved. 0: not run.
       chain_draws: draws of masks and inputs for the chain of trained matrices (Exp B). 0: not run.
       flipped_columns: columns that are flipped one by one (Exp F and G). 0: not run.
       probes: Hessian probes of each window for the linear response. 0: not run.

@@ -63,6 +63,7 @@ class Sum:
         """Variance of the mean: of the draws of every table, of the windows they share, of single cells."""
         parts = [components(table) for table in self.tables]
         known = [part for part, table in zip(parts, self.tables, strict=True) if len(table) > 1]
+        # The mean over draws on each window holds every table's cells: they are no effect of the window.
         cells = sum(part.cells for part in known)
         windows = max(main_effect(self.windows)[0] - cells, 0.0)
         return sum(part.draws for part in known) + cells + windows + sum(map(_about_zero, self.small))
@@ -70,6 +71,7 @@ class Sum:
     @property
     def freedom(self) -> float:
         """Welch and Satterthwaite's degrees of freedom of the variance; infinite without scatter."""
+        # Of the margins, which hold the cells: a component that came out as 0 would have no freedom to count.
         effects = [main_effect(self.windows), *(main_effect(table.mean(axis=1)) for table in self.tables)]
         effects += [(_about_zero(table), len(table)) for table in self.small]
         total = sum(variance for variance, _ in effects)
@@ -87,6 +89,7 @@ class Sum:
 
         Of each table; the least counts. Infinite where nothing was drawn.
         """
+        # Against the whole mean: scatter of a part that hardly counts is no luck of the sum.
         square, least = self.value**2, math.inf
         for table in self.tables:
             if len(table) > 1:

@@ -30,7 +30,7 @@ def stored_columns(setup: Setup, fraction: float, profile: Alpha | None = None) 
 
     def choose() -> dict[str, Any]:
         known = alpha(setup.model, setup.calibration) if profile is None else profile
-        return _plain(known.outliers(fraction))
+        return plain_columns(known.outliers(fraction))
 
     return _opened(setup.once(choose))
 
@@ -42,6 +42,7 @@ def columns_and_heavy(
 
     def choose() -> dict[str, Any]:
         known = profile
+        # Columns of another definition, and nothing heavy: then nobody asks for activations.
         if known is None and (columns is None or heavy):
             known = alpha(setup.model, setup.calibration)
         chosen = known.outliers(fraction) if columns is None and known is not None else columns
@@ -50,7 +51,10 @@ def columns_and_heavy(
         if heavy and known is not None:
             pools = Pools.of(setup.model, chosen, setup.layers, setup.matrices)
             ranked = rankings(setup.model, setup.calibration, known, pools, heavy, setup.seed)
-        return {"columns": _plain(chosen), "heavy": {arm: one.to_record() for arm, one in ranked.items()}}
+        return {
+            "columns": plain_columns(chosen),
+            "heavy": {arm: one.to_record() for arm, one in ranked.items()},
+        }
 
     stored = setup.once(choose)
     return _opened(stored["columns"]), {
@@ -58,9 +62,11 @@ def columns_and_heavy(
     }
 
 
-def _plain(columns: Columns) -> dict[str, Any]:
+def plain_columns(columns: Columns) -> dict[str, Any]:
+    """Columns by site as lists, for a record or a digest."""
     return {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
 
 
 def _opened(stored: dict[str, Any]) -> Columns:
-    return {site: np.asarray(chosen) for site, chosen in stored.items()}
+    # Of no columns at all, a list does not say that they were whole numbers.
+    return {site: np.asarray(chosen, dtype=np.int64) for site, chosen in stored.items()}

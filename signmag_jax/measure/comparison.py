@@ -118,6 +118,7 @@ def ratio_of_arms(
     strata: Mapping[str, Strata] | None = None,
 ) -> Ratio:
     """Mean damage of the first of two arms over that of the second, or why it is unresolved."""
+    # A mean over the draws that are left would be one of those that did least.
     broken = {arm: int((~np.isfinite(table)).any(axis=1).sum()) for arm, table in samples.items()}
     if any(broken.values()):
         counts = [f"{count} of {len(samples[arm])} draws ({arm})" for arm, count in broken.items() if count]
@@ -127,6 +128,7 @@ def ratio_of_arms(
         if not one.finite:
             return Ratio(None, f"no finite loss where a single weight is flipped ({arm})")
     arms = [beside[arm].around(table) if arm in beside else table for arm, table in samples.items()]
+    # Without a ranking nothing is known of what draws do not hit, and nothing is said.
     first, second = (beside[arm].hardly_seen if arm in beside else 0.0 for arm in samples)
     return ratio_of_means(*arms, floor=floor, paired=paired, unseen=(first, second))
 

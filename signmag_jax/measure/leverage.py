@@ -17,7 +17,7 @@ from signmag_jax.models import LanguageModel
 
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns
-from .chosen import check_profile, columns_and_heavy
+from .chosen import check_profile, columns_and_heavy, plain_columns
 from .comparison import UNPREDICTED, RateLeverage, arms_picture
 from .flips import Draws
 from .inputs import Windows
@@ -153,16 +153,17 @@ def leverage(
     own: dict[str, Any] = {"experiment": "leverage", "rates": list(rates), "draws": counts}
     own |= {"fraction": fraction, "heavy": check_heavy(heavy)}
     if columns is not None:
-        plain = {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
-        own["columns_sha256"] = sha256_of_json(plain)
+        own["columns_sha256"] = sha256_of_json(plain_columns(columns))
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
     columns, ranked = columns_and_heavy(setup, fraction, profile, columns, heavy)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     flips = [_flips(rate, pools) for rate in rates]
     masks = [Stratified.of(draws_of(pools, k, setup.seed), ranked) for k in flips]
+    # In the order of `_tasks`, from record 1 on: record 0 holds what was chosen.
     rows = iter(setup.sweep(_tasks(setup, masks, counts, ranked), first=1))
     clean = next(rows)
+    # The same weights through the program that flips: what differs is arithmetic.
     floor = setup.noise_floor([clean, next(rows)])
     costs = {arm: _rows(rows, len(ranking.places), clean) for arm, ranking in ranked.items()}
     results = []
@@ -189,10 +190,12 @@ def _rows(rows: Iterator[sweep.Row], count: int, clean: sweep.Row) -> Float[np.n
 
 def draws_of(pools: Pools, flips: int, seed: int) -> Draws:
     """All draws of so many flips, in either arm."""
+    # Keyed by their number: a rate has the same draws whatever other rates are asked for.
     return Draws(pools, dict.fromkeys(ARMS, flips), keys.fold(keys.root(seed), "leverage", flips))
 
 
 def _flips(rate: float, pools: Pools) -> int:
+    # As many in either arm, and the rate is that of the outlier pool: damage per flip is compared.
     flips, rest = flips_at(rate, pools.size(OUTLIER), "outlier pool"), pools.size(REST)
     if flips > rest:
         raise TooFewWeights(
@@ -207,6 +210,7 @@ def _tasks(
 ) -> list[Any]:
     """Clean, A/A, heavy weights by arm; then draws, by rate and by arm, light ones before joint ones."""
 
+    # Any plan will do, once emptied.
     def nothing() -> sweep.Row:
         draws = masks[0].draws
         return setup.losses(draws.transform(draws.plan(OUTLIER, 0).empty()))

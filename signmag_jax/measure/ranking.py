@@ -53,10 +53,12 @@ class Ranking:
     @property
     def largest_left(self) -> float:
         """Largest predicted cost of a weight that is left to chance."""
+        # Not the first: what makes a weight suspicious is not what was found of it apart from that.
         return max((*self.left, self.beyond))
 
     def hardly_seen(self, rate: float, draws: int) -> float:
         """Mean damage predicted of the first weights, of which fewer than 3 flips are expected in all."""
+        # Each is flipped rate · draws times in all: of so many of the first ones, three flips are expected.
         count = EXPECTED / (rate * draws)
         known = min(math.ceil(count), len(self.left))
         return rate * (sum(self.left[:known]) + max(count - len(self.left), 0.0) * self.beyond)

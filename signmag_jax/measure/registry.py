@@ -31,7 +31,7 @@ from .quantization import quantization
 from .quantization_report import checked_options, quantization_report
 from .response import linear_response
 from .rotation import rotation
-from .screening import SCREENING_TOKENS, check_heavy
+from .screening import check_heavy, screening_tokens
 from .strata import HEAVY
 from .stratified import JOINT
 from .trained_chain import trained_chain
@@ -56,7 +56,7 @@ class Measurement:
       fewest: evaluation windows that it takes at least.
       arrays: arrays of the weights' size that exist at one time, the weights among them.
       check: refuses some of the keyword options before a model is opened.
-      fixed: forward passes of 2,048 tokens, whatever the windows.
+      fixed: forward passes of 2,048 tokens, whatever the windows, from some of the keyword options.
     """
 
     function: Callable[..., Any]
@@ -65,7 +65,7 @@ class Measurement:
     fewest: int = 1
     arrays: int = 1
     check: Callable[..., Any] | None = None
-    fixed: float = 0.0
+    fixed: Callable[..., float] = lambda: 0.0
 
     def passes(
         self,
@@ -86,7 +86,8 @@ class Measurement:
           options: keyword options of the measurement; the others have their defaults.
         """
         scored = self._called(self.evaluations, options | {"layers_of_model": layers_of_model}) * windows
-        return self.fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
+        fixed = self._called(self.fixed, options)
+        return fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
 
     def refuse(self, options: dict[str, Any]) -> None:
         """Raises InvalidInput for keyword options that can be judged before a model is opened."""
@@ -111,6 +112,11 @@ def _leverage(rates: Sequence[float], draws: int | Sequence[int] = DRAWS, heavy:
     counts = draws_per_rate(rates, draws)
     joint = sum(max(1, count // JOINT) for count in counts) if heavy else 0
     return 2 + heavy + len(ARMS) * (joint + sum(counts))
+
+
+def _screening(heavy: int = HEAVY) -> float:
+    """The flips by which heavy weights are found."""
+    return screening_tokens(heavy) / sweep.PASS_TOKENS
 
 
 def _all_columns(rates: Sequence[float], draws: int | Sequence[int]) -> int | float:
@@ -184,6 +190,10 @@ def _linear_response(
     return derivatives + (_leverage(rates) + _controlled() if rates else 0)
 
 
+def _response_screening(rates: Sequence[float] = ()) -> float:
+    return _screening() if rates else 0.0
+
+
 def _controlled() -> int | float:
     return response.GRADIENT_PASSES
 
@@ -252,7 +262,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         MINIMUM,
         DERIVATIVE_ARRAYS,
         _check_damage,
-        SCREENING_TOKENS / sweep.PASS_TOKENS,
+        _screening,
     ),
     "quantization": Measurement(quantization, _once, fewest=FEWEST),
     "all-columns": Measurement(all_columns, _all_columns, fewest=MINIMUM, check=_check_leverage),
@@ -270,10 +280,22 @@ MEASUREMENTS: dict[str, Measurement] = {
     ),
     "rotation": Measurement(rotation, _rotation, 4, MINIMUM, arrays=2, check=_check_one_rate),
     "linear-response": Measurement(
-        linear_response, _linear_response, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, _check_response
+        linear_response,
+        _linear_response,
+        RESPONSE_CALIBRATIONS,
+        2,
+        DERIVATIVE_ARRAYS,
+        _check_response,
+        _response_screening,
     ),
     "columns": Measurement(
-        columns, _linear_response, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, _check_response
+        columns,
+        _linear_response,
+        RESPONSE_CALIBRATIONS,
+        2,
+        DERIVATIVE_ARRAYS,
+        _check_response,
+        _response_screening,
     ),
     "deciding-weights": Measurement(
         deciding_weights,

@@ -41,8 +41,18 @@ TRIED = 16
 """Weights of each pool, at least, that are flipped in the whole model: so many of either ranking."""
 WINDOW, TOKENS = 64, 128
 """Calibration text on which they are: tokens of a window, and in all, if there are so many."""
-SCREENING_TOKENS = 2 * (2 * TRIED + len(MATRICES) * WIDE) * TOKENS
-"""That pass through the whole model, for both pools: a flip within each of its layers counts as one pass."""
+
+
+def screening_tokens(heavy: int) -> int:
+    """Tokens that pass through the whole model, for both pools, at most.
+
+    A flip within each of the layers counts as one pass.
+    """
+    return 2 * (2 * _tried(heavy) + len(MATRICES) * WIDE) * TOKENS if heavy else 0
+
+
+def _tried(heavy: int) -> int:
+    return max(TRIED, 2 * heavy)
 
 
 def rankings(
@@ -65,10 +75,11 @@ def rankings(
       seed: of the derivatives' random signs.
     """
     steepest, slopes, total = _steepest(model, calibration, pools, seed)
-    few, count = excerpt(calibration), max(TRIED, 2 * heavy)
+    few, count = excerpt(calibration), _tried(heavy)
     wide = within_layers(model, few, {arm: widest(model, profile, pools, arm) for arm in ARMS})
     tried = {}
     for arm in ARMS:
+        # Either ranking has its say: their numbers are of two kinds, and no order holds between them.
         places = [place for place, _ in steepest[arm]]
         tried[arm] = tried_costs(model, few, [*dict.fromkeys((*places[:count], *list(wide[arm])[:count]))])
     kept = _heavy(tried, total, heavy)
@@ -117,6 +128,7 @@ def _ranking(
         cost[place] = max(slope, cost.get(place, 0.0))
     order, cost = order | dict(tried), cost | dict(tried)
     left = sorted(order.keys() - set(heavy), key=lambda place: (-order[place], place))
+    # One number of so few windows is mostly noise, and this one stands for millions of weights.
     last = slopes[-(RANKED // 4) :]
     beyond = sum(last) / len(last) if len(slopes) == RANKED else 0.0
     return Ranking(tuple(heavy), tuple(tried[p] for p in heavy), tuple(cost[p] for p in left), beyond)
@@ -143,6 +155,7 @@ def _heavy(
     tried: Mapping[str, Mapping[Place, float]], total: Mapping[str, float], heavy: int
 ) -> dict[str, list[Place]]:
     """By pool, by falling cost."""
+    # As parts of their pool's mean: by such a part the ratio of both is wrong, whichever pool it is.
     shares = [
         (cost / max(total[arm], np.finfo(np.float64).tiny), arm, place)
         for arm, costs in tried.items()
@@ -160,12 +173,15 @@ def widest(model: LanguageModel, profile: Alpha, pools: Pools, arm: str) -> list
     found: list[list[Place]] = [[] for _ in range(model.config.layers)]
     for name in pools.outputs:
         weights = model.params["blocks"][name]
-        scale = np.sqrt(profile.energy_share[SITE_OF[name]].value) * pools.member(name, arm)
+        inside = pools.member(name, arm)
+        scale = np.sqrt(profile.energy_share[SITE_OF[name]].value) * inside
         count = min(WIDE, weights[0].size)
         flat = fetch(_widest(weights, jnp.asarray(scale, weights.dtype), count))
         for layer in pools.layers:
             pairs = np.transpose(np.unravel_index(flat[layer], weights.shape[1:])).tolist()
-            found[layer] += [Place(MATRICES.index(name), layer, *pair) for pair in pairs]
+            places = [Place(MATRICES.index(name), layer, *pair) for pair in pairs]
+            # Of a pool with fewer weights that are not 0, others stand among the widest.
+            found[layer] += [place for place in places if inside[layer, place.column]]
     return found
 
 
@@ -180,6 +196,7 @@ def within_layers(
     changes: dict[str, dict[Place, float]] = {arm: {} for arm in places}
     with progress("flips within layers", config.layers) as advance:
         for layer in range(config.layers):
+            # Both pools in one program, from the clean model's own stream: no other layer is run again.
             here = [place for each in places.values() for place in each[layer]]
             if here:
                 traced = Place(*(jnp.asarray(part, jnp.int32) for part in zip(*here, strict=True)))
@@ -205,6 +222,7 @@ def tried_costs(model: LanguageModel, tokens: Windows, places: Sequence[Place]) 
         for place in places:
             flipped = float(window_nll(model, tokens, FlippedWeight.at(place)).mean())
             cost = flipped - clean if math.isfinite(flipped - clean) else math.log(model.config.vocabulary)
+            # As a chance of being chosen, and as a bound: neither is negative.
             costs[place] = max(cost, 0.0)
             advance()
     return costs
@@ -230,6 +248,7 @@ def _changes(
     places: Place,
 ) -> Float[Array, " places"]:
     wide = at_least_float32(entering.dtype)
+    # Of unit size in every layer, so that changes of early and late ones compare.
     clean = rmsnorm(leaving, None, config.eps).astype(wide)
 
     def one(place: Place) -> Array:
@@ -237,4 +256,5 @@ def _changes(
         moved = layer_states(config, blocks, entering, place.layer, "down_proj", flip).normalised
         return jnp.mean((moved.astype(wide) - clean) ** 2)
 
+    # One after another: side by side each would hold a layer's weights.
     return jax.lax.map(one, places)

@@ -65,19 +65,23 @@ class Strata(Result):
         rate, rows = draws.draws.flips[arm] / draws.draws.pools.size(arm), []
         for draw, row in enumerate(joint):
             _, _, flipped, weight = draws.joint(arm, draw)
+            # Beside the light draw of the same number, most of whose flips it has: their scatter cancels.
             rows.append(weight * (row - light[draw] - room[draw] * costs[list(flipped)].sum(axis=0)))
         heavy = bool(draws.heavy(arm))
+        # Of the draws' own plans: a matrix has whole flips, so that its share is not quite the rate.
         known = draws.mean_rates(arm, count) @ costs if heavy else np.zeros(light.shape[1])
         hardly_seen, unseen = left.hardly_seen(rate, count), never_drawn(rate, count)
         return cls(known, room, np.reshape(rows, joint.shape), hardly_seen, left.largest_left, unseen)
 
     @property
     def finite(self) -> bool:
-        """Whether every loss of a heavy weight was."""
-        return bool(np.isfinite(self.known).all() and np.isfinite(self.joint).all())
+        """Whether every loss was, of heavy weights and of the draws beside which they stand."""
+        # A light draw that broke has no room, also where no joint draw stands beside it.
+        return all(np.isfinite(part).all() for part in (self.known, self.room, self.joint))
 
     def around(self, drawn: Float[np.ndarray, "draws windows"]) -> Sum:
         """The whole mean, with light draws."""
+        # Of one or two joint draws no scatter is known: that they are not 0 is their error.
         return Sum((drawn + self._expected,), (self.joint,) if len(self.joint) else ())
 
     @property
@@ -109,5 +113,7 @@ def room_left(
     other flips cost is gone from it.
     """
     reached = costs.mean(axis=1).max(initial=0.0)
+    # A flip may do worse than knowing nothing: predictions that are sure and wrong.
     whole = max(math.log(vocabulary) - float(clean.mean()), reached, np.finfo(np.float64).tiny)
+    # Any h of L leaves the mean alone; one outside of [0, 1] would only add scatter.
     return np.clip(1 - light.mean(axis=1) / whole, 0.0, 1.0)

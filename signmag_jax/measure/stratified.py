@@ -26,6 +26,7 @@ JOINT = 5
 def crowded(draws: Draws, arm: str, ranking: Ranking) -> bool:
     """Whether a draw may leave too few weights to change places with, or draws those that stay."""
     heavy = Counter((place.name, place.layer) for place in ranking.places)
+    # At most half of a matrix may be taken: then places to change with are found by trying.
     few = any(
         2 * (draws.most(name, arm) + count) > draws.pools.matrix_size(name, arm)
         for (name, _), count in heavy.items()
@@ -73,6 +74,7 @@ class Stratified:
             return plan, coordinates
         table, random = _opened(coordinates), self._random(arm, "light", draw)
         for place in self.heavy(arm):
+            # None or one, for a draw has no weight twice.
             for slot in np.flatnonzero(_slots(table, place)):
                 _put(table, place, int(slot), self._other(table, arm, place, random))
         return plan, _closed(table)
@@ -89,9 +91,11 @@ class Stratified:
             return plan, _closed(table), (), 0.0
         chosen = int(random.choice(len(carried), p=carried / carried.sum()))
         place = self.heavy(arm)[chosen]
+        # If it is there already, the others are a uniform subset; if not, they are one less any of them.
         if not _slots(table, place).any():
             filled = np.flatnonzero(table[place.name][0][place.layer] < self.draws.pools.outputs[place.name])
             _put(table, place, int(random.choice(filled)), (place.row, place.column))
+        # S comes with probability P(S)·Σ_S c/Σ p c: so weighted, means are those of draws that hit any.
         flipped = tuple(i for i, each in enumerate(self.heavy(arm)) if _slots(table, each).any())
         return plan, _closed(table), flipped, float(carried.sum() / predicted[list(flipped)].sum())
 
@@ -106,6 +110,7 @@ class Stratified:
 
     def light_part(self, plan: Plan, arm: str, name: str) -> Float[np.ndarray, " layers"]:
         """The part of one matrix's other weights in the arm's pool that a light draw flips, by layer."""
+        # As many flips among fewer weights.
         size, part = self.draws.pools.matrix_size(name, arm), self.draws.flipped_part(plan, arm, name)
         return part * size / (size - self._spared(arm, name)) if size else part
 
@@ -118,6 +123,7 @@ class Stratified:
         for index, place in enumerate(places):
             inside = self.draws.pools.member(place.name, arm)[place.layer, place.column]
             if inside and place not in self.heavy(arm):
+                # Of an inverted arm the weights that stay are drawn.
                 flipped[index] = _slots(table, place).any() ^ inverted
                 expected[index] = self.light_part(plan, arm, place.name)[place.layer]
         return flipped, expected
@@ -142,7 +148,7 @@ class Stratified:
         """A weight of the same matrix and pool that is neither drawn nor heavy."""
         pools, site = self.draws.pools, SITE_OF[place.name]
         offset, width = pools.span(site, arm)
-        while True:
+        while True:  # ends soon: see `crowded`
             row = int(random.integers(pools.outputs[place.name]))
             column = int(pools.order[site][place.layer][offset + int(random.integers(width))])
             other = place._replace(row=row, column=column)

@@ -18,7 +18,8 @@ from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, fetch
-from signmag_jax.perturb import MagnitudeShift, empirical_weights
+from signmag_jax.perturb import MagnitudeShift
+from signmag_jax.perturb.weights import absolute_moments
 
 from . import inputs, sweep
 from .draw import subset
@@ -142,6 +143,10 @@ def trained_chain(
     cropped = np.stack([stored[layer, :width, :width] for layer in chain])
     cropped = cropped.astype(at_least_float32(cropped.dtype))
     inputs.check_finite(cropped, f"weights of {matrix}")
+    for layer, weights in zip(chain, cropped, strict=True):
+        if not weights.any():
+            where = f"0 throughout, in layer {layer}"
+            raise inputs.unmeasurable(f"weights of {matrix} that are not all 0", where, "name other layers")
     stack = jnp.asarray(cropped)
     configuration = {
         "experiment": "trained chain",
@@ -171,8 +176,7 @@ def trained_chain(
     ratio = {
         kind: Estimate.of_samples(rows, estimator=name) for kind, rows in zip(WEIGHTS, table, strict=True)
     }
-    laws = [empirical_weights(matrix) for matrix in fetch(stack)]
-    moments = tuple((law.mean_magnitude, law.third, law.fourth) for law in laws)
+    moments = tuple(map(absolute_moments, cropped))
     provenance = inputs.provenance_of(model, source, **configuration)
     return TrainedChain(ratio, rates, chain, width, moments, provenance)
 

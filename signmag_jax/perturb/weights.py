@@ -139,13 +139,8 @@ def empirical_weights(matrix: Any) -> Weights:
       InvalidInput: for entries that are none, not finite or all zero, or all of one size, which have no law
         beside their signs'.
     """
-    sizes = np.abs(checked_weights(matrix).ravel())
-    # By the largest first: no square over- or underflows.
-    sizes = sizes / np.max(sizes)
-    sizes = sizes / np.sqrt(np.mean(sizes**2))
-    first, third, fourth = (float(np.mean(sizes**k)) for k in (1, 3, 4))
-    if first > 1 - ROUNDING:
-        first = 1.0  # all of one size
+    sizes = _unit_sizes(matrix)
+    first, third, fourth = absolute_moments(sizes)
 
     def draw(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         for_size, for_sign = jax.random.split(key)
@@ -154,6 +149,26 @@ def empirical_weights(matrix: Any) -> Weights:
 
     name = f"empirical:{hashlib.sha256(sizes.tobytes()).hexdigest()[:16]}"
     return Weights(name, first, third, fourth, draw)
+
+
+def absolute_moments(matrix: Any) -> tuple[float, float, float]:
+    """E|w|, E|w|³ and E w⁴ of a matrix's entries, in units of their root mean square.
+
+    Raises:
+      InvalidInput: for entries that are none, not finite or all zero.
+    """
+    sizes = _unit_sizes(matrix)
+    first, third, fourth = (float(np.mean(sizes**k)) for k in (1, 3, 4))
+    if first > 1 - ROUNDING:
+        first = 1.0  # all of one size
+    return first, third, fourth
+
+
+def _unit_sizes(matrix: Any) -> Float[np.ndarray, " entries"]:
+    sizes = np.abs(checked_weights(matrix).ravel())
+    # By the largest first: no square over- or underflows.
+    sizes = sizes / np.max(sizes)
+    return sizes / np.sqrt(np.mean(sizes**2))
 
 
 def _from_file(path: str) -> Weights:

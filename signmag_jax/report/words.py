@@ -143,7 +143,7 @@ def _compared(row: Row) -> list[str]:
 
 def answer(ledger: Row) -> str:
     """The whole run in a paragraph."""
-    rows = [row for _, row in answered(ledger)][: len(ABSTRACT)]
+    rows = [row for sentence, row in answered(ledger) if sentence in ABSTRACT]
     checked = [row for row in rows if row is not None]
     count = {word: sum(row["verdict"] == word for row in checked) for word in IN_WORDS}
     parts = [f"{number} {IN_WORDS[word]}" for word, number in count.items() if number]

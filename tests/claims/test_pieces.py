@@ -1,6 +1,7 @@
 """Pieces of a run: their keys, their cost, and why they may have no result."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import jax
@@ -12,8 +13,10 @@ from signmag_jax import claims
 from signmag_jax.claims import families
 from signmag_jax.claims.claim import Missing
 from signmag_jax.claims.families import theorem_3
+from signmag_jax.claims.levels import TOKENS_OF_A_PASS
 from signmag_jax.claims.pieces import Results, Simulated
 from signmag_jax.evidence import Estimate, Incomplete
+from signmag_jax.measure.screening import screening_tokens
 from signmag_jax.simulate import engine
 
 
@@ -77,6 +80,21 @@ def test_every_network_is_counted(counted, name):
     assert claims.cost(level)["simulated_networks"] == len(counted)
     # Control: a count that forgets the row cosines, say, would have been seen.
     assert counted.count("quantizer") >= 4 * 64
+
+
+def test_the_passes_of_the_default_level_are_those_that_contributing_states():
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    stated = re.search(
+        r"(\d+) of 2,048 tokens: (\d+) for the leverage, (\d+) of them to find heavy weights, "
+        r"(\d+) for derivatives, (\d+) for Exp D, (\d+) for\s+single columns and (\d+) for flips",
+        text,
+    )
+    level = claims.level("default")
+    cost = {each.name: each.cost(level) for each in families.measurements()}
+    names = ("linear_response", "outlier_flips", "column_flips", "all_columns")
+    heavy = screening_tokens(level.leverage_heavy) / TOKENS_OF_A_PASS
+    found = [sum(cost.values()), cost["leverage"], heavy, *(cost[name] for name in names)]
+    assert [round(each) for each in found] == [int(each) for each in stated.groups()]
 
 
 def test_a_dry_run_tells_minutes_and_memory_only_where_they_were_measured():

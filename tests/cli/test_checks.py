@@ -161,8 +161,8 @@ NEEDS_THE_CONFIG = {
     "context": (["measure", "nll", "--window", "65"], "window <= 64 tokens"),
     "length": (["measure", "nll", "--windows", "9999"], "text of at least"),
     "dry context": (["measure", "nll", "--window", "65", "--dry-run"], "window <= 64 tokens"),
-    "run context": (["reproduce", "--out", "run"], "window <= 64 tokens"),
-    "dry run context": (["reproduce", "--out", "run", "--dry-run"], "window <= 64 tokens"),
+    "run context": (["reproduce", "--full", "--out", "run"], "window <= 64 tokens"),
+    "dry run context": (["reproduce", "--full", "--out", "run", "--dry-run"], "window <= 64 tokens"),
 }
 
 

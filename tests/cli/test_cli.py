@@ -35,7 +35,8 @@ def test_help_has_an_example_and_the_common_options(capsys, verb):
 
 
 @pytest.mark.parametrize("verb", ["reproduce", "simulate", "measure"])
-def test_heavy_verbs_state_their_cost(capsys, verb):
+def test_heavy_verbs_state_their_cost(tmp_path, monkeypatch, capsys, verb):
+    monkeypatch.chdir(tmp_path)  # where no earlier run is in the way
     _, out, _ = call(capsys, verb, *VERBS[verb], "--help")
     assert {"device", "dtype", "dry-run", "resume"} <= set(options_in(out))
     code, out, _ = call(capsys, verb, *VERBS[verb], "--dry-run", "--json")

@@ -30,6 +30,7 @@ def percentile_ratio(rng, top, bottom):
     return np.quantile(found[0] / found[1], (0.025, 0.975))
 
 
+@pytest.mark.slow
 def test_fieller_covers_at_four_draws_and_percentiles_do_not():
     rng = np.random.default_rng(1)
     tables = [(few_draws(rng, 6.0), few_draws(rng, 2.0)) for _ in range(EXPERIMENTS)]

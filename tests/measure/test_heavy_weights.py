@@ -9,6 +9,7 @@ import pytest
 from planted import COLUMNS, SATURATED, WEIGHTS, flipped, own_text, planted
 
 from signmag_jax import measure
+from signmag_jax.claims.levels import LEVELS
 from signmag_jax.evidence import InvalidInput, bootstrap
 from signmag_jax.measure import screening
 from signmag_jax.measure.inputs import check_disjoint
@@ -195,12 +196,14 @@ def by_percentiles(name):
     return float(np.mean(hits))
 
 
-def by_strata(name, runs):
-    """Coverage of the ratio over draws and windows, where it is resolved, and how often that is."""
+def by_strata(name, runs, **sizes):
+    """Coverage of the ratio over draws and windows, where it is resolved, how often that is, and the median
+    ratio over the true one."""
     expected = truth(name, OUTLIER) / truth(name, REST)
-    found = [run(name, seed).rates[0].leverage.interval for seed in range(runs)]
+    found = [run(name, seed, **sizes).rates[0].leverage.interval for seed in range(runs)]
     kept = [each for each in found if each]
-    return float(np.mean([each.low <= expected <= each.high for each in kept])), len(kept) / runs
+    covered = float(np.mean([each.low <= expected <= each.high for each in kept]))
+    return covered, len(kept) / runs, float(np.median([each.estimate.value for each in kept])) / expected
 
 
 @pytest.mark.slow  # hundreds of measurements
@@ -208,9 +211,21 @@ def by_strata(name, runs):
 def test_coverage_with_planted_weights(name):
     """Prints a line of the table in CONTRIBUTING."""
     runs = 150
-    covered, resolved = by_strata(name, runs)
+    covered, resolved, _ = by_strata(name, runs)
     before = by_percentiles(name)
     print(f"\ndecisive weight: {name}; strata {covered:.1%} of {resolved:.0%}, bootstrap {before:.1%}")
     assert resolved > 0.5
     assert covered > 0.95 - 3 * np.sqrt(0.95 * 0.05 / (runs * resolved))
     assert before < 0.95 - 3 * np.sqrt(0.95 * 0.05 / GROUPS)
+
+
+@pytest.mark.slow  # hundreds of measurements
+@pytest.mark.parametrize("draws", sorted(LEVELS["default"].leverage_draws))
+@pytest.mark.parametrize("name", ["numerator", "both"])
+def test_what_is_resolved_of_few_draws_lies_low(name, draws):
+    """Draws and windows of the default level: a denominator that came out too large is told from 0 sooner."""
+    runs = 80
+    covered, resolved, median = by_strata(name, runs, draws=draws, windows=LEVELS["default"].windows)
+    print(f"\n{name}, {draws} draws: {covered:.0%} of {resolved:.0%}, median {median:.2f} of the truth")
+    assert covered > 0.95 - 3 * np.sqrt(0.95 * 0.05 / (runs * resolved))
+    assert median < 1

@@ -11,8 +11,10 @@ from conftest import LOUD, TINY, build, with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, Records, provenance
-from signmag_jax.measure import inputs, sweep
-from signmag_jax.models import logits, window_nll
+from signmag_jax.measure import inputs, screening, sweep
+from signmag_jax.measure.comparison import RateLeverage
+from signmag_jax.measure.strata import Strata, room_left
+from signmag_jax.models import MATRICES, logits, window_nll
 
 READERS = ("gate_proj", "up_proj")
 
@@ -187,13 +189,50 @@ def test_a_draw_without_finite_loss_is_unresolved(loud, own_text):
         json.dumps(each.to_json(), allow_nan=False)
 
 
+def test_a_light_draw_without_finite_loss_leaves_strict_json():
+    """The last one, beside which no joint draw stands."""
+    light = np.ones((6, 4))
+    light[5, 1] = np.nan
+    room = room_left(light, np.ones(4), np.ones((1, 4)), 100)
+    strata = Strata(np.ones(4), room, np.zeros((1, 4)), 0.0, 0.1, 0.9)
+    found = RateLeverage.of(
+        0.1, 5, {"outlier": light, "rest": np.ones((6, 4))}, floor=0.0, strata={"outlier": strata}
+    )
+    assert found.ratio.reason == "no finite loss in 1 of 6 draws (outlier)"
+    json.dumps(found.to_json(), allow_nan=False)
+
+
 def test_cost_counts_every_evaluation(loud, own_text, tmp_path):
     run(loud, (own_text[0][:4], own_text[1][:8]), rates=(0.1, 0.2), draws=(3, 2), resume=tmp_path)
     evaluations = len(list(tmp_path.glob("record-*"))) - 1  # the first holds the columns
     known = measure.MEASUREMENTS["leverage"]
-    stated = known.passes(windows=8, window=40, rates=(0.1, 0.2), draws=(3, 2)) - known.fixed
+    stated = known.passes(windows=8, window=40, rates=(0.1, 0.2), draws=(3, 2)) - known.fixed()
     # A pool without heavy weights takes no joint draws.
     assert evaluations <= stated * 2048 / (8 * 40) <= evaluations + 2
+
+
+def test_cost_counts_the_flips_that_find_heavy_weights(loud, own_text, monkeypatch):
+    """As many as there are weights to find, and none where none is asked for."""
+    tried, within = [], []
+    costs, layers = screening.tried_costs, screening.within_layers
+
+    def counted(model, tokens, places):
+        tried.append(len(places) * screening.TOKENS)
+        return costs(model, tokens, places)
+
+    def counted_within(model, tokens, places):
+        found = sum(len(here) for each in places.values() for here in each)
+        within.append(found / model.config.layers * screening.TOKENS)
+        return layers(model, tokens, places)
+
+    monkeypatch.setattr(screening, "tried_costs", counted)
+    monkeypatch.setattr(screening, "within_layers", counted_within)
+    run(loud, (own_text[0][:4], own_text[1][:8]), draws=2, heavy=24, matrices=MATRICES)
+    stated = screening.screening_tokens(24)
+    assert 0.8 * stated < sum(tried) + sum(within) <= stated
+    known = measure.MEASUREMENTS["leverage"]
+    assert known.fixed(heavy=24) == stated / 2048
+    assert known.fixed(heavy=0) == 0
 
 
 def test_default_cost_fits_the_main_job():

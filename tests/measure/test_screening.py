@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import build
+from conftest import build, with_block
 from planted import COLUMNS, SATURATED, SMALL, WEIGHTS, arm, flipped, own_text, planted
 
 from signmag_jax import measure
@@ -46,6 +46,20 @@ def test_derivatives_alone_do_not_see_a_saturated_gate():
     found = ranked(model, text)[OUTLIER]
     assert found.places[0] == where
     assert found.costs[0] > 0.5  # nat per token
+
+
+def test_the_widest_weights_of_a_pool_are_its_own():
+    """Also where all of its own are 0, as after pruning, and where it has no column at all."""
+    model = build(seed=3, config=SMALL, loud=1.0, dtype=np.float64)
+    table = np.array(model.params["blocks"]["gate_proj"])
+    table[:, :, COLUMNS["mlp_in"].shape[1] :] = 0
+    model = with_block(model, "gate_proj", table)
+    none = COLUMNS | {"mlp_mid": np.zeros((SMALL.layers, 0), int)}
+    pools, profile = Pools.of(model, none, LAYERS, MATRICES), measure.alpha(model, own_text(model, 4, 5))
+    for which in (OUTLIER, REST):
+        found = [each for layer in screening.widest(model, profile, pools, which) for each in layer]
+        assert found
+        assert all(pools.member(each.name, which)[each.layer, each.column] for each in found)
 
 
 def test_a_flip_within_its_layer_changes_what_the_next_normalisation_makes():

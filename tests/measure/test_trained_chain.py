@@ -91,6 +91,17 @@ def test_bad_options_are_refused(tiny, change, message):
         measure.trained_chain(tiny, **change)
 
 
+def test_matrices_of_one_size_have_moments_and_those_of_zeros_none():
+    """Of binary checkpoints, to whose weights no law of a density belongs; and of a matrix never trained."""
+    signs = np.sign(np.random.default_rng(3).normal(size=(3, 60, 40))).astype(np.float32)
+    found = measure.trained_chain(with_block(build(), "gate_proj", signs), rates=(0.05,), draws=2, samples=8)
+    assert found.moments == ((1.0, 1.0, 1.0),) * 3
+    assert np.isfinite(found.ratio["trained"].value).all()
+    signs[1] = 0
+    with pytest.raises(measure.Unmeasurable, match=r"gate_proj that are not all 0.*in layer 1"):
+        measure.trained_chain(with_block(build(), "gate_proj", signs), rates=(0.05,), draws=2, samples=8)
+
+
 @pytest.mark.parametrize("flips", [1, 7, 50])
 def test_exactly_k_signs_flip_and_the_shift_has_their_squared_error(flips):
     weight = jnp.asarray(np.random.default_rng(2).normal(size=(10, 10)))

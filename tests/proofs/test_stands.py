@@ -99,7 +99,7 @@ def test_the_floor_is_that_of_the_losses_at_the_fixed_points(library):
     stated = library.result("depth").statement.partition("floor: ")[2].partition("\n")[0]
     claim, _, hypotheses = stated.partition(", for ")
     assert claim.count("t_flip(s)") == claim.count("t_shift(s)") == 3
-    assert "→ pi**(2/3)/(-2 + pi)**(2/3) as s → 0+" in claim
+    assert "→ (1 - 2/pi)**(-2/3) as s → 0+" in claim
     for part in ("t_flip(s) → 0 as s → 0+", "sign(t_flip(s)) → 1", "t_shift(s) → 0 as s → 0+"):
         assert part in hypotheses
 

@@ -62,6 +62,13 @@ def test_a_family_counts_what_holds_and_what_does_not(small_ledger):
     assert words.tally(small_ledger["rows"][1:2]) == "0 of 1 reproduced, 1 not run"
 
 
+def test_what_a_reader_asks_next_is_no_claim_of_the_abstract(small_ledger):
+    """Also in a ledger that lacks rows of the abstract."""
+    ledger = renamed(small_ledger)
+    ledger["rows"][1] |= {"name": abstract.BESIDE[0].row, "verdict": "DISAGREES"}
+    assert words.answer(ledger).endswith("Of 2 claims of the abstract: 1 reproduced, 1 not checked.")
+
+
 @pytest.mark.parametrize("word", words.EXPLAINED)
 def test_a_verdict_that_is_no_answer_is_explained_where_it_appears(small_ledger, word):
     said = f"{words.IN_WORDS[word]}: {words.MEANING[word]}"

@@ -115,7 +115,9 @@ def test_theorem_4_of_a_matrix_predicts_its_theorem_3():
 
 
 @pytest.mark.parametrize("name", ["gaussian", "laplace"])
-@pytest.mark.parametrize("rate", [1e-6, 0.01, 0.3])
+@pytest.mark.parametrize(
+    "rate", [pytest.param(1e-6, marks=pytest.mark.slow), 0.01, pytest.param(0.3, marks=pytest.mark.slow)]
+)
 def test_the_width_s_slope_is_edgeworth_s(name, rate):
     """From E|w|^k alone, k!/2^(k/2) of Laplace weights."""
     with mp.workdps(60):

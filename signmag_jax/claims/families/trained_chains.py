@@ -65,10 +65,10 @@ CHAIN = Measured(
 def _law(chain: measure.TrainedChain, kind: str) -> Evidence:
     """What the recursion says of matrices of that width, Gaussian or of the entries' own moments."""
     depth, width, weights = len(chain.layers), chain.width, "gaussian"
-    if kind != CONTROL:
-        pairs = zip(chain.layers, chain.moments, strict=True)
-        weights = [Weights(f"layer {layer}", *moments) for layer, moments in pairs]
     try:
+        if kind != CONTROL:
+            pairs = zip(chain.layers, chain.moments, strict=True)
+            weights = [Weights(f"layer {layer}", *moments) for layer, moments in pairs]
         value = np.stack(
             [
                 theory.finite_width_depth_ratios(round(rate * width**2) / width**2, depth, width, weights)
