@@ -1,4 +1,4 @@
-"""Ternary matrices of BitNet checkpoints: packed with a scale beside each, or as the floats they are made of."""
+"""Ternary matrices of BitNet checkpoints: packed with a scale beside each, or floats to round."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TernarySource:
 
 
 def unpacked(packed: np.ndarray, name: str = "a matrix") -> np.ndarray:
-    """Four rows of −1, 0 and 1 out of each row of bytes: the lowest two bits are of the first quarter of rows."""
+    """Four rows of −1, 0, 1 out of each of bytes; the lowest two bits hold the first quarter of the rows."""
     digits = np.concatenate([packed >> 2 * place & 3 for place in range(IN_A_BYTE)])
     if (digits == 3).any():
         raise invalid(f"{name} of ternary digits", "a fourth digit", "the file is damaged")

@@ -42,8 +42,8 @@ class DecoderLayer(nnx.Module):
     """One decoder layer: attention and gated MLP, each added to the residual stream.
 
     Its parameters are those of `ModelConfig.shapes`, and it normalises where they hold a gain: before
-    attention and MLP, after them, or before the matrices that end them. In `Llama` they carry a leading axis of layers and
-    a scan hands each layer its slice.
+    attention and MLP, after them, or before the matrices that end them. In `Llama` they carry a leading axis
+    of layers and a scan hands each layer its slice.
     """
 
     def __init__(self, config: ModelConfig, layers: int | None = None, dtype: Any = jnp.float32):

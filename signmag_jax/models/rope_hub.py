@@ -92,8 +92,8 @@ def _longrope(parameters: dict[str, Any], original: int, positions: int, common:
     """LongRoPE (arXiv:2402.13753) within the length before stretching: the short divisors alone."""
     divisors, factor = parameters.get("short_factor"), parameters.get("factor")
     scale = parameters.get("attention_factor")
-    wrong = not isinstance(divisors, list) or not all(map(_is_finite, divisors)) or original < 2
-    if wrong or not all(value is None or _is_finite(value) for value in (factor, scale)):
+    numbers = [*(divisors if isinstance(divisors, list) else ["none"]), factor or 1, scale or 1]
+    if original < 2 or not all(map(_is_finite, numbers)):
         shown = (str(divisors)[:40], original, factor, scale)
         raise invalid(
             f"longrope: short_factor, {_ORIGINAL} > 1 and factors numbers", shown, "mend config.json"
@@ -101,7 +101,7 @@ def _longrope(parameters: dict[str, Any], original: int, positions: int, common:
     stretch = float(positions / original if factor is None else factor)
     if scale is None:
         scale = 1.0 if stretch <= 1 else math.sqrt(1 + math.log(stretch) / math.log(original))
-    return Rope(kind="divided", divisors=tuple(map(float, divisors)), scale=float(scale), **common)
+    return Rope(kind="divided", divisors=tuple(map(float, numbers[:-2])), scale=float(scale), **common)
 
 
 def _is_finite(value: Any) -> bool:

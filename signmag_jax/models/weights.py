@@ -180,7 +180,6 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
             "the checkpoint and its config do not belong together",
         )
     wanted = expected(config, source.style)
-    head = outer_tensor("head", source.style)
     used = {ROPE_DIVISORS} if config.rope.divisors else set()
     others = sorted(set(source.shapes) - wanted.keys() - used)
     lines = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in source.shapes]
@@ -226,7 +225,9 @@ def with_own_head(config: ModelConfig, source: TensorSource) -> tuple[ModelConfi
         return config, ()
     if np.array_equal(source.read(head), source.read(embed)):
         return config, ()
-    remark = f"{head} is stored and not {embed}, which the config ties: it is used, as transformers does"
+    remark = (
+        f"{head} is stored and is not {embed}, to which the config ties it: it is used, as transformers does"
+    )
     return dataclasses.replace(config, tied=False), (remark,)
 
 
