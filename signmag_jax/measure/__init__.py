@@ -16,6 +16,7 @@ from .error_cost import ErrorCost, ErrorResponse
 from .error_response import error_response
 from .flip_energies import FlipEnergies, flip_energies
 from .granularity import quantized
+from .importance import importance
 from .inputs import Unmeasurable
 from .leverage import Leverage, leverage
 from .leverage_laws import Sensitivity
@@ -94,6 +95,7 @@ __all__ = [
     "deciding_weights",
     "error_response",
     "flip_energies",
+    "importance",
     "leverage",
     "leverage_checks",
     "linear_response",

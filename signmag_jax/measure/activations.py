@@ -140,7 +140,7 @@ def alpha(
       InvalidInput: for fewer than two windows, or activations that are not finite.
     """
     tokens = checked_windows(model, tokens, "calibration", FEWEST_CALIBRATION)
-    program = functools.partial(_column_means, model.config, model.params)
+    program = functools.partial(column_means, model.config, model.params)
     pieces = over_windows("activations", tokens, batch, program)
     token_share, energy_share, magnitude = {}, {}, {}
     for site in SITES:
@@ -206,7 +206,7 @@ def membership(
 
 
 @functools.partial(jit, static_argnums=0)
-def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch window"]) -> Any:
+def column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch window"]) -> Any:
     """By site: mean share, mean square and mean magnitude, the last two in the unit that comes fourth."""
 
     def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
