@@ -16,6 +16,8 @@ from .network import ENTERING, Network, Params, rms
 
 OUTLIERS = 0.05
 """Part of the columns that are called outliers: those of largest mean |x|."""
+FEW = 4
+"""Inputs that are kept, for laws of given inputs."""
 
 
 class Damage(NamedTuple):
@@ -31,6 +33,7 @@ class Damage(NamedTuple):
       column_norm_squared: of each column, summed over these matrices.
       outliers: which columns are.
       scale: root mean square of the pre-activations.
+      inputs: the first of the normalised inputs.
     """
 
     ratio: Float[Array, ""]
@@ -39,6 +42,7 @@ class Damage(NamedTuple):
     column_norm_squared: Float[Array, " width"]
     outliers: Float[Array, " width"]
     scale: Float[Array, ""]
+    inputs: Float[Array, "few width"]
 
 
 def damage(
@@ -65,7 +69,7 @@ def damage(
     # top_k and not a quantile: of columns that are all alike there must be as many.
     count = outlier_columns(network.width)
     chosen = jax.lax.top_k(jnp.mean(jnp.abs(x), axis=0), count)[1]
-    outliers = jnp.zeros(network.width).at[chosen].set(1.0)
+    outliers = jnp.zeros(network.width, jnp.float32).at[chosen].set(1.0)
     clean = network.block(matrices, x)
 
     def transverse(changed: Params) -> Array:
@@ -73,22 +77,25 @@ def damage(
         return jnp.mean(jnp.sum(split(clean, moved - clean).transverse ** 2, axis=-1) / _energy(clean))
 
     def one(key: PRNGKeyArray) -> tuple[Array, ...]:
-        flipped, shifted, inside, outside = {}, {}, {}, {}
+        arms: tuple[Params, ...] = ({}, {}, {}, {})
         for name in names:
             weight, own = matrices[name], keys.fold(key, name)
-            flipped[name] = _flipped(weight, jnp.ones_like(outliers), rate, keys.fold(own, "all"))
-            error = jnp.sum((flipped[name] - weight) ** 2) / jnp.sum(weight**2)
-            shifted[name] = MagnitudeShift(jnp.sqrt(error)).apply(own, weight)
+            flips = flipped(weight, jnp.ones_like(outliers), rate, keys.fold(own, "all"))
+            error = jnp.sum((flips - weight) ** 2) / jnp.sum(weight**2)
+            shift = MagnitudeShift(jnp.sqrt(error)).apply(own, weight)
             few = rate * count / network.width
-            inside[name] = _flipped(weight, outliers, few, keys.fold(own, "inside"))
-            outside[name] = _flipped(weight, 1 - outliers, few, keys.fold(own, "outside"))
-        return tuple(map(transverse, (flipped, shifted, inside, outside)))
+            among = flipped(weight, outliers, few, keys.fold(own, "among"))
+            elsewhere = flipped(weight, 1 - outliers, few, keys.fold(own, "elsewhere"))
+            for arm, changed in zip(arms, (flips, shift, among, elsewhere), strict=True):
+                arm[name] = changed
+        return tuple(map(transverse, arms))
 
     means = (jnp.mean(each) for each in jax.lax.map(one, jax.random.split(key, draws)))
     flips, shift, among, elsewhere = means
     norms = jnp.stack([jnp.sum(matrices[name] ** 2, axis=0) for name in names]).sum(axis=0)
     scale = jnp.sqrt(jnp.mean((x @ matrices[names[0]].T) ** 2))
-    return Damage(flips / shift, among / elsewhere, energy / energy.mean(), norms, outliers, scale)
+    alpha_squared = energy / energy.mean()
+    return Damage(flips / shift, among / elsewhere, alpha_squared, norms, outliers, scale, x[:FEW])
 
 
 def outlier_columns(width: int) -> int:
@@ -96,11 +103,11 @@ def outlier_columns(width: int) -> int:
     return max(1, round(OUTLIERS * width))
 
 
-def _flipped(
+def flipped(
     weight: Float[Array, "outputs inputs"], columns: Float[Array, " inputs"], rate: float, key: PRNGKeyArray
 ) -> Float[Array, "outputs inputs"]:
     """The matrix with exactly round(rate × weights) signs flipped, at random places of these columns."""
-    lots = jnp.where(columns > 0, jax.random.uniform(key, weight.shape), 2.0)
+    lots = jnp.where(columns > 0, jax.random.uniform(key, weight.shape, jnp.float32), 2.0)
     last = jax.lax.top_k(-lots.ravel(), round(rate * weight.size))[1]
     return weight.ravel().at[last].multiply(-1.0).reshape(weight.shape)
 

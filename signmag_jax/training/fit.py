@@ -28,7 +28,7 @@ def checkpoints(steps: int) -> tuple[int, ...]:
 
 
 def fit(
-    network: Network, task: Task, each: PRNGKeyArray, *, steps: int, batch: int, step_size: float
+    network: Network, task: Task, each: Array, *, steps: int, batch: int, step_size: float
 ) -> Iterator[tuple[int, Params]]:
     """The parameters of all networks, stacked, at every checkpoint.
 
@@ -65,8 +65,11 @@ def _walk(network: Network, task: Task, rule: optax.GradientTransformation, batc
             params, state = carry
             inputs, targets = task.drawn(keys.fold(key, "batch", step), batch, held_out=False)
             gradient = jax.grad(lambda p: task.losses(network.apply(p, inputs), targets).mean())(params)
-            updates, state = rule.update(gradient, state, params)
-            return optax.apply_updates(params, updates), state
+            # Optax multiplies by powers of whole numbers, which a caller may have told JAX to refuse.
+            with jax.numpy_dtype_promotion("standard"):
+                updates, state = rule.update(gradient, state, params)
+            moved: Any = optax.apply_updates(params, updates)
+            return moved, state
 
         return jax.lax.fori_loop(first, last, one, (params, state))
 

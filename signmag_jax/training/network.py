@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from signmag_jax.evidence import invalid, keys
 from signmag_jax.frechet import rmsnorm
 
-Activation = Literal["relu", "swiglu"]
 Params = dict[str, Array]
 ENTERING: dict[str, tuple[str, ...]] = {"relu": ("up",), "swiglu": ("gate", "up")}
 """The matrices that a block's input meets, which are those that are perturbed."""
@@ -33,7 +31,7 @@ class Network:
       context: symbols of an input.
     """
 
-    activation: Activation
+    activation: str
     blocks: int
     width: int
     outputs: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,25 +18,6 @@ BYTES, CONTEXT = 256, 8
 HELD_OUT = 0.1
 """Part of a text, its last, on which nothing is learned."""
 SHORTEST = 4096
-
-
-class Task(Protocol):
-    """A supply of inputs with targets, and the loss of a network's outputs."""
-
-    name: str
-    unit: str
-
-    def shape(self) -> dict[str, int]:
-        """What of a `Network` follows from the task."""
-        ...
-
-    def drawn(self, key: PRNGKeyArray, count: int, held_out: bool) -> tuple[Array, Array]:
-        """Inputs and targets, of what is learned or of what is held out."""
-        ...
-
-    def losses(self, outputs: Array, targets: Array) -> Float[Array, " batch"]:
-        """The loss of each input."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +40,8 @@ class Regression:
 
     def drawn(self, key: PRNGKeyArray, count: int, held_out: bool) -> tuple[Array, Array]:
         """Fresh inputs: none is ever seen twice."""
-        x = jax.random.normal(keys.fold(key, "held out" if held_out else "learned"), (count, self.width))
+        part = "held out" if held_out else "learned"
+        x = jax.random.normal(keys.fold(key, part), (count, self.width), jnp.float32)
         hidden = jax.nn.relu(x @ self._matrix("U", (DIRECTIONS, self.width), self.width).T)
         # Mean square 1: relu of a normal number has ½.
         return x, hidden @ self._matrix("V", (TARGETS, DIRECTIONS), DIRECTIONS / 2).T
@@ -68,8 +50,9 @@ class Regression:
         """Mean squared error over the targets."""
         return 2 * optax.l2_loss(outputs, targets).mean(axis=-1)
 
-    def _matrix(self, name: str, shape: tuple[int, int], variance: float) -> Array:
-        return jax.random.normal(keys.fold(keys.root(self.seed), "teacher", name), shape) / variance**0.5
+    def _matrix(self, name: str, shape: tuple[int, int], variance: float | int) -> Array:
+        key = keys.fold(keys.root(self.seed), "teacher", name)
+        return jax.random.normal(key, shape, jnp.float32) / variance**0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +83,7 @@ class NextByte:
         cut = round(len(text) * (1 - HELD_OUT))
         part = jnp.asarray(text[cut:] if held_out else text[:cut])
         first = jax.random.randint(key, (count, 1), 0, len(part) - CONTEXT)
-        rows = part[first + jnp.arange(CONTEXT + 1)].astype(jnp.int32)
+        rows = part[first + jnp.arange(CONTEXT + 1)[None]].astype(jnp.int32)
         return rows[:, :-1], rows[:, -1]
 
     def losses(self, outputs: Array, targets: Array) -> Float[Array, " batch"]:
@@ -108,4 +91,5 @@ class NextByte:
         return optax.softmax_cross_entropy_with_integer_labels(outputs, targets)
 
 
+Task = Regression | NextByte
 TASKS: dict[str, Any] = {"regression": Regression, "text": NextByte}

@@ -20,12 +20,12 @@ from signmag_jax.perturb.weights import absolute_moments
 
 from .damage import Damage, damage, outlier_columns
 from .fit import checkpoints, fit
-from .network import ENTERING, Activation, Network, Params
+from .network import ENTERING, Network, Params
 from .tasks import TASKS, NextByte, Regression, Task
 
 NETWORKS, STEPS, BATCH, STEP_SIZE = 8, 800, 128, 3e-3
 INPUTS, DRAWS = 256, 8
-RATE = 0.01
+RATE = 0.02
 FEWEST, MOST = 3, 256
 ESTIMATOR = "mean over networks of per-network ratios"
 
@@ -85,7 +85,7 @@ class Training(Result):
     """
 
     task: str
-    activation: Activation
+    activation: str
     width: int
     rate: float
     checkpoints: tuple[Checkpoint, ...]
@@ -152,7 +152,7 @@ class Training(Result):
 def train(
     *,
     task: str = "regression",
-    activation: Activation = "relu",
+    activation: str = "relu",
     blocks: int = 2,
     width: int = 256,
     text: bytes | None = None,
@@ -189,9 +189,8 @@ def train(
       InvalidInput: for names or numbers out of range, a text that is missing or not wanted, or a training
         that diverged.
     """
-    _check(rate, networks, steps, batch, step_size, samples, draws, width)
-    chosen = _task(task, text, width)
-    network = Network(activation, blocks, **chosen.shape())
+    sizes = {"networks": networks, "steps": steps, "batch": batch, "samples": samples, "draws": draws}
+    chosen, network = prepared(task, activation, blocks, width, text, rate, step_size=step_size, **sizes)
     # As for networks of a simulation: more of them leave the first ones what they are.
     root = keys.fold(keys.root(seed), "training", task, activation, blocks)
     each = jnp.stack([keys.fold(root, index) for index in range(networks)])
@@ -205,37 +204,50 @@ def train(
             found.append(_checkpoint(step, network, jax.device_get(params), losses, damages))
             advance()
     options = {"task": task, "activation": activation, "blocks": blocks, "width": width, "rate": rate}
-    sizes = {"networks": networks, "steps": steps, "batch": batch, "step_size": step_size}
-    origin = provenance.collect(**options, **sizes, samples=samples, draws=draws, seed=seed)
+    origin = provenance.collect(**options, **sizes, step_size=step_size, seed=seed)
     return Training(task, activation, width, rate, tuple(found), origin)
 
 
-def _check(
+def prepared(
+    task: str,
+    activation: str,
+    blocks: int,
+    width: int,
+    text: bytes | None,
     rate: float,
     networks: int,
     steps: int,
-    batch: int,
-    step_size: float,
-    samples: int,
-    draws: int,
-    width: int,
-) -> None:
+    batch: int = BATCH,
+    samples: int = INPUTS,
+    draws: int = DRAWS,
+    step_size: float = STEP_SIZE,
+) -> tuple[Task, Network]:
+    """The task and the network of `train`, whose arguments these are.
+
+    Raises:
+      InvalidInput: as `train`.
+    """
     if not 0 < rate <= 0.5:
         raise invalid("0 < rate <= 0.5", rate, "pass a part of the signs, like 0.01")
     if not FEWEST <= networks <= MOST:
         raise invalid(f"{FEWEST} <= networks <= {MOST}", networks, "pass how many are trained side by side")
     if not 0 < step_size < 1:
         raise invalid("0 < step_size < 1", step_size, "pass a step size like 0.003")
-    for name, value, least in (
-        ("steps", steps, 10),
-        ("batch", batch, 1),
-        ("samples", samples, 2),
-        ("draws", draws, 1),
-    ):
+    least_of = {"steps": (steps, 10), "batch": (batch, 1), "samples": (samples, 2), "draws": (draws, 1)}
+    for name, (value, least) in least_of.items():
         if value < least:
             raise invalid(f"{name} >= {least}", value, "raise it")
+    chosen = _task(task, text, width)
+    network = Network(activation, blocks, **chosen.shape())
     if round(rate * outlier_columns(width) * width) < 1:
         raise invalid("one flip among the outlier columns", f"rate {rate}", "raise the rate or the width")
+    return chosen, network
+
+
+def operations(activation: str, blocks: int, width: int, networks: int, steps: int) -> float:
+    """Floating-point operations of a training, without what is measured: three products for each matrix."""
+    products = 3 * blocks * (len(ENTERING[activation]) + 1)
+    return 2.0 * products * BATCH * width**2 * networks * steps
 
 
 def _task(name: str, text: bytes | None, width: int) -> Task:
@@ -265,29 +277,33 @@ def _measurement(network: Network, task: Task, rate: float, samples: int, draws:
 
 
 def _checkpoint(
-    step: int, network: Network, params: Params, losses: Array, damages: Sequence[Damage]
+    step: int, network: Network, params: dict[str, np.ndarray], losses: np.ndarray, damages: Sequence[Any]
 ) -> Checkpoint:
     blocks = []
-    for block, stacked in enumerate(damages):
+    for number, stacked in enumerate(damages):
         # (networks, matrices, outputs, inputs)
-        entries = np.stack([params[name][:, block] for name in ENTERING[network.activation]], axis=1)
+        entries = np.stack([params[name][:, number] for name in ENTERING[network.activation]], axis=1)
         weights = tuple(_law(f"step {step}, network {i}", each) for i, each in enumerate(entries))
         share = np.mean(stacked.alpha_squared * stacked.outliers, axis=-1)
-        estimates = [
-            Estimate.of_samples(samples, estimator=name)
-            for samples, name in (
-                (stacked.ratio, ESTIMATOR),
-                (stacked.leverage, ESTIMATOR),
-                (share, "mean over networks"),
-                ([law.mean_magnitude for law in weights], "mean over networks"),
+        magnitudes = [law.mean_magnitude for law in weights]
+        blocks.append(
+            Block(
+                number + 1,
+                ratio=Estimate.of_samples(np.asarray(stacked.ratio), estimator=ESTIMATOR),
+                leverage=Estimate.of_samples(np.asarray(stacked.leverage), estimator=ESTIMATOR),
+                outlier_share=Estimate.of_samples(share, estimator="mean over networks"),
+                mean_magnitude=Estimate.of_samples(magnitudes, estimator="mean over networks"),
+                ratios=np.asarray(stacked.ratio),
+                leverages=np.asarray(stacked.leverage),
+                weights=weights,
+                states=tuple(Damage(*parts) for parts in zip(*stacked, strict=True)),
             )
-        ]
-        states = tuple(Damage(*parts) for parts in zip(*stacked, strict=True))
-        blocks.append(Block(block + 1, *estimates, stacked.ratio, stacked.leverage, weights, states))
-    return Checkpoint(step, Estimate.of_samples(losses, estimator="mean over networks"), tuple(blocks))
+        )
+    loss = Estimate.of_samples(np.asarray(losses), estimator="mean over networks")
+    return Checkpoint(step, loss, tuple(blocks))
 
 
 def _law(name: str, matrices: Float[np.ndarray, "matrices outputs inputs"]) -> Weights:
     """The moments of a network's matrices, each in units of its own root mean square."""
-    moments = np.mean([absolute_moments(matrix) for matrix in matrices], axis=0)
-    return Weights(name, *map(float, moments))
+    first, third, fourth = np.mean([absolute_moments(matrix) for matrix in matrices], axis=0)
+    return Weights(name, float(first), float(third), float(fourth))
