@@ -199,8 +199,8 @@ def train(
     with progress(f"training, {task}, {activation}", len(checkpoints(steps))) as advance:
         for step, params in fit(network, chosen, each, steps=steps, batch=batch, step_size=step_size):
             losses, damages = jax.device_get(measured(params, each))
-            if not np.isfinite(losses).all():
-                raise invalid("a finite loss", f"{losses} after step {step}", "lower the step size")
+            if not all(np.isfinite(part).all() for part in jax.tree.leaves((losses, damages))):
+                raise invalid("finite losses and damages", f"none at step {step}", "lower the step size")
             found.append(_checkpoint(step, network, jax.device_get(params), losses, damages))
             advance()
     options = {"task": task, "activation": activation, "blocks": blocks, "width": width, "rate": rate}
