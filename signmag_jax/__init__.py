@@ -12,6 +12,7 @@ from types import ModuleType
 __all__ = [
     "claims",
     "evidence",
+    "export",
     "frechet",
     "measure",
     "models",
