@@ -66,7 +66,7 @@ def deciding_weights(
       InvalidInput: for overlapping windows, unknown layers or matrices, too few weights, a response on other
         windows, or a loss that is not finite.
     """
-    check_counts(verified, shortlisted)
+    check_verified(verified, shortlisted)
     own = {"experiment": "deciding weights", "shortlisted": shortlisted, "verified": verified}
     setup = prepare(model, calibration, evaluation, own, batch=1, fewest=1, choosing=1, **options)
     if response is None and probes:
@@ -115,7 +115,7 @@ def deciding_weights(
     return DecidingWeights(weights, tuple(listed), correlations, explained, setup.origin())
 
 
-def check_counts(verified: int, shortlisted: int = SHORTLIST) -> None:
+def check_verified(verified: int, shortlisted: int = SHORTLIST) -> None:
     """Refuse to verify more weights than are shortlisted, or too few to rank.
 
     Raises:

@@ -16,7 +16,7 @@ from .column_flips import column_flips
 from .column_map import columns
 from .column_statistics import PARTS
 from .control import controlled
-from .deciding import BRACKET_PASSES, SHORTLIST_PASSES, check_counts, deciding_weights
+from .deciding import BRACKET_PASSES, SHORTLIST_PASSES, check_verified, deciding_weights
 from .error_response import PROBE_PASSES, WHOLE_PASSES, check_deterministic, error_response, is_deterministic
 from .flip_energies import flip_energies
 from .inputs import draws_per_rate
@@ -32,6 +32,7 @@ from .quantization_report import checked_options, quantization_report
 from .response import linear_response
 from .rotation import rotation
 from .screening import check_heavy, screening_tokens
+from .sensitivity import DRAW_PASSES, FORWARD_PASSES, check_counts, sensitivity
 from .strata import HEAVY
 from .stratified import JOINT
 from .trained_chain import trained_chain
@@ -203,6 +204,11 @@ def _deciding_weights(verified: int, probes: int, response: Any) -> int | float:
     return 1 + verified * (1 + BRACKET_PASSES) + own
 
 
+def _sensitivity(draws: int, probes: int, response: Any) -> int | float:
+    own = _linear_response(probes) if response is None and probes else 0
+    return FORWARD_PASSES + draws * DRAW_PASSES + own
+
+
 def _error_response(errors: Any, probes: int) -> int | float:
     return len(errors) * (WHOLE_PASSES + probes * PROBE_PASSES)
 
@@ -216,7 +222,7 @@ def _check_response(probes: int, rates: Sequence[float] = ()) -> None:
 def _check_deciding(verified: int, probes: int) -> None:
     if probes:
         inputs.check_probes(probes)
-    check_counts(verified)
+    check_verified(verified)
 
 
 def _check_errors(errors: Any, probes: int) -> None:
@@ -305,6 +311,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         DERIVATIVE_ARRAYS,
         _check_deciding,
     ),
+    "sensitivity": Measurement(sensitivity, _sensitivity, 1, 2, DERIVATIVE_ARRAYS, check_counts),
     "error-response": Measurement(
         error_response, _error_response, fewest=2, arrays=ERROR_ARRAYS, check=_check_errors
     ),
