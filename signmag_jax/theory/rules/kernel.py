@@ -203,7 +203,8 @@ def _needs_of_binder(e: sp.Expr, names: set) -> set:
         terms = [term * sp.exp(x**2 / 2) for term in terms] if ENDLESS & {low, high} else terms
         found = found.union(*map(needs, finite))
         if x.is_nonnegative:
-            found |= {Claim(">" if sums and x.is_positive else ">=", end) for end in finite}
+            ends = (low - int(bool(x.is_positive)), high - low + 1) if sums else finite
+            found |= {Claim(">=", end) for end in ends}
     _ask(sums or all(_slow(term, names) for term in terms), "{} is not known to converge", e)
     return found
 
