@@ -1,15 +1,20 @@
-"""Single weights that any of several criteria names are flipped, so that no ranking rests on one of them alone."""
+"""Single weights that any of several criteria names are flipped: no ranking rests on one of them alone."""
 
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from conftest import build, with_block
 from planted import SATURATED, SMALL, WEIGHTS, flipped, own_text, planted
 
 from signmag_jax import measure
-from signmag_jax.evidence import InvalidInput
+from signmag_jax.evidence import InvalidInput, keys
 from signmag_jax.measure import joint, rules, suspects
 from signmag_jax.measure.singles import shortlist
-from signmag_jax.models import MATRICES, window_nll
+from signmag_jax.models import MATRICES, logits, token_nll, window_nll
 
 LAYERS = tuple(range(SMALL.layers))
 
@@ -20,7 +25,7 @@ def named(model, text):
     return suspects.suspects(model, text, profile, LAYERS, MATRICES, steepest), steepest
 
 
-@pytest.mark.parametrize("kind", list(WEIGHTS))
+@pytest.mark.parametrize("kind", [SATURATED, "down", "v"])
 def test_a_planted_weight_leads_the_suspects(kind):
     model, (where, _) = planted(kind), WEIGHTS[kind]
     text = own_text(model, 16, 5)
@@ -33,36 +38,30 @@ def test_a_planted_weight_leads_the_suspects(kind):
         assert where not in steepest
 
 
+@pytest.mark.slow
 def test_a_column_that_a_saturated_gate_decides_is_protected_first():
-    """By derivatives alone, as by "fisher", it is not even resolved."""
-    model, (where, _) = planted(SATURATED), WEIGHTS[SATURATED]
+    """By derivatives alone it is not; and of two such gates the one that was left unflipped is told."""
+    kinds = (SATURATED, "saturated gate, no outlier")
+    model = planted(*kinds)
     text, other = own_text(model, 8, 5), own_text(model, 8, 9)
-    options = {"probes": 2, "singles": 3, "layers": (1,), "matrices": ("gate_proj",)}
+    options = {"probes": 2, "singles": 1, "layers": (1,), "matrices": ("gate_proj",)}
     mapped = measure.columns(model, text, other, **options)
     first = mapped.protect_first(1)[0]
-    assert (first.layer, first.column) == (where.layer, where.column)
-    ((row, flip),) = [one for one in first.flipped if one[0] == where.row]
+    ((row, flip),) = first.flipped
+    places = {WEIGHTS[kind][0] for kind in kinds}
+    (where,) = [one for one in places if (one.row, one.column) == (row, first.column)]
     truth = float((window_nll(flipped(model, where), other) - window_nll(model, other)).mean())
     assert flip.value == pytest.approx(truth, rel=1e-6)
-    lines = mapped.summary()
-    assert f"[{row}, {where.column}] alone" in lines["against sign flips protect 1"]
-    assert mapped.missed() >= 0
-    control = measure.columns(model, text, other, **options, shortlist="fisher").protect_first(1)
-    assert not control or control[0].slope < 0.5 * first.slope
-    with pytest.raises(InvalidInput, match="shortlist in"):
-        measure.columns(model, text, other, shortlist="all")
-
-
-def test_a_rank_below_what_was_left_unflipped_is_said_to_be_uncertain():
-    model = planted("down", "v")
-    text, other = own_text(model, 8, 5), own_text(model, 8, 9)
-    mapped = measure.columns(model, text, other, probes=2, singles=1)
-    left = [each for each in mapped.suspects if each.place != mapped.flips[0][0]]
-    assert mapped.missed() == max(each.cost for each in left) > 0
-    lines = [line for name, line in mapped.summary().items() if name.startswith("against")]
+    lines = [line for name, line in mapped.summary().items() if name.startswith("against sign flips")]
+    assert f"[{row}, {where.column}] alone" in lines[0]
+    left = {each.place: each.cost for each in mapped.suspects if each.place != where}
+    (unflipped,) = places - {where}
+    assert mapped.missed() == left[unflipped] == max(left.values()) > 0.1
     shown = mapped.protect_first(len(lines))
     assert [line.endswith("uncertain") for line in lines] == [one.slope < mapped.missed() for one in shown]
-    assert lines[-1].endswith("uncertain")
+    assert f"{mapped.missed():.2g} nat/token" in mapped.summary()["may be missed"]
+    control = measure.columns(model, text, other, **options, shortlist="fisher").protect_first(1)
+    assert not control or control[0].slope < 0.5 * first.slope
 
 
 def sorted_by(scores, count):
@@ -89,7 +88,7 @@ def test_the_largest_weights_are_numpys(plain):
 
 
 def test_dnl_reads_the_first_five_blocks():
-    deep = build(seed=3, config=__import__("dataclasses").replace(SMALL, layers=7), loud=1.0)
+    deep = build(seed=3, config=dataclasses.replace(SMALL, layers=7), loud=1.0)
     huge = np.array(deep.params["blocks"]["o_proj"])
     huge[5] *= 100
     found = rules.largest_weights(with_block(deep, "o_proj", huge), range(7), MATRICES, 5)
@@ -98,11 +97,6 @@ def test_dnl_reads_the_first_five_blocks():
 
 def test_one_pass_is_equation_3_of_its_paper(plain):
     """The gradient of the summed logits by differences of the whole model, on the same random ids."""
-    import jax
-
-    from signmag_jax.evidence import keys
-    from signmag_jax.models import logits
-
     key = keys.fold(keys.root(4), "one random pass")
     ids = jax.random.randint(key, (1, 64), 0, SMALL.vocabulary, "int32")
     total = jax.jit(lambda params: logits(SMALL, params, ids).astype("float64").sum())
@@ -129,14 +123,13 @@ def test_one_pass_is_equation_3_of_its_paper(plain):
 
 def test_super_weights_stand_where_the_spikes_meet(plain):
     """Against the largest input and output of every down_proj, in NumPy, with what was found removed."""
-    from signmag_jax.models import token_nll
-
     text = own_text(plain, 2, 5)
+    inputs_of_down = quick.jit(
+        lambda params: token_nll(SMALL, params, jnp.asarray(text), observe=lambda x, *_: x)[1]["mlp_mid"]
+    )
     model, found = plain, []
     for place in rules.super_weights(plain, text, LAYERS, 3):
-        x = np.asarray(
-            token_nll(SMALL, model.params, text, observe=lambda x, *_: x)[1]["mlp_mid"], np.float64
-        )
+        x = np.asarray(inputs_of_down(model.params), np.float64)
         w = np.asarray(model.params["blocks"]["down_proj"], np.float64)
         into = np.abs(x).max(axis=(1, 2))
         out = np.abs(np.einsum("lbtf,lof->lbto", x, w)).max(axis=(1, 2))
@@ -158,13 +151,18 @@ PAIR = tuple(measure.Place(MATRICES.index("gate_proj"), 1, 4, column) for column
 
 @pytest.fixture(scope="module")
 def backed_up():
-    model = planted()
-    down, gate = (np.array(model.params["blocks"][name]) for name in ("down_proj", "gate_proj"))
+    model, names = planted(), ("o_proj", "down_proj", "gate_proj")
+    o, down, gate = (np.array(model.params["blocks"][name]) for name in names)
+    embedding = np.array(model.params["embed"])
+    # Both columns of the stream are the same number for every token when it reaches the gate.
+    embedding[:, [0, 9]] = 5
+    o[:, [0, 9]] = down[0, [0, 9]] = 0
     down[1, :, 4] *= 5  # what the gate opens is heard
     gate[1, 4] = 0
     for place in PAIR:
         gate[place[1:]] = -12
-    return with_block(with_block(model, "down_proj", down), "gate_proj", gate)
+    blocks = model.params["blocks"] | dict(zip(names, map(jnp.asarray, (o, down, gate)), strict=True))
+    return model.replace(params=model.params | {"blocks": blocks, "embed": jnp.asarray(embedding)})
 
 
 def edited(model, places):
@@ -181,7 +179,7 @@ def test_a_pair_that_is_harmless_alone_is_found_and_by_adding_it_is_not(backed_u
     candidates = [each.place for each in sorted(found, key=lambda one: one.turn)]
     sets = joint.costliest_sets(cost, candidates, 3)
     assert set(sets[1]) == set(PAIR)
-    assert cost(sets[1]) > 4 * sum(max(one, 0.0) for one in alone)
+    assert max(map(abs, alone)) < 0.02 * cost(sets[1])
     assert cost(sets[2]) >= cost(sets[1]) - 0.2
     # the control: by the sum of what each costs alone, another pair is first
     ranked = sorted(candidates, key=lambda place: -cost((place,)))
@@ -192,17 +190,20 @@ def test_a_pair_that_is_harmless_alone_is_found_and_by_adding_it_is_not(backed_u
     assert joint.joint_cost(backed_up, other, 3)(PAIR) == pytest.approx(truth, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_deciding_weights_see_the_pair(backed_up):
-    text, other = own_text(backed_up, 8, 5), own_text(backed_up, 4, 9)
+    text, other = own_text(backed_up, 16, 5), own_text(backed_up, 4, 9)
     found = measure.deciding_weights(backed_up, text, other, shortlisted=6, verified=3, probes=0, joint=2)
     (pair,) = found.joint
     assert set(pair.places) == set(PAIR)
-    assert pair.flip.value > 4 * pair.alone.value
+    assert pair.flip.value > 0.3
+    assert abs(pair.alone.value) < 0.02 * pair.flip.value
     line = next(line for name, line in found.summary().items() if name.startswith("2 together"))
     assert "alone in sum" in line
     assert set(PAIR) <= {each.place for each in found.weights}
-    with pytest.raises(InvalidInput, match="joint >= 0"):
-        measure.deciding_weights(backed_up, text, other, joint=-1)
+    for change, message in (({"joint": -1}, "joint >= 0"), ({"shortlist": "all"}, "shortlist in")):
+        with pytest.raises(InvalidInput, match=message):
+            measure.deciding_weights(backed_up, text, other, **change)
 
 
 def test_the_costliest_sets_of_a_known_cost():
@@ -215,6 +216,6 @@ def test_the_costliest_sets_of_a_known_cost():
 
     sets = joint.costliest_sets(cost, places, 3)
     assert [{place.column for place in each} for each in sets] == [{5}, {0, 1}, {0, 1, 5}]
-    assert len(joint.costliest_sets(cost, places, 3, enough=5)) == 1
+    assert len(joint.costliest_sets(cost, places, 3, enough=5.0)) == 1
     assert [len(each) for each in joint.costliest_sets(cost, places[:2], 5)] == [1, 2]
     assert joint.costliest_sets(cost, [], 3) == []
