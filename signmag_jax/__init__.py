@@ -8,7 +8,18 @@ Rooms load when first used, so `import signmag_jax` costs nothing.
 import importlib
 from types import ModuleType
 
-__all__ = ["claims", "evidence", "frechet", "measure", "models", "perturb", "report", "simulate", "theory"]
+__all__ = [
+    "claims",
+    "evidence",
+    "export",
+    "frechet",
+    "measure",
+    "models",
+    "perturb",
+    "report",
+    "simulate",
+    "theory",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -12,6 +12,7 @@ import typer
 
 from . import derive, environment, group, interruption, streams
 from .doctor import doctor
+from .export import export
 from .law import Laws
 from .ledger import diff, report, reproduce
 from .measure import Measurements
@@ -72,7 +73,7 @@ group.add(
     "Measure a trained model: loss, concentration of its inputs, quantisation error, leverage of columns.",
     "nll --text FILE --window 1024 --windows 1",
 )
-for _function in (report, diff, doctor):
+for _function in (export, report, diff, doctor):
     group.verb(app, _function)
 
 

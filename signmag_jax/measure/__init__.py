@@ -16,9 +16,12 @@ from .error_cost import ErrorCost, ErrorResponse
 from .error_response import error_response
 from .flip_energies import FlipEnergies, flip_energies
 from .granularity import quantized
+from .importance import importance
 from .inputs import Unmeasurable
 from .leverage import Leverage, leverage
+from .leverage_laws import Sensitivity
 from .loss import nll, perplexity
+from .map_prediction import MapPrediction
 from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
 from .outlier_flips import OutlierFlips, outlier_flips
@@ -33,6 +36,7 @@ from .registry import MEASUREMENTS, Measurement
 from .response import linear_response
 from .response_checks import Check, LeverageCheck
 from .rotation import Rotation, rotated, rotation
+from .sensitivity import sensitivity
 from .setup import Options
 from .slopes import Slopes
 from .trained_chain import TrainedChain, trained_chain
@@ -61,6 +65,7 @@ __all__ = [
     "Leverage",
     "LeverageCheck",
     "LinearResponse",
+    "MapPrediction",
     "Measurement",
     "Metrics",
     "Options",
@@ -73,6 +78,7 @@ __all__ = [
     "QuantizedMatrix",
     "RateLeverage",
     "Rotation",
+    "Sensitivity",
     "Slopes",
     "TooFewWeights",
     "TrainedChain",
@@ -89,6 +95,7 @@ __all__ = [
     "deciding_weights",
     "error_response",
     "flip_energies",
+    "importance",
     "leverage",
     "leverage_checks",
     "linear_response",
@@ -103,5 +110,6 @@ __all__ = [
     "quantized",
     "rotated",
     "rotation",
+    "sensitivity",
     "trained_chain",
 ]

@@ -79,7 +79,7 @@ def deciding_weights(
       InvalidInput: for overlapping windows, unknown layers or matrices, too few weights, a response on other
         windows, or a loss that is not finite.
     """
-    check_counts(verified, shortlisted)
+    check_verified(verified, shortlisted)
     check_shortlist(shortlist)
     check_joint(joint)
     own = {"experiment": "deciding weights", "shortlisted": shortlisted, "verified": verified}
@@ -147,7 +147,7 @@ def deciding_weights(
     )
 
 
-def check_counts(verified: int, shortlisted: int = SHORTLIST) -> None:
+def check_verified(verified: int, shortlisted: int = SHORTLIST) -> None:
     """Refuse to verify more weights than are shortlisted, or too few to rank.
 
     Raises:

@@ -20,8 +20,8 @@ from .deciding import (
     BRACKET_PASSES,
     SHORTLIST_PASSES,
     SUSPECTED,
-    check_counts,
     check_joint,
+    check_verified,
     deciding_weights,
 )
 from .error_response import PROBE_PASSES, WHOLE_PASSES, check_deterministic, error_response, is_deterministic
@@ -40,6 +40,7 @@ from .quantization_report import checked_options, quantization_report
 from .response import linear_response
 from .rotation import rotation
 from .screening import TOKENS, check_heavy, screening_tokens
+from .sensitivity import DRAW_PASSES, FORWARD_PASSES, check_counts, sensitivity
 from .strata import HEAVY
 from .stratified import JOINT
 from .suspects import NAMED, SHORTLISTS, check_shortlist, suspects_tokens
@@ -220,13 +221,23 @@ def _deciding_weights(verified: int, probes: int, response: Any, shortlist: str,
     return 1 + weights * (1 + BRACKET_PASSES) + (joint if several else 0) + own
 
 
+def _own_response(probes: int, response: Any) -> float:
+    """The flips of suspects for a linear response that is measured where none is given."""
+    return _response_screening() if response is None and probes else 0.0
+
+
 def _deciding_search(probes: int, response: Any, shortlist: str, joint: int) -> float:
     """The flips of suspects, alone and together."""
-    own = _response_screening() if response is None and probes else 0.0
+    own = _own_response(probes, response)
     if shortlist != SHORTLISTS[0]:
         return own
     tokens = suspects_tokens() + joint_tokens(sum(NAMED.values()), joint, TOKENS)
     return own + tokens / sweep.PASS_TOKENS
+
+
+def _sensitivity(draws: int, probes: int, response: Any) -> int | float:
+    own = _linear_response(probes) if response is None and probes else 0
+    return FORWARD_PASSES + draws * DRAW_PASSES + own
 
 
 def _error_response(errors: Any, probes: int) -> int | float:
@@ -245,7 +256,7 @@ def _check_deciding(verified: int, probes: int, shortlist: str, joint: int) -> N
     check_joint(joint)
     if probes:
         inputs.check_probes(probes)
-    check_counts(verified)
+    check_verified(verified)
 
 
 def _check_errors(errors: Any, probes: int) -> None:
@@ -334,6 +345,9 @@ MEASUREMENTS: dict[str, Measurement] = {
         DERIVATIVE_ARRAYS,
         _check_deciding,
         _deciding_search,
+    ),
+    "sensitivity": Measurement(
+        sensitivity, _sensitivity, 1, 2, DERIVATIVE_ARRAYS, check_counts, _own_response
     ),
     "error-response": Measurement(
         error_response, _error_response, fewest=2, arrays=ERROR_ARRAYS, check=_check_errors

@@ -13,9 +13,11 @@ from jax.sharding import Mesh
 
 from signmag_jax.evidence import invalid
 
+from .bitnet import TernarySource
 from .config import ModelConfig
 from .config_gguf import config_from_gguf
 from .config_hub import described_by_hub
+from .fused import SplitSource
 from .gguf_file import GGUFFile
 from .llama import Llama
 from .memory import check_memory
@@ -25,7 +27,7 @@ from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
 from .tokenizer import Tokenizer, tokenizer_from_hub
 from .tokenizer_gguf import tokenizer_from_gguf
-from .weights import LoadReport, load_parameters, report_of
+from .weights import LoadReport, load_parameters, report_of, with_own_head
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -151,9 +153,15 @@ def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None
         source: TensorSource = file
         tokenizer = tokenizer_from_gguf(file.metadata)
     else:
-        config, remarks = described_by_hub(resolved.path)
+        config, remarks, ternary = described_by_hub(resolved.path)
         source = safetensors_in(resolved.path)
+        if ternary is not None:
+            source = TernarySource(source, ternary)
         tokenizer = tokenizer_from_hub(resolved.path)
+    if config.family == "phi3":
+        source = SplitSource(source, config)
+    config, said = with_own_head(config, source)
+    remarks += said
     return Checkpoint(config, tokenizer, source, resolved.origin, remarks)
 
 

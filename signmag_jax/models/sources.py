@@ -15,6 +15,7 @@ from .foreign import reason
 from .names import full_names
 
 FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
+PACKED = "U8 of 4 ternary digits"
 
 
 @runtime_checkable

@@ -103,8 +103,8 @@ def block(
       gated: whether the block is φ(W_g x)·(W_u x), and whether the errors are in both matrices, in the gate
         or in the other one.
       weights: law of W's entries: gaussian, laplace, uniform, student_t:5 (or other degrees of freedom), a
-        matrix in NumPy's format, w.npy, whose entries are drawn with replacement, or in Python
-        `perturb.Weights`. W₂ is Gaussian.
+        matrix in NumPy's format, w.npy, whose magnitudes are drawn with replacement, with random signs, or in
+        Python `perturb.Weights`. W₂ is Gaussian.
       second_layer: "integrated" uses E‖P⊥(y) δy‖² = (d−1)/m ‖δ⊥‖², exact for Gaussian W₂; "explicit"
         draws W₂; "none" is y = φ(W x).
       difference: "linear", the Fréchet derivative of the normalisation applied to the finite δy:

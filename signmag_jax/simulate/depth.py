@@ -84,8 +84,8 @@ def depth(
       residual: add the input of each layer to its output (skips).
       activation: of each pre-activation, by name, or in Python as a function of an array.
       weights: law of the entries of what is perturbed: gaussian, laplace, uniform, student_t:5 (or other
-        degrees of freedom), a matrix in NumPy's format, w.npy, whose entries are drawn with replacement, or
-        in Python `perturb.Weights`. W_down is Gaussian.
+        degrees of freedom), a matrix in NumPy's format, w.npy, whose magnitudes are drawn with replacement,
+        with random signs, or in Python `perturb.Weights`. W_down is Gaussian.
       layers: which layers are perturbed.
       hidden: number of rows of W_up; without it, each layer is a single matrix.
       scale: standard deviation of the pre-activations, 1 ("unit") or 1/√width ("paper"). Chains of ReLU do

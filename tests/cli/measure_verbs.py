@@ -33,6 +33,7 @@ VERBS = {
     "linear-response": (DERIVATIVES, "predicted count-matched leverage"),
     "columns": (DERIVATIVES, "resolved columns, gauss_newton"),
     "deciding-weights": ((*DERIVATIVES, "--verified", "5"), "pool's slope that they carry"),
+    "sensitivity": (("--windows", "2", "--draws", "2", *PLACE), "leverage, tokenwise"),
     "error-response": ((*DERIVATIVES, "--perturbation", "sign"), "sign: predicted"),
 }
 # The others compile for more than a few seconds.
