@@ -28,6 +28,7 @@ from .error_response import PROBE_PASSES, WHOLE_PASSES, check_deterministic, err
 from .flip_energies import flip_energies
 from .inputs import draws_per_rate
 from .joint import joint_tokens
+from .kept import HURT, kept_rows, kept_tokens
 from .leverage import DRAWS, leverage
 from .loss import nll
 from .metrics import check_draws, metrics
@@ -179,7 +180,12 @@ def _quantization_report(
     options = len(checked_options(quantizers, scales))
     quantized = len(range(layers_of_model) if layers is None else layers) * len(matrices or MATRICES)
     rows = 1 + quantized * (options + 1) / layers_of_model
-    return rows + (2 + quantized * options if losses else 0)
+    return rows + (2 + quantized * options + kept_rows(quantized) if losses else 0)
+
+
+def _quantization_trials() -> float:
+    """The weights of which the one that saves most is kept, in the costliest matrices."""
+    return kept_tokens(HURT) / sweep.PASS_TOKENS
 
 
 def _rotation(draws: int) -> int | float:
@@ -313,7 +319,12 @@ MEASUREMENTS: dict[str, Measurement] = {
     # No window is read: a few matrices meet a few hundred inputs.
     "trained-chain": Measurement(trained_chain, lambda: 0, check=_check_chain),
     "quantization-report": Measurement(
-        quantization_report, _quantization_report, 1, MINIMUM, check=checked_options
+        quantization_report,
+        _quantization_report,
+        1,
+        MINIMUM,
+        check=checked_options,
+        fixed=_quantization_trials,
     ),
     "outlier-definitions": Measurement(
         outlier_definitions, _outlier_definitions, 2, MINIMUM, check=_check_one_rate
