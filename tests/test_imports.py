@@ -51,7 +51,7 @@ def loaded(*names):
     [
         # Laws are arrays in and arrays out: they need neither a network's library nor a model's.
         (("theory", "simulate"), {"flax", "optax"}),
-        (("measure", "models", "perturb", "frechet"), {"flint"}),
+        (("measure", "models", "perturb", "frechet", "export"), {"flint"}),
     ],
 )
 def test_a_room_loads_what_all_of_it_needs_and_starts_no_device(rooms, others):

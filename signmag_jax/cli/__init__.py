@@ -12,12 +12,14 @@ import typer
 
 from . import derive, environment, group, interruption, streams
 from .doctor import doctor
+from .export import export
 from .law import Laws
 from .ledger import diff, report, reproduce
 from .measure import Measurements
 from .protect import protect
 from .prove import prove
 from .simulate import Experiments
+from .train import train
 
 FAULT = 70
 """Exit code of an error that nobody foresaw: Python's own would be 1, which is a verdict here."""
@@ -73,7 +75,7 @@ group.add(
     "Measure a trained model: loss, concentration of its inputs, quantisation error, leverage of columns.",
     "nll --text FILE --window 1024 --windows 1",
 )
-for _function in (protect, report, diff, doctor):
+for _function in (protect, export, train, report, diff, doctor):
     group.verb(app, _function)
 
 

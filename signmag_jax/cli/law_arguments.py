@@ -27,7 +27,7 @@ FLAGS = {"x": ("--input",), "n": ("--n", "--width"), "column_norm_squared": ("--
 HELPS = {
     "pool": "Columns of the pool, counted from 0",
     "activation": "What follows the first matrix",
-    "weights": "Law of the weights: gaussian, laplace, uniform, student_t:5, or E|w|/σ as a number; "
+    "weights": "Law of the weights: gaussian, laplace, uniform, student_t:5, w.npy, or E|w|/σ as a number; "
     "of chains also one a layer, between commas",
     "perturbation": f"A weight error such as {perturbations.PERTURBATIONS}",
 }

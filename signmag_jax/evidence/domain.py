@@ -43,7 +43,7 @@ class Interval:
         """Raise `InvalidInput` unless every element of a concrete `value` is a number inside."""
         try:
             array = np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise invalid(self.describe(name), value, self.fix) from None
         inside = self.contains(array)
         if not np.all(inside):

@@ -16,9 +16,13 @@ from .error_cost import ErrorCost, ErrorResponse
 from .error_response import error_response
 from .flip_energies import FlipEnergies, flip_energies
 from .granularity import quantized
+from .importance import importance
 from .inputs import Unmeasurable
+from .kept import Kept, what_is_left
 from .leverage import Leverage, leverage
+from .leverage_laws import Sensitivity
 from .loss import nll, perplexity
+from .map_prediction import MapPrediction
 from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
 from .outlier_flips import OutlierFlips, outlier_flips
@@ -35,6 +39,7 @@ from .registry import MEASUREMENTS, Measurement
 from .response import linear_response
 from .response_checks import Check, LeverageCheck
 from .rotation import Rotation, rotated, rotation
+from .sensitivity import sensitivity
 from .setup import Options
 from .slopes import Slopes
 from .trained_chain import TrainedChain, trained_chain
@@ -61,9 +66,11 @@ __all__ = [
     "ErrorCost",
     "ErrorResponse",
     "FlipEnergies",
+    "Kept",
     "Leverage",
     "LeverageCheck",
     "LinearResponse",
+    "MapPrediction",
     "Mask",
     "Measurement",
     "Metrics",
@@ -79,6 +86,7 @@ __all__ = [
     "QuantizedMatrix",
     "RateLeverage",
     "Rotation",
+    "Sensitivity",
     "Slopes",
     "TooFewWeights",
     "TrainedChain",
@@ -95,6 +103,7 @@ __all__ = [
     "deciding_weights",
     "error_response",
     "flip_energies",
+    "importance",
     "leverage",
     "leverage_checks",
     "linear_response",
@@ -110,5 +119,7 @@ __all__ = [
     "quantized",
     "rotated",
     "rotation",
+    "sensitivity",
     "trained_chain",
+    "what_is_left",
 ]

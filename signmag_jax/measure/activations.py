@@ -140,7 +140,7 @@ def alpha(
       InvalidInput: for fewer than two windows, or activations that are not finite.
     """
     tokens = checked_windows(model, tokens, "calibration", FEWEST_CALIBRATION)
-    program = functools.partial(_column_means, model.config, model.params)
+    program = functools.partial(column_means, model.config, model.params)
     pieces = over_windows("activations", tokens, batch, program)
     token_share, energy_share, magnitude = {}, {}, {}
     for site in SITES:
@@ -206,21 +206,26 @@ def membership(
 
 
 @functools.partial(jit, static_argnums=0)
-def _column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch window"]) -> Any:
+def column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch window"]) -> Any:
     """By site: mean share, mean square and mean magnitude, the last two in the unit that comes fourth."""
 
     def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
         wide = x.astype(at_least_float32(x.dtype))
-        # Token by token at unit scale: shares do not depend on it, and huge activations have no squares.
-        squares = (wide / unit_of(wide, -1)) ** 2
-        total = squares.sum(axis=-1, keepdims=True)
-        share = jnp.where(total > 0, squares / jnp.where(total > 0, total, jnp.ones_like(total)), 0.0)
+        share = energy_shares(wide)
         # One unit for a whole window, or means over tokens would be weighted; a power of two rounds nothing.
         unit = unit_of(wide, (1, 2))
         scaled = wide / unit
         return share.mean(axis=1), (scaled * scaled).mean(axis=1), jnp.abs(scaled).mean(axis=1), unit[:, 0]
 
     return token_nll(config, params, tokens, observe=look)[1]
+
+
+def energy_shares(x: Float[Array, "*tokens features"]) -> Float[Array, "*tokens features"]:
+    """x_j²/‖x‖² of each token, in at least float32; 0 where the token is."""
+    # At unit scale: shares do not depend on it, and huge activations have no squares.
+    squares = (x / unit_of(x, -1)) ** 2
+    total = squares.sum(axis=-1, keepdims=True)
+    return jnp.where(total > 0, squares / jnp.where(total > 0, total, jnp.ones_like(total)), 0.0)
 
 
 def _outliers(

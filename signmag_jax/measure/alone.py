@@ -29,7 +29,7 @@ def hurt(each: Alone) -> HurtMatrix:
 
 
 def alone(choice: Choice, trial: Trial, first: int) -> tuple[Alone, ...]:
-    """The matrices of largest predicted cost, each perturbed alone, without and with protection.
+    """The matrices of largest predicted cost, each perturbed alone, without and with the least protection.
 
     Args:
       choice, trial: of the measurement.
@@ -50,18 +50,16 @@ def alone(choice: Choice, trial: Trial, first: int) -> tuple[Alone, ...]:
 
     tasks = [
         functools.partial(trial.row, functools.partial(only, layer, name, budget), 0)
-        for budget in (None, *range(len(choice.budgets)))
+        for budget in (None, 0)
         for _, layer, name in ranked
     ]
     rows = [row.reshape(len(STORED), -1)[LOSS] for row in setup.sweep(tasks, first=first)]
     found = [interval(row[None]) for row in rows]
     result = []
     for index, (predicted, layer, name) in enumerate(ranked):
-        damage, *left = found[index :: len(ranked)]
+        damage, left = found[index :: len(ranked)]
         if damage is not None:
-            texts = [each.text for each in choice.budgets]
-            known = {text: one for text, one in zip(texts, left, strict=True) if one is not None}
-            result.append(Alone(layer, name, predicted, damage, known))
+            result.append(Alone(layer, name, predicted, damage, choice.budgets[0].text, left))
     return tuple(result)
 
 

@@ -67,16 +67,16 @@ def associate(predictor: Items, damage: Table) -> Association:
     weights = bootstrap.resample(rng, damage.shape[1], REPLICATES)
     resampled = np.take_along_axis(weights @ damage.T, items, axis=1)
     # A resample of equal ranks only has no correlation, which is none.
-    ranked = np.nan_to_num(_spearman(predictor[items], resampled))
-    rank = float(np.nan_to_num(_spearman(predictor[None], means[None]))[0])
+    ranked = np.nan_to_num(spearman(predictor[items], resampled))
+    rank = float(np.nan_to_num(spearman(predictor[None], means[None]))[0])
     name = f"Spearman's rank correlation over {len(predictor)} items"
     correlation = _interval(rank, ranked, len(predictor), name)
     positive = resampled.min(axis=1) > 0
-    slopes = _slope(np.log(predictor)[items], np.log(np.where(resampled > 0, resampled, 1.0)))
+    slopes = slope_of(np.log(predictor)[items], np.log(np.where(resampled > 0, resampled, 1.0)))
     exist = np.isfinite(slopes)
     if reason := _why_no_slope(means, positive, exist):
         return Association(correlation, None, reason)
-    slope = float(_slope(np.log(predictor)[None], np.log(means)[None])[0])
+    slope = float(slope_of(np.log(predictor)[None], np.log(means)[None])[0])
     name = f"least-squares slope of logarithms over {len(predictor)} items"
     return Association(correlation, _interval(slope, slopes[positive & exist], len(predictor), name), "")
 
@@ -100,18 +100,18 @@ def rank_correlation(predicted: Table, exact: Table) -> ConfidenceInterval | Non
     """
     rng = np.random.default_rng(0)
     count, windows = exact.shape
-    centre = _spearman(predicted.mean(axis=1)[None], exact.mean(axis=1)[None])[0]
+    centre = spearman(predicted.mean(axis=1)[None], exact.mean(axis=1)[None])[0]
     if not np.isfinite(centre):
         return None
     items = rng.integers(0, count, (REPLICATES, count))
     share = rng.multinomial(windows, np.full(windows, 1 / windows), REPLICATES) / windows
     means = (np.take_along_axis(table @ share.T, items.T, axis=0).T for table in (predicted, exact))
-    ranked = _spearman(*means)
+    ranked = spearman(*means)
     name = "Spearman's rank correlation, bootstrap over weights and windows"
     return _interval(centre, ranked[np.isfinite(ranked)], count, name)
 
 
-def _spearman(a: Float[np.ndarray, "some items"], b: Float[np.ndarray, "some items"]) -> Any:
+def spearman(a: Float[np.ndarray, "some items"], b: Float[np.ndarray, "some items"]) -> Any:
     """Spearman's correlation, by row; NaN where all of a row are equal."""
     from scipy import stats  # slow to import, and few ask for it
 
@@ -121,7 +121,7 @@ def _spearman(a: Float[np.ndarray, "some items"], b: Float[np.ndarray, "some ite
         return (a * b).sum(axis=1) / np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
 
 
-def _slope(x: Float[np.ndarray, "some items"], y: Float[np.ndarray, "some items"]) -> Any:
+def slope_of(x: Float[np.ndarray, "some items"], y: Float[np.ndarray, "some items"]) -> Any:
     """Least-squares slope, by row; NaN where x does not vary, as in a resample of one item."""
     # Equal numbers less their rounded mean are not zero, and would make an enormous slope.
     varying = np.ptp(x, axis=1) > ALIKE

@@ -162,18 +162,17 @@ def fisher(loss: WindowLoss, names: Sequence[str], key: PRNGKeyArray) -> Weights
     """
     run = functools.partial(loss.states, keep_products=True)
     states, pull = jax.vjp(run, loss.weights(names))
-    moved = pushed(loss.head, states[:, :-1], key)
-    # The last state predicts nothing.
-    return pull(jnp.pad(moved, ((0, 0), (0, 1), (0, 0))))[0]
+    return pull(pushed_back(loss.head, states, key))[0]
 
 
-def pushed(
-    head: Float[Array, "vocabulary hidden"], states: Float[Array, "batch predicted hidden"], key: PRNGKeyArray
-) -> Float[Array, "batch predicted hidden"]:
-    """`headᵀ v_t/√T` of each state, a chunk of logits at a time."""
+def pushed_back(
+    head: Float[Array, "vocabulary hidden"], states: Float[Array, "batch window hidden"], key: PRNGKeyArray
+) -> Float[Array, "batch window hidden"]:
+    """`headᵀ v_t/√T` of each state, v as in `fisher`, a chunk of logits at a time; 0 of the last."""
     batch, length, width = states.shape
-    count = batch * length
-    rows = in_chunks(states.reshape(count, width), min(LOGIT_CHUNK, count))
+    # The last state predicts nothing.
+    count = batch * (length - 1)
+    rows = in_chunks(states[:, :-1].reshape(count, width), min(LOGIT_CHUNK, count))
 
     def one(piece: tuple[Array, Array]) -> Array:
         logits = apply_linear(piece[0], head)
@@ -183,8 +182,9 @@ def pushed(
         v = root - p * jnp.sum(root, axis=1, keepdims=True)
         return apply_linear(v.astype(head.dtype), head.T)
 
-    moved = jax.lax.map(one, (rows, jnp.arange(len(rows), dtype=jnp.int32)))
-    return moved.reshape(-1, width)[:count].reshape(batch, length, width) / count**0.5
+    pushed = jax.lax.map(one, (rows, jnp.arange(len(rows), dtype=jnp.int32)))
+    pushed = pushed.reshape(-1, width)[:count].reshape(batch, length - 1, width) / count**0.5
+    return jnp.pad(pushed, ((0, 0), (0, 1), (0, 0)))
 
 
 def _stretched(loss: WindowLoss, movable: Movable, stretches: ByColumn) -> Float[Array, ""]:

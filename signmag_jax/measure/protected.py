@@ -111,14 +111,16 @@ class Alone(Result):
       layer, matrix: which.
       predicted: its cost by derivatives and single trials, in nats per token.
       damage: with nothing protected.
-      left: by budget, with what the mask protects of it.
+      budget: the smallest one.
+      left: ΔNLL with what that budget protects of the matrix; None where it is not finite.
     """
 
     layer: int
     matrix: str
     predicted: float
     damage: ConfidenceInterval
-    left: dict[str, ConfidenceInterval]
+    budget: str
+    left: ConfidenceInterval | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +170,8 @@ class ProtectionReport(Result):
         for budget, criterion in self.least.items():
             lines[f"{budget}, least damage"] = LABELS[criterion]
         for one in self.alone:
-            kept = ", ".join(f"{budget}: {left.estimate.value:.3g}" for budget, left in one.left.items())
-            said = f"ΔNLL {one.damage.estimate.value:.3g}, protected {kept}"
+            left = "not finite" if one.left is None else f"{one.left.estimate.value:.3g}"
+            said = f"ΔNLL {one.damage.estimate.value:.3g}, with {one.budget} protected {left}"
             lines[f"layer {one.layer} {one.matrix} alone"] = said
         for one in self.spikes[:SPIKES]:
             lines[f"single weight layer {one.layer} {one.matrix} [{one.row}, {one.column}]"] = (

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, Picture, Result, keys
+from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys
 from signmag_jax.evidence.result import named
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
 from signmag_jax.perturb import SignFlip
@@ -47,8 +47,18 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
     that write it become QW; a normalisation without gain commutes with Q. A tied head becomes a matrix of
     its own, since it takes in the last gain and the embedding does not. Computed in float64.
 
+    Raises:
+      InvalidInput: for a model that normalises what it adds to the stream, or rounds what it reads from it:
+        neither commutes with Q.
+
     Source: Ashkboos et al., QuaRot (arXiv:2404.00456), with a uniform Q for their Hadamard matrix.
     """
+    if model.config.post_norm or model.config.input_bits is not None:
+        raise invalid(
+            "a residual stream that can be rotated before it is read",
+            f"a model of type {model.config.family}, which normalises or rounds it column by column",
+            "measure another model",
+        )
     turn = orthogonal(model.config.hidden, seed)
     params, blocks = model.params, dict(model.params["blocks"])
     for name, gain in READERS.items():

@@ -82,7 +82,10 @@ def _one(index: int, task: Callable[[], Row], records: AnyRecords | None) -> Row
     stored = None if records is None else records.read(index)
     if stored is None:
         # The same list for fresh and stored rows: an interruption cannot change a bit.
-        stored = [float(value) if np.isfinite(value) else None for value in task()]
+        row = np.asarray(task(), np.float64)
+        stored = [
+            value if finite else None for value, finite in zip(row.tolist(), np.isfinite(row), strict=True)
+        ]
         if records is not None:
             records.write(index, stored)
     return np.asarray([np.nan if value is None else value for value in stored], np.float64)

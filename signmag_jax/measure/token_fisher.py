@@ -21,7 +21,7 @@ from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, Llama
 from signmag_jax.models.layers import apply_linear
 
-from .curvature import Weights, WindowLoss, pushed
+from .curvature import Weights, WindowLoss, pushed_back
 from .inputs import Windows
 
 
@@ -54,8 +54,7 @@ def _diagonal_of(loss: WindowLoss, names: tuple[str, ...], key: PRNGKeyArray) ->
         return model.run(loss.tokens, _squaring(names), keep_products=True)[0]
 
     final, pull = jax.vjp(states, loss.weights(names))
-    # The last state predicts nothing.
-    return pull(jnp.pad(pushed(loss.head, final[:, :-1], key), ((0, 0), (0, 1), (0, 0))))[0]
+    return pull(pushed_back(loss.head, final, key))[0]
 
 
 _diagonal = jit(_diagonal_of, static_argnums=1)

@@ -4,6 +4,7 @@ from . import text
 from .config import ModelConfig, Rope
 from .decoder_layer import MATRICES, SITE_OF, SITES, DecoderLayer, Observe, Transform
 from .forward import hidden, logits, next_token_nll, token_nll
+from .imatrix import ImportanceMatrix, read_imatrix
 from .llama import Llama
 from .load import Checkpoint, LanguageModel, check_dtype, load, open_checkpoint, shard
 from .nll import check_window, check_windows, window_nll
@@ -18,6 +19,7 @@ __all__ = [
     "SITE_OF",
     "Checkpoint",
     "DecoderLayer",
+    "ImportanceMatrix",
     "LanguageModel",
     "Llama",
     "LoadReport",
@@ -38,6 +40,7 @@ __all__ = [
     "next_token_nll",
     "open_checkpoint",
     "open_reading",
+    "read_imatrix",
     "shard",
     "text",
     "token_nll",

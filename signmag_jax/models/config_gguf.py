@@ -70,7 +70,7 @@ def config_from_gguf(
         qkv_bias="attn_q.bias" in first,
         o_bias="attn_output.bias" in first,
         mlp_bias="ffn_gate.bias" in first,
-        qk_norm=architecture == "qwen3",
+        qk_norm="head" if architecture == "qwen3" else None,
     )
     keys.require("attention.causal", True)
     keys.refuse_rest()

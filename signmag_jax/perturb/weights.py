@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import math
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
@@ -14,7 +15,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from signmag_jax.evidence import invalid
+from signmag_jax.evidence import InvalidInput, invalid
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.files import user_path
 from signmag_jax.evidence.precision import is_traced
@@ -27,7 +28,15 @@ from .magnitude import MagnitudeNoise, MagnitudeShift
 from .quantize import SignQuantize
 
 MEAN_MAGNITUDE = Interval(0.0, 1.0, open_low=True, open_high=True, fix="pass E|w|/σ of your weights")
-DEGREES = Interval(2.0, open_low=True, fix="pass degrees of freedom above 2, for a finite variance")
+MOMENT = Interval(1.0, fix="pass E|w|³/σ³ and E w⁴/σ⁴ of your weights, which are at least 1, or None")
+DEGREES = Interval(
+    2.0,
+    1e9,
+    open_low=True,
+    fix="pass degrees of freedom above 2, for a finite variance; weights of more than 1e9 are Gaussian",
+)
+# Of moments, in units of what they are.
+ROUNDING = 1e-12
 
 Draw = Callable[[PRNGKeyArray, tuple[int, ...], DTypeLike], Float[Array, "..."]]
 
@@ -44,6 +53,9 @@ class Weights:
       third: E|w|³/σ³; None where it is not known or infinite.
       fourth: E w⁴/σ⁴; None likewise.
       draw: entries of variance 1, from a key, a shape and a dtype; None where only moments are known.
+
+    Raises:
+      InvalidInput: for several laws in one, or moments that no law has.
     """
 
     name: str
@@ -53,8 +65,17 @@ class Weights:
     draw: Draw | None = None
 
     def __post_init__(self) -> None:
-        if not is_traced(self.mean_magnitude):
-            MEAN_MAGNITUDE.require("E|w|/σ", self.mean_magnitude)
+        b, known = self.mean_magnitude, [m for m in (self.third, self.fourth) if m is not None]
+        if shape := np.shape(b):
+            raise invalid("E|w|/σ is one number", shape, "pass a list for the layers of a chain, or use vmap")
+        if is_traced(b, known):
+            return
+        MEAN_MAGNITUDE.require("E|w|/σ", b)
+        MOMENT.require("a moment", known)
+        # Twice the inequality of Cauchy and Schwarz.
+        least = [1 / b, known[0] ** 2] if len(known) == 2 else []
+        if any(moment < (1 - ROUNDING) * bound for moment, bound in zip(known, least, strict=False)):
+            raise invalid("E|w|·E|w|³ >= σ⁴ and E w⁴·σ² >= (E|w|³)²", (b, *known), "check the moments")
 
 
 def _laplace(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
@@ -74,19 +95,23 @@ NAMED = {
 STUDENT = "student_t:"
 
 
-@functools.cache
 def student_t(degrees: float) -> Weights:
     """Student's t, scaled to variance 1: heavy tails, a fourth moment for more than 4 degrees of freedom.
 
     Args:
-      degrees: of freedom, above 2.
+      degrees: of freedom, above 2 and at most 1e9.
 
     Raises:
-      InvalidInput: for 2 degrees or fewer.
+      InvalidInput: for degrees outside.
     """
+    if np.ndim(degrees):
+        raise invalid("degrees is one number", degrees, "call once for each")
     DEGREES.require("degrees", degrees)
-    nu = float(degrees)
+    return _student_t(float(degrees))
 
+
+@functools.cache
+def _student_t(nu: float) -> Weights:
     def absolute(k: int) -> float | None:
         if nu <= k:
             return None
@@ -98,28 +123,42 @@ def student_t(degrees: float) -> Weights:
         unit = math.sqrt(1 - 2 / nu)
         return jax.random.t(key, jnp.asarray(nu, dtype), shape, dtype) * jnp.asarray(unit, dtype)
 
-    return Weights(f"{STUDENT}{nu:g}", absolute(1), absolute(3), absolute(4), draw)
+    # With all digits: by its name a record knows whose it is.
+    name = STUDENT + np.format_float_positional(nu, trim="-")
+    return Weights(name, absolute(1), absolute(3), absolute(4), draw)
 
 
 def empirical_weights(matrix: Any) -> Weights:
-    """The law of a matrix's entries in random places: its moments, and draws with replacement.
+    """The law of a matrix's magnitudes with random signs: its moments, and draws with replacement.
 
     Args:
-      matrix: any shape, not all zero. Signs are taken to be symmetric, as they are of trained matrices to a
-        few parts in a thousand.
+      matrix: any shape, not all zero. Of its entries' signs, which in trained matrices are symmetric to a
+        few parts in a thousand, nothing is used.
 
     Raises:
       InvalidInput: for entries that are none, not finite or all zero, or all of one size, which have no law
         beside their signs'.
     """
-    w = checked_weights(matrix).ravel()
-    first, third, fourth = absolute_moments(w)
-    w = w / np.sqrt(np.mean(w**2))
+    sizes = _unit_sizes(matrix)
+    name = f"empirical:{hashlib.sha256(sizes.tobytes()).hexdigest()[:16]}"
+    return Weights(name, *absolute_moments(sizes), Resampled(sizes))
 
-    def draw(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        return jax.random.choice(key, jnp.asarray(w, dtype), shape)
 
-    return Weights(f"empirical:{hashlib.sha256(w.tobytes()).hexdigest()[:16]}", first, third, fourth, draw)
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """Draws from magnitudes with replacement, with random signs.
+
+    Args:
+      sizes: the magnitudes, of mean square 1.
+    """
+
+    sizes: Any
+
+    def __call__(self, key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Float[Array, "..."]:
+        """Entries of that shape."""
+        for_size, for_sign = jax.random.split(key)
+        size = jax.random.choice(for_size, jnp.asarray(self.sizes, dtype), shape)
+        return size * jax.random.rademacher(for_sign, shape, dtype)
 
 
 def absolute_moments(matrix: Any) -> tuple[float, float, float]:
@@ -128,17 +167,30 @@ def absolute_moments(matrix: Any) -> tuple[float, float, float]:
     Raises:
       InvalidInput: for entries that are none, not finite or all zero.
     """
-    w = np.abs(checked_weights(matrix))
-    w = w / np.sqrt(np.mean(w**2))
-    first, third, fourth = (float(np.mean(w**k)) for k in (1, 3, 4))
+    sizes = _unit_sizes(matrix)
+    first, third, fourth = (float(np.mean(sizes**k)) for k in (1, 3, 4))
+    if first > 1 - ROUNDING:
+        first = 1.0  # all of one size
     return first, third, fourth
+
+
+def _unit_sizes(matrix: Any) -> Float[np.ndarray, " entries"]:
+    sizes = np.abs(checked_weights(matrix).ravel())
+    # By the largest first: no square over- or underflows.
+    sizes = sizes / np.max(sizes)
+    return sizes / np.sqrt(np.mean(sizes**2))
 
 
 def _from_file(path: str) -> Weights:
     try:
-        return empirical_weights(np.load(user_path(path), allow_pickle=False))
-    except (OSError, ValueError) as error:
+        with user_path(path).open("rb") as file:
+            matrix = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise invalid("a matrix in NumPy's format", path, str(error).partition("\n")[0]) from None
+    try:
+        return empirical_weights(matrix)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path!r}: {error}") from None
 
 
 def find_weights(weights: Any) -> Weights:
@@ -160,14 +212,13 @@ def find_weights(weights: Any) -> Weights:
         if weights.endswith(".npy"):
             return _from_file(weights)
         name, colon, degrees = weights.partition(":")
-        if name + colon == STUDENT:
-            try:
-                return student_t(float(degrees))
-            except ValueError:
-                pass
+        if name + colon == STUDENT and (nu := _number(degrees)) is not None:
+            return student_t(nu)
+        if (b := _number(weights)) is not None:
+            return find_weights(b)
     elif is_traced(weights):
         return Weights("given", weights)
-    elif isinstance(weights, Real) and not isinstance(weights, bool):
+    elif _is_number(weights):
         MEAN_MAGNITUDE.require("E|w|/σ", weights)
         return Weights("given", float(weights))
     raise invalid(
@@ -175,6 +226,20 @@ def find_weights(weights: Any) -> Weights:
         weights,
         "pass one of these",
     )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a real number, of Python or as an array without axes."""
+    if isinstance(value, np.ndarray | jax.Array):
+        return value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.floating)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def moments_under(perturbation: HasMoments, weights: Weights) -> Moments:

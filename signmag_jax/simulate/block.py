@@ -14,7 +14,7 @@ from . import pairs
 from .arguments import Dtype, Numbers, whole
 from .block_network import CONTROLS, OPTIONAL, BlockSample, Difference, Gated, SecondLayer
 from .engine import Options
-from .gaussian import Activation, ActivationName, drawn
+from .gaussian import Activation, ActivationName, compiled_apart, drawn
 from .gaussian import activation as named_activation
 from .network import Experiment
 from .result import MEAN_OF_RATIOS, Estimates, Result
@@ -103,8 +103,8 @@ def block(
       gated: whether the block is φ(W_g x)·(W_u x), and whether the errors are in both matrices, in the gate
         or in the other one.
       weights: law of W's entries: gaussian, laplace, uniform, student_t:5 (or other degrees of freedom), a
-        matrix in NumPy's format, w.npy, whose entries are drawn with replacement, or in Python
-        `perturb.Weights`. W₂ is Gaussian.
+        matrix in NumPy's format, w.npy, whose magnitudes are drawn with replacement, with random signs, or in
+        Python `perturb.Weights`. W₂ is Gaussian.
       second_layer: "integrated" uses E‖P⊥(y) δy‖² = (d−1)/m ‖δ⊥‖², exact for Gaussian W₂; "explicit"
         draws W₂; "none" is y = φ(W x).
       difference: "linear", the Fréchet derivative of the normalisation applied to the finite δy:
@@ -134,7 +134,7 @@ def block(
     """
     whole("width", width, 2)
     pair, parameters, shape, named = pairs.either(rate, perturbations, match)
-    (label, function), law = named_activation(activation), drawn(weights)
+    (label, function), (named_law, law) = named_activation(activation), drawn(weights)
     sample = BlockSample(
         width,
         width if hidden is None else hidden,
@@ -155,9 +155,8 @@ def block(
         raise invalid(f"networks >= {fewest} with control variates", networks, "raise it, or leave them out")
     experiment = Experiment(
         "block",
-        sample,
-        parameters,
-        {**named, "activation": label, "weights": law.name, **sample.plain()},
+        *compiled_apart(sample, parameters),
+        {**named, "activation": label, "weights": named_law, **sample.plain()},
         sample.work(math.prod(shape)),
         _controlled_ratio if controlled else _ratio,
         OPTIONAL,

@@ -19,7 +19,7 @@ from signmag_jax.perturb import Weights
 from . import pairs
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers
 from .engine import Options
-from .gaussian import Activation, ActivationName, drawn, sphere, unit
+from .gaussian import Activation, ActivationName, compiled_apart, drawn, sphere, unit
 from .gaussian import activation as named_activation
 from .gaussian import weights as gaussian
 from .network import Experiment, Statistics
@@ -84,8 +84,8 @@ def depth(
       residual: add the input of each layer to its output (skips).
       activation: of each pre-activation, by name, or in Python as a function of an array.
       weights: law of the entries of what is perturbed: gaussian, laplace, uniform, student_t:5 (or other
-        degrees of freedom), a matrix in NumPy's format, w.npy, whose entries are drawn with replacement, or
-        in Python `perturb.Weights`. W_down is Gaussian.
+        degrees of freedom), a matrix in NumPy's format, w.npy, whose magnitudes are drawn with replacement,
+        with random signs, or in Python `perturb.Weights`. W_down is Gaussian.
       layers: which layers are perturbed.
       hidden: number of rows of W_up; without it, each layer is a single matrix.
       scale: standard deviation of the pre-activations, 1 ("unit") or 1/√width ("paper"). Chains of ReLU do
@@ -106,14 +106,13 @@ def depth(
 
     Source: arXiv:2605.18933, section 9.4 and appendix D (plain, residual; with `hidden`: V2, V3).
     """
-    (label, function), law = named_activation(activation), drawn(weights)
+    (label, function), (named_law, law) = named_activation(activation), drawn(weights)
     pair, parameters, shape, named = pairs.either(rate, perturbations, match)
     sample = ChainSample(width, depth, residual, function, layers, hidden, scale, inputs, dtype, pair, law)
     experiment = Experiment(
         "depth",
-        sample,
-        parameters,
-        {**named, "activation": label, "weights": law.name, **sample.plain()},
+        *compiled_apart(sample, parameters),
+        {**named, "activation": label, "weights": named_law, **sample.plain()},
         sample.work(math.prod(shape)),
         lambda tally: tally.mean("ratio"),
         frozenset(("ratio",)),

@@ -68,7 +68,7 @@ class Activation:
         Args:
           scale: standard deviation of the clean pre-activations.
           moments: of the perturbation. Without, or traced, √v may be up to that of the shift that matches
-            flips of half of all signs, 2.29; results beyond are NaN.
+            flips of half of all signs, 2.42 at most; results beyond are NaN.
 
         Raises:
           InvalidInput: for a scale beyond the finest quadrature, or an activation without second moment.

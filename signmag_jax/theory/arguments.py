@@ -163,6 +163,22 @@ def check_many_flips(rate: ArrayLike, effective: float) -> None:
         )
 
 
+def check_first_order(rate: ArrayLike, effective: float, fourth: float) -> None:
+    """Refuse weights that are not Gaussian where their law is more than its first order in 1/n.
+
+    Raises:
+      InvalidInput: naming 4·rate/E w⁴ times the effective number of inputs, ‖x‖⁴/Σx_j⁴.
+    """
+    flips = 4 * np.asarray(rate, dtype=np.float64) * effective / fourth
+    if not np.all(flips >= 1):
+        raise invalid(
+            "4·rate·(‖x‖⁴/Σx_j⁴)/E w⁴ >= 1 for weights that are not Gaussian, (n + 2)/3 for ‖x‖⁴/Σx_j⁴ on "
+            "the sphere",
+            float(np.min(flips)),
+            "raise the rate or the width: the law is a first order in 1/n",
+        )
+
+
 def check_small_error(square: Any) -> None:
     """Refuse a first order in the error where it is large.
 

@@ -4,7 +4,7 @@ The state is kept as the energy and the alignment of the difference, never as a 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -314,11 +314,20 @@ def layer_weights(weights: Any, depth: int, read: Callable[[Any], WeightMoments]
     """
     if not isinstance(weights, list | tuple):
         return read(weights)
-    if len(weights) != depth:
-        raise invalid(f"{depth} weights, one a layer", len(weights), "pass one for all, or as many as layers")
+    check_layers(weights, depth)
     found = [read(one) for one in weights]
     stack = jnp.stack if is_traced(found) else np.stack
     return jax.tree.map(lambda *each: stack(each), *found)
+
+
+def check_layers(weights: Sequence[Any], depth: int) -> None:
+    """Refuse a list of weights that is not one a layer.
+
+    Raises:
+      InvalidInput: naming how many there are.
+    """
+    if len(weights) != depth:
+        raise invalid(f"{depth} weights, one a layer", len(weights), "pass one for all, or as many as layers")
 
 
 @law(static=("depth", "chain", "layers", "activation"), domain={"rate": RATE, "scale": SCALE})

@@ -17,6 +17,7 @@ from signmag_jax.perturb.weights import GAUSSIAN, MEAN_MAGNITUDE, NAMED, STUDENT
 
 from . import balls, pools
 from .arguments import moments_of, shape_of
+from .depth import check_layers
 from .law import Law
 from .theorem_3 import matched_shift
 
@@ -36,6 +37,10 @@ def arguments(law: Law, given: dict[str, Any]) -> dict[str, Any]:
       InvalidInput: for what is not exact, lies outside the law's domain, or does not fit together.
     """
     exact = {name: _argument(law, name, value) for name, value in given.items()}
+    if isinstance(given.get("weights"), list | tuple):
+        if "depth" not in exact:
+            raise invalid("one law of weights, several only of chains", given["weights"], "pass one")
+        check_layers(given["weights"], int(exact["depth"].p))
     if "perturbation" in exact and "weights" in exact:
         # The law sees them in the perturbation's moments, and in no other way.
         if perturb.find_weights(given["weights"]) != GAUSSIAN:
@@ -132,18 +137,22 @@ def _weights(value: Any) -> Callable[[], Any]:
     Names stand for exact moments, other laws for those that they state.
     """
     if isinstance(value, list | tuple):
-        each = [_weights(one) for one in value]
+        each = [_one_law(one) for one in value]
         return lambda: [one() for one in each]
-    if isinstance(value, str) and not value[:1].isdigit():
+    return _one_law(value)
+
+
+def _one_law(value: Any) -> Callable[[], Any]:
+    if isinstance(value, str) and not _is_number(value):
         found = perturb.find_weights(value)
-        if value in NAMED:
+        if value in NAMED and found != GAUSSIAN:
             return lambda: balls.weights.named(value)
         if value.startswith(STUDENT):
             degrees = number("degrees", value.removeprefix(STUDENT))
             return lambda: balls.weights.student_t(degrees)
         value = found
     if value == GAUSSIAN:
-        return lambda: balls.weights.named(GAUSSIAN.name)
+        return lambda: None  # what a ball takes for them
     if isinstance(value, perturb.Weights):
         moments = value.mean_magnitude, value.third, value.fourth
         stated = [None if moment is None else number("moment", moment) for moment in moments]
@@ -151,6 +160,14 @@ def _weights(value: Any) -> Callable[[], Any]:
         stated = [_inside(MEAN_MAGNITUDE, "E|w|/σ", value)]
     b, *rest = stated
     return lambda: balls.weights.Weights(arb(b), *(None if one is None else arb(one) for one in rest))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return False
+    return True
 
 
 def _check_under_weights(value: Any) -> None:

@@ -22,7 +22,7 @@ from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 
 from .arguments import CUMULANTS, NORMAL_RATE, RATE, check_many_flips, resolved, shape_of
-from .width import check_own_law, check_width, finite_ratio, ratio_change, width_expansion
+from .width import check_own_law, check_width, finite_ratio, first_order, ratio_change, width_expansion
 
 # The trapezoidal rule in log t: the integrand is analytic for |Im log t| < π/2 and the error e^(−π²/step).
 STEP = 0.25
@@ -90,7 +90,8 @@ def _check_input(x: ArrayLike) -> None:
 @law(domain={"rate": RATE}, read=CUMULANTS)
 def _ratio(rate: ArrayLike, x: Any, weights: Any) -> Array:
     p, share = jnp.asarray(rate), shares_of(jnp.asarray(x))
-    return finite_ratio(p, _gaps(p, share), jnp.sum(share**2), weights)
+    fourth = jnp.sum(share**2)
+    return finite_ratio(p, _gaps(p, share), fourth, weights) * first_order(p, 1 / fourth, weights)
 
 
 @law(domain={"rate": RATE})
@@ -232,4 +233,5 @@ def profile_width_expansion(rate: ArrayLike, x: ArrayLike, weights: Any = "gauss
     else:
         fourth = 1 / effective_inputs(x)
         check_many_flips(rate, 1 / fourth)
+        check_own_law(weights, rate, 1 / fourth)
     return width_expansion(rate, fourth, 1 / fourth, weights)

@@ -17,8 +17,8 @@ from .quadrature import MOST_NARROWED, Grid, Rule, average, narrowed
 from .scaled import Scaled
 from .second_moments import SecondMoments
 
-# √v of the magnitude shift that matches flips of half of all signs: the largest in a ratio.
-GROWTH = math.sqrt(3 + 4 / math.sqrt(math.pi))
+# √v of the magnitude shift that matches flips of half of all signs, 1 + √2 for b → 1: the largest in a ratio.
+GROWTH = 1 + math.sqrt(2)
 MOST_HALVINGS = 4
 SMALLEST = 1e-100
 # What a traced scale gets, whose size is not known.

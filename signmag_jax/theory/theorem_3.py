@@ -34,7 +34,7 @@ def transverse_ratio(rate: ArrayLike, weights: Any = "gaussian") -> Float[Array,
     Returns:
       Array of the shape of `rate`; NaN where a traced rate lies outside. The value and its first derivative
       keep all but a few units of rounding at every rate, in float32 too. At subnormal rates, which XLA may
-      count as 0, the value is the limit π/(π−2), which is A to rounding.
+      count as 0, the value is the limit 1/(1 − b²), which is A to rounding.
 
     Raises:
       InvalidInput: for a concrete rate outside (0, 1/2].
@@ -107,7 +107,7 @@ def transverse_ratio_expansion(rate: ArrayLike, weights: Any = "gaussian") -> Fl
     """(1/k²)·[1 + a√p + b·p], the expansion of A(p) that leaves O(p^{3/2}).
 
     Args:
-      rate: flip rate in (0, 0.15]: beyond, it is off by more than a tenth for weights of b <= 0.9.
+      rate: flip rate in (0, 0.15]: up to there it is off by less than a tenth, whatever the weights.
       weights: as in `transverse_ratio`.
 
     Source: Theorem 3, corrected and continued.

@@ -29,7 +29,14 @@ from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import find_weights
 from signmag_jax.perturb.weights import GAUSSIAN
 
-from .arguments import CUMULANTS, NORMAL_RATE, RATE, check_many_flips, weight_cumulants
+from .arguments import (
+    CUMULANTS,
+    NORMAL_RATE,
+    RATE,
+    check_first_order,
+    check_many_flips,
+    weight_cumulants,
+)
 from .cumulants import flip_change, shift_change
 from .energies import relu_block
 from .kernel import gap
@@ -115,7 +122,7 @@ def finite_width_ratio(rate: ArrayLike, n: int, weights: Any = "gaussian") -> Re
       weights: a law with third and fourth moments, as in `perturb.find_weights`: a name or `perturb.Weights`.
 
     Returns:
-      Array of the shape of `rate`; NaN where a traced rate lies outside.
+      Array of the shape of `rate`; NaN where a traced rate lies outside, or is too small for other weights.
 
     Raises:
       InvalidInput: for a concrete rate or a width outside; for weights that are not Gaussian also where a row
@@ -145,28 +152,29 @@ def means_per_flip(n: int) -> Float[np.ndarray, " padded"]:
 
 
 def check_own_law(weights: Any, rate: ArrayLike, effective: float) -> None:
-    """Refuse weights that are not Gaussian where their law is more than its first order in 1/n.
+    """`check_first_order`, of what is not traced, for weights that are not Gaussian.
 
     Raises:
-      InvalidInput: naming 4·rate/E w⁴ times the effective number of inputs, ‖x‖⁴/Σx_j⁴.
+      InvalidInput: as it does; for weights whose moments are not known.
     """
-    few = 4 * effective / weight_cumulants(weights).fourth
-    if is_traced(rate) or find_weights(weights) == GAUSSIAN:
+    fourth = weight_cumulants(weights).fourth
+    if is_traced(rate, fourth) or find_weights(weights) == GAUSSIAN:
         return
     RATE.require("rate", rate)
-    if not np.all(np.asarray(rate, dtype=np.float64) * few >= 1):
-        raise invalid(
-            "4·rate·(‖x‖⁴/Σx_j⁴)/E w⁴ >= 1 for weights that are not Gaussian, (n + 2)/3 for ‖x‖⁴/Σx_j⁴ on "
-            "the sphere",
-            float(np.min(rate) * few),
-            "raise the rate or the width: the law is a first order in 1/n",
-        )
+    check_first_order(rate, effective, fourth)
 
 
 @law(domain={"rate": RATE}, read=CUMULANTS)
 def _finite_width_ratio(rate: ArrayLike, n: ArrayLike, means: Any, weights: Any) -> Array:
     p, inputs = jnp.asarray(rate), jnp.asarray(n)
-    return finite_ratio(p, _mean_gap(p, inputs, jnp.asarray(means)), 3 / inputs, weights)
+    ratio = finite_ratio(p, _mean_gap(p, inputs, jnp.asarray(means)), 3 / inputs, weights)
+    return ratio * first_order(p, (inputs + 2) / 3, weights)
+
+
+def first_order(p: Array, effective: Array, weights: WeightMoments) -> Array:
+    """1, or NaN where `check_first_order` would refuse numbers that are not traced."""
+    inside = (4 * p * effective >= weights.fourth) | (jnp.asarray(weights.fourth) == 3)
+    return jnp.where(inside, 1, jnp.nan)
 
 
 @law(domain={"rate": RATE})
@@ -293,17 +301,19 @@ def finite_width_expansion(rate: ArrayLike, n: int, weights: Any = "gaussian") -
 
     Source: proofs/finite_width.py.
     """
-    check_many_flips(rate, (check_width(n) + 2) / 3)
-    return width_expansion(rate, 3 / n, (n + 2) / 3, weights)
+    effective = (check_width(n) + 2) / 3
+    check_many_flips(rate, effective)
+    check_own_law(weights, rate, effective)
+    return width_expansion(rate, 3 / n, effective, weights)
 
 
 @law(domain={"rate": RATE}, read=CUMULANTS)
 def width_expansion(rate: ArrayLike, fourth: ArrayLike, effective: ArrayLike, weights: Any) -> Array:
-    """A(p) to first order in this Σ x_j⁴; NaN with less than one flip on that many effective inputs."""
+    """A(p) to first order in this Σ x_j⁴; NaN with too few flips on that many effective inputs."""
     p = jnp.asarray(rate)
     ratio = relu_block(flips(p)).pair.transverse / relu_block(shift(p, weights)).pair.transverse
     value = ratio * (1 + jnp.asarray(fourth) * ratio_change(p, weights))
-    return value * jnp.where(p * effective >= 1, 1, jnp.nan)
+    return value * jnp.where(p * effective >= 1, 1, jnp.nan) * first_order(p, jnp.asarray(effective), weights)
 
 
 def finite_width_saturation_expansion(n: int) -> Real:

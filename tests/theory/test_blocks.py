@@ -166,3 +166,19 @@ def test_what_does_not_fit_is_refused():
         theory.block_ratio(0.1, norm="batch")
     with pytest.raises(InvalidInput, match="perturbed in"):
         theory.gated("relu", "no")
+
+
+def test_a_block_without_covariance_has_a_ball():
+    """At p = 1/2 h and h' are independent: behind LayerNorm their covariance is exactly 0."""
+    ball = theory.enclose("block_ratio", rate="1/2", activation="relu_squared", norm="layer")
+    assert theory.block_ratio(0.5, "relu_squared", norm="layer") == pytest.approx(float(ball), rel=1e-12)
+
+
+@pytest.mark.parametrize("weights", ["gaussian", "uniform", 0.999])
+def test_a_grid_fits_the_largest_shift_of_all_weights(weights):
+    """At a scale where the shift of Gaussian weights, √v = 2.29, and that of others fit different grids."""
+    flip, shift = (
+        theory.block(one(0.5), "silu", 0.622, weights).transverse for one in (SignFlip, theory.matched_shift)
+    )
+    found = theory.block_ratio(0.5, "silu", scale=0.622, weights=weights)
+    assert found == pytest.approx(float(flip / shift), rel=1e-12)

@@ -96,6 +96,13 @@ def test_one_constant(b):
     assert left[1] < 5e-6
 
 
+@pytest.mark.parametrize("b", [1e-6, 0.3, 0.7, 0.9, 0.99, 1 - 1e-9])
+def test_within_its_range_the_expansion_is_off_by_less_than_a_tenth(b):
+    rates = np.geomspace(1e-6, 0.15, 20)
+    left = np.abs(theory.transverse_ratio_expansion(rates, b) / theory.transverse_ratio(rates, b) - 1)
+    assert np.max(left) < 0.1
+
+
 def test_theorem_4_of_a_matrix_predicts_its_theorem_3():
     w = np.random.default_rng(7).standard_t(6, size=(300, 400))
     law = empirical_weights(w)
@@ -172,10 +179,59 @@ def test_what_does_not_fit_is_refused():
         theory.enclose("radial_fraction", perturbation="Ternarize(twn)", weights="laplace")
     with pytest.raises(InvalidInput, match="3 weights, one a layer"):
         theory.depth_ratios(0.1, 3, weights=["laplace"])
+    with pytest.raises(InvalidInput, match="3 weights, one a layer"):
+        theory.enclose("depth_ratios", rate="1/10", depth=3, weights=["laplace"])
+    for law in ("transverse_ratio", "residual_limit"):
+        with pytest.raises(InvalidInput, match="one law of weights"):
+            theory.enclose(law, rate="1/10", weights=["laplace"])
+    with pytest.raises(InvalidInput, match="exact number"):
+        theory.enclose("depth_ratios", rate="1/10", depth=1, weights=[["laplace"]])
+    with pytest.raises(InvalidInput, match=r"2\.npy.*No such file"):
+        theory.enclose("transverse_ratio_limit", weights="2.npy")
+    assert float(theory.enclose("transverse_ratio_limit", weights=".6")) == 1.5625
     with pytest.raises(InvalidInput, match=r"0 < E\|w\|/σ < 1"):
         empirical_weights(np.ones(5))
-    with pytest.raises(InvalidInput, match="degrees"):
-        student_t(2.0)
+    with pytest.raises(InvalidInput, match="one number"):
+        Weights("several", np.array([0.7, 0.8]))
+    with pytest.raises(InvalidInput, match="one number"):
+        jax.jit(lambda b: theory.depth_ratios(0.01, 2, weights=b))(np.array([0.7, 0.8]))
+    with pytest.raises(InvalidInput, match=r"1 <= a moment"):
+        Weights("no fourth moment", 0.8, third=2.0, fourth=math.inf)
+    with pytest.raises(InvalidInput, match=r"E\|w\|·E\|w\|³ >= σ⁴"):
+        Weights("nobody's", 0.8, third=2.0, fourth=3.0)
+    with pytest.raises(InvalidInput, match=r"0 < E\|w\|/σ < 1"):
+        theory.transverse_ratio_limit(10**400)
+
+
+@pytest.mark.parametrize("degrees", ["2", "-1", "inf", "nan", "1e300"])
+def test_degrees_are_named_where_they_are_outside(degrees):
+    for refused in (lambda: find_weights(f"student_t:{degrees}"), lambda: student_t(float(degrees))):
+        with pytest.raises(InvalidInput, match="2 < degrees <= 1e\\+09"):
+            refused()
+
+
+@pytest.mark.parametrize("law", ["finite_width_ratio", "finite_width_expansion"])
+def test_a_first_order_is_refused_where_a_row_holds_too_few_flips_for_it(law):
+    """By every way to it: beyond, the ratio of heavy tails goes below 0."""
+    heavy, few, many = "student_t:4.01", {"rate": 0.1, "n": 300}, {"rate": 0.5, "n": 1000}
+    own = getattr(theory, law)
+    for refused in (lambda: own(**few, weights=heavy), lambda: theory.enclose(law, **few, weights=heavy)):
+        with pytest.raises(InvalidInput, match=r"4·rate·\(‖x‖⁴/Σx_j⁴\)/E w⁴ >= 1"):
+            refused()
+    traced = jax.jit(lambda p, n: own(p, n, heavy), static_argnums=1)
+    assert np.isnan(traced(few["rate"], few["n"]))
+    assert traced(many["rate"], many["n"]) == pytest.approx(float(own(**many, weights=heavy)), rel=1e-4)
+    assert 0 < float(theory.enclose(law, **many, weights=heavy)) == pytest.approx(own(**many, weights=heavy))
+    assert theory.enclose(law, **few, weights="gaussian") == theory.enclose(law, **few)
+
+
+def test_an_input_s_first_order_is_refused_likewise():
+    x, heavy = np.array([1.0, 2.0, 3.0, 4.0]), "student_t:4.01"
+    for law in ("profile_width_ratio", "profile_width_expansion"):
+        for refused in (getattr(theory, law), lambda law=law, **given: theory.enclose(law, **given)):
+            with pytest.raises(InvalidInput, match="E w⁴ >= 1"):
+                refused(rate=0.5, x=x, weights=heavy)
+        assert np.isnan(jax.jit(lambda x, law=law: getattr(theory, law)(0.5, x, heavy))(x))
 
 
 @pytest.mark.parametrize("law", [*DENSITIES, "a matrix"])
@@ -188,6 +244,53 @@ def test_draws_have_the_moments(law):
     assert error < 0.02 / 4.5
     assert np.mean(w**2) == pytest.approx(1, abs=0.02)
     assert perturb.moments_under(SignQuantize(), weights).c == pytest.approx(weights.mean_magnitude**2)
+
+
+def test_a_matrix_s_signs_are_not_used():
+    """Of a matrix and of its magnitudes the law is the same, and draws are symmetric."""
+    w = np.random.default_rng(2).standard_normal(1000)
+    law, of_sizes = empirical_weights(w), empirical_weights(np.abs(w))
+    assert law.name == of_sizes.name
+    drawn = np.asarray(of_sizes.draw(jax.random.key(0), (200, 500), np.float32))
+    assert abs(drawn.mean()) < 4.5 / math.sqrt(drawn.size) < 0.05 * np.abs(drawn).mean()
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_a_matrix_may_have_any_scale(scale):
+    w = np.array([1.0, -2.0, 4.0, 0.0])
+    assert theory.transverse_ratio_limit(empirical_weights(scale * w)) == pytest.approx(1 / (1 - 49 / 84))
+
+
+@pytest.mark.parametrize("size", [0.1, 1 / 3, 0.7])
+@pytest.mark.parametrize("count", [7, 10, 1000, 4097])
+def test_magnitudes_of_one_size_have_no_law_beside_their_signs(size, count):
+    """Also where the mean of equal numbers is rounded to another."""
+    with pytest.raises(InvalidInput, match=r"0 < E\|w\|/σ < 1"):
+        empirical_weights(np.full(count, size))
+
+
+def test_files_that_hold_no_law_are_refused_by_name(tmp_path):
+    paths = {name: tmp_path / f"{name}.npy" for name in ("empty", "packed", "text", "nan", "none")}
+    paths["empty"].touch()
+    paths["packed"].write_bytes(b"PK\x03\x04 and nothing else")
+    paths["text"].write_text("hello")
+    np.save(paths["nan"], np.array([1.0, np.nan]))
+    for name, path in paths.items():
+        with pytest.raises(InvalidInput, match=f"{name}.npy") as caught:
+            find_weights(str(path))
+        assert ("finite" in str(caught.value)) == (name == "nan")
+
+
+def test_a_name_has_all_digits():
+    """Records know their law by it."""
+    assert student_t(5.0).name == "student_t:5"
+    assert student_t(5.0000001).name != student_t(5.0).name
+    assert find_weights(student_t(5.0000001).name) is student_t(5.0000001)
+
+
+@pytest.mark.parametrize("b", [np.array(0.6), np.float32(0.6), Fraction(3, 5)])
+def test_a_number_is_a_number(b):
+    assert theory.transverse_ratio_limit(b) == pytest.approx(1.5625, rel=1e-6)
 
 
 def test_a_law_of_one_s_own():

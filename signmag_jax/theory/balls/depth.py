@@ -54,7 +54,7 @@ def chain_ratios(
     layers: str = "all",
     activation: str = "relu",
     scale: fmpq | None = None,
-    weights: Weights | list[Weights] | None = None,
+    weights: Weights | list[Weights | None] | None = None,
 ) -> list[arb]:
     """One ratio a layer."""
     kernel = lambda c, v: second_moments(activation, c, v, scale)  # noqa: E731
@@ -77,7 +77,7 @@ def depth_ratios(
     activation: str = "relu",
     layers: str = "all",
     scale: fmpq | None = None,
-    weights: Weights | list[Weights] | None = None,
+    weights: Weights | list[Weights | None] | None = None,
 ) -> list[arb]:
     """One ratio a layer."""
     return chain_ratios(rate, depth, "residual" if residual else "plain", layers, activation, scale, weights)

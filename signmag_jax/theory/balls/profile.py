@@ -10,7 +10,7 @@ from signmag_jax.theory.arguments import check_many_flips
 from .activations import kappa
 from .cumulants import finite_ratio, ratio_change
 from .theorem_3 import transverse_ratio
-from .weights import Weights
+from .weights import Weights, check_own_law
 
 MOST_SUMS = 4096
 
@@ -28,11 +28,13 @@ def profile_width_slope(rate: fmpq, x: Sequence[fmpq], weights: Weights | None =
 def profile_width_expansion(rate: fmpq, x: Sequence[fmpq], weights: Weights | None = None) -> arb:
     """A(p)(1 + slope)."""
     check_many_flips(float(rate), float(1 / _fourth(x)))
+    check_own_law(weights, rate, 1 / _fourth(x))
     return transverse_ratio(rate, weights) * (1 + profile_width_slope(rate, x, weights))
 
 
 def profile_width_ratio(rate: fmpq, x: Sequence[fmpq], weights: Weights | None = None) -> arb:
     """(½ − 2(E κ)²)/T(shift), summed over all masks."""
+    check_own_law(weights, rate, 1 / _fourth(x))
     kernel = mean_over_masks([rate] * len(x), shares_of(x))
     return finite_ratio(rate, kernel, _fourth(x), weights)
 

@@ -22,7 +22,8 @@ class SecondMoments(NamedTuple):
     @property
     def transverse(self) -> arb:
         """E h'² − (E hh')²/E h²."""
-        return self.other - self.cross**2 / self.own
+        # Not a power: that of a ball around exactly 0 is no number.
+        return self.other - self.cross * self.cross / self.own
 
     @property
     def radial_fraction(self) -> arb:

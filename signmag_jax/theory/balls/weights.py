@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from flint import arb, fmpq
 
+from signmag_jax.theory.arguments import check_first_order, check_known
+
 
 class Weights(NamedTuple):
     """E|w|, E|w|³ and E w⁴ in units of σ; None where they are not known or infinite."""
@@ -37,6 +39,13 @@ def student_t(degrees: fmpq) -> Weights:
     b = absolute(1)
     assert b is not None
     return Weights(b, absolute(3), absolute(4))
+
+
+def check_own_law(weights: Weights | None, rate: fmpq, effective: fmpq) -> None:
+    """Refuse weights that are not Gaussian where the float64 law does, by `check_first_order`."""
+    if weights is not None:
+        check_known(weights.third, weights.fourth)
+        check_first_order(float(rate), float(effective), float(arb(weights.fourth)))
 
 
 def of(weights: Weights | None) -> Weights:

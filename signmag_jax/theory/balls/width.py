@@ -14,7 +14,7 @@ from signmag_jax.theory.arguments import check_many_flips
 
 from .cumulants import finite_ratio, ratio_change
 from .theorem_3 import transverse_ratio
-from .weights import Weights
+from .weights import Weights, check_own_law
 
 MOST_INPUTS = 65_536
 
@@ -96,6 +96,7 @@ def mean_kernel(rate: fmpq, n: int) -> arb:
 
 def finite_width_ratio(rate: fmpq, n: fmpq, weights: Weights | None = None) -> arb:
     """(½ − 2(E κ)²)/T(shift)."""
+    check_own_law(weights, rate, (n + 2) / 3)
     return finite_ratio(rate, mean_kernel(rate, int(n)), 3 / n, weights)
 
 
@@ -113,6 +114,7 @@ def finite_width_slope(rate: fmpq, weights: Weights | None = None) -> arb:
 def finite_width_expansion(rate: fmpq, n: fmpq, weights: Weights | None = None) -> arb:
     """A(p)(1 + slope/n)."""
     check_many_flips(float(rate), float(n + 2) / 3)
+    check_own_law(weights, rate, (n + 2) / 3)
     return transverse_ratio(rate, weights) * (1 + finite_width_slope(rate, weights) / n)
 
 

@@ -1,0 +1,80 @@
+"""`signmag export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from .options import prepare, remark, show
+from .reading import ReadingOptions
+
+Format = Literal["llama.cpp", "imatrix", "transformers", "torchao", "llm-compressor", "gptqmodel", "all"]
+FEWEST = 2
+"""Windows of an imatrix."""
+
+
+def export(
+    source: Path,
+    *,
+    format: Format = "all",
+    out: Path = Path("signmag-export"),
+    threshold: float = 0.01,
+    most: int | None = None,
+    model: str | None = None,
+    revision: str | None = None,
+    text: str | None = None,
+    window: int = 512,
+    windows: int = 8,
+    device: str = "auto",
+    json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Write a mask as options of the tools that quantise: llama.cpp, transformers, torchao and others.
+
+    Every file says what it does not do: these options keep whole matrices, not single weights.
+
+    Args:
+      source: a mask, or the folder that `signmag protect --out` wrote.
+      format: one tool's, or all.
+      out: folder for the files.
+      threshold: nats per token from which a matrix is kept whole.
+      most: at most so many whole matrices.
+      window: number of tokens in a window, for the imatrix.
+      windows: number of windows, for the imatrix.
+
+    Example: signmag export signmag-protect --format llama.cpp --out signmag-export
+    """
+    with_imatrix = format in ("imatrix", "all")
+    prepare(quiet=quiet, device=device if with_imatrix else None)
+    from signmag_jax import export as exports
+    from signmag_jax.evidence.files import check_folder
+
+    check_folder(out, "--out")
+    mask = exports.read_mask(source)
+    formats = tuple(exports.FORMATS) if format == "all" else tuple({format} - {"imatrix"})
+    # An imatrix is of the model, whatever the mask holds.
+    decision = mask.decision(threshold, most) if formats else None
+    reading = ReadingOptions(model, revision, text, window, windows, calibration=None)
+    importance = _importance(mask, reading) if with_imatrix else None
+    written = () if decision is None else exports.write(decision, out, formats)
+    if importance is not None:
+        written = (*written, exports.write_imatrix(importance, out))
+    whole, notes = ((), (exports.IMATRIX_NOTE,)) if decision is None else (decision.whole, decision.notes)
+    if json:
+        named = [{"layer": layer, "matrix": name} for layer, name in whole]
+        files = [str(path) for path in written]
+        return show({"files": files, "whole_matrices": named, "notes": list(notes)}, json)
+    for note in notes:
+        remark(note, quiet=quiet)
+    return show({path.name: path for path in written}, json)
+
+
+def _importance(mask: Any, reading: ReadingOptions) -> Any:
+    """Mean squares of the inputs of the mask's own model."""
+    from signmag_jax import export, measure
+
+    reading.check(FEWEST)
+    checkpoint, read = reading.open()
+    model = checkpoint.load(reading.dtype)
+    export.check_model(mask, model)
+    return measure.importance(model, read.windows, source={"text": read.text.source})

@@ -1,0 +1,32 @@
+"""GPTQModel: `QuantizeConfig(dynamic=...)`, regular expressions of modules that are left out or changed.
+
+A pattern is matched from the start of a module's name: `-:` leaves it out, `+:` overrides its options.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from signmag_jax.evidence.files import strict_json
+from signmag_jax.models.imatrix import Matrix
+
+from .decision import BITS, GROUP, Decision, module
+
+FILE = "gptqmodel.json"
+USE = (
+    f"gptqmodel.QuantizeConfig(**json.load(open('{FILE}'))['config']); bits and group_size are of what no "
+    "pattern names, and yours to change.",
+)
+
+
+def files(decision: Decision) -> dict[str, str]:
+    """The options of `QuantizeConfig`."""
+    dynamic: dict[str, Any] = {f"-:{pattern(at)}": {} for at in decision.whole}
+    config = {"bits": BITS, "group_size": GROUP, "dynamic": dynamic}
+    return {FILE: strict_json({"notes": [*decision.notes, *USE], "config": config})}
+
+
+def pattern(matrix: Matrix) -> str:
+    """The regular expression that matches one module and no other."""
+    return f"^{re.escape(module(matrix))}$"

@@ -1,0 +1,84 @@
+"""A decision in the formats of the tools that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from signmag_jax.evidence import InvalidInput, invalid
+from signmag_jax.evidence.files import writable_folder, write_atomic
+from signmag_jax.models import LanguageModel
+from signmag_jax.models.imatrix import ImportanceMatrix
+
+from . import gptqmodel, llama_cpp, llm_compressor, torchao, transformers_skips
+from .decision import Decision, tensor
+from .mask import Mask
+
+FORMATS: Mapping[str, Callable[[Decision], dict[str, str]]] = {
+    "llama.cpp": llama_cpp.files,
+    "transformers": transformers_skips.files,
+    "torchao": torchao.files,
+    "llm-compressor": llm_compressor.files,
+    "gptqmodel": gptqmodel.files,
+}
+"""What each format writes: text by file name."""
+
+IMATRIX = "imatrix.gguf"
+IMATRIX_NOTE = (
+    "Mean squares of the inputs of every matrix, as llama-imatrix writes them: llama-quantize weighs errors "
+    "by them. They keep no single weight: the mask is not in them."
+)
+
+
+def write(decision: Decision, out: Path, formats: Sequence[str] = tuple(FORMATS)) -> tuple[Path, ...]:
+    """Write a decision in some formats, each file whole or not at all.
+
+    Args:
+      decision: from a mask, `Mask.decision`.
+      out: the folder, made if it is not there.
+      formats: names in `FORMATS`; by default all.
+
+    Returns:
+      The files.
+
+    Raises:
+      InvalidInput: for an unknown format.
+      MissingResource: if the folder cannot be written.
+    """
+    if strange := [name for name in formats if name not in FORMATS]:
+        raise invalid(f"formats in {tuple(FORMATS)}", strange, "name some of them")
+    texts = {name: text for each in formats for name, text in FORMATS[each](decision).items()}
+    folder = writable_folder(out)
+    for name, text in texts.items():
+        write_atomic(folder / name, text)
+    return tuple(folder / name for name in texts)
+
+
+def write_imatrix(importance: ImportanceMatrix, out: Path) -> Path:
+    """Write what `measure.importance` found; llama.cpp reads the file with `--imatrix`.
+
+    Raises:
+      MissingResource: if the folder cannot be written.
+    """
+    path = writable_folder(out) / IMATRIX
+    importance.write(path, IMATRIX_NOTE)
+    return path
+
+
+def check_model(mask: Mask, model: LanguageModel) -> None:
+    """Refuse a model that the mask was not made for.
+
+    Raises:
+      InvalidInput: naming the files, or a matrix that the model has not.
+    """
+    if mask.files and mask.files != model.report.files:
+        raise InvalidInput(
+            f"the mask is of {_shown(mask.files)}, the model is {_shown(model.report.files)}: "
+            "give --model and --revision as they were measured"
+        )
+    if strange := [at for at in mask.costs if at[0] >= model.config.layers]:
+        raise invalid(f"layers below {model.config.layers}", tensor(strange[0]), "give the model of the mask")
+
+
+def _shown(files: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({sha256[:8]})" for name, sha256 in files.items()) or "a model without files"

@@ -1,0 +1,75 @@
+"""A mask as its schema has it, and the modules and tensors of a model of twelve layers."""
+
+import json
+
+import pytest
+import torch
+import transformers
+
+from signmag_jax.export import read_mask
+from signmag_jax.models import ModelConfig, Rope
+from signmag_jax.models.names import expected
+
+LAYERS = 12
+
+
+@pytest.fixture
+def plain():
+    """One matrix that costs much, one that costs some, one that was not separated from zero."""
+    measured = [(11, "down_proj", 11.4, True), (1, "q_proj", 0.02, True), (2, "k_proj", 5.0, False)]
+    return {
+        "schema": "signmag.protect/1",
+        "quantizer": "ternary",
+        "scale": "tensor",
+        "columns": [{"layer": 11, "matrix": "down_proj", "column": 7, "score": 10.0}],
+        "weights": [
+            {"layer": 11, "matrix": "down_proj", "row": 3, "column": 7, "score": 9.0},
+            {"layer": 2, "matrix": "down_proj", "row": 3, "column": 9, "score": 1.0},
+        ],
+        "matrices": [
+            {"layer": a, "matrix": b, "delta_nll": c, "standard_error": 0.1, "resolved": d}
+            for a, b, c, d in measured
+        ],
+        "provenance": {"model": {"files": {}}},
+    }
+
+
+@pytest.fixture
+def saved(plain, tmp_path):
+    """Writes a mask, with some entries changed, and gives its path."""
+
+    def write(**changes):
+        path = tmp_path / "mask.json"
+        path.write_text(json.dumps(plain | changes))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def decision(saved):
+    """The first two matrices stay whole."""
+    return read_mask(saved()).decision()
+
+
+@pytest.fixture(scope="session")
+def llama():
+    """A LlamaForCausalLM of twelve layers without weights: layer 1 and layer 11 begin alike."""
+    config = transformers.LlamaConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=LAYERS, num_attention_heads=4, vocab_size=97
+    )
+    with torch.device("meta"):
+        return transformers.LlamaForCausalLM(config)
+
+
+@pytest.fixture(scope="session")
+def linear(llama):
+    """Names of its linear layers."""
+    return {name for name, module in llama.named_modules() if isinstance(module, torch.nn.Linear)}
+
+
+@pytest.fixture(scope="session")
+def tensors():
+    """Names of the tensors of a GGUF file of such a model."""
+    config = ModelConfig("llama", 97, 32, 48, LAYERS, 4, 4, 8, 1e-5, Rope(), 64, False)
+    return set(expected(config, "gguf"))

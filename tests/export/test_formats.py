@@ -1,0 +1,110 @@
+"""What the tools' own code takes from each file: the matrices of the decision, and no others."""
+
+import ctypes
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+import transformers
+import yaml
+from transformers.quantizers.base import HfQuantizer
+from transformers.quantizers.quantizers_utils import should_convert_module
+
+from signmag_jax.export import FORMATS, write
+
+WHOLE = {"model.layers.11.mlp.down_proj", "model.layers.1.self_attn.q_proj"}
+TENSORS = {"blk.11.ffn_down.weight": "q8_0", "blk.1.attn_q.weight": "q8_0"}
+
+
+def texts(decision, folder, name):
+    return {path.name: path.read_text() for path in write(decision, folder, [name])}
+
+
+def typed(text, tensors):
+    """What `llama-quantize` makes of tokens NAME=TYPE: the name, in lower case, is searched for."""
+    pairs = [token.split("=", 1) for token in text.split()]
+    return {one: kind for one in tensors for name, kind in pairs if re.search(name.lower(), one)}
+
+
+def left(model, listed, linear):
+    """The linear layers that transformers does not convert, given such a list."""
+    patterns = HfQuantizer.get_modules_to_not_convert(model, listed)
+    return {name for name in linear if not should_convert_module(name, patterns)}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_file_says_what_it_does_not_do(decision, tmp_path, name):
+    everything = "".join(texts(decision, tmp_path, name).values())
+    for note in decision.notes:
+        assert note in everything
+
+
+def test_llama_cpp_finds_one_tensor_a_line(decision, tmp_path, tensors):
+    text = texts(decision, tmp_path, "llama.cpp")["tensor-types.txt"]
+    assert typed(text, tensors) == TENSORS
+    # Control: without the ends of the pattern another tensor is found too.
+    assert len(typed("blk.1=q8_0", tensors)) > 9
+
+
+def test_llama_cpp_knows_the_types_by_these_names(decision, tmp_path, tensors):
+    found = importlib.util.find_spec("xllamacpp")
+    library = ctypes.CDLL(next(map(str, Path(found.origin).parent.glob("*.so"))))
+    library.ggml_type_name.restype = ctypes.c_char_p
+    known = {library.ggml_type_name(kind).decode().lower() for kind in range(40)}
+    assert set(typed(texts(decision, tmp_path, "llama.cpp")["tensor-types.txt"], tensors).values()) <= known
+
+
+@pytest.mark.parametrize("name", ["BitsAndBytesConfig", "QuantoConfig", "AwqConfig"])
+def test_transformers_leaves_these_modules_alone(decision, tmp_path, llama, linear, name):
+    given = json.loads(texts(decision, tmp_path, "transformers")["transformers.json"])["configs"][name]
+    config = getattr(transformers, name)(**given)
+    listed = getattr(config, "llm_int8_skip_modules", None) or config.modules_to_not_convert
+    assert left(llama, listed, linear) == WHOLE | {"lm_head"}
+
+
+def test_a_list_without_the_head_would_convert_it(llama, linear):
+    """Control, and the reason why it is named: a list that is given replaces the default one."""
+    assert left(llama, sorted(WHOLE), linear) == WHOLE
+    assert left(llama, None, linear) == {"lm_head"}
+
+
+def test_torchao_reads_its_configuration(decision, tmp_path, linear):
+    config = json.loads(texts(decision, tmp_path, "torchao")["torchao.json"])["config"]
+    assert {n for n in linear if not should_convert_module(n, config["modules_to_not_convert"])} == WHOLE | {
+        "lm_head"
+    }
+    pytest.importorskip("torchao", reason="it is no dependency of the tests")
+    from torchao.core.config import config_from_dict
+    from torchao.quantization import fqn_matches_fqn_config
+
+    read = config_from_dict(config["quant_type"]["default"])
+    assert {name for name, one in read.fqn_to_config.items() if one is None} == WHOLE
+    assert {name for name in linear if fqn_matches_fqn_config(name, read)} == linear - {"lm_head"}
+    assert {one.granularity.group_size for one in read.fqn_to_config.values() if one is not None} == {32}
+    assert transformers.TorchAoConfig.from_dict(config).modules_to_not_convert[0] == "lm_head"
+
+
+def test_llm_compressor_ignores_these_modules(decision, tmp_path, llama, linear):
+    recipe = yaml.safe_load(texts(decision, tmp_path, "llm-compressor")["llm-compressor.yaml"])
+    modifier = recipe["quant_stage"]["quant_modifiers"]["QuantizationModifier"]
+    assert set(modifier["ignore"]) == WHOLE | {"lm_head"}
+    assert set(modifier["ignore"]) <= linear
+    pytest.importorskip("compressed_tensors", reason="it is no dependency of the tests")
+    from compressed_tensors.quantization import QuantizationConfig
+    from compressed_tensors.utils.match import is_match
+
+    config = QuantizationConfig.model_validate(modifier)
+    targets = config.config_groups["rest"].targets
+    modules = dict(llama.named_modules())
+    met = {name for name in linear if is_match(name, modules[name], targets, config.ignore)}
+    assert met == linear - WHOLE - {"lm_head"}
+
+
+def test_gptqmodel_leaves_these_modules_out(decision, tmp_path, linear):
+    config = json.loads(texts(decision, tmp_path, "gptqmodel")["gptqmodel.json"])["config"]
+    patterns = [one.removeprefix("-:") for one in config["dynamic"]]
+    assert all(one.startswith("-:") for one in config["dynamic"])
+    # As `gptqmodel.quantization.config.dynamic_get` does.
+    assert {name for name in linear if any(re.match(one, name) for one in patterns)} == WHOLE
