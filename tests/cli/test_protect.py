@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from measure_verbs import refused, write_text
+from measure_verbs import refused
+from texts import write_words
 
 from signmag_jax.cli import run
 
@@ -11,7 +12,7 @@ from signmag_jax.cli import run
 @pytest.mark.slow
 def test_masks_numbers_and_a_picture(tmp_path, monkeypatch, capsys, hub_folder):
     monkeypatch.chdir(tmp_path)
-    text = write_text(tmp_path / "text.txt")
+    text = write_words(tmp_path / "text.txt")
     reading = ("--model", str(hub_folder), "--text", str(text), "--window", "16", "--calibration", "2")
     typed = ["protect", *reading, "--budget", "1%,10%", "--compare", "random,awq", "--resume", "records"]
     assert run([*typed, "--json", "--quiet"]) == 0
