@@ -44,8 +44,8 @@ def attacks(
     """The fewest sign flips that raise the loss by given amounts, by four rules, and against kept weights.
 
     DNL and 1P-DNL (arXiv:2502.07408) and super weights (arXiv:2411.07191) choose as their papers say, see
-    `rules`; ours flips together what several criteria suspect (`suspects`, `joint`). What is chosen, is chosen
-    on the calibration windows or on no text; the evaluation windows score. Then the weights that our own
+    `rules`; ours flips together what several criteria suspect (`suspects`, `joint`). Everything is chosen on
+    the calibration windows or on no text, and scored on the evaluation windows. Then the weights that our own
     attack and the costliest single flips name are protected, and each rule chooses again among the others.
 
     Args:
