@@ -18,6 +18,7 @@ from .ledger import diff, report, reproduce
 from .measure import Measurements
 from .prove import prove
 from .simulate import Experiments
+from .train import train
 
 FAULT = 70
 """Exit code of an error that nobody foresaw: Python's own would be 1, which is a verdict here."""
@@ -73,7 +74,7 @@ group.add(
     "Measure a trained model: loss, concentration of its inputs, quantisation error, leverage of columns.",
     "nll --text FILE --window 1024 --windows 1",
 )
-for _function in (export, report, diff, doctor):
+for _function in (export, train, report, diff, doctor):
     group.verb(app, _function)
 
 

@@ -96,6 +96,7 @@ def load(
     *,
     dtype: Any = jnp.float32,
     revision: str | None = None,
+    file: str | None = None,
     mesh: Mesh | None = None,
 ) -> LanguageModel:
     """Load a Llama-family model without PyTorch, pickle or remote code.
@@ -105,6 +106,7 @@ def load(
         (config.json, safetensors, tokenizer); or the name of a hub repository.
       dtype: of the parameters in memory.
       revision: branch, tag or commit of a hub repository.
+      file: of the GGUF files of a repository or folder, the one to take.
       mesh: devices with the axes "data" and "tensor" (see `make_mesh`): the weights are spread over "tensor"
         as they are read, and every forward pass spreads its windows over "data" where their number divides.
 
@@ -113,7 +115,7 @@ def load(
       InvalidInput: if the model is not one that the port computes exactly.
     """
     check_dtype(dtype)
-    return open_checkpoint(name_or_path, revision).load(dtype, mesh)
+    return open_checkpoint(name_or_path, revision, file).load(dtype, mesh)
 
 
 def shard(model: LanguageModel, mesh: Mesh) -> LanguageModel:
@@ -144,14 +146,16 @@ def check_dtype(dtype: Any) -> None:
         raise invalid("jax_enable_x64 for float64", False, "set JAX_ENABLE_X64=1, or load in float32")
 
 
-def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    name_or_path: str | Path | None = None, revision: str | None = None, file: str | None = None
+) -> Checkpoint:
     """Find a model and read everything about it except its weights; arguments and errors as in `load`."""
-    resolved = resolve(name_or_path, revision)
+    resolved = resolve(name_or_path, revision, file)
     if resolved.path.is_file():
-        file = GGUFFile(resolved.path)
-        config, remarks = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), ()
-        source: TensorSource = file
-        tokenizer = tokenizer_from_gguf(file.metadata)
+        stored = GGUFFile(resolved.path)
+        config, remarks = config_from_gguf(stored.metadata, stored.shapes, stored.rope_divisors()), ()
+        source: TensorSource = stored
+        tokenizer = tokenizer_from_gguf(stored.metadata)
     else:
         config, remarks, ternary = described_by_hub(resolved.path)
         source = safetensors_in(resolved.path)

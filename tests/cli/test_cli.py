@@ -11,7 +11,7 @@ import pytest
 
 from signmag_jax.cli import run
 
-VERBS = {"reproduce": (), "prove": (), "report": (), "diff": (), "doctor": (), "export": ()}
+VERBS = {"reproduce": (), "prove": (), "report": (), "diff": (), "doctor": (), "export": (), "train": ()}
 VERBS |= {"law": ("transverse_ratio",), "simulate": ("block",), "measure": ("leverage",)}
 
 
