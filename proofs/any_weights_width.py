@@ -96,7 +96,7 @@ def _by_powers(mixed: sp.Expr) -> sp.Expr:
     total = sp.Integer(0)
     for term in sp.Add.make_args(mixed):
         factor, whole = term.as_independent(sp.Sum)
-        for (k,), coefficient in sp.Poly(whole.function / share, m).terms():
+        for (k,), coefficient in sp.Poly(whole.args[0] / share, m).terms():
             total += factor * coefficient * mean(m**k)
     return total
 
