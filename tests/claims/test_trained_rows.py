@@ -139,10 +139,10 @@ def test_matrices_that_the_recursion_does_not_know_leave_their_rows_unresolved()
     """Of weights that are all of one size, or whose tails are too heavy for their width."""
     for moments, why in (((1.0, 1.0, 1.0), r"0 < E|w|/σ < 1"), ((0.5, 10.0, 400.0), "first order in 1/n")):
         chain = measure.TrainedChain({}, trained_chains.RATES, (0, 1), 128, (moments,) * 2, {})
-        law = trained_chains._law(chain, "trained")
+        law = trained_chains.law_of(chain, "trained")
         assert law.status == "UNRESOLVED"
         assert why in law.reason
-        assert trained_chains._law(chain, trained_chains.CONTROL).value.shape == (2, 2)
+        assert trained_chains.law_of(chain, trained_chains.CONTROL).value.shape == (2, 2)
 
 
 def test_a_model_too_small_leaves_its_rows_unresolved(run):
