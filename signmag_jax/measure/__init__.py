@@ -18,6 +18,7 @@ from .flip_energies import FlipEnergies, flip_energies
 from .granularity import quantized
 from .importance import importance
 from .inputs import Unmeasurable
+from .kept import Kept, what_is_left
 from .leverage import Leverage, leverage
 from .leverage_laws import Sensitivity
 from .loss import nll, perplexity
@@ -62,6 +63,7 @@ __all__ = [
     "ErrorCost",
     "ErrorResponse",
     "FlipEnergies",
+    "Kept",
     "Leverage",
     "LeverageCheck",
     "LinearResponse",
@@ -112,4 +114,5 @@ __all__ = [
     "rotation",
     "sensitivity",
     "trained_chain",
+    "what_is_left",
 ]

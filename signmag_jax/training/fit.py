@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,10 @@ from .tasks import Task
 
 WARM_UP = 0.05
 """Part of the steps in which the step size rises; it falls to zero along a cosine afterwards."""
+
+
+KEPT = 8
+"""Programs that are kept: another seed needs none of its own."""
 
 
 def checkpoints(steps: int) -> tuple[int, ...]:
@@ -43,7 +48,7 @@ def fit(
     rule = optimiser(steps, step_size)
     params = jax.vmap(lambda key: network.init(keys.fold(key, "weights")))(each)
     state = jax.vmap(rule.init)(params)
-    walk, before = _walk(network, task, rule, batch), 0
+    walk, before = _walk(network, task, steps, step_size, batch), 0
     for step in checkpoints(steps):
         params, state = walk(params, state, each, before, step)
         yield step, params
@@ -57,8 +62,10 @@ def optimiser(steps: int, step_size: float) -> optax.GradientTransformation:
     return optax.adam(schedule)
 
 
-def _walk(network: Network, task: Task, rule: optax.GradientTransformation, batch: int) -> Any:
+@functools.lru_cache(maxsize=KEPT)
+def _walk(network: Network, task: Task, steps: int, step_size: float, batch: int) -> Any:
     """A program that takes all networks from one step to another; one program for any two."""
+    rule = optimiser(steps, step_size)
 
     def walked(params: Params, state: Any, key: PRNGKeyArray, first: Array, last: Array) -> Any:
         def one(step: Array, carry: tuple[Params, Any]) -> tuple[Params, Any]:

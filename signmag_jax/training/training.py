@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from signmag_jax.perturb import Weights
 from signmag_jax.perturb.weights import absolute_moments
 
 from .damage import Damage, damage, outlier_columns
-from .fit import checkpoints, fit
+from .fit import KEPT, checkpoints, fit
 from .network import ENTERING, Network, Params
 from .tasks import TASKS, NextByte, Regression, Task
 
@@ -194,7 +195,7 @@ def train(
     # As for networks of a simulation: more of them leave the first ones what they are.
     root = keys.fold(keys.root(seed), "training", task, activation, blocks)
     each = jnp.stack([keys.fold(root, index) for index in range(networks)])
-    measured = jit(jax.vmap(_measurement(network, chosen, rate, samples, draws)))
+    measured = _measurement(network, chosen, rate, samples, draws)
     found = []
     with progress(f"training, {task}, {activation}", len(checkpoints(steps))) as advance:
         for step, params in fit(network, chosen, each, steps=steps, batch=batch, step_size=step_size):
@@ -258,8 +259,9 @@ def _task(name: str, text: bytes | None, width: int) -> Task:
     return Regression(width) if text is None else NextByte(text, width)
 
 
+@functools.lru_cache(maxsize=KEPT)
 def _measurement(network: Network, task: Task, rate: float, samples: int, draws: int) -> Any:
-    """Of one network: its loss, and the damage in each block."""
+    """A program for all networks: their losses, and the damage in each block."""
 
     def one(params: Params, key: Array) -> tuple[Array, list[Damage]]:
         # The same inputs and flips at every checkpoint: what changes is the network.
@@ -273,7 +275,7 @@ def _measurement(network: Network, task: Task, rate: float, samples: int, draws:
         ]
         return loss, damages
 
-    return one
+    return jit(jax.vmap(one))
 
 
 def _checkpoint(

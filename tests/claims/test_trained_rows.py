@@ -320,7 +320,7 @@ def test_the_cost_of_a_level_counts_every_part():
     plain = claims.cost(NOTHING)["forward_passes_of_2048_tokens"]
     tokens = 8 * 16 / 2048
     for change, passes in (
-        ({"probes": 2, "singles": 3}, (3 + 2 * 12 + 12 + 4 + 3) * tokens + 4 * 4 * 16 / 2048),
+        ({"probes": 2, "singles": 3}, (3 + 2 * 12 + 12 + 4 + 3 + 5) * tokens + 4 * 4 * 16 / 2048),
         ({"verified": 3}, (1 + 3 * 5) * tokens + 4 * 4 * 16 / 2048),
         ({"flipped_columns": 6}, (1 + 24 / 30 + 8) * tokens + 2 * 4 * 16 / 2048),
         ({"rotation_draws": 2}, 10 * tokens + 4 * 4 * 16 / 2048),
