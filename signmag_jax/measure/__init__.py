@@ -4,6 +4,8 @@ from .activations import Alpha, ColumnEnergy, alpha, column_energies
 from .alignment import Alignment, Quantization
 from .all_columns import AllColumns, all_columns
 from .association import Association, associate
+from .attacked import Attack, Attacks
+from .attacks import attacks
 from .column_flips import ColumnFlips, column_flips
 from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
@@ -18,6 +20,7 @@ from .flip_energies import FlipEnergies, flip_energies
 from .granularity import quantized
 from .importance import importance
 from .inputs import Unmeasurable
+from .kept import Kept, what_is_left
 from .leverage import Leverage, leverage
 from .leverage_laws import Sensitivity
 from .loss import nll, perplexity
@@ -48,6 +51,8 @@ __all__ = [
     "AllColumns",
     "Alpha",
     "Association",
+    "Attack",
+    "Attacks",
     "Check",
     "Column",
     "ColumnEnergy",
@@ -62,6 +67,7 @@ __all__ = [
     "ErrorCost",
     "ErrorResponse",
     "FlipEnergies",
+    "Kept",
     "Leverage",
     "LeverageCheck",
     "LinearResponse",
@@ -86,6 +92,7 @@ __all__ = [
     "all_columns",
     "alpha",
     "associate",
+    "attacks",
     "column_energies",
     "column_flips",
     "column_statistics",
@@ -112,4 +119,5 @@ __all__ = [
     "rotation",
     "sensitivity",
     "trained_chain",
+    "what_is_left",
 ]

@@ -4,8 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
+from texts import write_words
 
 from signmag_jax.cli import run
 
@@ -33,13 +33,6 @@ SESSIONS = [
 LIGHT = ("signmag law", "signmag reproduce --dry-run")
 
 
-def write_text(path):
-    rng = np.random.default_rng(0)
-    words = ("".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), 5)) for _ in range(400))
-    path.write_text(" ".join(words))
-    return path
-
-
 def marked(lines):
     return () if all(line.startswith(LIGHT) for line in lines) else pytest.mark.slow
 
@@ -58,7 +51,7 @@ def test_the_commands_of_a_block_run_one_after_another(
     tmp_path, monkeypatch, capsys, hub_folder, page, lines
 ):
     monkeypatch.chdir(tmp_path)
-    text = write_text(tmp_path / "text.txt")
+    text = write_words(tmp_path / "text.txt")
     for line in lines:
         # The model of the tests knows 64 positions and few words.
         reads = line.startswith(("signmag measure", "signmag export"))
