@@ -39,14 +39,17 @@ _OUTER = {
 _PREFIX = ("model.layers.{layer}.", "blk.{layer}.")
 _FORMATS = {"hub": 0, "gguf": 1}
 
-# Divisors of the rotation's frequencies in a GGUF file of Llama 3, which become part of the config.
-ROPE_DIVISORS = "rope_freqs.weight"
+# Divisors of the rotation's frequencies in GGUF files of Llama 3 and Phi-3, which become part of the config.
+ROPE_DIVISORS = ("rope_freqs.weight", "rope_factors_short.weight")
 
 # Buffers that some checkpoints store although they follow from the config.
 DERIVED_SUFFIXES = (".self_attn.rotary_emb.inv_freq",)
 
 # Tensors of a GGUF file that llama.cpp knows and does not use.
 UNUSED_SUFFIXES = (".attn_rot_embd", ".attn_rot_embd.weight")
+
+# Divisors beyond the length before stretching, which no window exceeds here.
+LONG_DIVISORS = "rope_factors_long.weight"
 
 
 def strangers(names: Iterable[str], style: str) -> list[str]:

@@ -21,7 +21,15 @@ from signmag_jax.evidence.result import named
 
 from .config import ModelConfig
 from .memory import check_memory
-from .names import ROPE_DIVISORS, UNUSED_SUFFIXES, expected, layer_tensor, outer_tensor, strangers
+from .names import (
+    LONG_DIVISORS,
+    ROPE_DIVISORS,
+    UNUSED_SUFFIXES,
+    expected,
+    layer_tensor,
+    outer_tensor,
+    strangers,
+)
 from .sharding import parameter_shardings
 from .sources import FLOAT_TYPES, PACKED, TensorSource
 
@@ -180,7 +188,7 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
             "the checkpoint and its config do not belong together",
         )
     wanted = expected(config, source.style)
-    used = {ROPE_DIVISORS} if config.rope.divisors else set()
+    used = {*ROPE_DIVISORS, LONG_DIVISORS} if config.rope.divisors else set()
     others = sorted(set(source.shapes) - wanted.keys() - used)
     lines = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in source.shapes]
     # transformers leaves out what a model does not have; to llama.cpp it is another architecture.
