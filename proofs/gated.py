@@ -1,7 +1,7 @@
 """Gated ReLU blocks and LayerNorm: their energies, and at small rates the constant of Theorem 3.
 
-h = relu(z_g) z_u, the two pre-activations independent, each with its own moments c and v. Given the gates, h h'
-has the mean relu(z_g) relu(z_g')·E z_u z_u'; over the gates it is that of the arc-cosine kernel.
+h = relu(z_g) z_u, the two pre-activations independent, each with its own moments c and v. Given the gates,
+h h' has the mean relu(z_g) relu(z_g')·E z_u z_u'; over the gates it is that of the arc-cosine kernel.
 """
 
 # SymPy's own annotations are narrower than what its functions take and return.

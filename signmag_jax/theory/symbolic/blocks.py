@@ -12,9 +12,9 @@ def gated_transverse(gate: Pair, up: Pair) -> sp.Expr:
 
 
 def gated_root_coefficient(perturbed: str, b: sp.Expr = GAUSSIAN) -> sp.Expr:
-    """Coefficient of √p in A(p)/A(0), A(0) = 1/(1 − b²), of a gated block perturbed in "both", "gate" or "up".
+    """Coefficient of √p in (1 − b²)A(p) of a gated block perturbed in "both" matrices, the "gate"'s or "up".
 
-    Of both it is −(2/(3π))(1 − √(1 − b²)) − 4b: the shift of either matrix grows what that of the other turns.
+    Of both −(2/(3π))(1 − √(1 − b²)) − 4b: the shift of either grows what that of the other turns.
     """
     gate = -4 / (3 * sp.pi) * (1 - sp.sqrt(1 - b**2))
     return {"both": gate / 2 - 4 * b, "gate": gate, "up": sp.Integer(0)}[perturbed]
