@@ -4,6 +4,8 @@ from .activations import Alpha, ColumnEnergy, alpha, column_energies
 from .alignment import Alignment, Quantization
 from .all_columns import AllColumns, all_columns
 from .association import Association, associate
+from .attacked import Attack, Attacks
+from .attacks import attacks
 from .column_flips import ColumnFlips, column_flips
 from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
@@ -49,6 +51,8 @@ __all__ = [
     "AllColumns",
     "Alpha",
     "Association",
+    "Attack",
+    "Attacks",
     "Check",
     "Column",
     "ColumnEnergy",
@@ -88,6 +92,7 @@ __all__ = [
     "all_columns",
     "alpha",
     "associate",
+    "attacks",
     "column_energies",
     "column_flips",
     "column_statistics",

@@ -12,6 +12,8 @@ from signmag_jax.models import MATRICES
 from . import inputs, response, sweep
 from .activations import alpha
 from .all_columns import all_columns
+from .attacked import RULES
+from .attacks import attack_tokens, attacks, check_game
 from .column_flips import column_flips
 from .column_map import columns
 from .column_statistics import PARTS
@@ -246,6 +248,16 @@ def _sensitivity(draws: int, probes: int, response: Any) -> int | float:
     return FORWARD_PASSES + draws * DRAW_PASSES + own
 
 
+def _attacks(flips: int, protected: Sequence[int]) -> int | float:
+    """Clean, and every number of flips by every rule in every game."""
+    return 1 + len({0, *protected}) * len(RULES) * flips
+
+
+def _attack_search(flips: int, protected: Sequence[int]) -> float:
+    """The flips among which our own rule chooses, and the others' passes."""
+    return attack_tokens(flips, protected) / sweep.PASS_TOKENS
+
+
 def _error_response(errors: Any, probes: int) -> int | float:
     return len(errors) * (WHOLE_PASSES + probes * PROBE_PASSES)
 
@@ -359,6 +371,9 @@ MEASUREMENTS: dict[str, Measurement] = {
     ),
     "sensitivity": Measurement(
         sensitivity, _sensitivity, 1, 2, DERIVATIVE_ARRAYS, check_counts, _own_response
+    ),
+    "attacks": Measurement(
+        attacks, _attacks, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, check_game, _attack_search
     ),
     "error-response": Measurement(
         error_response, _error_response, fewest=2, arrays=ERROR_ARRAYS, check=_check_errors
