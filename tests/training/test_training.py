@@ -120,7 +120,5 @@ def test_a_training_that_ends_in_silence_is_no_result(monkeypatch):
             return
 
     monkeypatch.setattr(module, "fit", silent)
-    with pytest.raises(
-        InvalidInput, match="received 'none at step 0'"
-    ):
+    with pytest.raises(InvalidInput, match="received 'none at step 0'"):
         train(**SMALL)
