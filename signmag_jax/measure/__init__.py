@@ -4,6 +4,8 @@ from .activations import Alpha, ColumnEnergy, alpha, column_energies
 from .alignment import Alignment, Quantization
 from .all_columns import AllColumns, all_columns
 from .association import Association, associate
+from .attacked import Attack, Attacks
+from .attacks import attacks
 from .column_flips import ColumnFlips, column_flips
 from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
@@ -29,6 +31,8 @@ from .outlier_flips import OutlierFlips, outlier_flips
 from .place import Place
 from .pools import TooFewWeights
 from .predicted import LinearResponse
+from .protect import protect
+from .protected import Alone, Mask, Protected, ProtectionReport
 from .protection import Protection, protection
 from .quantization import quantization
 from .quantization_report import quantization_report
@@ -47,8 +51,11 @@ __all__ = [
     "MEASUREMENTS",
     "Alignment",
     "AllColumns",
+    "Alone",
     "Alpha",
     "Association",
+    "Attack",
+    "Attacks",
     "Check",
     "Column",
     "ColumnEnergy",
@@ -68,13 +75,16 @@ __all__ = [
     "LeverageCheck",
     "LinearResponse",
     "MapPrediction",
+    "Mask",
     "Measurement",
     "Metrics",
     "Options",
     "OutlierDefinitions",
     "OutlierFlips",
     "Place",
+    "Protected",
     "Protection",
+    "ProtectionReport",
     "Quantization",
     "QuantizationReport",
     "QuantizedMatrix",
@@ -88,6 +98,7 @@ __all__ = [
     "all_columns",
     "alpha",
     "associate",
+    "attacks",
     "column_energies",
     "column_flips",
     "column_statistics",
@@ -106,6 +117,7 @@ __all__ = [
     "outlier_definitions",
     "outlier_flips",
     "perplexity",
+    "protect",
     "protection",
     "quantization",
     "quantization_report",

@@ -32,6 +32,7 @@ VERBS = {
     "columns": (DERIVATIVES, "resolved columns, gauss_newton"),
     "deciding-weights": ((*DERIVATIVES, "--verified", "5"), "pool's slope that they carry"),
     "sensitivity": (("--windows", "2", "--draws", "2", *PLACE), "leverage, tokenwise"),
+    "attacks": (("--windows", "2", "--flips", "2", *PLACE), "chosen by DNL"),
     "error-response": ((*DERIVATIVES, "--perturbation", "sign"), "sign: predicted"),
 }
 # The others compile for more than a few seconds.
