@@ -136,6 +136,11 @@ class TestFacts:
         refused("no meaning", by.suppose, above(eight - 2))
         refused("no meaning", by.slope, sp.log(x, 2, evaluate=False), x)
 
+    def test_a_family_assumes_no_more_than_its_label(self):
+        """Under another label, |a_n| = a_n would hold for every family."""
+        positive = sp.IndexedBase(t, positive=True)[n]
+        refused("no meaning", by.same, sp.Abs(positive, evaluate=False), positive)
+
     def test_an_entry_of_a_list_is_no_real_number(self):
         """The square of an entry is not negative; the first entry here is √(−1 − t²)."""
         entry = sp.Indexed(sp.Tuple(sp.sqrt(-1 - t**2), u), n)

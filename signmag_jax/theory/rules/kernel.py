@@ -46,8 +46,8 @@ _SLOPES |= {sp.asin: 1 / sp.sqrt(1 - _U**2), sp.acos: -1 / sp.sqrt(1 - _U**2), s
 _SLOPES |= {sp.erf: 2 * sp.exp(-(_U**2)) / sp.sqrt(sp.pi), sp.log: 1 / _U}
 _PARTS = (sp.Add, sp.Mul, sp.Pow, sp.sign, *_SLOPES, *BINDERS, sp.Indexed)
 _NUMBERS = (_ZERO, sp.S.One, sp.S.NegativeOne, sp.S.Half, sp.Integer(2), sp.Rational(2, 3), sp.pi, sp.E)
-_PLAIN = {*_PARTS, *map(type, (*_NUMBERS, *ENDLESS)), sp.Tuple, sp.Symbol, sp.Dummy, sp.IndexedBase}
-_COUNTS = {sp.Pow: 2, sp.IndexedBase: 1, **dict.fromkeys((sp.sign, *_SLOPES), 1)}
+_PLAIN = {*_PARTS, *map(type, (*_NUMBERS, *ENDLESS)), sp.Tuple, sp.Symbol, sp.Dummy}
+_COUNTS = {sp.Pow: 2, **dict.fromkeys((sp.sign, *_SLOPES), 1)}
 _KINDS = [
     sp.Symbol("x", **{kind: True}, integer=whole).assumptions0
     for kind in ("real", "positive", "nonnegative")
@@ -121,10 +121,14 @@ def _plain(x: sp.Basic) -> bool:
     if type(kind) is UndefinedFunction:
         usual = UndefinedFunction(kind.__name__, real=True)
         return vars(kind) == vars(usual) and kind.__mro__[1:] == usual.__mro__[1:]
-    if x.is_Symbol or kind in (sp.Indexed, sp.IndexedBase):
-        label = x if x.is_Symbol else x.args[0]
-        named = _real(label) and not label.is_nonnegative if kind is sp.IndexedBase else x.is_Symbol
-        return kind in _PLAIN and (label.assumptions0 in _KINDS if named else type(label) is sp.IndexedBase)
+    if kind is sp.Indexed:
+        return type(x.args[0]) is sp.IndexedBase
+    if kind is sp.IndexedBase:  # which may assume more than its label does
+        label = x.args[0]
+        usual = _real(label) and not label.is_nonnegative
+        return usual and len(x.args) == 1 and x.assumptions0 == sp.IndexedBase(label).assumptions0
+    if x.is_Symbol:
+        return kind in _PLAIN and x.assumptions0 in _KINDS
     return kind in _PLAIN and len(x.args) == _COUNTS.get(kind, len(x.args))
 
 
