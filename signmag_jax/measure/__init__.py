@@ -31,6 +31,8 @@ from .outlier_flips import OutlierFlips, outlier_flips
 from .place import Place
 from .pools import TooFewWeights
 from .predicted import LinearResponse
+from .protect import protect
+from .protected import Alone, Mask, Protected, ProtectionReport
 from .protection import Protection, protection
 from .quantization import quantization
 from .quantization_report import quantization_report
@@ -49,6 +51,7 @@ __all__ = [
     "MEASUREMENTS",
     "Alignment",
     "AllColumns",
+    "Alone",
     "Alpha",
     "Association",
     "Attack",
@@ -72,13 +75,16 @@ __all__ = [
     "LeverageCheck",
     "LinearResponse",
     "MapPrediction",
+    "Mask",
     "Measurement",
     "Metrics",
     "Options",
     "OutlierDefinitions",
     "OutlierFlips",
     "Place",
+    "Protected",
     "Protection",
+    "ProtectionReport",
     "Quantization",
     "QuantizationReport",
     "QuantizedMatrix",
@@ -111,6 +117,7 @@ __all__ = [
     "outlier_definitions",
     "outlier_flips",
     "perplexity",
+    "protect",
     "protection",
     "quantization",
     "quantization_report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from signmag_jax.models import MATRICES
 from . import inputs, response, sweep
 from .activations import alpha
 from .all_columns import all_columns, check_scattered
+from .alone import ALONE
 from .attacked import RULES
 from .attacks import attack_tokens, attacks, check_game
 from .column_flips import column_flips
@@ -38,6 +40,9 @@ from .outlier_definitions import outlier_definitions
 from .outlier_flips import arms as outlier_arms
 from .outlier_flips import check_rate, outlier_flips
 from .pools import ARMS
+from .protect import BUDGETS, protect
+from .protect import DRAWS as PROTECT_DRAWS
+from .protect import checked as checked_protection
 from .quantization import quantization
 from .quantization_report import checked_options, quantization_report
 from .response import linear_response
@@ -45,6 +50,7 @@ from .rotation import rotation
 from .screening import TOKENS, check_heavy, screening_tokens
 from .sensitivity import DRAW_PASSES, FORWARD_PASSES, check_counts, sensitivity
 from .shift_parts import PARTS as SHIFT_PARTS
+from .spikes import tokens_tried as protect_tokens
 from .strata import HEAVY
 from .stratified import JOINT
 from .suspects import NAMED, SHORTLISTS, check_shortlist, suspects_tokens
@@ -54,6 +60,8 @@ LAYERS = 30
 """Layers of the embedded model, for the cost of another whose config is not known yet."""
 DERIVATIVE_ARRAYS = 3
 """Weights, the costs by which single ones are chosen, and a gradient."""
+PROTECT_ARRAYS = 4
+"""Weights, the predicted costs, the scores of one criterion, and its masks and a gradient."""
 ERROR_ARRAYS = 5
 """Weights, an error, the error with random signs, the gradient and its derivative along that."""
 
@@ -102,6 +110,10 @@ class Measurement:
         scored = self._called(self.evaluations, options | {"layers_of_model": layers_of_model}) * windows
         fixed = self._called(self.fixed, options)
         return fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
+
+    def of(self, function: Callable[..., Any]) -> Measurement:
+        """The same by another function of the same options and more."""
+        return dataclasses.replace(self, function=function)
 
     def refuse(self, options: dict[str, Any]) -> None:
         """Raises InvalidInput for keyword options that can be judged before a model is opened."""
@@ -263,6 +275,24 @@ def _error_response(errors: Any, probes: int) -> int | float:
     return len(errors) * (WHOLE_PASSES + probes * PROBE_PASSES)
 
 
+def _protect(
+    against: str = "ternary",
+    budget: Sequence[str] = BUDGETS,
+    compare: Sequence[str] | None = None,
+    draws: int = PROTECT_DRAWS,
+) -> int | float:
+    """Clean, everything, each criterion at each budget and draw, and some matrices alone, twice."""
+    error, budgets, rivals = checked_protection(against, budget, compare=compare, draws=draws)
+    flipped = 1 if error.rate is None else draws
+    randomly = draws * ("random" in rivals)
+    choices = flipped * (1 + len(rivals) - ("random" in rivals)) + randomly
+    return 1 + flipped + choices * len(budgets) + 2 * ALONE
+
+
+def _protect_screening() -> float:
+    return protect_tokens() / sweep.PASS_TOKENS
+
+
 def _check_response(probes: int, shortlist: str = SHORTLISTS[0], rates: Sequence[float] = ()) -> None:
     inputs.check_probes(probes)
     check_shortlist(shortlist)
@@ -389,3 +419,15 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 CONTROLLED = Measurement(controlled, _controlled, arrays=2)
 """The control variate of a leverage, which is no command of its own."""
+
+PROTECT = Measurement(
+    protect,
+    _protect,
+    # Activations, and a backward pass of each window.
+    1 + SHORTLIST_PASSES,
+    MINIMUM,
+    PROTECT_ARRAYS,
+    checked_protection,
+    _protect_screening,
+)
+"""The verb `signmag protect`."""
