@@ -26,6 +26,8 @@ from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
 from .outlier_flips import OutlierFlips, outlier_flips
 from .place import Place
+from .plan import plan
+from .planned import Plan, PlannedMatrix
 from .pools import TooFewWeights
 from .predicted import LinearResponse
 from .protection import Protection, protection
@@ -72,6 +74,8 @@ __all__ = [
     "OutlierDefinitions",
     "OutlierFlips",
     "Place",
+    "Plan",
+    "PlannedMatrix",
     "Protection",
     "Quantization",
     "QuantizationReport",
@@ -104,6 +108,7 @@ __all__ = [
     "outlier_definitions",
     "outlier_flips",
     "perplexity",
+    "plan",
     "protection",
     "quantization",
     "quantization_report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from .metrics import check_draws, metrics
 from .outlier_definitions import outlier_definitions
 from .outlier_flips import arms as outlier_arms
 from .outlier_flips import check_rate, outlier_flips
+from .plan import DERIVATIVE_PASSES, TRIALS, TRIED, check_plan, plan
+from .plan import DRAWS as PLAN_DRAWS
 from .pools import ARMS
 from .quantization import quantization
 from .quantization_report import checked_options, quantization_report
@@ -87,8 +90,12 @@ class Measurement:
           options: keyword options of the measurement; the others have their defaults.
         """
         scored = self._called(self.evaluations, options | {"layers_of_model": layers_of_model}) * windows
-        fixed = self._called(self.fixed, options)
+        fixed = self._called(self.fixed, options | {"window": window})
         return fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
+
+    def of(self, function: Callable[..., Any]) -> Measurement:
+        """The same by another function of the same options and more."""
+        return dataclasses.replace(self, function=function)
 
     def refuse(self, options: dict[str, Any]) -> None:
         """Raises InvalidInput for keyword options that can be judged before a model is opened."""
@@ -213,6 +220,16 @@ def _error_response(errors: Any, probes: int) -> int | float:
     return len(errors) * (WHOLE_PASSES + probes * PROBE_PASSES)
 
 
+def _plan(draws: int = PLAN_DRAWS) -> int | float:
+    """Clean, the plan, and mixtures of uniform widths."""
+    return 2 + draws
+
+
+def _plan_trials(window: int = 512) -> float:
+    """Trials on the first calibration windows, and the clean loss."""
+    return (1 + TRIALS) * TRIED * window / sweep.PASS_TOKENS
+
+
 def _check_response(probes: int, rates: Sequence[float] = ()) -> None:
     inputs.check_probes(probes)
     if rates:
@@ -320,3 +337,6 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 CONTROLLED = Measurement(controlled, _controlled, arrays=2)
 """The control variate of a leverage, which is no command of its own."""
+
+PLAN = Measurement(plan, _plan, DERIVATIVE_PASSES, MINIMUM, ERROR_ARRAYS, check_plan, _plan_trials)
+"""The verb `signmag plan`."""
