@@ -93,7 +93,7 @@ def plan(
         raise invalid(f"bits >= {smallest:g}", bits, "no narrower widths exist, or allow more of them")
     orders = _derivatives(setup, items)
     costs = orders[1].mean(axis=0) + (_agreed(*orders) if aim == "nll" else 0.0)
-    costs, tried = _corrected(setup, items, costs, budget)
+    costs, tried = _corrected(setup, items, orders, costs, budget)
     choice = choose(items.sizes, costs.tolist(), budget)
     return _report(setup, items, orders, choice, tried, bits, budget, draws)
 
@@ -239,11 +239,16 @@ def _of_errors(
 
 
 def _corrected(
-    setup: Setup, items: _Items, costs: Float[np.ndarray, "items widths"], budget: int
+    setup: Setup,
+    items: _Items,
+    orders: Float[np.ndarray, "orders windows items widths"],
+    costs: Float[np.ndarray, "items widths"],
+    budget: int,
 ) -> tuple[Float[np.ndarray, "items widths"], dict[tuple[int, int], float]]:
     """Costs with what trials found: where single weights decide, derivatives do not tell of large errors."""
     costs, tried = costs.copy(), {}
     windows, start = setup.calibration[:TRIED], len(setup.calibration)
+    slope, spread = orders[0, :TRIED].mean(axis=0), orders[1].mean(axis=0)
 
     def losses(options: Mapping[int, int]) -> Row:
         return window_nll(setup.model, windows, _planned(setup, items, options), len(windows)).mean(axis=1)
@@ -261,9 +266,11 @@ def _corrected(
         # Infinite and not a number are the worst that there is, and still a number for the choice.
         found = float(np.nan_to_num(loss - clean, nan=1e9, posinf=1e9).mean())
         tried[item, option] = found
-        if found > FAR * costs[item, option]:
-            # A narrower width errs more.
-            costs[item, : option + 1] = np.maximum(costs[item, : option + 1], found)
+        # What the windows' own first order does not say.
+        excess = found - slope[item, option]
+        if excess > FAR * spread[item, option] > 0:
+            # Narrower widths err more: their predictions fall short by as much at least.
+            costs[item, : option + 1] += spread[item, : option + 1] * (excess / spread[item, option] - 1)
     return costs, tried
 
 
