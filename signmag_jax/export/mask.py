@@ -72,8 +72,8 @@ class Mask:
         kept = tuple(chosen[:most])
         named = f"{len(self.whole)} that the mask names, and those " if self.whole else "those "
         rule = (
-            f"Whole matrices that stay as they are: {len(kept)}, {named}of {self.measured} measured that alone "
-            f"cost at least {threshold:g} nat/token under {self.against}, 3 standard errors from zero"
+            f"Whole matrices that stay as they are: {len(kept)}, {named}of {self.measured} measured that "
+            f"alone cost at least {threshold:g} nat/token under {self.against}, 3 standard errors from zero"
             + ("." if most is None else f"; at most {most}.")
         )
         return Decision(kept, (rule, self._covered(kept)))

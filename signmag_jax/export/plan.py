@@ -44,8 +44,8 @@ class Widths:
         size = sum(stored_bits(each.width, each.shape) for each in self.planned.values())
         weights = sum(each.shape[0] * each.shape[1] for each in self.planned.values())
         note = (
-            f"A width for each of {len(self.planned)} matrices, {size / weights:.3f} bits a weight with a scale "
-            "of 16 bits for each group of 32. Tools have quantisers of their own, and get the nearest type."
+            f"A width for each of {len(self.planned)} matrices, {size / weights:.3f} bits a weight with a "
+            "scale of 16 bits for each group of 32. Tools have quantisers of their own, and get the nearest type."
         )
         return Decision((), (note,), self.planned)
 

@@ -61,7 +61,7 @@ def test_the_commands_of_a_block_run_one_after_another(
     text = write_text(tmp_path / "text.txt")
     for line in lines:
         # The model of the tests knows 64 positions and few words.
-        reads = line.startswith(("signmag measure", "signmag export"))
+        reads = line.startswith(("signmag measure", "signmag export", "signmag plan"))
         small = ["--window", "16", "--text", str(text)] if reads else []
         arguments = shlex.split(line.replace("FOLDER", str(hub_folder)))[1:]
         assert run([*arguments, *small]) == 0, capsys.readouterr().err
