@@ -1,7 +1,8 @@
 """What does an error in a network's weights cost, when its sign is wrong and when only its size is?
 
 Three routes answer, and the package is their agreement: `theory` (closed forms, proved and enclosed),
-`simulate` (Gaussian networks) and `measure` (trained language models, through `models`).
+`simulate` (Gaussian networks) and `measure` (trained language models, through `models`); `training` leads
+from the second to the third.
 Rooms load when first used, so `import signmag_jax` costs nothing.
 """
 
@@ -19,6 +20,7 @@ __all__ = [
     "report",
     "simulate",
     "theory",
+    "training",
 ]
 
 

@@ -36,6 +36,7 @@ class Level:
       verified: weights of the shortlist of deciding weights that are flipped singly. 0: not run.
       rotation_draws: draws of flips in the trained and in the rotated model. 0: not run.
       leverage_heavy: weights that are flipped one by one and left out of the draws.
+      matrix_draws: draws of masks and inputs for each trained matrix by itself (Fact 1). 0: not run.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Level:
     verified: int = 0
     rotation_draws: int = 0
     leverage_heavy: int = 0
+    matrix_draws: int = 0
 
     @property
     def calibration_passes(self) -> float:
@@ -100,6 +102,7 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "verified": (0, 0, 26),
     "rotation_draws": (0, 0, 16),
     "leverage_heavy": (0, 24, 24),
+    "matrix_draws": (0, 12, 48),
 }
 LEVELS = {
     name: Level(name, **{size: values[i] for size, values in _SIZES.items()})

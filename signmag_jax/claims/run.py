@@ -54,6 +54,7 @@ def reproduce(
     seed: int = 0,
     dtype: str = "float32",
     revision: str | None = None,
+    file: str | None = None,
     mesh: Mapping[str, int] | None = None,
     resume: Path | None = None,
     overwrite: bool = False,
@@ -70,6 +71,7 @@ def reproduce(
       seed: root seed.
       dtype: precision of the model's weights.
       revision: branch, tag or commit of a model on the hub.
+      file: of the GGUF files of a repository or folder, the one to take.
       mesh: sizes of the axes of a mesh of devices that share model and windows; see `models.make_mesh`.
       resume: folder of records; finished pieces of simulation and measurement are not computed again.
       overwrite: take the place of an earlier run in `out`.
@@ -88,6 +90,7 @@ def reproduce(
                 text=text,
                 dtype=dtype,
                 revision=revision,
+                file=file,
                 mesh=mesh,
                 resume=resume,
                 overwrite=overwrite,
@@ -192,6 +195,7 @@ def check(
     text: str | None = None,
     dtype: str = "float32",
     revision: str | None = None,
+    file: str | None = None,
     mesh: Mapping[str, int] | None = None,
     resume: Path | None = None,
     overwrite: bool = False,
@@ -216,12 +220,14 @@ def check(
     if model != NO_MODEL:
         count = level.calibration_windows + level.windows
         devices = _devices(mesh)
-        reading = models.open_reading(model, text, level.window, count, fetch=fetch, revision=revision)
+        reading = models.open_reading(
+            model, text, level.window, count, fetch=fetch, revision=revision, file=file
+        )
         if reading is not None:
             reading.checkpoint.check_memory(dtype, devices)
             check_disjoint(*_divided(level, reading))
         return reading
-    for option, value in (("--text", text), ("--revision", revision), ("--mesh", mesh)):
+    for option, value in (("--text", text), ("--revision", revision), ("--file", file), ("--mesh", mesh)):
         if value is not None:
             raise invalid(
                 f"no {option} with --model {NO_MODEL}", value, "nothing uses it: leave one of them out"

@@ -17,15 +17,17 @@ from .law import Laws
 from .ledger import diff, report, reproduce
 from .measure import Measurements
 from .plan import plan
+from .protect import protect
 from .prove import prove
 from .simulate import Experiments
+from .train import train
 
 FAULT = 70
 """Exit code of an error that nobody foresaw: Python's own would be 1, which is a verdict here."""
 STOPPED = "interrupted; nothing half-written is left"
 INTERRUPTED = f"{STOPPED}, and finished records are kept"
 UNKEPT = f"{STOPPED}, and no records were kept: --resume FOLDER keeps them"
-LONG = ("reproduce", "simulate", "measure", "plan")
+LONG = ("reproduce", "simulate", "measure", "protect", "plan")
 """Commands that keep records when they are asked to."""
 
 # Help is plain text: brackets are mathematics here, and no other library need be loaded for it.
@@ -74,7 +76,7 @@ group.add(
     "Measure a trained model: loss, concentration of its inputs, quantisation error, leverage of columns.",
     "nll --text FILE --window 1024 --windows 1",
 )
-for _function in (plan, export, report, diff, doctor):
+for _function in (protect, plan, export, train, report, diff, doctor):
     group.verb(app, _function)
 
 

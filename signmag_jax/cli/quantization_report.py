@@ -27,18 +27,20 @@ class PredictedReport(Result):
       report: what was measured.
       laws: what theory predicts for each entry.
       protect: the columns and weights that cost most.
+      kept: what is left of the costliest matrices' cost when the head of these is kept.
     """
 
     report: measure.QuantizationReport
     laws: tuple[dict[str, float], ...]
     protect: measure.Protection
+    kept: tuple[measure.Kept, ...]
 
     def to_json(self) -> dict[str, Any]:
         """The report with the predictions in its entries, and what to protect."""
         plain = self.report.to_json()
         for entry, law in zip(plain["entries"], self.laws, strict=True):
             entry["predicted"] = law
-        return plain | {"protect": self.protect.to_json()}
+        return plain | {"protect": self.protect.to_json(), "kept": [each.to_json() for each in self.kept]}
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat row for each entry, with the predictions."""
@@ -48,16 +50,19 @@ class PredictedReport(Result):
         ]
 
     def summary(self) -> dict[str, str]:
-        """The most costly matrices beside the laws, then what to protect."""
-        lines = {}
+        """What one weight and a few columns save, the costliest matrices beside the laws, what to protect."""
+        lines = {name: line for each in self.kept for name, line in each.lines().items()}
         if self.report.noise_floor is not None:
             lines["noise floor"] = f"{self.report.noise_floor:.2g} nat/token"
         laws = dict(zip(self.report.entries, self.laws, strict=True))
         for each in self._ranked()[:PROTECTED]:
             lines[f"layer {each.layer} {each.matrix}, {each.quantizer}"] = _line(each, laws[each])
         costly = [each for each in self.protect.columns[:PROTECTED] if each[-1] > 0]
+        damage = {(each.layer, each.matrix): each.delta_nll for each in self.protect.matrices}
         for rank, (layer, name, column, score) in enumerate(costly, 1):
-            lines[f"protect {rank}"] = f"column {column} of layer {layer} {name}, {score:.2g} nat/token"
+            share = f"{score / damage[layer, name]:.2g} of its output's error energy"
+            line = f"column {column} of layer {layer} {name}, {share}"
+            lines[f"against {self.protect.quantizer} protect {rank}"] = line
         return lines if costly else lines | {"protect": "nothing: no matrix alone raised the loss"}
 
     def picture(self) -> Picture:
@@ -94,9 +99,11 @@ def quantization_report(
     chosen = "ternary" if "ternary" in quantizers else first.quantizer
     profile = measure.alpha(model, calibration)
     protect = measure.protection(model, profile, report, quantizer=chosen, scale=first.scale)
+    shared = {name: options[name] for name in ("batch", "resume", "source") if name in options}
+    kept = measure.what_is_left(model, calibration, evaluation, profile, protect, **shared)
     if mask is not None:
         protect.write(mask)
-    return PredictedReport(report, tuple(map(_predicted, report.entries)), protect)
+    return PredictedReport(report, tuple(map(_predicted, report.entries)), protect, kept)
 
 
 def _predicted(entry: measure.QuantizedMatrix) -> dict[str, float]:

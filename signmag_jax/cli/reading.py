@@ -11,7 +11,7 @@ class ReadingOptions:
     """A model, and windows of a text that it reads.
 
     Args:
-      model, text, revision, mesh: as every command takes them.
+      model, text, revision, mesh, file: as every command takes them.
       window: number of tokens in a window.
       windows: number of windows that are scored.
       calibration: number of windows before the scored ones, which choose columns and weights.
@@ -26,6 +26,7 @@ class ReadingOptions:
     calibration: int | None = 8
     dtype: str = "float32"
     mesh: dict[str, int] | None = None
+    file: str | None = None
 
     def check(self, fewest: int) -> None:
         """Refuse whatever can be judged without model and text; at least `fewest` windows are scored.
@@ -64,14 +65,13 @@ class ReadingOptions:
         reading = checkpoint = None
         if self.windows:
             count = self.windows + (self.calibration or 0)
-            reading = open_reading(
-                self.model, self.text, self.window, count, fetch=fetch, revision=self.revision
-            )
+            where = {"revision": self.revision, "file": self.file}
+            reading = open_reading(self.model, self.text, self.window, count, fetch=fetch, **where)
             checkpoint = None if reading is None else reading.checkpoint
         elif fetch or is_local(self.model):
-            checkpoint = open_checkpoint(self.model, self.revision)
+            checkpoint = open_checkpoint(self.model, self.revision, self.file)
         elif self.model is not None:
-            ask_hub(self.model, self.revision)
+            ask_hub(self.model, self.revision, self.file)
         if checkpoint is not None:
             checkpoint.check_memory(self.dtype, self.devices())
         return checkpoint, reading

@@ -15,6 +15,7 @@ _NAME = Kind("NAME", values.filled)
 _ALL = [
     Option("model", _NAME, "Hub name, folder or .gguf file; default: the embedded SmolLM2-135M."),
     Option("revision", Kind("REF", values.filled), "Branch, tag or commit on the hub; default: main."),
+    Option("file", _NAME, "Of the GGUF files of a hub repository or a folder, the one to take."),
     Option(
         "text", _NAME, "File, - for standard input, or wikitext-2; default: prose that the package carries."
     ),

@@ -45,7 +45,7 @@ class Widths:
         weights = sum(each.shape[0] * each.shape[1] for each in self.planned.values())
         note = (
             f"A width for each of {len(self.planned)} matrices, {size / weights:.3f} bits a weight with a "
-            "scale of 16 bits for each group of 32. Tools have quantisers of their own, and get the nearest type."
+            "scale of 16 bits for each group of 32. Each tool gets the nearest of its types."
         )
         return Decision((), (note,), self.planned)
 

@@ -4,6 +4,8 @@ from .activations import Alpha, ColumnEnergy, alpha, column_energies
 from .alignment import Alignment, Quantization
 from .all_columns import AllColumns, all_columns
 from .association import Association, associate
+from .attacked import Attack, Attacks
+from .attacks import attacks
 from .column_flips import ColumnFlips, column_flips
 from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
@@ -18,6 +20,7 @@ from .flip_energies import FlipEnergies, flip_energies
 from .granularity import quantized
 from .importance import importance
 from .inputs import Unmeasurable
+from .kept import Kept, what_is_left
 from .leverage import Leverage, leverage
 from .leverage_laws import Sensitivity
 from .loss import nll, perplexity
@@ -30,6 +33,8 @@ from .plan import plan
 from .planned import Plan, PlannedMatrix
 from .pools import TooFewWeights
 from .predicted import LinearResponse
+from .protect import protect
+from .protected import Alone, Mask, Protected, ProtectionReport
 from .protection import Protection, protection
 from .quantization import quantization
 from .quantization_report import quantization_report
@@ -48,8 +53,11 @@ __all__ = [
     "MEASUREMENTS",
     "Alignment",
     "AllColumns",
+    "Alone",
     "Alpha",
     "Association",
+    "Attack",
+    "Attacks",
     "Check",
     "Column",
     "ColumnEnergy",
@@ -64,10 +72,12 @@ __all__ = [
     "ErrorCost",
     "ErrorResponse",
     "FlipEnergies",
+    "Kept",
     "Leverage",
     "LeverageCheck",
     "LinearResponse",
     "MapPrediction",
+    "Mask",
     "Measurement",
     "Metrics",
     "Options",
@@ -76,7 +86,9 @@ __all__ = [
     "Place",
     "Plan",
     "PlannedMatrix",
+    "Protected",
     "Protection",
+    "ProtectionReport",
     "Quantization",
     "QuantizationReport",
     "QuantizedMatrix",
@@ -90,6 +102,7 @@ __all__ = [
     "all_columns",
     "alpha",
     "associate",
+    "attacks",
     "column_energies",
     "column_flips",
     "column_statistics",
@@ -109,6 +122,7 @@ __all__ = [
     "outlier_flips",
     "perplexity",
     "plan",
+    "protect",
     "protection",
     "quantization",
     "quantization_report",
@@ -117,4 +131,5 @@ __all__ = [
     "rotation",
     "sensitivity",
     "trained_chain",
+    "what_is_left",
 ]

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import numpy as np
+from jaxtyping import Float
 
-from signmag_jax.evidence import Picture, Result, invalid
+from signmag_jax.evidence import Estimate, Picture, Result, invalid
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import SITE_OF, LanguageModel
@@ -17,14 +18,18 @@ from signmag_jax.models import SITE_OF, LanguageModel
 from . import slopes as judged
 from .activations import Columns
 from .inputs import Windows
+from .place import Place
 from .predicted import LinearResponse
 from .response import linear_response
 from .setup import Options
 from .slopes import Slopes
+from .suspects import Suspect
 
 GAUSS_NEWTON, HESSIAN = "gauss_newton", "hessian"
 PROTECTED = 100
 SUMMARISED = 10
+PERTURBATION = "sign flips"
+"""What the ranking is for: another perturbation has another order."""
 # log10 of a slope per weight over the mean: what is not resolved stays at the bottom of the picture.
 UNRESOLVED = -1.0
 PROBES = 4
@@ -42,6 +47,7 @@ class Column(Result):
       hessian_resolved: whether the latter is separated from zero by 3 standard errors.
       relative: slope per weight over the mean slope per weight of the whole map.
       outlier: whether it is an outlier column.
+      flipped: its weights that were flipped one by one, as rows, with the exact cost of each flip.
     """
 
     matrix: str
@@ -55,6 +61,23 @@ class Column(Result):
     hessian_resolved: bool
     relative: float
     outlier: bool
+    flipped: tuple[tuple[int, Estimate], ...]
+
+    @property
+    def clear(self) -> bool:
+        """Whether its slope is separated from zero by 3 standard errors."""
+        return bool(self.slope > judged.SEPARATION * self.standard_error)
+
+    def __str__(self) -> str:
+        where = f"layer {self.layer} {self.matrix} column {self.column}: "
+        cost = f"{with_error(self.slope, self.standard_error)}, {self.relative:.3g} times the mean weight's"
+        notes = [
+            f"the flip of [{row}, {self.column}] alone {with_error(flip.value, flip.standard_error)}"
+            for row, flip in self.flipped
+        ]
+        notes += ["an outlier column"] if self.outlier else []
+        notes += [] if self.clear else ["not separated from zero by 3 standard errors"]
+        return where + "; ".join([cost, *notes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +89,36 @@ class ColumnMap(Result):
       total: of all matrices and layers.
       outliers: the outlier columns, by site.
       layers: those that the arrays stand for.
+      flips: the weights that were flipped one by one on the evaluation windows, and what that cost.
+      suspects: the weights among which they were chosen.
       provenance: model, texts, seed, versions, device.
+      perturbation: what the ranking is for.
     """
 
-    SHOWN = ("protect_first", "resolved_share", "slopes")
+    SHOWN = ("protect_first", "resolved_share", "missed", "slopes")
 
     matrices: dict[str, Slopes] = field(metadata=KEPT_OUT)
     total: Slopes
     outliers: Columns
     layers: tuple[int, ...]
+    flips: tuple[tuple[Place, Estimate], ...]
+    suspects: tuple[Suspect, ...]
     provenance: Mapping[str, Any]
+    perturbation: str = PERTURBATION
 
     @classmethod
     def of(cls, response: LinearResponse) -> ColumnMap:
         """The columns of a linear response."""
-        total = response.pools["all"]
-        return cls(response.columns, total, response.outliers, response.taking_part, response.provenance)
+        flips = tuple(zip(response.singles, map(_flip, response.costs), strict=True))
+        return cls(
+            response.columns,
+            response.pools["all"],
+            response.outliers,
+            response.taking_part,
+            flips,
+            response.suspects,
+            response.provenance,
+        )
 
     @functools.cached_property
     def every(self) -> tuple[Column, ...]:
@@ -107,7 +144,17 @@ class ColumnMap(Result):
             bool(np.asarray(slopes.resolved)[at]),
             float(newton.value[at] / weights / self._mean),
             bool(column in self.outliers[SITE_OF[name]][layer]),
+            self._flipped.get((name, layer, column), ()),
         )
+
+    @functools.cached_property
+    def _flipped(self) -> dict[tuple[str, int, int], tuple[tuple[int, Estimate], ...]]:
+        """By matrix, layer and column the rows that were flipped one by one, the costliest first."""
+        inside: dict[tuple[str, int, int], tuple[tuple[int, Estimate], ...]] = {}
+        for place, flip in sorted(self.flips, key=lambda one: -float(one[1].value)):
+            at = (place.name, place.layer, place.column)
+            inside[at] = (*inside.get(at, ()), (place.row, flip))
+        return inside
 
     @property
     def _mean(self) -> float:
@@ -115,7 +162,10 @@ class ColumnMap(Result):
         return float(self.total.gauss_newton.value) / int(self.total.weights)
 
     def protect_first(self, count: int = PROTECTED) -> list[Column]:
-        """The columns that cost most when their signs flip, by Gauss–Newton slope, among those resolved.
+        """The columns that cost most when their signs flip, by Gauss–Newton slope.
+
+        Among those resolved, and those with a weight that was flipped: its cost is exact on every window, and
+        may differ much between windows.
 
         A single column's Hessian slope is seldom resolved: a probe of what it has beside the Gauss–Newton
         one holds the products with all other weights, while that is a sum of squares. It is `difference`.
@@ -125,8 +175,16 @@ class ColumnMap(Result):
         """
         if count < 1:
             raise invalid("count >= 1", count, "ask for at least one column")
-        clear = [one for one in self.every if one.slope > judged.SEPARATION * one.standard_error]
-        return sorted(clear, key=lambda one: -one.slope)[:count]
+        known = [one for one in self.every if one.clear or (one.flipped and one.slope > 0)]
+        return sorted(known, key=lambda one: -one.slope)[:count]
+
+    def missed(self) -> float | None:
+        """The largest cost, on calibration text, of a suspect that was not flipped on the evaluation windows.
+
+        Columns of a smaller slope may change places with that one's; None where no suspects were tried.
+        """
+        flipped = {place for place, _ in self.flips}
+        return max((one.cost for one in self.suspects if one.place not in flipped), default=None)
 
     def resolved_share(self) -> dict[str, float]:
         """Part of the columns whose slope is separated from zero by 3 standard errors, by kind of slope."""
@@ -136,14 +194,28 @@ class ColumnMap(Result):
         return {kind: float(np.concatenate(parts).mean()) for kind, parts in kinds.items()}
 
     def summary(self) -> dict[str, str]:
-        """How many columns are resolved, and which to protect first."""
+        """How many columns are resolved, which to protect first, and what may have been missed."""
         lines = {f"resolved columns, {kind}": f"{share:.1%}" for kind, share in self.resolved_share().items()}
+        missed = self.missed() or 0.0
         for rank, column in enumerate(self.protect_first(SUMMARISED), start=1):
-            where = f"layer {column.layer} {column.matrix} column {column.column}"
-            note = ", an outlier column" if column.outlier else ""
-            cost = with_error(column.slope, column.standard_error)
-            lines[f"protect {rank}"] = f"{where}: {cost}, {column.relative:.3g} times the mean weight's{note}"
-        return lines
+            # Of what was not flipped on these windows, something may cost as much.
+            note = "; its rank is uncertain" if column.slope < missed else ""
+            lines[f"against {self.perturbation} protect {rank}"] = f"{column}{note}"
+        return lines | {"looked at": self._looked_at(), "may be missed": self._unseen()}
+
+    def _looked_at(self) -> str:
+        if not self.suspects:
+            return f"{len(self.flips)} single weights, flipped on the evaluation windows"
+        kinds = ", ".join(dict.fromkeys(kind for one in self.suspects for kind in one.criteria))
+        return (
+            f"{len(self.suspects)} single weights ({kinds}), flipped on a little calibration text; "
+            f"of these the costliest {len(self.flips)} on the evaluation windows"
+        )
+
+    def _unseen(self) -> str:
+        missed = self.missed()
+        beyond = "what no criterion names counts with its derivatives, which do not see saturated units"
+        return beyond if missed is None else f"a flip of {missed:.2g} nat/token at most among those; {beyond}"
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each input column: both slopes with their standard errors."""
@@ -187,6 +259,10 @@ class ColumnMap(Result):
             }
             for name, each in self.matrices.items()
         }
+
+
+def _flip(costs: Float[np.ndarray, " windows"]) -> Estimate:
+    return judged.mean(costs[None], "nat/token", "single flip")
 
 
 def columns(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -12,18 +12,25 @@ from signmag_jax.evidence import Estimate, Ratio, invalid
 from signmag_jax.models import LanguageModel
 
 from . import inputs, sweep
+from .activations import alpha
 from .association import rank_correlation
 from .inputs import Windows
+from .joint import Flips, costliest_sets, flipped, joint_cost
 from .place import Place
 from .pools import OUTLIER
 from .predicted import LinearResponse
 from .response import PROBES, linear_response
+from .screening import excerpt
 from .setup import Options, Setup, nested, prepare
-from .singles import brackets, loss_with, shortlist
-from .verified import DecidingWeight, DecidingWeights
+from .singles import brackets, costs_of, largest, loss_with, predicted_costs
+from .suspects import SHORTLISTS, Suspect, check_shortlist, suspects
+from .verified import DecidingWeight, DecidingWeights, JointFlip
 
 SHORTLIST = 500
 VERIFIED = 50
+SUSPECTED = 12
+"""Weights that are verified besides, whatever their Fisher cost: the costliest that any criterion names."""
+JOINT = 3
 SHORTLIST_PASSES, BRACKET_PASSES = 4, 4
 FEWEST_RANKED = 3
 
@@ -35,6 +42,8 @@ def deciding_weights(
     *,
     shortlisted: int = SHORTLIST,
     verified: int = VERIFIED,
+    shortlist: str = SHORTLISTS[0],
+    joint: int = JOINT,
     probes: int = PROBES,
     response: LinearResponse | None = None,
     **options: Unpack[Options],
@@ -43,8 +52,10 @@ def deciding_weights(
 
     Shortlist: the largest `2 G_ii w_i²` over all matrices, G the Gauss–Newton matrix (the Fisher
     information), from one backward pass a calibration window. The first of them are verified on the
-    evaluation windows: exact first and second order along the one weight, and the flip itself. Nothing is
-    selected on the evaluation windows.
+    evaluation windows: exact first and second order along the one weight, and the flip itself. So are the
+    costliest of those that other criteria name, see `suspects`, and the few that do most damage together:
+    flips do not add, and weights that back each other up cost nothing alone. Nothing is selected on the
+    evaluation windows.
 
     Args:
       model: from `models.load`.
@@ -52,6 +63,8 @@ def deciding_weights(
       evaluation: other windows, on which flips are scored.
       shortlisted: number of weights on the shortlist.
       verified: number of weights that are verified, from the top of the shortlist, at least 3.
+      shortlist: "suspects", so that other criteria than the Fisher cost name weights too, or "fisher" alone.
+      joint: largest number of weights that are flipped together; 0 for none, and there are none of "fisher".
       probes: number of random probes in each window for the linear response that is measured where none is
         given; with 0 nothing is said of the outlier pool.
       response: `linear_response` on the same windows, which says what part of the outlier pool's slope these
@@ -67,7 +80,10 @@ def deciding_weights(
         windows, or a loss that is not finite.
     """
     check_verified(verified, shortlisted)
+    check_shortlist(shortlist)
+    check_joint(joint)
     own = {"experiment": "deciding weights", "shortlisted": shortlisted, "verified": verified}
+    own |= {"shortlist": shortlist, "joint": joint}
     setup = prepare(model, calibration, evaluation, own, batch=1, fewest=1, choosing=1, **options)
     if response is None and probes:
         inner = nested(options, "linear-response")
@@ -75,16 +91,29 @@ def deciding_weights(
     read = setup.configuration["evaluation_sha256"]
     if response is not None and response.provenance["evaluation_sha256"] != read:
         raise invalid("response on the same evaluation windows", "others", "measure both on the same windows")
-    listed = _listed(setup, shortlisted)
-    top = listed[:verified]
+    chosen = _chosen(setup, shortlisted, verified)
+    listed, top = chosen.listed, chosen.verified
     tasks = [functools.partial(_clean, setup, top[0][0])]
     tasks += [functools.partial(_verify, setup, place) for place, _ in top]
+    # By the program of joint flips, so that what it rounds is in both losses.
+    together = ((), *chosen.sets) if chosen.sets else ()
+    tasks += [functools.partial(_together, setup, places, joint) for places in together]
     rows = setup.sweep(tasks, first=1)
-    inputs.check_finite(np.stack(rows[1:]), "the loss with a weight flipped")
-    inputs.check_finite(rows[0][None])
+    singles, sets = rows[1 : 1 + len(top)], rows[1 + len(top) :]
+    inputs.check_finite(np.stack(singles), "the loss with a weight flipped")
+    inputs.check_finite(np.stack([rows[0], *sets]))
     # (weights, windows), three times
-    flips, first, second = np.moveaxis(np.stack(rows[1:]).reshape(len(top), 3, -1), 1, 0)
+    flips, first, second = np.moveaxis(np.stack(singles).reshape(len(top), 3, -1), 1, 0)
     flips = flips - rows[0]
+    alone = {place: flips[i] for i, (place, _) in enumerate(top)}
+    joints = tuple(
+        JointFlip(
+            places,
+            _over_windows(row - sets[0], "joint flip"),
+            _over_windows(np.sum([alone[place] for place in places], axis=0), "sum of single flips"),
+        )
+        for places, row in zip(chosen.sets, sets[1:], strict=True)
+    )
     weights = tuple(
         DecidingWeight(
             place,
@@ -101,7 +130,8 @@ def deciding_weights(
     # The same on every window: the shortlist's costs come from other text.
     predicted = np.broadcast_to(np.asarray([cost for _, cost in top])[:, None], flips.shape)
     correlations = {
-        "fisher": rank_correlation(predicted, flips),
+        # Of those that it ranks itself: the others were named because it misses them.
+        "fisher": rank_correlation(predicted[:verified], flips[:verified]),
         "second order": rank_correlation(first + second, flips),
     }
     explained = Ratio(None, "no linear response was given to compare with")
@@ -112,7 +142,9 @@ def deciding_weights(
             if weight.outlier and place.layer in response.taking_part and place.name in response.matrices
         ]
         explained = response.share(flips[inside].sum(axis=0), OUTLIER)
-    return DecidingWeights(weights, tuple(listed), correlations, explained, setup.origin())
+    return DecidingWeights(
+        weights, tuple(listed), correlations, explained, joints, chosen.suspects, setup.origin()
+    )
 
 
 def check_verified(verified: int, shortlisted: int = SHORTLIST) -> None:
@@ -127,18 +159,72 @@ def check_verified(verified: int, shortlisted: int = SHORTLIST) -> None:
         )
 
 
-def _listed(setup: Setup, count: int) -> list[tuple[Place, float]]:
-    """The shortlist, chosen once."""
+def check_joint(joint: int) -> None:
+    """Refuse a negative number of weights that are flipped together."""
+    if joint < 0:
+        raise invalid("joint >= 0", joint, "flip one weight or more together, or 0 for none")
 
-    def choose() -> list[Any]:
-        listed = shortlist(setup.model, setup.calibration, count, setup.layers, setup.matrices, setup.seed)
+
+Priced = tuple[Place, float]
+
+
+class _Chosen(NamedTuple):
+    """What the calibration windows choose: weights with `2 G w²`, suspects, and the costliest sets."""
+
+    listed: list[Priced]
+    verified: list[Priced]
+    suspects: tuple[Suspect, ...]
+    sets: list[Flips]
+
+
+def _chosen(setup: Setup, count: int, verified: int) -> _Chosen:
+    """Chosen once."""
+    model, calibration = setup.model, setup.calibration
+    several, joint = setup.configuration["shortlist"] == SHORTLISTS[0], setup.configuration["joint"]
+
+    def choose() -> dict[str, Any]:
+        costs = predicted_costs(model, calibration, setup.layers, setup.matrices, setup.seed)
+        listed = largest(costs, count)
         if len(listed) < FEWEST_RANKED:
             raise inputs.unmeasurable(
                 f"at least {FEWEST_RANKED} weights of positive cost", len(listed), "check the weights"
             )
-        return [[list(place), cost] for place, cost in listed]
+        tried, sets = [], []
+        if several:
+            steepest = [place for place, _ in listed]
+            where = setup.layers, setup.matrices
+            tried = suspects(model, calibration, alpha(model, calibration), *where, steepest)
+            sets = _sets(setup, tried, joint)
+        top = [place for place, _ in listed[:verified]]
+        further = [each.place for each in tried[:SUSPECTED]] + [place for each in sets for place in each]
+        further = [place for place in dict.fromkeys(further) if place not in top]
+        priced = zip(further, costs_of(costs, further), strict=True)
+        return {
+            "listed": [[list(place), cost] for place, cost in listed],
+            "further": [[list(place), cost] for place, cost in priced],
+            "suspects": [each.to_record() for each in tried],
+            "sets": [[list(place) for place in each] for each in sets],
+        }
 
-    return [(Place(*parts), cost) for parts, cost in setup.once(choose)]
+    stored = setup.once(choose)
+    listed, further = (
+        [(Place(*parts), cost) for parts, cost in stored[name]] for name in ("listed", "further")
+    )
+    sets = [tuple(Place(*parts) for parts in each) for each in stored["sets"]]
+    tried = tuple(Suspect.of_record(record) for record in stored["suspects"])
+    return _Chosen(listed, [*listed[:verified], *further], tried, sets)
+
+
+def _sets(setup: Setup, tried: list[Suspect], flips: int) -> list[Flips]:
+    """The costliest sets of two and more, up to `flips`."""
+    few = excerpt(setup.calibration)
+    cost = joint_cost(setup.model, few, max(flips, 1), {each.place: each.cost for each in tried})
+    candidates = [each.place for each in sorted(tried, key=lambda one: one.turn)]
+    return costliest_sets(cost, candidates, flips)[1:]
+
+
+def _together(setup: Setup, places: Flips, size: int) -> sweep.Row:
+    return setup.losses(flipped(places, max(size, 1)))
 
 
 def _clean(setup: Setup, place: Place) -> sweep.Row:

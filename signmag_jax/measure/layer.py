@@ -12,7 +12,7 @@ from signmag_jax.frechet import rmsnorm
 from signmag_jax.models import SITE_OF, DecoderLayer, ModelConfig, Transform, hidden
 from signmag_jax.models.layers import apply_linear
 from signmag_jax.models.llama import window_of_each_layer
-from signmag_jax.models.rope import rotation
+from signmag_jax.models.rope import rotation, turn_of_layer
 
 BEFORE_MLP_NORM = ("q_proj", "k_proj", "v_proj", "o_proj")
 """Matrices after which the next normalisation is that of the MLP; after the others, the next layer's."""
@@ -23,7 +23,8 @@ class LayerStates(NamedTuple):
 
     Args:
       output: W x, without bias.
-      stream: the residual stream that enters the next normalisation.
+      stream: what enters the next normalisation: the residual stream, or what is added to it by a model
+        that normalises that (`post_norm`).
       normalised: what leaves it, before the gain: rows of length √hidden.
     """
 
@@ -66,7 +67,7 @@ def layer_states(
     parameters = {key: leaf[layer] for key, leaf in blocks.items()}
     # The layer's structure without arrays; its slice of the stacked parameters fills it.
     graph, _ = nnx.split(nnx.eval_shape(lambda: DecoderLayer(config)))
-    turn = rotation(config, x.shape[1], x.dtype)
+    turn = turn_of_layer(config, rotation(config, x.shape[1], x.dtype), layer)
     windows = window_of_each_layer(config, x.shape[1])
     after, seen = nnx.merge(graph, parameters)(
         x, turn, layer, transform, lambda value, *_: value, None if windows is None else windows[layer]
@@ -77,6 +78,9 @@ def layer_states(
 
     stream = after
     if name in BEFORE_MLP_NORM:
-        stream = x + apply_linear(seen["attention_out"], weight("o_proj"), parameters.get("o_bias"))
+        added = apply_linear(seen["attention_out"], weight("o_proj"), parameters.get("o_bias"))
+        stream = added if config.post_norm else x + added
+    elif config.post_norm:
+        stream = apply_linear(seen["mlp_mid"], weight("down_proj"), parameters.get("down_bias"))
     output = apply_linear(seen[SITE_OF[name]], weight(name))
     return LayerStates(output, stream, rmsnorm(stream, None, config.eps))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from signmag_jax.evidence import Estimate, Picture, Ratio, Result, invalid
+from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Ratio, Result, invalid
+from signmag_jax.evidence.jackknife import jackknife
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.evidence.result import KEPT_OUT
@@ -65,6 +66,17 @@ class Sensitivity(Result):
     def leverage_of(self, law: str, matrix: str | None = None, layer: int | None = None) -> Ratio:
         """Cost of a weight of the outlier pool over one of the rest, by one of `LAWS`."""
         return paired_ratio(*(np.divide(*self._table(law, arm, matrix, layer)) for arm in (OUTLIER, REST)))
+
+    def step(self, law: str, other: str, matrix: str | None = None) -> ConfidenceInterval | None:
+        """Logarithm of the leverage by one law over that by another, paired; None without one."""
+        tables = [self._table(each, arm, matrix, None)[0] for each in (law, other) for arm in (OUTLIER, REST)]
+
+        def logarithm(windows: Int[np.ndarray, " some"]) -> float:
+            means = np.array([table[:, windows].mean() for table in tables])
+            signs = np.array([1, -1, -1, 1])
+            return float(signs @ np.log(means)) if means.min() > 0 else np.nan
+
+        return jackknife(logarithm, self.costs.shape[3], f"log of the leverage, {law} over {other}")
 
     @property
     def leverage(self) -> dict[str, Ratio]:

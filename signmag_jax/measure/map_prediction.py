@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from signmag_jax.evidence import ConfidenceInterval, Estimate, Ratio, Result
-from signmag_jax.evidence.bootstrap import LEVEL
+from signmag_jax.evidence import ConfidenceInterval, Ratio, Result
+from signmag_jax.evidence.jackknife import jackknife
 from signmag_jax.evidence.ratio import paired_ratio
 
 from .association import FEWEST, slope_of, spearman
@@ -21,7 +21,6 @@ ALL = "all"
 
 Table = Float[np.ndarray, "draws windows columns"]
 Columns = Float[np.ndarray, " columns"]
-Windows = Int[np.ndarray, " some"]
 
 
 @dataclass(frozen=True)
@@ -89,22 +88,13 @@ def _one(law: Table, probe: Table) -> MapPrediction:
 
 
 def _over_windows(statistic: Callable[..., float], name: str, *tables: Table) -> ConfidenceInterval | None:
-    """A statistic of means over windows, averaged over draws; jackknife over windows, Student's tails."""
-    from scipy import stats  # slow to import, and few ask for it
+    """A statistic of means over windows, averaged over draws."""
 
-    def mean_of(windows: Windows) -> float:
+    def mean_of(windows: Int[np.ndarray, " some"]) -> float:
         means = zip(*(table[:, windows].mean(axis=1) for table in tables), strict=True)
         return float(np.mean([statistic(*each) for each in means]))
 
-    count = tables[0].shape[1]
-    value = mean_of(np.arange(count))
-    without = np.array([mean_of(np.delete(np.arange(count), left)) for left in range(count)])
-    if not np.isfinite([value, *without]).all():
-        return None
-    error = math.sqrt((count - 1) * without.var())
-    reach = error * float(stats.t.ppf((1 + LEVEL) / 2, count - 1))
-    estimate = Estimate(value, error, count, "1", f"{name}, jackknife over windows")
-    return ConfidenceInterval(estimate, value - reach, value + reach, LEVEL)
+    return jackknife(mean_of, tables[0].shape[1], name)
 
 
 def _ranks(first: Columns, second: Columns) -> float:

@@ -21,6 +21,7 @@ from .place import Place
 from .pools import OUTLIER, REST
 from .response_checks import Check
 from .slopes import Slopes
+from .suspects import Suspect
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ class LinearResponse(Result):
       taking_part: the layers that take part.
       provenance: model, texts, seed, versions, device.
       checks: the damage of real flips beside its prediction, where rates were asked for.
+      suspects: the weights among which `singles` were chosen by their flips on a little calibration text.
     """
 
     SHOWN = ("linear_below_rate", "damages", "share_of_singles")
@@ -65,6 +67,7 @@ class LinearResponse(Result):
     taking_part: tuple[int, ...]
     provenance: Mapping[str, Any]
     checks: tuple[Check, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
 
     def damage(self, pool: str, rate: float, exactly: bool = False) -> Estimate:
         """E ΔNLL at a flip rate to second order in it, for independent flips or for exactly k = rate · N.

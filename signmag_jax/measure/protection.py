@@ -59,7 +59,8 @@ class Protection(Result):
 
     The score of a column is the matrix's measured ΔNLL times the column's share of the error energy of its
     output, E x_j²·‖w_·j − w'_·j‖²; that of a weight likewise, with (w_ij − w'_ij)². A matrix whose
-    quantisation did not hurt has none. Scores are no better known than the ΔNLL in `matrices`.
+    quantisation did not hurt has none. Scores are no better known than the ΔNLL in `matrices`, and they rank:
+    what keeping a column or a weight saves is not its score, nor does it add, see `what_is_left`.
 
     Args:
       quantizer, scale: what it protects against.
@@ -120,11 +121,8 @@ def protection(
             raise invalid("a report with losses", None, "measure it with losses=True")
         at, damage = (entry.layer, entry.matrix), entry.damage.estimate
         ranked.append(HurtMatrix(*at, damage.value, damage.standard_error, bool(separated(damage))))
-        weight = model.params["blocks"][entry.matrix][entry.layer]
-        error = fetch(weight - quantized(QUANTIZERS[quantizer], weight, scale)).astype(np.float64)
-        share = profile.energy_share[SITE_OF[entry.matrix]].value[entry.layer]
         # A matrix whose quantisation lowers the loss has nothing to protect.
-        score = max(damage.value, 0.0) * _shares(error, share)
+        score = max(damage.value, 0.0) * scores(model, profile, *at, quantizer, scale)
         every += [ProtectedColumn(*at, j, float(score[:, j].sum())) for j in range(score.shape[1])]
         # None beyond the first of its matrix can be among the first of all: millions are not kept.
         top = np.unravel_index(np.argsort(-score, axis=None, kind="stable")[:weights], score.shape)
@@ -133,6 +131,15 @@ def protection(
         ]
     best, few = _costly(every, columns), _costly(single, weights)
     return Protection(quantizer, scale, best, few, tuple(ranked), report.provenance)
+
+
+def scores(
+    model: LanguageModel, profile: Alpha, layer: int, matrix: str, quantizer: str, scale: Scale
+) -> Float[np.ndarray, "outputs inputs"]:
+    """Each weight's part of the error energy of a quantised matrix's output; 0 of a matrix without error."""
+    weight = model.params["blocks"][matrix][layer]
+    error = fetch(weight - quantized(QUANTIZERS[quantizer], weight, scale)).astype(np.float64)
+    return _shares(error, profile.energy_share[SITE_OF[matrix]].value[layer])
 
 
 def _costly(candidates: Sequence[Any], count: int) -> tuple[Any, ...]:

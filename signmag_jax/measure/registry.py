@@ -13,14 +13,26 @@ from signmag_jax.models import MATRICES
 from . import inputs, response, sweep
 from .activations import alpha
 from .all_columns import all_columns
+from .alone import ALONE
+from .attacked import RULES
+from .attacks import attack_tokens, attacks, check_game
 from .column_flips import column_flips
 from .column_map import columns
 from .column_statistics import PARTS
 from .control import controlled
-from .deciding import BRACKET_PASSES, SHORTLIST_PASSES, check_verified, deciding_weights
+from .deciding import (
+    BRACKET_PASSES,
+    SHORTLIST_PASSES,
+    SUSPECTED,
+    check_joint,
+    check_verified,
+    deciding_weights,
+)
 from .error_response import PROBE_PASSES, WHOLE_PASSES, check_deterministic, error_response, is_deterministic
 from .flip_energies import flip_energies
 from .inputs import draws_per_rate
+from .joint import joint_tokens
+from .kept import HURT, kept_rows, kept_tokens
 from .leverage import DRAWS, leverage
 from .loss import nll
 from .metrics import check_draws, metrics
@@ -30,20 +42,27 @@ from .outlier_flips import check_rate, outlier_flips
 from .plan import DERIVATIVE_PASSES, TRIALS, TRIED, check_plan, plan
 from .plan import DRAWS as PLAN_DRAWS
 from .pools import ARMS
+from .protect import BUDGETS, protect
+from .protect import DRAWS as PROTECT_DRAWS
+from .protect import checked as checked_protection
 from .quantization import quantization
 from .quantization_report import checked_options, quantization_report
 from .response import linear_response
 from .rotation import rotation
-from .screening import check_heavy, screening_tokens
+from .screening import TOKENS, check_heavy, screening_tokens
 from .sensitivity import DRAW_PASSES, FORWARD_PASSES, check_counts, sensitivity
+from .spikes import tokens_tried as protect_tokens
 from .strata import HEAVY
 from .stratified import JOINT
+from .suspects import NAMED, SHORTLISTS, check_shortlist, suspects_tokens
 from .trained_chain import trained_chain
 
 LAYERS = 30
 """Layers of the embedded model, for the cost of another whose config is not known yet."""
 DERIVATIVE_ARRAYS = 3
 """Weights, the costs by which single ones are chosen, and a gradient."""
+PROTECT_ARRAYS = 4
+"""Weights, the predicted costs, the scores of one criterion, and its masks and a gradient."""
 ERROR_ARRAYS = 5
 """Weights, an error, the error with random signs, the gradient and its derivative along that."""
 
@@ -177,7 +196,12 @@ def _quantization_report(
     options = len(checked_options(quantizers, scales))
     quantized = len(range(layers_of_model) if layers is None else layers) * len(matrices or MATRICES)
     rows = 1 + quantized * (options + 1) / layers_of_model
-    return rows + (2 + quantized * options if losses else 0)
+    return rows + (2 + quantized * options + kept_rows(quantized) if losses else 0)
+
+
+def _quantization_trials() -> float:
+    """The weights of which the one that saves most is kept, in the costliest matrices."""
+    return kept_tokens(HURT) / sweep.PASS_TOKENS
 
 
 def _rotation(draws: int) -> int | float:
@@ -198,22 +222,54 @@ def _linear_response(
     return derivatives + (_leverage(rates) + _controlled() if rates else 0)
 
 
-def _response_screening(rates: Sequence[float] = ()) -> float:
-    return _screening() if rates else 0.0
+def _response_screening(
+    rates: Sequence[float] = (),
+    singles: int | Sequence[Any] = response.SINGLES,
+    shortlist: str = SHORTLISTS[0],
+) -> float:
+    """The flips among which single weights are chosen, and those of a leverage."""
+    tried = isinstance(singles, int) and singles and shortlist == SHORTLISTS[0]
+    return (suspects_tokens() / sweep.PASS_TOKENS if tried else 0.0) + (_screening() if rates else 0.0)
 
 
 def _controlled() -> int | float:
     return response.GRADIENT_PASSES
 
 
-def _deciding_weights(verified: int, probes: int, response: Any) -> int | float:
+def _deciding_weights(verified: int, probes: int, response: Any, shortlist: str, joint: int) -> int | float:
     own = _linear_response(probes) if response is None and probes else 0
-    return 1 + verified * (1 + BRACKET_PASSES) + own
+    several = shortlist == SHORTLISTS[0]
+    weights = verified + (SUSPECTED if several else 0)
+    return 1 + weights * (1 + BRACKET_PASSES) + (joint if several else 0) + own
+
+
+def _own_response(probes: int, response: Any) -> float:
+    """The flips of suspects for a linear response that is measured where none is given."""
+    return _response_screening() if response is None and probes else 0.0
+
+
+def _deciding_search(probes: int, response: Any, shortlist: str, joint: int) -> float:
+    """The flips of suspects, alone and together."""
+    own = _own_response(probes, response)
+    if shortlist != SHORTLISTS[0]:
+        return own
+    tokens = suspects_tokens() + joint_tokens(sum(NAMED.values()), joint, TOKENS)
+    return own + tokens / sweep.PASS_TOKENS
 
 
 def _sensitivity(draws: int, probes: int, response: Any) -> int | float:
     own = _linear_response(probes) if response is None and probes else 0
     return FORWARD_PASSES + draws * DRAW_PASSES + own
+
+
+def _attacks(flips: int, protected: Sequence[int]) -> int | float:
+    """Clean, and every number of flips by every rule in every game."""
+    return 1 + len({0, *protected}) * len(RULES) * flips
+
+
+def _attack_search(flips: int, protected: Sequence[int]) -> float:
+    """The flips among which our own rule chooses, and the others' passes."""
+    return attack_tokens(flips, protected) / sweep.PASS_TOKENS
 
 
 def _error_response(errors: Any, probes: int) -> int | float:
@@ -230,13 +286,34 @@ def _plan_trials(window: int = 512) -> float:
     return (1 + TRIALS) * TRIED * window / sweep.PASS_TOKENS
 
 
-def _check_response(probes: int, rates: Sequence[float] = ()) -> None:
+def _protect(
+    against: str = "ternary",
+    budget: Sequence[str] = BUDGETS,
+    compare: Sequence[str] | None = None,
+    draws: int = PROTECT_DRAWS,
+) -> int | float:
+    """Clean, everything, each criterion at each budget and draw, and some matrices alone, twice."""
+    error, budgets, rivals = checked_protection(against, budget, compare=compare, draws=draws)
+    flipped = 1 if error.rate is None else draws
+    randomly = draws * ("random" in rivals)
+    choices = flipped * (1 + len(rivals) - ("random" in rivals)) + randomly
+    return 1 + flipped + choices * len(budgets) + 2 * ALONE
+
+
+def _protect_screening() -> float:
+    return protect_tokens() / sweep.PASS_TOKENS
+
+
+def _check_response(probes: int, shortlist: str = SHORTLISTS[0], rates: Sequence[float] = ()) -> None:
     inputs.check_probes(probes)
+    check_shortlist(shortlist)
     if rates:
         inputs.check_rates(rates)
 
 
-def _check_deciding(verified: int, probes: int) -> None:
+def _check_deciding(verified: int, probes: int, shortlist: str, joint: int) -> None:
+    check_shortlist(shortlist)
+    check_joint(joint)
     if probes:
         inputs.check_probes(probes)
     check_verified(verified)
@@ -296,7 +373,12 @@ MEASUREMENTS: dict[str, Measurement] = {
     # No window is read: a few matrices meet a few hundred inputs.
     "trained-chain": Measurement(trained_chain, lambda: 0, check=_check_chain),
     "quantization-report": Measurement(
-        quantization_report, _quantization_report, 1, MINIMUM, check=checked_options
+        quantization_report,
+        _quantization_report,
+        1,
+        MINIMUM,
+        check=checked_options,
+        fixed=_quantization_trials,
     ),
     "outlier-definitions": Measurement(
         outlier_definitions, _outlier_definitions, 2, MINIMUM, check=_check_one_rate
@@ -327,8 +409,14 @@ MEASUREMENTS: dict[str, Measurement] = {
         2,
         DERIVATIVE_ARRAYS,
         _check_deciding,
+        _deciding_search,
     ),
-    "sensitivity": Measurement(sensitivity, _sensitivity, 1, 2, DERIVATIVE_ARRAYS, check_counts),
+    "sensitivity": Measurement(
+        sensitivity, _sensitivity, 1, 2, DERIVATIVE_ARRAYS, check_counts, _own_response
+    ),
+    "attacks": Measurement(
+        attacks, _attacks, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, check_game, _attack_search
+    ),
     "error-response": Measurement(
         error_response, _error_response, fewest=2, arrays=ERROR_ARRAYS, check=_check_errors
     ),
@@ -340,3 +428,15 @@ CONTROLLED = Measurement(controlled, _controlled, arrays=2)
 
 PLAN = Measurement(plan, _plan, DERIVATIVE_PASSES, MINIMUM, ERROR_ARRAYS, check_plan, _plan_trials)
 """The verb `signmag plan`."""
+
+PROTECT = Measurement(
+    protect,
+    _protect,
+    # Activations, and a backward pass of each window.
+    1 + SHORTLIST_PASSES,
+    MINIMUM,
+    PROTECT_ARRAYS,
+    checked_protection,
+    _protect_screening,
+)
+"""The verb `signmag protect`."""

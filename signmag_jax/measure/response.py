@@ -28,9 +28,11 @@ from .place import Place
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse
 from .setup import Options, Setup, nested, prepare
-from .singles import loss_with, shortlist
+from .singles import loss_with
+from .singles import shortlist as shortlisted
 from .slopes import UNIT, Cells, Slopes
 from .stretch import Movable
+from .suspects import FISHER, NAMED, SHORTLISTS, Suspect, check_shortlist, suspects
 
 PROBES = 3
 SINGLES = 12
@@ -56,6 +58,7 @@ def linear_response(
     *,
     probes: int = PROBES,
     singles: int | Sequence[Place] = SINGLES,
+    shortlist: str = SHORTLISTS[0],
     newton: str = "signs",
     fraction: float = OUTLIER_FRACTION,
     rates: Sequence[float] = (),
@@ -68,8 +71,8 @@ def linear_response(
 
     for all but a few weights. One gradient gives the first part. Probes give the second, of all sets at once:
     H is the Gauss–Newton matrix, whose diagonal is a mean of squares, and a residual, by Hutchinson's
-    `E[(ξ∘w) ∘ (H − G)(ξ∘w)]` with random signs ξ. The weights of largest second-order cost, chosen on
-    the calibration windows alone, are flipped one by one, and their exact cost replaces the bracket.
+    `E[(ξ∘w) ∘ (H − G)(ξ∘w)]` with random signs ξ. The weights that cost most, chosen on the calibration
+    windows alone, are flipped one by one, and their exact cost replaces the bracket.
 
     Args:
       model: from `models.load`.
@@ -77,6 +80,8 @@ def linear_response(
       evaluation: other windows, on which everything is scored.
       probes: number of random probes of the second derivative in each window, at least 2.
       singles: number of weights to flip one by one, or in Python which.
+      shortlist: how they are chosen: "suspects" (several criteria, then flips on 128 calibration tokens), or
+        "fisher", `2 G_ii w_i²` alone, which a few windows may mislead.
       newton: what the Gauss–Newton diagonal is probed with: "signs" of the logits (one backward pass) or
         "products" with `Jᵀ H_out J`.
       fraction: part of the columns of each layer's input that are outliers.
@@ -94,6 +99,7 @@ def linear_response(
         singles, or derivatives that are not finite.
     """
     inputs.check_probes(probes)
+    check_shortlist(shortlist)
     if newton not in NEWTON:
         raise invalid(f"newton in {tuple(NEWTON)}", newton, "name one of them")
     chosen = inputs.selected(model.config, options.get("layers"), options.get("matrices"))
@@ -103,13 +109,13 @@ def linear_response(
         else [list(checked_place(model, each, chosen)) for each in singles]
     )
     own = {"experiment": "linear response", "probes": probes, "singles": asked, "newton": newton}
-    own |= {"fraction": fraction}
+    own |= {"fraction": fraction, "shortlist": shortlist}
     # Derivatives are exact on a single window; damage has an interval over windows only.
     fewest = inputs.MINIMUM_WINDOWS if rates else 1
     setup = prepare(model, calibration, evaluation, own, batch=1, fewest=fewest, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
-    columns, places = _selection(setup, fraction, profile, asked)
-    run = _Run(setup, probes, NEWTON[newton], columns, places)
+    columns, places, looked_at = _selection(setup, fraction, profile, asked, shortlist)
+    run = _Run(setup, probes, NEWTON[newton], columns, places, looked_at)
     rows = setup.sweep(run.tasks(), first=1)
     for row in rows:
         inputs.check_finite(row[None], "derivatives of the loss")
@@ -143,23 +149,33 @@ def checked_place(model: LanguageModel, place: Place, chosen: tuple[Sequence[int
 
 
 def _selection(
-    setup: Setup, fraction: float, profile: Alpha | None, asked: int | list[list[int]]
-) -> tuple[Columns, tuple[Place, ...]]:
-    """Outlier columns and single weights, chosen once."""
+    setup: Setup, fraction: float, profile: Alpha | None, asked: int | list[list[int]], how: str
+) -> tuple[Columns, tuple[Place, ...], tuple[Suspect, ...]]:
+    """Outlier columns, single weights, and those among which they were chosen by their flips: once."""
     model, calibration = setup.model, setup.calibration
 
     def choose() -> dict[str, Any]:
-        columns = (alpha(model, calibration) if profile is None else profile).outliers(fraction)
-        singles = asked
+        known = alpha(model, calibration) if profile is None else profile
+        columns = known.outliers(fraction)
+        singles, tried = asked, []
         if isinstance(asked, int):
-            taking_part = setup.layers, setup.matrices
-            listed = shortlist(model, calibration, asked, *taking_part, setup.seed) if asked else []
-            singles = [list(place) for place, _ in listed]
-        return {"columns": {site: rows.tolist() for site, rows in columns.items()}, "singles": singles}
+            where, count = (setup.layers, setup.matrices), max(asked, NAMED[FISHER])
+            listed = shortlisted(model, calibration, count, *where, setup.seed) if asked else []
+            places = [place for place, _ in listed]
+            if asked and how == SHORTLISTS[0]:
+                tried = suspects(model, calibration, known, *where, places)
+                places = [each.place for each in tried]
+            singles = [list(place) for place in places[:asked]]
+        return {
+            "columns": {site: rows.tolist() for site, rows in columns.items()},
+            "singles": singles,
+            "suspects": [each.to_record() for each in tried],
+        }
 
     stored = setup.once(choose)
     columns = {site: np.asarray(rows) for site, rows in stored["columns"].items()}
-    return columns, tuple(Place(*parts) for parts in stored["singles"])
+    tried = tuple(Suspect.of_record(record) for record in stored["suspects"])
+    return columns, tuple(Place(*parts) for parts in stored["singles"]), tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +187,7 @@ class _Run:
     newton: Callable[..., curvature.ByColumn]
     columns: Columns
     singles: tuple[Place, ...]
+    suspects: tuple[Suspect, ...]
 
     def tasks(self) -> list[Callable[[], sweep.Row]]:
         """For each window: slopes, probes of both parts of H, three directions; then flips, if any."""
@@ -285,4 +302,5 @@ class _Run:
             outliers=self.columns,
             taking_part=self.setup.layers,
             provenance=self.setup.origin(),
+            suspects=self.suspects,
         )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, Picture, Result, keys
+from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys
 from signmag_jax.evidence.result import named
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
 from signmag_jax.perturb import SignFlip
@@ -47,10 +47,21 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
     that write it become QW; a normalisation without gain commutes with Q. A tied head becomes a matrix of
     its own, since it takes in the last gain and the embedding does not. Computed in float64.
 
+    Raises:
+      InvalidInput: for a model that normalises what it adds to the stream, or rounds what it reads from it:
+        neither commutes with Q.
+
     Source: Ashkboos et al., QuaRot (arXiv:2404.00456), with a uniform Q for their Hadamard matrix.
     """
+    if model.config.post_norm or model.config.input_bits is not None:
+        raise invalid(
+            "a residual stream that can be rotated before it is read",
+            f"a model of type {model.config.family}, which normalises or rounds it column by column",
+            "measure another model",
+        )
     turn = orthogonal(model.config.hidden, seed)
     params, blocks = model.params, dict(model.params["blocks"])
+    # Gains first: only a norm without one is the same in every basis.
     for name, gain in READERS.items():
         gains = fetch(params["blocks"][gain]).astype(np.float64)
         blocks[name] = _each(blocks[name], lambda w, i, g=gains: (w * g[i]) @ turn.T)
@@ -59,6 +70,7 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
             blocks[name] = _each(blocks[name], lambda w, _: turn @ w)
     for gain in set(READERS.values()):
         blocks[gain] = jnp.ones_like(blocks[gain])
+    # Only the head has the last gain in it: a tied pair is two matrices from here on.
     embed, head = params["embed"], params["embed" if model.config.tied else "head"]
     gains = fetch(params["norm"]).astype(np.float64)
     outer = {
@@ -79,6 +91,7 @@ def orthogonal(size: int, seed: int) -> Float[np.ndarray, "size size"]:
     """Uniform on the orthogonal group: QR of a Gaussian matrix, with the signs of R's diagonal."""
     raw = jax.random.normal(keys.fold(keys.root(seed), "rotation"), (size, size), jnp.float32)
     turn, upper = np.linalg.qr(np.asarray(raw, np.float64))
+    # QR leaves the signs to the routine: the law would be its own, and not uniform.
     return turn * np.sign(np.diag(upper))
 
 

@@ -10,6 +10,7 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Ratio, R
 
 from . import slopes
 from .place import Place
+from .suspects import Suspect
 
 SUMMARISED = 10
 
@@ -49,15 +50,32 @@ class DecidingWeight(Result):
 
 
 @dataclass(frozen=True, eq=False)
+class JointFlip(Result):
+    """Weights that are flipped together; costs in nats per token over the evaluation windows.
+
+    Args:
+      places: matrix, layer, row and column of each.
+      flip: ΔNLL of flipping all of them at once.
+      alone: the sum of what each costs alone.
+    """
+
+    places: tuple[Place, ...]
+    flip: Estimate
+    alone: Estimate
+
+
+@dataclass(frozen=True, eq=False)
 class DecidingWeights(Result):
     """Result of `deciding_weights`.
 
     Args:
-      weights: the verified ones, in the order of the shortlist.
+      weights: the verified ones, in the order of the shortlist; then those that other criteria name.
       shortlist: every shortlisted weight with its predicted cost, descending.
       rank_correlation: Spearman's, of predicted and exact cost over the verified weights, by prediction
         ("fisher": of the shortlist, "second order": `−2 g w + 2 H_ii w²`); None where it is undefined.
       explained: part of the outlier pool's slope that the verified weights in it carry, or why not.
+      joint: of two weights and more, the sets that did most damage on calibration text.
+      suspects: what several criteria name, by the cost of its flip on a little calibration text.
       provenance: model, texts, seed, versions, device.
     """
 
@@ -65,6 +83,8 @@ class DecidingWeights(Result):
     shortlist: tuple[tuple[Place, float], ...]
     rank_correlation: dict[str, ConfidenceInterval | None]
     explained: Ratio
+    joint: tuple[JointFlip, ...]
+    suspects: tuple[Suspect, ...]
     provenance: Mapping[str, Any]
 
     def ranked(self) -> list[DecidingWeight]:
@@ -78,16 +98,18 @@ class DecidingWeights(Result):
             for name, interval in self.rank_correlation.items()
         }
         for rank, weight in enumerate(self.ranked()[:SUMMARISED], start=1):
-            place = weight.place
-            where = f"layer {place.layer} {place.name} [{place.row}, {place.column}]"
-            summary[f"weight {rank}: {where}"] = f"ΔNLL {weight.flip}"
+            summary[f"weight {rank}: {weight.place.label()}"] = f"ΔNLL {weight.flip}"
+        for each in self.joint:
+            where = "; ".join(place.label() for place in each.places)
+            summary[f"{len(each.places)} together: {where}"] = f"ΔNLL {each.flip}, alone in sum {each.alone}"
         return summary | {"part of the outlier pool's slope that they carry": str(self.explained)}
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each shortlisted weight; those that were not verified have no exact cost."""
+        """One row for each shortlisted weight and each that was verified: only these have an exact cost."""
         costs = {each.place: each.costs() for each in self.weights}
+        listed = dict(self.shortlist) | {each.place: each.shortlisted for each in self.weights}
         return [
-            {**place.to_json(), "shortlisted": cost, **costs.get(place, {})} for place, cost in self.shortlist
+            {**place.to_json(), "shortlisted": cost, **costs.get(place, {})} for place, cost in listed.items()
         ]
 
     def picture(self) -> Picture:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from signmag_jax.evidence import invalid
 
 ROPE_KINDS = ("default", "linear", "llama3", "divided")
+ACTIVATIONS = ("silu", "relu", "relu2", "gelu", "gelu_tanh")
+QK_NORMS = (None, "head", "all")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Rope:
       low_frequency_factor, high_frequency_factor: ends of the smooth step ("llama3").
       original_positions: context length before the stretch ("llama3").
       divisors: one for each frequency, fastest first ("divided").
+      features: how many of a head's features are rotated, from the first on; None rotates all.
+      scale: what cosines and sines are multiplied by (LongRoPE).
     """
 
     theta: float = 10000.0
@@ -31,16 +35,18 @@ class Rope:
     high_frequency_factor: float = 1.0
     original_positions: int = 0
     divisors: tuple[float, ...] = ()
+    features: int | None = None
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.kind not in ROPE_KINDS:
             raise invalid(
                 f"RoPE type in {ROPE_KINDS}", self.kind, "this port knows no other; use another model"
             )
-        if not 1 < self.theta < math.inf or not 0 < self.factor < math.inf:
+        if not (1 < self.theta < math.inf and 0 < self.factor < math.inf and 0 < self.scale < math.inf):
             raise invalid(
-                "RoPE theta > 1 and factor > 0, both finite",
-                (self.theta, self.factor),
+                "RoPE theta > 1, factor > 0 and scale > 0, all finite",
+                (self.theta, self.factor, self.scale),
                 "check the model's config",
             )
         if any(not 0 < divisor < math.inf for divisor in self.divisors) or (
@@ -65,15 +71,23 @@ class ModelConfig:
     """One decoder of the Llama family.
 
     Args:
-      family: "llama", "mistral", "qwen2" or "qwen3".
+      family: `model_type` of the hub's config: "llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2",
+        "phi3" or "bitnet". It names the model; what is computed follows from the fields below alone.
       vocabulary, hidden, intermediate, layers, heads, kv_heads, head_dim: sizes.
       eps: ε of every RMSNorm.
       rope: position embedding.
       positions: longest context the model was made for, in tokens.
       tied: the head is the embedding.
       qkv_bias, o_bias, mlp_bias: which linear layers have a bias.
-      qk_norm: queries and keys are RMS-normalised per head (Qwen3).
+      activation: of the MLP's gate, one of `ACTIVATIONS`; "relu2" is ReLU², "gelu_tanh" GELU by tanh.
+      qk_norm: queries and keys are RMS-normalised, each "head" on its own (Qwen3) or "all" heads of a token
+        together (OLMo-2); None for neither.
+      post_norm: a layer normalises what attention and MLP add to the stream, not what they read (OLMo-2).
+      sub_norms: what enters o_proj and down_proj is RMS-normalised (BitNet).
+      input_bits: bits to which the inputs of the seven matrices are rounded, token by token (BitNet: 8); None
+        leaves them as they are. Derivatives take the rounding for the identity.
       sliding: per layer, the number of keys a query sees (itself included); None sees all before it.
+      rotated: per layer, whether RoPE turns queries and keys (SmolLM3: not in every fourth); None: in all.
     """
 
     family: str
@@ -91,8 +105,13 @@ class ModelConfig:
     qkv_bias: bool = False
     o_bias: bool = False
     mlp_bias: bool = False
-    qk_norm: bool = False
+    activation: str = "silu"
+    qk_norm: str | None = None
+    post_norm: bool = False
+    sub_norms: bool = False
+    input_bits: int | None = None
     sliding: tuple[int | None, ...] | None = None
+    rotated: tuple[bool, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -111,11 +130,17 @@ class ModelConfig:
             raise invalid(
                 "heads a multiple of key/value heads", (self.heads, self.kv_heads), "check the model's config"
             )
-        if self.head_dim % 2:
-            raise invalid("head_dim even", self.head_dim, "RoPE rotates pairs; check the model's config")
-        if self.rope.divisors and len(self.rope.divisors) != self.head_dim // 2:
+        for name, known in (("activation", ACTIVATIONS), ("qk_norm", QK_NORMS)):
+            if getattr(self, name) not in known:
+                raise invalid(f"{name} in {known}", getattr(self, name), "this port knows no other")
+        turned = self.head_dim if self.rope.features is None else self.rope.features
+        if turned % 2 or not 0 < turned <= self.head_dim:
+            raise invalid("head_dim even", turned, "RoPE rotates pairs; check the model's config")
+        if self.input_bits is not None and not 2 <= self.input_bits <= 16:
+            raise invalid("2 <= input_bits <= 16", self.input_bits, "check the model's config")
+        if self.rope.divisors and len(self.rope.divisors) != turned // 2:
             raise invalid(
-                f"{self.head_dim // 2} divisors of RoPE frequencies, half of head_dim",
+                f"{turned // 2} divisors of RoPE frequencies, half of what is rotated",
                 len(self.rope.divisors),
                 "the file is damaged",
             )
@@ -126,18 +151,24 @@ class ModelConfig:
             or any(window is not None and window < 1 for window in self.sliding)
         ):
             raise invalid("one sliding window >= 1 or None a layer", self.sliding, "check the model's config")
+        if self.rotated is not None and len(self.rotated) != self.layers:
+            raise invalid(
+                f"rotated or not for each of {self.layers} layers",
+                len(self.rotated),
+                "check the model's config",
+            )
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter of one layer, weights as (out, in)."""
         hidden, inner = self.hidden, self.intermediate
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
         shapes: dict[str, tuple[int, ...]] = {
-            "attention_norm": (hidden,),
+            ("attention_post_norm" if self.post_norm else "attention_norm"): (hidden,),
             "q_proj": (queries, hidden),
             "k_proj": (keys, hidden),
             "v_proj": (keys, hidden),
             "o_proj": (hidden, queries),
-            "mlp_norm": (hidden,),
+            ("mlp_post_norm" if self.post_norm else "mlp_norm"): (hidden,),
             "gate_proj": (inner, hidden),
             "up_proj": (inner, hidden),
             "down_proj": (hidden, inner),
@@ -149,7 +180,11 @@ class ModelConfig:
         if self.mlp_bias:
             shapes |= {"gate_bias": (inner,), "up_bias": (inner,), "down_bias": (hidden,)}
         if self.qk_norm:
-            shapes |= {"q_norm": (self.head_dim,), "k_norm": (self.head_dim,)}
+            each = self.qk_norm == "head"
+            shapes |= {"q_norm": (self.head_dim if each else queries,)}
+            shapes |= {"k_norm": (self.head_dim if each else keys,)}
+        if self.sub_norms:
+            shapes |= {"attention_sub_norm": (queries,), "mlp_sub_norm": (inner,)}
         return shapes
 
     def outer_shapes(self) -> dict[str, tuple[int, ...]]:

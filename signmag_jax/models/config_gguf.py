@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,16 @@ from signmag_jax.evidence import invalid
 from .config import ModelConfig, Rope
 
 # Architectures of GGUF files, and what the metadata leaves to the architecture's definition.
-FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "qwen2": {},
+    "qwen3": {"qk_norm": "head"},
+    "smollm3": {},
+    "olmo2": {"post_norm": True, "qk_norm": "all"},
+    "phi3": {},
+}
+# In llama.cpp every fourth layer of SmolLM3 has no rotation.
+_UNROTATED = {"smollm3": 4}
 
 # Keys of an architecture that say nothing about the loss of a text no longer than the context.
 HARMLESS = (
@@ -21,6 +31,8 @@ HARMLESS = (
     "rope.scaling.finetuned",
 )
 _SCALING = "rope.scaling."
+# Metadata may claim any number of layers, before the tensors are looked at.
+MOST_LAYERS = 1_000_000
 
 
 def config_from_gguf(
@@ -41,7 +53,7 @@ def config_from_gguf(
         raise invalid(
             f"GGUF architecture in {tuple(FAMILIES)}",
             _shown(architecture),
-            "this port reads the Llama family; use another file",
+            "this port has no other; use another file, or the hub folder",
         )
     keys = _Keys(metadata, architecture)
     heads, hidden = keys.whole("attention.head_count"), keys.whole("embedding_length")
@@ -49,13 +61,17 @@ def config_from_gguf(
     kv_heads = keys.whole("attention.head_count_kv", heads)
     head_dim = keys.whole("attention.key_length", hidden // heads)
     keys.require("attention.value_length", head_dim)
-    keys.require("rope.dimension_count", head_dim)
+    turned = keys.whole("rope.dimension_count", head_dim)
+    if architecture != "phi3":
+        keys.require_value("rope.dimension_count", turned, head_dim)
     for absent in ("expert_count", "expert_used_count"):
         keys.require(absent, 0)
     positions = keys.whole("context_length")
+    if architecture == "phi3":
+        positions = _undisputed(keys, positions, bool(divisors))
     first = {name.removeprefix("blk.0.") for name in shapes if name.startswith("blk.0.")}
     config = ModelConfig(
-        family=FAMILIES[architecture],
+        family=architecture,
         vocabulary=keys.whole("vocab_size", shapes.get("token_embd.weight", (0,))[0]),
         hidden=hidden,
         intermediate=keys.whole("feed_forward_length"),
@@ -64,13 +80,16 @@ def config_from_gguf(
         kv_heads=kv_heads,
         head_dim=head_dim,
         eps=keys.real("attention.layer_norm_rms_epsilon"),
-        rope=_rope(keys, divisors),
+        rope=dataclasses.replace(
+            _rope(keys, divisors, architecture == "phi3"), features=None if turned == head_dim else turned
+        ),
         positions=positions,
         tied="output.weight" not in shapes,
         qkv_bias="attn_q.bias" in first,
         o_bias="attn_output.bias" in first,
         mlp_bias="ffn_gate.bias" in first,
-        qk_norm=architecture == "qwen3",
+        rotated=_rotated(architecture, layers),
+        **FAMILIES[architecture],
     )
     keys.require("attention.causal", True)
     keys.refuse_rest()
@@ -82,10 +101,8 @@ class _Keys:
 
     def __init__(self, metadata: Mapping[str, Any], architecture: str):
         self._prefix = f"{architecture}."
-        harmless = {self._prefix + key for key in HARMLESS}
         # Other groups are the tools' own: no program that computes this architecture reads them.
-        own = {key: value for key, value in metadata.items() if key.startswith(self._prefix)}
-        self._rest = {key: value for key, value in own.items() if key not in harmless}
+        self._rest = {key: value for key, value in metadata.items() if key.startswith(self._prefix)}
 
     def take(self, key: str, default: Any = None) -> Any:
         value = self._rest.pop(self._prefix + key, default)
@@ -113,7 +130,9 @@ class _Keys:
         return float(value)
 
     def require(self, key: str, value: Any) -> None:
-        stored = self._rest.pop(self._prefix + key, value)
+        self.require_value(key, self._rest.pop(self._prefix + key, value), value)
+
+    def require_value(self, key: str, stored: Any, value: Any) -> None:
         if stored != value:
             raise invalid(
                 f"{self._prefix}{key} = {value}",
@@ -122,8 +141,9 @@ class _Keys:
             )
 
     def refuse_rest(self) -> None:
-        if self._rest:
-            first = sorted(self._rest.items())[:8]
+        rest = {key: self._rest[key] for key in self._rest if key.removeprefix(self._prefix) not in HARMLESS}
+        if rest:
+            first = sorted(rest.items())[:8]
             shown = ", ".join(f"{key[:80]} = {str(value)[:40]}" for key, value in first)
             raise invalid(
                 "every metadata key known", shown, "it may change the model, so it is not guessed at"
@@ -136,13 +156,40 @@ def _shown(value: Any) -> Any:
     return value if len(text) <= 80 else text[:80] + "..."
 
 
-def _rope(keys: _Keys, divisors: tuple[float, ...]) -> Rope:
+def _rotated(architecture: str, layers: int) -> tuple[bool, ...] | None:
+    step = _UNROTATED.get(architecture)
+    if step is None or layers < step:
+        return None
+    if layers > MOST_LAYERS:
+        raise invalid(f"block_count <= {MOST_LAYERS}", layers, "the GGUF file is damaged")
+    return tuple((layer + 1) % step != 0 for layer in range(layers))
+
+
+def _undisputed(keys: _Keys, positions: int, stretched: bool) -> int:
+    """Phi-3's longest window that needs neither the long divisors nor a sliding window.
+
+    transformers lets Phi-3's attention slide and llama.cpp does not: within the window they agree.
+    """
+    sliding = keys.take("attention.sliding_window", 0)
+    if isinstance(sliding, int) and sliding > 0:
+        positions = min(positions, sliding)
+    return (
+        min(positions, keys.whole(f"{_SCALING}original_context_length", positions))
+        if stretched
+        else positions
+    )
+
+
+def _rope(keys: _Keys, divisors: tuple[float, ...], long: bool) -> Rope:
     theta = keys.real("rope.freq_base", 10000.0)
     kind = keys.take(_SCALING + "type", "none")
+    if long and kind == "longrope":
+        kind = "none"
+    scale = keys.real(_SCALING + "attn_factor", 1.0) if long and divisors else 1.0
     linear = keys.real("rope.scale_linear", 1.0)
     factor = keys.real(_SCALING + "factor", linear)
     if divisors and (kind, factor) == ("none", 1.0):
-        return Rope(theta, "divided", divisors=divisors)
+        return Rope(theta, "divided", divisors=divisors, scale=scale)
     if (kind, factor) == ("none", 1.0):
         return Rope(theta)
     if not divisors and kind in ("none", "linear"):

@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from signmag_jax.evidence import MissingResource, invalid
 
-from .config import ModelConfig, Rope
+from .bitnet import Ternary, ternary_of
+from .config import ModelConfig
 from .foreign import heard, reason
+from .rope_hub import rope_from_hub
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2", "phi3", "bitnet")
 
 # Which linear layers of attention carry a bias: by the family, or by the config's `attention_bias`.
-_QKV_BIAS = {"llama": None, "mistral": False, "qwen2": True, "qwen3": None}
-_O_BIAS = {"llama": None, "mistral": False, "qwen2": False, "qwen3": None}
+_QKV_BIAS = {"mistral": False, "qwen2": True, "phi3": False}
+_O_BIAS = {"mistral": False, "qwen2": False, "phi3": False}
+_QK_NORM = {"qwen3": "head", "olmo2": "all"}
+# Names of activations in `transformers` and in `ModelConfig`.
+_ACTIVATIONS = {
+    **{name: name for name in ("silu", "relu", "relu2", "gelu")},
+    **{"swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"},
+}
 
 # Attributes of the config that say nothing about the loss of given tokens under given weights.
 IRRELEVANT = frozenset(
     (
         *("_name_or_path", "architectures", "model_type", "transformers_version", "dtype", "torch_dtype"),
         *("bos_token_id", "eos_token_id", "pad_token_id", "tokenizer_class", "use_cache", "return_dict"),
-        *("attention_dropout", "initializer_range", "pretraining_tp", "chunk_size_feed_forward"),
+        *(
+            "attention_dropout",
+            "resid_pdrop",
+            "embd_pdrop",
+            "initializer_range",
+            "pretraining_tp",
+            "chunk_size_feed_forward",
+        ),
         *("id2label", "label2id", "problem_type", "is_encoder_decoder"),
         *("output_attentions", "output_hidden_states", "is_llama_config", "transformers.js_config"),
     )
@@ -45,15 +59,13 @@ USED = {
     "mistral": _USED_BY_ALL | {"sliding_window"},
     "qwen2": _USED_BY_ALL | _WINDOWS,
     "qwen3": _USED_BY_ALL | _WINDOWS | {"attention_bias"},
-}
-_ROPE_USED = {
-    "default": frozenset(("rope_theta",)),
-    # Scales with the length beyond the trained one, which no window exceeds here.
-    "dynamic": frozenset(("rope_theta",)),
-    "linear": frozenset(("rope_theta", "factor")),
-    "llama3": frozenset(
-        ("rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-    ),
+    # The last is read by transformers into the one before.
+    "smollm3": _USED_BY_ALL
+    | {"sliding_window", "layer_types", "use_sliding_window", "attention_bias", "mlp_bias"}
+    | {"no_rope_layers", "no_rope_layer_interval"},
+    "olmo2": _USED_BY_ALL | {"attention_bias"},
+    "phi3": _USED_BY_ALL | {"sliding_window", "original_max_position_embeddings"},
+    "bitnet": _USED_BY_ALL | {"attention_bias"},
 }
 # A config may claim any number of layers, before its tensors are looked at.
 MOST_SLIDING = 1_000_000
@@ -65,11 +77,12 @@ def config_from_hub(folder: Path) -> ModelConfig:
     return described_by_hub(folder)[0]
 
 
-def described_by_hub(folder: Path) -> tuple[ModelConfig, tuple[str, ...]]:
+def described_by_hub(folder: Path) -> tuple[ModelConfig, tuple[str, ...], Ternary | None]:
     """The architecture that a folder's config.json describes, read by `transformers` without remote code.
 
     Returns:
-      The architecture, and what the file says beside it that makes no difference, a line for each kind.
+      The architecture, what the file says beside it that makes no difference, a line for each kind, and how
+      ternary matrices are stored.
 
     Raises:
       MissingResource: if there is no readable config.json.
@@ -83,7 +96,7 @@ def described_by_hub(folder: Path) -> tuple[ModelConfig, tuple[str, ...]]:
         family = raw.get("model_type")
     except (ValueError, AttributeError) as error:
         raise MissingResource(f"{path} is no JSON object ({error}): download it again") from None
-    _refuse_other_models(raw, family)
+    ternary = _refuse_other_models(raw, family)
     try:
         with heard():
             from transformers import AutoConfig
@@ -92,17 +105,18 @@ def described_by_hub(folder: Path) -> tuple[ModelConfig, tuple[str, ...]]:
     except Exception as error:  # transformers raises many types for a bad config; all mean the same here
         raise invalid("config.json valid for transformers", reason(error, 300), f"mend {path}") from None
     attributes = parsed.to_dict()
+    attributes.pop("quantization_config", None)  # judged above
     unread = unread_attributes(family, attributes, set(inspect.signature(type(parsed)).parameters))
     read = {key: value for key, value in attributes.items() if key not in unread}
-    rope, without_effect = _rope(attributes["rope_parameters"])
-    remarks = []
+    config, remarks = _config(family, read, 8 if ternary else None)
+    remarks = [*remarks]
     if unread.pop("auto_map", None):
         remarks.append(f"config.json has auto_map: {family}'s own code is used, none of the checkpoint's")
     if unread:
         remarks.append(f"config.json has what transformers' {family} never reads: {_shown(unread)}")
-    if without_effect:
-        remarks.append(f"without effect in this model's RoPE: {_shown(without_effect)}")
-    return _config(family, read, rope), tuple(remarks)
+    if ternary:
+        remarks.append("BitNet: inputs are rounded to 8 bits, which derivatives take for the identity")
+    return config, tuple(remarks), ternary
 
 
 def _instead(folder: Path) -> str:
@@ -119,7 +133,8 @@ def _shown(attributes: dict[str, Any]) -> str:
     return ", ".join(f"{key} = {str(value)[:60]}" for key, value in sorted(attributes.items())[:8])
 
 
-def _refuse_other_models(raw: dict[str, Any], family: Any) -> None:
+def _refuse_other_models(raw: dict[str, Any], family: Any) -> Ternary | None:
+    """Refuse what no folder of this kind can be loaded as; return how ternary matrices are stored, if any."""
     if any(raw.get(key) for key in _EXPERTS) or "moe" in str(family):
         raise invalid(
             "a dense model", f"mixture of experts ({family})", "choose a dense model of the Llama family"
@@ -130,11 +145,14 @@ def _refuse_other_models(raw: dict[str, Any], family: Any) -> None:
         )
     if quantised := raw.get("quantization_config"):
         method = quantised.get("quant_method", "unknown") if isinstance(quantised, dict) else quantised
+        if method == "bitnet":
+            return ternary_of(quantised)
         raise invalid(
             "weights as trained",
             f"a checkpoint pre-quantised with {method}",
             "load the original, unquantised checkpoint",
         )
+    return None
 
 
 def unread_attributes(family: str, attributes: dict[str, Any], declared: set[str]) -> dict[str, Any]:
@@ -162,10 +180,22 @@ def unread_attributes(family: str, attributes: dict[str, Any], declared: set[str
     return rest
 
 
-def _config(family: str, attributes: dict[str, Any], rope: Rope) -> ModelConfig:
-    if attributes["hidden_act"] not in ("silu", "swish"):
-        raise invalid("hidden_act = silu", attributes["hidden_act"], "the port has the gated SiLU MLP only")
+def _config(
+    family: str, attributes: dict[str, Any], input_bits: int | None
+) -> tuple[ModelConfig, tuple[str, ...]]:
+    """The architecture, and remarks on its rotation."""
+    if attributes["hidden_act"] not in _ACTIVATIONS:
+        raise invalid(
+            f"hidden_act in {tuple(_ACTIVATIONS)}",
+            attributes["hidden_act"],
+            "the port has no other gated MLP",
+        )
     bias = bool(attributes.get("attention_bias", False))
+    head_dim = attributes.get("head_dim") or attributes["hidden_size"] // attributes["num_attention_heads"]
+    positions = attributes["max_position_embeddings"]
+    rope, positions, remarks = rope_from_hub(
+        attributes["rope_parameters"], head_dim, positions, partial=family == "phi3"
+    )
     return ModelConfig(
         family=family,
         vocabulary=attributes["vocab_size"],
@@ -174,56 +204,34 @@ def _config(family: str, attributes: dict[str, Any], rope: Rope) -> ModelConfig:
         layers=attributes["num_hidden_layers"],
         heads=attributes["num_attention_heads"],
         kv_heads=attributes["num_key_value_heads"],
-        head_dim=attributes.get("head_dim") or attributes["hidden_size"] // attributes["num_attention_heads"],
+        head_dim=head_dim,
         eps=attributes["rms_norm_eps"],
         rope=rope,
-        positions=attributes["max_position_embeddings"],
+        positions=positions,
         tied=bool(attributes["tie_word_embeddings"]),
-        qkv_bias=bias if _QKV_BIAS[family] is None else bool(_QKV_BIAS[family]),
-        o_bias=bias if _O_BIAS[family] is None else bool(_O_BIAS[family]),
+        qkv_bias=_QKV_BIAS.get(family, bias),
+        o_bias=_O_BIAS.get(family, bias),
         mlp_bias=bool(attributes.get("mlp_bias", False)),
-        qk_norm=family == "qwen3",
+        activation=_ACTIVATIONS[attributes["hidden_act"]],
+        qk_norm=_QK_NORM.get(family),
+        post_norm=family == "olmo2",
+        sub_norms=family == "bitnet",
+        input_bits=input_bits,
         sliding=_sliding(attributes),
-    )
+        rotated=_rotated(attributes),
+    ), remarks
 
 
-def _rope(parameters: dict[str, Any]) -> tuple[Rope, dict[str, Any]]:
-    """The rotation, and the parameters that its type does not read."""
-    kind = parameters.get("rope_type", "default")
-    if not isinstance(kind, str) or kind not in _ROPE_USED:
-        raise invalid(
-            f"RoPE type in {tuple(_ROPE_USED)}", kind, "this port knows no other; use another model"
-        )
-    if parameters.get("partial_rotary_factor") not in (None, 1.0):
-        raise invalid(
-            "a rotation of whole heads",
-            f"partial_rotary_factor = {parameters['partial_rotary_factor']}",
-            "use another model",
-        )
-    rest = {
-        key: value for key, value in parameters.items() if key not in _ROPE_USED[kind] | {"rope_type", "type"}
-    }
-    numbers: dict[str, Any] = {name: parameters.get(name) for name in sorted(_ROPE_USED[kind])}
-    wrong = {name: value for name, value in numbers.items() if not _is_finite(value)}
-    if wrong:
-        raise invalid(
-            f"every parameter of RoPE type {kind} a finite number",
-            ", ".join(f"{name} = {str(value)[:40]}" for name, value in wrong.items()),
-            "mend config.json",
-        )
-    return Rope(
-        theta=float(numbers["rope_theta"]),
-        kind="default" if kind == "dynamic" else kind,
-        factor=float(numbers.get("factor", 1.0)),
-        low_frequency_factor=float(numbers.get("low_freq_factor", 1.0)),
-        high_frequency_factor=float(numbers.get("high_freq_factor", 1.0)),
-        original_positions=int(numbers.get("original_max_position_embeddings", 0)),
-    ), {key: value for key, value in rest.items() if value is not None}
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether it is a number that float64 holds."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+def _rotated(attributes: dict[str, Any]) -> tuple[bool, ...] | None:
+    """In which layers the model rotates; None for all."""
+    flags, layers = attributes.get("no_rope_layers"), attributes["num_hidden_layers"]
+    if flags is None:
+        return None
+    # The name says the contrary of what it is: 1 is a layer that rotates.
+    if len(flags) < layers or any(flag not in (0, 1) for flag in flags):
+        raise invalid(f"no_rope_layers of 0 or 1 for {layers} layers", str(flags)[:80], "mend config.json")
+    chosen = tuple(bool(flag) for flag in flags[:layers])
+    return None if all(chosen) else chosen
 
 
 def _sliding(attributes: dict[str, Any]) -> tuple[int | None, ...] | None:

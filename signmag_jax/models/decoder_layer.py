@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from .attention import causal_attention
 from .config import ModelConfig
-from .layers import apply_linear, normalise
+from .layers import ACTIVATIONS, apply_linear, normalise, round_inputs
 from .rope import rotate
 
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -39,10 +39,11 @@ Observe = Callable[[jax.Array, jax.Array, str], Any]
 
 
 class DecoderLayer(nnx.Module):
-    """One decoder layer: attention and gated MLP, each after an RMSNorm and added to the residual stream.
+    """One decoder layer: attention and gated MLP, each added to the residual stream.
 
-    Its parameters are those of `ModelConfig.shapes`. In `Llama` they carry a leading axis of layers and
-    a scan hands each layer its slice.
+    Its parameters are those of `ModelConfig.shapes`, and it normalises where they hold a gain: before
+    attention and MLP, after them, or before the matrices that end them. In `Llama` they carry a leading axis
+    of layers and a scan hands each layer its slice.
     """
 
     def __init__(self, config: ModelConfig, layers: int | None = None, dtype: Any = jnp.float32):
@@ -68,6 +69,8 @@ class DecoderLayer(nnx.Module):
         seen: dict[str, Any] = {}
 
         def look(value: jax.Array, site: str) -> jax.Array:
+            if self.config.input_bits is not None:
+                value = round_inputs(value, self.config.input_bits)
             if observe is not None:
                 seen[site] = observe(value, layer, site)
             return value
@@ -82,13 +85,19 @@ class DecoderLayer(nnx.Module):
             product: Any = changed(value)
             return product if added is None else product + added[None, None]
 
-        eps = self.config.eps
-        normal = look(normalise(x, self.value("attention_norm"), eps), "attention_in")
-        mixed = self._attend(normal, linear, turn, window)
-        x = x + linear("o_proj", look(mixed, "attention_out"))
-        normal = look(normalise(x, self.value("mlp_norm"), eps), "mlp_in")
-        middle = jax.nn.silu(linear("gate_proj", normal)) * linear("up_proj", normal)
-        return x + linear("down_proj", look(middle, "mlp_mid")), seen
+        def norm(name: str, value: jax.Array) -> jax.Array:
+            return normalise(value, self.value(name), self.config.eps) if hasattr(self, name) else value
+
+        activation = ACTIVATIONS[self.config.activation]
+        entering = look(norm("attention_norm", x), "attention_in")
+        mixed = look(
+            norm("attention_sub_norm", self._attend(entering, linear, turn, window)), "attention_out"
+        )
+        x = x + norm("attention_post_norm", linear("o_proj", mixed))
+        entering = look(norm("mlp_norm", x), "mlp_in")
+        middle = activation(linear("gate_proj", entering)) * linear("up_proj", entering)
+        middle = look(norm("mlp_sub_norm", middle), "mlp_mid")
+        return x + norm("mlp_post_norm", linear("down_proj", middle)), seen
 
     def _attend(
         self,
@@ -98,9 +107,13 @@ class DecoderLayer(nnx.Module):
         window: jax.Array | None,
     ) -> jax.Array:
         config = self.config
-        q, k, v = (linear(name, x) for name in ("q_proj", "k_proj", "v_proj"))
-        q, k, v = (y.reshape(*y.shape[:2], -1, config.head_dim) for y in (q, k, v))
-        if config.qk_norm:
-            q = normalise(q, self.value("q_norm"), config.eps)
-            k = normalise(k, self.value("k_norm"), config.eps)
+
+        def heads(letter: str) -> jax.Array:
+            y = linear(f"{letter}_proj", x)
+            if hasattr(self, f"{letter}_norm"):  # the gain's size says what is normalised together
+                gain = self.value(f"{letter}_norm")
+                y = normalise(y.reshape(*y.shape[:2], -1, gain.size), gain, config.eps)
+            return y.reshape(*y.shape[:2], -1, config.head_dim)
+
+        q, k, v = heads("q"), heads("k"), heads("v")
         return causal_attention(rotate(q, *turn), rotate(k, *turn), v, window)

@@ -18,14 +18,22 @@ from .names import ROPE_DIVISORS
 from .sources import damaged
 
 MOST_DIVISORS = 1 << 16
+# Numbers of types that ggml gave up, or that other programs gave their own.
+FOREIGN_TYPES = {
+    **{4: "Q4_2, which ggml gave up", 5: "Q4_3, which ggml gave up"},
+    **{31: "Q4_0_4_4, which ggml gave up", 32: "Q4_0_4_8, which ggml gave up"},
+    **{33: "Q4_0_8_8, which ggml gave up", 36: "I2_S of bitnet.cpp, or IQ4_NL_4_4, which ggml gave up"},
+}
+INTERLEAVED = ("llama", "smollm3")
+"""Architectures whose rotation llama.cpp does in pairs (2i, 2i+1)."""
 PLAIN = {"F32": "<f4", "F16": "<f2"}
 
 
 class GGUFFile:
     """Tensors of a GGUF file, dequantised to float32 when read, q and k in the order of the hub's models.
 
-    llama.cpp stores q and k of architecture `llama` with the rows of each head interleaved for its RoPE
-    (pairs (2i, 2i+1) instead of (i, i + d/2)); `read` undoes it, given the head counts of the metadata.
+    llama.cpp stores q and k of the architectures `INTERLEAVED` with the rows of each head interleaved for its
+    RoPE (pairs (2i, 2i+1) instead of (i, i + d/2)); `read` undoes it, given the head counts of the metadata.
     Their biases are stored in the same order.
 
     Raises:
@@ -83,17 +91,21 @@ class GGUFFile:
         Raises:
           InvalidInput: if there are absurdly many.
         """
-        shape = self.shapes.get(ROPE_DIVISORS, ())
+        name = next((name for name in ROPE_DIVISORS if name in self.shapes), None)
+        if name is None:
+            return ()
+        shape = self.shapes[name]
         if math.prod(shape) > MOST_DIVISORS:
-            raise invalid(f"{ROPE_DIVISORS} of at most {MOST_DIVISORS}", shape, "the GGUF file is damaged")
-        return tuple(self.read(ROPE_DIVISORS).ravel().tolist()) if shape else ()
+            raise invalid(f"{name} of at most {MOST_DIVISORS}", shape, "the GGUF file is damaged")
+        return tuple(self.read(name).ravel().tolist())
 
     def _interleaved_heads(self, name: str) -> int | None:
-        if self.metadata.get("general.architecture") != "llama":
+        architecture = self.metadata.get("general.architecture")
+        if architecture not in INTERLEAVED:
             return None
-        heads: Any = self.metadata["llama.attention.head_count"]
+        heads: Any = self.metadata[f"{architecture}.attention.head_count"]
         if ".attn_k." in name:
-            heads = self.metadata.get("llama.attention.head_count_kv", heads)
+            heads = self.metadata.get(f"{architecture}.attention.head_count_kv", heads)
         elif ".attn_q." not in name:
             return None
         return heads[0] if isinstance(heads, list) else heads
@@ -141,6 +153,12 @@ def _sizes(kind: int) -> tuple[str, int, int] | None:
     """Name, numbers in a block and bytes of a block of a tensor type."""
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
+    if kind in FOREIGN_TYPES:
+        raise invalid(
+            f"every GGUF tensor in one of {readable_types()}",
+            f"type number {kind} ({FOREIGN_TYPES[kind]})",
+            "use a file in another quantisation, or the hub folder",
+        )
     try:
         known = GGMLQuantizationType(kind)
     except ValueError:

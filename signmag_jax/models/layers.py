@@ -1,6 +1,8 @@
-"""RMSNorm and linear layer, with their precision stated."""
+"""RMSNorm, activations, rounding and linear layer, with their precision stated."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,29 @@ def normalise(
     square = jnp.mean(wide * wide, axis=-1, keepdims=True)
     scale = jax.lax.rsqrt(jnp.where(square < jnp.inf, square, jnp.nan) + eps)
     return (wide * scale).astype(x.dtype) * gain.reshape((1,) * (x.ndim - 1) + gain.shape)
+
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "silu": jax.nn.silu,
+    "relu": jax.nn.relu,
+    "relu2": lambda x: jnp.square(jax.nn.relu(x)),
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+}
+"""What `ModelConfig.activation` names."""
+
+
+def round_inputs(x: Float[jax.Array, "*batch features"], bits: int) -> Float[jax.Array, "*batch features"]:
+    """Each token's features rounded to multiples of its largest over 2^(bits−1) − 1, as BitNet was trained.
+
+    Derivatives take it for the identity, as its training did: the true one is zero almost everywhere.
+    Source: Ma et al., arXiv:2504.12285, and `ActQuant` of transformers.
+    """
+    wide = x.astype(at_least_float32(x.dtype))
+    most = 2 ** (bits - 1) - 1
+    scale = most / jnp.maximum(jnp.abs(wide).max(axis=-1, keepdims=True), 1e-5)
+    codes = jnp.clip(jnp.round(wide * scale), -most - 1, most)
+    return jax.lax.stop_gradient((codes / scale).astype(x.dtype)) + (x - jax.lax.stop_gradient(x))
 
 
 def apply_linear(

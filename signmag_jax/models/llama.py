@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from .config import ModelConfig
 from .decoder_layer import DecoderLayer, Observe, Transform
 from .layers import apply_linear, normalise
-from .rope import rotation
+from .rope import rotation, turn_of_layer
 from .sharding import over_data
 
 
@@ -71,7 +71,8 @@ class Llama(nnx.Module):
 
         def body(x: jax.Array, piece: tuple[Any, jax.Array, jax.Array | None]):
             parameters, layer, window = piece
-            x, seen = nnx.merge(graph, parameters)(x, turn, layer, transform, observe, window)
+            here = turn_of_layer(config, turn, layer)
+            x, seen = nnx.merge(graph, parameters)(x, here, layer, transform, observe, window)
             return x, (seen, x if every_layer else None)
 
         # Without checkpoints a backward pass would keep every layer's activations; a scan needs no barrier

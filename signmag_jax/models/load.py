@@ -13,9 +13,11 @@ from jax.sharding import Mesh
 
 from signmag_jax.evidence import invalid
 
+from .bitnet import TernarySource
 from .config import ModelConfig
 from .config_gguf import config_from_gguf
 from .config_hub import described_by_hub
+from .fused import SplitSource
 from .gguf_file import GGUFFile
 from .llama import Llama
 from .memory import check_memory
@@ -25,7 +27,7 @@ from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
 from .tokenizer import Tokenizer, tokenizer_from_hub
 from .tokenizer_gguf import tokenizer_from_gguf
-from .weights import LoadReport, load_parameters, report_of
+from .weights import LoadReport, load_parameters, report_of, with_own_head
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -94,6 +96,7 @@ def load(
     *,
     dtype: Any = jnp.float32,
     revision: str | None = None,
+    file: str | None = None,
     mesh: Mesh | None = None,
 ) -> LanguageModel:
     """Load a Llama-family model without PyTorch, pickle or remote code.
@@ -103,6 +106,7 @@ def load(
         (config.json, safetensors, tokenizer); or the name of a hub repository.
       dtype: of the parameters in memory.
       revision: branch, tag or commit of a hub repository.
+      file: of the GGUF files of a repository or folder, the one to take.
       mesh: devices with the axes "data" and "tensor" (see `make_mesh`): the weights are spread over "tensor"
         as they are read, and every forward pass spreads its windows over "data" where their number divides.
 
@@ -111,7 +115,7 @@ def load(
       InvalidInput: if the model is not one that the port computes exactly.
     """
     check_dtype(dtype)
-    return open_checkpoint(name_or_path, revision).load(dtype, mesh)
+    return open_checkpoint(name_or_path, revision, file).load(dtype, mesh)
 
 
 def shard(model: LanguageModel, mesh: Mesh) -> LanguageModel:
@@ -142,18 +146,26 @@ def check_dtype(dtype: Any) -> None:
         raise invalid("jax_enable_x64 for float64", False, "set JAX_ENABLE_X64=1, or load in float32")
 
 
-def open_checkpoint(name_or_path: str | Path | None = None, revision: str | None = None) -> Checkpoint:
+def open_checkpoint(
+    name_or_path: str | Path | None = None, revision: str | None = None, file: str | None = None
+) -> Checkpoint:
     """Find a model and read everything about it except its weights; arguments and errors as in `load`."""
-    resolved = resolve(name_or_path, revision)
+    resolved = resolve(name_or_path, revision, file)
     if resolved.path.is_file():
-        file = GGUFFile(resolved.path)
-        config, remarks = config_from_gguf(file.metadata, file.shapes, file.rope_divisors()), ()
-        source: TensorSource = file
-        tokenizer = tokenizer_from_gguf(file.metadata)
+        stored = GGUFFile(resolved.path)
+        config, remarks = config_from_gguf(stored.metadata, stored.shapes, stored.rope_divisors()), ()
+        source: TensorSource = stored
+        tokenizer = tokenizer_from_gguf(stored.metadata)
     else:
-        config, remarks = described_by_hub(resolved.path)
+        config, remarks, ternary = described_by_hub(resolved.path)
         source = safetensors_in(resolved.path)
+        if ternary is not None:
+            source = TernarySource(source, ternary)
         tokenizer = tokenizer_from_hub(resolved.path)
+    if config.family == "phi3":
+        source = SplitSource(source, config)
+    config, said = with_own_head(config, source)
+    remarks += said
     return Checkpoint(config, tokenizer, source, resolved.origin, remarks)
 
 

@@ -9,6 +9,8 @@ from .config import ModelConfig
 # Parameter of a layer -> (module in a hub checkpoint, suffix; name in a GGUF file).
 _LAYER = {
     "attention_norm": ("input_layernorm.weight", "attn_norm.weight"),
+    "attention_post_norm": ("post_attention_layernorm.weight", "post_attention_norm.weight"),
+    "attention_sub_norm": ("self_attn.attn_sub_norm.weight", "attn_sub_norm.weight"),
     "q_proj": ("self_attn.q_proj.weight", "attn_q.weight"),
     "k_proj": ("self_attn.k_proj.weight", "attn_k.weight"),
     "v_proj": ("self_attn.v_proj.weight", "attn_v.weight"),
@@ -20,6 +22,8 @@ _LAYER = {
     "q_norm": ("self_attn.q_norm.weight", "attn_q_norm.weight"),
     "k_norm": ("self_attn.k_norm.weight", "attn_k_norm.weight"),
     "mlp_norm": ("post_attention_layernorm.weight", "ffn_norm.weight"),
+    "mlp_post_norm": ("post_feedforward_layernorm.weight", "post_ffw_norm.weight"),
+    "mlp_sub_norm": ("mlp.ffn_sub_norm.weight", "ffn_sub_norm.weight"),
     "gate_proj": ("mlp.gate_proj.weight", "ffn_gate.weight"),
     "up_proj": ("mlp.up_proj.weight", "ffn_up.weight"),
     "down_proj": ("mlp.down_proj.weight", "ffn_down.weight"),
@@ -35,14 +39,17 @@ _OUTER = {
 _PREFIX = ("model.layers.{layer}.", "blk.{layer}.")
 _FORMATS = {"hub": 0, "gguf": 1}
 
-# Divisors of the rotation's frequencies in a GGUF file of Llama 3, which become part of the config.
-ROPE_DIVISORS = "rope_freqs.weight"
+# Divisors of the rotation's frequencies in GGUF files of Llama 3 and Phi-3, which become part of the config.
+ROPE_DIVISORS = ("rope_freqs.weight", "rope_factors_short.weight")
 
 # Buffers that some checkpoints store although they follow from the config.
 DERIVED_SUFFIXES = (".self_attn.rotary_emb.inv_freq",)
 
 # Tensors of a GGUF file that llama.cpp knows and does not use.
 UNUSED_SUFFIXES = (".attn_rot_embd", ".attn_rot_embd.weight")
+
+# Divisors beyond the length before stretching, which no window exceeds here.
+LONG_DIVISORS = "rope_factors_long.weight"
 
 
 def strangers(names: Iterable[str], style: str) -> list[str]:

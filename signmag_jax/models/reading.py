@@ -30,6 +30,7 @@ def open_reading(
     *,
     fetch: bool = True,
     revision: str | None = None,
+    file: str | None = None,
 ) -> Reading | None:
     """Open a model and the first `count` windows of a text.
 
@@ -38,6 +39,7 @@ def open_reading(
       window: tokens of a window.
       count: windows.
       revision: branch, tag or commit of a model on the hub.
+      file: of the GGUF files of a repository or folder, the one to take.
       fetch: False opens only files and folders that were named, asks the hub whether it has the model, and
         leaves standard input alone.
 
@@ -49,9 +51,9 @@ def open_reading(
       MissingResource: if model or text cannot be read.
     """
     chosen = texts.load(text) if fetch or texts.is_local(text) else None
-    checkpoint = open_checkpoint(model, revision) if fetch or is_local(model) else None
+    checkpoint = open_checkpoint(model, revision, file) if fetch or is_local(model) else None
     if checkpoint is None and model is not None:
-        ask_hub(model, revision)
+        ask_hub(model, revision, file)
     if checkpoint is not None:
         check_window(checkpoint.config, window)
     if chosen is None or checkpoint is None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from signmag_jax.evidence import MissingResource, invalid
 from signmag_jax.evidence.files import user_path
-from signmag_jax.evidence.progress import shown
 
 from .embedded import WHEEL, embedded
-from .foreign import heard, reason
+from .hub import PATTERNS, ask_hub, fetch
 
-PATTERNS = ("*.json", "*.safetensors", "tokenizer*", "*.model", "merges.txt", "vocab.txt")
+__all__ = ["DEFAULT_NAME", "PATTERNS", "Resolved", "ask_hub", "is_local", "resolve"]
+
 DEFAULT_NAME = "SmolLM2-135M-Instruct"
 
 
@@ -31,21 +30,24 @@ class Resolved:
     origin: dict[str, Any]
 
 
-# The hub client's errors whose text is long and says no more than this.
-OFFLINE = ("LocalEntryNotFoundError", "OfflineModeIsEnabled")
-UNREACHED = "it is not in the cache, and the hub was not reached"
-
-
-def resolve(name: str | Path | None = None, revision: str | None = None) -> Resolved:
+def resolve(name: str | Path | None = None, revision: str | None = None, file: str | None = None) -> Resolved:
     """Find a model: None is the embedded default; then a path that exists; then a hub repository.
 
+    Args:
+      name: what the user names.
+      revision: branch, tag or commit of a hub repository.
+      file: of the GGUF files of a repository or folder, the one to take.
+
     Raises:
-      InvalidInput: for a revision of what is not a hub repository.
+      InvalidInput: for a revision of what is not a hub repository, or a file of what is one itself.
       MissingResource: if nothing of that name is here and it cannot be fetched.
     """
     if name is None:
-        if revision is not None:
-            raise invalid("a revision with the name of a hub repository", revision, "name the model as well")
+        for option, value in (("revision", revision), ("file", file)):
+            if value is not None:
+                raise invalid(
+                    f"a {option} with the name of a hub repository", value, "name the model as well"
+                )
         default = embedded()
         return Resolved(
             default.path, {"name": DEFAULT_NAME, "kind": "embedded", "wheel": WHEEL, "from": default.origin}
@@ -57,6 +59,13 @@ def resolve(name: str | Path | None = None, revision: str | None = None) -> Reso
             str(name),
             "a path has none: leave the revision out",
         )
+    if path.is_dir() and file is not None:
+        path = path / file
+        if path.suffix.lower() != ".gguf" or not path.is_file():
+            raise MissingResource(f"{path} is no GGUF file: leave --file out, or name one of that folder")
+        return Resolved(path, {"name": str(name), "kind": "file", "file": file})
+    if file is not None and (path.exists() or _is_path(name)):
+        raise invalid("a file of a folder or of a hub repository", str(name), "leave --file out")
     if path.is_dir():
         return Resolved(path, {"name": str(name), "kind": "folder"})
     if path.exists():
@@ -67,7 +76,11 @@ def resolve(name: str | Path | None = None, revision: str | None = None) -> Reso
         )
     if _is_path(name):
         raise MissingResource(f"{path} does not exist: check the path")
-    return _from_hub(str(name), revision)
+    found, commit = fetch(str(name), revision, file)
+    origin = {"name": str(name), "kind": "hub", "revision": commit} | ({} if file is None else {"file": file})
+    if file is not None and not found.is_file():
+        raise MissingResource(f"{name} in the cache of the hub lacks {file}: check the name and the network")
+    return Resolved(found, origin)
 
 
 def is_local(name: str | Path | None) -> bool:
@@ -78,54 +91,3 @@ def is_local(name: str | Path | None) -> bool:
 def _is_path(name: str | Path) -> bool:
     """Whether this can only be meant as a path, never as the name of a repository."""
     return str(name).lower().endswith(".gguf") or str(name).startswith((".", "~")) or Path(name).is_absolute()
-
-
-def ask_hub(name: str, revision: str | None = None) -> None:
-    """Whether the hub, or its cache here, has a model of that name, without fetching more than its config.
-
-    Raises:
-      MissingResource: as `resolve`.
-    """
-    from huggingface_hub import hf_hub_download
-
-    _asked(name, revision, lambda: hf_hub_download(name, "config.json", revision=revision))
-
-
-def _from_hub(name: str, revision: str | None) -> Resolved:
-    from huggingface_hub import snapshot_download
-
-    bar = None if shown() else _hidden_bar()
-    patterns: list[str] = list(PATTERNS)
-    folder = _asked(
-        name,
-        revision,
-        lambda: snapshot_download(name, revision=revision, allow_patterns=patterns, tqdm_class=bar),
-    )
-    # A snapshot's folder is named by the commit it holds.
-    return Resolved(folder, {"name": name, "kind": "hub", "revision": folder.name})
-
-
-def _asked(name: str, revision: str | None, fetch: Callable[[], str]) -> Path:
-    """What the hub's client fetches."""
-    try:
-        with heard():
-            return Path(fetch())
-    # The hub's client raises many types; each means that the model is not to be had.
-    except Exception as error:
-        why = UNREACHED if type(error).__name__ in OFFLINE else f"{type(error).__name__}: {reason(error)}"
-        at = "" if revision is None else f" at revision {revision!r}"
-        raise MissingResource(
-            f"no model {name!r}{at} here or on the hub ({why}): check the name "
-            "and the network, log in for a gated model, or pass a local folder or .gguf file"
-        ) from None
-
-
-def _hidden_bar() -> Any:
-    """The client's own progress bar, where ours would not be shown either."""
-    from huggingface_hub.utils import tqdm
-
-    class Hidden(tqdm):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **{**options, "disable": True})
-
-    return Hidden

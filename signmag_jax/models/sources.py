@@ -15,6 +15,7 @@ from .foreign import reason
 from .names import full_names
 
 FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
+PACKED = "U8 of 4 ternary digits"
 
 
 @runtime_checkable
@@ -84,7 +85,7 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
             notes.append(f"{single.name} is read and {index.name} beside it is not, as transformers does")
         return SafetensorsSource([single], notes)
     if index.is_file():
-        shards = _shards(index)
+        shards = shards_of(index)
         absent = [shard for shard in shards if not (folder / shard).is_file()]
         if absent:
             raise MissingResource(
@@ -103,8 +104,12 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     )
 
 
-def _shards(index: Path) -> list[str]:
-    """The names of the files that an index spreads the tensors over."""
+def shards_of(index: Path) -> list[str]:
+    """The names of the files that an index spreads the tensors over.
+
+    Raises:
+      MissingResource: if it is no such index.
+    """
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         shards = sorted({_file_name(shard) for shard in weight_map.values()})

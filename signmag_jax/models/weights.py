@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -20,9 +21,17 @@ from signmag_jax.evidence.result import named
 
 from .config import ModelConfig
 from .memory import check_memory
-from .names import ROPE_DIVISORS, UNUSED_SUFFIXES, expected, layer_tensor, outer_tensor, strangers
+from .names import (
+    LONG_DIVISORS,
+    ROPE_DIVISORS,
+    UNUSED_SUFFIXES,
+    expected,
+    layer_tensor,
+    outer_tensor,
+    strangers,
+)
 from .sharding import parameter_shardings
-from .sources import FLOAT_TYPES, TensorSource
+from .sources import FLOAT_TYPES, PACKED, TensorSource
 
 ALIGNMENT = 64
 """Bytes: memory that begins at a multiple becomes a JAX array on a CPU as it is; other memory is copied."""
@@ -179,10 +188,7 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
             "the checkpoint and its config do not belong together",
         )
     wanted = expected(config, source.style)
-    head = outer_tensor("head", source.style)
-    if config.tied and head in source.shapes:
-        check_tied(source, head)
-    used = {ROPE_DIVISORS} if config.rope.divisors else set()
+    used = {*ROPE_DIVISORS, LONG_DIVISORS} if config.rope.divisors else set()
     others = sorted(set(source.shapes) - wanted.keys() - used)
     lines = [f"missing {name} {shape}" for name, shape in wanted.items() if name not in source.shapes]
     # transformers leaves out what a model does not have; to llama.cpp it is another architecture.
@@ -207,7 +213,7 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
 
 def check_floats(source: TensorSource, names: Iterable[str]) -> None:
     """Refuse a checkpoint whose weights are stored as codes of a quantiser."""
-    strange = [name for name in names if source.dtypes[name] not in FLOAT_TYPES]
+    strange = [name for name in names if source.dtypes[name] not in (*FLOAT_TYPES, PACKED)]
     if strange:
         raise invalid(
             f"every weight in one of {FLOAT_TYPES}",
@@ -216,15 +222,21 @@ def check_floats(source: TensorSource, names: Iterable[str]) -> None:
         )
 
 
-def check_tied(source: TensorSource, head: str) -> None:
-    """A stored head beside `tied` must be the embedding, or the config does not describe the file."""
-    embed = outer_tensor("embed", source.style)
-    if embed in source.shapes and not np.array_equal(source.read(head), source.read(embed)):
-        raise invalid(
-            f"{head} = {embed} where the config ties them",
-            "different tensors",
-            "set tie_word_embeddings to false in the config if the head is its own matrix",
-        )
+def with_own_head(config: ModelConfig, source: TensorSource) -> tuple[ModelConfig, tuple[str, ...]]:
+    """The config untied, with a remark, where the file holds a head that is not the embedding.
+
+    So does transformers: what is stored counts, not `tie_word_embeddings`.
+    """
+    head, embed = (outer_tensor(name, source.style) for name in ("head", "embed"))
+    stored = source.shapes.get(head)
+    if not config.tied or stored is None or stored != source.shapes.get(embed):
+        return config, ()
+    if np.array_equal(source.read(head), source.read(embed)):
+        return config, ()
+    remark = (
+        f"{head} is stored and is not {embed}, to which the config ties it: it is used, as transformers does"
+    )
+    return dataclasses.replace(config, tied=False), (remark,)
 
 
 def report_of(

@@ -140,15 +140,25 @@ def empirical_weights(matrix: Any) -> Weights:
         beside their signs'.
     """
     sizes = _unit_sizes(matrix)
-    first, third, fourth = absolute_moments(sizes)
-
-    def draw(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        for_size, for_sign = jax.random.split(key)
-        size = jax.random.choice(for_size, jnp.asarray(sizes, dtype), shape)
-        return size * jax.random.rademacher(for_sign, shape, dtype)
-
     name = f"empirical:{hashlib.sha256(sizes.tobytes()).hexdigest()[:16]}"
-    return Weights(name, first, third, fourth, draw)
+    return Weights(name, *absolute_moments(sizes), Resampled(sizes))
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """Draws from magnitudes with replacement, with random signs.
+
+    Args:
+      sizes: the magnitudes, of mean square 1.
+    """
+
+    sizes: Any
+
+    def __call__(self, key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Float[Array, "..."]:
+        """Entries of that shape."""
+        for_size, for_sign = jax.random.split(key)
+        size = jax.random.choice(for_size, jnp.asarray(self.sizes, dtype), shape)
+        return size * jax.random.rademacher(for_sign, shape, dtype)
 
 
 def absolute_moments(matrix: Any) -> tuple[float, float, float]:
@@ -204,6 +214,8 @@ def find_weights(weights: Any) -> Weights:
         name, colon, degrees = weights.partition(":")
         if name + colon == STUDENT and (nu := _number(degrees)) is not None:
             return student_t(nu)
+        if (b := _number(weights)) is not None:
+            return find_weights(b)
     elif is_traced(weights):
         return Weights("given", weights)
     elif _is_number(weights):

@@ -14,7 +14,7 @@ from . import pairs
 from .arguments import Dtype, Numbers, whole
 from .block_network import CONTROLS, OPTIONAL, BlockSample, Difference, Gated, SecondLayer
 from .engine import Options
-from .gaussian import Activation, ActivationName, drawn
+from .gaussian import Activation, ActivationName, compiled_apart, drawn
 from .gaussian import activation as named_activation
 from .network import Experiment
 from .result import MEAN_OF_RATIOS, Estimates, Result
@@ -134,7 +134,7 @@ def block(
     """
     whole("width", width, 2)
     pair, parameters, shape, named = pairs.either(rate, perturbations, match)
-    (label, function), law = named_activation(activation), drawn(weights)
+    (label, function), (named_law, law) = named_activation(activation), drawn(weights)
     sample = BlockSample(
         width,
         width if hidden is None else hidden,
@@ -155,9 +155,8 @@ def block(
         raise invalid(f"networks >= {fewest} with control variates", networks, "raise it, or leave them out")
     experiment = Experiment(
         "block",
-        sample,
-        parameters,
-        {**named, "activation": label, "weights": law.name, **sample.plain()},
+        *compiled_apart(sample, parameters),
+        {**named, "activation": label, "weights": named_law, **sample.plain()},
         sample.work(math.prod(shape)),
         _controlled_ratio if controlled else _ratio,
         OPTIONAL,

@@ -19,7 +19,7 @@ from signmag_jax.perturb import Weights
 from . import pairs
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers
 from .engine import Options
-from .gaussian import Activation, ActivationName, drawn, sphere, unit
+from .gaussian import Activation, ActivationName, compiled_apart, drawn, sphere, unit
 from .gaussian import activation as named_activation
 from .gaussian import weights as gaussian
 from .network import Experiment, Statistics
@@ -106,14 +106,13 @@ def depth(
 
     Source: arXiv:2605.18933, section 9.4 and appendix D (plain, residual; with `hidden`: V2, V3).
     """
-    (label, function), law = named_activation(activation), drawn(weights)
+    (label, function), (named_law, law) = named_activation(activation), drawn(weights)
     pair, parameters, shape, named = pairs.either(rate, perturbations, match)
     sample = ChainSample(width, depth, residual, function, layers, hidden, scale, inputs, dtype, pair, law)
     experiment = Experiment(
         "depth",
-        sample,
-        parameters,
-        {**named, "activation": label, "weights": law.name, **sample.plain()},
+        *compiled_apart(sample, parameters),
+        {**named, "activation": label, "weights": named_law, **sample.plain()},
         sample.work(math.prod(shape)),
         lambda tally: tally.mean("ratio"),
         frozenset(("ratio",)),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +13,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence.compiling import held
-from signmag_jax.evidence.errors import invalid
+from signmag_jax.evidence.errors import InvalidInput, invalid
 from signmag_jax.perturb import Weights, find_weights
+from signmag_jax.perturb.weights import Resampled
 
 from .arguments import choose
 
@@ -57,16 +60,55 @@ def weights(key: PRNGKeyArray, rows: int, columns: int, dtype: DTypeLike) -> Flo
     return held(jax.random.normal(key, (rows, columns), dtype))
 
 
-def drawn(law: str | Weights) -> Weights:
-    """The law of weights of that name, or the one given.
+def drawn(law: str | Weights) -> tuple[str, Weights]:
+    """The law of weights of that name, or the one given, and what to call it.
 
     Raises:
       InvalidInput: as `perturb.find_weights` does, and for one that cannot be drawn from.
     """
     found = find_weights(law)
     if found.draw is None:
-        raise invalid("weights with a draw", found.name, "pass a name or perturb.empirical_weights(matrix)")
-    return found
+        known = "a number E|w|/σ" if found.name == "given" else repr(found.name)
+        fix = "pass gaussian, laplace, uniform, student_t:5, a .npy file or perturb.Weights with a draw"
+        raise invalid("weights that can be drawn", f"{known}, which has no draw", fix)
+    if isinstance(found.draw, Resampled) or _has_that_name(found):
+        return found.name, found
+    # Two laws of one's own may have one name: what they are keeps their records apart.
+    moments = found.mean_magnitude, found.third, found.fourth
+    return f"{found.name} {moments} {_label(found.draw)}", found
+
+
+def _has_that_name(law: Weights) -> bool:
+    try:
+        return find_weights(law.name) == law
+    except InvalidInput:
+        return False
+
+
+@dataclass(frozen=True)
+class FromMatrix:
+    """A sample of which the magnitudes of the weights are an argument and no constant of the program.
+
+    Args:
+      sample: with a field `law`.
+    """
+
+    sample: Any
+
+    def __call__(self, parameters: Any, key: PRNGKeyArray) -> dict[str, Array]:
+        """Statistics of one network, as the sample has them."""
+        sizes, rest = parameters
+        law = dataclasses.replace(self.sample.law, draw=Resampled(sizes))
+        return dataclasses.replace(self.sample, law=law)(rest, key)
+
+
+def compiled_apart(sample: Any, parameters: Any) -> tuple[Any, Any]:
+    """The sample and its parameters, so that what is compiled holds no matrix of weights."""
+    law: Weights = sample.law
+    if not isinstance(law.draw, Resampled):
+        return sample, parameters
+    bare = dataclasses.replace(sample, law=dataclasses.replace(law, name="a matrix", draw=None))
+    return FromMatrix(bare), (law.draw.sizes, parameters)
 
 
 def sphere(key: PRNGKeyArray, width: int, inputs: int, dtype: DTypeLike) -> Float[Array, "width inputs"]:
@@ -88,8 +130,12 @@ def activation(name: ActivationName | Activation) -> tuple[str, Activation]:
       InvalidInput: for an unknown name.
     """
     if callable(name):
-        label = f"{getattr(name, '__module__', '')}.{getattr(name, '__qualname__', '<>')}"
-        # Two nameless functions may differ under one label: their address keeps their records apart.
-        return repr(name) if "<" in label else label, name
+        return _label(name), name
     choose("activation", name, ActivationName)
     return name, ACTIVATIONS[name]
+
+
+def _label(function: Any) -> str:
+    label = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '<>')}"
+    # Two nameless functions may differ under one label: their address keeps their records apart.
+    return repr(function) if "<" in label else label

@@ -14,6 +14,8 @@ from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
 from .energies import BlockEnergies, block, cosine_squared, radial_fraction, sign_cosine_squared
 from .estimates import estimate
+from .layers import Dense, Layer, LayerNorm, RMSNorm
+from .network import Gate, Network, Residual, serial
 from .outliers import flip_amplification, flip_amplification_expansion
 from .pools import pool_leverage, profile_pool_leverage
 from .profile import (
@@ -59,9 +61,16 @@ __all__ = [
     "Activation",
     "Ball",
     "BlockEnergies",
+    "Dense",
     "FourthCumulants",
+    "Gate",
     "Law",
+    "Layer",
+    "LayerNorm",
+    "Network",
     "Parting",
+    "RMSNorm",
+    "Residual",
     "block",
     "block_ratio",
     "centred",
@@ -111,6 +120,7 @@ __all__ = [
     "radial_fraction_expansion",
     "residual_first_ratio",
     "residual_limit",
+    "serial",
     "shift_cumulants",
     "sign_cosine_squared",
     "smooth",

@@ -65,22 +65,26 @@ class Centred:
         return self.inner.degree
 
     def __call__(self, moments: Scaled, scale: Any) -> SecondMoments:
-        """T less the part that points along the mean: (E δ − E hδ·m/E h²)²/(1 − m²/E h²), m = E h."""
-        pair = self.inner(moments, scale)
-        m, rise = pair.mean, pair.mean_shift
-        apart = rise - pair.alignment * m / pair.signal
-        parts = pair.transverse, apart**2 / (1 - m**2 / pair.signal)
-        changed = m + moments.unit * rise
-        return SecondMoments(
-            energy=kept(pair.energy - rise**2, pair.energy, rise**2),
-            alignment=kept(pair.alignment - m * rise, pair.alignment, m * rise),
-            transverse=kept(parts[0] - parts[1], *parts),
-            signal=pair.signal - m**2,
-            perturbed=pair.perturbed - changed**2,
-            overlap=pair.overlap - m * changed,
-            mean=0 * m,
-            mean_shift=0 * rise,
-        )
+        """As `without_means` has them."""
+        return without_means(self.inner(moments, scale), moments.unit)
+
+
+def without_means(pair: SecondMoments, unit: Array) -> SecondMoments:
+    """T less the part that points along the mean: (E δ − E hδ·m/E h²)²/(1 − m²/E h²), m = E h."""
+    m, rise = pair.mean, pair.mean_shift
+    apart = rise - pair.alignment * m / pair.signal
+    parts = pair.transverse, apart**2 / (1 - m**2 / pair.signal)
+    changed = m + unit * rise
+    return SecondMoments(
+        energy=kept(pair.energy - rise**2, pair.energy, rise**2),
+        alignment=kept(pair.alignment - m * rise, pair.alignment, m * rise),
+        transverse=kept(parts[0] - parts[1], *parts),
+        signal=pair.signal - m**2,
+        perturbed=pair.perturbed - changed**2,
+        overlap=pair.overlap - m * changed,
+        mean=0 * m,
+        mean_shift=0 * rise,
+    )
 
 
 def gated(activation: str | Activation = "relu", perturbed: str = "both") -> Activation:

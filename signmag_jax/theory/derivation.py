@@ -179,8 +179,8 @@ class Proof:
         """Refuse a proof that arrives at no law, or whose facts are not the kernel's."""
         if not any(step.kind == LAW for step in self.steps):
             raise StepFailed("end of the proof", len(self.steps), "no law was concluded")
-        if not all(map(genuine, self.conclusions.values())):
-            raise StepFailed("end of the proof", len(self.steps), "a conclusion was not made by the kernel")
+        for name, fact in self.conclusions.items():
+            self._allowed(name, lambda fact=fact: _sound(fact))
 
     def _stated(self, fact: Any) -> Any:
         if not genuine(fact):
@@ -188,15 +188,7 @@ class Proof:
         for symbol, expr in reversed(self._lets.items()):
             if any(symbol in claim.free for claim in (fact.claim, *fact.hypotheses)):
                 fact = by.specialise(fact, {symbol: expr})
-        fact = settle(fact, self.given, *self._signs)
-        if fact.claim.kind == "=" and fact.lhs == fact.rhs:
-            raise Refused("vacuous: both sides are the same expression already")
-        if fact.claim in fact.hypotheses:
-            raise Refused("vacuous: this is one of its own hypotheses")
-        said = doubts.unclear(fact)
-        if said is not None:
-            raise Refused(said)
-        return fact
+        return _sound(settle(fact, self.given, *self._signs))
 
     def _allowed(self, name: str, make: Callable[[], Any]) -> Any:
         """What the kernel makes, with its refusal as a failure of this line."""
@@ -323,3 +315,17 @@ class Chain:
             self.fact = proof._allowed(name, lambda: self._joined(made))
             proof._record(f"{name}: the law", "normal form", self.value, claimed, began, made)
         return proof.conclude(name, self.fact)
+
+
+def _sound(fact: Any) -> Any:
+    """The fact, if it says something, and says what it means."""
+    if not genuine(fact):
+        raise Refused("this fact was not made by the kernel")
+    if fact.claim.kind == "=" and fact.lhs == fact.rhs:
+        raise Refused("vacuous: both sides are the same expression already")
+    if fact.claim in fact.hypotheses:
+        raise Refused("vacuous: this is one of its own hypotheses")
+    said = doubts.unclear(fact)
+    if said is not None:
+        raise Refused(said)
+    return fact

@@ -77,10 +77,14 @@ def relu_block(moments: Scaled) -> ScaledBlock:
 def activated_block(moments: Scaled, activation: Activation, scale: Any) -> ScaledBlock:
     """The block of any activation at any pre-activation standard deviation, for use inside a law."""
     # A scale that is no number is none either where it is but a factor.
-    pair = activation.pair(moments._replace(c=moments.c + 0 * scale), scale)
+    return compared(activation.pair(moments._replace(c=moments.c + 0 * scale), scale), moments.unit)
+
+
+def compared(pair: SecondMoments, unit: Array) -> ScaledBlock:
+    """What the second moments say of the two vectors, for use inside a law."""
     # Of two parallel vectors rounding may leave a transverse energy just below 0.
     least = -ROUNDINGS * jnp.finfo(pair.transverse.dtype).eps * pair.perturbed
-    rounded = (pair.transverse < 0) & (pair.transverse * moments.unit**2 >= least)
+    rounded = (pair.transverse < 0) & (pair.transverse * unit**2 >= least)
     excess = jax.lax.stop_gradient(jnp.where(rounded, pair.transverse, 0))
     pair = pair._replace(transverse=pair.transverse - excess)
     radial = pair.alignment**2 / pair.signal
@@ -94,7 +98,7 @@ def activated_block(moments: Scaled, activation: Activation, scale: Any) -> Scal
     fraction = fraction + jnp.where(lost, jnp.nan, 0)
     # A vanished h' has lost every direction: its sine is that of a right angle.
     safe = jnp.where(gone, jnp.ones_like(radial), pair.perturbed)
-    whole = jnp.where(gone, moments.unit, jnp.ones_like(moments.unit))
+    whole = jnp.where(gone, unit, jnp.ones_like(unit))
     return ScaledBlock(
         pair,
         radial,
@@ -107,8 +111,12 @@ def activated_block(moments: Scaled, activation: Activation, scale: Any) -> Scal
 @law(static=("activation",), domain={"scale": SCALE})
 def _block(moments: Moments | Scaled, activation: Activation, scale: ArrayLike) -> BlockEnergies:
     size, s = jnp.asarray(scale), scaled(moments)
-    out = activated_block(s, activation, size)
-    pair, unit, own = out.pair, s.unit, activation.size(size)
+    return energies_of(activated_block(s, activation, size), s.unit, activation.size(size))
+
+
+def energies_of(out: ScaledBlock, unit: Array, own: Array) -> BlockEnergies:
+    """In units of nothing, for use inside a law."""
+    pair = out.pair
     return BlockEnergies(
         energy=held(pair.energy, unit, unit, own, own),
         radial=held(out.radial, unit, unit, own, own),

@@ -12,11 +12,13 @@ from types import ModuleType
 from typing import Any
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
 
 from signmag_jax.evidence import MissingResource, invalid
 
 from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, StepFailed, Tamper
-from .rules import Refused, doubts, written
+from .rules import Refused, by, doubts, written
+from .rules.kernel import recursion
 from .rules.sources import objection
 
 __all__ = [
@@ -121,7 +123,20 @@ def stated(fact: Any) -> str:
 
 def hypotheses(fact: Any) -> list[str]:
     """What the symbols of a fact stand for, and what it supposes, as text."""
-    return [*doubts.domains(fact), *sorted(map(doubts.stated, fact.hypotheses))]
+    return [*doubts.domains(fact), *_recursions(fact), *sorted(map(doubts.stated, fact.hypotheses))]
+
+
+def _recursions(fact: Any) -> list[str]:
+    """What the sequences are that a fact speaks of."""
+    sides = [side for claim in (fact.claim, *fact.hypotheses) for side in (claim.left, claim.right)]
+    names = sorted({part.name for side in sides for part in side.atoms(AppliedUndef)})
+    known = [(name, recursion(name)) for name in names]
+    return [
+        doubts.stated(by.sequence(name, *parts, begins).claim)
+        for name, parts in known
+        if parts is not None
+        for begins in (True, False)
+    ]
 
 
 def claimed(fact: Any) -> str:

@@ -15,6 +15,7 @@ from signmag_jax.claims.families import (
     alignment,
     deciding,
     leverage,
+    own_ratio,
     pictures,
     response,
     rotated,
@@ -28,13 +29,22 @@ from signmag_jax.claims.measured import Measured, ModelRun
 from signmag_jax.evidence import Estimate, InvalidInput
 
 RATE = 0.05
-ALL = Level("small", (64,), (2,), 2, 2, 2, 0, 16, 8, 4, (RATE,), (3,), 2, 2, 2, 6, 2, 3, 3, 2)
+ALL = Level("small", (64,), (2,), 2, 2, 2, 0, 16, 8, 4, (RATE,), (3,), 2, 2, 2, 6, 2, 3, 3, 2, matrix_draws=2)
 NOTHING = dataclasses.replace(
-    ALL, pool_draws=0, chain_draws=0, flipped_columns=0, probes=0, singles=0, verified=0, rotation_draws=0
+    ALL,
+    pool_draws=0,
+    chain_draws=0,
+    flipped_columns=0,
+    probes=0,
+    singles=0,
+    verified=0,
+    rotation_draws=0,
+    matrix_draws=0,
 )
 PARTS = {
     "linear response": (response, (leverage.RESPONSE, leverage.CHECKED)),
     "deciding weights": (deciding, (deciding.DECIDING,)),
+    "each matrix by itself": (own_ratio, (own_ratio.EACH,)),
     "Exp B": (trained_chains, (trained_chains.CHAIN,)),
     "Exp D": (trained, (trained.EXP_D,)),
     "Exp F and G": (single_columns, (single_columns.ENERGIES, single_columns.LOSSES)),
@@ -129,10 +139,10 @@ def test_matrices_that_the_recursion_does_not_know_leave_their_rows_unresolved()
     """Of weights that are all of one size, or whose tails are too heavy for their width."""
     for moments, why in (((1.0, 1.0, 1.0), r"0 < E|w|/σ < 1"), ((0.5, 10.0, 400.0), "first order in 1/n")):
         chain = measure.TrainedChain({}, trained_chains.RATES, (0, 1), 128, (moments,) * 2, {})
-        law = trained_chains._law(chain, "trained")
+        law = trained_chains.law_of(chain, "trained")
         assert law.status == "UNRESOLVED"
         assert why in law.reason
-        assert trained_chains._law(chain, trained_chains.CONTROL).value.shape == (2, 2)
+        assert trained_chains.law_of(chain, trained_chains.CONTROL).value.shape == (2, 2)
 
 
 def test_a_model_too_small_leaves_its_rows_unresolved(run):
@@ -184,6 +194,7 @@ def test_damage_is_judged_against_the_first_order_alone(factor, error, word):
         ("rotation.flips", {"measured": (1.9, 0.1)}, (0.2, 0.1)),
         ("exp_g.slope", {"measured": (1.02, 0.04)}, (0.5, 0.04)),
         ("exp_f.output.slope", {"measured": (0.99, 0.02)}, (0.5, 0.02)),
+        ("fact_1.own_ratio.matrix=3", {"predicted": (3.12, 0.0), "measured": (3.13, 0.02)}, (3.63, 0.02)),
         ("exp_b.gaussian.p=0.01.L=1", {"predicted": (3.6, 0.0), "measured": (3.59, 0.02)}, (2.64, 0.02)),
     ],
 )
@@ -320,7 +331,7 @@ def test_the_cost_of_a_level_counts_every_part():
     plain = claims.cost(NOTHING)["forward_passes_of_2048_tokens"]
     tokens = 8 * 16 / 2048
     for change, passes in (
-        ({"probes": 2, "singles": 3}, (3 + 2 * 12 + 12 + 4 + 3) * tokens + 4 * 4 * 16 / 2048),
+        ({"probes": 2, "singles": 3}, (3 + 2 * 12 + 12 + 4 + 3 + 5) * tokens + 4 * 4 * 16 / 2048),
         ({"verified": 3}, (1 + 3 * 5) * tokens + 4 * 4 * 16 / 2048),
         ({"flipped_columns": 6}, (1 + 24 / 30 + 8) * tokens + 2 * 4 * 16 / 2048),
         ({"rotation_draws": 2}, 10 * tokens + 4 * 4 * 16 / 2048),

@@ -2,8 +2,6 @@
 
 import inspect
 
-import numpy as np
-
 from signmag_jax.cli import derive, measure, run
 from signmag_jax.measure.registry import MEASUREMENTS
 
@@ -34,6 +32,7 @@ VERBS = {
     "columns": (DERIVATIVES, "resolved columns, gauss_newton"),
     "deciding-weights": ((*DERIVATIVES, "--verified", "5"), "pool's slope that they carry"),
     "sensitivity": (("--windows", "2", "--draws", "2", *PLACE), "leverage, tokenwise"),
+    "attacks": (("--windows", "2", "--flips", "2", *PLACE), "chosen by DNL"),
     "error-response": ((*DERIVATIVES, "--perturbation", "sign"), "sign: predicted"),
 }
 # The others compile for more than a few seconds.
@@ -55,13 +54,6 @@ def arguments(name, hub_folder, text):
     reads = {"evaluation", "tokens"} & set(inspect.signature(MEASUREMENTS[name].function).parameters)
     windows = ("--text", str(text), "--window", "16") if reads else ()
     return ["measure", name, "--model", str(hub_folder), *windows, *options, *calibration]
-
-
-def write_text(path):
-    """Words of random letters, enough for a few windows of 16 tokens."""
-    rng = np.random.default_rng(0)
-    path.write_text(" ".join("".join(rng.choice(list("abcdefgh"), 5)) for _ in range(600)))
-    return path
 
 
 def refused(capsys, typed, hint):

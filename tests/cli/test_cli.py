@@ -11,8 +11,8 @@ import pytest
 
 from signmag_jax.cli import run
 
-VERBS = {"reproduce": (), "prove": (), "report": (), "diff": (), "doctor": (), "export": (), "plan": ()}
-VERBS |= {"law": ("transverse_ratio",), "simulate": ("block",), "measure": ("leverage",)}
+VERBS = {"reproduce": (), "prove": (), "report": (), "diff": (), "doctor": (), "export": (), "train": ()}
+VERBS |= {"plan": (), "law": ("transverse_ratio",), "simulate": ("block",), "measure": ("leverage",)}
 
 
 def call(capsys, *arguments):

@@ -32,6 +32,7 @@ OUTPUT = {"json", "seed", "quiet", "plot"}
 READS = {
     "model",
     "revision",
+    "file",
     "text",
     "window",
     "windows",

@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from measure_verbs import write_text
+from texts import write_words
 
 from signmag_jax.cli import run
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    return write_text(tmp_path_factory.mktemp("text") / "text.txt")
+    return write_words(tmp_path_factory.mktemp("text") / "text.txt")
 
 
 COMMON = ["--window", "16", "--windows", "2", "--calibration", "2", "--matrices", "up_proj", "--layers", "0"]

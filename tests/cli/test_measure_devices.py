@@ -10,7 +10,8 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from connected import connected
-from measure_verbs import MEASUREMENTS, ONCE, refused, write_text
+from measure_verbs import MEASUREMENTS, ONCE, refused
+from texts import write_words
 
 from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput
@@ -18,7 +19,7 @@ from signmag_jax.evidence import InvalidInput
 
 @pytest.fixture
 def nll(hub_folder, tmp_path):
-    text = write_text(tmp_path / "text.txt")
+    text = write_words(tmp_path / "text.txt")
     return ["measure", "nll", "--text", str(text), "--window", "16", "--windows", "2", "--json", "--model"]
 
 
@@ -101,7 +102,7 @@ TOLERANCE = 2e-3
 @pytest.fixture(scope="module")
 def checkpoint(hub_folder, tmp_path_factory):
     """A model, and a text."""
-    return str(hub_folder), str(write_text(tmp_path_factory.mktemp("text") / "text.txt"))
+    return str(hub_folder), str(write_words(tmp_path_factory.mktemp("text") / "text.txt"))
 
 
 def on_devices(count, folder, checkpoint, *more):
@@ -193,7 +194,7 @@ def test_the_main_job_loads_over_the_mesh_that_it_was_given(hub_folder, tmp_path
         raise InvalidInput("seen enough")
 
     monkeypatch.setattr(main_job, "_all_routes", stop)
-    text = write_text(tmp_path / "text.txt")
+    text = write_words(tmp_path / "text.txt")
     base = ["reproduce", "--quick", "--out", str(tmp_path / "run"), "--model", str(hub_folder)]
     for extra in ([], ["--mesh", "data=1"]):
         assert run([*base, "--text", str(text), *extra]) == 2

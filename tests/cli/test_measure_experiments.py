@@ -6,7 +6,8 @@ import types
 
 import numpy as np
 import pytest
-from measure_verbs import FAST, ONCE, VERBS, arguments, write_text
+from measure_verbs import FAST, ONCE, VERBS, arguments
+from texts import write_words
 
 from signmag_jax.cli import INTERRUPTED, run
 from signmag_jax.evidence import records
@@ -14,7 +15,7 @@ from signmag_jax.evidence import records
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    return write_text(tmp_path_factory.mktemp("text") / "text.txt")
+    return write_words(tmp_path_factory.mktemp("text") / "text.txt")
 
 
 def by_cost(names):

@@ -5,8 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
-from measure_verbs import VERBS, arguments, refused, write_text
+from measure_verbs import VERBS, arguments, refused
 from safetensors.numpy import load_file, save_file
+from texts import write_words
 
 from signmag_jax.cli import run
 from signmag_jax.models import memory
@@ -24,7 +25,7 @@ TEXTS = {
 @pytest.fixture
 def text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return write_text(tmp_path / "text.txt")
+    return write_words(tmp_path / "text.txt")
 
 
 @pytest.mark.parametrize("name", ["leverage", "columns", "alpha"])

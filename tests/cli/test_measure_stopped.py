@@ -7,7 +7,8 @@ import sys
 import time
 
 import pytest
-from measure_verbs import arguments, write_text
+from measure_verbs import arguments
+from texts import write_words
 
 from signmag_jax.cli import INTERRUPTED
 
@@ -18,7 +19,7 @@ ENDLESS = ("--draws", "5000", "--json", "--quiet")
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_stopped_sweep_keeps_its_records(tmp_path, hub_folder, number):
-    call = arguments("trained-chain", hub_folder, write_text(tmp_path / "text.txt"))
+    call = arguments("trained-chain", hub_folder, write_words(tmp_path / "text.txt"))
     call = [each for each in call if each not in ("--draws", "2")]
     kept = tmp_path / "kept"
     command = [*MAIN, *call, *ENDLESS, "--resume", str(kept)]

@@ -10,7 +10,8 @@ import sys
 import pytest
 import quick
 from connected import connected
-from measure_verbs import refused, write_text
+from measure_verbs import refused
+from texts import write_words
 
 from signmag_jax.cli import run
 
@@ -128,7 +129,7 @@ def test_two_connected_processes_are_two_shares(tmp_path, capsys):
 
 
 def test_a_mesh_over_two_processes_gives_the_nll_of_one(tmp_path, hub_folder, capsys):
-    text = write_text(tmp_path / "text.txt")
+    text = write_words(tmp_path / "text.txt")
     nll = ["measure", "nll", "--model", str(hub_folder), "--text", str(text), "--window=16", "--windows=8"]
     nll += ["--json", "--quiet"]
     first, second = connected([[*SIGNMAG, *nll, "--distributed"]] * 2, devices=4)

@@ -16,7 +16,10 @@ from signmag_jax.measure.column_statistics import column_statistics
 from signmag_jax.measure.rotation import READERS, orthogonal
 
 logits = functools.partial(quick.jit, static_argnums=0)(models.logits)
-CONFIGS = {"tied, loud": TINY, "untied, norms of heads": dataclasses.replace(TINY, tied=False, qk_norm=True)}
+CONFIGS = {
+    "tied, loud": TINY,
+    "untied, norms of heads": dataclasses.replace(TINY, tied=False, qk_norm="head"),
+}
 
 
 def with_biases(model, rng):

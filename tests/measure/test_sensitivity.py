@@ -1,5 +1,7 @@
 """The four laws of sensitivity against the logits' Jacobian, and their sums by pool, layer and matrix."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -148,6 +150,18 @@ def test_pools_are_those_of_the_outlier_columns(found):
     costs = [found.cost(OUTPUTS_ALIKE, arm).value / size for arm, size in weights.items()]
     ratio = found.leverage[OUTPUTS_ALIKE].interval.estimate.value
     assert ratio == pytest.approx(costs[0] / costs[1], rel=1e-9)
+
+
+def test_steps_are_paired_on_each_window(found):
+    """Where all windows differ by common factors only, two laws' ratio has no error left."""
+    hard = np.exp(np.random.default_rng(2).normal(size=(2, 1, found.costs.shape[3], 1, 1)))
+    costs = np.broadcast_to(found.costs.mean(axis=(2, 3), keepdims=True), found.costs.shape) * hard
+    step = dataclasses.replace(found, costs=costs).step(TOKENWISE, EXACT)
+    assert step.estimate.standard_error < 1e-9
+    means = {law: [found.cost(law, arm).value for arm in ("outlier", "rest")] for law in (TOKENWISE, EXACT)}
+    ratio = np.divide(*means[TOKENWISE]) / np.divide(*means[EXACT])
+    assert step.estimate.value == pytest.approx(np.log(ratio))
+    assert found.step(TOKENWISE, EXACT).estimate.standard_error > 0.01
 
 
 def test_outputs_that_the_loss_hardly_sees_count_for_the_first_law_alone(minute, minute_text):

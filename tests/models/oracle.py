@@ -21,6 +21,7 @@ SIZES = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 64,
     "rms_norm_eps": 1e-5,
+    "pad_token_id": None,
 }
 LINEAR = {"rope_type": "linear", "rope_theta": 5000.0, "factor": 3.0}
 # With four frequencies, one falls on each side of the smooth step and one into it.
@@ -31,6 +32,15 @@ LLAMA3 = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
+}
+# Of heads of 8 features, of which a part of 0.75 is rotated.
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 50.0,
+    "short_factor": [1.1, 1.7, 3.0],
+    "long_factor": [2.0, 5.0, 9.0],
+    "original_max_position_embeddings": 48,
+    "partial_rotary_factor": 0.75,
 }
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -79,8 +89,56 @@ CASES = {
             "layer_types": [FULL, SLIDING, FULL],
         },
     ),
+    "llama-relu2": ("llama", {"hidden_act": "relu2"}),
+    "mistral-gelu": ("mistral", {"hidden_act": "gelu"}),
+    "qwen2-gelu-tanh": ("qwen2", {"hidden_act": "gelu_pytorch_tanh"}),
+    "qwen3-relu": ("qwen3", {"hidden_act": "relu", "head_dim": 8}),
+    "smollm3": (
+        "smollm3",
+        {
+            "no_rope_layer_interval": 2,
+            "use_sliding_window": True,
+            "sliding_window": 5,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "smollm3-sliding": (
+        "smollm3",
+        {
+            "no_rope_layers": [0, 1, 0, 1],
+            "sliding_window": 6,
+            "layer_types": [FULL, SLIDING, SLIDING],
+            "attention_bias": True,
+            "mlp_bias": True,
+            "head_dim": 12,
+            "rope_parameters": LINEAR,
+            "hidden_act": "gelu",
+            "tie_word_embeddings": False,
+        },
+    ),
+    "olmo2": ("olmo2", {"rms_norm_eps": 0.3, "tie_word_embeddings": True}),
+    "olmo2-biases": (
+        "olmo2",
+        {"attention_bias": True, "head_dim": 12, "rope_parameters": LLAMA3, "hidden_act": "relu2"},
+    ),
+    "phi3": ("phi3", {"head_dim": 12, "tie_word_embeddings": True, "rms_norm_eps": 0.3}),
+    "phi3-longrope": (
+        "phi3",
+        {
+            "original_max_position_embeddings": 48,
+            "rope_parameters": LONGROPE,
+            "sliding_window": 11,
+            "hidden_act": "gelu",
+        },
+    ),
+    "bitnet": ("bitnet", {"tie_word_embeddings": True, "rms_norm_eps": 0.3}),
+    "bitnet-biases": (
+        "bitnet",
+        {"attention_bias": True, "head_dim": 8, "hidden_act": "silu", "rope_parameters": LINEAR},
+    ),
 }
 CLASSES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+CLASSES |= {"smollm3": "SmolLM3", "olmo2": "Olmo2", "phi3": "Phi3", "bitnet": "BitNet"}
 
 
 def oracle(family: str, changes: dict, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
@@ -153,7 +211,22 @@ def gradients(model: torch.nn.Module, tokens: np.ndarray) -> dict[str, np.ndarra
     ids = torch.from_numpy(np.asarray(tokens, np.int64))
     model.zero_grad()
     model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
-    return {name: value.grad.numpy() for name, value in model.named_parameters()}
+    return parts({name: value.grad.numpy() for name, value in model.named_parameters()}, model.config)
+
+
+def parts(tensors: dict[str, np.ndarray], config: transformers.PreTrainedConfig) -> dict[str, np.ndarray]:
+    """Tensors by name, those that Phi-3 fuses cut into the matrices they are made of."""
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    queries, keys = size * config.num_attention_heads, size * config.num_key_value_heads
+    cuts = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
+    at = {"qkv_proj": [queries, queries + keys], "gate_up_proj": [config.intermediate_size]}
+    found = {}
+    for name, value in tensors.items():
+        fused = name.split(".")[-2]
+        pieces = np.split(value, at[fused]) if fused in cuts else [value]
+        names = [name.replace(fused, part) for part in cuts.get(fused, (fused,))]
+        found |= dict(zip(names, pieces, strict=True))
+    return found
 
 
 def relative(ours: np.ndarray, theirs: np.ndarray) -> float:

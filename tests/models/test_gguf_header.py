@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, MissingResource, SignmagError
-from signmag_jax.models.gguf_file import GGUFFile, readable_types
+from signmag_jax.models.gguf_file import FOREIGN_TYPES, GGUFFile, readable_types
 
 VALUES = {
     "uint8": 200,
@@ -45,6 +45,28 @@ def write(path, tensors=(), architecture="qwen2", fields=()):
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def test_every_type_that_the_library_knows_is_read_or_refused_by_its_name(tmp_path):
+    known = {"TQ1_0", "TQ2_0", "IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4", "Q4_K", "IQ1_S", "IQ3_XXS"}
+    assert known <= set(readable_types())
+    for kind in gguf.GGMLQuantizationType:
+        size, each = gguf.GGML_QUANT_SIZES[kind]
+        packed = np.zeros((2, 512 // size * each), np.uint8)
+        path = write(tmp_path / "m.gguf", [("x", packed, kind.name)])
+        if kind.name in readable_types():
+            assert GGUFFile(path).read("x").shape == (2, 512)
+            assert not GGUFFile(path).read("x").any()
+        else:
+            with pytest.raises(InvalidInput, match=rf"x \({kind.name}\)"):
+                GGUFFile(path)
+    for number, name in FOREIGN_TYPES.items():
+        raw = bytearray(path.read_bytes())
+        at = raw.index(b"x", 24) + 1 + 4 + 16  # name, number of dimensions, dimensions
+        raw[at : at + 4] = number.to_bytes(4, "little")
+        path.write_bytes(raw)
+        with pytest.raises(InvalidInput, match=rf"type number {number} \({name[:4]}"):
+            GGUFFile(path)
 
 
 @pytest.mark.parametrize("kind", readable_types())

@@ -1,10 +1,6 @@
 """Token ids of GGUF files against llama.cpp itself, on hostile texts, for every known pre-tokenizer."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
+import by_llamacpp
 import hostile
 import numpy as np
 import pytest
@@ -44,17 +40,7 @@ def write(path, metadata):
 
 def theirs(paths):
     """llama.cpp's ids of every hostile text by each file."""
-    script = str(Path(__file__).with_name("by_llamacpp.py"))
-    done = subprocess.run(
-        [sys.executable, script, *map(str, paths)],
-        input=json.dumps(hostile.TEXTS),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("IDS ")]
-    assert lines, done.stderr[-2000:]
-    return json.loads(lines[0][4:])
+    return by_llamacpp.asked("ids", paths, hostile.TEXTS)
 
 
 def differ(metadata, ids):

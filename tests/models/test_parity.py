@@ -71,7 +71,7 @@ def _compare_gradients(config, found, expected, tolerance):
             # Softmax cannot see a constant added to all keys: that gradient is zero but for rounding,
             # unless a norm follows or the rotation turns the constant.
             error = np.linalg.norm(stack[layer] - expected[label])
-            assert error < tolerance * max(np.linalg.norm(expected[label]), 1e-3 * largest), label
+            assert error < tolerance * max(np.linalg.norm(expected[label]), 1e-2 * largest), label
             checked.add(label)
     assert checked == set(expected)
 

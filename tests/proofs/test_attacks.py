@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import sympy as sp
-from sympy.core.function import UndefinedFunction
+from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from signmag_jax.theory.rules import (
     Algebra,
@@ -48,6 +48,20 @@ class Lying(sp.Symbol):
     """A symbol that calls itself positive."""
 
     is_positive = True
+
+
+class Lenient(AppliedUndef):
+    """A function whose values call themselves positive symbols."""
+
+    is_Symbol = is_positive = True
+
+
+def altered(called, /, **attributes):
+    """A function of an ordinary kind whose class was changed afterwards."""
+    kind = sp.Function(called, real=True)
+    for attribute, value in attributes.items():
+        setattr(kind, attribute, value)
+    return kind
 
 
 class TestFacts:
@@ -101,12 +115,36 @@ class TestFacts:
             sp.Function("f")(x),
             sp.Function("f", positive=True)(x),
             UndefinedFunction("f", (sp.core.function.AppliedUndef,), {"is_positive": True})(x),
+            UndefinedFunction("lenient", (Lenient,), real=True)(x),
+            altered("altered_kind", is_Symbol=True, is_positive=True)(t),
+            altered("altered_value", eval=classmethod(lambda cls, *arguments: None))(t),
+            altered("altered_name", name="sin")(t),
             sp.IndexedBase("a", positive=True)[n],
+            sp.Indexed(sp.Tuple(sp.sqrt(-1 - t**2), u), n),
+            sp.log(x, 2, evaluate=False),
+            sp.Basic.__new__(sp.Abs, t, u),
+            sp.Basic.__new__(sp.log),
             sp.Piecewise((x, x > 1), (0, True)),
         ],
     )
     def test_an_expression_of_another_kind(self, expression):
         refused("no meaning", by.same, expression, expression)
+
+    def test_a_logarithm_has_no_second_argument(self):
+        """log(8, 2) is 3 to SymPy, and its first argument's logarithm to whoever looks at that alone."""
+        eight = sp.log(8, 2, evaluate=False)
+        refused("no meaning", by.suppose, above(eight - 2))
+        refused("no meaning", by.slope, sp.log(x, 2, evaluate=False), x)
+
+    def test_a_family_assumes_no_more_than_its_label(self):
+        """Under another label, |a_n| = a_n would hold for every family."""
+        positive = sp.IndexedBase(t, positive=True)[n]
+        refused("no meaning", by.same, sp.Abs(positive, evaluate=False), positive)
+
+    def test_an_entry_of_a_list_is_no_real_number(self):
+        """The square of an entry is not negative; the first entry here is √(−1 − t²)."""
+        entry = sp.Indexed(sp.Tuple(sp.sqrt(-1 - t**2), u), n)
+        refused("no meaning", by.suppose, least(entry**2))
 
     def test_a_tactic_of_ones_own_makes_no_fact(self):
         refused("does not take this", by.join, by.same(x, x), (equal(x, y), none, none))
@@ -202,6 +240,26 @@ class TestIntegrals:
         refused("no such range", by.same, sp.Sum(w, (w, 0, 5)), sp.Sum(w, (w, 0, 5)))
         refused("no such range", by.same, sp.Integral(n, (n, 0, 5)), sp.Integral(n, (n, 0, 5)))
 
+    def test_a_sum_has_no_antiderivative(self):
+        """Σ n, n = 0 … 5, is 15, and n²/2 between the same ends 25/2."""
+        refused("whole range|Expected type", by.antiderivative, sp.Sum(n, (n, 0, 5)), n**2 / 2)
+        refused("another|Expected type", by.pieces, sp.Sum(n, (n, 0, 5)), (), by.same(n, n))
+
+    def test_only_symbols_run(self):
+        entry = sp.IndexedBase("a", real=True)[n]
+        refused(
+            "no such range", by.same, sp.Integral(entry, (entry, 0, 1)), sp.Integral(entry, (entry, 0, 1))
+        )
+
+    def test_an_inner_range_says_nothing_of_the_outer_variable(self):
+        double = sp.Integral(u * t, (u, 0, 1), (t, -1, 1))
+        bars = by.same(sp.Integral(u * sp.Abs(t), (u, 0, 1)), sp.Abs(t) * sp.Integral(u, (u, 0, 1)))
+        inner = by.same(sp.Integral(u * t, (u, 0, 1)), t * sp.Integral(u, (u, 0, 1)), frozenset({above(u)}))
+        assert above(u) in by.pieces(double, (), inner).hypotheses
+        refused("another integrand", by.pieces, double, (), bars)
+        only = by.join(inner, by.inside(inner.rhs, by.suppose(equal(t, sp.Abs(t)))))
+        refused("whole range", by.pieces, double, (), only)
+
     def test_a_positive_symbol_runs_over_positive_numbers(self):
         for low, high in ((-1, 1), (-2, -1)):
             whole = sp.Integral(sp.Abs(x * t - x), (x, low, high))
@@ -235,9 +293,10 @@ class TestIntegrals:
 
     def test_ranges_that_depend_on_each_other(self):
         triangle = sp.Integral(w * u, (w, 0, u), (u, 0, 1))
-        refused("no such range", by.product, triangle, w, u)
+        inner = sp.Integral(w * u, (w, 0, u))
+        refused("no such range", by.pieces, triangle, (), by.same(inner, u * sp.Integral(w, (w, 0, u))))
         refused("whole plane", by.polar, sp.Integral(w, (w, 0, 1), (u, 0, 1)), x, t, zero, x**2)
-        refused("each other", by.product, sp.Integral(w * u, (w, 0, 1), (u, 0, 1)), w * u, one)
+        refused("differ by|no points", by.same, sp.Integral(w * u, (w, 0, 1)), w * sp.Integral(u, (w, 0, 1)))
 
     def test_a_derivative_is_no_integral(self):
         """SymPy may not integrate where it was asked to differentiate."""
@@ -254,6 +313,13 @@ class TestSlopes:
         flat = by.slope(sp.atan(1 / t) + sp.atan(t), t)
         flat = by.join(flat, by.same(flat.rhs, zero))
         refused("no interval", by.along, flat, -one)
+
+    @pytest.mark.parametrize("times", [n, sp.Integer(0), sp.Integer(2), sp.Rational(1, 2)])
+    def test_only_the_first(self, times):
+        """SymPy evaluates a derivative of order n to 0 for what does not vary, and one of order 0 to that."""
+        several = sp.Basic.__new__(sp.Derivative, u * t, sp.Tuple(t, times))
+        refused("no slope", by.same, several, several)
+        refused("no slope", by.inside, sp.Derivative(u, (t, n), evaluate=False), by.suppose(equal(u, w)))
 
     def test_none_at_a_corner(self):
         assert above(t**2) in by.slope(sp.Abs(t), t).hypotheses

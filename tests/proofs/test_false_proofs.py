@@ -105,6 +105,27 @@ def failure(tmp_path, body, library=None):
             "proof.start('b', t + t * x).step('c', t * (1 + x), Algebra()).lemma('d')",
             "not made by the kernel",
         ),
+        (
+            "n = sp.Symbol('n', integer=True, nonnegative=True)\n"
+            "proof.conclude('sin 0', by.sequence('sin', n, t, sp.Integer(1), t, True))",
+            "'sin' is no name",
+        ),
+        (
+            "two = sp.Symbol('2', real=True)\n"
+            "proof.conclude('a', by.same((two + t)**2 - t**2, two**2 + 2 * two * t))",
+            "'2' is no name",
+        ),
+        (
+            "inner = sp.Symbol('x', real=True)\n"
+            "whole = sp.Integral(inner * x, (inner, 0, 1))\n"
+            "proof.conclude('∫ x² is x/2', by.antiderivative(whole, inner**2 * x / 2))",
+            "two symbols are called x",
+        ),
+        (
+            "proof.start('b', t + t * x).step('c', t * (1 + x), Algebra()).lemma('d')\n"
+            "proof.conclusions['a'] = by.suppose(equal(sp.pi, sp.Integer(3)))",
+            "one of its own hypotheses",
+        ),
         ("proof.cite('theorem_99', 'a')", "no such proof"),
         ("pass", "no law"),
         ("raise AttributeError('broken')", "broken"),

@@ -56,6 +56,8 @@ EDITS = [
     slow("pool_leverage", "least(half, sigma)", "least(sp.Rational(3, 4), sigma)"),
     slow("single_flip", "(a - b) * h", "a * h"),
     slow("finite_width", "p * (1 - p) * fourth", "p * fourth"),
+    slow("any_weights_width", "(-m) ** k", "m**k"),
+    slow("any_weights_width", "m**a * (m + eps) ** k", "m**a * (m - eps) ** k"),
 ]
 
 

@@ -4,8 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
+from texts import write_words
 
 from signmag_jax.cli import run
 
@@ -30,14 +30,8 @@ SESSIONS = [
     for command, output in re.findall(r"^\$ signmag (.*?)\n(.*?)(?=^\$ |\Z)", code, flags=re.M | re.S)
 ]
 # A model's compilation takes seconds.
+MODELS = ("signmag measure", "signmag export", "signmag protect", "signmag plan")
 LIGHT = ("signmag law", "signmag reproduce --dry-run")
-
-
-def write_text(path):
-    rng = np.random.default_rng(0)
-    words = ("".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), 5)) for _ in range(400))
-    path.write_text(" ".join(words))
-    return path
 
 
 def marked(lines):
@@ -58,11 +52,10 @@ def test_the_commands_of_a_block_run_one_after_another(
     tmp_path, monkeypatch, capsys, hub_folder, page, lines
 ):
     monkeypatch.chdir(tmp_path)
-    text = write_text(tmp_path / "text.txt")
+    text = write_words(tmp_path / "text.txt")
     for line in lines:
         # The model of the tests knows 64 positions and few words.
-        reads = line.startswith(("signmag measure", "signmag export", "signmag plan"))
-        small = ["--window", "16", "--text", str(text)] if reads else []
+        small = ["--window", "16", "--text", str(text)] if line.startswith(MODELS) else []
         arguments = shlex.split(line.replace("FOLDER", str(hub_folder)))[1:]
         assert run([*arguments, *small]) == 0, capsys.readouterr().err
 

@@ -7,12 +7,16 @@ import jax
 import mpmath as mp
 import numpy as np
 import pytest
+import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signmag_jax import theory
 from signmag_jax.evidence import Incomplete, InvalidInput
 from signmag_jax.perturb import MagnitudeShift, Moments, SignFlip
+from signmag_jax.theory.cumulants import shift_bend
+from signmag_jax.theory.scaled import WeightMoments
+from signmag_jax.theory.symbolic import width as symbolic
 
 RATES = [1e-300, 1e-30, 1e-12, 1e-6, 0.01, 0.1, 0.3, 0.5]
 
@@ -150,3 +154,19 @@ def test_brute_force_on_the_sphere():
     predicted = law_of_the_shift(rate, n)
     assert predicted > 8 * error, "too few rows to see the term at all"
     assert abs(found - predicted) < 4 * error
+
+
+@settings(max_examples=20)
+@given(st.floats(0.05, 0.95), st.floats(1, 3), st.floats(1, 20), st.floats(0.01, 0.7))
+def test_closed_forms_of_other_weights_are_the_proved_ones(b, third, fourth, s):
+    """Of flips √D m₄/(12π), of the shift the bend, at moments that need not be anybody's."""
+    weights = WeightMoments(b, third, fourth)
+    exact = symbolic.AbsoluteMoments(*map(sp.Float, weights))
+    v = 1 + 4 * s * b + 4 * s**2
+    bend = -symbolic.shift_kernel_change(sp.Float(2 * s), exact) / s**3
+    size = 1 + (third + fourth) / math.sqrt(1 - b**2)
+    assert shift_bend(s, v, weights) == pytest.approx(float(bend), rel=1e-9, abs=1e-12 * size)
+    noise, rate = 4 * s**2 * (1 - s**2), sp.Float(s) ** 2
+    assert float(symbolic.flip_kernel_change(rate, exact)) == pytest.approx(
+        math.sqrt(noise) * fourth / (12 * math.pi), rel=1e-12
+    )

@@ -14,10 +14,13 @@ from signmag_jax.claims.pieces import Results
 from signmag_jax.claims.supply import error_of, exact, with_origin
 from signmag_jax.evidence import Estimate
 from signmag_jax.measure.deciding import SHORTLIST_PASSES
+from signmag_jax.measure.suspects import FISHER
 
+FISHER_ALONE = {"shortlist": FISHER, "joint": 0}
+"""The rows judge the ranking by the Fisher cost, and no other."""
 DECIDING = Measured(
     "deciding_weights",
-    lambda run, **options: measure.deciding_weights(*run.windows, probes=0, **options),
+    lambda run, **options: measure.deciding_weights(*run.windows, probes=0, **FISHER_ALONE, **options),
     options=lambda level: {"verified": level.verified},
     amount=lambda level: level.verified,
     what="the deciding weights",
@@ -28,7 +31,7 @@ DECIDING = Measured(
 def _passes(level: Level) -> float:
     """Without the linear response, which the command of that name measures as well."""
     scored = measure.MEASUREMENTS["deciding-weights"].passes(
-        windows=level.windows, window=level.window, verified=level.verified, probes=0
+        windows=level.windows, window=level.window, verified=level.verified, probes=0, **FISHER_ALONE
     )
     return scored + SHORTLIST_PASSES * level.calibration_passes
 

@@ -19,6 +19,7 @@ from signmag_jax.claims.supply import of_ratio
 from signmag_jax.evidence import Estimate, ratio_of_means
 from signmag_jax.measure.pools import OUTLIER, REST
 from signmag_jax.measure.registry import CONTROLLED
+from signmag_jax.measure.suspects import FISHER
 
 from .alignment import PROFILE
 
@@ -84,7 +85,7 @@ LEVERAGE = Measured(
 RESPONSE = Measured(
     "linear_response",
     lambda run, **options: measure.linear_response(*run.windows, profile=run.needed(PROFILE), **options),
-    options=lambda level: {"probes": level.probes, "singles": level.singles},
+    options=lambda level: {"probes": level.probes, "singles": level.singles, "shortlist": FISHER},
     amount=lambda level: level.probes,
     what="the linear response",
     profiled=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,16 +41,22 @@ NOTES = {
 
 
 def _measure(run: ModelRun, **options: Any) -> measure.TrainedChain:
-    """C_l of the three kinds of weights.
+    """C_l of the three kinds of weights."""
+    check_width(run)
+    return measure.trained_chain(run.model, **options)
 
-    Below that width the law has terms of higher order in 1/width, and ReLU may kill a whole state.
+
+def check_width(run: ModelRun) -> None:
+    """Refuse a width at which the law has terms of higher order in 1/width, and ReLU may kill a whole state.
+
+    Raises:
+      Unmeasurable: naming it.
     """
     width = run.model.config.hidden
     if width < NARROWEST:
         raise measure.Unmeasurable(
             f"the recursion holds from width {NARROWEST} on, and the matrices have {width}"
         )
-    return measure.trained_chain(run.model, **options)
 
 
 CHAIN = Measured(
@@ -62,7 +68,7 @@ CHAIN = Measured(
 )
 
 
-def _law(chain: measure.TrainedChain, kind: str) -> Evidence:
+def law_of(chain: measure.TrainedChain, kind: str, rates: Sequence[float] = RATES) -> Evidence:
     """What the recursion says of matrices of that width, Gaussian or of the entries' own moments."""
     depth, width, weights = len(chain.layers), chain.width, "gaussian"
     try:
@@ -72,7 +78,7 @@ def _law(chain: measure.TrainedChain, kind: str) -> Evidence:
         value = np.stack(
             [
                 theory.finite_width_depth_ratios(round(rate * width**2) / width**2, depth, width, weights)
-                for rate in RATES
+                for rate in rates
             ]
         )
     except InvalidInput as objection:
@@ -86,7 +92,7 @@ def _law(chain: measure.TrainedChain, kind: str) -> Evidence:
 def rows(level: Level, results: Results) -> Iterator[Claim]:
     """Each kind of weights against the law, at two rates, behind the first and the sixth layer."""
     for kind in WEIGHTS:
-        law = results.evidence(CHAIN, functools.partial(_law, kind=kind))
+        law = results.evidence(CHAIN, functools.partial(law_of, kind=kind))
         for rate in RATES:
             for layer in LAYERS:
                 yield _row(kind, rate, layer, law, results)

@@ -14,7 +14,7 @@ OPAQUE = (sp.Integral, sp.Sum, sp.Derivative, AppliedUndef, sp.Indexed)
 BITS = 200
 """Working precision."""
 
-_FUNCTIONS = {
+FUNCTIONS = {
     sp.exp: "exp",
     sp.log: "log",
     sp.sin: "sin",
@@ -65,11 +65,11 @@ def _value(e: sp.Expr, point: Mapping[sp.Basic, Any]) -> Any:
             [base] * abs(int(e.exp.p)), start=flint.arb(1)
         )  # `**` fails on balls that contain 0
         return power if e.exp.p > 0 else 1 / power
-    if not (e.is_Add or e.is_Mul or e.is_Pow or e.func in _FUNCTIONS):
+    if not (e.is_Add or e.is_Mul or e.is_Pow or e.func in FUNCTIONS):
         raise Unsupported(f"no ball evaluation for {e}")
     first, *others = [_value(part, point) for part in e.args]
     if e.is_Pow:
         return (others[0] * first.log()).exp()
     for other in others:
         first = first + other if e.is_Add else first * other
-    return getattr(first, _FUNCTIONS[e.func])() if e.func in _FUNCTIONS else first
+    return getattr(first, FUNCTIONS[e.func])() if e.func in FUNCTIONS else first

@@ -2,7 +2,7 @@
 
 # SymPy's own annotations are narrower than what its functions take and return.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportIndexIssue=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
 
 import math
 import random
@@ -14,12 +14,14 @@ import flint  # pyright: ignore[reportMissingImports]
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from .balls import OPAQUE, Unsupported, precision, value
+from .balls import FUNCTIONS, OPAQUE, Unsupported, precision, value
 from .normal import canonical, terms
 
 POINTS, TRIES = 6, 4000
+_TAKEN = {"pi", "E", "oo", "Integral", "Sum", "Derivative", *(f.__name__ for f in FUNCTIONS)}
 
 
+@lru_cache(maxsize=20000)
 def written(part: Any) -> str:
     """As text; unsorted, since SymPy would evaluate integrals to sort the terms."""
     return sp.sstr(part, order="none")
@@ -27,7 +29,7 @@ def written(part: Any) -> str:
 
 def doubt(e: sp.Expr, given: frozenset) -> str | None:
     """Why `e` is not known to vanish where `given` holds: a point where it does not, or too few points."""
-    pulled = e.replace(lambda part: isinstance(part, sp.Integral | sp.Sum), _pulled)
+    pulled = _pulled(e)
     with precision():
         found = domain(given, parts(pulled))
     if len(found) < POINTS:
@@ -39,10 +41,12 @@ def doubt(e: sp.Expr, given: frozenset) -> str | None:
     return None
 
 
-def _pulled(whole: sp.Expr) -> sp.Expr:
+def _pulled(e: sp.Expr) -> sp.Expr:
     """Linearity: what does not depend on the variables comes out of each term; each core is then opaque."""
-    split = terms(canonical(whole.function), [limit[0] for limit in whole.limits])
-    return sp.Add(*(outside * whole.func(inside, *whole.limits) for outside, inside in split))
+    if not isinstance(e, sp.Integral | sp.Sum):
+        return e.func(*map(_pulled, e.args)) if e.has(sp.Integral, sp.Sum) else e
+    split = terms(canonical(e.function), [limit[0] for limit in e.limits])
+    return sp.Add(*(outside * e.func(inside, *e.limits) for outside, inside in split))
 
 
 def parts(e: sp.Basic) -> frozenset:
@@ -157,11 +161,12 @@ def _free(fact: Any) -> set:
 
 
 def unclear(fact: Any) -> str | None:
-    """Why a fact is no statement: two symbols of one name, an open hypothesis about a number, no point."""
-    names = [str(symbol) for symbol in _free(fact)]
-    twice = sorted(name for name in set(names) if names.count(name) > 1)
-    if twice:
-        return f"two symbols are called {', '.join(twice)}"
+    """Why a fact is no statement: names that mislead, an open hypothesis about a number, no point."""
+    for name, things in _named(fact).items():
+        if len(things) > 1:
+            return f"two symbols are called {name}"
+        if not name.replace("'", "").isidentifier() or name in _TAKEN:
+            return f"{name!r} is no name for a symbol of one's own"
     for claim in fact.hypotheses:
         sides = (claim.left, claim.right)
         if not (claim.free or any(side.atoms(AppliedUndef, sp.Indexed) for side in sides)):
@@ -172,6 +177,17 @@ def unclear(fact: Any) -> str | None:
     except Unsupported:
         return None
     return f"no point meets the hypotheses {shown(fact.hypotheses)}" if empty else None
+
+
+def _named(fact: Any) -> dict[str, set]:
+    """What the statement calls by each name: symbols, bound ones too, and functions."""
+    found: dict[str, set] = {}
+    for claim in (fact.claim, *fact.hypotheses):
+        for side in (claim.left, claim.right):
+            for part in side.atoms(sp.Symbol, AppliedUndef):
+                # Functions are equal if their names and assumptions are.
+                found.setdefault(str(part.name), set()).add(part if part.is_Symbol else part.func)
+    return found
 
 
 def _where(point: dict) -> str:

@@ -125,19 +125,11 @@ def _taylor(f: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
     """The Taylor polynomial of degree n; a polynomial is multiplied out before its slopes are taken."""
     if f.is_polynomial(x):
         whole = _collected(f, x)
-        fact = _taylor_by_slopes(whole, x, n, given)
+        fact = settle(by.taylor(whole, x, n), given)
         return fact if whole == f else settle(by.join(by.same(f, whole), fact), given)
-    fact = _taylor_by_slopes(f, x, n, given)
+    fact = settle(by.taylor(f, x, n), given)
     simple = _collected(fact.rhs, x)
     return fact if simple == fact.rhs else by.join(fact, by.same(fact.rhs, simple))
-
-
-def _taylor_by_slopes(f: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
-    slopes, at = [], f
-    for _ in range(n):
-        slopes.append(by.slope(at, x))
-        at = slopes[-1].rhs
-    return settle(by.taylor(f, x, *slopes), given)
 
 
 def _collected(polynomial: sp.Expr, x: sp.Symbol) -> sp.Expr:

@@ -5,7 +5,7 @@ A fact is `hypotheses ⊢ claim`: for all real values of its free symbols that m
 are equalities, signs (e > 0, e ≥ 0) and orders f = g + o(x^m), x → 0 from above; an order 0 is a limit.
 A citation hands out the claim with all that it rests on. This is sound, as
 1. only the rules make facts: a closure keeps each, and no rule takes another object, an altered fact, or an
-   expression that is not of SymPy's own plain types;
+   expression that is not of SymPy's own plain types, as their constructors make them;
 2. `needs(e)` is what makes e a real number: radicands, denominators, arguments of acos, integrals that
    converge. Rules add the needs of all that they bring in or drop, so nothing holds "where defined". A
    hypothesis is dropped only if the others imply it, and refused if it is false;
@@ -17,9 +17,11 @@ A citation hands out the claim with all that it rests on. This is sound, as
    singular), as linearity, Fubini and polar coordinates ask; antiderivatives are continuous;
 6. orders come from Taylor's theorem (Peano's remainder: derivatives continuous at 0), from smooth functions
    of what has an order, and from composition. Of a new sequence nothing is known but its recursion.
-Trusted beside this file: Python, SymPy's constructors, python-flint through `balls.value`, and, as a named
-step ("normal form"), `normal.canonical` where it says that an expression vanishes identically. Of that step
-all is checked that can be: at points of the domain, which must be found, Arb balls have to contain 0.
+Trusted beside this file: Python, with objects that nobody alters behind their constructors; SymPy's
+constructors and `expand`; python-flint through `balls.value`; and, as a named step ("normal form"),
+`normal.canonical` where it says that an expression vanishes identically. Of that step all is checked that can
+be: at points of the domain, which must be found, Arb balls have to contain 0. How signs are found, or forms,
+pieces and expansions, is not trusted: `signs`, `tactics` and `expansions` propose, the rules decide.
 """
 
 # SymPy's own annotations are narrower than what its functions take and return.
@@ -43,8 +45,9 @@ _SLOPES = {sp.exp: sp.exp(_U), sp.sin: sp.cos(_U), sp.cos: -sp.sin(_U), sp.atan:
 _SLOPES |= {sp.asin: 1 / sp.sqrt(1 - _U**2), sp.acos: -1 / sp.sqrt(1 - _U**2), sp.Abs: sp.sign(_U)}
 _SLOPES |= {sp.erf: 2 * sp.exp(-(_U**2)) / sp.sqrt(sp.pi), sp.log: 1 / _U}
 _PARTS = (sp.Add, sp.Mul, sp.Pow, sp.sign, *_SLOPES, *BINDERS, sp.Indexed)
-_ATOMS = (sp.S.Zero, sp.S.One, sp.S.NegativeOne, sp.S.Half, sp.Integer(2), sp.Rational(2, 3), sp.pi, sp.E)
-_PLAIN = {*_PARTS, *map(type, (*_ATOMS, *ENDLESS)), sp.Tuple, sp.Symbol, sp.Dummy}
+_NUMBERS = (_ZERO, sp.S.One, sp.S.NegativeOne, sp.S.Half, sp.Integer(2), sp.Rational(2, 3), sp.pi, sp.E)
+_PLAIN = {*_PARTS, *map(type, (*_NUMBERS, *ENDLESS)), sp.Tuple, sp.Symbol, sp.Dummy}
+_COUNTS = {sp.Pow: 2, **dict.fromkeys((sp.sign, *_SLOPES), 1)}
 _KINDS = [
     sp.Symbol("x", **{kind: True}, integer=whole).assumptions0
     for kind in ("real", "positive", "nonnegative")
@@ -107,15 +110,26 @@ def _facts(x: Any) -> list:
     if not isinstance(x, sp.Basic):
         return [] if type(x) in (str, int, bool) else [x]
     if _SEEN.get(id(x)) is not x:
-        plain = type(x) in _PLAIN and (not x.is_Symbol or x.assumptions0 in _KINDS)
-        if type(type(x)) is UndefinedFunction:
-            usual = sp.Function(type(x).__name__, real=True)
-            plain = UndefinedFunction.__eq__(type(x), usual) and vars(type(x)).keys() == vars(usual).keys()
-        elif type(x) is sp.IndexedBase:
-            plain = len(x.args) == 1 and _real(x.args[0]) and not x.args[0].is_nonnegative
-        _ask(plain and not _facts(x.args), "the kernel gives no meaning to {}", x)
+        _ask(_plain(x) and not _facts(x.args), "the kernel gives no meaning to {}", x)
         _SEEN[id(x)] = x
     return []
+
+
+def _plain(x: sp.Basic) -> bool:
+    """Whether the type of x says what it means: no class of one's own, no argument too many."""
+    kind = type(x)
+    if type(kind) is UndefinedFunction:
+        usual = UndefinedFunction(kind.__name__, real=True)
+        return vars(kind) == vars(usual) and kind.__mro__[1:] == usual.__mro__[1:]
+    if kind is sp.Indexed:
+        return type(x.args[0]) is sp.IndexedBase
+    if kind is sp.IndexedBase:  # which may assume more than its label does
+        label = x.args[0]
+        usual = _real(label) and not label.is_nonnegative
+        return usual and len(x.args) == 1 and x.assumptions0 == sp.IndexedBase(label).assumptions0
+    if x.is_Symbol:
+        return kind in _PLAIN and x.assumptions0 in _KINDS
+    return kind in _PLAIN and len(x.args) == _COUNTS.get(kind, len(x.args))
 
 
 def _sealed(rules: type) -> tuple:
@@ -132,9 +146,9 @@ def _sealed(rules: type) -> tuple:
             _ask(all(map(genuine, facts)), "this is no fact of the kernel's")
             try:
                 claim, hypotheses, *trusted = check(*given)
+            except Refused:
+                raise
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-                if isinstance(error, Refused):
-                    raise
                 raise Refused(f"{check.__name__} does not take this: {error}") from error
             trusted = frozenset().union(*trusted, *(fact.trusted for fact in facts))
             fact = Fact(claim, reduced(frozenset(hypotheses)), trusted)
@@ -155,7 +169,7 @@ def needs(e: sp.Expr, strict: bool = False) -> frozenset:
     _ask(isinstance(e, (*_PARTS, AppliedUndef)), "{} is no real number", e)
     _ask(not (strict and isinstance(e, OPAQUE)), "{} has no slope here", e)
     if isinstance(e, BINDERS):
-        return _needs_of_binder(e, _bound(e))
+        return frozenset(_needs_of_binder(e, _bound(e)))
     found = set().union(*(needs(part, strict) for part in e.args if not isinstance(e, sp.Indexed)))
     if (e.is_Pow and e.exp.is_Integer and e.exp < 0) or (strict and e.func in (sp.Abs, sp.sign)):
         found.add(Claim(">", sp.Pow(e.args[0], 2)))
@@ -167,43 +181,45 @@ def needs(e: sp.Expr, strict: bool = False) -> frozenset:
     return frozenset(found)
 
 
-def _needs_of_binder(e: sp.Expr, names: set) -> frozenset:
-    """A range is finite in sums, does not depend on its own variables, and lies where these may lie."""
-    if type(e) is sp.Derivative:
-        _ask(all(map(_real, names)), "{} is no derivative by a real symbol", e)
-        return needs(e.expr, True)
-    found, sums, terms = set(needs(e.function)), type(e) is sp.Sum, sp.Add.make_args(e.function)
-    fixed = len(names) == len(e.limits) and all(len(limit) == 3 for limit in e.limits)
-    fixed = fixed and not any(part.free & names for part in found)
-    _ask(fixed, "{} is not known to be defined over the whole range", e.function)
-    for x, low, high in e.limits:
-        finite = {low, high} - ENDLESS
-        own = any(end.free_symbols & names for end in finite) or low == sp.oo or high == -sp.oo
-        fits = bool(x.is_integer) is sums and not (x.is_nonnegative and low == -sp.oo)
-        _ask(fits and not own, "{} has no such range", e)
-        found.update(*map(needs, finite))
-        if ENDLESS & {low, high}:
-            _ask(not sums, "{} is not known to converge", e)
-            terms = [term * sp.exp(x**2 / 2) for term in terms]
-        if x.is_nonnegative:
-            ends = (low - int(bool(x.is_positive)), high - low + 1) if sums else finite
-            found |= {Claim(">=", end) for end in ends}
-    _ask(sums or all(_slow(term, names) for term in terms), "{} is not known to converge", e)
-    return frozenset(found)
+def recursion(name: str) -> tuple | None:
+    """Count, state, start and step of a sequence that was defined."""
+    return _DEFINED.get(name)
 
 
 def _bound(binder: sp.Expr) -> set:
     return {x[0] for x in (binder.variable_count if isinstance(binder, sp.Derivative) else binder.limits)}
 
 
+def _needs_of_binder(e: sp.Expr, names: set) -> set:
+    """A range is finite in sums, does not depend on its own variables, and lies where these may lie."""
+    if type(e) is sp.Derivative:
+        _ask(e.args[1:] == (sp.Tuple(*names, 1),) and _real(*names), "{} is no slope by a real symbol", e)
+        return set(needs(e.expr, True))
+    found, sums, terms = set(needs(e.function)), type(e) is sp.Sum, sp.Add.make_args(e.function)
+    fixed = len(names) == len(e.limits) and not any(claim.free & names for claim in found)
+    _ask(fixed, "{} is not known to be defined over the whole range", e.function)
+    for x, low, high in e.limits:
+        finite = {low, high} - ENDLESS
+        own = any(end.free_symbols & names for end in finite) or low == sp.oo or high == -sp.oo
+        fits = x.is_Symbol and bool(x.is_integer) is sums and not (x.is_nonnegative and low == -sp.oo)
+        _ask(fits and not own, "{} has no such range", e)
+        _ask(not (sums and ENDLESS & {low, high}), "{} is not known to converge", e)
+        terms = [term * sp.exp(x**2 / 2) for term in terms] if ENDLESS & {low, high} else terms
+        found = found.union(*map(needs, finite))
+        if x.is_nonnegative:
+            ends = (low - int(bool(x.is_positive)), high - low + 1) if sums else finite
+            found |= {Claim(">=", end) for end in ends}
+    _ask(sums or all(_slow(term, names) for term in terms), "{} is not known to converge", e)
+    return found
+
+
 def _slow(e: sp.Expr, names: set) -> bool:
     """Whether e grows at most polynomially, and is bounded on bounded sets."""
     if not e.free_symbols & names or any(part.free_symbols & names for part in e.atoms(*OPAQUE)):
         return not e.free_symbols & names
-    if e.is_Symbol or e.func in (sp.sin, sp.cos, sp.erf, sp.atan, sp.sign):
-        return True
     natural = e.is_Add or e.is_Mul or e.func is sp.Abs or (e.is_Pow and e.exp.is_Integer and e.exp > 0)
-    return bool(natural) and all(_slow(part, names) for part in e.args)
+    bounded = e.is_Symbol or e.func in (sp.sin, sp.cos, sp.erf, sp.atan, sp.sign)
+    return bounded or (bool(natural) and all(_slow(part, names) for part in e.args))
 
 
 def _fixed(e: sp.Expr) -> bool:
@@ -294,22 +310,15 @@ def _slope(e: sp.Expr, x: sp.Symbol) -> sp.Expr:
     return _SLOPES[e.func].xreplace({_U: e.args[0]}) * _slope(e.args[0], x)
 
 
-def _limits(whole: sp.Expr, count: int) -> tuple:
-    _ask(
-        type(whole) is sp.Integral and len(whole.limits) == count, f"{{}} is no integral over {count}", whole
-    )
-    return whole.limits
-
-
 def _over(hypotheses: frozenset, integral: sp.Integral) -> set:
-    """Hypotheses about an integrand, as hypotheses about the integral."""
-    sides = [side for x, low, high in integral.limits for side in ((low, x - low), (high, high - x))]
-    given = frozenset(Claim(">", gap) for end, gap in sides if end not in ENDLESS)
+    """Hypotheses about an integrand, as hypotheses about the outermost integral."""
+    x, low, high = integral.limits[-1]
+    gaps = {low: x - low, high: high - x}
+    given = frozenset(Claim(">", gap) for end, gap in gaps.items() if end not in ENDLESS)
     kept = {claim for claim in hypotheses if not known(claim, given)}
-    whole = not any(claim.free & _bound(integral) for claim in kept)
+    whole = type(integral) is sp.Integral and not any(x in claim.free for claim in kept)
     _ask(whole, "not known of the integrand over the whole range")
-    order = {Claim(">=", high - low) for _, low, high in integral.limits if not ENDLESS & {low, high}}
-    return kept | order | needs(integral)
+    return kept | needs(integral) | (set() if ENDLESS & {low, high} else {Claim(">=", high - low)})
 
 
 def _end(e: sp.Expr, x: sp.Symbol, end: sp.Expr) -> sp.Expr:
@@ -317,10 +326,10 @@ def _end(e: sp.Expr, x: sp.Symbol, end: sp.Expr) -> sp.Expr:
     if end not in ENDLESS:
         return e.xreplace({x: end})
     error, whole = sp.erf(x / sp.sqrt(2)), sp.expand(e)
-    fixed, moving = sp.expand(whole - whole.coeff(error) * error).as_independent(x, as_Add=True)
+    still, moving = sp.expand(whole - whole.coeff(error) * error).as_independent(x, as_Add=True)
     dies = not whole.coeff(error).has(x) and sp.expand(moving * sp.exp(x**2 / 2)).is_polynomial(x)
     _ask(dies, "no limit of {} is known", e)
-    return fixed + whole.coeff(error) * sp.sign(end)
+    return still + whole.coeff(error) * sp.sign(end)
 
 
 def _finally(hypotheses: frozenset, x: sp.Symbol) -> set:
@@ -332,21 +341,20 @@ def _finally(hypotheses: frozenset, x: sp.Symbol) -> set:
     return kept
 
 
-def _kinds(kinds: tuple, *facts: Any) -> None:
+def _kind(wanted: str, *facts: Any) -> None:
     for fact in facts:
-        _ask(fact.claim.kind in kinds, "{} is of kind {}, not of {}", fact.claim, fact.claim.kind, kinds)
+        _ask(fact.claim.kind == wanted, "{} is of kind {}, not of {}", fact.claim, fact.claim.kind, wanted)
 
 
 class _Rules:
     def axiom(name: str) -> tuple:
-        angle = {Claim(">=", _U + sp.pi / 2), Claim(">=", sp.pi / 2 - _U)}
+        right = {Claim(">=", _U + sp.pi / 2), Claim(">=", sp.pi / 2 - _U)}
         axioms = {
             "|u| = u": (Claim("=", sp.Abs(_U), _U), {Claim(">=", _U)}),
             "sign u = 1": (Claim("=", sp.sign(_U), sp.Integer(1)), {Claim(">", _U)}),
-            "cos u ≥ 0": (Claim(">=", sp.cos(_U)), angle),
+            "cos u ≥ 0": (Claim(">=", sp.cos(_U)), right),
             "acos u ≤ π": (Claim(">=", sp.pi - sp.acos(_U)), {Claim(">=", 1 - _U**2)}),
         }
-        _ask(name in axioms, "{} is no axiom", name)
         return axioms[name]
 
     def suppose(claim: Claim, given: frozenset = frozenset()) -> tuple:
@@ -359,7 +367,7 @@ class _Rules:
     def same(left: sp.Expr, right: sp.Expr, given: frozenset = frozenset(), *facts: Any) -> tuple:
         """left = right (left − right = a − b for facts a = b) by normal forms: field operations, roots,
         addition theorems, linearity of integrals and sums."""
-        _kinds(("=",), *facts)
+        _kind("=", *facts)
         hypotheses = needs(left) | needs(right) | given.union(*(fact.hypotheses for fact in facts))
         trusted = _vanishes(left - right - sp.Add(*(fact.lhs - fact.rhs for fact in facts)), hypotheses)
         return Claim("=", left, right), hypotheses, trusted
@@ -392,7 +400,7 @@ class _Rules:
     def inside(e: sp.Expr, *facts: Any) -> tuple:
         """e = e with one side of equalities (the left, if e has it) replaced by the other, one by one."""
         new, hypotheses = e, needs(e)
-        _kinds(("=",), *facts)
+        _kind("=", *facts)
         for fact in facts:
             turned = new.xreplace({fact.lhs: fact.rhs}) == new
             old, by = (fact.rhs, fact.lhs) if turned else (fact.lhs, fact.rhs)
@@ -429,8 +437,8 @@ class _Rules:
     def along(fact: Any, start: sp.Expr) -> tuple:
         """From f' = 0 (> 0, ≥ 0) along an interval: f(x) = f(start) (f(x) − f(start) > 0, ≥ 0), x > start."""
         slope, kind = fact.lhs, fact.claim.kind
-        fits = type(slope) is sp.Derivative and len(slope.variables) == 1 and fact.rhs == 0
-        _ask(fits and kind != "order", "{} is no sign of a slope", fact.claim)
+        fits = type(slope) is sp.Derivative and fact.rhs == 0 and kind != "order"
+        _ask(fits, "{} is no sign of a slope", fact.claim)
         f, x, low = slope.expr, slope.variables[0], set()
         _ask(x not in start.free_symbols, "{} depends on {}", start, x)
         for claim in fact.hypotheses:
@@ -446,38 +454,26 @@ class _Rules:
 
     def antiderivative(integral: sp.Integral, primitive: sp.Expr) -> tuple:
         """∫ = F(high) − F(low) for F of slope f inside the range, continuous up to its ends."""
-        ((x, low, high),), smooth = _limits(integral, 1), needs(primitive, True)
+        ((x, low, high),), smooth = integral.limits, needs(primitive, True)
         trusted = _vanishes(_slope(primitive, x) - integral.function, smooth | needs(integral.function))
         ends = {need.at({x: end}) for need in needs(primitive) for end in {low, high} - ENDLESS}
         result = _end(primitive, x, high) - _end(primitive, x, low)
         return Claim("=", integral, result), _over(smooth, integral) | ends, trusted
 
     def pieces(integral: sp.Integral, cuts: tuple, *facts: Any) -> tuple:
-        """∫f = Σ ∫f_k over the pieces between cuts, from f = f_k on the k-th."""
-        ((x, low, high),) = _limits(integral, 1)
-        ranges = zip((low, *cuts), (*cuts, high), strict=True)
-        parts = [
-            (fact, integral.func(fact.rhs, (x, *ends))) for fact, ends in zip(facts, ranges, strict=True)
-        ]
-        _ask(
-            all(fact.claim[:2] == ("=", integral.function) for fact in facts),
-            "{} has other integrands",
-            integral,
-        )
+        """∫f = Σ ∫f_k over the pieces between cuts of the outermost range, from f = f_k on the k-th."""
+        *inner, (x, low, high) = integral.limits
+        function = sp.Integral(integral.function, *inner) if inner else integral.function
+        alike = all(fact.claim[:2] == ("=", function) for fact in facts)
+        _ask(alike and type(integral) is sp.Integral, "{} has another integrand", integral)
+        ranges = zip((low, *cuts), (*cuts, high), facts, strict=True)
+        parts = [(fact, sp.Integral(fact.rhs, (x, *ends))) for *ends, fact in ranges]
         hypotheses = needs(integral).union(*(_over(fact.hypotheses, part) for fact, part in parts))
         return Claim("=", integral, sp.Add(*(part for _, part in parts))), hypotheses
 
-    def product(integral: sp.Integral, f: sp.Expr, g: sp.Expr) -> tuple:
-        """∫∫ f(x) g(y) = ∫f ∫g (Fubini)."""
-        first, second = _limits(integral, 2)
-        _ask(not (g.has(first[0]) or f.has(second[0])), "the factors depend on each other's variable")
-        trusted = _vanishes(integral.function - f * g, needs(f) | needs(g))
-        new = sp.Integral(f, first) * sp.Integral(g, second)
-        return Claim("=", integral, new), needs(integral) | needs(new), trusted
-
     def polar(integral: sp.Integral, r: sp.Symbol, t: sp.Symbol, start: sp.Expr, result: sp.Expr) -> tuple:
         """∫∫ f(x, y) over the plane = ∫∫ result, r > 0 and t a full turn, result = f(r cos t, r sin t) r."""
-        (x, *line), (y, *other) = _limits(integral, 2)
+        (x, *line), (y, *other) = integral.limits
         fits = line == other == [-sp.oo, sp.oo] and _real(r) and r.is_positive and _real(t)
         fits = fits and not (t.is_nonnegative or any(e.has(r) or e.has(t) for e in (integral, start)))
         _ask(fits, "polar coordinates take the whole plane and two new names")
@@ -486,20 +482,21 @@ class _Rules:
         new = sp.Integral(result, (r, 0, sp.oo), (t, start, start + 2 * sp.pi))
         return Claim("=", integral, new), needs(integral) | needs(new), trusted
 
-    def taylor(f: sp.Expr, x: sp.Symbol, *slopes: Any) -> tuple:
-        """f = Σ f_k(0) x^k/k! + o(x^n), k = 0 … n, where f_k' = f_{k+1}, all continuous at 0."""
-        _kinds(("=",), *slopes)
+    def taylor(f: sp.Expr, x: sp.Symbol, n: int) -> tuple:
+        """f = Σ f_k(0) x^k/k! + o(x^n), k = 0 … n, with slopes f_k that are all continuous at 0."""
         _ask(_real(x), "{} is no real symbol", x)
         total, hypotheses, at = f.xreplace({x: _ZERO}), needs(f, True), f
-        for k, fact in enumerate(slopes, 1):
-            _ask(fact.lhs == sp.Derivative(at, x), "{} is no slope of {}", fact.claim, at)
-            hypotheses, at = hypotheses | fact.hypotheses | needs(fact.rhs, True), fact.rhs
-            total += at.xreplace({x: _ZERO}) * x**k / sp.factorial(k)
-        return Claim("order", f, total, x, len(slopes)), _finally(hypotheses, x)
+        for k in range(1, n + 1):
+            at = _slope(at, x)
+            total, hypotheses = (
+                total + at.xreplace({x: _ZERO}) * x**k / sp.factorial(k),
+                hypotheses | needs(at, True),
+            )
+        return Claim("order", f, total, x, n), _finally(hypotheses, x)
 
     def lowered(fact: Any, k: int) -> tuple:
         """f/x^k = g/x^k + o(x^{m−k}), for a polynomial g/x^k, k ≤ m."""
-        _kinds(("order",), fact)
+        _kind("order", fact)
         _, f, g, x, m = fact.claim
         lower = sp.expand(g / x**k)
         _ask(m >= k and lower.is_polynomial(x), "{} does not vanish to order {}", f, k)
@@ -507,14 +504,11 @@ class _Rules:
 
     def through(e: sp.Expr, facts: dict) -> tuple:
         """e(f, …) = e(g, …) + o of the lowest order, for f = g + o with polynomials g, where e is smooth."""
-        _kinds(("order",), *facts.values())
-        x, *others = {fact.claim.variable for fact in facts.values()}
-        alike = not others and all(map(_real, facts)) and x not in e.free_symbols and not e.atoms(*BINDERS)
-        _ask(
-            alike and all(fact.rhs.is_polynomial(x) for fact in facts.values()),
-            "{} is no function of orders",
-            e,
-        )
+        _kind("order", *facts.values())
+        (x,) = {fact.claim.variable for fact in facts.values()}
+        alike = all(map(_real, facts)) and x not in e.free_symbols and not e.atoms(*BINDERS)
+        alike = alike and all(fact.rhs.is_polynomial(x) for fact in facts.values())
+        _ask(alike, "{} is no function of orders", e)
         left, right = (e.xreplace({s: fact.claim[side] for s, fact in facts.items()}) for side in (1, 2))
         at = {s: fact.rhs.xreplace({x: _ZERO}) for s, fact in facts.items()}
         smooth = {*needs(e, True), *(Claim(">", s) for s in facts if s.is_nonnegative)}
@@ -523,7 +517,7 @@ class _Rules:
 
     def composed(outer: Any, inner: Any, sign: Any) -> tuple:
         """F(e(x)) → K from F(t) → K for t → 0, e(x) → 0 and sign e(x) → 1."""
-        _kinds(("order",), outer, inner)
+        _kind("order", outer, inner)
         (_, f, end, t, _), (_, e, zero, x, _) = outer.claim, inner.claim
         _ask(sign.claim == Claim("order", sp.sign(e), sp.Integer(1), x, 0) and zero == 0, "{} is not 0+", e)
         spoken = outer.claim.free.union(*(claim.free for claim in outer.hypotheses), end.free_symbols & {t})
@@ -538,7 +532,7 @@ class _Rules:
         follows = step.claim == claim.at({n: n + 1}) and claim in step.hypotheses
         _ask(counts and starts and follows, "there is no start, or no step from n to n + 1")
         begun = Claim(">=", n - starts[0])
-        kept = {h for h in step.hypotheses - {claim} if not known(h, frozenset({begun}))}
+        kept = frozenset(h for h in step.hypotheses - {claim} if not known(h, frozenset({begun})))
         _ask(not any(n in h.free for h in kept), "{} is assumed of the number of steps", kept)
         return claim, base.hypotheses | kept | {begun}
 
@@ -550,7 +544,7 @@ class _Rules:
         _ask(fits and not (start + step).atoms(*OPAQUE), "{} needs a count, a state and plain steps", name)
         new = _DEFINED.setdefault(name, (n, q, start, step)) == (n, q, start, step)
         _ask(new, "{} is defined already, as something else", name)
-        at = sp.Function(name, real=True)
+        at = UndefinedFunction(name, real=True)
         following = start if begins else step.xreplace({q: at(n, *names)})
         return Claim("=", at(0 if begins else n + 1, *names), following), needs(following)
 

@@ -186,7 +186,7 @@ class Product:
         pulled = left.replace(_is_double, _termwise)
         fact = joined(by.same(left, left), pulled)
         doubles = sorted((part for part in pulled.atoms(sp.Integral) if len(part.limits) == 2), key=written)
-        factors = [by.product(part, *_factors(part)) for part in doubles]
+        factors = [_product(part) for part in doubles]
         return joined(by.join(fact, by.inside(pulled, *factors)), right)
 
 
@@ -197,6 +197,16 @@ def _is_double(e: sp.Basic) -> bool:
 def _termwise(whole: sp.Integral) -> sp.Expr:
     parts = terms(canonical(whole.function), [limit[0] for limit in whole.limits])
     return sp.Add(*(outside * whole.func(inner, *whole.limits) for outside, inner in parts))
+
+
+def _product(double: sp.Integral) -> Any:
+    """∫∫ f(x) g(y) = ∫f ∫g: the inner integral is g ∫f, whose second factor comes out of the outer one."""
+    (f, g), (first, second) = _factors(double), double.limits
+    if g == 1:  # so that the inner integral is not SymPy's double one again
+        f, g = f / 2, sp.Integer(2)
+    one, other = sp.Integral(f, first), sp.Integral(g, second)
+    inner = by.same(sp.Integral(double.function, first), g * one)
+    return joined(by.pieces(double, (), inner), one * other)
 
 
 def _factors(double: sp.Integral) -> tuple[sp.Expr, sp.Expr]:

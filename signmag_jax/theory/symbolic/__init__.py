@@ -101,6 +101,7 @@ from .theorem_3 import (
 from .width import (
     finite_width_slope,
     flip_cumulants,
+    flip_kernel_change,
     kernel_change,
     profile_slope,
     profile_variance,
@@ -108,6 +109,7 @@ from .width import (
     share_mean,
     share_variance,
     shift_cumulants,
+    shift_kernel_change,
     transverse_change,
     width_coefficient,
 )
@@ -132,6 +134,7 @@ __all__ = [
     "flip_cumulants",
     "flip_energy",
     "flip_energy_expansion",
+    "flip_kernel_change",
     "flip_matrix_radial_fraction",
     "flip_rows_coefficient",
     "flip_to_shift_ratio",
@@ -181,6 +184,7 @@ __all__ = [
     "share_mean",
     "share_variance",
     "shift_cumulants",
+    "shift_kernel_change",
     "shift_rows_coefficient",
     "sign_flip",
     "sign_quantize",

@@ -57,6 +57,21 @@ def kernel_change(cumulants: FourthCumulants, c: sp.Expr = overlap, v: sp.Expr =
     return bent / (48 * sp.pi * sp.sqrt(noise))
 
 
+def flip_kernel_change(rate: sp.Expr = rate, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    """Δκ per Σ x_j⁴ of sign flips: √D m₄/(12π), D = 4p(1 − p), m₄ = E w⁴."""
+    return sp.sqrt(rate * (1 - rate)) * weights.fourth / (6 * sp.pi)
+
+
+def shift_kernel_change(size: sp.Expr = size, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    """Δκ per Σ x_j⁴ of the magnitude shift: ε³(A + Bε + Cε²)/(48π√(1 − b²)v²), of third order in ε."""
+    b, third, fourth = weights
+    a, v = 2 * b**2 - 1, magnitude_shift(size, b).v
+    level = (2 * a**2 - 1) * fourth - 4 * b * (2 * a - 1) * third + 4 * a - 1
+    slope = 2 * b * (2 * a - 1) * fourth - 8 * a * third + 6 * b
+    bend = a * fourth - 4 * b * third + 4 - a
+    return size**3 * (level + slope * size + bend * size**2) / (48 * sp.pi * sp.sqrt(1 - b**2) * v**2)
+
+
 def transverse_change(cumulants: FourthCumulants, c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:
     """ΔT/T per Σ x_j⁴, −4κΔκ/T."""
     return -4 * kappa(c, v) * kernel_change(cumulants, c, v) / transverse(c, v)

@@ -1,0 +1,96 @@
+"""`signmag train`: small networks from their Gaussian weights on, beside the laws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+
+from .options import check_plot, emit, prepare, remark, say, show
+
+
+def train(
+    *,
+    task: Sequence[Literal["regression", "text"]] = ("regression", "text"),
+    activation: Sequence[Literal["relu", "swiglu"]] = ("relu", "swiglu"),
+    blocks: Sequence[int] = (1, 2),
+    width: int = 256,
+    rate: float = 0.02,
+    networks: int = 8,
+    steps: int = 800,
+    text: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    dry_run: bool = False,
+    plot: Path | None = None,
+    json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Train small networks, and compare flips with shifts and with the laws at checkpoints.
+
+    Every kind of network is trained for every task; all eight take about two minutes on two cores.
+
+    Args:
+      task: regression on a teacher of 8 directions, or text, whose next byte is learned.
+      activation: relu or swiglu.
+      blocks: numbers of blocks.
+      width: of every block.
+      rate: flip rate.
+      networks: independent networks of each kind; standard errors are over them.
+      steps: of the optimiser.
+
+    Example: signmag train --task regression --activation relu --blocks 1
+    """
+    prepare(quiet=quiet, device=device)
+    from signmag_jax import models, training
+    from signmag_jax.claims import training as beside
+
+    check_plot(plot)
+    if text is not None and "text" not in task:
+        raise typer.BadParameter("--text is for the task text: add it to --task, or leave --text out")
+    content = models.text.load(text).content.encode() if "text" in task else None
+    plans = [
+        {"task": one, "activation": kind, "blocks": count, "text": content if one == "text" else None}
+        for one in task
+        for kind in activation
+        for count in blocks
+    ]
+    sizes = {"width": width, "rate": rate, "networks": networks, "steps": steps}
+    for plan in plans:
+        training.prepared(**plan, **sizes)
+    if dry_run:
+        return show(_cost(plans, sizes), json)
+    results = []
+    for plan in plans:
+        results.append(beside.compare(training.train(**plan, **sizes, seed=seed)))
+        if not json:
+            show(results[-1].summary(), json)
+            say()
+    if plot is not None:
+        for result in results:
+            path = plot if len(results) == 1 else plot.with_stem(f"{plot.stem}-{_stem(result.run.title)}")
+            result.plot(path)
+            remark(f"Written: {path}", quiet=quiet)
+    if json:
+        emit({"trainings": [result.to_json() for result in results]})
+    return 0
+
+
+def _stem(title: str) -> str:
+    return title.replace(", ", "-").replace(" ", "-")
+
+
+def _cost(plans: Sequence[dict[str, Any]], sizes: dict[str, Any]) -> dict[str, Any]:
+    """Networks, steps, and operations of all of them."""
+    from signmag_jax import training
+
+    operations = sum(
+        training.operations(plan["activation"], plan["blocks"], **_counted(sizes)) for plan in plans
+    )
+    return {"kinds of networks": len(plans), "operations": f"{operations:.2g}"}
+
+
+def _counted(sizes: dict[str, Any]) -> dict[str, Any]:
+    return {name: sizes[name] for name in ("width", "networks", "steps")}

@@ -1,0 +1,126 @@
+"""What few sign flips do, by the rule that chose them: results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from signmag_jax.evidence import ConfidenceInterval, Picture, Result
+from signmag_jax.evidence.numbers import with_error
+
+from .place import Place
+
+OURS, DNL, ONE_PASS, SUPER = "ours", "DNL", "1P-DNL", "super weights"
+RULES = (OURS, DNL, ONE_PASS, SUPER)
+
+
+@dataclass(frozen=True, eq=False)
+class Attack(Result):
+    """The flips of one rule; damage is ΔNLL on the evaluation windows, nats per token.
+
+    Args:
+      rule: who chose.
+      protected: how many weights could not be flipped.
+      places: for 1, 2, … flips, which weights; our sets need not hold those before them.
+      damage: of each of these sets, flipped together.
+    """
+
+    rule: str
+    protected: int
+    places: tuple[tuple[Place, ...], ...]
+    damage: tuple[ConfidenceInterval, ...]
+
+    def fewest(self, level: float) -> int | None:
+        """The fewest flips whose mean damage reaches a level; None if none of those that were tried does."""
+        reached = (n for n, each in enumerate(self.damage, start=1) if each.estimate.value >= level)
+        return next(reached, None)
+
+
+@dataclass(frozen=True, eq=False)
+class Attacks(Result):
+    """Result of `attacks`.
+
+    Args:
+      attacks: by number of protected weights, then by rule.
+      levels: rises of the loss, nats per token, ascending.
+      kept: the weights in the order in which they are protected.
+      flips: largest number of flips.
+      provenance: model, texts, seed, versions, device.
+    """
+
+    SHOWN = ("fewest",)
+
+    attacks: tuple[Attack, ...]
+    levels: tuple[float, ...]
+    kept: tuple[Place, ...]
+    flips: int
+    provenance: Mapping[str, Any]
+
+    def attack(self, rule: str, protected: int = 0) -> Attack:
+        """The attack of one rule."""
+        return next(each for each in self.attacks if (each.rule, each.protected) == (rule, protected))
+
+    def fewest(self) -> list[dict[str, Any]]:
+        """How many flips each rule needs for each level, by number of protected weights."""
+        return [
+            {"rule": each.rule, "protected": each.protected, "level": level, "flips": each.fewest(level)}
+            for each in self.attacks
+            for level in self.levels
+        ]
+
+    def summary(self) -> dict[str, str]:
+        """How many flips each level takes by rule, and which weights they were."""
+        lines = {}
+        for each in self.attacks:
+            against = f", {each.protected} weights protected" if each.protected else ""
+            lines[f"{each.rule}{against}"] = "; ".join(self._needed(each, level) for level in self.levels)
+        for each in self.attacks:
+            if each.places and not each.protected:
+                first = each.places[min(len(each.places), len(self.levels)) - 1]
+                lines[f"chosen by {each.rule}"] = "; ".join(place.label() for place in first)
+        if self.kept:
+            lines["protected first"] = "; ".join(place.label() for place in self.kept)
+        return lines
+
+    def _needed(self, attack: Attack, level: float) -> str:
+        count = attack.fewest(level)
+        if count is None:
+            most = max((each.estimate.value for each in attack.damage), default=0.0)
+            return f"{level:g} nats not reached by {len(attack.damage)} flips (at most {most:.2g})"
+        damage = attack.damage[count - 1].estimate
+        cost = with_error(float(damage.value), float(damage.standard_error))
+        return f"{level:g} nats by {count} flip{'s' * (count > 1)}: {cost}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each rule, number of protected weights and number of flips."""
+        return [
+            {
+                "rule": each.rule,
+                "protected": each.protected,
+                "flips": count,
+                "weights": "; ".join(place.label() for place in places),
+                **damage.estimate.cells("delta_nll"),
+                "low": damage.low,
+                "high": damage.high,
+            }
+            for each in self.attacks
+            for count, (places, damage) in enumerate(zip(each.places, each.damage, strict=True), start=1)
+        ]
+
+    def picture(self) -> Picture:
+        """Damage against the number of flips, by rule and number of protected weights."""
+        series = {}
+        for each in self.attacks:
+            against = f", {each.protected} protected" if each.protected else ""
+            damage = [one.estimate for one in each.damage]
+            if damage:
+                columns = [
+                    [float(one.value) for one in damage],
+                    [float(one.standard_error) for one in damage],
+                ]
+                series[f"{each.rule}{against}"] = tuple(columns)
+        title = "Flipping a few signs"
+        return Picture(
+            "curves", {"series": series, "x": "flips", "y": "ΔNLL, nats per token", "title": title}
+        )

@@ -1,0 +1,153 @@
+"""Several weights changed at once: their joint flips, and the few that do most damage together.
+
+Damage of a few flips does not add: two weights that back each other up cost nothing alone. So sets are
+flipped as sets.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from signmag_jax.evidence.progress import progress
+from signmag_jax.models import MATRICES, LanguageModel, window_nll
+
+from .inputs import Windows
+from .place import Place
+
+NOWHERE = Place(-1, -1, 0, 0)
+"""Fills a set up to the size for which its program is compiled."""
+PAIRED = 12
+"""Weights of which every pair is flipped."""
+EXTENDED = 16
+"""Weights that may join a set of two or more."""
+
+Flips = tuple[Place, ...]
+
+
+class Multiplied(NamedTuple):
+    """The weight transform that multiplies some weights by a factor: −1 flips them, 0 removes them.
+
+    Args:
+      places: their indices, as arrays of one length.
+      factor: by which they are multiplied.
+    """
+
+    places: Place
+    factor: Any
+
+    def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
+        """As `models.token_nll` wants it."""
+        here = (self.places.layer == layer) & (self.places.matrix == MATRICES.index(name))
+        rows = jnp.where(here, self.places.row, weight.shape[0])
+        return weight.at[rows, self.places.column].multiply(self.factor.astype(weight.dtype), mode="drop")
+
+    @classmethod
+    def of(cls, places: Sequence[Place], factor: float, size: int) -> Multiplied:
+        """Traced, and filled up to `size`: other weights, and fewer of them, compile nothing again."""
+        filled = [*places, *[NOWHERE] * (size - len(places))]
+        indices = (jnp.asarray(part, jnp.int32) for part in zip(*filled, strict=True))
+        return cls(Place(*indices), jnp.asarray(factor, jnp.float32))
+
+
+def flipped(places: Sequence[Place], size: int) -> Multiplied:
+    """The transform that flips them all at once."""
+    return Multiplied.of(places, -1.0, size)
+
+
+def joint_cost(
+    model: LanguageModel, tokens: Windows, size: int, alone: Mapping[Place, float] | None = None
+) -> Callable[[Flips], float]:
+    """What joint flips of up to `size` weights cost on a text, in nats per token.
+
+    A loss that is not finite counts like that of a model which knows nothing.
+
+    Args:
+      model: from `models.load`.
+      tokens: the text.
+      size: the largest number of weights that are flipped at once.
+      alone: the costs of single flips on that text that are known already.
+    """
+    clean = float(window_nll(model, tokens, flipped((), size)).mean())
+    known = {frozenset({place}): value for place, value in (alone or {}).items()}
+
+    def cost(places: Flips) -> float:
+        key = frozenset(places)
+        if key not in known:
+            found = float(window_nll(model, tokens, flipped(places, size)).mean()) - clean
+            known[key] = found if math.isfinite(found) else math.log(model.config.vocabulary)
+        return known[key]
+
+    return cost
+
+
+def costliest_sets(
+    cost: Callable[[Flips], float],
+    candidates: Sequence[Place],
+    flips: int,
+    *,
+    enough: float = math.inf,
+    paired: int = PAIRED,
+) -> list[Flips]:
+    """For each number of flips from 1 to `flips` the costliest set that was tried; one need not hold another.
+
+    Every candidate alone; each beside the costliest, and every pair of the first `paired` by cost and by
+    suspicion in turn; then the costliest set so far with each of the most promising.
+
+    Args:
+      cost: of a joint flip, as from `joint_cost`.
+      candidates: the most suspicious first, whatever they cost alone.
+      flips: largest size of a set.
+      enough: cost beyond which no larger set is looked for.
+      paired: how many candidates meet in pairs.
+    """
+    best: list[Flips] = []
+    total = len(candidates) * min(flips, 2) + math.comb(min(paired, len(candidates)), 2) * (flips > 1)
+    with progress("joint flips", total) as advance:
+
+        def tried(sets: Sequence[Flips]) -> list[tuple[float, Flips]]:
+            found = []
+            for each in sets:
+                found.append((cost(each), each))
+                advance()
+            # The first of those that cost the same: a choice that does not depend on the platform's sort.
+            return sorted(found, key=lambda one: -one[0])
+
+        ranked = tried([(place,) for place in candidates])
+        while ranked and len(best) < flips:
+            best.append(ranked[0][1])
+            if ranked[0][0] >= enough or len(best) == flips:
+                break
+            ranked = tried(_larger(best, candidates, ranked, paired))
+    return best
+
+
+def _larger(
+    best: Sequence[Flips], candidates: Sequence[Place], ranked: Sequence[tuple[float, Flips]], paired: int
+) -> list[Flips]:
+    """Sets of one flip more: what may join the costliest one, and pairs that may do without it."""
+    first = best[-1]
+    if len(best) > 1:
+        # By what each did beside a set before: what did nothing there is the last to be tried.
+        joining = dict.fromkeys(place for _, each in ranked for place in each if place not in first)
+        return [(*first, place) for place in list(joining)[:EXTENDED]]
+    beside = [(*first, place) for place in candidates if place not in first]
+    costly = [each[0] for _, each in ranked]
+    # Harmless alone and costly together are those that a criterion names and no single flip does.
+    merged = itertools.chain.from_iterable(zip(costly, candidates, strict=True))
+    few = list(dict.fromkeys(merged))[:paired]
+    apart = [pair for pair in itertools.combinations(few, 2) if first[0] not in pair]
+    return beside + apart
+
+
+def joint_tokens(named: int, flips: int, tokens: int) -> int:
+    """Tokens that pass through the model while the costliest sets are looked for, at most."""
+    if not flips:
+        return 0
+    pairs = (named + math.comb(PAIRED, 2)) * (flips > 1)
+    return (1 + pairs + EXTENDED * max(flips - 2, 0)) * tokens

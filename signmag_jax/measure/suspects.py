@@ -1,0 +1,112 @@
+"""Single weights under suspicion, by several criteria: no ranking may rest on what one of them does not see.
+
+Derivatives do not see a weight that saturates its unit, activations do not see what later layers amplify, and
+a few windows leave out what another few would show. Each criterion names its own; all that are named are
+flipped in the whole model on a little calibration text.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from signmag_jax.evidence import invalid
+from signmag_jax.models import MATRICES, LanguageModel
+
+from .activations import Alpha
+from .inputs import Windows
+from .place import Place
+from .pools import ALL, Pools
+from .rules import largest_weights, super_weights
+from .screening import TOKENS, WIDE, excerpt, tried_costs, widest, within_layers
+
+FISHER, WIDEST, SPIKES, LARGEST = "fisher", "widest", "super weight", "largest"
+NAMED = {FISHER: 16, WIDEST: 16, SPIKES: 4, LARGEST: 12}
+"""Weights that each criterion names: largest `2 G w²`; of the largest `|w|·√E x²`, those that change their
+layer most; spikes of down_proj; largest |w| of the first layers."""
+CRITERIA = tuple(NAMED)
+
+
+class Suspect(NamedTuple):
+    """A weight that was flipped in the whole model on a little calibration text.
+
+    Args:
+      place: which.
+      criteria: by which it was named.
+      cost: of its flip there, nats per token, not below zero.
+      turn: when it was named, the criteria taking turns: the most suspicious first, whatever it cost.
+    """
+
+    place: Place
+    criteria: tuple[str, ...]
+    cost: float
+    turn: int
+
+    def to_record(self) -> list[Any]:
+        """As plain values."""
+        return [list(self.place), list(self.criteria), self.cost, self.turn]
+
+    @classmethod
+    def of_record(cls, record: list[Any]) -> Suspect:
+        """From what `to_record` returned."""
+        place, criteria, cost, turn = record
+        return cls(Place(*place), tuple(criteria), cost, turn)
+
+
+SHORTLISTS = ("suspects", FISHER)
+"""How single weights are chosen: from all criteria by their flips, or by `2 G w²` alone, without any flip."""
+
+
+def suspects_tokens() -> int:
+    """Tokens that pass through the whole model, at most, besides backward passes of the calibration windows.
+
+    A flip within each of the layers counts as one pass.
+    """
+    return (1 + sum(NAMED.values()) + len(MATRICES) * WIDE + NAMED[SPIKES]) * TOKENS
+
+
+def check_shortlist(shortlist: str) -> None:
+    """Refuse a way to choose single weights that does not exist."""
+    if shortlist not in SHORTLISTS:
+        raise invalid(f"shortlist in {SHORTLISTS}", shortlist, "name one of them")
+
+
+def suspects(
+    model: LanguageModel,
+    calibration: Windows,
+    profile: Alpha,
+    layers: Sequence[int],
+    names: tuple[str, ...],
+    steepest: Sequence[Place],
+) -> list[Suspect]:
+    """Whatever a criterion names, by falling cost of its flip on the first calibration tokens.
+
+    Args:
+      model: from `models.load`.
+      calibration: windows; nothing else is read.
+      profile: `alpha` of them.
+      layers, names: layers and matrices that take part.
+      steepest: the weights of largest `2 G w²`, as from `singles.shortlist`.
+    """
+    few = excerpt(calibration)
+    named = {
+        FISHER: list(steepest)[: NAMED[FISHER]],
+        WIDEST: _widest(model, few, profile, layers, names),
+        LARGEST: largest_weights(model, layers, names, NAMED[LARGEST]),
+        SPIKES: super_weights(model, few, layers, NAMED[SPIKES]) if "down_proj" in names else [],
+    }
+    turns = itertools.zip_longest(*named.values())
+    places = list(dict.fromkeys(place for turn in turns for place in turn if place is not None))
+    by = {place: tuple(kind for kind in CRITERIA if place in named[kind]) for place in places}
+    costs = tried_costs(model, few, places)
+    found = [Suspect(place, by[place], costs[place], turn) for turn, place in enumerate(places)]
+    return sorted(found, key=lambda one: (-one.cost, one.turn))
+
+
+def _widest(
+    model: LanguageModel, few: Windows, profile: Alpha, layers: Sequence[int], names: Sequence[str]
+) -> list[Place]:
+    everything = Pools.everything(model, layers, names)
+    found = within_layers(model, few, {ALL: widest(model, profile, everything, ALL)})[ALL]
+    return list(found)[: NAMED[WIDEST]]
