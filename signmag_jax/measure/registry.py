@@ -12,7 +12,7 @@ from signmag_jax.models import MATRICES
 
 from . import inputs, response, sweep
 from .activations import alpha
-from .all_columns import all_columns
+from .all_columns import all_columns, check_scattered
 from .alone import ALONE
 from .attacked import RULES
 from .attacks import attack_tokens, attacks, check_game
@@ -51,6 +51,7 @@ from .response import linear_response
 from .rotation import rotation
 from .screening import TOKENS, check_heavy, screening_tokens
 from .sensitivity import DRAW_PASSES, FORWARD_PASSES, check_counts, sensitivity
+from .shift_parts import PARTS as SHIFT_PARTS
 from .spikes import tokens_tried as protect_tokens
 from .strata import HEAVY
 from .stratified import JOINT
@@ -146,9 +147,9 @@ def _screening(heavy: int = HEAVY) -> float:
     return screening_tokens(heavy) / sweep.PASS_TOKENS
 
 
-def _all_columns(rates: Sequence[float], draws: int | Sequence[int]) -> int | float:
-    """Clean, every draw of flips, and one shift at each rate."""
-    return 1 + sum(draws_per_rate(rates, draws)) + len(rates)
+def _all_columns(rates: Sequence[float], draws: int | Sequence[int], scattered: int) -> int | float:
+    """Clean, every draw of flips, and at each rate one shift, its growth, the rest and its draws of signs."""
+    return 1 + sum(draws_per_rate(rates, draws)) + (len(SHIFT_PARTS) + scattered) * len(rates)
 
 
 def _metrics(draws: int) -> int | float:
@@ -343,6 +344,11 @@ def _check_leverage(rates: Sequence[float], draws: int | Sequence[int]) -> None:
     draws_per_rate(inputs.check_rates(rates), draws)
 
 
+def _check_all_columns(rates: Sequence[float], draws: int | Sequence[int], scattered: int) -> None:
+    _check_leverage(rates, draws)
+    check_scattered(scattered)
+
+
 def _check_damage(rates: Sequence[float], draws: int | Sequence[int], heavy: int) -> None:
     _check_leverage(rates, draws)
     check_heavy(heavy)
@@ -365,7 +371,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         _screening,
     ),
     "quantization": Measurement(quantization, _once, fewest=FEWEST),
-    "all-columns": Measurement(all_columns, _all_columns, fewest=MINIMUM, check=_check_leverage),
+    "all-columns": Measurement(all_columns, _all_columns, fewest=MINIMUM, check=_check_all_columns),
     "metrics": Measurement(metrics, _metrics, fewest=MINIMUM, check=_check_metrics),
     "outlier-flips": Measurement(outlier_flips, _outlier_flips, 1, MINIMUM, check=check_rate),
     "column-flips": Measurement(column_flips, _column_flips, 1, MINIMUM),
