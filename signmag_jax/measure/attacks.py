@@ -26,6 +26,8 @@ from .suspects import FISHER, NAMED, suspects, suspects_tokens
 LEVELS = (1.0, 3.0, 5.0)
 FLIPS = 8
 PROTECTED = (4,)
+JUDGED = 512
+"""Calibration tokens, in windows of half as many, on which the best of a few sets is taken."""
 BEYOND = 1.5
 """Our own choice ends at so many times the highest level on calibration text: other text may cost less."""
 
@@ -91,7 +93,7 @@ def attacks(
 def attack_tokens(flips: int, protected: Sequence[int]) -> int:
     """Tokens that pass through the whole model while weights are chosen, at most, besides backward passes."""
     most, games = flips + max((0, *protected)), len({0, *protected})
-    search = joint_tokens(sum(NAMED.values()), flips, TOKENS)
+    search = joint_tokens(sum(NAMED.values()), flips, TOKENS, JUDGED)
     return suspects_tokens() + games * search + most * TOKENS
 
 
@@ -150,6 +152,8 @@ class _Choice:
         self.by_cost = [each.place for each in found]
         self.by_turn = [each.place for each in sorted(found, key=lambda one: one.turn)]
         self.cost = joint_cost(model, few, self.flips, {each.place: each.cost for each in found})
+        # What was looked for on so little text is judged on more of it.
+        self.judge = joint_cost(model, excerpt(calibration, JUDGED // 2, JUDGED), self.flips)
         # No rule sees the others' weights: with some protected it takes the next of its own order.
         self.order = {
             DNL: largest_weights(model, *where, most),
@@ -175,4 +179,4 @@ class _Choice:
     def _ours(self, protected: Sequence[Place]) -> list[Flips]:
         enough = BEYOND * max(self.setup.configuration["levels"])
         free = [place for place in self.by_turn if place not in protected]
-        return costliest_sets(self.cost, free, self.flips, enough=enough)
+        return costliest_sets(self.cost, free, self.flips, judge=self.judge, enough=enough)
