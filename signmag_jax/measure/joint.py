@@ -94,6 +94,7 @@ def costliest_sets(
     flips: int,
     *,
     judge: Callable[[Flips], float] | None = None,
+    others: Sequence[Flips] = (),
     enough: float = math.inf,
 ) -> list[Flips]:
     """For each number of flips from 1 to `flips` the costliest set that was tried; one need not hold another.
@@ -106,6 +107,7 @@ def costliest_sets(
       candidates: the most suspicious first, whatever they cost alone.
       flips: largest size of a set.
       judge: the cost on more text, by which the best of the costliest few is taken; by default `cost`.
+      others: sets that are judged too, whoever names them.
       enough: cost, as judged, beyond which no larger set is looked for.
     """
     judge = cost if judge is None else judge
@@ -115,7 +117,8 @@ def costliest_sets(
         ranked = _ranked(cost, [(place,) for place in candidates], advance)
         while ranked and len(best) < flips:
             # Those of equal cost stay in the order in which they were tried.
-            few = sorted(ranked[:BEAM], key=lambda each: -judge(each))
+            named = [each for each in others if len(each) == len(best) + 1]
+            few = sorted([*ranked[:BEAM], *named], key=lambda each: -judge(each))[:BEAM]
             best.append(few[0])
             if len(best) == flips or judge(few[0]) >= enough:
                 break
