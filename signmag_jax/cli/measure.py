@@ -54,7 +54,7 @@ class Measurements(Group):
         example = EXAMPLES.get(name, "--windows 8")
         return subcommand(
             name,
-            functools.partial(_run, name, measurement),
+            functools.partial(run, name, measurement),
             [*_reading(function), *_own(function), *_output(function)],
             derive.help_of(function),
             f"signmag measure {name} {example}",
@@ -105,7 +105,7 @@ def _output(function: Any) -> list[derive.Option]:
     return options if draws else [*options, UNUSED_SEED]
 
 
-def _run(
+def run(
     name: str,
     measurement: Any,
     *,
@@ -118,6 +118,7 @@ def _run(
     quiet: bool = False,
     **given: Any,
 ) -> int:
+    """Run a measurement with the options that were given, show it, and return the exit code."""
     check_tasks(shared=distributed or dry_run, how=f"{ONE_TASK}, or share it with --distributed")
     index, count = joined(distributed=distributed and not dry_run, device=device)
     prepare(quiet=quiet or index > 0, device=device)
@@ -145,7 +146,8 @@ def _run(
     if dry_run:
         return show(_dry_run(measurement, reading, options), json)
     if index:  # all processes hold the same numbers; the first one shows and keeps them
-        options.pop("mask", None)
+        for file in ("mask", "out"):
+            options.pop(file, None)
     result = _measured(function, reading, options)
     if index:
         return 0

@@ -29,8 +29,12 @@ from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
 from .outlier_flips import OutlierFlips, outlier_flips
 from .place import Place
+from .plan import plan
+from .planned import Plan, PlannedMatrix
 from .pools import TooFewWeights
 from .predicted import LinearResponse
+from .protect import protect
+from .protected import Alone, Mask, Protected, ProtectionReport
 from .protection import Protection, protection
 from .quantization import quantization
 from .quantization_report import quantization_report
@@ -49,6 +53,7 @@ __all__ = [
     "MEASUREMENTS",
     "Alignment",
     "AllColumns",
+    "Alone",
     "Alpha",
     "Association",
     "Attack",
@@ -72,13 +77,18 @@ __all__ = [
     "LeverageCheck",
     "LinearResponse",
     "MapPrediction",
+    "Mask",
     "Measurement",
     "Metrics",
     "Options",
     "OutlierDefinitions",
     "OutlierFlips",
     "Place",
+    "Plan",
+    "PlannedMatrix",
+    "Protected",
     "Protection",
+    "ProtectionReport",
     "Quantization",
     "QuantizationReport",
     "QuantizedMatrix",
@@ -111,6 +121,8 @@ __all__ = [
     "outlier_definitions",
     "outlier_flips",
     "perplexity",
+    "plan",
+    "protect",
     "protection",
     "quantization",
     "quantization_report",

@@ -95,6 +95,7 @@ class Quantization(Result):
             return self._over_windows(quantizer)
         values, first = np.concatenate([each.value for each in estimates]), estimates[0]
         if len(values) == 1:
+            # Matrices of one do not scatter: what is left is the error within it.
             return Estimate(values[0], first.standard_error[0], first.n, "1", first.estimator)
         name = f"mean over matrices of the {first.estimator}"
         return Estimate.of_samples(values, estimator=name, provenance=self.provenance)

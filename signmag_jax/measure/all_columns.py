@@ -5,73 +5,63 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from signmag_jax.evidence import Picture, Result, keys
-from signmag_jax.evidence.precision import unit_of
-from signmag_jax.models import LanguageModel
-from signmag_jax.perturb import MagnitudeShift, SignFlip
+from signmag_jax.evidence import ConfidenceInterval, Picture, Result, invalid, keys
+from signmag_jax.models import LanguageModel, fetch
 
 from . import inputs, sweep
-from .comparison import UNPREDICTED, Comparison, arms_picture
+from .comparison import UNPREDICTED, Comparison, arms_picture, damage_line, finite, mean_loss
 from .flips import Draws
 from .inputs import Windows
 from .pools import ALL, Pools, flips_at
 from .setup import Options, Setup, prepare
+from .shift_parts import GROWTH, PARTS, REST, SCATTERED, SHIFT, Scattered, matching
 
 RATES = (0.01,)
 DRAWS = 5
 
 
-class Shift(NamedTuple):
-    """The weight transform that shifts magnitudes, in the layers and matrices that take part.
-
-    Args:
-      size: by matrix and layer, in units of the matrix's root mean square.
-    """
-
-    size: dict[str, Float[Array, " layers"]]
-
-    def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
-        if name not in self.size:
-            return weight
-        # At unit scale, where the squares of tiny or huge weights exist; a power of two changes no bit.
-        unit = unit_of(weight)
-        wide = (weight.astype(unit.dtype) / unit).astype(weight.dtype)
-        # A shift draws nothing, so that any key will do.
-        shifted = MagnitudeShift(self.size[name][layer]).apply(jax.random.key(0), wide)
-        return (shifted.astype(unit.dtype) * unit).astype(weight.dtype)
-
-
-def matching(pools: Pools, rate: float) -> Shift:
-    """The shift whose error has in every matrix the squared norm that flips of that rate have in the mean."""
-    taking_part = np.isin(np.arange(pools.layers_of_model), pools.layers)
-    size = jnp.asarray(MagnitudeShift.matching(SignFlip(rate)).size, jnp.float32)
-    return Shift(dict.fromkeys(pools.outputs, jnp.where(taking_part, size, jnp.zeros_like(size))))
-
-
 @dataclass(frozen=True, eq=False)
 class AllColumns(Result):
-    """Result of `all_columns`: one comparison per rate (arms "flip" and "shift"), and where it came from."""
+    """Result of `all_columns`.
+
+    Args:
+      rates: one comparison per rate, of arms "flip" and "shift".
+      growth: per rate, what the common growth of the shift costs alone, as in `Comparison`.
+      rest: per rate, flips against the shift without its growth, arms "flip" and "rest".
+      scattered: the same against that with a random sign of every weight's change, arms "flip" and
+        "scattered"; empty unless it was asked for.
+      cosine: between all weights and their signs times E|w| of their tensor, √Σ‖w‖²b² / √Σ‖w‖²: the b that
+        stands for all tensors in a law.
+      pool_size: number of weights.
+      provenance: model, text, seed, versions, device.
+    """
 
     SHOWN = ("left_to_chance",)
     left_to_chance = UNPREDICTED
 
     rates: tuple[Comparison, ...]
+    growth: tuple[ConfidenceInterval | None, ...]
+    rest: tuple[Comparison, ...]
+    scattered: tuple[Comparison, ...]
+    cosine: float
     pool_size: int
     provenance: Mapping[str, Any]
 
     def summary(self) -> dict[str, str]:
         """For each rate the ratio and the damage of both arms."""
         lines = {}
-        for each in self.rates:
+        for each, growth, rest in zip(self.rates, self.growth, self.rest, strict=True):
             lines |= each.lines("flips over shifts")
+            name = f"rate {each.rate:g}, {each.flips} flips"
+            lines[f"{name}: ΔNLL of the shift's growth alone"] = damage_line(growth)
+            lines[f"{name}: ΔNLL of the shift without growth"] = damage_line(rest.damage[REST])
+            lines[f"{name}: flips over shifts without growth"] = str(rest.ratio)
+        for each in self.scattered:
+            lines |= each.lines("flips over shifts without growth and of random signs")
         return lines | {"left to chance": self.left_to_chance}
 
     def rows(self) -> list[dict[str, Any]]:
@@ -91,6 +81,7 @@ def all_columns(
     *,
     rates: Sequence[float] = RATES,
     draws: int | Sequence[int] = DRAWS,
+    scattered: int = 0,
     batch: int | None = None,
     **options: Unpack[Options],
 ) -> AllColumns:
@@ -98,7 +89,10 @@ def all_columns(
 
     Flips: exactly round(rate × weights), drawn without replacement. Shift: w + sδ·sign(w), with δ such that
     each matrix's squared error is that of the flips in the mean over masks, `4·rate·Σ w²`. Nothing of it is
-    drawn, so that it is measured once and stands beside every mask. No error knows of a single weight whose
+    drawn, so that it is measured once and stands beside every mask; and so do its two parts, the growth that
+    all weights of a matrix have in common, w → (1 + δb)w with b = E|w|/σ, which a block's normalisation takes
+    away and a residual network does not, and the shift divided by it. That rest with random signs, drawn anew
+    each time, tells what its coherence costs: flips are incoherent. No error knows of a single weight whose
     flip costs much and that no draw flips.
 
     Args:
@@ -106,6 +100,7 @@ def all_columns(
       evaluation: at least 8 windows.
       rates: flip rates, as parts of all weights, in (0, 1].
       draws: number of random masks, at least 2: one for all rates, or one for each.
+      scattered: number of draws of random signs of the rest, at least 2, or 0 for none.
       batch: number of windows that are computed at a time; by default all.
       options: as in `Options`.
 
@@ -117,7 +112,9 @@ def all_columns(
     """
     rates = inputs.check_rates(rates)
     counts = inputs.draws_per_rate(rates, draws)
-    own = {"experiment": "all columns", "rates": list(rates), "draws": counts}
+    check_scattered(scattered)
+    own = {"experiment": "all columns", "rates": list(rates), "draws": counts, "parts": list(PARTS)}
+    own["scattered"] = scattered
     setup = prepare(model, None, evaluation, own, batch=batch, **options)
     pools = Pools.everything(model, setup.layers, setup.matrices)
     flips = [flips_at(rate, pools.size(ALL)) for rate in rates]
@@ -126,17 +123,56 @@ def all_columns(
     for k, count in zip(flips, counts, strict=True):
         masks = Draws(pools, {ALL: k}, root(k))
         tasks += [functools.partial(_flipped, setup, masks, draw) for draw in range(count)]
-        tasks.append(functools.partial(setup.losses, matching(pools, k / pools.size(ALL))))
+        shifts = {part: matching(pools, k / pools.size(ALL), part) for part in PARTS}
+        loose = [Scattered(shifts[REST], keys.fold(root(k), SCATTERED, i)) for i in range(scattered)]
+        tasks += [functools.partial(setup.losses, each) for each in (*shifts.values(), *loose)]
     rows = setup.sweep(tasks)
     inputs.check_finite(rows[0])
     tables = iter(np.stack(rows[1:]) - rows[0])
-    results = []
+    results, growths, rests, loose = [], [], [], []
     for rate, k, count in zip(rates, flips, counts, strict=True):
         flipped = np.stack([next(tables) for _ in range(count)])
-        samples = {"flip": flipped, "shift": np.repeat(next(tables)[None], count, axis=0)}
-        results.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
-    return AllColumns(tuple(results), pools.size(ALL), setup.origin())
+        parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in PARTS}
+        for found, part in ((results, SHIFT), (rests, REST)):
+            samples = {"flip": flipped, part: parts[part]}
+            found.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
+        growths.append(mean_loss(finite(parts[GROWTH][:1])))
+        if scattered:
+            samples = {"flip": flipped, SCATTERED: np.stack([next(tables) for _ in range(scattered)])}
+            loose.append(Comparison.of(rate, k, samples, floor=0.0))
+    return AllColumns(
+        tuple(results),
+        tuple(growths),
+        tuple(rests),
+        tuple(loose),
+        _cosine(setup),
+        pools.size(ALL),
+        setup.origin(),
+    )
+
+
+def check_scattered(scattered: int) -> None:
+    """Refuse a single draw of signs, or fewer than none.
+
+    Raises:
+      InvalidInput: with the number.
+    """
+    if scattered < 0 or scattered == 1:
+        raise invalid("scattered >= 2, or 0 for none", scattered, "one draw has no standard error")
 
 
 def _flipped(setup: Setup, masks: Draws, draw: int) -> sweep.Row:
     return setup.losses(masks.transform(masks.plan(ALL, draw)))
+
+
+def _cosine(setup: Setup) -> float:
+    """b² of each tensor, weighted with its squared norm; tensor by tensor, in float64."""
+    along, whole = 0.0, 0.0
+    for name in setup.matrices:
+        for layer in setup.layers:
+            weight = fetch(setup.model.params["blocks"][name][layer]).astype(np.float64)
+            unit = np.abs(weight).max() or 1.0
+            square = np.mean((weight / unit) ** 2)
+            along += np.mean(np.abs(weight / unit)) ** 2 * weight.size * unit**2
+            whole += square * weight.size * unit**2
+    return float(np.sqrt(along / whole)) if whole > 0 else 0.0

@@ -67,6 +67,7 @@ def _tapped(taps: Taps) -> Transform:
     return transform
 
 
+# A rule of its own: costs need the layer's input beside its output's gradient, which meet only here.
 @jax.custom_vjp
 def _product(
     x: Float[Array, "batch tokens inputs"],

@@ -98,6 +98,7 @@ def _without(one: RateLeverage, luck: dict[str, Any], floor: float) -> RateLever
 def _products(loss: WindowLoss, movable: Movable) -> curvature.Weights:
     """`−2 g w` of every weight, 0 of those whose exact cost is known."""
     weights = loss.weights(movable.names)
+    # Every weight's own, as draws pick single ones: sums over columns would not do here.
     gradient = jax.grad(loss)(weights)
     wide = at_least_float32(loss.params["embed"].dtype)
     return {
@@ -111,6 +112,7 @@ def _drawn(products: curvature.Weights, coordinates: Coordinates) -> dict[str, F
     """The sum over the drawn weights of each layer, by matrix."""
 
     def one(table: Array, rows: Array, columns: Array) -> Array:
+        # Unused slots point past the last row and count nothing.
         return jnp.sum(table.at[rows, columns].get(mode="fill", fill_value=0.0))
 
     return {name: jax.vmap(one)(products[name], *pair) for name, pair in coordinates.items()}
@@ -149,6 +151,7 @@ class Known:
         for plan, coordinates in self.made(arm):
             drawn, gap = fetch(_drawn(products, coordinates)), 0.0
             for name, total in totals.items():
+                # Of an inverted arm the weights that stay were drawn.
                 hit = total - drawn[name] if inverted else drawn[name]
                 mean = self.draws.light_part(plan, arm, name) * total
                 gap += float(np.sum((hit - mean)[layers]))

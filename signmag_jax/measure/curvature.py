@@ -125,6 +125,7 @@ def gauss_newton_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) ->
 @jit
 def bent(loss: WindowLoss, movable: Movable, columns: ByColumn) -> Float[Array, ""]:
     """`wᵀHw` along the weights of some columns (1 there, else 0), forward over forward."""
+    # One number along one direction: a backward pass would keep activations for derivatives nobody asks for.
     moved = {name: columns[name] * one for name, one in movable.all(loss.params).items()}
     whole = functools.partial(_stretched, loss, movable)
 

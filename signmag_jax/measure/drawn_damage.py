@@ -58,6 +58,7 @@ def _damage_check(response: LinearResponse, leverage: Leverage, one: RateLeverag
     predicted = slopes.mean(expected, "nat/token", "second order in the rate, flips as they were drawn")
     if damage is None or measured is None:
         return Check(rate, arm, predicted, None, None, None, "a draw gave no finite loss")
+    # Paired, for both are of the same windows; beside it the orders left out, which no sample shows.
     error = float(np.hypot(paired_error(expected, measured + one.beside(arm)), response.left_out(arm, rate)))
     known = rate, arm, predicted, damage.estimate, error
     # Whether the measurement is separated from zero is an outcome, and decides nothing.

@@ -21,10 +21,13 @@ from .curvature import WindowLoss
 from .error_cost import ErrorCost, ErrorResponse
 from .inputs import Windows
 from .setup import Options, Setup, prepare
+from .shift_parts import GROWTH, REST, ShiftPart
 from .stretch import Movable
 
 ERRORS: dict[str, Perturbation] = {
     "shift": MagnitudeShift(0.02),
+    "growth": ShiftPart.of(GROWTH, 0.02),
+    "rest": ShiftPart.of(REST, 0.02),
     "prune": Prune(0.05),
     "sign": SignQuantize(),
     "ternary": Ternarize(),
@@ -54,8 +57,9 @@ def error_response(
     Args:
       model: from `models.load`.
       evaluation: windows on which everything is scored.
-      errors: deterministic perturbations by name; by default a shift of 0.02σ, pruning below 0.05σ, sign and
-        ternary quantisation. A random one is refused: its expected cost is a matter of draws.
+      errors: deterministic perturbations by name; by default a shift of 0.02σ, its common growth and the rest
+        of it, pruning below 0.05σ, sign and ternary quantisation. A random one is refused: its expected cost
+        is a matter of draws.
       probes: number of random probes of the matrices' second derivatives in each window, at least 2.
       options: as in `Options`.
 

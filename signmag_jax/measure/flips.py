@@ -84,6 +84,7 @@ class Flips(NamedTuple):
     ) -> Float[Array, "1 features"]:
         """−1 in the arm's columns where the layer is inverted, else +1."""
         plan, site = self.plan, SITE_OF[name]
+        # Columns by their place in the order, of which an arm's are a run: no mask of columns is stored.
         order = jnp.asarray(self.order[site])[layer]
         rank = jnp.arange(order.shape[0], dtype=jnp.int32) - plan.offset[site]
         member = (rank >= 0) & (rank < plan.width[site]) & plan.inverted[layer]  # pyright: ignore[reportOptionalSubscript]
@@ -119,10 +120,10 @@ class Draws:
         drawn = {name: np.zeros(layers, np.int32) for name in pools.outputs}
         for (name, layer), size, count in zip(matrices, sizes, counts, strict=True):
             drawn[name][layer] = size - count if invert else count
-        # None where no arm is inverted: the program then has no pool to flip first.
         # Where more than half flip, the fewer weights that stay are drawn.
         inverted = np.isin(np.arange(layers), pools.layers) & invert
         spans = {site: pools.span(site, arm) for site in pools.order}
+        # None where no arm is inverted: the program then has no pool to flip first.
         return Plan(
             key,
             jnp.asarray(draw, jnp.int32),
@@ -150,6 +151,7 @@ class Draws:
     def most(self, name: str, arm: str) -> int:
         """The most weights of a matrix that are drawn in an arm, or one more."""
         size, whole, flips = self.pools.matrix_size(name, arm), self.pools.size(arm), self.flips[arm]
+        # Largest remainders get one more each, and which these are differs from draw to draw.
         share = flips * size // whole
         return size - share if self.is_inverted(arm) else share + 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from signmag_jax.models import MATRICES
 
 from . import inputs, response, sweep
 from .activations import alpha
-from .all_columns import all_columns
+from .all_columns import all_columns, check_scattered
+from .alone import ALONE
 from .attacked import RULES
 from .attacks import attack_tokens, attacks, check_game
 from .column_flips import column_flips
@@ -37,13 +39,20 @@ from .metrics import check_draws, metrics
 from .outlier_definitions import outlier_definitions
 from .outlier_flips import arms as outlier_arms
 from .outlier_flips import check_rate, outlier_flips
+from .plan import DERIVATIVE_PASSES, TRIALS, TRIED, check_plan, plan
+from .plan import DRAWS as PLAN_DRAWS
 from .pools import ARMS
+from .protect import BUDGETS, protect
+from .protect import DRAWS as PROTECT_DRAWS
+from .protect import checked as checked_protection
 from .quantization import quantization
 from .quantization_report import checked_options, quantization_report
 from .response import linear_response
 from .rotation import rotation
 from .screening import TOKENS, check_heavy, screening_tokens
 from .sensitivity import DRAW_PASSES, FORWARD_PASSES, check_counts, sensitivity
+from .shift_parts import PARTS as SHIFT_PARTS
+from .spikes import tokens_tried as protect_tokens
 from .strata import HEAVY
 from .stratified import JOINT
 from .suspects import NAMED, SHORTLISTS, check_shortlist, suspects_tokens
@@ -53,6 +62,8 @@ LAYERS = 30
 """Layers of the embedded model, for the cost of another whose config is not known yet."""
 DERIVATIVE_ARRAYS = 3
 """Weights, the costs by which single ones are chosen, and a gradient."""
+PROTECT_ARRAYS = 4
+"""Weights, the predicted costs, the scores of one criterion, and its masks and a gradient."""
 ERROR_ARRAYS = 5
 """Weights, an error, the error with random signs, the gradient and its derivative along that."""
 
@@ -99,8 +110,12 @@ class Measurement:
           options: keyword options of the measurement; the others have their defaults.
         """
         scored = self._called(self.evaluations, options | {"layers_of_model": layers_of_model}) * windows
-        fixed = self._called(self.fixed, options)
+        fixed = self._called(self.fixed, options | {"window": window})
         return fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
+
+    def of(self, function: Callable[..., Any]) -> Measurement:
+        """The same by another function of the same options and more."""
+        return dataclasses.replace(self, function=function)
 
     def refuse(self, options: dict[str, Any]) -> None:
         """Raises InvalidInput for keyword options that can be judged before a model is opened."""
@@ -132,9 +147,9 @@ def _screening(heavy: int = HEAVY) -> float:
     return screening_tokens(heavy) / sweep.PASS_TOKENS
 
 
-def _all_columns(rates: Sequence[float], draws: int | Sequence[int]) -> int | float:
-    """Clean, every draw of flips, and one shift at each rate."""
-    return 1 + sum(draws_per_rate(rates, draws)) + len(rates)
+def _all_columns(rates: Sequence[float], draws: int | Sequence[int], scattered: int) -> int | float:
+    """Clean, every draw of flips, and at each rate one shift, its growth, the rest and its draws of signs."""
+    return 1 + sum(draws_per_rate(rates, draws)) + (len(SHIFT_PARTS) + scattered) * len(rates)
 
 
 def _metrics(draws: int) -> int | float:
@@ -262,6 +277,34 @@ def _error_response(errors: Any, probes: int) -> int | float:
     return len(errors) * (WHOLE_PASSES + probes * PROBE_PASSES)
 
 
+def _plan(draws: int = PLAN_DRAWS) -> int | float:
+    """Clean, the plan, and mixtures of uniform widths."""
+    return 2 + draws
+
+
+def _plan_trials(window: int = 512) -> float:
+    """Trials on the first calibration windows, and the clean loss."""
+    return (1 + TRIALS) * TRIED * window / sweep.PASS_TOKENS
+
+
+def _protect(
+    against: str = "ternary",
+    budget: Sequence[str] = BUDGETS,
+    compare: Sequence[str] | None = None,
+    draws: int = PROTECT_DRAWS,
+) -> int | float:
+    """Clean, everything, each criterion at each budget and draw, and some matrices alone, twice."""
+    error, budgets, rivals = checked_protection(against, budget, compare=compare, draws=draws)
+    flipped = 1 if error.rate is None else draws
+    randomly = draws * ("random" in rivals)
+    choices = flipped * (1 + len(rivals) - ("random" in rivals)) + randomly
+    return 1 + flipped + choices * len(budgets) + 2 * ALONE
+
+
+def _protect_screening() -> float:
+    return protect_tokens() / sweep.PASS_TOKENS
+
+
 def _check_response(probes: int, shortlist: str = SHORTLISTS[0], rates: Sequence[float] = ()) -> None:
     inputs.check_probes(probes)
     check_shortlist(shortlist)
@@ -301,6 +344,11 @@ def _check_leverage(rates: Sequence[float], draws: int | Sequence[int]) -> None:
     draws_per_rate(inputs.check_rates(rates), draws)
 
 
+def _check_all_columns(rates: Sequence[float], draws: int | Sequence[int], scattered: int) -> None:
+    _check_leverage(rates, draws)
+    check_scattered(scattered)
+
+
 def _check_damage(rates: Sequence[float], draws: int | Sequence[int], heavy: int) -> None:
     _check_leverage(rates, draws)
     check_heavy(heavy)
@@ -323,7 +371,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         _screening,
     ),
     "quantization": Measurement(quantization, _once, fewest=FEWEST),
-    "all-columns": Measurement(all_columns, _all_columns, fewest=MINIMUM, check=_check_leverage),
+    "all-columns": Measurement(all_columns, _all_columns, fewest=MINIMUM, check=_check_all_columns),
     "metrics": Measurement(metrics, _metrics, fewest=MINIMUM, check=_check_metrics),
     "outlier-flips": Measurement(outlier_flips, _outlier_flips, 1, MINIMUM, check=check_rate),
     "column-flips": Measurement(column_flips, _column_flips, 1, MINIMUM),
@@ -383,3 +431,18 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 CONTROLLED = Measurement(controlled, _controlled, arrays=2)
 """The control variate of a leverage, which is no command of its own."""
+
+PLAN = Measurement(plan, _plan, DERIVATIVE_PASSES, MINIMUM, ERROR_ARRAYS, check_plan, _plan_trials)
+"""The verb `signmag plan`."""
+
+PROTECT = Measurement(
+    protect,
+    _protect,
+    # Activations, and a backward pass of each window.
+    1 + SHORTLIST_PASSES,
+    MINIMUM,
+    PROTECT_ARRAYS,
+    checked_protection,
+    _protect_screening,
+)
+"""The verb `signmag protect`."""

@@ -61,6 +61,7 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
         )
     turn = orthogonal(model.config.hidden, seed)
     params, blocks = model.params, dict(model.params["blocks"])
+    # Gains first: only a norm without one is the same in every basis.
     for name, gain in READERS.items():
         gains = fetch(params["blocks"][gain]).astype(np.float64)
         blocks[name] = _each(blocks[name], lambda w, i, g=gains: (w * g[i]) @ turn.T)
@@ -69,6 +70,7 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
             blocks[name] = _each(blocks[name], lambda w, _: turn @ w)
     for gain in set(READERS.values()):
         blocks[gain] = jnp.ones_like(blocks[gain])
+    # Only the head has the last gain in it: a tied pair is two matrices from here on.
     embed, head = params["embed"], params["embed" if model.config.tied else "head"]
     gains = fetch(params["norm"]).astype(np.float64)
     outer = {
@@ -89,6 +91,7 @@ def orthogonal(size: int, seed: int) -> Float[np.ndarray, "size size"]:
     """Uniform on the orthogonal group: QR of a Gaussian matrix, with the signs of R's diagonal."""
     raw = jax.random.normal(keys.fold(keys.root(seed), "rotation"), (size, size), jnp.float32)
     turn, upper = np.linalg.qr(np.asarray(raw, np.float64))
+    # QR leaves the signs to the routine: the law would be its own, and not uniform.
     return turn * np.sign(np.diag(upper))
 
 

@@ -149,5 +149,6 @@ def standard_error(table: Float[np.ndarray, "probes windows ..."]) -> Any:
 
 def _probe_error(table: Float[np.ndarray, "probes windows ..."]) -> Any:
     """Scatter of the probes within each window: all probes are independent."""
+    # Within a window, since what windows differ by does not go with more probes of them.
     probes, windows = table.shape[:2]
     return np.sqrt(table.var(axis=0, ddof=1).mean(axis=0) / (probes * windows))

@@ -182,17 +182,16 @@ def _undisputed(keys: _Keys, positions: int, stretched: bool) -> int:
 
 def _rope(keys: _Keys, divisors: tuple[float, ...], long: bool) -> Rope:
     theta = keys.real("rope.freq_base", 10000.0)
-    kind = keys.take(_SCALING + "type", "none")
+    # As llama.cpp reads it: linear where no type is named, never scaled by "none", and a factor of 0 is none.
+    kind = keys.take(_SCALING + "type", "linear")
     if long and kind == "longrope":
         kind = "none"
     scale = keys.real(_SCALING + "attn_factor", 1.0) if long and divisors else 1.0
     linear = keys.real("rope.scale_linear", 1.0)
-    factor = keys.real(_SCALING + "factor", linear)
-    if divisors and (kind, factor) == ("none", 1.0):
-        return Rope(theta, "divided", divisors=divisors, scale=scale)
-    if (kind, factor) == ("none", 1.0):
-        return Rope(theta)
-    if not divisors and kind in ("none", "linear"):
+    factor = keys.real(_SCALING + "factor", linear) or 1.0
+    if kind == "none" or (kind, factor) == ("linear", 1.0):
+        return Rope(theta, "divided", divisors=divisors, scale=scale) if divisors else Rope(theta)
+    if not divisors and kind == "linear":
         return Rope(theta, "linear", factor)
     raise invalid(
         "RoPE scaling in ('none', 'linear')",

@@ -23,7 +23,7 @@ _QK_NORM = {"qwen3": "head", "olmo2": "all"}
 # Names of activations in `transformers` and in `ModelConfig`.
 _ACTIVATIONS = {
     **{name: name for name in ("silu", "relu", "relu2", "gelu")},
-    **{"swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"},
+    **{"swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh"},
 }
 
 # Attributes of the config that say nothing about the loss of given tokens under given weights.
@@ -105,7 +105,9 @@ def described_by_hub(folder: Path) -> tuple[ModelConfig, tuple[str, ...], Ternar
     except Exception as error:  # transformers raises many types for a bad config; all mean the same here
         raise invalid("config.json valid for transformers", reason(error, 300), f"mend {path}") from None
     attributes = parsed.to_dict()
-    attributes.pop("quantization_config", None)  # judged above
+    # The first is judged above; the rotation is read from the parameters into which transformers gathers it.
+    for name in ("quantization_config", *attributes["rope_parameters"]):
+        attributes.pop(name, None)
     unread = unread_attributes(family, attributes, set(inspect.signature(type(parsed)).parameters))
     read = {key: value for key, value in attributes.items() if key not in unread}
     config, remarks = _config(family, read, 8 if ternary else None)

@@ -59,12 +59,14 @@ def strangers(names: Iterable[str], style: str) -> list[str]:
 
 
 def full_names(stored: Iterable[str]) -> dict[str, str]:
-    """Names in a hub checkpoint by their full form: some hold the bare model, without the prefix `model.`."""
-    names = tuple(stored)
-    if any(name.startswith("model.") for name in names):
-        return {name: name for name in names}
-    bare = ("embed_tokens.", "layers.", "norm.")
-    return {f"model.{name}" if name.startswith(bare) else name: name for name in names}
+    """Names in a hub checkpoint by their full form: some hold the bare model, without the prefix `model.`.
+
+    Where a tensor is there under both, the full name counts.
+    """
+    names = set(stored)
+    bare = {name: f"model.{name}" for name in names if name.startswith(("embed_tokens.", "layers.", "norm."))}
+    renamed = {name: full for name, full in bare.items() if full not in names}
+    return {renamed.get(name, name): name for name in sorted(names)}
 
 
 def layer_tensor(parameter: str, layer: int, style: str) -> str:

@@ -33,6 +33,8 @@ from .names import (
 from .sharding import parameter_shardings
 from .sources import FLOAT_TYPES, PACKED, TensorSource
 
+MOST_LINES = 24
+"""Tensors that one error names."""
 ALIGNMENT = 64
 """Bytes: memory that begins at a multiple becomes a JAX array on a CPU as it is; other memory is copied."""
 
@@ -203,7 +205,8 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
     if lines:
         raise invalid(
             "tensors = those of the architecture",
-            "; ".join(lines),
+            "; ".join(lines[:MOST_LINES])
+            + (f"; and {len(lines) - MOST_LINES} more" * (len(lines) > MOST_LINES)),
             "the checkpoint and its config do not belong together, or the architecture is not supported",
         )
     if source.style == "hub":

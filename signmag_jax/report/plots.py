@@ -118,6 +118,25 @@ def estimates(
     return figure
 
 
+def budgets(series: Mapping[str, tuple[Any, Any, Any, Any]], everything: float | None, title: str) -> Figure:
+    """ΔNLL with its interval (share, value, low, high) against the share that is protected, by criterion."""
+    figure, axes = single(width=8.0)
+    ends = []
+    for (color, shape, line), (name, columns) in zip(looks(), series.items(), strict=False):
+        share, value, low, high = (np.asarray(each, float) for each in columns)
+        reach = np.maximum([value - low, high - value], 0.0)
+        options: dict[str, Any] = {"color": color, "marker": shape, "linestyle": line, "markersize": 4}
+        axes.errorbar(100 * share, value, reach, capsize=3, **options)
+        ends.append((float(value[-1]), color, name))
+    if everything is not None:
+        axes.axhline(everything, color=style.MUTED, linewidth=1)
+        ends.append((everything, style.MUTED, "nothing protected"))
+    axes.set(xscale="log", xlabel="protected, % of the weights", ylabel="ΔNLL, nats per token", title=title)
+    axes.xaxis.set_major_formatter("{x:g}")
+    style.label(axes, ends)
+    return figure
+
+
 def layers(table: Any, rows: Sequence[str], columns: Sequence[str], title: str, label: str) -> Figure:
     """One number for each matrix (row) and layer (column)."""
     figure, axes = single(8.0, 3.6)
@@ -158,6 +177,7 @@ KINDS = {
     "points": points,
     "bars": bars,
     "arms": arms,
+    "budgets": budgets,
     "curves": curves,
     "layers": layers,
     "maps": maps,

@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from conftest import applied
+from conftest import applied, with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
-from signmag_jax.measure import flips
+from signmag_jax.measure import flips, shift_parts
 from signmag_jax.measure import pools as pool_room
-from signmag_jax.measure.all_columns import matching
-from signmag_jax.models import MATRICES
+from signmag_jax.measure.shift_parts import matching
+from signmag_jax.models import MATRICES, window_nll
 
 
 @pytest.mark.parametrize("layers", [range(3), (1,)])
@@ -35,17 +35,55 @@ def test_the_shift_has_the_mean_norm_of_masks(tiny, layers):
         assert (step.std(axis=(1, 2)) < 1e-5 * step.mean(axis=(1, 2))).all()
 
 
+def test_growth_after_the_rest_is_the_shift(tiny):
+    """The rest has no component along the weights, and the growth has no other."""
+    pools = pool_room.Pools.everything(tiny, (1,), MATRICES)
+    transforms = [matching(pools, 0.01, part) for part in shift_parts.PARTS]
+    transforms.append(shift_parts.Scattered(transforms[-1], keys.root(1)))
+    shift, growth, rest, scattered = (applied(tiny, each) for each in transforms)
+    for name, (w, shifted) in shift.items():
+        untouched = rest[name][1][0], scattered[name][1][0]
+        assert all(np.array_equal(one, w[0]) for one in untouched)  # layers that take no part
+        w, shifted, grown, turned, loose = (
+            x[1] for x in (w, shifted, growth[name][1], rest[name][1], scattered[name][1])
+        )
+        b = np.abs(w).mean() / np.sqrt((w**2).mean())
+        np.testing.assert_allclose(grown, (1 + 0.2 * b) * w, rtol=1e-5)
+        np.testing.assert_allclose(turned * (1 + 0.2 * b), shifted, rtol=1e-5, atol=1e-7)
+        assert (turned * w).sum() / (w * w).sum() == pytest.approx(1, rel=1e-5)
+        assert abs((shifted * w).sum() / (w * w).sum() - 1) > 0.1  # the shift itself grows
+        np.testing.assert_allclose(np.abs(loose - w), np.abs(turned - w), atol=1e-6)
+        same = np.sign(loose - w) == np.sign(turned - w)
+        assert abs(same.mean() - 0.5) < 4 / (2 * np.sqrt(w.size))
+
+
+def test_growth_alone_is_what_editing_the_weights_costs(tiny, windows):
+    found = measure.all_columns(tiny, windows[1], rates=(0.01,), draws=2, matrices=("up_proj",))
+    w = np.asarray(tiny.params["blocks"]["up_proj"], np.float64)
+    b = np.abs(w).mean(axis=(1, 2)) / np.sqrt((w**2).mean(axis=(1, 2)))
+    flips = found.rates[0].flips / w.size
+    grown = with_block(tiny, "up_proj", ((1 + 2 * np.sqrt(flips) * b)[:, None, None] * w).astype(np.float32))
+    cost = (window_nll(grown, windows[1]) - window_nll(tiny, windows[1])).mean()
+    assert found.growth[0].estimate.value == pytest.approx(cost, rel=1e-2, abs=1e-6)
+    assert found.rest[0].damage["rest"].estimate.value != pytest.approx(cost, rel=0.1)
+    squares = (w**2).sum(axis=(1, 2))
+    assert found.cosine == pytest.approx(np.sqrt((squares * b**2).sum() / squares.sum()), rel=1e-6)
+
+
 def test_result_cost_and_resumption(tiny, windows, tmp_path):
-    first = measure.all_columns(tiny, windows[1], rates=(0.1,), draws=2, resume=tmp_path)
+    first = measure.all_columns(tiny, windows[1], rates=(0.1,), draws=2, scattered=2, resume=tmp_path)
     assert len(list(tmp_path.glob("record-*"))) * 8 * 33 / 2048 == measure.MEASUREMENTS["all-columns"].passes(
-        windows=8, window=33, rates=(0.1,), draws=2
+        windows=8, window=33, rates=(0.1,), draws=2, scattered=2
     )
-    again = measure.all_columns(tiny, windows[1], rates=(0.1,), draws=2, resume=tmp_path)
+    again = measure.all_columns(tiny, windows[1], rates=(0.1,), draws=2, scattered=2, resume=tmp_path)
     plain = json.dumps(first.to_json(), allow_nan=False)
     assert plain == json.dumps(again.to_json(), allow_nan=False)
     found = first.rates[0]
     assert found.flips == round(0.1 * first.pool_size)
     assert set(found.samples) == {"flip", "shift"}
+    assert set(first.rest[0].samples) == {"flip", "rest"}
+    assert np.ptp(first.scattered[0].samples["scattered"], axis=0).max() > 0
+    assert np.array_equal(first.rest[0].samples["flip"], found.samples["flip"])
     # Nothing of a shift is drawn: what is measured once stands beside every mask.
     spread = {arm: np.abs(np.diff(table, axis=0)).max() for arm, table in found.samples.items()}
     assert spread["shift"] == 0 < spread["flip"]
@@ -57,6 +95,7 @@ def test_result_cost_and_resumption(tiny, windows, tmp_path):
         ({"rates": (1e-9,)}, "rate × weights >= 1 flip"),
         ({"rates": (2.0,)}, "0 < rate <= 1"),
         ({"draws": 1}, "draws >= 2"),
+        ({"scattered": 1}, "scattered >= 2"),
         ({"matrices": ("x",)}, "matrices in"),
     ],
 )

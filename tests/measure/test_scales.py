@@ -11,8 +11,8 @@ from signmag_jax.evidence import InvalidInput
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.measure import draw as draw_room
 from signmag_jax.measure import pools as pool_room
-from signmag_jax.measure.all_columns import matching
 from signmag_jax.measure.quantization import cosine_squared
+from signmag_jax.measure.shift_parts import matching
 from signmag_jax.models import MATRICES
 
 # Further down, the smallest of the weights are subnormal, and processors flush those to 0.

@@ -58,7 +58,8 @@ def write(path, model, **changes):
             factors = np.asarray(c.rope_parameters[f"{kind}_factor"], np.float32)
             writer.add_tensor(f"rope_factors_{kind}.weight", factors)
     for key, value in (numbers | changes).items():
-        add = writer.add_float32 if isinstance(value, float) else writer.add_uint32
+        kinds = {float: writer.add_float32, int: writer.add_uint32, str: writer.add_string}
+        add = kinds[type(value)]
         add(f"{family}.{key}", value)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
@@ -139,6 +140,25 @@ def off(found, probabilities):
     """How far apart two routes' ln p are at most, among the 50 likeliest tokens."""
     likely = sorted(probabilities, key=probabilities.get)[-50:]
     return max(abs(found[int(token)] - probabilities[token]) for token in likely)
+
+
+SCALINGS = {
+    "none with a factor": {"rope.scaling.type": "none", "rope.scaling.factor": 4.0},
+    "a factor alone": {"rope.scaling.factor": 4.0},
+    "its old name": {"rope.scale_linear": 4.0},
+    "a factor of 0": {"rope.scaling.type": "linear", "rope.scaling.factor": 0.0},
+}
+
+
+def test_scalings_of_the_rotation_are_read_as_llama_cpp_reads_them(tmp_path):
+    paths = [tmp_path / f"{number}.gguf" for number in range(len(SCALINGS))]
+    for path, changes in zip(paths, SCALINGS.values(), strict=True):
+        write(path, model_of("olmo2"), **changes)
+    found = by_llamacpp.asked("next", paths, PROMPTS[-1:])
+    ours = [after(models.load(path), PROMPTS[-1]) for path in paths]
+    for mine, (theirs,) in zip(ours, found, strict=True):
+        assert off(mine, theirs) < 0.02
+    assert off(ours[0], found[1][0]) > 0.05
 
 
 def test_phi3_reads_no_window_on_which_llama_cpp_and_transformers_differ(tmp_path):

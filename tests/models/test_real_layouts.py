@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, MissingResource
+from signmag_jax.models.config_hub import described_by_hub
 from signmag_jax.models.tokenizer import tokenizer_from_hub
 
 TOKENS = np.random.default_rng(4).integers(0, 90, (1, 23)).astype(np.int32)
@@ -81,6 +82,56 @@ def test_the_prefix_of_the_bare_model_is_optional(tmp_path, tied):
     oracle.save(oracle.oracle("llama", {"num_hidden_layers": 1, "tie_word_embeddings": tied}), tmp_path)
     edited(tmp_path, lambda tensors: {name.removeprefix("model."): value for name, value in tensors.items()})
     assert agrees(tmp_path).report.notes == ()
+
+
+def test_a_prefix_that_only_some_tensors_have_is_completed(folder):
+    edited(
+        folder,
+        lambda tensors: {k.removeprefix("model." * ("mlp" in k)): value for k, value in tensors.items()},
+    )
+    assert agrees(folder).report.notes == ()
+
+
+LONG = {"short_factor": [1.5, 2.0, 3.0], "long_factor": [4.0, 5.0, 6.0], "type": "longrope"}
+HUB = {
+    "SmolLM3": {
+        **{
+            "model_type": "smollm3",
+            "no_rope_layers": [1, 1, 1, 0] * 9,
+            "layer_types": ["full_attention"] * 36,
+        },
+        **{"num_hidden_layers": 36, "max_window_layers": 28, "rope_scaling": None, "rope_theta": 5e6},
+    },
+    "Phi-4-mini": {
+        **{"model_type": "phi3", "max_position_embeddings": 96, "original_max_position_embeddings": 48},
+        **{"partial_rotary_factor": 0.75, "rope_scaling": LONG, "sliding_window": 262144, "full_attn_mod": 1},
+    },
+    "OLMo-2": {"model_type": "olmo2", "attention_bias": False, "rope_scaling": None, "rope_theta": 500000},
+    "BitNet": {
+        **{"model_type": "bitnet", "hidden_act": "relu2", "torch_dtype": "bfloat16", "rope_theta": 500000.0},
+        "quantization_config": {"quant_method": "bitnet", "modules_to_not_convert": None},
+    },
+}
+
+
+def test_configs_are_described_as_the_hub_has_them(tmp_path):
+    found = {}
+    for name, config in HUB.items():
+        (tmp_path / "config.json").write_text(json.dumps(oracle.SIZES | config))
+        found[name] = described_by_hub(tmp_path)
+    smollm, remarks, _ = found["SmolLM3"]
+    assert (sum(smollm.rotated), smollm.rotated[:4]) == (27, (True, True, True, False))
+    assert remarks == ("config.json has what transformers' smollm3 never reads: max_window_layers = 28",)
+    phi, remarks, _ = found["Phi-4-mini"]
+    assert (phi.rope.features, phi.rope.divisors, phi.positions) == (6, (1.5, 2.0, 3.0), 48)
+    assert phi.rope.scale == pytest.approx((1 + np.log(2) / np.log(48)) ** 0.5)
+    assert remarks[0].startswith("longrope: windows of at most 48 tokens")
+    assert remarks[1].endswith("never reads: full_attn_mod = 1")
+    olmo, remarks, _ = found["OLMo-2"]
+    assert (olmo.post_norm, olmo.qk_norm, remarks) == (True, "all", ())
+    bitnet, _, ternary = found["BitNet"]
+    assert (bitnet.activation, bitnet.sub_norms, bitnet.input_bits) == ("relu2", True, 8)
+    assert (ternary.online, ternary.divides) == (False, True)
 
 
 def test_a_stale_index_beside_the_weights_is_not_followed(folder):

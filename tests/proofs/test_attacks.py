@@ -21,7 +21,7 @@ from signmag_jax.theory.rules import (
     least,
     limit,
 )
-from signmag_jax.theory.rules.kernel import Fact
+from signmag_jax.theory.rules.kernel import Fact, known, needs
 
 x, y = sp.symbols("x y", positive=True)
 t, u, w = sp.symbols("t u w", real=True)
@@ -135,6 +135,20 @@ class TestFacts:
         eight = sp.log(8, 2, evaluate=False)
         refused("no meaning", by.suppose, above(eight - 2))
         refused("no meaning", by.slope, sp.log(x, 2, evaluate=False), x)
+
+    def test_what_is_remembered_is_of_plain_expressions(self):
+        """Asked of a lying one that equals an honest one, the kernel would know the answer for both."""
+        lying, honest = UndefinedFunction("g", (Lenient,), real=True), UndefinedFunction("g", real=True)
+        assert lying(1 / t) == honest(1 / t)
+        for ask in (lambda e: known(above(e), none), needs):
+            with pytest.raises(Refused, match="no meaning"):
+                ask(lying(1 / t))
+        assert above(honest(u)) in by.suppose(above(honest(u))).hypotheses
+
+    def test_a_family_assumes_no_more_than_its_label(self):
+        """Under another label, |a_n| = a_n would hold for every family."""
+        positive = sp.IndexedBase(t, positive=True)[n]
+        refused("no meaning", by.same, sp.Abs(positive, evaluate=False), positive)
 
     def test_an_entry_of_a_list_is_no_real_number(self):
         """The square of an entry is not negative; the first entry here is √(−1 − t²)."""

@@ -5,11 +5,13 @@ import math
 import jax
 import numpy as np
 import pytest
+import sympy as sp
 from scipy.special import erf, expit
 
 from signmag_jax import theory
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.perturb import MagnitudeShift, SignFlip
+from signmag_jax.theory.symbolic import blocks
 
 PHI = {
     "relu": lambda z: np.maximum(z, 0),
@@ -122,6 +124,17 @@ def test_layer_norm_has_the_limit_and_the_slope_of_rms_norm():
         assert theory.block_ratio(1e-30, norm="layer", weights=b) == pytest.approx(limit, rel=1e-12)
         slope = (theory.block_ratio(1e-10, norm="layer", weights=b) / limit - 1) / 1e-5
         assert slope == pytest.approx(theory.transverse_ratio_root_coefficient(b), rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_small_rates_of_a_gated_block_are_the_proved_ones(where):
+    """The constant of Theorem 3, and the coefficient of √p that `proofs/gated.py` derives."""
+    for b in (0.3, 0.7, 0.95):
+        rates = np.array([1e-30, 1e-10])
+        limit, near = theory.block_ratio(rates, gated=where, weights=b) * (1 - b) * (1 + b)
+        assert limit == pytest.approx(1, rel=1e-12)
+        slope = float(blocks.gated_root_coefficient(where, sp.Float(b)))
+        assert (near - 1) / 1e-5 == pytest.approx(slope, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("layered", [False, True])

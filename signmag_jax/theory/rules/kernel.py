@@ -18,10 +18,11 @@ A citation hands out the claim with all that it rests on. This is sound, as
 6. orders come from Taylor's theorem (Peano's remainder: derivatives continuous at 0), from smooth functions
    of what has an order, and from composition. Of a new sequence nothing is known but its recursion.
 Trusted beside this file: Python, with objects that nobody alters behind their constructors; SymPy's
-constructors and `expand`; python-flint through `balls.value`; and, as a named step ("normal form"),
-`normal.canonical` where it says that an expression vanishes identically. Of that step all is checked that can
-be: at points of the domain, which must be found, Arb balls have to contain 0. How signs are found, or forms,
-pieces and expansions, is not trusted: `signs`, `tactics` and `expansions` propose, the rules decide.
+constructors, caches and `expand`, with no class beside them that passes for theirs; python-flint through
+`balls.value`; and, as a named step ("normal form"), `normal.canonical` where it says that an expression
+vanishes identically. Of that step all is checked that can be: at points of the domain, which must be found,
+Arb balls have to contain 0. What finds forms, pieces and expansions (`signs`, `tactics`, `expansions`) is not
+trusted: it proposes, and the rules decide.
 """
 
 # SymPy's own annotations are narrower than what its functions take and return.
@@ -46,8 +47,8 @@ _SLOPES |= {sp.asin: 1 / sp.sqrt(1 - _U**2), sp.acos: -1 / sp.sqrt(1 - _U**2), s
 _SLOPES |= {sp.erf: 2 * sp.exp(-(_U**2)) / sp.sqrt(sp.pi), sp.log: 1 / _U}
 _PARTS = (sp.Add, sp.Mul, sp.Pow, sp.sign, *_SLOPES, *BINDERS, sp.Indexed)
 _NUMBERS = (_ZERO, sp.S.One, sp.S.NegativeOne, sp.S.Half, sp.Integer(2), sp.Rational(2, 3), sp.pi, sp.E)
-_PLAIN = {*_PARTS, *map(type, (*_NUMBERS, *ENDLESS)), sp.Tuple, sp.Symbol, sp.Dummy, sp.IndexedBase}
-_COUNTS = {sp.Pow: 2, sp.IndexedBase: 1, **dict.fromkeys((sp.sign, *_SLOPES), 1)}
+_PLAIN = {*_PARTS, *map(type, (*_NUMBERS, *ENDLESS)), sp.Tuple, sp.Symbol, sp.Dummy}
+_COUNTS = {sp.Pow: 2, **dict.fromkeys((sp.sign, *_SLOPES), 1)}
 _KINDS = [
     sp.Symbol("x", **{kind: True}, integer=whole).assumptions0
     for kind in ("real", "positive", "nonnegative")
@@ -121,10 +122,14 @@ def _plain(x: sp.Basic) -> bool:
     if type(kind) is UndefinedFunction:
         usual = UndefinedFunction(kind.__name__, real=True)
         return vars(kind) == vars(usual) and kind.__mro__[1:] == usual.__mro__[1:]
-    if x.is_Symbol or kind in (sp.Indexed, sp.IndexedBase):
-        label = x if x.is_Symbol else x.args[0]
-        named = _real(label) and not label.is_nonnegative if kind is sp.IndexedBase else x.is_Symbol
-        return kind in _PLAIN and (label.assumptions0 in _KINDS if named else type(label) is sp.IndexedBase)
+    if kind is sp.Indexed:
+        return type(x.args[0]) is sp.IndexedBase
+    if kind is sp.IndexedBase:  # which may assume more than its label does
+        label = x.args[0]
+        usual = _real(label) and not label.is_nonnegative
+        return usual and len(x.args) == 1 and x.assumptions0 == sp.IndexedBase(label).assumptions0
+    if x.is_Symbol:
+        return kind in _PLAIN and x.assumptions0 in _KINDS
     return kind in _PLAIN and len(x.args) == _COUNTS.get(kind, len(x.args))
 
 
@@ -157,7 +162,19 @@ def _sealed(rules: type) -> tuple:
     return genuine, type("by", (), {name: rule(f) for name, f in vars(rules).items() if name[0] != "_"})
 
 
-@cache
+def _remembered(ask: Any) -> Any:
+    """Cached, of plain expressions only: one of another kind may equal an honest one."""
+    known = cache(ask)
+
+    @wraps(ask)
+    def answer(e: Any, *more: Any) -> Any:
+        _ask(not _facts(e), "this is no expression")
+        return known(e, *more)
+
+    return answer
+
+
+@_remembered
 def needs(e: sp.Expr, strict: bool = False) -> frozenset:
     """Claims under which `e` is a real number; if strict, under which it is smooth."""
     if e.is_Symbol or e.is_Rational or e in (sp.pi, sp.E):
@@ -222,7 +239,7 @@ def _fixed(e: sp.Expr) -> bool:
     return not (e.free_symbols or e.atoms(*OPAQUE))
 
 
-@cache
+@_remembered
 def _sign(e: sp.Expr, given: frozenset) -> str | None:
     """'>' or '>=' if that is certain where `given` holds: of it, sums, products, powers and numbers."""
     if Claim(">", e) in given or Claim(">=", e) in given:

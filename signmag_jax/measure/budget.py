@@ -1,0 +1,75 @@
+"""How many weights may be protected: a part of all of them, or bits per weight."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from signmag_jax.evidence import invalid
+
+WEIGHTS, COLUMNS, MATRICES = UNITS = ("weights", "columns", "matrices")
+"""What is protected: single weights, or only whole columns or matrices."""
+VALUE_BITS, PLACE_BITS = 16, 32
+"""What a protected weight takes, and where it stands, which columns and matrices need not say for each."""
+FORM = "a part of the weights such as 0.5%, or bits per weight such as 0.2b"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A budget as it was typed.
+
+    Args:
+      text: as it was typed.
+      share: part of the weights, in (0, 1].
+    """
+
+    text: str
+    share: float
+
+    @classmethod
+    def of(cls, text: str, unit: str = WEIGHTS) -> Budget:
+        """A budget from text: "0.5%" or "0.005" of the weights, or "0.2b" bits per weight.
+
+        Raises:
+          InvalidInput: for anything else, and for none or more than all of the weights.
+        """
+        typed = str(text).strip()
+        match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(e-?\d+)?(%|b|)", typed.lower())
+        if match is None:
+            raise invalid(f"budget is {FORM}", text, "pass for instance --budget 0.5%")
+        number = float(match[1] + (match[2] or ""))
+        if match[3] == "b":
+            share = number / (VALUE_BITS + (PLACE_BITS if unit == WEIGHTS else 0))
+        else:
+            share = number / 100 if match[3] == "%" else number
+        if not 0 < share <= 1:
+            raise invalid("budget above 0 and at most 100% of the weights", text, f"pass {FORM}")
+        return cls(typed, share)
+
+    def weights(self, total: int) -> int:
+        """How many of `total` weights it pays for, at least one.
+
+        Raises:
+          InvalidInput: if it pays for none.
+        """
+        # Bits are a limit; a share is a share.
+        exact = self.share * total
+        count = math.floor(exact) if self.text.endswith("b") else round(exact)
+        if count < 1:
+            raise invalid(f"budget of at least 1 of {total} weights", self.text, "raise it")
+        return count
+
+
+def budgets_of(texts: tuple[str, ...], unit: str = WEIGHTS) -> tuple[Budget, ...]:
+    """Distinct budgets, ascending.
+
+    Raises:
+      InvalidInput: for an unknown unit, no budget, one that is none, or one named twice.
+    """
+    if unit not in UNITS:
+        raise invalid(f"unit in {UNITS}", unit, "choose what is protected")
+    known = sorted((Budget.of(text, unit) for text in texts), key=lambda each: each.share)
+    if not known or len({each.share for each in known}) < len(known):
+        raise invalid("distinct budgets, at least one", texts, f"pass {FORM}")
+    return tuple(known)

@@ -1,0 +1,102 @@
+"""What is protected: by our criterion, and as much by others."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from signmag_jax.evidence.compiling import jit
+
+from . import cut, spikes
+from .against import Against
+from .budget import WEIGHTS, Budget
+from .criteria import COST, Inputs, by_unit, inputs_of, scores
+from .curvature import Weights
+from .place import Place
+from .setup import Setup
+from .token_fisher import token_fisher
+
+Kept = dict[str, Bool[Array, "layers _ _"]]
+"""By matrix, 1 for a weight that stays as it is."""
+
+
+class Choice:
+    """What is protected, by criterion, budget and draw; scores exist for one criterion at a time."""
+
+    def __init__(self, setup: Setup, against: Against, budgets: tuple[Budget, ...], unit: str) -> None:
+        self.setup, self.against, self.budgets, self.unit = setup, against, budgets, unit
+        shapes = setup.model.config.shapes()
+        self.shapes = {name: (shapes[name][0], shapes[name][1]) for name in setup.matrices}
+        self.total = len(setup.layers) * sum(rows * columns for rows, columns in self.shapes.values())
+        self.counts = [each.weights(self.total) for each in budgets]
+        self._cuts = functools.lru_cache(maxsize=1)(self._cuts_of)
+        self.kept = functools.lru_cache(maxsize=1)(self._kept)
+
+    @functools.cached_property
+    def inputs(self) -> Inputs:
+        """Activations on the calibration windows."""
+        return inputs_of(self.setup.model, self.setup.calibration, self.setup.matrices)
+
+    @functools.cached_property
+    def costs(self) -> Weights:
+        """The predicted cost of every weight's error, and what was tried where that is more."""
+        return spikes.with_tried(self._predicted, self.tried)
+
+    @functools.cached_property
+    def _predicted(self) -> Weights:
+        setup = self.setup
+        found = token_fisher(setup.model, setup.calibration, setup.matrices, setup.seed)
+        blocks = setup.model.params["blocks"]
+        return {name: _cost(found.pop(name), self.against.change(blocks[name])) for name in setup.matrices}
+
+    @functools.cached_property
+    def tried(self) -> dict[Place, float]:
+        """Single weights that were tried in the whole model, as a record: not to be tried again."""
+
+        def choose() -> list[Any]:
+            found = spikes.tried(
+                self.setup.model,
+                self.setup.calibration,
+                self.against,
+                self._predicted,
+                self.inputs.square,
+                self.setup.layers,
+            )
+            return [[*map(int, place), cost] for place, cost in found.items()]
+
+        return {Place(*map(int, place)): float(cost) for *place, cost in self.setup.once(choose)}
+
+    @functools.cached_property
+    def ours(self) -> tuple[cut.Cut, ...]:
+        """Our cuts, one for each budget."""
+        table = by_unit(self.costs, self.unit)
+        return cut.cuts(table, self.setup.layers, self.counts, whole=self.unit != WEIGHTS)
+
+    def _cuts_of(self, criterion: str, draw: int) -> tuple[Weights, tuple[cut.Cut, ...]]:
+        setup = self.setup
+        if criterion == COST:
+            return by_unit(self.costs, self.unit), self.ours
+        table = scores(criterion, setup.model, self.against, self.inputs, setup.seed, draw)
+        # As many as ours: whole columns or matrices may be fewer than the budget.
+        return table, cut.cuts(table, setup.layers, [each.weights for each in self.ours])
+
+    def _kept(self, criterion: str, draw: int, budget: int) -> Kept:
+        table, cuts = self._cuts(criterion, draw)
+        return cut.kept(table, cuts[budget], self.setup.layers)
+
+    def all_or_none(self, value: bool) -> Kept:
+        """Masks of all weights, or of none in the layers that take part."""
+        layers = jnp.asarray(~np.isin(np.arange(self.setup.model.config.layers), self.setup.layers)) | value
+        return {
+            name: jnp.broadcast_to(layers[:, None, None], (len(layers), *shape))
+            for name, shape in self.shapes.items()
+        }
+
+
+@jit
+def _cost(fisher: Array, change: Array) -> Float[Array, "layers outputs inputs"]:
+    return fisher.astype(jnp.float32) * change.astype(jnp.float32) ** 2 / 2

@@ -1,0 +1,123 @@
+"""The k weights of largest score over all matrices, exactly k, without sorting or copying them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from signmag_jax.evidence.compiling import jit
+from signmag_jax.models import fetch
+
+from .curvature import Weights
+from .inputs import unmeasurable
+
+HALF = 16
+"""A float32 that is not negative is ordered like its bits: they are counted by their upper half, then by the
+lower half of those that share the upper one."""
+
+TINY = np.finfo(np.float32).tiny
+
+
+class Cut(NamedTuple):
+    """Which weights are above a cut.
+
+    Args:
+      level: all weights of larger score are.
+      last: by matrix, in each layer, the last place (row by row) at which a weight of just this score is too.
+      weights: how many are above in all.
+    """
+
+    level: float
+    last: dict[str, Int[np.ndarray, " layers"]]
+    weights: int
+
+
+def cuts(
+    scores: Weights, layers: Sequence[int], counts: Sequence[int], *, whole: bool = False
+) -> tuple[Cut, ...]:
+    """One cut for each of `counts`; of equal scores the earlier matrix, layer, row and column is first.
+
+    Args:
+      scores: not negative, by matrix.
+      layers: which take part.
+      counts: numbers of weights, at most as many as take part.
+      whole: leave out weights of equal score that are not all within the count, so that at most `count` are.
+
+    Raises:
+      Unmeasurable: for scores that are not finite.
+    """
+    upper = np.zeros(1 << HALF, np.int64)
+    for _, _, bits in _slices(scores, layers):
+        upper += np.bincount(bits >> HALF, minlength=1 << HALF)
+    return tuple(_cut(scores, layers, count, upper, whole) for count in counts)
+
+
+def _cut(
+    scores: Weights, layers: Sequence[int], count: int, upper: Int[np.ndarray, " bins"], whole: bool
+) -> Cut:
+    first, above = _crossing(upper, count)
+    lower = np.zeros(1 << HALF, np.int64)
+    for _, _, bits in _slices(scores, layers):
+        lower += np.bincount(bits[bits >> HALF == first] & (1 << HALF) - 1, minlength=1 << HALF)
+    second, within = _crossing(lower, count - above)
+    level = np.uint32(first << HALF | second)
+    left = count - above - within
+    if whole and left < lower[second]:
+        count, left = count - left, 0
+    last = {name: np.full(len(table), -1, np.int32) for name, table in scores.items()}
+    for name, layer, bits in _slices(scores, layers):
+        if left <= 0:
+            break
+        equal = np.flatnonzero(bits == level)[:left]
+        if len(equal):
+            last[name][layer] = equal[-1]
+            left -= len(equal)
+    return Cut(float(level.view(np.float32)), last, count)
+
+
+def _crossing(counts: Int[np.ndarray, " bins"], wanted: int) -> tuple[int, int]:
+    """The bin in which the `wanted`-th from above lies, and how many lie above it."""
+    from_above = counts[::-1].cumsum()
+    index = int(np.searchsorted(from_above, wanted))
+    return len(counts) - 1 - index, int(from_above[index] - counts[::-1][index])
+
+
+def _slices(scores: Mapping[str, Array], layers: Sequence[int]) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Name, layer and the scores of one matrix as ordered bits, a layer at a time."""
+    for name, table in scores.items():
+        for layer in layers:
+            values = np.asarray(fetch(table[layer]), np.float32).ravel()
+            # −0 is 0, and so is what XLA takes for it.
+            values = np.where(np.abs(values) < TINY, np.float32(0), values)
+            if not (np.isfinite(values).all() and (values >= 0).all()):
+                raise unmeasurable(
+                    "finite scores of the weights",
+                    f"NaN or infinity in layer {layer} {name}",
+                    "check the checkpoint's weights, or load with a wider dtype (`dtype='float32'`)",
+                )
+            yield name, layer, values.view(np.uint32)
+
+
+def kept(scores: Weights, cut: Cut, layers: Sequence[int]) -> dict[str, Bool[Array, "layers _ _"]]:
+    """The weights above a cut, and all of the layers that take no part."""
+    apart = jnp.asarray(~np.isin(np.arange(len(next(iter(scores.values())))), layers))
+    level = jnp.asarray(cut.level, jnp.float32)
+    return {name: _above(table, level, jnp.asarray(cut.last[name]), apart) for name, table in scores.items()}
+
+
+@jit
+def _above(
+    scores: Float[Array, "layers outputs inputs"],
+    level: Float[Array, ""],
+    last: Int[Array, " layers"],
+    apart: Bool[Array, " layers"],
+) -> Bool[Array, "layers outputs inputs"]:
+    place = jnp.arange(scores[0].size, dtype=jnp.int32).reshape(1, *scores.shape[1:])
+    scores = scores.astype(jnp.float32)
+    scores = jnp.where(scores < TINY, jnp.zeros_like(scores), scores)
+    equal = (scores == level) & (place <= last[:, None, None])
+    return (scores > level) | equal | apart[:, None, None]

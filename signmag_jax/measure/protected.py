@@ -1,0 +1,229 @@
+"""What protecting a few weights saves: the result of `protect`, and the masks that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result
+from signmag_jax.evidence.files import strict_json, write_atomic
+from signmag_jax.evidence.result import KEPT_OUT, by_draw
+
+from .comparison import Table
+from .criteria import LABELS
+from .protection import SCHEMA, HurtMatrix, ProtectedColumn, ProtectedWeight
+from .slopes import separated
+
+METRICS = ("delta_nll", "kl", "agreement")
+UNITS = {"delta_nll": "nat/token", "kl": "nat/token", "agreement": "1"}
+EVERYTHING = "everything"
+Metric = dict[str, ConfidenceInterval | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Protected(Result):
+    """What is left of the damage when one criterion chooses what is protected.
+
+    Args:
+      criterion: a key of `criteria.LABELS`.
+      budget: as it was typed.
+      share: of the weights.
+      weights: how many are protected.
+      metrics: ΔNLL, KL(clean ‖ perturbed) and top-1 agreement, over draws and windows; None where a loss was
+        not finite.
+      excess: its ΔNLL less that of our criterion at the same budget, paired over draws and windows; None for
+        our own, or as above.
+    """
+
+    criterion: str
+    budget: str
+    share: float
+    weights: int
+    metrics: Metric
+    excess: ConfidenceInterval | None
+
+    def line(self) -> str:
+        """The three means, and the difference to our choice."""
+        said = f"{values(self.metrics)}"
+        if self.excess is None:
+            return said
+        more, sure = self.excess, "" if separated(self.excess.estimate) else ", unresolved"
+        return f"{said}; {more.estimate.value:+.3g} to ours [{more.low:.3g}, {more.high:.3g}]{sure}"
+
+
+@dataclass(frozen=True, eq=False)
+class Mask(Result):
+    """What is protected at one budget, as a file of schema `signmag.protect/1`.
+
+    The file holds every protected weight in `kept`: for each matrix (layer from 0, name as in
+    `models.MATRICES`, shape outputs × inputs) the places row·inputs + column, ascending. `columns` lists the
+    columns and `whole` the matrices that are protected wholly, `weights` the most costly single weights with
+    their scores, `matrices` what was measured of whole matrices. Scores are predicted costs, nats per token.
+
+    Args:
+      against, scale: what it protects against.
+      budget: share of the weights, the number it is and the number of all, and how it was typed.
+      columns: that are wholly protected.
+      weights: the most costly ones of all that are protected.
+      matrices: costliest by prediction, with their measured ΔNLL when perturbed alone.
+      whole: matrices that are wholly protected.
+      kept: by matrix and layer, all places.
+      provenance: model, texts, versions, device.
+    """
+
+    against: str
+    scale: str
+    budget: Mapping[str, Any]
+    columns: tuple[ProtectedColumn, ...]
+    weights: tuple[ProtectedWeight, ...]
+    matrices: tuple[HurtMatrix, ...]
+    whole: tuple[tuple[int, str], ...]
+    kept: Mapping[tuple[int, str], Int[np.ndarray, " places"]]
+    shapes: Mapping[str, tuple[int, int]] = field(metadata=KEPT_OUT)
+    provenance: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The mask as a strict-JSON object."""
+        content = {"schema": SCHEMA, **super().to_json()}
+        content["quantizer"] = self.against
+        content["whole"] = [{"layer": layer, "matrix": name} for layer, name in self.whole]
+        content["kept"] = [
+            {"layer": layer, "matrix": name, "shape": list(self.shapes[name]), "places": places.tolist()}
+            for (layer, name), places in self.kept.items()
+        ]
+        return content
+
+    def write(self, path: Path) -> None:
+        """Write the mask, whole or not at all."""
+        write_atomic(path, strict_json(self.to_json(), indent=None))
+
+
+@dataclass(frozen=True, eq=False)
+class Alone(Result):
+    """One matrix perturbed alone, ΔNLL on the evaluation windows.
+
+    Args:
+      layer, matrix: which.
+      predicted: its cost by derivatives and single trials, in nats per token.
+      damage: with nothing protected.
+      budget: the smallest one.
+      left: ΔNLL with what that budget protects of the matrix; None where it is not finite.
+    """
+
+    layer: int
+    matrix: str
+    predicted: float
+    damage: ConfidenceInterval
+    budget: str
+    left: ConfidenceInterval | None
+
+
+@dataclass(frozen=True, eq=False)
+class ProtectionReport(Result):
+    """Result of `protect`.
+
+    Args:
+      against, scale: what weights are protected against.
+      clean: NLL of the clean model.
+      everything: the metrics with all weights perturbed.
+      choices: one for each budget and criterion, ours first.
+      alone: the matrices of largest predicted cost, perturbed alone.
+      spikes: single weights that were tried in the whole model, with their cost on calibration text.
+      masks: what our criterion protects, one for each budget.
+      samples: by metric, then by "everything" or budget and criterion, draws × windows.
+      provenance: model, texts, seed, versions, device.
+    """
+
+    against: str
+    scale: str
+    clean: Estimate
+    everything: Metric
+    choices: tuple[Protected, ...]
+    alone: tuple[Alone, ...]
+    spikes: tuple[ProtectedWeight, ...]
+    masks: tuple[Mask, ...] = field(metadata=KEPT_OUT)
+    samples: Mapping[str, Mapping[str, Table]] = field(metadata=KEPT_OUT)
+    provenance: Mapping[str, Any]
+
+    SHOWN = ("least",)
+
+    @property
+    def least(self) -> dict[str, str]:
+        """By budget, the criterion that leaves the least ΔNLL."""
+        best: dict[str, Protected] = {}
+        for each in self.choices:
+            known = best.get(each.budget)
+            if known is None or damage(each.metrics) < damage(known.metrics):
+                best[each.budget] = each
+        return {budget: each.criterion for budget, each in best.items()}
+
+    def summary(self) -> dict[str, str]:
+        """What everything costs, then by budget what each criterion leaves, and which leaves least."""
+        lines = {"clean nll": str(self.clean), f"everything, {self.against}": values(self.everything)}
+        for each in self.choices:
+            lines[f"{each.budget}, {LABELS[each.criterion]}"] = each.line()
+        for budget, criterion in self.least.items():
+            lines[f"{budget}, least damage"] = LABELS[criterion]
+        for one in self.alone:
+            left = "not finite" if one.left is None else f"{one.left.estimate.value:.3g}"
+            said = f"ΔNLL {one.damage.estimate.value:.3g}, with {one.budget} protected {left}"
+            lines[f"layer {one.layer} {one.matrix} alone"] = said
+        for one in self.spikes[:SPIKES]:
+            lines[f"single weight layer {one.layer} {one.matrix} [{one.row}, {one.column}]"] = (
+                f"ΔNLL {one.score:.3g} on calibration text"
+            )
+        return lines
+
+    def rows(self) -> list[dict[str, Any]]:
+        """ΔNLL, KL and agreement of every choice, draw and window."""
+        return [
+            {**row, "metric": metric}
+            for metric, table in self.samples.items()
+            for row in by_draw(table, "choice", "value")
+        ]
+
+    def picture(self) -> Picture:
+        """ΔNLL against the budget, a line for each criterion."""
+        series: dict[str, tuple[list[float], list[float], list[float], list[float]]] = {}
+        for each in self.choices:
+            found = each.metrics["delta_nll"]
+            if found is not None:
+                line = series.setdefault(LABELS[each.criterion], ([], [], [], []))
+                for part, value in zip(
+                    line, (each.share, found.estimate.value, found.low, found.high), strict=True
+                ):
+                    part.append(value)
+        whole = self.everything["delta_nll"]
+        title = f"{self.against}: damage left when a few weights are protected"
+        return Picture(
+            "budgets",
+            {"series": series, "everything": None if whole is None else whole.estimate.value, "title": title},
+        )
+
+
+SPIKES = 5
+"""Single weights that a terminal shows."""
+
+
+def damage(metrics: Metric) -> float:
+    """The mean ΔNLL, infinite where a loss was not finite."""
+    found = metrics["delta_nll"]
+    return np.inf if found is None else found.estimate.value
+
+
+def values(metrics: Metric) -> str:
+    """The means in words."""
+    if any(each is None for each in metrics.values()):
+        return "a loss is not finite"
+    loss, divergence, agreement = (each.estimate for each in metrics.values() if each is not None)
+    found = metrics["delta_nll"]
+    assert found is not None
+    return (
+        f"ΔNLL {loss.value:.3g} [{found.low:.3g}, {found.high:.3g}], "
+        f"KL {divergence.value:.3g}, top-1 agreement {agreement.value:.1%}"
+    )

@@ -1,0 +1,75 @@
+"""The perturbed model beside the clean one, whatever is kept."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from signmag_jax.evidence import ConfidenceInterval, bootstrap
+from signmag_jax.evidence.compiling import jit
+from signmag_jax.models import Llama, ModelConfig, fetch
+
+from .against import Against, Spared
+from .choice import Choice, Kept
+from .metrics import compare_states
+from .pools import ALL, Pools
+from .protected import METRICS
+from .setup import Setup
+from .sweep import Row
+
+STORED = ("nll", *METRICS)
+LOSS = STORED.index("delta_nll")
+
+
+class Trial:
+    """The perturbed model beside the clean one, whatever is kept, by one program."""
+
+    def __init__(self, setup: Setup, against: Against, choice: Choice) -> None:
+        self.setup, self.against, self.choice = setup, against, choice
+        pools = Pools.everything(setup.model, setup.layers, setup.matrices)
+        self.draws = against.draws(pools, setup.seed)
+        self.flips = functools.lru_cache(maxsize=1)(self._flips)
+        tokens, batch = setup.evaluation, setup.batch
+        self.batches = [jnp.asarray(tokens[i : i + batch]) for i in range(0, len(tokens), batch)]
+
+    def _flips(self, draw: int) -> Any:
+        return None if self.draws is None else self.draws.transform(self.draws.plan(ALL, draw))
+
+    @functools.cached_property
+    def clean(self) -> list[Array]:
+        """States with everything kept: the same program, so that nothing kept apart makes no difference."""
+        return [self._states(tokens, self.choice.all_or_none(True), 0) for tokens in self.batches]
+
+    def _states(self, tokens: Int[Array, "batch window"], kept: Kept, draw: int) -> Array:
+        error, model = self.against, self.setup.model
+        spared = Spared(self.setup.matrices, error.quantizer, error.scale, self.flips(draw), kept)
+        return _run(model.config, model.params, tokens, spared)
+
+    def row(self, kept: Callable[[], Kept], draw: int) -> Row:
+        """Window means of `STORED`, one metric after the other."""
+        model, rows, masks = self.setup.model, [], kept()
+        head = model.params["embed" if model.config.tied else "head"]
+        for tokens, ours in zip(self.batches, self.clean, strict=True):
+            table = fetch(_compare(ours, self._states(tokens, masks, draw), tokens, head))
+            rows.append([table[name].astype(np.float64).mean(axis=1) for name in STORED])
+        return np.concatenate(rows, axis=1).ravel()
+
+
+@functools.partial(jit, static_argnums=0)
+def _run(
+    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch window"], spared: Spared
+) -> Float[Array, "batch window hidden"]:
+    return Llama.of_parameters(config, params).run(tokens, spared)[0]
+
+
+_compare = jit(compare_states)
+
+
+def interval(table: Float[np.ndarray, "draws windows"], unit: str = "nat/token") -> ConfidenceInterval | None:
+    """The mean over draws and windows; None where one is not finite: the others' would be too gentle."""
+    return bootstrap.mean(table, unit=unit) if np.isfinite(table).all() else None

@@ -1,0 +1,209 @@
+"""Protecting weights from the error of the others, on a model with a planted weight that decides."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import with_block
+from planted import SATURATED, WEIGHTS, own_text, planted
+
+from signmag_jax import measure
+from signmag_jax.evidence import InvalidInput, bootstrap
+from signmag_jax.measure import spikes
+from signmag_jax.measure.inputs import check_disjoint
+from signmag_jax.measure.protected import METRICS
+from signmag_jax.models import MATRICES, window_nll
+from signmag_jax.perturb import Ternarize
+
+pytestmark = pytest.mark.slow
+PLACE = WEIGHTS[SATURATED][0]
+ONE, FEW, ALL = "0.05%", "3%", "100%"
+"""Of 2,688 weights: 1, 81 and all."""
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A gate that a single weight keeps shut: no derivative sees it."""
+    return planted(SATURATED)
+
+
+@pytest.fixture(scope="module")
+def text(model):
+    first = own_text(model, 8, 5)
+
+    def apart(window):
+        try:
+            check_disjoint(first, window[None])
+        except InvalidInput:
+            return False
+        return True
+
+    return first, np.stack([each for each in own_text(model, 40, 9) if apart(each)][:12])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("records")
+
+
+@pytest.fixture(scope="module")
+def found(model, text, folder):
+    return measure.protect(model, *text, budget=(ONE, FEW, ALL), resume=folder)
+
+
+def of(report, budget, criterion="cost"):
+    (one,) = (each for each in report.choices if (each.budget, each.criterion) == (budget, criterion))
+    return one
+
+
+def loss(model, text, transform=None):
+    return window_nll(model, text, transform, batch=len(text)).mean(axis=1)
+
+
+def ternary(model, kept=None):
+    """All matrices of an edited model, quantised by NumPy but where `kept`."""
+    for name in MATRICES:
+        w = np.asarray(model.params["blocks"][name])
+        size = np.abs(w)
+        above = size > size.mean(axis=(1, 2), keepdims=True) / 2
+        scale = (size * above).sum(axis=(1, 2), keepdims=True) / above.sum(axis=(1, 2), keepdims=True)
+        coarse = np.where(above, np.sign(w) * scale, 0.0)
+        if kept is not None:
+            coarse = np.where(kept[name], w, coarse)
+        model = with_block(model, name, coarse)
+    return model
+
+
+def read(mask, model, path):
+    """The places of a written mask, as boolean tables, and the JSON."""
+    mask.write(path)
+    plain = json.loads(path.read_text())
+    tables = {name: np.zeros(model.params["blocks"][name].shape, bool) for name in MATRICES}
+    for each in plain["kept"]:
+        table = tables[each["matrix"]][each["layer"]]
+        assert list(table.shape) == each["shape"]
+        table.ravel()[each["places"]] = True
+    return tables, plain
+
+
+def test_everything_perturbed_is_the_plain_quantiser(model, text, found):
+    """By edited weights, and by the measurement of metrics."""
+    truth = loss(ternary(model), text[1]) - loss(model, text[1])
+    np.testing.assert_allclose(found.samples["delta_nll"]["everything"][0], truth, rtol=1e-9)
+    plain = measure.metrics(model, text[1], Ternarize())
+    for name in METRICS:
+        assert found.everything[name].estimate.value == pytest.approx(plain.values[name].estimate.value)
+
+
+def test_everything_protected_is_the_clean_model_exactly(found):
+    for each in found.choices:
+        if each.budget == ALL:
+            assert each.metrics["delta_nll"].estimate.value == 0
+            assert abs(each.metrics["kl"].estimate.value) < 1e-12
+            assert each.metrics["agreement"].estimate.value == 1
+
+
+def test_a_mask_read_back_gives_the_same_loss(model, text, found, tmp_path):
+    for index, count in enumerate((1, 81, 2688)):
+        tables, plain = read(found.masks[index], model, tmp_path / "mask.json")
+        assert sum(table.sum() for table in tables.values()) == count
+        assert plain["budget"]["weights"] == count == of(found, (ONE, FEW, ALL)[index]).weights
+        assert plain["budget"]["of"] == 2688
+        truth = loss(ternary(model, tables), text[1]) - loss(model, text[1])
+        key = f"{plain['budget']['typed']}, predicted cost"
+        np.testing.assert_allclose(found.samples["delta_nll"][key][0], truth, rtol=1e-9, atol=1e-12)
+        assert len(plain["weights"]) == min(count, 200)
+        assert plain["matrices"][0].keys() >= {"layer", "matrix", "delta_nll", "standard_error", "resolved"}
+    assert len(plain["whole"]) == 2 * len(MATRICES)
+
+
+def test_the_weight_that_decides_is_found_and_derivatives_do_not_see_it(model, text, tmp_path, monkeypatch):
+    """Of sign flips the planted weight is protected first; by derivatives alone it is among the last half."""
+    report = measure.protect(
+        model, *text, against="flips:0.5", budget=ONE, compare=("random", "imatrix_weights"), draws=4
+    )
+    tables, plain = read(report.masks[0], model, tmp_path / "mask.json")
+    assert tables["gate_proj"][PLACE.layer, PLACE.row, PLACE.column]
+    assert plain["weights"][0] | {"score": 0} == {**PLACE.to_json(), "score": 0}
+    assert plain["weights"][0]["score"] > 0.5
+    monkeypatch.setattr(spikes, "TRIED", 0)
+    blind = measure.protect(model, *text, against="flips:0.5", budget="50%", compare=())
+    tables, _ = read(blind.masks[0], model, tmp_path / "mask.json")
+    assert not tables["gate_proj"][PLACE.layer, PLACE.row, PLACE.column]
+
+
+def test_intervals_are_paired_over_windows(found):
+    other = of(found, FEW, "size")
+    table = found.samples["delta_nll"]
+    gap = table[f"{FEW}, weight size |w|"] - table[f"{FEW}, predicted cost"]
+    truth = bootstrap.mean(gap, unit="nat/token")
+    assert (other.excess.estimate.value, other.excess.low, other.excess.high) == (
+        truth.estimate.value,
+        truth.low,
+        truth.high,
+    )
+    assert of(found, FEW).excess is None
+    assert table[f"{FEW}, at random"].shape == (2, 12)
+
+
+def test_flips_are_common_to_all_criteria(model, text):
+    """Whoever chooses meets the same flips: rows of one draw agree where hardly anything is protected."""
+    report = measure.protect(
+        model, *text, against="flips:0.1", budget=(ONE, "5%"), compare=("size", "random"), draws=3
+    )
+    table = report.samples["delta_nll"]
+    assert all(each.shape == (3, 12) for each in table.values())
+    # One weight at random of 2,688 flips in one draw of ten: without it nothing differs, to the last bit.
+    same = table["everything"] == table[f"{ONE}, at random"]
+    assert same.all(axis=1).any()
+    assert len(np.unique(table["everything"][:, 0])) == 3
+
+
+@pytest.mark.parametrize("unit", ["columns", "matrices"])
+def test_whole_columns_and_matrices(model, text, unit, tmp_path):
+    report = measure.protect(model, *text, budget="20%", unit=unit, compare=("random",))
+    tables, plain = read(report.masks[0], model, tmp_path / "mask.json")
+    count = sum(table.sum() for table in tables.values())
+    assert 0 < count <= 0.2 * 2688
+    assert count == report.choices[1].weights
+    for table in tables.values():
+        for layer in table:
+            axis = None if unit == "matrices" else 0
+            assert (layer.all(axis=axis) == layer.any(axis=axis)).all()
+    listed = plain["columns"] if unit == "columns" else plain["whole"]
+    assert listed
+    assert plain["weights"] == []
+
+
+def test_a_run_that_goes_on_gives_the_same(model, text, found, folder):
+    some = sorted(folder.glob("record-*.json"))
+    for path in some[1::2]:
+        path.unlink()
+    again = measure.protect(model, *text, budget=(ONE, FEW, ALL), resume=folder)
+    assert again.to_json() == found.to_json()
+    assert [each.to_json() for each in again.masks] == [each.to_json() for each in found.masks]
+    with pytest.raises(InvalidInput, match="another run"):
+        measure.protect(model, *text, budget=(ONE, FEW), resume=folder)
+
+
+def test_layers_and_matrices_that_take_no_part_are_left_alone(model, text):
+    report = measure.protect(
+        model, *text, budget="10%", layers=(1,), matrices=("up_proj",), compare=("size", "awq")
+    )
+    assert set(report.masks[0].kept) == {(1, "up_proj")}
+    assert report.masks[0].budget["of"] == model.params["blocks"]["up_proj"][1].size
+    edited = np.array(model.params["blocks"]["up_proj"])
+    edited[1] = np.asarray(measure.quantized(Ternarize(), jnp.asarray(edited[1]), "tensor"))
+    truth = loss(with_block(model, "up_proj", edited), text[1]) - loss(model, text[1])
+    np.testing.assert_allclose(report.samples["delta_nll"]["everything"][0], truth, rtol=1e-9, atol=1e-12)
+
+
+def test_a_report_shows_itself(found, tmp_path):
+    lines = found.summary()
+    assert lines[f"{FEW}, least damage"]
+    assert set(found.least) == {ONE, FEW, ALL}
+    assert len(found.rows()) == 3 * 12 * (1 + 3 * (7 + 2))
+    json.dumps(found.to_json(), allow_nan=False)
+    found.plot(tmp_path / "damage.svg")
+    assert (tmp_path / "damage.svg").stat().st_size > 1000
