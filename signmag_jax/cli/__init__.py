@@ -16,6 +16,7 @@ from .export import export
 from .law import Laws
 from .ledger import diff, report, reproduce
 from .measure import Measurements
+from .plan import plan
 from .protect import protect
 from .prove import prove
 from .simulate import Experiments
@@ -26,7 +27,7 @@ FAULT = 70
 STOPPED = "interrupted; nothing half-written is left"
 INTERRUPTED = f"{STOPPED}, and finished records are kept"
 UNKEPT = f"{STOPPED}, and no records were kept: --resume FOLDER keeps them"
-LONG = ("reproduce", "simulate", "measure", "protect")
+LONG = ("reproduce", "simulate", "measure", "protect", "plan")
 """Commands that keep records when they are asked to."""
 
 # Help is plain text: brackets are mathematics here, and no other library need be loaded for it.
@@ -75,7 +76,7 @@ group.add(
     "Measure a trained model: loss, concentration of its inputs, quantisation error, leverage of columns.",
     "nll --text FILE --window 1024 --windows 1",
 )
-for _function in (protect, export, train, report, diff, doctor):
+for _function in (protect, plan, export, train, report, diff, doctor):
     group.verb(app, _function)
 
 

@@ -29,15 +29,15 @@ def export(
     json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Write a mask as options of the tools that quantise: llama.cpp, transformers, torchao and others.
+    """Write a mask or a plan as options of the tools that quantise: llama.cpp, transformers and others.
 
-    Every file says what it does not do: these options keep whole matrices, not single weights.
+    Every file says what it does not do: these options name whole matrices, not single weights.
 
     Args:
-      source: a mask, or the folder that `signmag protect --out` wrote.
+      source: a mask or a plan, or the folder that signmag protect or signmag plan wrote.
       format: one tool's, or all.
       out: folder for the files.
-      threshold: nats per token from which a matrix is kept whole.
+      threshold: nats per token from which a matrix of a mask is kept whole.
       most: at most so many whole matrices.
       window: number of tokens in a window, for the imatrix.
       windows: number of windows, for the imatrix.
@@ -50,12 +50,14 @@ def export(
     from signmag_jax.evidence.files import check_folder
 
     check_folder(out, "--out")
-    mask = exports.read_mask(source)
-    formats = tuple(exports.FORMATS) if format == "all" else tuple({format} - {"imatrix"})
-    # An imatrix is of the model, whatever the mask holds.
-    decision = mask.decision(threshold, most) if formats else None
+    found = exports.read(source)
+    planned = isinstance(found, exports.Widths)
+    every = exports.OF_PLANS if planned else tuple(exports.FORMATS)
+    formats = every if format == "all" else tuple({format} - {"imatrix"})
+    # An imatrix is of the model, whatever a mask holds.
+    decision = None if not formats else found.decision() if planned else found.decision(threshold, most)
     reading = ReadingOptions(model, revision, text, window, windows, calibration=None)
-    importance = _importance(mask, reading) if with_imatrix else None
+    importance = _importance(found, reading) if with_imatrix else None
     written = () if decision is None else exports.write(decision, out, formats)
     if importance is not None:
         written = (*written, exports.write_imatrix(importance, out))
@@ -69,12 +71,12 @@ def export(
     return show({path.name: path for path in written}, json)
 
 
-def _importance(mask: Any, reading: ReadingOptions) -> Any:
-    """Mean squares of the inputs of the mask's own model."""
+def _importance(source: Any, reading: ReadingOptions) -> Any:
+    """Mean squares of the inputs of the model that was measured."""
     from signmag_jax import export, measure
 
     reading.check(FEWEST)
     checkpoint, read = reading.open()
     model = checkpoint.load(reading.dtype)
-    export.check_model(mask, model)
+    export.check_model(source, model)
     return measure.importance(model, read.windows, source={"text": read.text.source})

@@ -2,15 +2,20 @@
 
 from .decision import Decision
 from .mask import Mask, read_mask
-from .write import FORMATS, IMATRIX_NOTE, check_model, write, write_imatrix
+from .plan import Widths, read, read_plan
+from .write import FORMATS, IMATRIX_NOTE, OF_PLANS, check_model, write, write_imatrix
 
 __all__ = [
     "FORMATS",
     "IMATRIX_NOTE",
+    "OF_PLANS",
     "Decision",
     "Mask",
+    "Widths",
     "check_model",
+    "read",
     "read_mask",
+    "read_plan",
     "write",
     "write_imatrix",
 ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from signmag_jax.measure.widths import TERNARY
 from signmag_jax.models.imatrix import Matrix
 from signmag_jax.models.names import layer_tensor
 
@@ -15,17 +18,31 @@ BITS = 4
 """Bits of what is not named, where a tool asks for them."""
 
 
+class Planned(NamedTuple):
+    """A matrix's width, "ternary" or a number of bits, and its shape, outputs and inputs."""
+
+    width: str
+    shape: tuple[int, int]
+
+    @property
+    def bits(self) -> int:
+        """Bits of integers that hold it: two for a ternary weight."""
+        return 2 if self.width == TERNARY else int(self.width)
+
+
 @dataclass(frozen=True)
 class Decision:
-    """Matrices that stay as they are.
+    """Matrices that stay as they are, or a width for every one.
 
     Args:
-      whole: matrices that are not quantised.
+      whole: matrices that are not quantised; of a mask.
       notes: sentences that every file bears: by which rule, and what it does not do.
+      planned: width of each matrix; of a plan.
     """
 
     whole: tuple[Matrix, ...]
     notes: tuple[str, ...]
+    planned: Mapping[Matrix, Planned] = field(default_factory=dict)
 
 
 def module(matrix: Matrix) -> str:

@@ -14,17 +14,26 @@ from signmag_jax.models.imatrix import Matrix
 from .decision import BITS, GROUP, Decision, module
 
 FILE = "gptqmodel.json"
+KNOWN = (2, 3, 4, 8)
+"""Bits that it packs."""
 USE = (
     f"gptqmodel.QuantizeConfig(**json.load(open('{FILE}'))['config']); bits and group_size are of what no "
     "pattern names, and yours to change.",
+    "It packs 2, 3, 4 or 8 bits: 5 becomes 4, and 6 and 7 become 8.",
 )
 
 
 def files(decision: Decision) -> dict[str, str]:
     """The options of `QuantizeConfig`."""
     dynamic: dict[str, Any] = {f"-:{pattern(at)}": {} for at in decision.whole}
+    dynamic |= {f"+:{pattern(at)}": {"bits": _bits(one.bits)} for at, one in decision.planned.items()}
     config = {"bits": BITS, "group_size": GROUP, "dynamic": dynamic}
     return {FILE: strict_json({"notes": [*decision.notes, *USE], "config": config})}
+
+
+def _bits(bits: int) -> int:
+    """The nearest that there is, the larger of two."""
+    return min(KNOWN, key=lambda known: (abs(known - bits), -known))
 
 
 def pattern(matrix: Matrix) -> str:

@@ -8,13 +8,34 @@ from __future__ import annotations
 
 import re
 
+from signmag_jax.measure.widths import stored_bits
 from signmag_jax.models.imatrix import Matrix
 
-from .decision import Decision, tensor
+from .decision import Decision, Planned, tensor
 
 FILE, BESIDE = "tensor-types.txt", "tensor-types.note.txt"
 KEPT = "q8_0"
 """The type of what stays as it is: 8 bits a weight, and a scale for 32."""
+BITS_OF = {
+    "q2_k": 2.625,
+    "q3_k": 3.4375,
+    "q4_k": 4.5,
+    "q5_k": 5.5,
+    "q6_k": 6.5625,
+    "q4_0": 4.5,
+    "q5_0": 5.5,
+    "q5_1": 6.0,
+    "q8_0": 8.5,
+    "f16": 16.0,
+}
+"""Bits a weight, scales included."""
+LARGE = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "q8_0")
+"""For rows of whole blocks of 256; those of 32 have no type below 4.5 bits."""
+SMALL = ("q4_0", "q5_0", "q5_1", "q8_0")
+WHY = (
+    "Ternary widths get q2_k: tq1_0 and tq2_0 round to the largest of 256, for weights that were trained "
+    "ternary."
+)
 USE = (
     f"llama-quantize --tensor-type-file {FILE} model-f16.gguf model-q4_k_m.gguf Q4_K_M",
     f"Add --imatrix imatrix.gguf for low types, and leave out --pure, which ignores {FILE}.",
@@ -24,8 +45,23 @@ USE = (
 
 def files(decision: Decision) -> dict[str, str]:
     """The file of types, and the note beside it."""
-    lines = (f"{pattern(at)}={KEPT}" for at in decision.whole)
-    return {FILE: _text(lines), BESIDE: _text((*decision.notes, *USE))}
+    lines = [f"{pattern(at)}={KEPT}" for at in decision.whole]
+    types = {at: _nearest(one) for at, one in decision.planned.items()}
+    lines += [f"{pattern(at)}={kind}" for at, kind in types.items()]
+    sizes = {at: one.shape[0] * one.shape[1] for at, one in decision.planned.items()}
+    notes = decision.notes
+    if types:
+        mean = sum(BITS_OF[types[at]] * size for at, size in sizes.items()) / sum(sizes.values())
+        notes = (*notes, f"These types take {mean:.3f} bits a weight. {WHY}")
+    return {FILE: _text(lines), BESIDE: _text((*notes, *USE))}
+
+
+def _nearest(planned: Planned) -> str:
+    """The type of nearest bits a weight among those whose blocks divide a row; of two the larger."""
+    inputs = planned.shape[1]
+    bits = stored_bits(planned.width, planned.shape) / (planned.shape[0] * inputs)
+    fitting = LARGE if inputs % 256 == 0 else SMALL if inputs % 32 == 0 else ("f16",)
+    return min(fitting, key=lambda kind: (abs(BITS_OF[kind] - bits), -BITS_OF[kind]))
 
 
 def pattern(matrix: Matrix) -> str:

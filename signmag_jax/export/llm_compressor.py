@@ -17,6 +17,14 @@ USE = (
 def files(decision: Decision) -> dict[str, str]:
     """The recipe, with the notes as its comments."""
     groups = {"rest": {"targets": ["Linear"], "weights": integers(BITS)}}
+    if decision.planned:
+        targets: dict[int, list[str]] = {}
+        for at, one in decision.planned.items():
+            targets.setdefault(one.bits, []).append(module(at))
+        groups = {
+            f"bits_{bits}": {"targets": names, "weights": integers(bits)}
+            for bits, names in sorted(targets.items())
+        }
     ignore = [HEAD, *map(module, decision.whole)]
     return {FILE: recipe((*decision.notes, *USE), groups, ignore)}
 

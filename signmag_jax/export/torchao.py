@@ -21,7 +21,8 @@ def files(decision: Decision) -> dict[str, str]:
     """The configuration as torchao and transformers store it."""
     modules: dict[str, Any] = {module(at): None for at in decision.whole}
     # A module's own name goes before a pattern.
-    table = {**modules, REST: integers(BITS)}
+    widths = {module(at): integers(one.bits) for at, one in decision.planned.items()}
+    table = {**modules, **(widths or {REST: integers(BITS)})}
     config = {
         "quant_method": "torchao",
         "quant_type": {"default": {"_type": "FqnToConfig", "_version": 1, "_data": {"fqn_to_config": table}}},

@@ -13,6 +13,7 @@ from signmag_jax.models.imatrix import ImportanceMatrix
 from . import gptqmodel, llama_cpp, llm_compressor, torchao, transformers_skips
 from .decision import Decision, tensor
 from .mask import Mask
+from .plan import Widths
 
 FORMATS: Mapping[str, Callable[[Decision], dict[str, str]]] = {
     "llama.cpp": llama_cpp.files,
@@ -22,6 +23,8 @@ FORMATS: Mapping[str, Callable[[Decision], dict[str, str]]] = {
     "gptqmodel": gptqmodel.files,
 }
 """What each format writes: text by file name."""
+OF_PLANS = tuple(name for name in FORMATS if name != "transformers")
+"""Formats that know a width for each matrix; a list of modules does not."""
 
 IMATRIX = "imatrix.gguf"
 IMATRIX_NOTE = (
@@ -34,7 +37,7 @@ def write(decision: Decision, out: Path, formats: Sequence[str] = tuple(FORMATS)
     """Write a decision in some formats, each file whole or not at all.
 
     Args:
-      decision: from a mask, `Mask.decision`.
+      decision: from a mask, `Mask.decision`, or a plan, `Widths.decision`.
       out: the folder, made if it is not there.
       formats: names in `FORMATS`; by default all.
 
@@ -42,11 +45,13 @@ def write(decision: Decision, out: Path, formats: Sequence[str] = tuple(FORMATS)
       The files.
 
     Raises:
-      InvalidInput: for an unknown format.
+      InvalidInput: for an unknown format, or one that knows no widths for a plan.
       MissingResource: if the folder cannot be written.
     """
     if strange := [name for name in formats if name not in FORMATS]:
         raise invalid(f"formats in {tuple(FORMATS)}", strange, "name some of them")
+    if decision.planned and (without := [name for name in formats if name not in OF_PLANS]):
+        raise invalid(f"formats in {OF_PLANS} for a plan", without, "lists of modules know no widths")
     texts = {name: text for each in formats for name, text in FORMATS[each](decision).items()}
     folder = writable_folder(out)
     for name, text in texts.items():
@@ -65,19 +70,21 @@ def write_imatrix(importance: ImportanceMatrix, out: Path) -> Path:
     return path
 
 
-def check_model(mask: Mask, model: LanguageModel) -> None:
-    """Refuse a model that the mask was not made for.
+def check_model(source: Mask | Widths, model: LanguageModel) -> None:
+    """Refuse a model that a mask or a plan was not made for.
 
     Raises:
       InvalidInput: naming the files, or a matrix that the model has not.
     """
-    if mask.files and mask.files != model.report.files:
+    if source.files and source.files != model.report.files:
         raise InvalidInput(
-            f"the mask is of {_shown(mask.files)}, the model is {_shown(model.report.files)}: "
+            f"it was measured on {_shown(source.files)}, the model is {_shown(model.report.files)}: "
             "give --model and --revision as they were measured"
         )
-    if strange := [at for at in mask.costs if at[0] >= model.config.layers]:
-        raise invalid(f"layers below {model.config.layers}", tensor(strange[0]), "give the model of the mask")
+    if strange := [at for at in source.matrices if at[0] >= model.config.layers]:
+        raise invalid(
+            f"layers below {model.config.layers}", tensor(strange[0]), "give the model that was measured"
+        )
 
 
 def _shown(files: Mapping[str, str]) -> str:

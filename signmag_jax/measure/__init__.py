@@ -29,6 +29,8 @@ from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
 from .outlier_flips import OutlierFlips, outlier_flips
 from .place import Place
+from .plan import plan
+from .planned import Plan, PlannedMatrix
 from .pools import TooFewWeights
 from .predicted import LinearResponse
 from .protect import protect
@@ -82,6 +84,8 @@ __all__ = [
     "OutlierDefinitions",
     "OutlierFlips",
     "Place",
+    "Plan",
+    "PlannedMatrix",
     "Protected",
     "Protection",
     "ProtectionReport",
@@ -117,6 +121,7 @@ __all__ = [
     "outlier_definitions",
     "outlier_flips",
     "perplexity",
+    "plan",
     "protect",
     "protection",
     "quantization",

@@ -39,6 +39,8 @@ from .metrics import check_draws, metrics
 from .outlier_definitions import outlier_definitions
 from .outlier_flips import arms as outlier_arms
 from .outlier_flips import check_rate, outlier_flips
+from .plan import DERIVATIVE_PASSES, TRIALS, TRIED, check_plan, plan
+from .plan import DRAWS as PLAN_DRAWS
 from .pools import ARMS
 from .protect import BUDGETS, protect
 from .protect import DRAWS as PROTECT_DRAWS
@@ -108,7 +110,7 @@ class Measurement:
           options: keyword options of the measurement; the others have their defaults.
         """
         scored = self._called(self.evaluations, options | {"layers_of_model": layers_of_model}) * windows
-        fixed = self._called(self.fixed, options)
+        fixed = self._called(self.fixed, options | {"window": window})
         return fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
 
     def of(self, function: Callable[..., Any]) -> Measurement:
@@ -275,6 +277,16 @@ def _error_response(errors: Any, probes: int) -> int | float:
     return len(errors) * (WHOLE_PASSES + probes * PROBE_PASSES)
 
 
+def _plan(draws: int = PLAN_DRAWS) -> int | float:
+    """Clean, the plan, and mixtures of uniform widths."""
+    return 2 + draws
+
+
+def _plan_trials(window: int = 512) -> float:
+    """Trials on the first calibration windows, and the clean loss."""
+    return (1 + TRIALS) * TRIED * window / sweep.PASS_TOKENS
+
+
 def _protect(
     against: str = "ternary",
     budget: Sequence[str] = BUDGETS,
@@ -419,6 +431,9 @@ MEASUREMENTS: dict[str, Measurement] = {
 
 CONTROLLED = Measurement(controlled, _controlled, arrays=2)
 """The control variate of a leverage, which is no command of its own."""
+
+PLAN = Measurement(plan, _plan, DERIVATIVE_PASSES, MINIMUM, ERROR_ARRAYS, check_plan, _plan_trials)
+"""The verb `signmag plan`."""
 
 PROTECT = Measurement(
     protect,

@@ -21,7 +21,7 @@ def test_whole_are_the_matrices_whose_cost_is_separated_from_zero_and_large(save
 
 def test_the_notes_say_the_rule_and_count_what_is_held(saved):
     rule, covered = read_mask(saved()).decision(most=1).notes
-    assert "1 of 3 measured" in rule
+    assert ": 1, those of 3 measured" in rule
     assert "0.01 nat/token under ternary (scale: tensor)" in rule
     assert "at most 1" in rule
     assert "1 of its 2 single weights and 1 of its 1 columns" in covered

@@ -30,7 +30,7 @@ SESSIONS = [
     for command, output in re.findall(r"^\$ signmag (.*?)\n(.*?)(?=^\$ |\Z)", code, flags=re.M | re.S)
 ]
 # A model's compilation takes seconds.
-MODELS = ("signmag measure", "signmag export", "signmag protect")
+MODELS = ("signmag measure", "signmag export", "signmag protect", "signmag plan")
 LIGHT = ("signmag law", "signmag reproduce --dry-run")
 
 

@@ -1,0 +1,86 @@
+"""A plan from its file: a width for every matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from signmag_jax.evidence import InvalidInput
+from signmag_jax.measure.widths import stored_bits
+from signmag_jax.models.imatrix import Matrix
+
+from .decision import Decision, Planned
+from .mask import FILE_NAME as MASK
+from .mask import MAKE as MAKE_MASK
+from .mask import Mask, mask_of
+from .reading import against_schema, files_of, read_json
+
+FILE_NAME = "plan.json"
+SCHEMA = "signmag.plan/1"
+MAKE = "give the folder of `signmag plan --out DIR`"
+
+
+@dataclass(frozen=True)
+class Widths:
+    """What a file of schema `signmag.plan/1` says.
+
+    Args:
+      planned: width and shape of each matrix.
+      files: sha256 of the model's files, by name.
+    """
+
+    planned: Mapping[Matrix, Planned]
+    files: Mapping[str, str]
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """All that it names."""
+        return tuple(self.planned)
+
+    def decision(self) -> Decision:
+        """The widths, and their size in words."""
+        size = sum(stored_bits(each.width, each.shape) for each in self.planned.values())
+        weights = sum(each.shape[0] * each.shape[1] for each in self.planned.values())
+        note = (
+            f"A width for each of {len(self.planned)} matrices, {size / weights:.3f} bits a weight with a "
+            "scale of 16 bits for each group of 32. Each tool gets the nearest of its types."
+        )
+        return Decision((), (note,), self.planned)
+
+
+def read_plan(path: Path) -> Widths:
+    """Read a plan: a file, or a folder with plan.json in it.
+
+    Raises:
+      InvalidInput: if it is no plan of this schema.
+    """
+    return plan_of(read_json(path, FILE_NAME, MAKE), path)
+
+
+def plan_of(plain: Mapping[str, Any], path: Path) -> Widths:
+    """The plan that a JSON object is.
+
+    Raises:
+      InvalidInput: naming where it breaks the schema.
+    """
+    if broken := against_schema(plain, "plan.schema.json"):
+        raise InvalidInput(f"{str(path)!r} is no plan ({broken}): {MAKE}")
+    table = {
+        (one["layer"], one["matrix"]): Planned(one["width"], (one["shape"][0], one["shape"][1]))
+        for one in plain["matrices"]
+    }
+    return Widths(table, files_of(plain))
+
+
+def read(path: Path) -> Mask | Widths:
+    """A mask or a plan, whichever a file is or a folder holds.
+
+    Raises:
+      InvalidInput: if it is neither.
+    """
+    if path.is_dir() and (path / FILE_NAME).exists():
+        return read_plan(path)
+    plain = read_json(path, MASK, f"{MAKE_MASK}, or {MAKE.removeprefix('give ')}")
+    return plan_of(plain, path) if plain.get("schema") == SCHEMA else mask_of(plain, path)

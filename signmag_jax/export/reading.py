@@ -1,0 +1,73 @@
+"""A JSON object of one of this room's schemas, from a file or a folder."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from signmag_jax.evidence import InvalidInput
+
+MESSAGE = 200
+
+
+def read_json(path: Path, name: str, make: str) -> dict[str, Any]:
+    """A JSON object from a file, or from the file `name` in a folder.
+
+    Args:
+      path: file or folder.
+      name: of the file in a folder.
+      make: how such a file is made, for the error.
+
+    Raises:
+      InvalidInput: if there is none, or it is no JSON object of finite numbers.
+    """
+    file = path / name if path.is_dir() else path
+    if file.exists() and not file.is_file():  # /dev/zero never ends
+        raise InvalidInput(f"{str(file)!r} is no file: {make}")
+    try:
+        plain = json.loads(file.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
+    except FileNotFoundError:
+        several = (
+            sorted(each.name for each in path.glob(f"{Path(name).stem}-*.json")) if path.is_dir() else []
+        )
+        if several:
+            raise InvalidInput(f"{str(path)!r} holds several: give one, {', '.join(several)}") from None
+        raise InvalidInput(f"no file {str(file)!r}: {make}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"{str(file)!r} is not readable JSON ({error}): {make}") from None
+    if not isinstance(plain, dict):
+        raise InvalidInput(f"{str(file)!r} holds no JSON object: {make}")
+    return plain
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    if not math.isfinite(number):
+        raise ValueError(f"{literal} is no finite number")
+    return number
+
+
+def against_schema(plain: Mapping[str, Any], name: str) -> str | None:
+    """Where and how an object breaks one of this room's schemas, or None where it satisfies it."""
+    from jsonschema import Draft202012Validator  # slow to import
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(_schema(name)).iter_errors(plain))
+    return None if error is None else f"{error.json_path}: {error.message[:MESSAGE]}"
+
+
+@functools.cache
+def _schema(name: str) -> dict[str, Any]:
+    return json.loads(resources.files("signmag_jax.export").joinpath(name).read_text(encoding="utf-8"))
+
+
+def files_of(plain: Mapping[str, Any]) -> dict[str, str]:
+    """sha256 of the files of the model that a result is of, by name; empty where it does not say."""
+    model = plain.get("provenance", {}).get("model", {})
+    files = model.get("files", {}) if isinstance(model, dict) else {}
+    return files if isinstance(files, dict) else {}

@@ -1,0 +1,171 @@
+"""A plan as the tools' options: the nearest types, their sizes, and plans that are none."""
+
+import ctypes
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import yaml
+
+from signmag_jax.cli import run
+from signmag_jax.evidence import InvalidInput
+from signmag_jax.export import OF_PLANS, read, read_plan, write
+from signmag_jax.export.llama_cpp import BITS_OF
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Every width, on rows of whole blocks of 256, of 32, and of neither."""
+
+    def written(inputs=512, **changes):
+        widths = ["ternary", "2", "3", "4", "5", "6", "7", "8"]
+        matrices = [
+            {"layer": layer, "matrix": "down_proj", "shape": [64, inputs], "width": width}
+            for layer, width in enumerate(widths)
+        ]
+        path = tmp_path / "plan.json"
+        path.write_text(json.dumps({"schema": "signmag.plan/1", "matrices": matrices} | changes))
+        return path
+
+    return written
+
+
+def texts(path, folder, name):
+    return {one.name: one.read_text() for one in write(read_plan(path).decision(), folder, [name])}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        (512, ["q2_k", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "q6_k", "q8_0"]),
+        (576, ["q4_0", "q4_0", "q4_0", "q4_0", "q5_0", "q5_1", "q8_0", "q8_0"]),
+        (40, ["f16"] * 8),
+    ],
+)
+def test_llama_cpp_gets_the_nearest_types_whose_blocks_divide_a_row(plan, tmp_path, inputs, expected):
+    found = texts(plan(inputs), tmp_path, "llama.cpp")
+    pairs = dict(token.split("=") for token in found["tensor-types.txt"].split())
+    assert pairs == {rf"^blk\.{i}\.ffn_down\.weight$": kind for i, kind in enumerate(expected)}
+    mean = sum(BITS_OF[kind] for kind in expected) / len(expected)
+    assert f"{mean:.3f} bits a weight" in found["tensor-types.note.txt"]
+
+
+def test_the_bits_of_the_types_are_those_of_gguf():
+    for name, bits in BITS_OF.items():
+        count, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name.upper()]]
+        assert bits == 8 * size / count
+
+
+def error_of(kind, weights):
+    """‖w − w'‖²/‖w‖² by ggml's own quantiser."""
+    found = importlib.util.find_spec("xllamacpp")
+    ggml = ctypes.CDLL(next(map(str, Path(found.origin).parent.glob("*.so"))))
+    ggml.ggml_quantize_chunk.restype = ctypes.c_size_t
+    rows, columns = weights.shape
+    count, size = gguf.GGML_QUANT_SIZES[kind]
+    stored = np.zeros((rows, columns // count * size), np.uint8)
+    ggml.ggml_quantize_chunk(
+        int(kind),
+        weights.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+        stored.ctypes.data_as(ctypes.c_void_p),
+        *(ctypes.c_int64(each) for each in (0, rows, columns)),
+        None,
+    )
+    return float(((weights - gguf.dequantize(stored, kind)) ** 2).sum() / (weights**2).sum())
+
+
+def test_tq2_0_is_no_type_for_weights_that_were_not_trained_ternary():
+    """Why ternary widths get q2_k: by ggml itself, on Gaussian weights."""
+    weights = np.random.default_rng(0).normal(size=(32, 512)).astype(np.float32)
+    assert error_of(gguf.GGMLQuantizationType.TQ2_0, weights) > 0.4
+    assert error_of(gguf.GGMLQuantizationType.Q2_K, weights) < 0.15
+
+
+def test_gptqmodel_gets_bits_that_it_packs(plan, tmp_path):
+    config = json.loads(texts(plan(), tmp_path, "gptqmodel")["gptqmodel.json"])["config"]
+    found = {
+        layer: options["bits"]
+        for one, options in config["dynamic"].items()
+        for layer in range(8)
+        if re.match(one.removeprefix("+:"), f"model.layers.{layer}.mlp.down_proj")
+    }
+    assert list(found.values()) == [2, 2, 3, 4, 4, 8, 8, 8]
+
+
+def test_llm_compressor_gets_a_group_for_each_width(plan, tmp_path):
+    recipe = yaml.safe_load(texts(plan(), tmp_path, "llm-compressor")["llm-compressor.yaml"])
+    groups = recipe["quant_stage"]["quant_modifiers"]["QuantizationModifier"]["config_groups"]
+    bits = {name: each["weights"]["num_bits"] for each in groups.values() for name in each["targets"]}
+    assert [bits[f"model.layers.{layer}.mlp.down_proj"] for layer in range(8)] == [2, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_torchao_gets_integers_of_each_width(plan, tmp_path):
+    config = json.loads(texts(plan(), tmp_path, "torchao")["torchao.json"])["config"]
+    table = config["quant_type"]["default"]["_data"]["fqn_to_config"]
+    kinds = [table[f"model.layers.{i}.mlp.down_proj"]["_data"]["weight_dtype"]["_data"] for i in range(8)]
+    assert kinds == ["int2", "int2", "int3", "int4", "int5", "int6", "int7", "int8"]
+    pytest.importorskip("torchao", reason="it is no dependency of the tests")
+    from torchao.core.config import config_from_dict
+
+    assert len(config_from_dict(config["quant_type"]["default"]).fqn_to_config) == 8
+
+
+def test_a_list_of_modules_knows_no_widths(plan, tmp_path):
+    with pytest.raises(InvalidInput, match="know no widths"):
+        write(read_plan(plan()).decision(), tmp_path, ["transformers"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"schema": "signmag.plan/2"}, "schema"),
+        ({"matrices": []}, "matrices"),
+        ({"matrices": [{"layer": 0, "matrix": "q_proj", "shape": [4, 0], "width": "4"}]}, "shape"),
+        ({"matrices": [{"layer": 0, "matrix": "q_proj", "shape": [4, 4], "width": "9"}]}, "width"),
+        ({"matrices": [{"layer": 0, "matrix": "head", "shape": [4, 4], "width": "4"}]}, "matrix"),
+    ],
+)
+def test_what_is_no_plan_is_refused(plan, changes, named):
+    with pytest.raises(InvalidInput, match=named):
+        read_plan(plan(**changes))
+
+
+def test_a_folder_or_a_file_of_either_kind_is_read(plan, saved):
+    mask = saved()
+    assert len(read(mask).matrices) == 2
+    path = plan()
+    assert len(read(path).matrices) == len(read(path.parent).matrices) == 8
+
+
+def test_a_folder_of_several_masks_asks_which(saved):
+    path = saved()
+    for budget in ("0.1%", "2%"):
+        (path.parent / f"mask-{budget}.json").write_text(path.read_text())
+    path.unlink()
+    with pytest.raises(InvalidInput, match=r"give one, mask-0\.1%\.json, mask-2%\.json"):
+        read(path.parent)
+
+
+def test_what_a_mask_protects_wholly_stays_whole_and_all_its_weights_count(saved):
+    kept = [
+        {"layer": 11, "matrix": "down_proj", "shape": [32, 48], "places": [1, 2, 3]},
+        {"layer": 5, "matrix": "o_proj", "shape": [32, 32], "places": list(range(7))},
+    ]
+    whole = [{"layer": 5, "matrix": "o_proj"}]
+    decision = read(saved(kept=kept, whole=whole)).decision(most=2)
+    assert decision.whole == ((5, "o_proj"), (11, "down_proj"))
+    assert "10 of its 10 single weights" in decision.notes[1]
+
+
+def test_the_command_exports_a_plan(plan, tmp_path, capsys):
+    out = tmp_path / "out"
+    call = ["export", str(plan()), "--format", "llama.cpp", "--out", str(out), "--json"]
+    assert run(call) == 0
+    assert json.loads(capsys.readouterr().out)["whole_matrices"] == []
+    assert run(["export", str(plan()), "--format", "transformers", "--out", str(out)]) == 2
+    assert "know no widths" in capsys.readouterr().err
+    assert "transformers" not in OF_PLANS
