@@ -26,6 +26,8 @@ from .suspects import FISHER, NAMED, suspects, suspects_tokens
 LEVELS = (1.0, 3.0, 5.0)
 FLIPS = 8
 PROTECTED = (4,)
+JUDGED = 512
+"""Calibration tokens, in windows of half as many, on which the best of a few sets is taken."""
 BEYOND = 1.5
 """Our own choice ends at so many times the highest level on calibration text: other text may cost less."""
 
@@ -44,9 +46,10 @@ def attacks(
     """The fewest sign flips that raise the loss by given amounts, by four rules, and against kept weights.
 
     DNL and 1P-DNL (arXiv:2502.07408) and super weights (arXiv:2411.07191) choose as their papers say, see
-    `rules`; ours flips together what several criteria suspect (`suspects`, `joint`). Everything is chosen on
-    the calibration windows or on no text, and scored on the evaluation windows. Then the weights that our own
-    attack and the costliest single flips name are protected, and each rule chooses again among the others.
+    `rules`; ours flips together what several criteria suspect (`suspects`, `joint`), and takes another rule's
+    choice where that costs more on calibration text. Everything is chosen on the calibration windows or on no
+    text, and scored on the evaluation windows. Then the weights that our own attack and the costliest single
+    flips name are protected, and each rule chooses again among the others.
 
     Args:
       model: from `models.load`.
@@ -91,7 +94,8 @@ def attacks(
 def attack_tokens(flips: int, protected: Sequence[int]) -> int:
     """Tokens that pass through the whole model while weights are chosen, at most, besides backward passes."""
     most, games = flips + max((0, *protected)), len({0, *protected})
-    search = joint_tokens(sum(NAMED.values()), flips, TOKENS)
+    search = joint_tokens(sum(NAMED.values()), flips, TOKENS, JUDGED)
+    search += (len(RULES) - 1) * flips * JUDGED
     return suspects_tokens() + games * search + most * TOKENS
 
 
@@ -150,6 +154,8 @@ class _Choice:
         self.by_cost = [each.place for each in found]
         self.by_turn = [each.place for each in sorted(found, key=lambda one: one.turn)]
         self.cost = joint_cost(model, few, self.flips, {each.place: each.cost for each in found})
+        # What was looked for on so little text is judged on more of it.
+        self.judge = joint_cost(model, excerpt(calibration, JUDGED // 2, JUDGED), self.flips)
         # No rule sees the others' weights: with some protected it takes the next of its own order.
         self.order = {
             DNL: largest_weights(model, *where, most),
@@ -159,20 +165,19 @@ class _Choice:
 
     def games(self, counts: Sequence[int]) -> tuple[list[Place], Sets]:
         """Protected weights: those of our own attack, then the costliest single flips that are left."""
-        ours = self._ours(())
-        largest = ours[-1] if ours else ()
-        kept = list(dict.fromkeys([*(place for each in ours for place in each), *largest, *self.by_cost]))
-        kept = kept[: max(counts)]
-        return kept, {count: self._game(kept[:count], ours) for count in counts}
+        plain = self._game(())
+        ours = [place for each in plain[OURS] for place in each]
+        kept = list(dict.fromkeys([*ours, *self.by_cost]))[: max(counts)]
+        return kept, {count: self._game(kept[:count]) if count else plain for count in counts}
 
-    def _game(self, protected: Sequence[Place], ours: list[Flips]) -> dict[str, list[Flips]]:
-        sets = {OURS: self._ours(protected) if protected else ours}
+    def _game(self, protected: Sequence[Place]) -> dict[str, list[Flips]]:
+        sets: dict[str, list[Flips]] = {}
         for rule, order in self.order.items():
             free = [place for place in order if place not in protected]
             sets[rule] = [tuple(free[: count + 1]) for count in range(min(self.flips, len(free)))]
-        return sets
-
-    def _ours(self, protected: Sequence[Place]) -> list[Flips]:
-        enough = BEYOND * max(self.setup.configuration["levels"])
         free = [place for place in self.by_turn if place not in protected]
-        return costliest_sets(self.cost, free, self.flips, enough=enough)
+        # Whoever has calibration text can also see on it what the other rules' choices do.
+        others = [each for found in sets.values() for each in found]
+        enough = BEYOND * max(self.setup.configuration["levels"])
+        judged = {"judge": self.judge, "others": others, "enough": enough}
+        return sets | {OURS: costliest_sets(self.cost, free, self.flips, **judged)}

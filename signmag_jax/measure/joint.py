@@ -24,7 +24,9 @@ NOWHERE = Place(-1, -1, 0, 0)
 """Fills a set up to the size for which its program is compiled."""
 PAIRED = 12
 """Weights of which every pair is flipped."""
-EXTENDED = 16
+BEAM = 3
+"""Sets of a size that are judged on more text, and taken further."""
+EXTENDED = 10
 """Weights that may join a set of two or more."""
 
 Flips = tuple[Place, ...]
@@ -91,63 +93,72 @@ def costliest_sets(
     candidates: Sequence[Place],
     flips: int,
     *,
+    judge: Callable[[Flips], float] | None = None,
+    others: Sequence[Flips] = (),
     enough: float = math.inf,
-    paired: int = PAIRED,
 ) -> list[Flips]:
     """For each number of flips from 1 to `flips` the costliest set that was tried; one need not hold another.
 
-    Every candidate alone; each beside the costliest, and every pair of the first `paired` by cost and by
-    suspicion in turn; then the costliest set so far with each of the most promising.
+    Every candidate alone; each beside the costliest, and every pair of the first `PAIRED` by cost and by
+    suspicion in turn; then the costliest few sets so far, each with the most promising others.
 
     Args:
       cost: of a joint flip, as from `joint_cost`.
       candidates: the most suspicious first, whatever they cost alone.
       flips: largest size of a set.
-      enough: cost beyond which no larger set is looked for.
-      paired: how many candidates meet in pairs.
+      judge: the cost on more text, by which the best of the costliest few is taken; by default `cost`.
+      others: sets that are judged too, whoever names them.
+      enough: cost, as judged, beyond which no larger set is looked for.
     """
+    judge = cost if judge is None else judge
     best: list[Flips] = []
-    total = len(candidates) * min(flips, 2) + math.comb(min(paired, len(candidates)), 2) * (flips > 1)
+    total = len(candidates) * min(flips, 2) + math.comb(min(PAIRED, len(candidates)), 2) * (flips > 1)
     with progress("joint flips", total) as advance:
-
-        def tried(sets: Sequence[Flips]) -> list[tuple[float, Flips]]:
-            found = []
-            for each in sets:
-                found.append((cost(each), each))
-                advance()
-            # The first of those that cost the same: a choice that does not depend on the platform's sort.
-            return sorted(found, key=lambda one: -one[0])
-
-        ranked = tried([(place,) for place in candidates])
+        ranked = _ranked(cost, [(place,) for place in candidates], advance)
         while ranked and len(best) < flips:
-            best.append(ranked[0][1])
-            if ranked[0][0] >= enough or len(best) == flips:
+            # Those of equal cost stay in the order in which they were tried.
+            named = [each for each in others if len(each) == len(best) + 1]
+            few = sorted([*ranked[:BEAM], *named], key=lambda each: -judge(each))[:BEAM]
+            best.append(few[0])
+            if len(best) == flips or judge(few[0]) >= enough:
                 break
-            ranked = tried(_larger(best, candidates, ranked, paired))
+            more = _pairs(few[0], candidates, ranked) if len(best) == 1 else _joined(few, ranked)
+            ranked = _ranked(cost, more, advance)
     return best
 
 
-def _larger(
-    best: Sequence[Flips], candidates: Sequence[Place], ranked: Sequence[tuple[float, Flips]], paired: int
+def _ranked(
+    cost: Callable[[Flips], float], sets: Sequence[Flips], advance: Callable[[], object]
 ) -> list[Flips]:
-    """Sets of one flip more: what may join the costliest one, and pairs that may do without it."""
-    first = best[-1]
-    if len(best) > 1:
-        # By what each did beside a set before: what did nothing there is the last to be tried.
-        joining = dict.fromkeys(place for _, each in ranked for place in each if place not in first)
-        return [(*first, place) for place in list(joining)[:EXTENDED]]
+    found = []
+    for each in sets:
+        found.append((cost(each), each))
+        advance()
+    return [each for _, each in sorted(found, key=lambda one: -one[0])]
+
+
+def _pairs(first: Flips, candidates: Sequence[Place], ranked: Sequence[Flips]) -> list[Flips]:
+    """All that may join the costliest weight, and pairs that may do without it."""
     beside = [(*first, place) for place in candidates if place not in first]
-    costly = [each[0] for _, each in ranked]
     # Harmless alone and costly together are those that a criterion names and no single flip does.
-    merged = itertools.chain.from_iterable(zip(costly, candidates, strict=True))
-    few = list(dict.fromkeys(merged))[:paired]
-    apart = [pair for pair in itertools.combinations(few, 2) if first[0] not in pair]
-    return beside + apart
+    merged = itertools.chain.from_iterable(zip((each[0] for each in ranked), candidates, strict=True))
+    few = list(dict.fromkeys(merged))[:PAIRED]
+    return beside + [pair for pair in itertools.combinations(few, 2) if first[0] not in pair]
 
 
-def joint_tokens(named: int, flips: int, tokens: int) -> int:
+def _joined(few: Sequence[Flips], ranked: Sequence[Flips]) -> list[Flips]:
+    """The costliest few sets, each with one weight more."""
+    # By what each did in a set before: what did nothing there is the last to be tried.
+    promising = list(dict.fromkeys(place for each in ranked for place in each))
+    larger = (
+        (*each, place) for each in few for place in [one for one in promising if one not in each][:EXTENDED]
+    )
+    return list({frozenset(each): each for each in larger}.values())
+
+
+def joint_tokens(named: int, flips: int, tokens: int, judged: int = 0) -> int:
     """Tokens that pass through the model while the costliest sets are looked for, at most."""
     if not flips:
         return 0
     pairs = (named + math.comb(PAIRED, 2)) * (flips > 1)
-    return (1 + pairs + EXTENDED * max(flips - 2, 0)) * tokens
+    return (1 + pairs + BEAM * EXTENDED * max(flips - 2, 0)) * tokens + (1 + BEAM * flips) * judged

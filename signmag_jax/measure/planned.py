@@ -127,7 +127,7 @@ class Plan(Result):
         }
         if self.saved is not None:
             low, high = self.saved.low, self.saved.high
-            lines["saved"] = f"{self.saved.estimate} nat/token, 95% from {low:.3g} to {high:.3g}"
+            lines["saved"] = f"{self.saved.estimate}, 95% from {low:.3g} to {high:.3g}"
         widest = sorted(self.matrices, key=lambda one: -one.size / (one.shape[0] * one.shape[1]))
         for one in widest[:SHOWN]:
             said = f"{one.width}{'' if one.width == 'ternary' else ' bits'}; predicted {one.predicted:.3g}"

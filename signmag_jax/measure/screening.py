@@ -138,10 +138,10 @@ def _sum(costs: Weights) -> float:
     return sum(float(table.sum()) for table in costs.values())
 
 
-def excerpt(calibration: Windows) -> Windows:
+def excerpt(calibration: Windows, window: int = WINDOW, tokens: int = TOKENS) -> Windows:
     """The first tokens of its first windows."""
-    short = calibration[:, :WINDOW]
-    return short[: math.ceil(TOKENS / short.shape[1])]
+    short = calibration[:, :window]
+    return short[: math.ceil(tokens / short.shape[1])]
 
 
 def _price(costs: Mapping[Place, float], changes: Mapping[Place, float]) -> float:

@@ -217,5 +217,11 @@ def test_the_costliest_sets_of_a_known_cost():
     sets = joint.costliest_sets(cost, places, 3)
     assert [{place.column for place in each} for each in sets] == [{5}, {0, 1}, {0, 1, 5}]
     assert len(joint.costliest_sets(cost, places, 3, enough=5.0)) == 1
+    # what another names is judged as well, and on a text of its own
+    named = (places[2], places[3])
+    judged = joint.costliest_sets(
+        cost, places, 2, others=[named], judge=lambda chosen: 99.0 * (chosen == named)
+    )
+    assert judged[1] == named
     assert [len(each) for each in joint.costliest_sets(cost, places[:2], 5)] == [1, 2]
     assert joint.costliest_sets(cost, [], 3) == []
