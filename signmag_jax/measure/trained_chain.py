@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,7 @@ DEPTH = 6
 INPUTS = 256
 ACTIVATIONS = {"relu": jax.nn.relu, "silu": jax.nn.silu}
 SCALES = ("unit", "trained")
+KINDS = ("trained", "signs", "rows", "columns", "permuted", "gaussian")
 WEIGHTS = ("trained", "permuted", "gaussian")
 
 
@@ -39,9 +40,8 @@ class TrainedChain(Result):
     """Result of `trained_chain`.
 
     Args:
-      ratio: by kind of weights, C_l after each layer, of shape (rates, depth): mean over draws of E sin² of
-        the angle to the clean state with flips over that with shifts. "trained" are the model's matrices,
-        "permuted" the same numbers in random order, "gaussian" independent normal ones.
+      ratio: by kind of weights, as in `trained_chain`, C_l after each layer, of shape (rates, depth): mean
+        over draws of E sin² of the angle to the clean state with flips over that with shifts.
       rates: flip rates.
       layers: the matrices of the chain, in order.
       width: rows and columns that are used of each.
@@ -99,6 +99,7 @@ def trained_chain(
     matrix: str = "gate_proj",
     activation: str = "relu",
     scale: str = "unit",
+    weights: Sequence[Literal["trained", "signs", "rows", "columns", "permuted", "gaussian"]] = WEIGHTS,
     draws: int = DRAWS,
     samples: int = INPUTS,
     seed: int = 0,
@@ -118,6 +119,9 @@ def trained_chain(
       activation: what follows each matrix, "relu" or "silu".
       scale: "unit" divides each matrix by its root mean square, so that pre-activations have unit
         variance; "trained" leaves it. Chains of ReLU do not depend on it.
+      weights: kinds of weights: the "trained" matrices; these with "signs" at random; shuffled within their
+        "rows", whose norms stay, or within their "columns"; "permuted", all entries shuffled; and "gaussian",
+        independent normal ones. What differs between two kinds is owed to what one of them has lost.
       draws: number of random draws of masks and inputs, at least 2.
       samples: number of inputs of each draw, uniform on the sphere, at least 2.
       seed: root seed.
@@ -130,7 +134,7 @@ def trained_chain(
     Source: arXiv:2605.18933, experiment B.
     """
     rates, draws = inputs.check_rates(rates), check_draws(draws, 2)
-    _check_names(rates, activation, scale, samples)
+    _check_names(rates, activation, scale, weights, samples)
     count = model.config.layers
     first = max(0, (count - DEPTH) // 2)
     middle = range(first, min(first + DEPTH, count))
@@ -143,8 +147,8 @@ def trained_chain(
     cropped = np.stack([stored[layer, :width, :width] for layer in chain])
     cropped = cropped.astype(at_least_float32(cropped.dtype))
     inputs.check_finite(cropped, f"weights of {matrix}")
-    for layer, weights in zip(chain, cropped, strict=True):
-        if not weights.any():
+    for layer, matrix_of in zip(chain, cropped, strict=True):
+        if not matrix_of.any():
             where = f"0 throughout, in layer {layer}"
             raise inputs.unmeasurable(f"weights of {matrix} that are not all 0", where, "name other layers")
     stack = jnp.asarray(cropped)
@@ -155,6 +159,7 @@ def trained_chain(
         "matrix": matrix,
         "activation": activation,
         "scale": scale,
+        "weights": list(weights),
         "draws": draws,
         "samples": samples,
         "seed": seed,
@@ -165,29 +170,33 @@ def trained_chain(
     def task(kind: str, draw: int) -> sweep.Row:
         # Trained matrices stay what they are, but meet new masks and inputs in every draw.
         key = keys.fold(keys.root(seed), "trained chain", kind, draw)
-        weights = _weights(stack, keys.fold(key, "weights"), kind, scale)
-        return fetch(_ratios(weights, key, flips, activation, samples, capacity)).ravel()
+        drawn = _weights(stack, keys.fold(key, "weights"), kind, scale)
+        return fetch(_ratios(drawn, key, flips, activation, samples, capacity)).ravel()
 
-    tasks = [functools.partial(task, kind, draw) for kind in WEIGHTS for draw in range(draws)]
+    tasks = [functools.partial(task, kind, draw) for kind in weights for draw in range(draws)]
     rows = sweep.run("trained chain", tasks, sweep.records_of(resume, model, configuration))
-    table = np.stack(rows).reshape(len(WEIGHTS), draws, len(rates), len(chain))
-    inputs.check_finite(table.reshape(len(WEIGHTS), -1), "the ratio of every chain")
+    table = np.stack(rows).reshape(len(weights), draws, len(rates), len(chain))
+    inputs.check_finite(table.reshape(len(weights), -1), "the ratio of every chain")
     name = "mean over masks and inputs of per-draw ratios"
     ratio = {
-        kind: Estimate.of_samples(rows, estimator=name) for kind, rows in zip(WEIGHTS, table, strict=True)
+        kind: Estimate.of_samples(rows, estimator=name) for kind, rows in zip(weights, table, strict=True)
     }
     moments = tuple(map(absolute_moments, cropped))
     provenance = inputs.provenance_of(model, source, **configuration)
     return TrainedChain(ratio, rates, chain, width, moments, provenance)
 
 
-def _check_names(rates: Sequence[float], activation: str, scale: str, samples: int) -> None:
+def _check_names(
+    rates: Sequence[float], activation: str, scale: str, weights: Sequence[str], samples: int
+) -> None:
     if max(rates) > 0.5:
         raise invalid("0 < rate <= 0.5", max(rates), "pass parts of the signs, like 0.01")
     if activation not in ACTIVATIONS:
         raise invalid(f"activation in {tuple(ACTIVATIONS)}", activation, "name one of them")
     if scale not in SCALES:
         raise invalid(f"scale in {SCALES}", scale, "name one of them")
+    if not weights or set(weights) - set(KINDS) or len(set(weights)) < len(weights):
+        raise invalid(f"some of {KINDS}, each once", tuple(weights), "name kinds of weights")
     if samples < 2:
         raise invalid("samples >= 2", samples, "pass a number of inputs")
 
@@ -242,15 +251,22 @@ def _weights(
 ) -> Float[Array, "depth n n"]:
     if kind == "gaussian":
         stack = jax.random.normal(key, stack.shape, stack.dtype)
-    if kind == "permuted":
+    elif kind != "trained":
         # Each matrix keeps its own numbers.
         each = jax.random.split(key, stack.shape[0])
-        shuffle = lambda piece: jax.random.permutation(piece[0], piece[1].ravel()).reshape(piece[1].shape)  # noqa: E731
-        stack = jax.lax.map(shuffle, (each, stack))
+        stack = jax.lax.map(lambda piece: _shuffled(piece[0], piece[1], kind), (each, stack))
     if scale == "unit":
         # Pre-activations of unit variance; ReLU has no scale and does not see the difference.
         stack = stack / jnp.sqrt(jnp.mean(stack**2, axis=(1, 2), keepdims=True))
     return stack
+
+
+def _shuffled(key: PRNGKeyArray, matrix: Float[Array, "n n"], kind: str) -> Float[Array, "n n"]:
+    if kind == "permuted":
+        return jax.random.permutation(key, matrix.ravel()).reshape(matrix.shape)
+    if kind == "signs":
+        return matrix * jax.random.rademacher(key, matrix.shape, matrix.dtype)
+    return jax.random.permutation(key, matrix, axis=1 if kind == "rows" else 0, independent=True)
 
 
 def flips_and_shift(

@@ -10,7 +10,7 @@ from conftest import TINY, build, with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, keys
-from signmag_jax.measure.trained_chain import flips_and_shift
+from signmag_jax.measure.trained_chain import _weights, flips_and_shift
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +57,29 @@ def test_the_controls_tell_structure_from_the_distribution_of_weights():
     rng = np.random.default_rng(1)
     low = np.einsum("lik,lkj->lij", rng.normal(size=(3, 60, 2)), rng.normal(size=(3, 2, 40)))
     model = with_block(build(), "gate_proj", low.astype(np.float32))
-    found = measure.trained_chain(model, rates=(0.05,), draws=20, samples=64)
-    trained, permuted = (found.ratio[kind] for kind in ("trained", "permuted"))
-    assert (np.abs(trained.distance(permuted)) > 5).any()
+    kinds = ("trained", "signs", "rows", "columns", "permuted")
+    found = measure.trained_chain(model, rates=(0.05,), weights=kinds, draws=20, samples=64)
+    trained, *shuffled = (found.ratio[kind] for kind in kinds)
+    for other in shuffled:
+        assert (np.abs(trained.distance(other)) > 5).any()
     same = measure.trained_chain(build(), rates=(0.05,), draws=20, samples=64)
     assert np.abs(same.ratio["trained"].distance(same.ratio["gaussian"]))[0, 0] < 5
+
+
+@pytest.mark.parametrize("kind", ["signs", "rows", "columns", "permuted"])
+def test_a_shuffle_keeps_what_its_name_says_and_nothing_else(kind):
+    stack = np.random.default_rng(4).normal(size=(2, 30, 30)).astype(np.float32)
+    drawn = np.asarray(_weights(jnp.asarray(stack), keys.root(1), kind, "trained"))
+    ordered = {
+        "signs": np.abs,
+        "rows": lambda w: np.sort(w, axis=2),
+        "columns": lambda w: np.sort(w, axis=1),
+        "permuted": lambda w: np.sort(w.reshape(2, -1), axis=1),
+    }
+    # What "permuted" keeps all others but random signs keep.
+    kept = {kind, "permuted"} - ({"permuted"} if kind == "signs" else set())
+    for name, order in ordered.items():
+        assert np.array_equal(order(drawn), order(stack)) == (name in kept)
 
 
 def test_relu_does_not_see_the_scale_and_silu_does(tiny):
@@ -81,6 +99,8 @@ def test_relu_does_not_see_the_scale_and_silu_does(tiny):
         ({"activation": "tanh"}, "activation in"),
         ({"scale": "x"}, "scale in"),
         ({"draws": 1}, "draws >= 2"),
+        ({"weights": ("trained", "trained")}, "each once"),
+        ({"weights": ()}, "each once"),
         ({"samples": 1}, "samples >= 2"),
         ({"layers": (TINY.layers,)}, "layers in"),
         ({"matrix": "w"}, "matrices in"),
