@@ -68,6 +68,11 @@ class Column(Result):
         """Whether its slope is separated from zero by 3 standard errors."""
         return bool(self.slope > judged.SEPARATION * self.standard_error)
 
+    @property
+    def flips(self) -> float:
+        """The part of its slope that is exact on these windows: of the weights that were flipped."""
+        return sum((float(flip.value) for _, flip in self.flipped), 0.0)
+
     def __str__(self) -> str:
         where = f"layer {self.layer} {self.matrix} column {self.column}: "
         cost = f"{with_error(self.slope, self.standard_error)}, {self.relative:.3g} times the mean weight's"
@@ -164,8 +169,8 @@ class ColumnMap(Result):
     def protect_first(self, count: int = PROTECTED) -> list[Column]:
         """The columns that cost most when their signs flip, by Gauss–Newton slope.
 
-        Among those resolved, and those with a weight that was flipped: its cost is exact on every window, and
-        may differ much between windows.
+        Among those resolved, and those above all that are not whose slope is mostly that of weights that were
+        flipped one by one: exact on every window, it may differ much between windows.
 
         A single column's Hessian slope is seldom resolved: a probe of what it has beside the Gauss–Newton
         one holds the products with all other weights, while that is a sum of squares. It is `difference`.
@@ -175,7 +180,10 @@ class ColumnMap(Result):
         """
         if count < 1:
             raise invalid("count >= 1", count, "ask for at least one column")
-        known = [one for one in self.every if one.clear or (one.flipped and one.slope > 0)]
+        flipped = [one for one in self.every if not one.clear and 0 < one.slope < 2 * one.flips]
+        others = (one.slope for one in self.every if not one.clear and one not in flipped)
+        least = max(others, default=0.0)
+        known = [one for one in self.every if one.clear or (one in flipped and one.slope > least)]
         return sorted(known, key=lambda one: -one.slope)[:count]
 
     def missed(self) -> float | None:
