@@ -51,7 +51,10 @@ class Choice:
         setup = self.setup
         found = token_fisher(setup.model, setup.calibration, setup.matrices, setup.seed)
         blocks = setup.model.params["blocks"]
-        return {name: _cost(found.pop(name), self.against.change(blocks[name])) for name in setup.matrices}
+        within = jnp.asarray(np.isin(np.arange(setup.model.config.layers), setup.layers))
+        return {
+            name: _cost(found.pop(name), self.against.change(blocks[name]), within) for name in setup.matrices
+        }
 
     @functools.cached_property
     def tried(self) -> dict[Place, float]:
@@ -98,5 +101,9 @@ class Choice:
 
 
 @jit
-def _cost(fisher: Array, change: Array) -> Float[Array, "layers outputs inputs"]:
-    return fisher.astype(jnp.float32) * change.astype(jnp.float32) ** 2 / 2
+def _cost(
+    fisher: Array, change: Array, within: Bool[Array, " layers"]
+) -> Float[Array, "layers outputs inputs"]:
+    # A weight that is not perturbed costs nothing: none of its kind is tried or listed.
+    cost = fisher.astype(jnp.float32) * change.astype(jnp.float32) ** 2 / 2
+    return jnp.where(within[:, None, None], cost, jnp.zeros_like(cost))

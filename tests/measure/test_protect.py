@@ -192,6 +192,11 @@ def test_layers_and_matrices_that_take_no_part_are_left_alone(model, text):
         model, *text, budget="10%", layers=(1,), matrices=("up_proj",), compare=("size", "awq")
     )
     assert set(report.masks[0].kept) == {(1, "up_proj")}
+    # Nor are their weights listed, or tried.
+    (kept,), width = report.masks[0].kept.values(), model.config.hidden
+    listed = [each.row * width + each.column for each in report.masks[0].weights]
+    assert sorted(listed) == kept.tolist()
+    assert {(each.layer, each.matrix) for each in report.spikes} == {(1, "up_proj")}
     assert report.masks[0].budget["of"] == model.params["blocks"]["up_proj"][1].size
     edited = np.array(model.params["blocks"]["up_proj"])
     edited[1] = np.asarray(measure.quantized(Ternarize(), jnp.asarray(edited[1]), "tensor"))
