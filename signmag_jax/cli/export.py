@@ -22,6 +22,7 @@ def export(
     most: int | None = None,
     model: str | None = None,
     revision: str | None = None,
+    file: str | None = None,
     text: str | None = None,
     window: int = 512,
     windows: int = 8,
@@ -56,7 +57,7 @@ def export(
     formats = every if format == "all" else tuple({format} - {"imatrix"})
     # An imatrix is of the model, whatever a mask holds.
     decision = None if not formats else found.decision() if planned else found.decision(threshold, most)
-    reading = ReadingOptions(model, revision, text, window, windows, calibration=None)
+    reading = ReadingOptions(model, revision, text, window, windows, calibration=None, file=file)
     importance = _importance(found, reading) if with_imatrix else None
     written = () if decision is None else exports.write(decision, out, formats)
     if importance is not None:
