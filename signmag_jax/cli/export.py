@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+import typer
 
 from .options import prepare, remark, show
 from .reading import ReadingOptions
 
 Format = Literal["llama.cpp", "imatrix", "transformers", "torchao", "llm-compressor", "gptqmodel", "all"]
+THRESHOLD = 0.01
 FEWEST = 2
 """Windows of an imatrix."""
 
@@ -18,7 +22,7 @@ def export(
     *,
     format: Format = "all",
     out: Path = Path("signmag-export"),
-    threshold: float = 0.01,
+    threshold: float = THRESHOLD,
     most: int | None = None,
     model: str | None = None,
     revision: str | None = None,
@@ -53,6 +57,10 @@ def export(
     check_folder(out, "--out")
     found = exports.read(source)
     planned = isinstance(found, exports.Widths)
+    of_mask = {"--threshold": threshold != THRESHOLD, "--most": most is not None}
+    of_model = {"--model": model, "--revision": revision, "--file": file, "--text": text}
+    _refuse(of_mask if planned else {}, "with a mask: a plan names every matrix")
+    _refuse({} if with_imatrix else of_model, "with --format imatrix or all: the others read no model")
     every = exports.OF_PLANS if planned else tuple(exports.FORMATS)
     formats = every if format == "all" else tuple({format} - {"imatrix"})
     # An imatrix is of the model, whatever a mask holds.
@@ -70,6 +78,13 @@ def export(
     for note in notes:
         remark(note, quiet=quiet)
     return show({path.name: path for path in written}, json)
+
+
+def _refuse(options: Mapping[str, Any], where: str) -> None:
+    """Refuse options that would make no difference."""
+    for name, given in options.items():
+        if given:
+            raise typer.BadParameter(f"{name} makes a difference only {where}; leave it out")
 
 
 def _importance(source: Any, reading: ReadingOptions) -> Any:

@@ -215,6 +215,7 @@ def test_the_command_needs_no_model_for_a_list(saved, tmp_path, capsys):
         (["--windows", "1"], "--windows >= 2"),
         (["--out", "/dev/null/x"], "--out"),
         (["--model", ".", "--file", "absent.gguf"], "leave --file out"),
+        (["--format", "llama.cpp", "--model", "."], "--model makes a difference only with --format imatrix"),
     ],
 )
 def test_a_mistake_is_one_line(saved, tmp_path, capsys, options, named):

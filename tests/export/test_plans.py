@@ -168,4 +168,7 @@ def test_the_command_exports_a_plan(plan, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["whole_matrices"] == []
     assert run(["export", str(plan()), "--format", "transformers", "--out", str(out)]) == 2
     assert "know no widths" in capsys.readouterr().err
+    for option in ("--threshold", "--most"):
+        assert run([*call, option, "1"]) == 2
+        assert f"{option} makes a difference only with a mask" in capsys.readouterr().err
     assert "transformers" not in OF_PLANS
