@@ -39,7 +39,7 @@ def export(
     Every file says what it does not do: these options name whole matrices, not single weights.
 
     Args:
-      source: a mask or a plan, or the folder that signmag protect or signmag plan wrote.
+      source: a mask or a plan, or the folder of signmag plan, or of signmag protect if it had one budget.
       format: one tool's, or all.
       out: folder for the files.
       threshold: nats per token from which a matrix of a mask is kept whole.
@@ -47,7 +47,7 @@ def export(
       window: number of tokens in a window, for the imatrix.
       windows: number of windows, for the imatrix.
 
-    Example: signmag export signmag-protect --format llama.cpp --out signmag-export
+    Example: signmag export signmag-protect/mask-0.5%.json --format llama.cpp --out signmag-export
     """
     with_imatrix = format in ("imatrix", "all")
     prepare(quiet=quiet, device=device if with_imatrix else None)

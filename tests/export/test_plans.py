@@ -145,6 +145,9 @@ def test_a_folder_of_several_masks_asks_which(saved):
     path = saved()
     for budget in ("0.1%", "2%"):
         (path.parent / f"mask-{budget}.json").write_text(path.read_text())
+    # A run with one budget before one with several leaves all three.
+    with pytest.raises(InvalidInput, match=r"give one, mask\.json, mask-0\.1%\.json, mask-2%\.json"):
+        read(path.parent)
     path.unlink()
     with pytest.raises(InvalidInput, match=r"give one, mask-0\.1%\.json, mask-2%\.json"):
         read(path.parent)
