@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from signmag_jax.evidence import invalid
 from signmag_jax.evidence.compiling import jit
 
 from . import cut, spikes
@@ -77,7 +78,13 @@ class Choice:
     def ours(self) -> tuple[cut.Cut, ...]:
         """Our cuts, one for each budget."""
         table = by_unit(self.costs, self.unit)
-        return cut.cuts(table, self.setup.layers, self.counts, whole=self.unit != WEIGHTS)
+        found = cut.cuts(table, self.setup.layers, self.counts, whole=self.unit != WEIGHTS)
+        for each, budget in zip(found, self.budgets, strict=True):
+            if not each.weights:
+                raise invalid(
+                    f"budget that pays for the costliest of the {self.unit}", budget.text, "raise it"
+                )
+        return found
 
     def _cuts_of(self, criterion: str, draw: int) -> tuple[Weights, tuple[cut.Cut, ...]]:
         setup = self.setup

@@ -81,7 +81,7 @@ def protect(
 
     Raises:
       InvalidInput: for windows that are too few or overlap, an unknown error, unit or criterion, budgets that
-        are none, draws below 2, or a clean loss that is not finite.
+        are none or pay for no whole column or matrix, draws below 2, or a clean loss that is not finite.
     """
     error, known, rivals = checked(against, budget, unit, scale, compare, draws)
     own = {

@@ -176,6 +176,11 @@ def test_whole_columns_and_matrices(model, text, unit, tmp_path):
     assert plain["weights"] == []
 
 
+def test_a_budget_that_pays_for_no_whole_matrix_is_refused(model, text):
+    with pytest.raises(InvalidInput, match="pays for the costliest of the matrices"):
+        measure.protect(model, *text, budget=("1%", "50%"), unit="matrices", compare=())
+
+
 def test_a_run_that_goes_on_gives_the_same(model, text, found, folder):
     some = sorted(folder.glob("record-*.json"))
     for path in some[1::2]:
