@@ -48,11 +48,11 @@ class Mask:
         return (*self.whole, *self.costs)
 
     def decision(self, threshold: float = THRESHOLD, most: int | None = None) -> Decision:
-        """The matrices of largest measured cost, kept whole.
+        """The matrices that the mask protects wholly and those of largest measured cost, kept whole.
 
         Args:
           threshold: nats per token that a matrix must cost, separated from zero by 3 standard errors.
-          most: at most so many matrices, the most costly ones.
+          most: at most so many matrices, the first of these.
 
         Raises:
           InvalidInput: if no matrix is left, or for a threshold or a number out of range.
@@ -70,9 +70,10 @@ class Mask:
                 "lower --threshold, or measure more matrices or windows"
             )
         kept = tuple(chosen[:most])
-        named = f"{len(self.whole)} that the mask names, and those " if self.whole else "those "
+        named = len(set(kept) & set(self.whole))
+        of_mask = f"{named} that the mask names, and those " if named else "those "
         rule = (
-            f"Whole matrices that stay as they are: {len(kept)}, {named}of {self.measured} measured that "
+            f"Whole matrices that stay as they are: {len(kept)}, {of_mask}of {self.measured} measured that "
             f"alone cost at least {threshold:g} nat/token under {self.against}, 3 standard errors from zero"
             + ("." if most is None else f"; at most {most}.")
         )

@@ -71,7 +71,7 @@ class Mask(Result):
       columns: that are wholly protected.
       weights: the most costly ones of all that are protected.
       matrices: costliest by prediction, with their measured ΔNLL when perturbed alone.
-      whole: matrices that are wholly protected.
+      whole: matrices that are wholly protected, those of largest mean score first.
       kept: by matrix and layer, all places.
       provenance: model, texts, versions, device.
     """

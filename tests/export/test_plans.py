@@ -161,7 +161,10 @@ def test_what_a_mask_protects_wholly_stays_whole_and_all_its_weights_count(saved
     whole = [{"layer": 5, "matrix": "o_proj"}]
     decision = read(saved(kept=kept, whole=whole)).decision(most=2)
     assert decision.whole == ((5, "o_proj"), (11, "down_proj"))
+    assert "2, 1 that the mask names, and those " in decision.notes[0]
     assert "10 of its 10 single weights" in decision.notes[1]
+    several = [*whole, {"layer": 2, "matrix": "k_proj"}]
+    assert "1, 1 that the mask names" in read(saved(whole=several)).decision(most=1).notes[0]
 
 
 def test_the_command_exports_a_plan(plan, tmp_path, capsys):

@@ -173,7 +173,14 @@ def test_whole_columns_and_matrices(model, text, unit, tmp_path):
             assert (layer.all(axis=axis) == layer.any(axis=axis)).all()
     listed = plain["columns"] if unit == "columns" else plain["whole"]
     assert listed
-    assert plain["weights"] == []
+
+
+def test_of_whole_matrices_the_costliest_are_first(model, text):
+    """What is taken of them is taken from the top; layer by layer is another order."""
+    report = measure.protect(model, *text, budget=("20%", "40%", "80%"), unit="matrices", compare=())
+    few, more, most = (mask.whole for mask in report.masks)
+    assert few == more[: len(few)] != more == most[: len(more)] != most
+    assert more != tuple(sorted(more, key=lambda at: (at[0], MATRICES.index(at[1]))))
 
 
 def test_a_budget_that_pays_for_no_whole_matrix_is_refused(model, text):
