@@ -1,5 +1,6 @@
 """Protecting weights from the error of the others, on a model with a planted weight that decides."""
 
+import dataclasses
 import json
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from conftest import with_block
 from planted import SATURATED, WEIGHTS, own_text, planted
 
 from signmag_jax import measure
-from signmag_jax.evidence import InvalidInput, bootstrap
+from signmag_jax.evidence import Estimate, InvalidInput, bootstrap
 from signmag_jax.measure import spikes
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.protected import METRICS
@@ -214,6 +215,37 @@ def test_layers_and_matrices_that_take_no_part_are_left_alone(model, text):
     edited[1] = np.asarray(measure.quantized(Ternarize(), jnp.asarray(edited[1]), "tensor"))
     truth = loss(with_block(model, "up_proj", edited), text[1]) - loss(model, text[1])
     np.testing.assert_allclose(report.samples["delta_nll"]["everything"][0], truth, rtol=1e-9, atol=1e-12)
+
+
+def test_least_damage_is_said_with_whether_it_is_known(found):
+    """Ours must be told from all others, another from ours; of losses that are not finite none is least."""
+
+    def shown(**gaps):
+        kept = []
+        for each in found.choices:
+            if each.budget == FEW and each.criterion in ("cost", *gaps):
+                value, error = gaps.get(each.criterion, (1.0, 0.0))
+                loss = dataclasses.replace(
+                    each.metrics["delta_nll"], estimate=Estimate(value, error, 12, "nat/token", "mean", {})
+                )
+                gap = dataclasses.replace(
+                    loss, estimate=Estimate(value - 1, error, 12, "nat/token", "mean", {})
+                )
+                kept.append(
+                    dataclasses.replace(
+                        each,
+                        metrics={**each.metrics, "delta_nll": loss},
+                        excess=None if each.criterion == "cost" else gap,
+                    )
+                )
+        return dataclasses.replace(found, choices=tuple(kept)).summary().get(f"{FEW}, least damage")
+
+    assert shown(size=(2.0, 0.1), awq=(3.0, 0.1)) == "predicted cost"
+    assert shown(size=(2.0, 0.5), awq=(3.0, 0.1)) == "predicted cost, unresolved"
+    assert shown(size=(0.5, 0.1), awq=(0.9, 0.5)) == "weight size |w|"
+    assert shown(size=(0.5, 0.4), awq=(3.0, 0.1)) == "weight size |w|, unresolved"
+    lost = tuple(dataclasses.replace(each, metrics=dict.fromkeys(METRICS)) for each in found.choices)
+    assert dataclasses.replace(found, choices=lost).least == {}
 
 
 def test_a_report_shows_itself(found, tmp_path):
