@@ -195,7 +195,7 @@ def _report(
     choice: Choice, trial: Trial, tables: Tables, rivals: tuple[str, ...], first: int
 ) -> ProtectionReport:
     against, origin = choice.against, choice.setup.origin()
-    apart = alone(choice, trial, first)
+    apart = alone(choice, trial, len(tables[EVERYTHING, 0]), first)
     matrices = tuple(map(hurt, apart))
     clean = Estimate.of_samples(tables[CLEAN, 0][0, 0], unit="nat/token", estimator="mean over windows")
     shown = {key: table for key, table in tables.items() if key[0] != CLEAN}

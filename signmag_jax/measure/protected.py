@@ -105,7 +105,7 @@ class Mask(Result):
 
 @dataclass(frozen=True, eq=False)
 class Alone(Result):
-    """One matrix perturbed alone, ΔNLL on the evaluation windows.
+    """One matrix perturbed alone, ΔNLL over the draws of its error and the evaluation windows.
 
     Args:
       layer, matrix: which.
