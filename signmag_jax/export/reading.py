@@ -65,6 +65,11 @@ def _schema(name: str) -> dict[str, Any]:
     return json.loads(resources.files("signmag_jax.export").joinpath(name).read_text(encoding="utf-8"))
 
 
+def family_of(plain: Mapping[str, Any]) -> str:
+    """Family of the model that a result is of; empty where it does not say."""
+    return str(plain.get("provenance", {}).get("family", ""))
+
+
 def files_of(plain: Mapping[str, Any]) -> dict[str, str]:
     """sha256 of the files of the model that a result is of, by name; empty where it does not say."""
     model = plain.get("provenance", {}).get("model", {})

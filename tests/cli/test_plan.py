@@ -35,6 +35,7 @@ def test_a_plan_of_some_matrices_resumes(tmp_path, monkeypatch, capsys, hub_fold
     printed = json.loads(capsys.readouterr().out)
     assert [(each["layer"], each["matrix"]) for each in printed["matrices"]] == [(1, "up_proj")]
     assert printed["provenance"]["seed"] == 3
+    assert printed["provenance"]["family"] == "llama"
     assert printed == json.loads((tmp_path / "signmag-plan/plan.json").read_text())
     records = {path: path.stat().st_mtime_ns for path in (tmp_path / "records").glob("record-*.json")}
     assert records

@@ -167,6 +167,18 @@ def test_what_a_mask_protects_wholly_stays_whole_and_all_its_weights_count(saved
     assert "1, 1 that the mask names" in read(saved(whole=several)).decision(most=1).notes[0]
 
 
+def test_parts_of_a_fused_matrix_are_refused_and_whole_ones_are_not(saved, plan, tmp_path):
+    """Phi-3 stores q, k, v as one matrix, and gate and up: by no name would a tool find them."""
+    provenance = {"family": "phi3"}
+    with pytest.raises(InvalidInput, match=r"layers\.1\.self_attn\.q_proj, which phi3 stores as a part"):
+        write(read(saved(provenance=provenance)).decision(), tmp_path / "out", ["llama.cpp"])
+    assert not (tmp_path / "out").exists()
+    assert read(saved(provenance=provenance)).decision(most=1).whole == ((11, "down_proj"),)
+    assert write(read(saved(provenance=provenance)).decision(most=1), tmp_path / "out")
+    # Plans of down_proj, as here, are exported too.
+    assert write(read(plan(provenance=provenance)).decision(), tmp_path / "out", ["llama.cpp"])
+
+
 def test_the_command_exports_a_plan(plan, tmp_path, capsys):
     out = tmp_path / "out"
     call = ["export", str(plan()), "--format", "llama.cpp", "--out", str(out), "--json"]
