@@ -114,10 +114,11 @@ def passing_on(inner: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
             for name, each in inspect.signature(function).parameters.items()
             if each.kind is not each.VAR_KEYWORD
         }
+        # With what `inner` takes as a `TypedDict` of its own.
         taken = {
             name: each
             for name, each in inspect.signature(inner).parameters.items()
-            if each.kind is each.KEYWORD_ONLY and name not in own
+            if each.kind in (each.KEYWORD_ONLY, each.VAR_KEYWORD) and name not in own
         }
         helps, hints = arguments_of(inner), hints_of(inner)
         lines = (f"  {name}: {helps[name]}" for name in taken if name in helps)

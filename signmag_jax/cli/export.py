@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+import typer
 
 from .options import prepare, remark, show
 from .reading import ReadingOptions
 
 Format = Literal["llama.cpp", "imatrix", "transformers", "torchao", "llm-compressor", "gptqmodel", "all"]
+THRESHOLD = 0.01
 FEWEST = 2
 """Windows of an imatrix."""
 
@@ -18,10 +22,11 @@ def export(
     *,
     format: Format = "all",
     out: Path = Path("signmag-export"),
-    threshold: float = 0.01,
+    threshold: float = THRESHOLD,
     most: int | None = None,
     model: str | None = None,
     revision: str | None = None,
+    file: str | None = None,
     text: str | None = None,
     window: int = 512,
     windows: int = 8,
@@ -34,7 +39,7 @@ def export(
     Every file says what it does not do: these options name whole matrices, not single weights.
 
     Args:
-      source: a mask or a plan, or the folder that signmag protect or signmag plan wrote.
+      source: a mask or a plan, or the folder of signmag plan, or of signmag protect if it had one budget.
       format: one tool's, or all.
       out: folder for the files.
       threshold: nats per token from which a matrix of a mask is kept whole.
@@ -42,7 +47,7 @@ def export(
       window: number of tokens in a window, for the imatrix.
       windows: number of windows, for the imatrix.
 
-    Example: signmag export signmag-protect --format llama.cpp --out signmag-export
+    Example: signmag export signmag-protect/mask-0.5%.json --format llama.cpp --out signmag-export
     """
     with_imatrix = format in ("imatrix", "all")
     prepare(quiet=quiet, device=device if with_imatrix else None)
@@ -52,11 +57,15 @@ def export(
     check_folder(out, "--out")
     found = exports.read(source)
     planned = isinstance(found, exports.Widths)
+    of_mask = {"--threshold": threshold != THRESHOLD, "--most": most is not None}
+    of_model = {"--model": model, "--revision": revision, "--file": file, "--text": text}
+    _refuse(of_mask if planned else {}, "with a mask: a plan names every matrix")
+    _refuse({} if with_imatrix else of_model, "with --format imatrix or all: the others read no model")
     every = exports.OF_PLANS if planned else tuple(exports.FORMATS)
     formats = every if format == "all" else tuple({format} - {"imatrix"})
     # An imatrix is of the model, whatever a mask holds.
     decision = None if not formats else found.decision() if planned else found.decision(threshold, most)
-    reading = ReadingOptions(model, revision, text, window, windows, calibration=None)
+    reading = ReadingOptions(model, revision, text, window, windows, calibration=None, file=file)
     importance = _importance(found, reading) if with_imatrix else None
     written = () if decision is None else exports.write(decision, out, formats)
     if importance is not None:
@@ -69,6 +78,13 @@ def export(
     for note in notes:
         remark(note, quiet=quiet)
     return show({path.name: path for path in written}, json)
+
+
+def _refuse(options: Mapping[str, Any], where: str) -> None:
+    """Refuse options that would make no difference."""
+    for name, given in options.items():
+        if given:
+            raise typer.BadParameter(f"{name} makes a difference only {where}; leave it out")
 
 
 def _importance(source: Any, reading: ReadingOptions) -> Any:

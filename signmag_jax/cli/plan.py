@@ -14,6 +14,7 @@ def plan(
     *,
     model: str | None = None,
     revision: str | None = None,
+    file: str | None = None,
     text: str | None = None,
     window: int = 512,
     windows: int = 8,

@@ -13,6 +13,7 @@ def protect(
     *,
     model: str | None = None,
     revision: str | None = None,
+    file: str | None = None,
     text: str | None = None,
     window: int = 256,
     windows: int = 8,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from signmag_jax.evidence import invalid
 from signmag_jax.measure.widths import TERNARY
+from signmag_jax.models.fused import FUSED, FUSED_FAMILIES
 from signmag_jax.models.imatrix import Matrix
 from signmag_jax.models.names import layer_tensor
 
@@ -38,11 +40,32 @@ class Decision:
       whole: matrices that are not quantised; of a mask.
       notes: sentences that every file bears: by which rule, and what it does not do.
       planned: width of each matrix; of a plan.
+      family: of the model, as `ModelConfig` has it; empty where a file does not say.
     """
 
     whole: tuple[Matrix, ...]
     notes: tuple[str, ...]
     planned: Mapping[Matrix, Planned] = field(default_factory=dict)
+    family: str = ""
+
+
+def check_stored(
+    family: str,
+    matrices: Iterable[Matrix],
+    remedy: str = "measure with --matrices o_proj,down_proj, which it stores alone",
+) -> None:
+    """Refuse matrices that a checkpoint of the family stores as parts of another: no name would find them.
+
+    Raises:
+      InvalidInput: naming the first.
+    """
+    fused = [at for at in matrices if family in FUSED_FAMILIES and at[1] in FUSED]
+    if fused:
+        raise invalid(
+            "matrices with a tensor of their own",
+            f"{module(fused[0])}, which {family} stores as a part of another",
+            remedy,
+        )
 
 
 def module(matrix: Matrix) -> str:

@@ -13,7 +13,7 @@ from signmag_jax.models import MATRICES
 from signmag_jax.models.imatrix import Matrix
 
 from .decision import Decision
-from .reading import MESSAGE, against_schema, files_of, read_json
+from .reading import MESSAGE, against_schema, family_of, files_of, read_json
 
 FILE_NAME = "mask.json"
 MAKE = "give a mask of `signmag protect --out DIR` or `signmag measure quantization-report --mask FILE`"
@@ -32,6 +32,7 @@ class Mask:
       whole: matrices that the mask protects wholly, whatever they cost.
       columns, weights: how many of them the mask protects in each matrix.
       files: sha256 of the model's files, by name.
+      family: of the model; empty where the file does not say.
     """
 
     against: str
@@ -41,6 +42,7 @@ class Mask:
     columns: Mapping[Matrix, int]
     weights: Mapping[Matrix, int]
     files: Mapping[str, str]
+    family: str = ""
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
@@ -48,11 +50,11 @@ class Mask:
         return (*self.whole, *self.costs)
 
     def decision(self, threshold: float = THRESHOLD, most: int | None = None) -> Decision:
-        """The matrices of largest measured cost, kept whole.
+        """The matrices that the mask protects wholly and those of largest measured cost, kept whole.
 
         Args:
           threshold: nats per token that a matrix must cost, separated from zero by 3 standard errors.
-          most: at most so many matrices, the most costly ones.
+          most: at most so many matrices, the first of these.
 
         Raises:
           InvalidInput: if no matrix is left, or for a threshold or a number out of range.
@@ -70,13 +72,14 @@ class Mask:
                 "lower --threshold, or measure more matrices or windows"
             )
         kept = tuple(chosen[:most])
-        named = f"{len(self.whole)} that the mask names, and those " if self.whole else "those "
+        named = len(set(kept) & set(self.whole))
+        of_mask = f"{named} that the mask names, and those " if named else "those "
         rule = (
-            f"Whole matrices that stay as they are: {len(kept)}, {named}of {self.measured} measured that "
+            f"Whole matrices that stay as they are: {len(kept)}, {of_mask}of {self.measured} measured that "
             f"alone cost at least {threshold:g} nat/token under {self.against}, 3 standard errors from zero"
             + ("." if most is None else f"; at most {most}.")
         )
-        return Decision(kept, (rule, self._covered(kept)))
+        return Decision(kept, (rule, self._covered(kept)), family=self.family)
 
     def _covered(self, kept: tuple[Matrix, ...]) -> str:
         """What whole matrices do for the mask's own columns and weights."""
@@ -123,4 +126,5 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
     against = f"{named} (scale: {plain['scale']})" if "scale" in plain else named
     # It stands in comments, of which a line's end would be the end.
     against = " ".join(against.split())[:MESSAGE]
-    return Mask(against, costs, len(matrices), whole, counts["columns"], counts["weights"], files_of(plain))
+    counted = counts["columns"], counts["weights"]
+    return Mask(against, costs, len(matrices), whole, *counted, files_of(plain), family_of(plain))

@@ -15,7 +15,7 @@ from .decision import Decision, Planned
 from .mask import FILE_NAME as MASK
 from .mask import MAKE as MAKE_MASK
 from .mask import Mask, mask_of
-from .reading import against_schema, files_of, read_json
+from .reading import against_schema, family_of, files_of, read_json
 
 FILE_NAME = "plan.json"
 SCHEMA = "signmag.plan/1"
@@ -29,10 +29,12 @@ class Widths:
     Args:
       planned: width and shape of each matrix.
       files: sha256 of the model's files, by name.
+      family: of the model; empty where the file does not say.
     """
 
     planned: Mapping[Matrix, Planned]
     files: Mapping[str, str]
+    family: str = ""
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
@@ -47,7 +49,7 @@ class Widths:
             f"A width for each of {len(self.planned)} matrices, {size / weights:.3f} bits a weight with a "
             "scale of 16 bits for each group of 32. Each tool gets the nearest of its types."
         )
-        return Decision((), (note,), self.planned)
+        return Decision((), (note,), self.planned, self.family)
 
 
 def read_plan(path: Path) -> Widths:
@@ -71,7 +73,7 @@ def plan_of(plain: Mapping[str, Any], path: Path) -> Widths:
         (one["layer"], one["matrix"]): Planned(one["width"], (one["shape"][0], one["shape"][1]))
         for one in plain["matrices"]
     }
-    return Widths(table, files_of(plain))
+    return Widths(table, files_of(plain), family_of(plain))
 
 
 def read(path: Path) -> Mask | Widths:

@@ -27,16 +27,15 @@ def read_json(path: Path, name: str, make: str) -> dict[str, Any]:
       InvalidInput: if there is none, or it is no JSON object of finite numbers.
     """
     file = path / name if path.is_dir() else path
+    others = sorted(each.name for each in path.glob(f"{file.stem}-*.json")) if path.is_dir() else []
+    if others:  # one of that name alone may be of another run
+        several = ", ".join([*([name] if file.exists() else []), *others])
+        raise InvalidInput(f"{str(path)!r} holds several: give one, {several}")
     if file.exists() and not file.is_file():  # /dev/zero never ends
         raise InvalidInput(f"{str(file)!r} is no file: {make}")
     try:
         plain = json.loads(file.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except FileNotFoundError:
-        several = (
-            sorted(each.name for each in path.glob(f"{Path(name).stem}-*.json")) if path.is_dir() else []
-        )
-        if several:
-            raise InvalidInput(f"{str(path)!r} holds several: give one, {', '.join(several)}") from None
         raise InvalidInput(f"no file {str(file)!r}: {make}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{str(file)!r} is not readable JSON ({error}): {make}") from None
@@ -64,6 +63,11 @@ def against_schema(plain: Mapping[str, Any], name: str) -> str | None:
 @functools.cache
 def _schema(name: str) -> dict[str, Any]:
     return json.loads(resources.files("signmag_jax.export").joinpath(name).read_text(encoding="utf-8"))
+
+
+def family_of(plain: Mapping[str, Any]) -> str:
+    """Family of the model that a result is of; empty where it does not say."""
+    return str(plain.get("provenance", {}).get("family", ""))
 
 
 def files_of(plain: Mapping[str, Any]) -> dict[str, str]:

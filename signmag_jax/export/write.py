@@ -7,11 +7,11 @@ from pathlib import Path
 
 from signmag_jax.evidence import InvalidInput, invalid
 from signmag_jax.evidence.files import writable_folder, write_atomic
-from signmag_jax.models import LanguageModel
+from signmag_jax.models import MATRICES, LanguageModel
 from signmag_jax.models.imatrix import ImportanceMatrix
 
 from . import gptqmodel, llama_cpp, llm_compressor, torchao, transformers_skips
-from .decision import Decision, tensor
+from .decision import Decision, check_stored, tensor
 from .mask import Mask
 from .plan import Widths
 
@@ -45,13 +45,15 @@ def write(decision: Decision, out: Path, formats: Sequence[str] = tuple(FORMATS)
       The files.
 
     Raises:
-      InvalidInput: for an unknown format, or one that knows no widths for a plan.
+      InvalidInput: for an unknown format, one that knows no widths for a plan, or matrices that the model's
+        checkpoints do not store by themselves.
       MissingResource: if the folder cannot be written.
     """
     if strange := [name for name in formats if name not in FORMATS]:
         raise invalid(f"formats in {tuple(FORMATS)}", strange, "name some of them")
     if decision.planned and (without := [name for name in formats if name not in OF_PLANS]):
         raise invalid(f"formats in {OF_PLANS} for a plan", without, "lists of modules know no widths")
+    check_stored(decision.family, (*decision.whole, *decision.planned))
     texts = {name: text for each in formats for name, text in FORMATS[each](decision).items()}
     folder = writable_folder(out)
     for name, text in texts.items():
@@ -74,8 +76,10 @@ def check_model(source: Mask | Widths, model: LanguageModel) -> None:
     """Refuse a model that a mask or a plan was not made for.
 
     Raises:
-      InvalidInput: naming the files, or a matrix that the model has not.
+      InvalidInput: naming the files, or a matrix that the model has not, or does not store by itself.
     """
+    every = [(0, name) for name in MATRICES]
+    check_stored(model.config.family, every, "make the imatrix with llama-imatrix, or leave it out")
     if source.files and source.files != model.report.files:
         raise InvalidInput(
             f"it was measured on {_shown(source.files)}, the model is {_shown(model.report.files)}: "

@@ -75,10 +75,6 @@ class Against:
         flips = {ALL: flips_at(self.rate, pools.size(ALL))}
         return Draws(pools, flips, keys.fold(keys.root(seed), "protect", "flips"))
 
-    def squared_change(self, weights: Float[Array, "layers outputs inputs"]) -> Float[Array, "layers _ _"]:
-        """(w' − w)² of every weight, that of its flip for flips."""
-        return self.change(weights) ** 2
-
     def change(self, weights: Float[Array, "layers outputs inputs"]) -> Float[Array, "layers _ _"]:
         """w' − w of every weight, that of its flip for flips."""
         if self.quantizer is None:

@@ -28,11 +28,12 @@ def hurt(each: Alone) -> HurtMatrix:
     return HurtMatrix(each.layer, each.matrix, found.value, found.standard_error, bool(separated(found)))
 
 
-def alone(choice: Choice, trial: Trial, first: int) -> tuple[Alone, ...]:
+def alone(choice: Choice, trial: Trial, draws: int, first: int) -> tuple[Alone, ...]:
     """The matrices of largest predicted cost, each perturbed alone, without and with the least protection.
 
     Args:
       choice, trial: of the measurement.
+      draws: of the error; 1 of a quantiser.
       first: number of the first record.
     """
     setup, against = choice.setup, choice.against
@@ -49,15 +50,16 @@ def alone(choice: Choice, trial: Trial, first: int) -> tuple[Alone, ...]:
         return {**everything, name: jnp.where(here, inside[name], everything[name])}
 
     tasks = [
-        functools.partial(trial.row, functools.partial(only, layer, name, budget), 0)
+        functools.partial(trial.row, functools.partial(only, layer, name, budget), draw)
         for budget in (None, 0)
         for _, layer, name in ranked
+        for draw in range(draws)
     ]
     rows = [row.reshape(len(STORED), -1)[LOSS] for row in setup.sweep(tasks, first=first)]
-    found = [interval(row[None]) for row in rows]
+    tables = np.stack(rows).reshape(2, len(ranked), draws, -1)
     result = []
     for index, (predicted, layer, name) in enumerate(ranked):
-        damage, left = found[index :: len(ranked)]
+        damage, left = (interval(table[index]) for table in tables)
         if damage is not None:
             result.append(Alone(layer, name, predicted, damage, choice.budgets[0].text, left))
     return tuple(result)

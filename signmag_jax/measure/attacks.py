@@ -65,8 +65,9 @@ def attacks(
       The damage of 1, 2, … flips by rule and number of protected weights, and how many each level takes.
 
     Raises:
-      InvalidInput: for levels that are not positive, no flip, a negative number of protected weights, too few
-        or overlapping windows, unknown layers or matrices, or a clean loss that is not finite.
+      InvalidInput: for levels that are not positive, no flip, a negative number of protected weights or more
+        than are under suspicion, too few or overlapping windows, unknown layers or matrices, or a clean loss
+        that is not finite.
     """
     check_game(levels, flips, protected)
     games = sorted({0, *protected})
@@ -168,6 +169,8 @@ class _Choice:
         plain = self._game(())
         ours = [place for each in plain[OURS] for place in each]
         kept = list(dict.fromkeys([*ours, *self.by_cost]))[: max(counts)]
+        if len(kept) < max(counts):
+            raise invalid(f"protected <= {len(kept)}", max(counts), "no more weights are under suspicion")
         return kept, {count: self._game(kept[:count]) if count else plain for count in counts}
 
     def _game(self, protected: Sequence[Place]) -> dict[str, list[Flips]]:

@@ -20,7 +20,7 @@ class Budget:
     """A budget as it was typed.
 
     Args:
-      text: as it was typed.
+      text: as it was typed, in small letters.
       share: part of the weights, in (0, 1].
     """
 
@@ -34,8 +34,8 @@ class Budget:
         Raises:
           InvalidInput: for anything else, and for none or more than all of the weights.
         """
-        typed = str(text).strip()
-        match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(e-?\d+)?(%|b|)", typed.lower())
+        typed = str(text).strip().lower()
+        match = re.fullmatch(r"(\d+\.?\d*|\.\d+)(e-?\d+)?(%|b|)", typed)
         if match is None:
             raise invalid(f"budget is {FORM}", text, "pass for instance --budget 0.5%")
         number = float(match[1] + (match[2] or ""))
@@ -48,7 +48,7 @@ class Budget:
         return cls(typed, share)
 
     def weights(self, total: int) -> int:
-        """How many of `total` weights it pays for, at least one.
+        """How many of `total` weights it pays for.
 
         Raises:
           InvalidInput: if it pays for none.

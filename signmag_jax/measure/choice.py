@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from signmag_jax.evidence import invalid
 from signmag_jax.evidence.compiling import jit
 
 from . import cut, spikes
@@ -51,7 +52,10 @@ class Choice:
         setup = self.setup
         found = token_fisher(setup.model, setup.calibration, setup.matrices, setup.seed)
         blocks = setup.model.params["blocks"]
-        return {name: _cost(found.pop(name), self.against.change(blocks[name])) for name in setup.matrices}
+        within = jnp.asarray(np.isin(np.arange(setup.model.config.layers), setup.layers))
+        return {
+            name: _cost(found.pop(name), self.against.change(blocks[name]), within) for name in setup.matrices
+        }
 
     @functools.cached_property
     def tried(self) -> dict[Place, float]:
@@ -74,7 +78,13 @@ class Choice:
     def ours(self) -> tuple[cut.Cut, ...]:
         """Our cuts, one for each budget."""
         table = by_unit(self.costs, self.unit)
-        return cut.cuts(table, self.setup.layers, self.counts, whole=self.unit != WEIGHTS)
+        found = cut.cuts(table, self.setup.layers, self.counts, whole=self.unit != WEIGHTS)
+        for each, budget in zip(found, self.budgets, strict=True):
+            if not each.weights:
+                raise invalid(
+                    f"budget that pays for the costliest of the {self.unit}", budget.text, "raise it"
+                )
+        return found
 
     def _cuts_of(self, criterion: str, draw: int) -> tuple[Weights, tuple[cut.Cut, ...]]:
         setup = self.setup
@@ -98,5 +108,9 @@ class Choice:
 
 
 @jit
-def _cost(fisher: Array, change: Array) -> Float[Array, "layers outputs inputs"]:
-    return fisher.astype(jnp.float32) * change.astype(jnp.float32) ** 2 / 2
+def _cost(
+    fisher: Array, change: Array, within: Bool[Array, " layers"]
+) -> Float[Array, "layers outputs inputs"]:
+    # A weight that is not perturbed costs nothing: none of its kind is tried or listed.
+    cost = fisher.astype(jnp.float32) * change.astype(jnp.float32) ** 2 / 2
+    return jnp.where(within[:, None, None], cost, jnp.zeros_like(cost))

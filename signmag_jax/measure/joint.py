@@ -115,9 +115,11 @@ def costliest_sets(
     total = len(candidates) * min(flips, 2) + math.comb(min(PAIRED, len(candidates)), 2) * (flips > 1)
     with progress("joint flips", total) as advance:
         ranked = _ranked(cost, [(place,) for place in candidates], advance)
-        while ranked and len(best) < flips:
-            # Those of equal cost stay in the order in which they were tried.
+        while len(best) < flips:
             named = [each for each in others if len(each) == len(best) + 1]
+            if not (ranked or named):
+                break
+            # Those of equal cost stay in the order in which they were tried.
             few = sorted([*ranked[:BEAM], *named], key=lambda each: -judge(each))[:BEAM]
             best.append(few[0])
             if len(best) == flips or judge(few[0]) >= enough:

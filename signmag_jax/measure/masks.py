@@ -34,7 +34,7 @@ def mask_of(choice: Choice, index: int, matrices: tuple[HurtMatrix, ...], origin
     kept = choice.kept(COST, 0, index)
     places: dict[tuple[int, str], Int[np.ndarray, " places"]] = {}
     columns: list[ProtectedColumn] = []
-    whole: list[tuple[int, str]] = []
+    whole: dict[tuple[int, str], float] = {}
     for layer in setup.layers:
         for name in setup.matrices:
             inside = np.asarray(fetch(kept[name][layer]))
@@ -42,7 +42,7 @@ def mask_of(choice: Choice, index: int, matrices: tuple[HurtMatrix, ...], origin
                 continue
             places[layer, name] = np.flatnonzero(inside)
             if inside.all():
-                whole.append((layer, name))
+                whole[layer, name] = float(np.asarray(fetch(choice.costs[name][layer]), np.float64).mean())
             elif (full := np.flatnonzero(inside.all(axis=0))).size:
                 cost = np.asarray(fetch(choice.costs[name][layer]), np.float64)[:, full].sum(axis=0)
                 columns += [
@@ -62,7 +62,7 @@ def mask_of(choice: Choice, index: int, matrices: tuple[HurtMatrix, ...], origin
         tuple(sorted(columns, key=lambda one: -one.score)),
         _costliest(choice, count) if choice.unit == WEIGHTS else (),
         matrices,
-        tuple(whole),
+        tuple(sorted(whole, key=lambda at: -whole[at])),
         places,
         choice.shapes,
         origin,

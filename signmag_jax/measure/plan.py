@@ -87,7 +87,9 @@ def plan(
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     items = _Items.of(setup, known)
     budget = math.floor(bits * items.weights)
-    least = sum(map(min, items.sizes))
+    # Where a row is too short for its codes' bytes, no width may be the narrowest of all matrices; but beside
+    # the plan stands one width everywhere.
+    least = min(items.uniform)
     if budget < least:
         smallest = math.ceil(1e4 * least / items.weights) / 1e4
         raise invalid(f"bits >= {smallest:g}", bits, "no narrower widths exist, or allow more of them")
@@ -155,6 +157,11 @@ class _Items:
     def weights(self) -> int:
         """How many there are in all."""
         return sum(rows * columns for rows, columns in self.shapes)
+
+    @property
+    def uniform(self) -> list[int]:
+        """Bits of each width everywhere."""
+        return [sum(each) for each in zip(*self.sizes, strict=True)]
 
     def size(self, options: Sequence[int]) -> int:
         """Bits of a choice."""
@@ -276,8 +283,7 @@ def _corrected(
 
 def _mixtures(items: _Items, budget: int, draws: int, seed: int) -> tuple[str, list[tuple[int, ...]]]:
     """One width everywhere, or two neighbouring ones at random, of at most that size."""
-    count = len(items.targets)
-    totals = [items.size([option] * count) for option in range(len(items.widths))]
+    count, totals = len(items.targets), items.uniform
     base = max(option for option, total in enumerate(totals) if total <= budget)
     named = [f"{width}{'' if width == TERNARY else ' bits'}" for width in items.widths]
     if base + 1 == len(totals) or totals[base] == budget:

@@ -81,7 +81,7 @@ def protect(
 
     Raises:
       InvalidInput: for windows that are too few or overlap, an unknown error, unit or criterion, budgets that
-        are none, draws below 2, or a clean loss that is not finite.
+        are none or pay for no whole column or matrix, draws below 2, or a clean loss that is not finite.
     """
     error, known, rivals = checked(against, budget, unit, scale, compare, draws)
     own = {
@@ -195,7 +195,7 @@ def _report(
     choice: Choice, trial: Trial, tables: Tables, rivals: tuple[str, ...], first: int
 ) -> ProtectionReport:
     against, origin = choice.against, choice.setup.origin()
-    apart = alone(choice, trial, first)
+    apart = alone(choice, trial, len(tables[EVERYTHING, 0]), first)
     matrices = tuple(map(hurt, apart))
     clean = Estimate.of_samples(tables[CLEAN, 0][0, 0], unit="nat/token", estimator="mean over windows")
     shown = {key: table for key, table in tables.items() if key[0] != CLEAN}

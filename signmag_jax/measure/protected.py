@@ -15,7 +15,7 @@ from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.evidence.result import KEPT_OUT, by_draw
 
 from .comparison import Table
-from .criteria import LABELS
+from .criteria import COST, LABELS
 from .protection import SCHEMA, HurtMatrix, ProtectedColumn, ProtectedWeight
 from .slopes import separated
 
@@ -71,7 +71,7 @@ class Mask(Result):
       columns: that are wholly protected.
       weights: the most costly ones of all that are protected.
       matrices: costliest by prediction, with their measured ΔNLL when perturbed alone.
-      whole: matrices that are wholly protected.
+      whole: matrices that are wholly protected, those of largest mean score first.
       kept: by matrix and layer, all places.
       provenance: model, texts, versions, device.
     """
@@ -105,7 +105,7 @@ class Mask(Result):
 
 @dataclass(frozen=True, eq=False)
 class Alone(Result):
-    """One matrix perturbed alone, ΔNLL on the evaluation windows.
+    """One matrix perturbed alone, ΔNLL over the draws of its error and the evaluation windows.
 
     Args:
       layer, matrix: which.
@@ -154,11 +154,11 @@ class ProtectionReport(Result):
 
     @property
     def least(self) -> dict[str, str]:
-        """By budget, the criterion that leaves the least ΔNLL."""
+        """By budget, the criterion that leaves the least ΔNLL; none where no loss was finite."""
         best: dict[str, Protected] = {}
         for each in self.choices:
             known = best.get(each.budget)
-            if known is None or damage(each.metrics) < damage(known.metrics):
+            if damage(each.metrics) < (np.inf if known is None else damage(known.metrics)):
                 best[each.budget] = each
         return {budget: each.criterion for budget, each in best.items()}
 
@@ -168,7 +168,8 @@ class ProtectionReport(Result):
         for each in self.choices:
             lines[f"{each.budget}, {LABELS[each.criterion]}"] = each.line()
         for budget, criterion in self.least.items():
-            lines[f"{budget}, least damage"] = LABELS[criterion]
+            sure = "" if self._separated(budget, criterion) else ", unresolved"
+            lines[f"{budget}, least damage"] = f"{LABELS[criterion]}{sure}"
         for one in self.alone:
             left = "not finite" if one.left is None else f"{one.left.estimate.value:.3g}"
             said = f"ΔNLL {one.damage.estimate.value:.3g}, with {one.budget} protected {left}"
@@ -178,6 +179,12 @@ class ProtectionReport(Result):
                 f"ΔNLL {one.score:.3g} on calibration text"
             )
         return lines
+
+    def _separated(self, budget: str, least: str) -> bool:
+        """Whether ours leaves less than every other, or another less than ours."""
+        others = [each for each in self.choices if each.budget == budget and each.criterion != COST]
+        asked = [each for each in others if least in (COST, each.criterion)]
+        return all(each.excess is not None and separated(each.excess.estimate) for each in asked)
 
     def rows(self) -> list[dict[str, Any]]:
         """ΔNLL, KL and agreement of every choice, draw and window."""

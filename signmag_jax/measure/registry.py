@@ -298,7 +298,7 @@ def _protect(
     flipped = 1 if error.rate is None else draws
     randomly = draws * ("random" in rivals)
     choices = flipped * (1 + len(rivals) - ("random" in rivals)) + randomly
-    return 1 + flipped + choices * len(budgets) + 2 * ALONE
+    return 1 + flipped + choices * len(budgets) + 2 * ALONE * flipped
 
 
 def _protect_screening() -> float:

@@ -116,7 +116,12 @@ class Setup:
         """The provenance of the result."""
         windows, window = self.evaluation.shape
         return inputs.provenance_of(
-            self.model, self.source, **self.configuration, windows=windows, window=window
+            self.model,
+            self.source,
+            family=self.model.config.family,
+            **self.configuration,
+            windows=windows,
+            window=window,
         )
 
 

@@ -10,6 +10,7 @@ from .config import ModelConfig
 from .names import layer_tensor
 from .sources import TensorSource
 
+FUSED_FAMILIES = ("phi3",)
 # Tensor of a layer by format -> the parameters whose rows it holds, one after another.
 _FUSED = {
     "hub": {
@@ -21,6 +22,8 @@ _FUSED = {
         "ffn_up.weight": ("gate_proj", "up_proj"),
     },
 }
+FUSED = frozenset(part for parts in _FUSED["hub"].values() for part in parts)
+"""Matrices that have no tensor of their own in such a checkpoint."""
 
 
 class SplitSource:

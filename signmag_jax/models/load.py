@@ -17,7 +17,7 @@ from .bitnet import TernarySource
 from .config import ModelConfig
 from .config_gguf import config_from_gguf
 from .config_hub import described_by_hub
-from .fused import SplitSource
+from .fused import FUSED_FAMILIES, SplitSource
 from .gguf_file import GGUFFile
 from .llama import Llama
 from .memory import check_memory
@@ -162,7 +162,7 @@ def open_checkpoint(
         if ternary is not None:
             source = TernarySource(source, ternary)
         tokenizer = tokenizer_from_hub(resolved.path)
-    if config.family == "phi3":
+    if config.family in FUSED_FAMILIES:
         source = SplitSource(source, config)
     config, said = with_own_head(config, source)
     remarks += said

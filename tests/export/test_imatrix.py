@@ -1,6 +1,7 @@
 """An imatrix as llama.cpp has it: by `transformers`, `gguf` and ggml's quantiser; files that are none."""
 
 import ctypes
+import dataclasses
 import importlib.util
 import json
 from pathlib import Path
@@ -14,7 +15,7 @@ import transformers
 from signmag_jax import measure, models
 from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput, MissingResource
-from signmag_jax.export import write_imatrix
+from signmag_jax.export import check_model, read_mask, write_imatrix
 from signmag_jax.models import MATRICES, read_imatrix
 from signmag_jax.models.imatrix import ImportanceMatrix
 from signmag_jax.models.names import layer_tensor
@@ -179,6 +180,17 @@ def test_of_another_model_or_a_dat_file_it_is_refused(importance, smollm, tmp_pa
         read_imatrix(old)
 
 
+def test_an_imatrix_of_a_model_with_fused_matrices_is_refused(small, saved):
+    """llama.cpp would look for the inputs of attn_qkv."""
+    source = read_mask(saved(matrices=[]))
+    check_model(source, small)
+    fused = small.replace(config=dataclasses.replace(small.config, family="phi3"))
+    with pytest.raises(
+        InvalidInput, match="q_proj, which phi3 stores as a part of another"
+    ):
+        check_model(source, fused)
+
+
 def test_sums_beyond_float32_are_refused(tmp_path):
     large = ImportanceMatrix({(0, "q_proj"): np.full(4, 1e38)}, {(0, "q_proj"): 100})
     with pytest.raises(InvalidInput, match="sums of squares below"):
@@ -214,6 +226,8 @@ def test_the_command_needs_no_model_for_a_list(saved, tmp_path, capsys):
         (["--threshold", "99"], "lower --threshold"),
         (["--windows", "1"], "--windows >= 2"),
         (["--out", "/dev/null/x"], "--out"),
+        (["--model", ".", "--file", "absent.gguf"], "leave --file out"),
+        (["--format", "llama.cpp", "--model", "."], "--model makes a difference only with --format imatrix"),
     ],
 )
 def test_a_mistake_is_one_line(saved, tmp_path, capsys, options, named):

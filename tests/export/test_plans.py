@@ -145,6 +145,9 @@ def test_a_folder_of_several_masks_asks_which(saved):
     path = saved()
     for budget in ("0.1%", "2%"):
         (path.parent / f"mask-{budget}.json").write_text(path.read_text())
+    # A run with one budget before one with several leaves all three.
+    with pytest.raises(InvalidInput, match=r"give one, mask\.json, mask-0\.1%\.json, mask-2%\.json"):
+        read(path.parent)
     path.unlink()
     with pytest.raises(InvalidInput, match=r"give one, mask-0\.1%\.json, mask-2%\.json"):
         read(path.parent)
@@ -158,7 +161,22 @@ def test_what_a_mask_protects_wholly_stays_whole_and_all_its_weights_count(saved
     whole = [{"layer": 5, "matrix": "o_proj"}]
     decision = read(saved(kept=kept, whole=whole)).decision(most=2)
     assert decision.whole == ((5, "o_proj"), (11, "down_proj"))
+    assert "2, 1 that the mask names, and those " in decision.notes[0]
     assert "10 of its 10 single weights" in decision.notes[1]
+    several = [*whole, {"layer": 2, "matrix": "k_proj"}]
+    assert "1, 1 that the mask names" in read(saved(whole=several)).decision(most=1).notes[0]
+
+
+def test_parts_of_a_fused_matrix_are_refused_and_whole_ones_are_not(saved, plan, tmp_path):
+    """Phi-3 stores q, k, v as one matrix, and gate and up: by no name would a tool find them."""
+    provenance = {"family": "phi3"}
+    with pytest.raises(InvalidInput, match=r"layers\.1\.self_attn\.q_proj, which phi3 stores as a part"):
+        write(read(saved(provenance=provenance)).decision(), tmp_path / "out", ["llama.cpp"])
+    assert not (tmp_path / "out").exists()
+    assert read(saved(provenance=provenance)).decision(most=1).whole == ((11, "down_proj"),)
+    assert write(read(saved(provenance=provenance)).decision(most=1), tmp_path / "out")
+    # Plans of down_proj, as here, are exported too.
+    assert write(read(plan(provenance=provenance)).decision(), tmp_path / "out", ["llama.cpp"])
 
 
 def test_the_command_exports_a_plan(plan, tmp_path, capsys):
@@ -168,4 +186,7 @@ def test_the_command_exports_a_plan(plan, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["whole_matrices"] == []
     assert run(["export", str(plan()), "--format", "transformers", "--out", str(out)]) == 2
     assert "know no widths" in capsys.readouterr().err
+    for option in ("--threshold", "--most"):
+        assert run([*call, option, "1"]) == 2
+        assert f"{option} makes a difference only with a mask" in capsys.readouterr().err
     assert "transformers" not in OF_PLANS

@@ -1,5 +1,6 @@
 """Plans: sizes bit by bit, budgets, predictions by exact second orders, a planted matrix, and mistakes."""
 
+import dataclasses
 import json
 import math
 
@@ -35,6 +36,16 @@ def test_a_size_counts_every_code_and_every_scale(width, shape):
     # Where groups are whole, a weight takes its code and its part of a scale.
     if inputs % 160 == 0:
         assert stored_bits(width, shape) / (rows * inputs) == pytest.approx(PER_WEIGHT[width] + 0.5)
+
+
+def test_a_size_below_that_of_any_one_width_everywhere_is_refused(windows):
+    """Rows of 7 take fewer bits at 2 bits, rows of 20 as ternary ones: no one width is as small as both."""
+    model = build(config=dataclasses.replace(TINY, hidden=20, intermediate=7))
+    options = {"matrices": ("up_proj", "down_proj"), "widths": ("ternary", "2")}
+    smallest = 7 * (32 + 16) + 20 * (16 + 16)
+    assert smallest > 7 * stored_bits("ternary", (1, 20)) + 20 * stored_bits("2", (1, 7))
+    with pytest.raises(InvalidInput, match=r"bits >= 3\.4858"):
+        measure.plan(model, *windows, bits=(smallest - 1) / 280, **options)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -1,5 +1,6 @@
 """Protecting weights from the error of the others, on a model with a planted weight that decides."""
 
+import dataclasses
 import json
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from conftest import with_block
 from planted import SATURATED, WEIGHTS, own_text, planted
 
 from signmag_jax import measure
-from signmag_jax.evidence import InvalidInput, bootstrap
+from signmag_jax.evidence import Estimate, InvalidInput, bootstrap
 from signmag_jax.measure import spikes
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.protected import METRICS
@@ -154,6 +155,9 @@ def test_flips_are_common_to_all_criteria(model, text):
     )
     table = report.samples["delta_nll"]
     assert all(each.shape == (3, 12) for each in table.values())
+    # Also those of a matrix alone: its error counts the draws, which differ more than windows do.
+    for each in report.alone:
+        assert each.damage.estimate.n == 3
     # One weight at random of 2,688 flips in one draw of ten: without it nothing differs, to the last bit.
     same = table["everything"] == table[f"{ONE}, at random"]
     assert same.all(axis=1).any()
@@ -173,7 +177,19 @@ def test_whole_columns_and_matrices(model, text, unit, tmp_path):
             assert (layer.all(axis=axis) == layer.any(axis=axis)).all()
     listed = plain["columns"] if unit == "columns" else plain["whole"]
     assert listed
-    assert plain["weights"] == []
+
+
+def test_of_whole_matrices_the_costliest_are_first(model, text):
+    """What is taken of them is taken from the top; layer by layer is another order."""
+    report = measure.protect(model, *text, budget=("20%", "40%", "80%"), unit="matrices", compare=())
+    few, more, most = (mask.whole for mask in report.masks)
+    assert few == more[: len(few)] != more == most[: len(more)] != most
+    assert more != tuple(sorted(more, key=lambda at: (at[0], MATRICES.index(at[1]))))
+
+
+def test_a_budget_that_pays_for_no_whole_matrix_is_refused(model, text):
+    with pytest.raises(InvalidInput, match="pays for the costliest of the matrices"):
+        measure.protect(model, *text, budget=("1%", "50%"), unit="matrices", compare=())
 
 
 def test_a_run_that_goes_on_gives_the_same(model, text, found, folder):
@@ -192,11 +208,47 @@ def test_layers_and_matrices_that_take_no_part_are_left_alone(model, text):
         model, *text, budget="10%", layers=(1,), matrices=("up_proj",), compare=("size", "awq")
     )
     assert set(report.masks[0].kept) == {(1, "up_proj")}
+    # Nor are their weights listed, or tried.
+    (kept,), width = report.masks[0].kept.values(), model.config.hidden
+    listed = [each.row * width + each.column for each in report.masks[0].weights]
+    assert sorted(listed) == kept.tolist()
+    assert {(each.layer, each.matrix) for each in report.spikes} == {(1, "up_proj")}
     assert report.masks[0].budget["of"] == model.params["blocks"]["up_proj"][1].size
     edited = np.array(model.params["blocks"]["up_proj"])
     edited[1] = np.asarray(measure.quantized(Ternarize(), jnp.asarray(edited[1]), "tensor"))
     truth = loss(with_block(model, "up_proj", edited), text[1]) - loss(model, text[1])
     np.testing.assert_allclose(report.samples["delta_nll"]["everything"][0], truth, rtol=1e-9, atol=1e-12)
+
+
+def test_least_damage_is_said_with_whether_it_is_known(found):
+    """Ours must be told from all others, another from ours; of losses that are not finite none is least."""
+
+    def shown(**gaps):
+        kept = []
+        for each in found.choices:
+            if each.budget == FEW and each.criterion in ("cost", *gaps):
+                value, error = gaps.get(each.criterion, (1.0, 0.0))
+                loss = dataclasses.replace(
+                    each.metrics["delta_nll"], estimate=Estimate(value, error, 12, "nat/token", "mean", {})
+                )
+                gap = dataclasses.replace(
+                    loss, estimate=Estimate(value - 1, error, 12, "nat/token", "mean", {})
+                )
+                kept.append(
+                    dataclasses.replace(
+                        each,
+                        metrics={**each.metrics, "delta_nll": loss},
+                        excess=None if each.criterion == "cost" else gap,
+                    )
+                )
+        return dataclasses.replace(found, choices=tuple(kept)).summary().get(f"{FEW}, least damage")
+
+    assert shown(size=(2.0, 0.1), awq=(3.0, 0.1)) == "predicted cost"
+    assert shown(size=(2.0, 0.5), awq=(3.0, 0.1)) == "predicted cost, unresolved"
+    assert shown(size=(0.5, 0.1), awq=(0.9, 0.5)) == "weight size |w|"
+    assert shown(size=(0.5, 0.4), awq=(3.0, 0.1)) == "weight size |w|, unresolved"
+    lost = tuple(dataclasses.replace(each, metrics=dict.fromkeys(METRICS)) for each in found.choices)
+    assert dataclasses.replace(found, choices=lost).least == {}
 
 
 def test_a_report_shows_itself(found, tmp_path):

@@ -103,7 +103,8 @@ def test_budgets_are_distinct_and_ascending_and_pay_for_something():
     with pytest.raises(InvalidInput, match="unit in"):
         budgets_of(("1%",), "rows")
     assert Budget.of("0.15%").weights(1000) == 2
-    assert Budget.of("0.09b").weights(1000) == 1  # bits are a limit: 1.9 weights
+    for limit in ("0.09b", "0.09B"):
+        assert Budget.of(limit).weights(1000) == 1  # bits are a limit: 1.9 weights
     with pytest.raises(InvalidInput, match="at least 1 of 100 weights"):
         Budget.of("0.1%").weights(100)
 

@@ -122,6 +122,12 @@ def test_bad_options_are_refused(texts, change, message):
         measure.attacks(planted(*KINDS), *texts, **{**OPTIONS, **change})
 
 
+@pytest.mark.slow
+def test_no_more_weights_are_protected_than_are_suspected(texts):
+    with pytest.raises(InvalidInput, match=r"protected <= \d\d"):
+        measure.attacks(planted(*KINDS), *texts, flips=1, protected=(200,), matrices=("k_proj",))
+
+
 def test_cost_counts_every_game():
     passes = measure.MEASUREMENTS["attacks"].passes
     one = passes(windows=4, window=512, flips=8, protected=(0,))

@@ -225,3 +225,5 @@ def test_the_costliest_sets_of_a_known_cost():
     assert judged[1] == named
     assert [len(each) for each in joint.costliest_sets(cost, places[:2], 5)] == [1, 2]
     assert joint.costliest_sets(cost, [], 3) == []
+    # where nothing is left to suspect, what others name is still judged
+    assert joint.costliest_sets(cost, [], 3, others=[named[:1], named]) == [named[:1], named]
