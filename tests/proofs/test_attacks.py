@@ -225,6 +225,8 @@ class TestSymbols:
         q = sp.Function("q_of_itself", real=True)
         refused("plain steps", by.sequence, "q_of_itself", n, t, zero, q(n + 1) + 1, False)
         refused("plain steps", by.sequence, "summed", n, t, zero, 1 + sp.Sum(t, (n, 0, 1)), False)
+        later = sp.Function("q_of_later", real=True)(5)
+        refused("plain steps", by.sequence, "q_of_later", n, t, -later, later + 1, False)
         by.sequence("attacked", n, t, one, t + 1, True)
         refused("defined already", by.sequence, "attacked", n, t, one, t + 2, True)
 
