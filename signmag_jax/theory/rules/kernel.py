@@ -421,6 +421,8 @@ class _Rules:
             binders = [part for part in new.atoms(*BINDERS) if part != old and part.has(old)]
             caught = any(spoken & _bound(part) for part in binders)
             _ask(not caught, "{} speaks of a variable that is bound in {}", fact.claim, new)
+            named = any(base.has(old) for base in new.atoms(sp.IndexedBase) - {old})
+            _ask(not named, "{} says nothing of a family that is called {}", fact.claim, old)
             changed = new.xreplace({old: by})
             _ask(changed != new, "the expression does not contain {}", fact.lhs)
             new, hypotheses = changed, hypotheses | fact.hypotheses | needs(changed)
