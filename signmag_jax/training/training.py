@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys, provenance
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.memory import memory_told
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.perturb import Weights
@@ -28,6 +29,9 @@ NETWORKS, STEPS, BATCH, STEP_SIZE = 8, 800, 128, 3e-3
 INPUTS, DRAWS = 256, 8
 RATE = 0.02
 FEWEST, MOST = 3, 256
+COPIES, SORTED = 8, 25
+"""Measured: how often memory holds each weight while it is learned, and one matrix while signs are drawn."""
+FULL = "the networks do not fit in memory: lower their number, width or blocks"
 ESTIMATOR = "mean over networks of per-network ratios"
 
 
@@ -189,6 +193,7 @@ def train(
     Raises:
       InvalidInput: for names or numbers out of range, a text that is missing or not wanted, or a training
         that diverged.
+      MissingResource: where the networks do not fit in memory.
     """
     sizes = {"networks": networks, "steps": steps, "batch": batch, "samples": samples, "draws": draws}
     chosen, network = prepared(task, activation, blocks, width, text, rate, step_size=step_size, **sizes)
@@ -197,7 +202,8 @@ def train(
     each = jnp.stack([keys.fold(root, index) for index in range(networks)])
     measured = _measurement(network, chosen, rate, samples, draws)
     found = []
-    with progress(f"training, {task}, {activation}", len(checkpoints(steps))) as advance:
+    told = progress(f"training, {task}, {activation}", len(checkpoints(steps)))
+    with memory_told(FULL), told as advance:
         for step, params in fit(network, chosen, each, steps=steps, batch=batch, step_size=step_size):
             losses, damages = jax.device_get(measured(params, each))
             if not all(np.isfinite(part).all() for part in jax.tree.leaves((losses, damages))):
@@ -249,6 +255,12 @@ def operations(activation: str, blocks: int, width: int, networks: int, steps: i
     """Floating-point operations of a training, without what is measured: three products for each matrix."""
     products = 3 * blocks * (len(ENTERING[activation]) + 1)
     return 2.0 * products * BATCH * width**2 * networks * steps
+
+
+def memory(activation: str, blocks: int, width: int, networks: int) -> float:
+    """Bytes that a training takes at its peak, about."""
+    matrices = blocks * (len(ENTERING[activation]) + 1)
+    return 4.0 * (COPIES * matrices + SORTED) * width**2 * networks
 
 
 def _task(name: str, text: bytes | None, width: int) -> Task:

@@ -2,12 +2,13 @@
 
 import re
 
+import jax
 import numpy as np
 import pytest
 
 from signmag_jax import theory
 from signmag_jax.claims.training import LAWS, compare
-from signmag_jax.evidence import InvalidInput
+from signmag_jax.evidence import InvalidInput, MissingResource
 from signmag_jax.training import train
 from signmag_jax.training import training as module
 from signmag_jax.training.fit import fit
@@ -111,6 +112,18 @@ MISTAKES = [
 def test_what_is_wrong_is_said(given, said):
     with pytest.raises(InvalidInput, match=re.escape(said)):
         train(**SMALL | given)
+
+
+@pytest.mark.parametrize(
+    "said", ["RESOURCE_EXHAUSTED: no more", "INTERNAL: Out of memory allocating 343 bytes."]
+)
+def test_networks_that_do_not_fit_are_one_line(monkeypatch, said):
+    def full(*given, **sizes):
+        raise jax.errors.JaxRuntimeError(said)
+
+    monkeypatch.setattr(module, "fit", full)
+    with pytest.raises(MissingResource, match="the networks do not fit in memory: lower"):
+        train(**SMALL)
 
 
 def test_a_training_that_ends_in_silence_is_no_result(monkeypatch):
