@@ -47,7 +47,7 @@ class Layer:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dense(Layer):
     """z = W x + β: i.i.d. symmetric weights, a matrix of its own wherever it stands.
 
@@ -56,7 +56,7 @@ class Dense(Layer):
         of its own, anything with `moments()`.
       weights: law of the weights, as in `perturb.find_weights`: a name, b = E|w|/σ or `perturb.Weights`.
       scale: σ√n, the standard deviation of W x for E x² = 1.
-      bias: standard deviation of β, random with mean 0 and without an error.
+      bias: standard deviation of β, Gaussian with mean 0 and without an error.
 
     Raises:
       InvalidInput: for a perturbation or weights that are none, scale <= 0, or bias < 0.
@@ -100,7 +100,7 @@ class Dense(Layer):
         return after if _is_zero(self.bias) else of.shifted(after, of.spread(self.bias))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activated(Layer):
     """φ of every entry; in a network its name or an `Activation` stands for it."""
 
@@ -123,7 +123,7 @@ class Activated(Layer):
         return of.activated(state, self.activation.resolved(scale, moments))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RMSNorm(Layer):
     """g ∘ y/√(mean y² + eps), each vector by its own length.
 
@@ -155,7 +155,7 @@ class RMSNorm(Layer):
         return of.normalised(state, of.two_moments(self.gain), self.eps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerNorm(RMSNorm):
     """g ∘ (y − mean y)/√(var y + eps) + β.
 
