@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,7 +87,7 @@ class Training(Result):
       width: of the blocks.
       rate: flip rate.
       checkpoints: from initialisation to the last step.
-      provenance: seed, sizes, versions, device.
+      provenance: seed, sizes, the text by its SHA-256, versions, device.
     """
 
     task: str
@@ -208,9 +209,12 @@ def train(
             losses, damages = jax.device_get(measured(params, each))
             if not all(np.isfinite(part).all() for part in jax.tree.leaves((losses, damages))):
                 raise invalid("finite losses and damages", f"none at step {step}", "lower the step size")
-            found.append(_checkpoint(step, network, jax.device_get(params), losses, damages))
+            loss = Estimate.of_samples(np.asarray(losses), unit=chosen.unit, estimator="mean over networks")
+            found.append(Checkpoint(step, loss, _blocks(step, network, jax.device_get(params), damages)))
             advance()
     options = {"task": task, "activation": activation, "blocks": blocks, "width": width, "rate": rate}
+    if text is not None:
+        options["text_sha256"] = hashlib.sha256(text).hexdigest()
     origin = provenance.collect(**options, **sizes, step_size=step_size, seed=seed)
     return Training(task, activation, width, rate, tuple(found), origin)
 
@@ -290,9 +294,9 @@ def _measurement(network: Network, task: Task, rate: float, samples: int, draws:
     return jit(jax.vmap(one))
 
 
-def _checkpoint(
-    step: int, network: Network, params: dict[str, np.ndarray], losses: np.ndarray, damages: Sequence[Any]
-) -> Checkpoint:
+def _blocks(
+    step: int, network: Network, params: dict[str, np.ndarray], damages: Sequence[Any]
+) -> tuple[Block, ...]:
     blocks = []
     for number, stacked in enumerate(damages):
         # (networks, matrices, outputs, inputs)
@@ -313,8 +317,7 @@ def _checkpoint(
                 states=tuple(Damage(*parts) for parts in zip(*stacked, strict=True)),
             )
         )
-    loss = Estimate.of_samples(np.asarray(losses), estimator="mean over networks")
-    return Checkpoint(step, loss, tuple(blocks))
+    return tuple(blocks)
 
 
 def _law(name: str, matrices: Float[np.ndarray, "matrices outputs inputs"]) -> Weights:

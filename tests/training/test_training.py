@@ -1,5 +1,6 @@
 """Trained networks: they begin at the law, they learn, and more of them leave the first ones alone."""
 
+import hashlib
 import re
 
 import jax
@@ -87,6 +88,14 @@ def test_a_law_that_does_not_answer_is_left_out(learned):
     found = compare(train(**SMALL | {"activation": "swiglu", "steps": 10, "blocks": 1}))
     assert found.leaving(1, "own weights and inputs") is None
     assert "–" in next(iter(found.summary().values()))
+
+
+def test_a_result_says_of_which_text_and_in_which_unit(learned):
+    found = train(task="text", text=TEXT, blocks=1, **SMALL | {"width": 32, "steps": 10, "networks": 3})
+    assert found.provenance["text_sha256"] == hashlib.sha256(TEXT).hexdigest()
+    assert found.checkpoints[0].loss.unit == "nat/byte"
+    assert "text_sha256" not in learned.provenance
+    assert learned.checkpoints[0].loss.unit == "1"
 
 
 MISTAKES = [
