@@ -53,9 +53,9 @@ def train(
     content = models.text.load(text).content.encode() if "text" in task else None
     plans = [
         {"task": one, "activation": kind, "blocks": count, "text": content if one == "text" else None}
-        for one in task
-        for kind in activation
-        for count in blocks
+        for one in dict.fromkeys(task)
+        for kind in dict.fromkeys(activation)
+        for count in dict.fromkeys(blocks)
     ]
     sizes = {"width": width, "rate": rate, "networks": networks, "steps": steps}
     for plan in plans:

@@ -96,6 +96,7 @@ class Dense(Layer):
             error = given(self.weights)
         else:
             error = error_of(own, self.weights)
+        check_shapes(error.c, state.pair.energy)
         after = of.dense(state, error, self.scale)
         return after if _is_zero(self.bias) else of.shifted(after, of.spread(self.bias))
 
@@ -184,6 +185,21 @@ class LayerNorm(RMSNorm):
         if _is_zero(self.bias):
             return after
         return of.shifted(after, of.two_moments(self.bias))._replace(linear=after.linear)
+
+
+def check_shapes(*arrays: Any) -> None:
+    """Refuse perturbations of several matrices that are arrays of different shapes.
+
+    Raises:
+      InvalidInput: naming the shapes.
+    """
+    shapes = [np.shape(array) for array in arrays]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise invalid(
+            "perturbations of one shape", shapes, "pass numbers, or arrays that broadcast"
+        ) from None
 
 
 def _check(name: str, value: Any) -> None:

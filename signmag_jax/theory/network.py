@@ -18,7 +18,7 @@ from . import state as of
 from .activations import Activation, find_activation
 from .arguments import error_of, resolved
 from .energies import BlockEnergies
-from .layers import Activated, Given, Layer
+from .layers import Activated, Given, Layer, check_shapes
 from .state import State
 
 DIFFERENCES = ("linear", "finite")
@@ -157,7 +157,9 @@ class Residual(Layer):
 
     def step(self, state: State, given: Given) -> State:
         """Second moments add; where both have a mean, their product besides."""
-        return of.added(state, self.branch.step(state, given))
+        after = self.branch.step(state, given)
+        check_shapes(state.pair.energy, after.pair.energy)
+        return of.added(state, after)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +196,9 @@ class Gate(Layer):
 
     def step(self, state: State, given: Given) -> State:
         """Second moments multiply."""
-        return of.multiplied(self.gate.step(state, given), self.up.step(state, given))
+        gate, up = self.gate.step(state, given), self.up.step(state, given)
+        check_shapes(gate.pair.energy, up.pair.energy)
+        return of.multiplied(gate, up)
 
 
 def serial(*layers: Any) -> Network:

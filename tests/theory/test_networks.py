@@ -272,6 +272,10 @@ def test_what_is_no_network_is_refused():
     ):
         with pytest.raises(InvalidInput, match=message):
             network.ratio(0.1)
+    two, three = (Dense(SignFlip(np.full(count, 0.1))) for count in (2, 3))
+    for network in (serial(two, three), serial(Gate(two, three)), serial(two, Residual(Dense(None), three))):
+        with pytest.raises(InvalidInput, match="perturbations of one shape"):
+            network(SignFlip(0.1))
     for rate in (0.0, 0.6):
         with pytest.raises(InvalidInput, match="rate"):
             serial(Dense()).ratio(rate)
