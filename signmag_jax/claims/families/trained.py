@@ -180,7 +180,7 @@ def _without_growth(results: Results) -> Iterator[Claim]:
         compare=(PAIR,),
         rival=lambda: 1.0,
         rival_is="no asymmetry",
-        runs_from="default",
+        runs_from="full",
         missed=lambda: missed_singles(results, rate, _damage(results, REST)),
         note="The growth w → (1 + δb)w, which a block's normalisation takes away, costs something in a "
         "residual network. What is left has c = 1, but its changes follow the signs of the weights and may "
