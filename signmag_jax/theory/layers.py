@@ -163,7 +163,7 @@ class LayerNorm(RMSNorm):
     Args:
       gain: as in `RMSNorm`.
       eps: at least 0.
-      bias: β, one number or an array, of which the law sees mean and mean square.
+      bias: β, one number or an array, of which the law sees mean and mean square, likewise independent.
 
     Raises:
       InvalidInput: as `RMSNorm` does; for a bias that is not finite.
