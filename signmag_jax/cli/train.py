@@ -53,9 +53,9 @@ def train(
     content = models.text.load(text).content.encode() if "text" in task else None
     plans = [
         {"task": one, "activation": kind, "blocks": count, "text": content if one == "text" else None}
-        for one in task
-        for kind in activation
-        for count in blocks
+        for one in dict.fromkeys(task)
+        for kind in dict.fromkeys(activation)
+        for count in dict.fromkeys(blocks)
     ]
     sizes = {"width": width, "rate": rate, "networks": networks, "steps": steps}
     for plan in plans:
@@ -83,14 +83,14 @@ def _stem(title: str) -> str:
 
 
 def _cost(plans: Sequence[dict[str, Any]], sizes: dict[str, Any]) -> dict[str, Any]:
-    """Networks, steps, and operations of all of them."""
+    """Kinds of networks, operations of all of them, and memory of the largest."""
     from signmag_jax import training
 
-    operations = sum(
-        training.operations(plan["activation"], plan["blocks"], **_counted(sizes)) for plan in plans
-    )
-    return {"kinds of networks": len(plans), "operations": f"{operations:.2g}"}
-
-
-def _counted(sizes: dict[str, Any]) -> dict[str, Any]:
-    return {name: sizes[name] for name in ("width", "networks", "steps")}
+    width, networks = sizes["width"], sizes["networks"]
+    kinds = [(plan["activation"], plan["blocks"], width, networks) for plan in plans]
+    operations = sum(training.operations(*kind, sizes["steps"]) for kind in kinds)
+    return {
+        "kinds of networks": len(plans),
+        "operations": f"{operations:.2g}",
+        "memory": f"about {max(training.memory(*kind) for kind in kinds) / 2**30:.2g} GiB",
+    }

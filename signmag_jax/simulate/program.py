@@ -15,9 +15,10 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, PRNGKeyArray
 
-from signmag_jax.evidence import MissingResource, keys
+from signmag_jax.evidence import keys
 from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.errors import invalid
+from signmag_jax.evidence.memory import memory_told
 
 from . import batch
 from .network import Experiment, Row, Sample, Statistics
@@ -73,11 +74,12 @@ def dispatch(
     first = np.full(mesh.size, limit, dtype=np.int32)
     first[: len(blocks)] = np.asarray(blocks, dtype=np.int32) * size
     program = block_program(experiment.sample, mesh, size, batch.together(experiment.work))
-    with _memory_told(experiment):
+    full = f"one network of {experiment.name!r} does not fit in memory: lower the width, rows or inputs"
+    with memory_told(full):
         begun = program(experiment.parameters, root, first, np.int32(limit))
 
     def fetch() -> dict[int, list[Row]]:
-        with _memory_told(experiment):
+        with memory_told(full):
             result = jax.device_get(begun)
         plain = {name: _plain(leaf, name in experiment.optional) for name, leaf in result.items()}
         rows = {}
@@ -87,19 +89,6 @@ def dispatch(
         return rows
 
     return fetch
-
-
-@contextlib.contextmanager
-def _memory_told(experiment: Experiment) -> Iterator[None]:
-    """Turn what a device says when its memory is full into one clear line."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise MissingResource(
-            f"one network of {experiment.name!r} does not fit in memory: lower the width, rows or inputs"
-        ) from None
 
 
 def _plain(leaf: np.ndarray, optional: bool) -> list[Any]:

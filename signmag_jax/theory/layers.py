@@ -47,7 +47,7 @@ class Layer:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dense(Layer):
     """z = W x + β: i.i.d. symmetric weights, a matrix of its own wherever it stands.
 
@@ -56,7 +56,7 @@ class Dense(Layer):
         of its own, anything with `moments()`.
       weights: law of the weights, as in `perturb.find_weights`: a name, b = E|w|/σ or `perturb.Weights`.
       scale: σ√n, the standard deviation of W x for E x² = 1.
-      bias: standard deviation of β, random with mean 0 and without an error.
+      bias: standard deviation of β, Gaussian with mean 0 and without an error.
 
     Raises:
       InvalidInput: for a perturbation or weights that are none, scale <= 0, or bias < 0.
@@ -96,11 +96,12 @@ class Dense(Layer):
             error = given(self.weights)
         else:
             error = error_of(own, self.weights)
+        check_shapes(error.c, state.pair.energy)
         after = of.dense(state, error, self.scale)
         return after if _is_zero(self.bias) else of.shifted(after, of.spread(self.bias))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activated(Layer):
     """φ of every entry; in a network its name or an `Activation` stands for it."""
 
@@ -123,7 +124,7 @@ class Activated(Layer):
         return of.activated(state, self.activation.resolved(scale, moments))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RMSNorm(Layer):
     """g ∘ y/√(mean y² + eps), each vector by its own length.
 
@@ -155,14 +156,14 @@ class RMSNorm(Layer):
         return of.normalised(state, of.two_moments(self.gain), self.eps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerNorm(RMSNorm):
     """g ∘ (y − mean y)/√(var y + eps) + β.
 
     Args:
       gain: as in `RMSNorm`.
       eps: at least 0.
-      bias: β, one number or an array, of which the law sees mean and mean square.
+      bias: β, one number or an array, of which the law sees mean and mean square, likewise independent.
 
     Raises:
       InvalidInput: as `RMSNorm` does; for a bias that is not finite.
@@ -184,6 +185,21 @@ class LayerNorm(RMSNorm):
         if _is_zero(self.bias):
             return after
         return of.shifted(after, of.two_moments(self.bias))._replace(linear=after.linear)
+
+
+def check_shapes(*arrays: Any) -> None:
+    """Refuse perturbations of several matrices that are arrays of different shapes.
+
+    Raises:
+      InvalidInput: naming the shapes.
+    """
+    shapes = [np.shape(array) for array in arrays]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise invalid(
+            "perturbations of one shape", shapes, "pass numbers, or arrays that broadcast"
+        ) from None
 
 
 def _check(name: str, value: Any) -> None:

@@ -18,24 +18,34 @@ from . import state as of
 from .activations import Activation, find_activation
 from .arguments import error_of, resolved
 from .energies import BlockEnergies
-from .layers import Activated, Given, Layer
+from .layers import Activated, Given, Layer, check_shapes
 from .state import State
 
 DIFFERENCES = ("linear", "finite")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network(Layer):
     """Layers one after another, asked about one perturbation of all matrices that are not their own.
 
-    Its input has independent entries with E x² = 1 and mean 0 or is any unit vector that is not concentrated,
-    and is the same for both.
+    Its input is the same for both: entries of mean square 1, none of which dominates. Before anything but a
+    `Dense` their mean counts as well, and is 0.
 
     Args:
-      layers: at least one.
+      layers: at least one, as in `serial`.
+
+    Raises:
+      InvalidInput: as `serial` does.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise invalid(
+                "at least one layer", self.layers, "pass theory.Dense(), 'relu', theory.RMSNorm(), ..."
+            )
+        object.__setattr__(self, "layers", tuple(as_layer(layer) for layer in self.layers))
 
     @property
     def fresh(self) -> bool:
@@ -123,7 +133,7 @@ def _stacked(values: list[Any]) -> Any:
     return jax.tree.map(lambda *each: array.stack(array.broadcast_arrays(*each)), *values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Residual(Layer):
     """y + f(y), f the given layers, of which one has to be a matrix.
 
@@ -147,10 +157,12 @@ class Residual(Layer):
 
     def step(self, state: State, given: Given) -> State:
         """Second moments add; where both have a mean, their product besides."""
-        return of.added(state, self.branch.step(state, given))
+        after = self.branch.step(state, given)
+        check_shapes(state.pair.energy, after.pair.energy)
+        return of.added(state, after)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gate(Layer):
     """a(y) ∘ b(y), entry by entry: ReGLU is Gate(serial(Dense(), "relu"), Dense()).
 
@@ -184,7 +196,9 @@ class Gate(Layer):
 
     def step(self, state: State, given: Given) -> State:
         """Second moments multiply."""
-        return of.multiplied(self.gate.step(state, given), self.up.step(state, given))
+        gate, up = self.gate.step(state, given), self.up.step(state, given)
+        check_shapes(gate.pair.energy, up.pair.energy)
+        return of.multiplied(gate, up)
 
 
 def serial(*layers: Any) -> Network:
@@ -197,9 +211,7 @@ def serial(*layers: Any) -> Network:
     Raises:
       InvalidInput: for none, or for what is no layer.
     """
-    if not layers:
-        raise invalid("at least one layer", layers, "pass theory.Dense(), 'relu', theory.RMSNorm(), ...")
-    return Network(tuple(as_layer(layer) for layer in layers))
+    return Network(layers)
 
 
 def as_layer(layer: Any) -> Layer:

@@ -4,6 +4,6 @@ Nothing here knows a law: networks are trained, perturbed and compared.
 """
 
 from .network import Network
-from .training import Block, Checkpoint, Training, operations, prepared, train
+from .training import Block, Checkpoint, Training, memory, operations, prepared, train
 
-__all__ = ["Block", "Checkpoint", "Network", "Training", "operations", "prepared", "train"]
+__all__ = ["Block", "Checkpoint", "Network", "Training", "memory", "operations", "prepared", "train"]

@@ -31,8 +31,7 @@ class Regression:
 
     width: int
     seed: int = 0
-    name: str = "regression"
-    unit: str = "mean squared error"
+    unit: str = "1"
 
     def shape(self) -> dict[str, int]:
         """Vectors in, `TARGETS` numbers out."""
@@ -66,7 +65,6 @@ class NextByte:
 
     content: bytes
     width: int
-    name: str = "text"
     unit: str = "nat/byte"
 
     def __post_init__(self) -> None:

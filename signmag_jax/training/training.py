@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys, provenance
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.memory import memory_told
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.perturb import Weights
@@ -28,6 +30,9 @@ NETWORKS, STEPS, BATCH, STEP_SIZE = 8, 800, 128, 3e-3
 INPUTS, DRAWS = 256, 8
 RATE = 0.02
 FEWEST, MOST = 3, 256
+COPIES, SORTED = 8, 25
+"""Measured: how often memory holds each weight while it is learned, and one matrix while signs are drawn."""
+FULL = "the networks do not fit in memory: lower their number, width or blocks"
 ESTIMATOR = "mean over networks of per-network ratios"
 
 
@@ -82,7 +87,7 @@ class Training(Result):
       width: of the blocks.
       rate: flip rate.
       checkpoints: from initialisation to the last step.
-      provenance: seed, sizes, versions, device.
+      provenance: seed, sizes, the text by its SHA-256, versions, device.
     """
 
     task: str
@@ -189,6 +194,7 @@ def train(
     Raises:
       InvalidInput: for names or numbers out of range, a text that is missing or not wanted, or a training
         that diverged.
+      MissingResource: where the networks do not fit in memory.
     """
     sizes = {"networks": networks, "steps": steps, "batch": batch, "samples": samples, "draws": draws}
     chosen, network = prepared(task, activation, blocks, width, text, rate, step_size=step_size, **sizes)
@@ -197,14 +203,18 @@ def train(
     each = jnp.stack([keys.fold(root, index) for index in range(networks)])
     measured = _measurement(network, chosen, rate, samples, draws)
     found = []
-    with progress(f"training, {task}, {activation}", len(checkpoints(steps))) as advance:
+    told = progress(f"training, {task}, {activation}", len(checkpoints(steps)))
+    with memory_told(FULL), told as advance:
         for step, params in fit(network, chosen, each, steps=steps, batch=batch, step_size=step_size):
             losses, damages = jax.device_get(measured(params, each))
             if not all(np.isfinite(part).all() for part in jax.tree.leaves((losses, damages))):
                 raise invalid("finite losses and damages", f"none at step {step}", "lower the step size")
-            found.append(_checkpoint(step, network, jax.device_get(params), losses, damages))
+            loss = Estimate.of_samples(np.asarray(losses), unit=chosen.unit, estimator="mean over networks")
+            found.append(Checkpoint(step, loss, _blocks(step, network, jax.device_get(params), damages)))
             advance()
     options = {"task": task, "activation": activation, "blocks": blocks, "width": width, "rate": rate}
+    if text is not None:
+        options["text_sha256"] = hashlib.sha256(text).hexdigest()
     origin = provenance.collect(**options, **sizes, step_size=step_size, seed=seed)
     return Training(task, activation, width, rate, tuple(found), origin)
 
@@ -251,6 +261,12 @@ def operations(activation: str, blocks: int, width: int, networks: int, steps: i
     return 2.0 * products * BATCH * width**2 * networks * steps
 
 
+def memory(activation: str, blocks: int, width: int, networks: int) -> float:
+    """Bytes that a training takes at its peak, about."""
+    matrices = blocks * (len(ENTERING[activation]) + 1)
+    return 4.0 * (COPIES * matrices + SORTED) * width**2 * networks
+
+
 def _task(name: str, text: bytes | None, width: int) -> Task:
     if name not in TASKS:
         raise invalid(f"task in {tuple(TASKS)}", name, "name one of them")
@@ -278,9 +294,9 @@ def _measurement(network: Network, task: Task, rate: float, samples: int, draws:
     return jit(jax.vmap(one))
 
 
-def _checkpoint(
-    step: int, network: Network, params: dict[str, np.ndarray], losses: np.ndarray, damages: Sequence[Any]
-) -> Checkpoint:
+def _blocks(
+    step: int, network: Network, params: dict[str, np.ndarray], damages: Sequence[Any]
+) -> tuple[Block, ...]:
     blocks = []
     for number, stacked in enumerate(damages):
         # (networks, matrices, outputs, inputs)
@@ -301,8 +317,7 @@ def _checkpoint(
                 states=tuple(Damage(*parts) for parts in zip(*stacked, strict=True)),
             )
         )
-    loss = Estimate.of_samples(np.asarray(losses), estimator="mean over networks")
-    return Checkpoint(step, loss, tuple(blocks))
+    return tuple(blocks)
 
 
 def _law(name: str, matrices: Float[np.ndarray, "matrices outputs inputs"]) -> Weights:

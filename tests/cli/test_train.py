@@ -36,6 +36,21 @@ def test_a_dry_run_trains_nothing(call):
     assert json.loads(out)["kinds of networks"] == 8
 
 
+def test_the_same_kind_is_trained_once(call):
+    _, out, _ = call(
+        "--dry-run", "--json", "--blocks", "1,2,1", "--task", "text,text", "--activation", "relu"
+    )
+    assert json.loads(out)["kinds of networks"] == 2
+
+
+def test_a_dry_run_says_what_does_not_fit(call):
+    """Weights alone of 103 GB, and of Adam as much again, twice."""
+    code, out, _ = call("--dry-run", "--json", "--width", 2048, "--blocks", 8, "--networks", 256)
+    assert code == 0
+    size = json.loads(out)["memory"].removeprefix("about ").removesuffix(" GiB")
+    assert float(size) > 3 * 4 * 256 * 8 * 3 * 2048**2 / 2**30
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

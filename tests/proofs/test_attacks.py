@@ -150,6 +150,12 @@ class TestFacts:
         positive = sp.IndexedBase(t, positive=True)[n]
         refused("no meaning", by.same, sp.Abs(positive, evaluate=False), positive)
 
+    def test_a_number_is_no_family_of_its_name(self):
+        entry = sp.IndexedBase(t)[n]
+        refused("nothing of a family", by.inside, entry, by.suppose(equal(t, u)))
+        whole = sp.Sum(entry, (n, 0, 3))
+        refused("nothing of a family", by.inside, t + whole, by.suppose(equal(t, one)))
+
     def test_an_entry_of_a_list_is_no_real_number(self):
         """The square of an entry is not negative; the first entry here is √(−1 − t²)."""
         entry = sp.Indexed(sp.Tuple(sp.sqrt(-1 - t**2), u), n)
@@ -225,6 +231,8 @@ class TestSymbols:
         q = sp.Function("q_of_itself", real=True)
         refused("plain steps", by.sequence, "q_of_itself", n, t, zero, q(n + 1) + 1, False)
         refused("plain steps", by.sequence, "summed", n, t, zero, 1 + sp.Sum(t, (n, 0, 1)), False)
+        later = sp.Function("q_of_later", real=True)(5)
+        refused("plain steps", by.sequence, "q_of_later", n, t, -later, later + 1, False)
         by.sequence("attacked", n, t, one, t + 1, True)
         refused("defined already", by.sequence, "attacked", n, t, one, t + 2, True)
 

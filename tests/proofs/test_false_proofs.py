@@ -80,6 +80,19 @@ def failure(tmp_path, body, library=None):
             "proof.conclude('b', proof.positive('c', sp.sqrt(t - 1) * sp.sqrt(-t)))",
             "no point meets the hypotheses",
         ),
+        *(
+            (
+                "f = sp.Function('f', real=True)(1)\n"
+                f"a, b = proof.suppose('a', equal(f, {one})), proof.suppose('b', equal(f, {other}))\n"
+                "proof.conclude('c', by.join(by.inside(g * a.rhs, a), by.inside(g * f, b)))",
+                "no point meets the hypotheses",
+            )
+            for one, other in (
+                ("x", "x + 1"),
+                ("x", "-x"),
+                ("sp.Function('h', real=True)(t)", "1 + sp.Function('h', real=True)(t)"),
+            )
+        ),
         (
             "proof.suppose('a', above(t))\nproof.conclude('b', proof.positive('c', t))",
             "one of its own hypotheses",

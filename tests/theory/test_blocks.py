@@ -195,3 +195,10 @@ def test_a_grid_fits_the_largest_shift_of_all_weights(weights):
     )
     found = theory.block_ratio(0.5, "silu", scale=0.622, weights=weights)
     assert found == pytest.approx(float(flip / shift), rel=1e-12)
+
+
+def test_only_an_error_in_a_smooth_gate_has_another_constant_at_small_rates():
+    found = {where: float(theory.block_ratio(1e-12, "silu", gated=where)) for where in WHERE}
+    whole = float(theory.transverse_ratio_limit())
+    assert found["up"] == pytest.approx(whole, rel=1e-6)
+    assert max(found["both"], found["gate"]) < 0.95 * whole

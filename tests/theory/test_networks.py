@@ -231,6 +231,14 @@ def test_without_an_error_or_without_what_is_left():
     assert gone.cosine == 0
 
 
+def test_a_network_with_gains_is_a_key_as_others_are():
+    """A comparison of their arrays would be neither true nor false."""
+    one, other = (serial(Dense(), RMSNorm(gain=GAIN), LayerNorm(bias=SHIFT)) for _ in range(2))
+    assert one == one
+    assert one != other
+    assert {one: 1}[one] == 1
+
+
 def test_what_is_no_network_is_refused():
     for layers, message in (
         ((), "at least one layer"),
@@ -240,6 +248,8 @@ def test_what_is_no_network_is_refused():
         with pytest.raises(InvalidInput, match=message):
             serial(*layers)
     for made, message in (
+        (lambda: theory.Network(()), "at least one layer"),
+        (lambda: theory.Network(("rleu",)), "activation in"),
         (lambda: Residual("relu"), "a Dense in a residual branch"),
         (lambda: Gate("relu", RMSNorm()), "a Dense in one branch"),
         (lambda: Dense("flip"), "perturbation is 'given'"),
@@ -262,6 +272,10 @@ def test_what_is_no_network_is_refused():
     ):
         with pytest.raises(InvalidInput, match=message):
             network.ratio(0.1)
+    two, three = (Dense(SignFlip(np.full(count, 0.1))) for count in (2, 3))
+    for network in (serial(two, three), serial(Gate(two, three)), serial(two, Residual(Dense(None), three))):
+        with pytest.raises(InvalidInput, match="perturbations of one shape"):
+            network(SignFlip(0.1))
     for rate in (0.0, 0.6):
         with pytest.raises(InvalidInput, match="rate"):
             serial(Dense()).ratio(rate)

@@ -1,13 +1,15 @@
 """Trained networks: they begin at the law, they learn, and more of them leave the first ones alone."""
 
+import hashlib
 import re
 
+import jax
 import numpy as np
 import pytest
 
 from signmag_jax import theory
 from signmag_jax.claims.training import LAWS, compare
-from signmag_jax.evidence import InvalidInput
+from signmag_jax.evidence import InvalidInput, MissingResource
 from signmag_jax.training import train
 from signmag_jax.training import training as module
 from signmag_jax.training.fit import fit
@@ -88,6 +90,14 @@ def test_a_law_that_does_not_answer_is_left_out(learned):
     assert "–" in next(iter(found.summary().values()))
 
 
+def test_a_result_says_of_which_text_and_in_which_unit(learned):
+    found = train(task="text", text=TEXT, blocks=1, **SMALL | {"width": 32, "steps": 10, "networks": 3})
+    assert found.provenance["text_sha256"] == hashlib.sha256(TEXT).hexdigest()
+    assert found.checkpoints[0].loss.unit == "nat/byte"
+    assert "text_sha256" not in learned.provenance
+    assert learned.checkpoints[0].loss.unit == "1"
+
+
 MISTAKES = [
     ({"activation": "gelu"}, "`activation in "),
     ({"task": "chess"}, "`task in "),
@@ -111,6 +121,18 @@ MISTAKES = [
 def test_what_is_wrong_is_said(given, said):
     with pytest.raises(InvalidInput, match=re.escape(said)):
         train(**SMALL | given)
+
+
+@pytest.mark.parametrize(
+    "said", ["RESOURCE_EXHAUSTED: no more", "INTERNAL: Out of memory allocating 343 bytes."]
+)
+def test_networks_that_do_not_fit_are_one_line(monkeypatch, said):
+    def full(*given, **sizes):
+        raise jax.errors.JaxRuntimeError(said)
+
+    monkeypatch.setattr(module, "fit", full)
+    with pytest.raises(MissingResource, match="the networks do not fit in memory: lower"):
+        train(**SMALL)
 
 
 def test_a_training_that_ends_in_silence_is_no_result(monkeypatch):

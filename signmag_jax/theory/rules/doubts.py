@@ -173,10 +173,24 @@ def unclear(fact: Any) -> str | None:
             return f"it rests on {stated(claim)}, which is true or false: derive it"
     try:
         with precision():
-            empty = not domain(fact.hypotheses, frozenset())
+            empty = not domain(fact.hypotheses | _told_twice(fact.hypotheses), frozenset())
     except Unsupported:
         return None
     return f"no point meets the hypotheses {shown(fact.hypotheses)}" if empty else None
+
+
+def _told_twice(given: frozenset) -> set:
+    """That what is opaque equals one thing and another: then these are equal."""
+    told: dict[sp.Basic, Any] = {}
+    found = set()
+    for claim in sorted(given, key=written):
+        if claim.kind == "=" and isinstance(claim.left, OPAQUE):
+            one, other = told.setdefault(claim.left, claim).right, claim.right
+            gap = sp.expand(one - other)
+            # What is opaque in both sides has to cancel, to be seen.
+            sides = {"left": gap, "right": 0 * gap} if gap.is_number else {"left": one, "right": other}
+            found.add(claim._replace(**sides))
+    return found
 
 
 def _named(fact: Any) -> dict[str, set]:

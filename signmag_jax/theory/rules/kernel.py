@@ -421,6 +421,8 @@ class _Rules:
             binders = [part for part in new.atoms(*BINDERS) if part != old and part.has(old)]
             caught = any(spoken & _bound(part) for part in binders)
             _ask(not caught, "{} speaks of a variable that is bound in {}", fact.claim, new)
+            named = any(base.has(old) for base in new.atoms(sp.IndexedBase) - {old})
+            _ask(not named, "{} says nothing of a family that is called {}", fact.claim, old)
             changed = new.xreplace({old: by})
             _ask(changed != new, "the expression does not contain {}", fact.lhs)
             new, hypotheses = changed, hypotheses | fact.hypotheses | needs(changed)
@@ -554,7 +556,9 @@ class _Rules:
         names = sorted((start.free_symbols | step.free_symbols) - {n, q}, key=lambda s: s.sort_key())
         counts = n.is_Symbol and n.is_integer and n.is_nonnegative and not n.is_positive and _real(q)
         fits = counts and not q.is_nonnegative and not {n, q} & start.free_symbols
-        _ask(fits and not (start + step).atoms(*OPAQUE), "{} needs a count, a state and plain steps", name)
+        # Not of their sum, in which an opaque part of both may cancel.
+        plain = not any(e.atoms(*OPAQUE) for e in (start, step))
+        _ask(fits and plain, "{} needs a count, a state and plain steps", name)
         new = _DEFINED.setdefault(name, (n, q, start, step)) == (n, q, start, step)
         _ask(new, "{} is defined already, as something else", name)
         at = UndefinedFunction(name, real=True)

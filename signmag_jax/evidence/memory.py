@@ -1,0 +1,31 @@
+"""What a device says when its memory is full, as one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+
+from .errors import MissingResource
+
+FULL = "RESOURCE_EXHAUSTED", "Out of memory"
+"""Devices say it in one of these words, under several kinds of errors."""
+
+
+@contextlib.contextmanager
+def memory_told(what: str) -> Iterator[None]:
+    """Within, a full memory is one clear error.
+
+    Args:
+      what: that it does not fit, and what to lower: "one network does not fit in memory: lower the width".
+
+    Raises:
+      MissingResource: saying it.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not any(said in str(error) for said in FULL):
+            raise
+        raise MissingResource(what) from None
