@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid, keys
+from signmag_jax.evidence import Estimate, invalid, keys
 from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, fetch, window_nll
@@ -23,9 +23,11 @@ from .curvature import WindowLoss
 from .inputs import Windows
 from .knapsack import Choice, choose
 from .metrics import check_draws, compare_states
-from .planned import METRICS, UNITS, Measured, Plan, PlannedMatrix
+from .planned import Measured, Plan, PlannedMatrix
+from .protected import METRICS
 from .setup import Options, Setup, prepare
 from .sweep import Row
+from .trial import LOSS, STORED, averages, interval
 from .widths import TERNARY, WIDTHS, check_widths, rounded, stored_bits
 
 BITS = 4.5
@@ -40,7 +42,6 @@ AGREED = 2.0
 """Standard errors."""
 Aim = Literal["kl", "nll"]
 AIMS = ("kl", "nll")
-STORED = ("nll", *METRICS)
 Target = tuple[int, str]
 
 
@@ -372,8 +373,7 @@ def _report(
     tables = {"plan": rows[1:2], "uniform": rows[2:]}
     sizes = {"plan": float(choice.size), "uniform": float(np.mean([items.size(each) for each in mixtures]))}
     words = {"plan": "a width for each matrix", "uniform": what}
-    sides = [Measured(words[side], sizes[side], _metrics(table)) for side, table in tables.items()]
-    loss = STORED.index("delta_nll")
+    sides = [Measured(words[side], sizes[side], averages(table)) for side, table in tables.items()]
     samples = {
         metric: {side: table[:, STORED.index(metric)] for side, table in tables.items()} for metric in METRICS
     }
@@ -390,16 +390,8 @@ def _report(
         choice.exact,
         sides[0],
         sides[1],
-        _interval(rows[2:, loss] - rows[1:2, loss], "nat/token"),
+        interval(rows[2:, LOSS] - rows[1:2, LOSS]),
         Estimate.of_samples(rows[0, 0], unit="nat/token", estimator="mean over windows"),
         samples,
         setup.origin(),
     )
-
-
-def _metrics(table: Float[np.ndarray, "draws metrics windows"]) -> dict[str, ConfidenceInterval | None]:
-    return {name: _interval(table[:, STORED.index(name)], UNITS[name]) for name in METRICS}
-
-
-def _interval(table: Float[np.ndarray, "draws windows"], unit: str) -> ConfidenceInterval | None:
-    return bootstrap.mean(table, unit=unit) if np.isfinite(table).all() else None

@@ -14,9 +14,9 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result
 from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.evidence.result import KEPT_OUT, by_draw
 
+from .protected import Metric
+
 SCHEMA = "signmag.plan/1"
-METRICS = ("delta_nll", "kl", "agreement")
-UNITS = {"delta_nll": "nat/token", "kl": "nat/token", "agreement": "1"}
 SHOWN = 10
 """Matrices that a terminal shows."""
 
@@ -56,7 +56,7 @@ class Measured(Result):
 
     what: str
     size: float
-    metrics: dict[str, ConfidenceInterval | None]
+    metrics: Metric
 
     def line(self, weights: int) -> str:
         """Size and means in words."""

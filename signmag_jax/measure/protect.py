@@ -23,11 +23,11 @@ from .granularity import Scale
 from .inputs import Windows
 from .masks import mask_of
 from .metrics import check_draws
-from .protected import EVERYTHING, METRICS, UNITS, Metric, Protected, ProtectionReport
+from .protected import EVERYTHING, METRICS, Protected, ProtectionReport
 from .protection import ProtectedWeight
 from .setup import prepare
 from .sweep import Row
-from .trial import LOSS, STORED, Trial, interval
+from .trial import LOSS, STORED, Trial, averages, interval
 
 BUDGETS = ("0.1%", "0.5%", "2%")
 DRAWS = 2
@@ -176,10 +176,6 @@ def _tables(keys: Sequence[Key], rows: Sequence[Row]) -> Tables:
     return {key: np.stack(draws) for key, draws in tables.items()}
 
 
-def _metrics(table: Float[np.ndarray, "draws metrics windows"]) -> Metric:
-    return {name: interval(table[:, STORED.index(name)], UNITS[name]) for name in METRICS}
-
-
 def _choices(choice: Choice, tables: Tables, rivals: tuple[str, ...]) -> tuple[Protected, ...]:
     found = []
     for index, budget in enumerate(choice.budgets):
@@ -187,7 +183,7 @@ def _choices(choice: Choice, tables: Tables, rivals: tuple[str, ...]) -> tuple[P
         for criterion in (COST, *rivals):
             table = tables[criterion, index]
             excess = None if criterion == COST else interval(table[:, LOSS] - ours[:, LOSS])
-            found.append(Protected(criterion, budget.text, budget.share, weights, _metrics(table), excess))
+            found.append(Protected(criterion, budget.text, budget.share, weights, averages(table), excess))
     return tuple(found)
 
 
@@ -208,7 +204,7 @@ def _report(
         against.name,
         str(against.scale),
         clean,
-        _metrics(tables[EVERYTHING, 0]),
+        averages(tables[EVERYTHING, 0]),
         _choices(choice, tables, rivals),
         apart,
         tuple(ProtectedWeight(p.layer, p.name, p.row, p.column, cost) for p, cost in tried),

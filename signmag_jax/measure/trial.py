@@ -18,7 +18,7 @@ from .against import Against, Spared
 from .choice import Choice, Kept
 from .metrics import compare_states
 from .pools import ALL, Pools
-from .protected import METRICS
+from .protected import METRICS, UNITS, Metric
 from .setup import Setup
 from .sweep import Row
 
@@ -68,6 +68,11 @@ def _run(
 
 
 _compare = jit(compare_states)
+
+
+def averages(table: Float[np.ndarray, "draws metrics windows"]) -> Metric:
+    """`METRICS` of a table of `STORED`, each over draws and windows."""
+    return {name: interval(table[:, STORED.index(name)], UNITS[name]) for name in METRICS}
 
 
 def interval(table: Float[np.ndarray, "draws windows"], unit: str = "nat/token") -> ConfidenceInterval | None:

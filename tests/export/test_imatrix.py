@@ -185,9 +185,7 @@ def test_an_imatrix_of_a_model_with_fused_matrices_is_refused(small, saved):
     source = read_mask(saved(matrices=[]))
     check_model(source, small)
     fused = small.replace(config=dataclasses.replace(small.config, family="phi3"))
-    with pytest.raises(
-        InvalidInput, match="q_proj, which phi3 stores as a part of another"
-    ):
+    with pytest.raises(InvalidInput, match="q_proj, which phi3 stores as a part of another"):
         check_model(source, fused)
 
 
