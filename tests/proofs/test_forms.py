@@ -6,6 +6,7 @@ import pytest
 import sympy as sp
 
 from signmag_jax import theory
+from signmag_jax.evidence import InvalidInput
 from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, SignFlip, SignQuantize, Ternarize
 from signmag_jax.theory import symbolic
 from signmag_jax.theory.symbolic.forms import FORMS, OPTIONS, WITHOUT_FORM
@@ -84,7 +85,12 @@ def test_a_law_is_its_form(name):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "argument", "option"), OPTIONS)
 def test_so_it_is_with_an_option(name, argument, option):
-    law = theory.LAWS[name]
+    law, answered = theory.LAWS[name], 0
     for values, exact in arguments(law):
-        form = OPTIONS[name, argument, option](**exact)
-        assert apart(law(**values, **{argument: option}), form) < 1e-12
+        try:
+            value = law(**values, **{argument: option})
+        except InvalidInput:  # heavier tails want more flips in a row
+            continue
+        assert apart(value, OPTIONS[name, argument, option](**exact)) < 1e-12
+        answered += 1
+    assert answered
