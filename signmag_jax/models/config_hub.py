@@ -195,6 +195,9 @@ def _config(
     bias = bool(attributes.get("attention_bias", False))
     head_dim = attributes.get("head_dim") or attributes["hidden_size"] // attributes["num_attention_heads"]
     positions = attributes["max_position_embeddings"]
+    for name, value in (("head_dim", head_dim), ("max_position_embeddings", positions)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise invalid(f"{name} is a whole number", value, "check the model's config")
     rope, positions, remarks = rope_from_hub(
         attributes["rope_parameters"], head_dim, positions, partial=family == "phi3"
     )
