@@ -51,6 +51,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config):
     # Slow tests are compiled as users' programs are.
     config.compiles_less = "not slow" in config.option.markexpr and quick.everywhere()
+    if not config.compiles_less:
+        # Writing a program, after hundreds, has crashed a worker in jaxlib: cheap ones are not written.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def pytest_report_header(config):
