@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -185,11 +185,33 @@ def perturbing(
     return transform
 
 
+def window_means(
+    model: LanguageModel,
+    batches: Sequence[Int[Array, "batch window"]],
+    clean: Sequence[Float[Array, "batch window hidden"]],
+    states: Callable[[Array], Array],
+    names: Sequence[str],
+) -> sweep.Row:
+    """Window means of some of what `compare_states` gives, one metric after the other.
+
+    Args:
+      model: whose output matrix turns states into predictions.
+      batches: windows.
+      clean: final states of the clean model, for each batch.
+      states: those of the other model, from a batch.
+      names: of the metrics.
+    """
+    head, rows = model.params["embed" if model.config.tied else "head"], []
+    for tokens, ours in zip(batches, clean, strict=True):
+        table = fetch(_compare(ours, states(tokens), tokens, head))
+        rows.append([table[name].astype(np.float64).mean(axis=1) for name in names])
+    return np.concatenate(rows, axis=1).ravel()
+
+
 def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndarray, "rows names windows"]:
     """Clean, A/A, then every draw; each holds the window means of `STORED`."""
     model, batch = setup.model, setup.batch
     batches = [jnp.asarray(setup.evaluation[i : i + batch]) for i in range(0, len(setup.evaluation), batch)]
-    head = model.params["embed" if model.config.tied else "head"]
     key = keys.fold(keys.root(setup.seed), "metrics")
     states = functools.partial(_states, model.config, perturbation)
     # As data: whichever layers take part, and for the A/A comparison none, the program is the same.
@@ -203,12 +225,8 @@ def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndar
 
     # The perturbing program with nothing perturbed is the A/A comparison: what it changes is rounding.
     def task(names: tuple[str, ...], part: Bool[Array, " layers"], draw: int) -> sweep.Row:
-        rows = []
-        for tokens, ours in zip(batches, clean(), strict=True):
-            theirs = states(names, model.params, tokens, part, key, jnp.int32(draw))
-            table = fetch(_compare(ours, theirs, tokens, head))
-            rows.append([table[name].astype(np.float64).mean(axis=1) for name in STORED])
-        return np.concatenate(rows, axis=1).ravel()
+        perturbed = lambda tokens: states(names, model.params, tokens, part, key, jnp.int32(draw))  # noqa: E731
+        return window_means(model, batches, clean(), perturbed, STORED)
 
     tasks = [functools.partial(task, (), nothing, 0), functools.partial(task, setup.matrices, nothing, 0)]
     tasks += [functools.partial(task, setup.matrices, taking_part, draw) for draw in range(count)]

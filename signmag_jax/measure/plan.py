@@ -22,7 +22,7 @@ from . import curvature, inputs, slopes
 from .curvature import WindowLoss
 from .inputs import Windows
 from .knapsack import Choice, choose
-from .metrics import check_draws, compare_states
+from .metrics import check_draws, window_means
 from .planned import Measured, Plan, PlannedMatrix
 from .protected import METRICS
 from .setup import Options, Setup, prepare
@@ -307,7 +307,6 @@ def _evaluated(
     """Window means of `STORED`; the first choice is that of the model as it is."""
     model, batch = setup.model, setup.batch
     batches = [jnp.asarray(setup.evaluation[i : i + batch]) for i in range(0, len(setup.evaluation), batch)]
-    head = model.params["embed" if model.config.tied else "head"]
     states = functools.partial(_states, model.config, model.params)
 
     @functools.cache
@@ -316,11 +315,8 @@ def _evaluated(
         return [states(tokens, _planned(setup, items, {})) for tokens in batches]
 
     def task(options: Sequence[int]) -> Row:
-        transform, rows = _planned(setup, items, dict(enumerate(options))), []
-        for tokens, ours in zip(batches, clean(), strict=True):
-            table = fetch(_compare(ours, states(tokens, transform), tokens, head))
-            rows.append([table[name].astype(np.float64).mean(axis=1) for name in STORED])
-        return np.concatenate(rows, axis=1).ravel()
+        transform = _planned(setup, items, dict(enumerate(options)))
+        return window_means(model, batches, clean(), lambda tokens: states(tokens, transform), STORED)
 
     tasks: list[Callable[[], Row]] = [functools.partial(task, options) for options in choices]
     return np.stack(setup.sweep(tasks, first=first)).reshape(len(tasks), len(STORED), -1)
@@ -331,9 +327,6 @@ def _states(
     config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch window"], transform: Planned
 ) -> Float[Array, "batch window hidden"]:
     return Llama.of_parameters(config, params).run(tokens, transform)[0]
-
-
-_compare = jit(compare_states)
 
 
 def _report(

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -176,7 +177,7 @@ def widest(model: LanguageModel, profile: Alpha, pools: Pools, arm: str) -> list
         inside = pools.member(name, arm)
         scale = np.sqrt(profile.energy_share[SITE_OF[name]].value) * inside
         count = min(WIDE, weights[0].size)
-        flat = fetch(_widest(weights, jnp.asarray(scale, weights.dtype), count))
+        flat = fetch(widest_of(weights, jnp.asarray(scale, weights.dtype), count))
         for layer in pools.layers:
             pairs = np.transpose(np.unravel_index(flat[layer], weights.shape[1:])).tolist()
             places = [Place(MATRICES.index(name), layer, *pair) for pair in pairs]
@@ -213,15 +214,28 @@ def within_layers(
 
 
 def tried_costs(model: LanguageModel, tokens: Windows, places: Sequence[Place]) -> dict[Place, float]:
-    """What each flip costs in the whole model, in nats per token; not below zero.
+    """What each flip costs in the whole model, in nats per token; not below zero."""
+    return costs_alone(model, tokens, places, FlippedWeight.at)
+
+
+def costs_alone(
+    model: LanguageModel, tokens: Windows, places: Sequence[Place], error: Callable[[Place], Any]
+) -> dict[Place, float]:
+    """What an error of each weight alone costs in the whole model, in nats per token; not below zero.
 
     A loss that is not finite counts like that of a model which knows nothing.
+
+    Args:
+      model: from `models.load`.
+      tokens: windows.
+      places: the weights.
+      error: the transform of the model's weights that makes the error of one.
     """
     clean, costs = float(window_nll(model, tokens).mean()), {}
-    with progress("single flips", len(places)) as advance:
+    with progress("single weights", len(places)) as advance:
         for place in places:
-            flipped = float(window_nll(model, tokens, FlippedWeight.at(place)).mean())
-            cost = flipped - clean if math.isfinite(flipped - clean) else math.log(model.config.vocabulary)
+            cost = float(window_nll(model, tokens, error(place)).mean()) - clean
+            cost = cost if math.isfinite(cost) else math.log(model.config.vocabulary)
             # As a chance of being chosen, and as a bound: neither is negative.
             costs[place] = max(cost, 0.0)
             advance()
@@ -229,9 +243,11 @@ def tried_costs(model: LanguageModel, tokens: Windows, places: Sequence[Place]) 
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _widest(
+def widest_of(
     weights: Float[Array, "layers outputs inputs"], scale: Float[Array, "layers inputs"], count: int
 ) -> Int[Array, "layers count"]:
+    """The weights of largest |w|·scale in each layer, as row · inputs + column."""
+
     def one(piece: tuple[Array, Array]) -> Array:
         weight, by_column = piece
         return jax.lax.top_k((jnp.abs(weight) * by_column[None]).reshape(-1), count)[1]

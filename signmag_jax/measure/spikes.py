@@ -7,25 +7,20 @@ cost, are then perturbed one by one in the whole model, on a little of the calib
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from signmag_jax.evidence.compiling import jit
-from signmag_jax.evidence.progress import progress
-from signmag_jax.models import MATRICES, LanguageModel, fetch, window_nll
+from signmag_jax.models import MATRICES, LanguageModel, fetch
 
 from .against import Against
 from .curvature import Weights
 from .inputs import Windows
 from .place import Place
-from .screening import TOKENS, excerpt, within_layers
+from .screening import TOKENS, costs_alone, excerpt, widest_of, within_layers
 from .singles import costs_of, largest
 
 WIDE = 2
@@ -76,16 +71,13 @@ def tried(
     predicted = [place for place, _ in largest(costs, TRIED)]
     places = list(dict.fromkeys((*list(wide)[:TRIED], *predicted)))
     amounts = _changes(model, against, places)
-    clean, found = float(window_nll(model, few).mean()), {}
-    with progress("single weights", len(places)) as advance:
-        for place in places:
-            traced = Place(*(jnp.asarray(part, jnp.int32) for part in place))
-            amount = jnp.asarray(amounts[place], model.params["embed"].dtype)
-            cost = float(window_nll(model, few, Moved(traced, amount)).mean()) - clean
-            # A loss that is not finite counts like that of a model which knows nothing.
-            found[place] = max(cost if math.isfinite(cost) else math.log(model.config.vocabulary), 0.0)
-            advance()
-    return found
+    dtype = model.params["embed"].dtype
+
+    def moved(place: Place) -> Moved:
+        traced = Place(*(jnp.asarray(part, jnp.int32) for part in place))
+        return Moved(traced, jnp.asarray(amounts[place], dtype))
+
+    return costs_alone(model, few, places, moved)
 
 
 def with_tried(costs: Weights, tried: Mapping[Place, float]) -> Weights:
@@ -105,22 +97,11 @@ def _widest(
     for name, square in squares.items():
         weights = model.params["blocks"][name]
         count = min(WIDE, weights[0].size)
-        flat = fetch(_widest_of(weights, jnp.asarray(np.sqrt(square), weights.dtype), count))
+        flat = fetch(widest_of(weights, jnp.asarray(np.sqrt(square), weights.dtype), count))
         for layer in layers:
             pairs = np.transpose(np.unravel_index(flat[layer], weights.shape[1:])).tolist()
             found[layer] += [Place(MATRICES.index(name), layer, *pair) for pair in pairs]
     return found
-
-
-@functools.partial(jit, static_argnums=2)
-def _widest_of(
-    weights: Float[Array, "layers outputs inputs"], scale: Float[Array, "layers inputs"], count: int
-) -> Int[Array, "layers count"]:
-    def one(piece: tuple[Array, Array]) -> Array:
-        weight, by_column = piece
-        return jax.lax.top_k((jnp.abs(weight) * by_column[None]).reshape(-1), count)[1]
-
-    return jax.lax.map(one, (weights, scale))
 
 
 def _changes(model: LanguageModel, against: Against, places: Sequence[Place]) -> dict[Place, float]:

@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import ConfidenceInterval, bootstrap
 from signmag_jax.evidence.compiling import jit
-from signmag_jax.models import Llama, ModelConfig, fetch
+from signmag_jax.models import Llama, ModelConfig
 
 from .against import Against, Spared
 from .choice import Choice, Kept
-from .metrics import compare_states
+from .metrics import window_means
 from .pools import ALL, Pools
 from .protected import METRICS, UNITS, Metric
 from .setup import Setup
@@ -52,12 +52,9 @@ class Trial:
 
     def row(self, kept: Callable[[], Kept], draw: int) -> Row:
         """Window means of `STORED`, one metric after the other."""
-        model, rows, masks = self.setup.model, [], kept()
-        head = model.params["embed" if model.config.tied else "head"]
-        for tokens, ours in zip(self.batches, self.clean, strict=True):
-            table = fetch(_compare(ours, self._states(tokens, masks, draw), tokens, head))
-            rows.append([table[name].astype(np.float64).mean(axis=1) for name in STORED])
-        return np.concatenate(rows, axis=1).ravel()
+        masks = kept()
+        states = lambda tokens: self._states(tokens, masks, draw)  # noqa: E731
+        return window_means(self.setup.model, self.batches, self.clean, states, STORED)
 
 
 @functools.partial(jit, static_argnums=0)
@@ -65,9 +62,6 @@ def _run(
     config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch window"], spared: Spared
 ) -> Float[Array, "batch window hidden"]:
     return Llama.of_parameters(config, params).run(tokens, spared)[0]
-
-
-_compare = jit(compare_states)
 
 
 def averages(table: Float[np.ndarray, "draws metrics windows"]) -> Metric:
