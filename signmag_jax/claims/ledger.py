@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import Any
 
 from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.evidence.files import strict_json, write_atomic
+from signmag_jax.evidence.schemas import broken, finite
 
 from .claim import ROUTES, Claim, Evidence, Missing
 from .published import quotation
@@ -21,8 +21,6 @@ from .verdict import DISAGREES, Comparison, Verdict, decide, outside, resolving_
 
 SCHEMA_VERSION = 3
 FILE_NAME = "ledger.json"
-# Of what the validator says of a damaged file, which may repeat much of it.
-MESSAGE = 200
 
 
 def fill(claims: Sequence[Claim], proved: Mapping[str, bool]) -> list[dict[str, Any]]:
@@ -177,7 +175,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise InvalidInput(f"{str(path)!r} is a device: give a folder that `signmag reproduce --out` wrote")
     try:
         text = path.read_text(encoding="utf-8")
-        ledger = json.loads(text, parse_constant=_finite, parse_float=_finite, parse_int=_integer)
+        ledger = json.loads(text, parse_constant=finite, parse_float=finite, parse_int=_integer)
     except FileNotFoundError:
         raise InvalidInput(
             f"no ledger at {str(path)!r}: give a folder that `signmag reproduce --out` wrote"
@@ -189,31 +187,15 @@ def read(folder: Path) -> dict[str, Any]:
             f"{str(path)!r} is not a ledger of schema {SCHEMA_VERSION}: "
             "use the version of signmag_jax that wrote it, or run it again"
         )
-    damage = _against_schema(ledger) or _inconsistency(ledger)
+    damage = broken(ledger, schema()) or _inconsistency(ledger)
     if damage:
         raise InvalidInput(f"{str(path)!r} is a damaged ledger ({damage}): run it again")
     return ledger
 
 
-def _finite(literal: str) -> float:
-    number = float(literal)
-    if not math.isfinite(number):
-        raise ValueError(f"{literal} is no finite number")
-    return number
-
-
 def _integer(literal: str) -> int:
-    _finite(literal)  # an integer beyond every float is no number of ours
+    finite(literal)  # an integer beyond every float is no number of ours
     return int(literal)
-
-
-def _against_schema(ledger: Mapping[str, Any]) -> str | None:
-    """Where and how a ledger breaks the schema, or None where it satisfies it."""
-    from jsonschema import Draft202012Validator  # slow to import, and only readers of a file need it
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft202012Validator(schema()).iter_errors(ledger))
-    return None if error is None else f"{error.json_path}: {error.message[:MESSAGE]}"
 
 
 def _is_current(version: Any) -> bool:

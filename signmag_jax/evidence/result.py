@@ -151,3 +151,12 @@ def by_draw(samples: Mapping[str, Any], name: str, value: str, **fixed: Any) -> 
         for draw, row in enumerate(table)
         for window, number in enumerate(row)
     ]
+
+
+def by_metric(samples: Mapping[str, Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    """As `by_draw`, of several metrics with a table by `name` each."""
+    return [
+        {**row, "metric": metric}
+        for metric, tables in samples.items()
+        for row in by_draw(tables, name, "value")
+    ]

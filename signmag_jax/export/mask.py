@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from signmag_jax.evidence import InvalidInput, invalid
+from signmag_jax.evidence.schemas import MESSAGE
 from signmag_jax.models import MATRICES
 from signmag_jax.models.imatrix import Matrix
 
 from .decision import Decision
-from .reading import MESSAGE, against_schema, family_of, files_of, read_json
+from .reading import check, family_of, files_of, read_json
 
 FILE_NAME = "mask.json"
 MAKE = "give a mask of `signmag protect --out DIR` or `signmag measure quantization-report --mask FILE`"
@@ -109,8 +110,7 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
     Raises:
       InvalidInput: naming where it breaks the schema.
     """
-    if broken := against_schema(plain, "mask.schema.json"):
-        raise InvalidInput(f"{str(path)!r} is no mask ({broken}): {MAKE}")
+    check(plain, path, "mask", MAKE)
     matrices = {(each["layer"], each["matrix"]): each for each in plain["matrices"]}
     costs = {at: float(each["delta_nll"]) for at, each in matrices.items() if each["resolved"]}
     counts: dict[str, dict[Matrix, int]] = {"columns": {}, "weights": {}}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure.widths import stored_bits
 from signmag_jax.models.imatrix import Matrix
 
@@ -15,7 +14,7 @@ from .decision import Decision, Planned
 from .mask import FILE_NAME as MASK
 from .mask import MAKE as MAKE_MASK
 from .mask import Mask, mask_of
-from .reading import against_schema, family_of, files_of, read_json
+from .reading import check, family_of, files_of, read_json
 
 FILE_NAME = "plan.json"
 SCHEMA = "signmag.plan/1"
@@ -67,8 +66,7 @@ def plan_of(plain: Mapping[str, Any], path: Path) -> Widths:
     Raises:
       InvalidInput: naming where it breaks the schema.
     """
-    if broken := against_schema(plain, "plan.schema.json"):
-        raise InvalidInput(f"{str(path)!r} is no plan ({broken}): {MAKE}")
+    check(plain, path, "plan", MAKE)
     table = {
         (one["layer"], one["matrix"]): Planned(one["width"], (one["shape"][0], one["shape"][1]))
         for one in plain["matrices"]

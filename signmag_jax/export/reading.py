@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from signmag_jax.evidence import InvalidInput
-
-MESSAGE = 200
+from signmag_jax.evidence.schemas import broken, finite
 
 
 def read_json(path: Path, name: str, make: str) -> dict[str, Any]:
@@ -34,7 +32,7 @@ def read_json(path: Path, name: str, make: str) -> dict[str, Any]:
     if file.exists() and not file.is_file():  # /dev/zero never ends
         raise InvalidInput(f"{str(file)!r} is no file: {make}")
     try:
-        plain = json.loads(file.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
+        plain = json.loads(file.read_text(encoding="utf-8"), parse_constant=finite, parse_float=finite)
     except FileNotFoundError:
         raise InvalidInput(f"no file {str(file)!r}: {make}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -44,20 +42,14 @@ def read_json(path: Path, name: str, make: str) -> dict[str, Any]:
     return plain
 
 
-def _finite(literal: str) -> float:
-    number = float(literal)
-    if not math.isfinite(number):
-        raise ValueError(f"{literal} is no finite number")
-    return number
+def check(plain: Mapping[str, Any], path: Path, what: str, make: str) -> None:
+    """Refuse an object that breaks the schema of this room for `what`, a mask or a plan.
 
-
-def against_schema(plain: Mapping[str, Any], name: str) -> str | None:
-    """Where and how an object breaks one of this room's schemas, or None where it satisfies it."""
-    from jsonschema import Draft202012Validator  # slow to import
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft202012Validator(_schema(name)).iter_errors(plain))
-    return None if error is None else f"{error.json_path}: {error.message[:MESSAGE]}"
+    Raises:
+      InvalidInput: naming where, and how such a file is made.
+    """
+    if damage := broken(plain, _schema(f"{what}.schema.json")):
+        raise InvalidInput(f"{str(path)!r} is no {what} ({damage}): {make}")
 
 
 @functools.cache

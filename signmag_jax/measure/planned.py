@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result
 from signmag_jax.evidence.files import strict_json, write_atomic
-from signmag_jax.evidence.result import KEPT_OUT, by_draw
+from signmag_jax.evidence.result import KEPT_OUT, by_metric
 
 from .protected import Metric
 
@@ -137,11 +137,7 @@ class Plan(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """ΔNLL, KL and agreement of the plan and of uniform widths, for every window."""
-        return [
-            {**row, "metric": metric}
-            for metric, table in self.samples.items()
-            for row in by_draw(table, "choice", "value")
-        ]
+        return by_metric(self.samples, "choice")
 
     def picture(self) -> Picture:
         """Bits a weight by matrix and layer."""

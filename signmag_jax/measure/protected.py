@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result
 from signmag_jax.evidence.files import strict_json, write_atomic
-from signmag_jax.evidence.result import KEPT_OUT, by_draw
+from signmag_jax.evidence.result import KEPT_OUT, by_metric
 
 from .comparison import Table
 from .criteria import COST, LABELS
@@ -188,11 +188,7 @@ class ProtectionReport(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """ΔNLL, KL and agreement of every choice, draw and window."""
-        return [
-            {**row, "metric": metric}
-            for metric, table in self.samples.items()
-            for row in by_draw(table, "choice", "value")
-        ]
+        return by_metric(self.samples, "choice")
 
     def picture(self) -> Picture:
         """ΔNLL against the budget, a line for each criterion."""
