@@ -4,8 +4,9 @@
     python benchmarks/accelerator.py SECTION ... --out FILE
 
 Part one needs no model: `correct` (against the same machine's CPU), `bits` (two processes, killed and
-resumed), `simulation` (networks a second, against PyTorch). Part two: `models` (passes and seconds, against
-PyTorch), `quick` and `default` (`signmag reproduce`, cold and warm), `tests`.
+resumed), `simulation` (networks a second, against PyTorch), `precision` (float32 and three products of TF32
+against float64). Part two: `models` (passes and seconds, against PyTorch), `quick` and `default` (`signmag
+reproduce`, cold and warm), `tests`.
 
 A section is a script that prints a line of JSON for each finding as soon as it has it. It ends at its own
 time, and all of them at `--seconds`; what one leaves is the next one's. The file is written anew after every
@@ -33,12 +34,16 @@ SECTIONS: dict[str, tuple[list[str], float]] = {
     "correct": (["card_correct.py"], 90),
     "bits": (["card_bits.py"], 60),
     "simulation": (["card_simulation.py"], 140),
+    "precision": (["simulate_precision.py"], 60),
     "models": (["card_models.py"], 100),
     "quick": (["card_commands.py", "quick"], 90),
     "default": (["card_commands.py", "default"], 200),
     "tests": (["card_commands.py", "tests"], 120),
 }
-PARTS = {"one": ["correct", "bits", "simulation"], "two": ["models", "quick", "tests", "default"]}
+PARTS = {
+    "one": ["correct", "bits", "simulation", "precision"],
+    "two": ["models", "quick", "tests", "default"],
+}
 
 
 def main(arguments: list[str]) -> int:

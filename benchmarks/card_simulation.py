@@ -12,15 +12,17 @@ from __future__ import annotations
 import argparse
 import math
 from typing import Any
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import torch
-from findings import say, seconds
+from findings import THREE_OF_TF32, say, seconds
 from simulate_block import RATE, torch_network
 
 from signmag_jax import simulate
 from signmag_jax.evidence.compiling import compiling_for
+from signmag_jax.simulate import program
 from signmag_jax.simulate.block import default_inputs
 
 WIDTHS, COMPILED = (256, 512, 1024, 2048, 4096, 8192), (512, 2048)
@@ -61,7 +63,7 @@ def networks_of(name: str, work: float, **sizes: Any) -> int:
         return max(2, experiment.block) * max(1, math.ceil(work / experiment.work / experiment.block))
 
 
-def block(width: int, work: float, peak: float, compiled: bool) -> None:
+def block(width: int, work: float, peak: float, compiled: bool, products: str = "highest") -> None:
     """The brute-force block, ours and PyTorch's."""
     inputs = default_inputs(width)
     count = networks_of("block", work, width=width, rate=RATE)
@@ -72,6 +74,7 @@ def block(width: int, work: float, peak: float, compiled: bool) -> None:
     )
     flops = 3 * width**2 * inputs  # three products with half of the inputs
     found: dict[str, Any] = {
+        "products": products,
         "networks": count,
         "inputs": inputs,
         "first_seconds": first,
@@ -85,6 +88,14 @@ def block(width: int, work: float, peak: float, compiled: bool) -> None:
         first, each = seconds(lambda: quick(width, inputs, card()), repeats=5)
         found |= {"torch_compiled_first_seconds": first, "torch_compiled_networks_a_second": 1 / each}
     say(f"block {width}", **found)
+
+
+def three_of_tf32(width: int, work: float, peak: float) -> None:
+    """The same block where each product is three of TF32: `simulate_precision.py` says what that costs."""
+    with mock.patch.object(program, "PRODUCTS", THREE_OF_TF32):
+        program.block_program.cache_clear()  # compiled with the others
+        block(width, work, peak, compiled=False, products=THREE_OF_TF32)
+    program.block_program.cache_clear()
 
 
 def fast(width: int, target: float) -> None:
@@ -122,6 +133,8 @@ def main() -> None:
         chain(name, work, **sizes)
     for width in () if small else (4096, 8192):
         block(width, work, peak, compiled=False)
+    for width in (512, 2048) if card() == "cuda" and not small else ():
+        three_of_tf32(width, work, peak)
     # The compiler of the other library last: it may take longer than all of this.
     for width in COMPILED if card() == "cuda" and not small else ():
         block(width, work, peak, compiled=True)

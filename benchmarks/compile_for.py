@@ -64,6 +64,11 @@ device_description_str: "NVIDIA H200"
 
 WINDOWS = (512, 2048)
 KERNEL = re.compile(r" (fusion|custom-call|convolution|dot|sort|scatter|all-reduce|all-gather)\(")
+INSIDE = re.compile(
+    r" (?:fusion|reduce|reduce-window|scatter|sort|map|all-reduce)\(.*?(?:calls|to_apply)=%([\w.-]+)"
+)
+"""What a kernel is made of, by the name of its computation; a loop's body is none."""
+COMPUTATION = re.compile(r"^(?:ENTRY )?%([\w.-]+) .*?^}", re.MULTILINE | re.DOTALL)
 
 Lower = Callable[[], Any]
 
@@ -163,8 +168,8 @@ def compiled(lower: Lower) -> dict[str, Any]:
 
 def kernels(text: str) -> int:
     """Calls of a kernel, those within fused computations left out."""
-    computations = re.split(r"\n(?=\S)", text)
-    outside = (one for one in computations if not one.startswith(("%fused", "fused", "%wrapped", "%region")))
+    inside = set(INSIDE.findall(text))
+    outside = (one[0] for one in COMPUTATION.finditer(text) if one[1] not in inside)
     return sum(len(KERNEL.findall(one)) for one in outside)
 
 

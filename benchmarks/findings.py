@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+THREE_OF_TF32 = "TF32_TF32_F32_X3"
+"""A float32 product as three of TF32, by JAX's name for it; GPUs alone have it."""
+
 
 def say(name: str, **found: Any) -> None:
     """Print a finding at once: a section that runs out of its time keeps what it has said."""

@@ -18,7 +18,13 @@ OPTIONS: dict[str, dict[str, bool | int]] = {
     "gpu": {"xla_gpu_enable_triton_gemm": False},
     # For a kernel of many operations, as of random numbers, a TPU's compiler tries hundreds of ways to cut
     # its arrays: 7 s for 2^20 normal numbers and their norms, against 0.2 s; half of a whole block's.
-    "tpu": {"xla_jf_fusion_max_instruction_count_for_window_config": 50},
+    # A float32 product of HIGHEST precision takes seconds too, each anew, while its kernel may fill 16 MiB of
+    # fast memory: with 4 MiB a sixth of that, and 4 to 7 times less for whole programs. By the compiler's own
+    # estimate it costs 7% of a product's cycles, and 10 to 40% of a program that draws random numbers.
+    "tpu": {
+        "xla_jf_fusion_max_instruction_count_for_window_config": 50,
+        "xla_tpu_scoped_vmem_limit_kib": 4096,
+    },
 }
 """What XLA is told beyond its defaults, by platform; a caller's own programs are left alone."""
 

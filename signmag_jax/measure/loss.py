@@ -29,7 +29,7 @@ def nll(
     tokens: Windows,
     transform: Transform | None = None,
     *,
-    batch: int = 1,
+    batch: int | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Loss:
     """Mean negative log-likelihood per predicted token, in nats.
@@ -40,7 +40,7 @@ def nll(
       model: from `models.load`.
       tokens: windows in rows; each predicts window − 1 tokens.
       transform: applied to every weight on its way into the forward pass, see `models.token_nll`.
-      batch: number of windows that are computed at a time.
+      batch: number of windows that are computed at a time; by default what suits the platform.
       source: added to the provenance, for instance the text's sha256.
 
     Returns:

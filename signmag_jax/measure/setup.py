@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.models import LanguageModel, Transform, window_nll
+from signmag_jax.models.chunks import windows_at_once
 
 from . import inputs, sweep
 from .inputs import FEWEST_CALIBRATION, MINIMUM_WINDOWS, Windows
@@ -148,7 +149,7 @@ def prepare(
         chosen.
       evaluation: windows that score.
       own: the experiment's name and its own arguments, already checked, as plain values.
-      batch: number of evaluation windows that are computed at a time; None is all.
+      batch: number of evaluation windows that are computed at a time; None is all that fit.
       fewest: evaluation windows that it takes at least.
       choosing: calibration windows that it takes at least.
       layers, matrices, seed, resume, source: as in `Options`; no seed where nothing is drawn.
@@ -171,7 +172,8 @@ def prepare(
     if batch is not None and batch < 1:
         raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory at a time")
     # What is larger than all windows is all of them: records name the batch, as another one rounds otherwise.
-    batch = len(evaluation) if batch is None else min(batch, len(evaluation))
+    fits = windows_at_once(model.config, evaluation.shape[1], on_cpu=len(evaluation))
+    batch = min(fits if batch is None else batch, len(evaluation))
     parts = {"layers": list(chosen[0]), "matrices": list(chosen[1])}
     drawn = {} if seed is None else {"seed": seed}
     configuration = {**own, **drawn, **texts, **parts, "batch": batch}

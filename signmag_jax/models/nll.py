@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.compiling import jit
 
+from .chunks import windows_at_once
 from .config import ModelConfig
 from .decoder_layer import Transform
 from .forward import token_nll
@@ -24,7 +25,7 @@ def window_nll(
     model: LanguageModel,
     windows: Int[np.ndarray, "count window"],
     transform: Transform | None = None,
-    batch: int = 1,
+    batch: int | None = None,
     advance: Callable[[int], object] = lambda windows: None,
 ) -> Float[np.ndarray, "count predicted"]:
     """`−ln p` of each predicted token, in nats, windows in rows and window − 1 tokens in each.
@@ -35,7 +36,8 @@ def window_nll(
       transform: see `token_nll`. One that is a pytree as well, such as a named tuple with `__call__`, brings
         its arrays as data: another of the same structure runs the same program. A plain function is a
         program of its own; give the same object again to avoid compiling again.
-      batch: windows that pass through a layer together, on each device of the mesh's axis "data".
+      batch: windows that pass through a layer together, on each device of the mesh's axis "data"; by default
+        one on a CPU, and on an accelerator as many as its memory holds.
       advance: called with the number of windows whenever some are done.
 
     Raises:
@@ -45,6 +47,8 @@ def window_nll(
     if transform is not None and jax.tree.leaves(transform) == [transform]:
         transform = jax.tree_util.Partial(transform)
     devices = data_devices(model.params)
+    if batch is None:
+        batch = windows_at_once(model.config, windows.shape[1], on_cpu=1)
     step, rows = batch * devices, []
     for start in range(0, windows.shape[0], step):
         piece = np.asarray(windows[start : start + step], np.int32)

@@ -74,14 +74,12 @@ class CrossingSample(Arguments):
         """Statistics of one network, of shape (rates,)."""
         for_rows, for_whole, for_roulette = jax.random.split(key, 3)
         rows = self._single_rows(parameters, for_rows)
-        rest = lambda: self._all_rows(parameters, for_whole)  # noqa: E731
         if self.roulette < 1:
-            none = jax.tree.map(jnp.zeros_like, rows)
-            scaled = lambda: jax.tree.map(lambda leaf: leaf / self.roulette, rest())  # noqa: E731
-            # A branch that is not taken is not computed: this is where the time is saved.
-            taken = lax.cond(jax.random.bernoulli(for_roulette, self.roulette), scaled, lambda: none)
+            # A branch that is not taken is not computed, which is where the time is saved. Of networks side
+            # by side, `vmap` would compute both branches of all.
+            taken = jax.custom_batching.sequential_vmap(self._rarely)(parameters, for_whole, for_roulette)
         else:
-            taken = rest()
+            taken = self._all_rows(parameters, for_whole)
         return {arm: rows[arm] - taken[arm] for arm in rows}
 
     def _single_rows(self, parameters: Float[Array, " rates"], key: PRNGKeyArray) -> Statistics:
@@ -165,6 +163,15 @@ class CrossingSample(Arguments):
             count, flipped, kept = count + more, flipped + squares[0], kept + squares[1]
         norm = flipped if self.match == "realised" else rate * (flipped + kept)
         return count / size, 2 * jnp.sqrt(norm / size)
+
+    def _rarely(
+        self, parameters: Float[Array, " rates"], for_whole: PRNGKeyArray, for_roulette: PRNGKeyArray
+    ) -> Statistics:
+        """What all rows add, of a random part of the networks, and more by what the others lack."""
+        every = lambda: self._all_rows(parameters, for_whole)  # noqa: E731
+        none = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(every))
+        scaled = lambda: jax.tree.map(lambda leaf: leaf / self.roulette, every())  # noqa: E731
+        return lax.cond(jax.random.bernoulli(for_roulette, self.roulette), scaled, lambda: none)
 
     def _all_rows(self, parameters: Float[Array, " rates"], key: PRNGKeyArray) -> Statistics:
         """What (A − αB)²/B of both arms holds beyond its rows' parts, which needs all rows at once."""

@@ -24,6 +24,9 @@ from . import batch
 from .network import Experiment, Row, Sample, Statistics
 
 AXIS = "networks"
+PRODUCTS = "highest"
+"""Precision of matrix products. Three of TF32 may be faster on a GPU than one of float32, but cost some
+experiments more than half of their accuracy: `benchmarks/simulate_precision.py`."""
 
 
 @contextlib.contextmanager
@@ -35,7 +38,7 @@ def fixed_numerics() -> Iterator[None]:
     """
     with (
         jax.enable_x64(True),
-        jax.default_matmul_precision("highest"),
+        jax.default_matmul_precision(PRODUCTS),
         jax.default_prng_impl("threefry2x32"),
         jax.threefry_partitionable(True),
     ):

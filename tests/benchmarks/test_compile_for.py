@@ -40,6 +40,15 @@ def test_what_the_compiler_made_is_counted(compile_for):
     assert 1 <= one["kernels"] < two["kernels"]
 
 
+def test_a_loops_body_is_counted_once_and_a_kernels_parts_are_not(compile_for):
+    product = lambda x: jnp.tanh(jnp.sort(x @ x) + 1) * 2  # noqa: E731
+    many = jnp.ones((3, 4, 4))
+    once = compile_for.compiled(lambda: jax.jit(product).lower(many[0]))
+    looped = compile_for.compiled(lambda: jax.jit(lambda x: jax.lax.map(product, x)).lower(many))
+    assert (once["loops"], looped["loops"]) == (0, 1)
+    assert once["kernels"] <= looped["kernels"] < 2 * once["kernels"] + 4  # slices in and out of the loop
+
+
 def test_a_program_that_does_not_compile_is_an_error(compile_for):
     def broken():
         raise ValueError("no such program")

@@ -1,6 +1,7 @@
 """Networks side by side, as on an accelerator: the same estimates, and blocks that follow from the work."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -89,3 +90,16 @@ def test_a_step_beyond_the_limit_is_not_computed():
         jax.effects_barrier()
     assert len(drawn) == 4
     assert np.count_nonzero(found["x"]) == 4
+
+
+def test_what_a_network_skips_is_skipped_side_by_side_too():
+    """`vmap` of a branch computes both: the fast estimator would do all rows of every network."""
+    experiment, _ = simulate.experiment("block_fast").plan(width=64, rate=0.02, roulette=0.25, networks=800)
+    with fixed_numerics():
+        rates, keys = jnp.asarray(experiment.parameters), jax.random.split(jax.random.key(0), 8)
+        together = jax.vmap(experiment.sample, (None, 0))
+        assert "cond[" in str(jax.make_jaxpr(together)(rates, keys))
+        single = jax.jit(lambda every: jax.lax.map(lambda key: experiment.sample(rates, key), every))
+        found, right = jax.jit(together)(rates, keys), single(keys)
+    for name, leaf in right.items():
+        np.testing.assert_allclose(found[name], leaf, rtol=2e-4, atol=1e-6)
