@@ -24,7 +24,6 @@ from .inputs import Windows
 from .masks import mask_of
 from .metrics import check_draws
 from .protected import EVERYTHING, METRICS, Protected, ProtectionReport
-from .protection import ProtectedWeight
 from .setup import prepare
 from .sweep import Row
 from .trial import LOSS, STORED, Trial, averages, interval
@@ -199,7 +198,6 @@ def _report(
         metric: {_named(key, choice.budgets): table[:, STORED.index(metric)] for key, table in shown.items()}
         for metric in METRICS
     }
-    tried = sorted(choice.tried.items(), key=lambda each: -each[1])
     return ProtectionReport(
         against.name,
         str(against.scale),
@@ -207,7 +205,7 @@ def _report(
         averages(tables[EVERYTHING, 0]),
         _choices(choice, tables, rivals),
         apart,
-        tuple(ProtectedWeight(p.layer, p.name, p.row, p.column, cost) for p, cost in tried),
+        choice.suspects,
         tuple(mask_of(choice, index, matrices, origin) for index in range(len(choice.budgets))),
         samples,
         origin,

@@ -52,7 +52,6 @@ from .rotation import rotation
 from .screening import TOKENS, check_heavy, screening_tokens
 from .sensitivity import DRAW_PASSES, FORWARD_PASSES, check_counts, sensitivity
 from .shift_parts import PARTS as SHIFT_PARTS
-from .spikes import tokens_tried as protect_tokens
 from .strata import HEAVY
 from .stratified import JOINT
 from .suspects import NAMED, SHORTLISTS, check_shortlist, suspects_tokens
@@ -302,7 +301,7 @@ def _protect(
 
 
 def _protect_screening() -> float:
-    return protect_tokens() / sweep.PASS_TOKENS
+    return suspects_tokens() / sweep.PASS_TOKENS
 
 
 def _check_response(probes: int, shortlist: str = SHORTLISTS[0], rates: Sequence[float] = ()) -> None:
