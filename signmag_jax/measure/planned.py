@@ -30,7 +30,9 @@ class PlannedMatrix(NamedTuple):
       width: "ternary" or a number of bits, a key of `widths.WIDTHS`.
       size: bits that it takes, scales included.
       predicted, standard_error: `½ δᵀGδ` on the calibration windows, in nats per token.
-      tried: its ΔNLL at that width, alone, on the first calibration windows; None where it was not tried.
+      tried: its ΔNLL at that width, alone, on the first calibration windows; None where it was not tried, or
+        is not finite.
+      not_finite: of these windows, how many have no finite loss.
     """
 
     layer: int
@@ -41,6 +43,7 @@ class PlannedMatrix(NamedTuple):
     predicted: float
     standard_error: float
     tried: float | None
+    not_finite: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,7 @@ class Plan(Result):
         for one in widest[:SHOWN]:
             said = f"{one.width}{'' if one.width == 'ternary' else ' bits'}; predicted {one.predicted:.3g}"
             tried = "" if one.tried is None else f", tried {one.tried:.3g}"
+            tried = f", tried: {one.not_finite} windows not finite" if one.not_finite else tried
             lines[f"layer {one.layer} {one.matrix}"] = said + tried
         return lines
 
