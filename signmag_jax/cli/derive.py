@@ -122,7 +122,9 @@ def passing_on(inner: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
         }
         helps, hints = arguments_of(inner), hints_of(inner)
         lines = (f"  {name}: {helps[name]}" for name in taken if name in helps)
-        function.__doc__ = "\n".join([inspect.getdoc(function) or "", *lines])
+        # The arguments come last in a docstring, but for an example.
+        doc, mark, example = (inspect.getdoc(function) or "").partition("\n\nExample:")
+        function.__doc__ = "\n".join([doc, *lines]) + mark + example
         function.__annotations__ |= {name: hints[name] for name in taken}
         function.__signature__ = inspect.Signature([*own.values(), *taken.values()])  # pyright: ignore[reportFunctionMemberAccess]
         return function

@@ -48,7 +48,10 @@ def reproduce(
     check_tasks(shared=dry_run, how=ONE_TASK)
     prepare(quiet=quiet, device=device)
     from signmag_jax import claims
+    from signmag_jax import report as reports
+    from signmag_jax.evidence.files import check_folder
 
+    check_folder(out, "--out", (reports.FILE_NAME,))
     if quick and full:
         raise typer.BadParameter("--quick and --full exclude each other: give one of them")
     level = claims.level("quick" if quick else "full" if full else "default")
@@ -84,8 +87,6 @@ def reproduce(
     )
     if timings:
         _print_timings(ledger)
-    from signmag_jax import report as reports
-
     page = reports.write(out)
     if json:
         emit(ledger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +31,7 @@ from .trial import LOSS, STORED, Trial, averages, interval
 BUDGETS = ("0.1%", "0.5%", "2%")
 DRAWS = 2
 CLEAN = "clean"
+Unit = Literal["weights", "columns", "matrices"]
 
 
 def protect(
@@ -40,7 +41,7 @@ def protect(
     *,
     against: str = "ternary",
     budget: Sequence[str] = BUDGETS,
-    unit: str = WEIGHTS,
+    unit: Unit = WEIGHTS,
     scale: str | int | None = None,
     compare: Sequence[str] | None = None,
     draws: int = DRAWS,
