@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,10 +146,5 @@ class Plan(Result):
 
     def picture(self) -> Picture:
         """Bits a weight by matrix and layer."""
-        names = list(dict.fromkeys(one.matrix for one in self.matrices))
-        layers = sorted({one.layer for one in self.matrices})
-        table = np.full((len(names), len(layers)), np.nan)
-        for one in self.matrices:
-            table[names.index(one.matrix), layers.index(one.layer)] = one.size / np.prod(one.shape)
-        named = {"table": table, "rows": names, "columns": list(map(str, layers))}
-        return Picture("layers", {**named, "title": f"{self.bits:g} bits a weight", "label": "bits a weight"})
+        widths = {(one.layer, one.matrix): one.size / math.prod(one.shape) for one in self.matrices}
+        return Picture.of_matrices(widths, f"{self.bits:g} bits a weight", "bits a weight")
