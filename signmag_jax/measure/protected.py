@@ -11,7 +11,7 @@ import numpy as np
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result
 from signmag_jax.evidence.result import KEPT_OUT, by_metric
 
-from .comparison import Table
+from .arm_comparison import Table
 from .criteria import COST, LABELS
 from .mask import Mask
 from .slopes import separated
