@@ -81,7 +81,7 @@ class Mask(Result):
       provenance: model, texts, versions, device.
       predicted: cost of each matrix, where it was predicted.
       budget: share of the weights, the number it is, in which unit, the bits that they take, and how it was
-        typed; None where no budget was spent.
+        typed; empty where no budget was spent.
       whole: matrices that are wholly protected, those of largest mean score first.
       kept: by matrix and layer, all places.
     """
@@ -95,7 +95,7 @@ class Mask(Result):
     of: int
     provenance: Mapping[str, Any]
     predicted: tuple[PredictedMatrix, ...] = ()
-    budget: Mapping[str, Any] | None = None
+    budget: Mapping[str, Any] = field(default_factory=dict)
     whole: tuple[Matrix, ...] = ()
     kept: Mapping[Matrix, Int[np.ndarray, " places"]] = field(default_factory=dict, metadata=KEPT_OUT)
 
@@ -103,7 +103,7 @@ class Mask(Result):
         """The mask as a strict-JSON object."""
         content = {"schema": SCHEMA, **super().to_json(), "scale": str(self.scale), "quantizer": self.against}
         content["whole"] = [{"layer": layer, "matrix": name} for layer, name in self.whole]
-        if self.budget is not None:
+        if self.budget:
             content["kept"] = [
                 {"layer": layer, "matrix": name, "shape": list(self.shapes[name]), "places": places.tolist()}
                 for (layer, name), places in self.kept.items()
@@ -133,7 +133,7 @@ class Mask(Result):
             plain.get("of", 0),
             plain.get("provenance", {}),
             _rows(PredictedMatrix, plain.get("predicted", ())),
-            plain.get("budget"),
+            plain.get("budget", {}),
             tuple((each["layer"], each["matrix"]) for each in plain.get("whole", ())),
             kept,
         )
