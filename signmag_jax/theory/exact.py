@@ -212,6 +212,11 @@ def _stages(value: Any) -> list[Any]:
 
 def _stage(value: Any) -> tuple[str, list[Any]]:
     """Class name and exact arguments, which the class itself has seen."""
+    if isinstance(value, perturb.Grouped):
+        return _grouped(value.quantizer, value.size)
+    if isinstance(value, str) and "@" in value:
+        quantizer, _, size = value.partition("@")
+        return _grouped(quantizer, int(size) if size.isdecimal() else size)
     if isinstance(value, str):
         name, given = _parse(value)
     else:
@@ -227,6 +232,15 @@ def _stage(value: Any) -> tuple[str, list[Any]]:
     if name == "UniformQuantize" and (len(exact) < 2 or exact[1] == "absmax"):
         raise invalid("a step for an enclosure", "absmax", 'pass "mean_abs" or a number of σ')
     return name, exact
+
+
+def _grouped(quantizer: Any, size: Any) -> tuple[str, list[Any]]:
+    """A sign quantiser by groups of that size, which alone has a closed form there."""
+    name, _ = _stage(quantizer)
+    if name != "SignQuantize":
+        raise invalid("a sign quantiser in groups for an enclosure", quantizer, "enclose it by tensor")
+    one = perturb.Grouped(perturb.SignQuantize(), size)
+    return "Grouped", [one.size if isinstance(one.size, str) else fmpq(one.size)]
 
 
 def _plain(item: Any) -> Any:
