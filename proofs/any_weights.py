@@ -116,7 +116,9 @@ def _groups(proof: Proof, first: Any, square: Any) -> None:
         ("v", (group * mean(m * m) + group * (group - 1) * mean(m) * mean(m)) / group**2, law.v),
     ):
         chain = proof.start(f"sign quantiser by groups: {name}", start)
-        chain.step("expand", (own + (group - 1) * other) / group, Algebra())
+        expanded = (own + (group - 1) * other) / group
+        if start != expanded:
+            chain.step("expand", expanded, Algebra())
         chain.step("insert the moments", found, Using(first, square))
         chain.lemma(f"sign quantiser by groups: {name}")
 
