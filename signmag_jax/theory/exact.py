@@ -17,7 +17,9 @@ from signmag_jax.perturb.weights import GAUSSIAN, MEAN_MAGNITUDE, NAMED, STUDENT
 
 from . import balls, pools
 from .arguments import moments_of, shape_of
+from .composition import as_network
 from .depth import check_layers
+from .exact_layers import exact_layers
 from .law import Law
 from .theorem_3 import matched_shift
 
@@ -74,6 +76,9 @@ def _argument(law: Law, name: str, value: Any) -> Any:
     allowed = law.arguments[name]
     if name == "weights":
         return _weights(value)
+    if name == "layers":
+        network = as_network(value, Fraction)
+        return exact_layers(network, number, lambda _, own: perturbation(own), lambda _, law: _one_law(law))
     if name == "perturbation":
         return None if value is None and name not in law.required else perturbation(value)
     shape_of(name, value)
