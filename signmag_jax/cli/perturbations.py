@@ -41,7 +41,9 @@ def _parsed(stage: tuple[str, list[str], str]) -> Any:
 
     name, rest, group = stage
     one = getattr(perturb, name)(*map(_number_or_name, rest))
-    return perturb.Grouped(one, _number_or_name(group)) if group else one
+    if not group:
+        return one
+    return perturb.Grouped(one, int(group) if group.isdecimal() else group)
 
 
 def exact(text: str) -> str:

@@ -51,8 +51,10 @@ class Grouped:
         """Of groups of weights with this b, which no quantiser but the sign's takes."""
         one = self.quantizer
         if isinstance(one, SignQuantize):
-            return one.moments(mean_magnitude) if self.size == ROW else _signs(mean_magnitude, self.size)
-        if self.size == ROW:
+            if isinstance(self.size, str):
+                return one.moments(mean_magnitude)
+            return _signs(mean_magnitude, self.size)
+        if isinstance(self.size, str):
             return one.moments()
         if isinstance(one, UniformQuantize) and isinstance(one.scale, str) and one.scale == "absmax":
             return dataclasses.replace(one, entries=self.size).moments()

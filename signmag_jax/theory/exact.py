@@ -19,7 +19,7 @@ from . import balls, pools
 from .arguments import moments_of, shape_of
 from .composition import as_network
 from .depth import check_layers
-from .exact_layers import exact_layers
+from .exact_layers import Typed, exact_layers
 from .law import Law
 from .theorem_3 import matched_shift
 
@@ -77,7 +77,7 @@ def _argument(law: Law, name: str, value: Any) -> Any:
     if name == "weights":
         return _weights(value)
     if name == "layers":
-        network = as_network(value, Fraction)
+        network = as_network(value, Typed)
         return exact_layers(network, number, lambda _, own: perturbation(own), lambda _, law: _one_law(law))
     if name == "perturbation":
         return None if value is None and name not in law.required else perturbation(value)

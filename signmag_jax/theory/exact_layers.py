@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,26 @@ MOST_INTEGRALS = 64
 """Each takes some hundredths of a second."""
 
 Read = Callable[[str, Any], Any]
+
+
+class Typed(float):
+    """A decimal as it was typed: a float to whoever checks it, but its own ratio of integers.
+
+    Args:
+      text: of the number.
+    """
+
+    exact: Fraction
+
+    def __new__(cls, text: str) -> Typed:
+        """The nearest float, which remembers what it stands for."""
+        self = super().__new__(cls, text)
+        self.exact = Fraction(text)
+        return self
+
+    def as_integer_ratio(self) -> tuple[int, int]:
+        """What `Fraction` makes of it."""
+        return self.exact.as_integer_ratio()
 
 
 def exact_layers(network: Network, number: Read, perturbation: Read, weights: Read) -> Callable[[], list]:
