@@ -76,6 +76,11 @@ def metavar(name: str) -> str:
     }.get(name, "NUMBER,…" if name in COLUMNS else "NAME")
 
 
+def join(name: str) -> Callable[[Iterable[str]], str] | None:
+    """How an argument of several values is one text where it is typed several times."""
+    return ",".join if name in (*NUMBERS, *COLUMNS, "pool", "weights") else None
+
+
 def values(given: dict[str, Any]) -> dict[str, Any]:
     """The law's arguments as numbers; one value stays a scalar, several are a tuple."""
     import numpy as np

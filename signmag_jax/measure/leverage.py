@@ -21,7 +21,7 @@ from .chosen import check_profile, columns_and_heavy, plain_columns
 from .comparison import UNPREDICTED, RateLeverage, arms_picture
 from .flips import Draws
 from .inputs import Windows
-from .place import FlippedWeight
+from .place import flipped
 from .pools import ARMS, OUTLIER, REST, Pools, TooFewWeights, flips_at
 from .ranking import Ranking
 from .screening import check_heavy
@@ -221,7 +221,7 @@ def _tasks(
 
     tasks: list[Any] = [setup.losses, nothing]
     for ranking in ranked.values():
-        tasks += [functools.partial(setup.losses, FlippedWeight.at(place)) for place in ranking.places]
+        tasks += [functools.partial(setup.losses, flipped([place])) for place in ranking.places]
     for one, count in zip(masks, counts, strict=True):
         for arm in ARMS:
             for kind, number in (("light", count), ("joint", one.joint_draws(arm, count))):

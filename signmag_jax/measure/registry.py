@@ -52,7 +52,6 @@ from .rotation import rotation
 from .screening import TOKENS, check_heavy, screening_tokens
 from .sensitivity import DRAW_PASSES, FORWARD_PASSES, check_counts, sensitivity
 from .shift_parts import PARTS as SHIFT_PARTS
-from .spikes import tokens_tried as protect_tokens
 from .strata import HEAVY
 from .stratified import JOINT
 from .suspects import NAMED, SHORTLISTS, check_shortlist, suspects_tokens
@@ -80,6 +79,7 @@ class Measurement:
       fewest: evaluation windows that it takes at least.
       arrays: arrays of the weights' size that exist at one time, the weights among them.
       check: refuses some of the keyword options before a model is opened.
+      check_files: refuses places where its files could not be written.
       fixed: forward passes of 2,048 tokens, whatever the windows, from some of the keyword options.
     """
 
@@ -90,6 +90,7 @@ class Measurement:
     arrays: int = 1
     check: Callable[..., Any] | None = None
     fixed: Callable[..., float] = lambda: 0.0
+    check_files: Callable[..., Any] | None = None
 
     def passes(
         self,
@@ -113,14 +114,15 @@ class Measurement:
         fixed = self._called(self.fixed, options | {"window": window})
         return fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
 
-    def of(self, function: Callable[..., Any]) -> Measurement:
-        """The same by another function of the same options and more."""
-        return dataclasses.replace(self, function=function)
+    def of(self, function: Callable[..., Any], check_files: Callable[..., Any] | None = None) -> Measurement:
+        """The same by another function of the same options and more, which writes files."""
+        return dataclasses.replace(self, function=function, check_files=check_files)
 
     def refuse(self, options: dict[str, Any]) -> None:
         """Raises InvalidInput for keyword options that can be judged before a model is opened."""
-        if self.check is not None:
-            self._called(self.check, options)
+        for check in (self.check, self.check_files):
+            if check is not None:
+                self._called(check, options)
 
     def _called(self, function: Callable[..., Any], options: dict[str, Any]) -> Any:
         """A function of some of the keyword options, those that were not given at their defaults."""
@@ -302,7 +304,7 @@ def _protect(
 
 
 def _protect_screening() -> float:
-    return protect_tokens() / sweep.PASS_TOKENS
+    return suspects_tokens() / sweep.PASS_TOKENS
 
 
 def _check_response(probes: int, shortlist: str = SHORTLISTS[0], rates: Sequence[float] = ()) -> None:
