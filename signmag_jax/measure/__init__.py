@@ -3,6 +3,7 @@
 from .activations import Alpha, ColumnEnergy, alpha, column_energies
 from .alignment import Alignment, Quantization
 from .all_columns import AllColumns, all_columns
+from .arm_comparison import ArmComparison, RateLeverage
 from .association import Association, associate
 from .attacked import Attack, Attacks
 from .attacks import attacks
@@ -10,7 +11,6 @@ from .column_flips import ColumnFlips, column_flips
 from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
 from .column_statistics import ColumnStatistics, column_statistics
-from .comparison import Comparison, RateLeverage
 from .control import controlled
 from .deciding import deciding_weights
 from .drawn_damage import damage_checks, leverage_checks
@@ -55,6 +55,7 @@ __all__ = [
     "AllColumns",
     "Alone",
     "Alpha",
+    "ArmComparison",
     "Association",
     "Attack",
     "Attacks",
@@ -65,7 +66,6 @@ __all__ = [
     "ColumnMap",
     "ColumnSample",
     "ColumnStatistics",
-    "Comparison",
     "DecidingWeight",
     "DecidingWeights",
     "Definition",

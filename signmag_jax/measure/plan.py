@@ -35,7 +35,7 @@ BITS = 4.5
 DRAWS = 2
 DERIVATIVE_PASSES = 6
 """Two backward passes of a window."""
-TRIALS, TRIED = 12, 2
+TRIALS, TRIAL_WINDOWS = 12, 2
 """Matrices that are quantised alone, and the calibration windows on which they are."""
 AGREED = 2.0
 """Standard errors."""
@@ -251,9 +251,9 @@ def _packed(
     budget: int,
 ) -> tuple[Packing, dict[Cell, Row]]:
     """The cheapest widths, and ΔNLL of those that were tried: in turn the costliest that is not yet."""
-    slope, spread = orders[0, :TRIED].mean(axis=0), orders[1].mean(axis=0)
+    slope, spread = orders[0, :TRIAL_WINDOWS].mean(axis=0), orders[1].mean(axis=0)
     agreed = _agreed(*orders) if aim == "nll" else 0.0
-    windows, start = setup.calibration[:TRIED], len(setup.calibration)
+    windows, start = setup.calibration[:TRIAL_WINDOWS], len(setup.calibration)
 
     def losses(options: Mapping[int, int]) -> Row:
         return window_nll(setup.model, windows, _rounded(setup, items, options), len(windows)).mean(axis=1)

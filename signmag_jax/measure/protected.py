@@ -14,7 +14,7 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result
 from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.evidence.result import KEPT_OUT, by_metric
 
-from .comparison import Table
+from .arm_comparison import Table
 from .criteria import COST, LABELS
 from .protection import SCHEMA, HurtMatrix, ProtectedColumn, ProtectedWeight
 from .slopes import separated

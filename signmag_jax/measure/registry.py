@@ -39,7 +39,7 @@ from .metrics import check_draws, metrics
 from .outlier_definitions import outlier_definitions
 from .outlier_flips import arms as outlier_arms
 from .outlier_flips import check_rate, outlier_flips
-from .plan import DERIVATIVE_PASSES, TRIALS, TRIED, check_plan, plan
+from .plan import DERIVATIVE_PASSES, TRIAL_WINDOWS, TRIALS, check_plan, plan
 from .plan import DRAWS as PLAN_DRAWS
 from .pools import ARMS
 from .protect import BUDGETS, protect
@@ -286,7 +286,7 @@ def _plan(draws: int = PLAN_DRAWS) -> int | float:
 
 def _plan_trials(window: int = 512) -> float:
     """Trials on the first calibration windows, and the clean loss."""
-    return (1 + TRIALS) * TRIED * window / sweep.PASS_TOKENS
+    return (1 + TRIALS) * TRIAL_WINDOWS * window / sweep.PASS_TOKENS
 
 
 def _protect(

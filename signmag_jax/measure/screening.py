@@ -47,7 +47,7 @@ RANKED = 2048
 """Weights of each pool whose predicted cost is kept."""
 WIDE = 2
 """Weights of each pool, matrix and layer that are flipped within their layer."""
-TRIED = 16
+LEAST_TRIED = 16
 """Weights of each pool, at least, that are flipped in the whole model: so many of either ranking."""
 WINDOW, TOKENS = 64, 128
 """Calibration text on which they are: tokens of a window, and in all, if there are so many."""
@@ -62,7 +62,7 @@ def screening_tokens(heavy: int) -> int:
 
 
 def _tried(heavy: int) -> int:
-    return max(TRIED, 2 * heavy)
+    return max(LEAST_TRIED, 2 * heavy)
 
 
 def rankings(
