@@ -26,6 +26,7 @@ from .leverage_laws import Sensitivity
 from .loss import nll, perplexity
 from .map_prediction import MapPrediction
 from .mask import Mask
+from .measurement import Measurement
 from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
 from .outlier_flips import OutlierFlips, outlier_flips
@@ -40,7 +41,7 @@ from .protection import protection
 from .quantization import quantization
 from .quantization_report import quantization_report
 from .quantized_matrix import QuantizationReport, QuantizedMatrix
-from .registry import MEASUREMENTS, Measurement
+from .registry import MEASUREMENTS
 from .response import linear_response
 from .response_checks import Check, LeverageCheck
 from .rotation import Rotation, rotated, rotation
