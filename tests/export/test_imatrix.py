@@ -15,7 +15,7 @@ import transformers
 from signmag_jax import measure, models
 from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput, MissingResource
-from signmag_jax.export import check_model, read_mask, write_imatrix
+from signmag_jax.export import check_loaded, read_mask, write_imatrix
 from signmag_jax.models import MATRICES, read_imatrix
 from signmag_jax.models.imatrix import ImportanceMatrix
 from signmag_jax.models.names import layer_tensor
@@ -183,10 +183,10 @@ def test_of_another_model_or_a_dat_file_it_is_refused(importance, smollm, tmp_pa
 def test_an_imatrix_of_a_model_with_fused_matrices_is_refused(small, saved):
     """llama.cpp would look for the inputs of attn_qkv."""
     source = read_mask(saved(matrices=[]))
-    check_model(source, small)
+    check_loaded(source, small)
     fused = small.replace(config=dataclasses.replace(small.config, family="phi3"))
     with pytest.raises(InvalidInput, match="q_proj, which phi3 stores as a part of another"):
-        check_model(source, fused)
+        check_loaded(source, fused)
 
 
 def test_sums_beyond_float32_are_refused(tmp_path):
