@@ -10,6 +10,7 @@ import gguf
 import numpy as np
 import pytest
 import yaml
+from torchao.core.config import config_from_dict
 
 from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput
@@ -82,7 +83,7 @@ def test_a_type_of_three_values_is_offered_and_rows_without_whole_blocks_are_nam
         (lambda plain: plain["matrices"][3].update(shape=[512, 64]), "two shapes, in layer 3"),
         (
             lambda plain: plain.update(provenance={"layers": [0, 8], "matrices": ["down_proj"]}),
-            "lacks layer 8",
+            "lacks layer 8 down_proj",
         ),
     ],
 )
@@ -149,9 +150,6 @@ def test_torchao_gets_integers_of_each_width(plan, tmp_path):
     table = config["quant_type"]["default"]["_data"]["fqn_to_config"]
     kinds = [table[f"model.layers.{i}.mlp.down_proj"]["_data"]["weight_dtype"]["_data"] for i in range(8)]
     assert kinds == ["int2", "int2", "int3", "int4", "int5", "int6", "int7", "int8"]
-    pytest.importorskip("torchao", reason="it is no dependency of the tests")
-    from torchao.core.config import config_from_dict
-
     assert len(config_from_dict(config["quant_type"]["default"]).fqn_to_config) == 8
 
 
