@@ -201,18 +201,8 @@ def test_the_command_writes_every_format(saved, hub_folder, tmp_path, capsys):
     text = tmp_path / "text.txt"
     text.write_text("some words that say nothing at all " * 40)
     options = ["--model", str(hub_folder), "--text", str(text), "--window", "16", "--windows", "2", "--json"]
-    assert (
-        run(
-            [
-                "export",
-                str(saved(matrices=shallow, columns=[], weights=[])),
-                "--out",
-                str(tmp_path / "out"),
-                *options,
-            ]
-        )
-        == 0
-    )
+    mask = saved(matrices=shallow, columns=[], weights=[])
+    assert run(["export", str(mask), "--out", str(tmp_path / "out"), *options]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["whole_matrices"] == [{"layer": 1, "matrix": "q_proj"}]
     assert sorted(Path(name).name for name in found["files"]) == sorted(
