@@ -25,6 +25,8 @@ from .leverage import Leverage, leverage
 from .leverage_laws import Sensitivity
 from .loss import nll, perplexity
 from .map_prediction import MapPrediction
+from .mask import Mask
+from .measurement import Measurement
 from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
 from .outlier_flips import OutlierFlips, outlier_flips
@@ -34,12 +36,12 @@ from .planned import Plan, PlannedMatrix
 from .pools import TooFewWeights
 from .predicted import LinearResponse
 from .protect import protect
-from .protected import Alone, Mask, Protected, ProtectionReport
-from .protection import Protection, protection
+from .protected import Alone, Protected, ProtectionReport
+from .protection import protection
 from .quantization import quantization
 from .quantization_report import quantization_report
 from .quantized_matrix import QuantizationReport, QuantizedMatrix
-from .registry import MEASUREMENTS, Measurement
+from .registry import MEASUREMENTS
 from .response import linear_response
 from .response_checks import Check, LeverageCheck
 from .rotation import Rotation, rotated, rotation
@@ -87,7 +89,6 @@ __all__ = [
     "Plan",
     "PlannedMatrix",
     "Protected",
-    "Protection",
     "ProtectionReport",
     "Quantization",
     "QuantizationReport",

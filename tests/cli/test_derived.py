@@ -20,7 +20,8 @@ from signmag_jax.cli import derive, measure
 from signmag_jax.cli.law_arguments import flags
 from signmag_jax.evidence import Result
 from signmag_jax.measure import Options
-from signmag_jax.measure.registry import MEASUREMENTS, Measurement
+from signmag_jax.measure.measurement import Measurement
+from signmag_jax.measure.registry import MEASUREMENTS
 from signmag_jax.perturb import SignFlip
 
 if TYPE_CHECKING:
