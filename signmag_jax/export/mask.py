@@ -19,8 +19,8 @@ from signmag_jax.models.imatrix import Matrix
 from .decision import Decision
 from .reading import check, family_of, read_json
 
-FILE_NAME = "mask.json"
-MAKE = "give a mask of `signmag protect --out DIR` or `signmag measure quantization-report --mask FILE`"
+MASK_FILE = "mask.json"
+MAKE_MASK = "give a mask of `signmag protect --out DIR` or `signmag measure quantization-report --mask FILE`"
 THRESHOLD = 0.01
 """Nats per token from which a matrix is kept whole."""
 
@@ -31,7 +31,7 @@ def read_mask(path: Path) -> Mask:
     Raises:
       InvalidInput: if it is no mask of this schema, or its places are outside of its matrices.
     """
-    return mask_of(read_json(path, FILE_NAME, MAKE), path)
+    return mask_of(read_json(path, MASK_FILE, MAKE_MASK), path)
 
 
 def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
@@ -40,19 +40,19 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
     Raises:
       InvalidInput: naming where it breaks the schema, or contradicts itself.
     """
-    check(plain, path, "mask", MAKE)
+    check(plain, path, "mask", MAKE_MASK)
     for each in plain.get("kept", ()):
         name, shape = each["matrix"], each.get("shape")
         known = plain.get("shapes", {}).get(name, shape)
         if shape not in (None, known):
-            raise InvalidInput(f"{str(path)!r} gives {name} two shapes, {known} and {shape}: {MAKE}")
+            raise InvalidInput(f"{str(path)!r} gives {name} two shapes, {known} and {shape}: {MAKE_MASK}")
     mask = Mask.of_json(plain)
     for (layer, name), (row, column) in _places(mask):
         rows, inputs = mask.shapes.get(name, (math.inf, math.inf))
         if not (0 <= row < rows and 0 <= column < inputs):
             raise InvalidInput(
                 f"{str(path)!r} names [{row}, {column}] of layer {layer} {name}, which has {rows} × {inputs} "
-                f"weights: {MAKE}"
+                f"weights: {MAKE_MASK}"
             )
     return mask
 
