@@ -81,9 +81,8 @@ def plan_of(plain: Mapping[str, Any], path: Path) -> Widths:
         raise InvalidInput(f"{str(path)!r} names a matrix twice: {MAKE_PLAN}")
     for (layer, name), one in table.items():
         if one.shape != found.shapes[name]:
-            raise InvalidInput(
-                f"{str(path)!r} gives {name} two shapes, in layer {layer} {one.shape}: {MAKE_PLAN}"
-            )
+            other = f"in layer {layer} {one.shape}"
+            raise InvalidInput(f"{str(path)!r} gives {name} two shapes, {other}: {MAKE_PLAN}")
     wanted = itertools.product(provenance.get("layers", ()), provenance.get("matrices", ()))
     if missing := [at for at in wanted if at not in table]:
         layer, name = missing[0]
