@@ -72,7 +72,7 @@ def run(name: str, width: int, networks: int, dtype: str) -> tuple[dict[str, np.
     """Statistics of an experiment's networks, at a common seed, and its primary estimate with its error."""
     named = simulate.experiment(name)
     smaller = {key: value for key, value in SMALLER.items() if key in named.defaults or key == "inputs"}
-    experiment, _ = named.plan(width=width, dtype=dtype, networks=networks, **smaller)
+    experiment, _ = named.prepared(width=width, dtype=dtype, networks=networks, **smaller)
     sample: Any = experiment.sample
     if hasattr(sample, "law"):
         law = dataclasses.replace(sample.law, draw=widened(sample.law.draw))

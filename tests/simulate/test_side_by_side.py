@@ -94,7 +94,9 @@ def test_a_step_beyond_the_limit_is_not_computed():
 
 def test_what_a_network_skips_is_skipped_side_by_side_too():
     """`vmap` of a branch computes both: the fast estimator would do all rows of every network."""
-    experiment, _ = simulate.experiment("block_fast").plan(width=64, rate=0.02, roulette=0.25, networks=800)
+    experiment, _ = simulate.experiment("block_fast").prepared(
+        width=64, rate=0.02, roulette=0.25, networks=800
+    )
     with fixed_numerics():
         rates, keys = jnp.asarray(experiment.parameters), jax.random.split(jax.random.key(0), 8)
         together = jax.vmap(experiment.sample, (None, 0))
