@@ -14,13 +14,11 @@ from signmag_jax.models.names import layer_tensor
 
 HEAD = "lm_head"
 """The output matrix, which a list that is given takes out of the tools' own defaults: it is named again."""
-GROUP = 32
-"""Neighbours in a row that share a scale, where a tool asks for one; it divides most models' widths."""
 BITS = 4
 """Bits of what is not named, where a tool asks for them."""
 
 
-class Planned(NamedTuple):
+class MatrixWidth(NamedTuple):
     """A matrix's width, "ternary" or a number of bits, and its shape, outputs and inputs."""
 
     width: str
@@ -41,12 +39,16 @@ class Decision:
       notes: sentences that every file bears: by which rule, and what it does not do.
       planned: width of each matrix; of a plan.
       family: of the model, as `ModelConfig` has it; empty where a file does not say.
+      shapes: outputs and inputs of matrices by name, where they are known.
+      ternary: llama.cpp's type of ternary widths; empty for the nearest that suits any weights.
     """
 
     whole: tuple[Matrix, ...]
     notes: tuple[str, ...]
-    planned: Mapping[Matrix, Planned] = field(default_factory=dict)
+    planned: Mapping[Matrix, MatrixWidth] = field(default_factory=dict)
     family: str = ""
+    shapes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ternary: str = ""
 
 
 def check_stored(

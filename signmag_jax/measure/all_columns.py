@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import numpy as np
@@ -13,12 +13,12 @@ from signmag_jax.evidence import ConfidenceInterval, Picture, Result, invalid, k
 from signmag_jax.models import LanguageModel, fetch
 
 from . import inputs, sweep
-from .comparison import UNPREDICTED, Comparison, arms_picture, damage_line, finite, mean_loss
+from .arm_comparison import UNPREDICTED, ArmComparison, arms_picture, damage_line, finite, mean_loss
 from .flips import Draws
 from .inputs import Windows
 from .pools import ALL, Pools, flips_at
-from .setup import Options, Setup, prepare
-from .shift_parts import GROWTH, PARTS, REST, SCATTERED, SHIFT, Scattered, matching
+from .setup import Options, Setup, nested, prepare
+from .shift_parts import GROWTH, REST, SCATTERED, SHIFT, SHIFT_PARTS, Scattered, matching
 
 RATES = (0.01,)
 DRAWS = 5
@@ -30,7 +30,7 @@ class AllColumns(Result):
 
     Args:
       rates: one comparison per rate, of arms "flip" and "shift".
-      growth: per rate, what the common growth of the shift costs alone, as in `Comparison`.
+      growth: per rate, what the common growth of the shift costs alone, as in `ArmComparison`.
       rest: per rate, flips against the shift without its growth, arms "flip" and "rest".
       scattered: the same against that with a random sign of every weight's change, arms "flip" and
         "scattered"; empty unless it was asked for.
@@ -38,21 +38,29 @@ class AllColumns(Result):
         stands for all tensors in a law.
       pool_size: number of weights.
       provenance: model, text, seed, versions, device.
+      by_matrix: the same for errors in one kind of matrix alone; empty unless it was asked for.
     """
 
     SHOWN = ("left_to_chance",)
     left_to_chance = UNPREDICTED
 
-    rates: tuple[Comparison, ...]
+    rates: tuple[ArmComparison, ...]
     growth: tuple[ConfidenceInterval | None, ...]
-    rest: tuple[Comparison, ...]
-    scattered: tuple[Comparison, ...]
+    rest: tuple[ArmComparison, ...]
+    scattered: tuple[ArmComparison, ...]
     cosine: float
     pool_size: int
     provenance: Mapping[str, Any]
+    by_matrix: dict[str, AllColumns] = field(default_factory=dict)
 
     def summary(self) -> dict[str, str]:
-        """For each rate the ratio and the damage of both arms."""
+        """For each rate the ratio and the damage of both arms, and so for each kind of matrix."""
+        lines = self._lines()
+        for matrix, found in self.by_matrix.items():
+            lines |= {f"{matrix}, {name}": line for name, line in found._lines().items()}
+        return lines | {"left to chance": self.left_to_chance}
+
+    def _lines(self) -> dict[str, str]:
         lines = {}
         for each, growth, rest in zip(self.rates, self.growth, self.rest, strict=True):
             lines |= each.lines("flips over shifts")
@@ -62,11 +70,17 @@ class AllColumns(Result):
             lines[f"{name}: flips over shifts without growth"] = str(rest.ratio)
         for each in self.scattered:
             lines |= each.lines("flips over shifts without growth and of random signs")
-        return lines | {"left to chance": self.left_to_chance}
+        return lines
 
     def rows(self) -> list[dict[str, Any]]:
-        """ΔNLL of every draw and window."""
-        return [row for each in self.rates for row in each.rows()]
+        """ΔNLL of every draw and window, and the matrices that the errors are in, if not all."""
+        parts = {"all": self, **self.by_matrix}
+        return [
+            {"matrix": matrix, **row}
+            for matrix, part in parts.items()
+            for each in part.rates
+            for row in each.rows()
+        ]
 
     def picture(self) -> Picture:
         """Both arms and their ratio against the rate."""
@@ -82,6 +96,7 @@ def all_columns(
     rates: Sequence[float] = RATES,
     draws: int | Sequence[int] = DRAWS,
     scattered: int = 0,
+    by_matrix: bool = False,
     batch: int | None = None,
     **options: Unpack[Options],
 ) -> AllColumns:
@@ -101,6 +116,7 @@ def all_columns(
       rates: flip rates, as parts of all weights, in (0, 1].
       draws: number of random masks, at least 2: one for all rates, or one for each.
       scattered: number of draws of random signs of the rest, at least 2, or 0 for none.
+      by_matrix: also everything but `scattered` for errors in each kind of matrix alone, in all layers.
       batch: number of windows that are computed at a time; by default all.
       options: as in `Options`.
 
@@ -113,7 +129,7 @@ def all_columns(
     rates = inputs.check_rates(rates)
     counts = inputs.draws_per_rate(rates, draws)
     check_scattered(scattered)
-    own = {"experiment": "all columns", "rates": list(rates), "draws": counts, "parts": list(PARTS)}
+    own = {"experiment": "all columns", "rates": list(rates), "draws": counts, "parts": list(SHIFT_PARTS)}
     own["scattered"] = scattered
     setup = prepare(model, None, evaluation, own, batch=batch, **options)
     pools = Pools.everything(model, setup.layers, setup.matrices)
@@ -123,7 +139,7 @@ def all_columns(
     for k, count in zip(flips, counts, strict=True):
         masks = Draws(pools, {ALL: k}, root(k))
         tasks += [functools.partial(_flipped, setup, masks, draw) for draw in range(count)]
-        shifts = {part: matching(pools, k / pools.size(ALL), part) for part in PARTS}
+        shifts = {part: matching(pools, k / pools.size(ALL), part) for part in SHIFT_PARTS}
         loose = [Scattered(shifts[REST], keys.fold(root(k), SCATTERED, i)) for i in range(scattered)]
         tasks += [functools.partial(setup.losses, each) for each in (*shifts.values(), *loose)]
     rows = setup.sweep(tasks)
@@ -132,14 +148,29 @@ def all_columns(
     results, growths, rests, loose = [], [], [], []
     for rate, k, count in zip(rates, flips, counts, strict=True):
         flipped = np.stack([next(tables) for _ in range(count)])
-        parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in PARTS}
+        parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in SHIFT_PARTS}
         for found, part in ((results, SHIFT), (rests, REST)):
             samples = {"flip": flipped, part: parts[part]}
-            found.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
+            found.append(ArmComparison.of(rate, k, samples, floor=0.0, paired=True))
         growths.append(mean_loss(finite(parts[GROWTH][:1])))
         if scattered:
             samples = {"flip": flipped, SCATTERED: np.stack([next(tables) for _ in range(scattered)])}
-            loose.append(Comparison.of(rate, k, samples, floor=0.0))
+            loose.append(ArmComparison.of(rate, k, samples, floor=0.0))
+    alone = (
+        {}
+        if not by_matrix
+        else {
+            name: all_columns(
+                model,
+                evaluation,
+                rates=rates,
+                draws=counts,
+                batch=batch,
+                **{**nested(options, name), "matrices": (name,)},
+            )
+            for name in setup.matrices
+        }
+    )
     return AllColumns(
         tuple(results),
         tuple(growths),
@@ -148,6 +179,7 @@ def all_columns(
         _cosine(setup),
         pools.size(ALL),
         setup.origin(),
+        alone,
     )
 
 
@@ -162,7 +194,7 @@ def check_scattered(scattered: int) -> None:
 
 
 def _flipped(setup: Setup, masks: Draws, draw: int) -> sweep.Row:
-    return setup.losses(masks.transform(masks.plan(ALL, draw)))
+    return setup.losses(masks.transform(masks.recipe(ALL, draw)))
 
 
 def _cosine(setup: Setup) -> float:

@@ -21,7 +21,7 @@ def test_the_shift_has_the_mean_norm_of_masks(tiny, layers):
     k = round(0.1 * pools.size("all"))
     draws = flips.Draws(pools, {"all": k}, keys.root(3))
     by_shift = applied(tiny, matching(pools, k / pools.size("all")))
-    by_flip = [applied(tiny, draws.transform(draws.plan("all", draw))) for draw in range(40)]
+    by_flip = [applied(tiny, draws.transform(draws.recipe("all", draw))) for draw in range(40)]
     taking_part = np.isin(np.arange(3), layers)
     for name, (w, shifted) in by_shift.items():
         energy = ((shifted - w) ** 2).sum(axis=(1, 2))
@@ -38,7 +38,7 @@ def test_the_shift_has_the_mean_norm_of_masks(tiny, layers):
 def test_growth_after_the_rest_is_the_shift(tiny):
     """The rest has no component along the weights, and the growth has no other."""
     pools = pool_room.Pools.everything(tiny, (1,), MATRICES)
-    transforms = [matching(pools, 0.01, part) for part in shift_parts.PARTS]
+    transforms = [matching(pools, 0.01, part) for part in shift_parts.SHIFT_PARTS]
     transforms.append(shift_parts.Scattered(transforms[-1], keys.root(1)))
     shift, growth, rest, scattered = (applied(tiny, each) for each in transforms)
     for name, (w, shifted) in shift.items():
@@ -87,6 +87,22 @@ def test_result_cost_and_resumption(tiny, windows, tmp_path):
     # Nothing of a shift is drawn: what is measured once stands beside every mask.
     spread = {arm: np.abs(np.diff(table, axis=0)).max() for arm, table in found.samples.items()}
     assert spread["shift"] == 0 < spread["flip"]
+
+
+def test_a_kind_of_matrix_alone_is_what_a_run_of_it_measures(tiny, windows):
+    options = {"rates": (0.1,), "draws": 2}
+    kinds = ("k_proj", "up_proj")
+    found = measure.all_columns(tiny, windows[1], by_matrix=True, matrices=kinds, **options)
+    assert tuple(found.by_matrix) == kinds
+    one = measure.all_columns(tiny, windows[1], matrices=kinds[1:], **options)
+    both = (found.by_matrix["up_proj"].rates[0].samples, one.rates[0].samples)
+    assert all(np.array_equal(both[0][arm], both[1][arm]) for arm in ("flip", "shift"))
+    assert not np.array_equal(found.by_matrix["k_proj"].rates[0].samples["shift"], both[0]["shift"])
+    assert {row["matrix"] for row in found.rows()} == {"all", *kinds}
+    assert any(line.startswith("up_proj, rate 0.1") for line in found.summary())
+    passes = measure.MEASUREMENTS["all-columns"].passes
+    plain, more = (passes(windows=8, window=33, by_matrix=each, **options) for each in (False, True))
+    assert more == 8 * plain
 
 
 @pytest.mark.parametrize(
