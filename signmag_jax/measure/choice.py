@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -34,8 +35,7 @@ class Choice:
         self.shapes = {name: (shapes[name][0], shapes[name][1]) for name in setup.matrices}
         self.total = len(setup.layers) * sum(rows * columns for rows, columns in self.shapes.values())
         self.counts = [each.weights(self.total) for each in budgets]
-        self._cuts = functools.lru_cache(maxsize=1)(self._cuts_of)
-        self.kept = functools.lru_cache(maxsize=1)(self._kept)
+        self._cuts, self.kept = _last(self._cuts_of), _last(self._kept)
 
     @functools.cached_property
     def inputs(self) -> Inputs:
@@ -45,7 +45,10 @@ class Choice:
     @functools.cached_property
     def costs(self) -> Weights:
         """The predicted cost of every weight's error, and what was tried where that is more."""
-        return spikes.with_tried(self._predicted, self.tried)
+        tried = self.tried
+        predicted = self._predicted
+        del self._predicted  # both would be twice the weights
+        return spikes.with_tried(predicted, tried)
 
     @functools.cached_property
     def _predicted(self) -> Weights:
@@ -105,6 +108,19 @@ class Choice:
             name: jnp.broadcast_to(layers[:, None, None], (len(layers), *shape))
             for name, shape in self.shapes.items()
         }
+
+
+def _last(make: Callable[..., Any]) -> Callable[..., Any]:
+    """What `make` last returned, let go before it makes another: both would be twice the weights."""
+    known: dict[Any, Any] = {}
+
+    def call(*key: Any) -> Any:
+        if key not in known:
+            known.clear()
+            known[key] = make(*key)
+        return known[key]
+
+    return call
 
 
 @jit

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import rmsnorm
@@ -192,7 +193,7 @@ def within_layers(
     """By pool, mean square change of an entry of the next normalised state, descending."""
     config, params = model.config, model.params
     text = jnp.asarray(tokens, jnp.int32)
-    _, leaving = hidden(config, params, text, every_layer=True)
+    _, leaving = _streams(config, params, text)
     stream = jnp.take(params["embed"], text, axis=0)
     changes: dict[str, dict[Place, float]] = {arm: {} for arm in places}
     with progress("flips within layers", config.layers) as advance:
@@ -211,6 +212,11 @@ def within_layers(
         arm: dict(sorted(known.items(), key=lambda each: (-each[1], each[0])))
         for arm, known in changes.items()
     }
+
+
+@functools.partial(jit, static_argnums=0)
+def _streams(config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch tokens"]) -> Any:
+    return hidden(config, params, tokens, every_layer=True)
 
 
 def tried_costs(model: LanguageModel, tokens: Windows, places: Sequence[Place]) -> dict[Place, float]:
@@ -242,7 +248,7 @@ def costs_alone(
     return costs
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jit, static_argnums=2)
 def widest_of(
     weights: Float[Array, "layers outputs inputs"], scale: Float[Array, "layers inputs"], count: int
 ) -> Int[Array, "layers count"]:
@@ -255,7 +261,7 @@ def widest_of(
     return jax.lax.map(one, (weights, scale))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _changes(
     config: ModelConfig,
     blocks: dict[str, Array],

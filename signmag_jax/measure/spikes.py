@@ -81,12 +81,11 @@ def tried(
 
 
 def with_tried(costs: Weights, tried: Mapping[Place, float]) -> Weights:
-    """The predicted costs, but what was tried where that is more."""
-    raised = dict(costs)
+    """The predicted costs, but what was tried where that is more; in the same dict, which lets the old go."""
     for place, cost in tried.items():
-        table = raised[place.name]
-        raised[place.name] = table.at[tuple(place[1:])].max(jnp.asarray(cost, table.dtype))
-    return raised
+        table = costs[place.name]
+        costs[place.name] = table.at[tuple(place[1:])].max(jnp.asarray(cost, table.dtype))
+    return costs
 
 
 def _widest(
