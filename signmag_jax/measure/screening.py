@@ -254,9 +254,12 @@ def widest_of(
 ) -> Int[Array, "layers count"]:
     """The weights of largest |w|·scale in each layer, as row · inputs + column."""
 
+    wide = at_least_float32(weights.dtype)  # half precisions would be sorted whole
+
     def one(piece: tuple[Array, Array]) -> Array:
         weight, by_column = piece
-        return jax.lax.top_k((jnp.abs(weight) * by_column[None]).reshape(-1), count)[1]
+        size = jnp.abs(weight.astype(wide)) * by_column[None].astype(wide)
+        return jax.lax.top_k(size.reshape(-1), count)[1]
 
     return jax.lax.map(one, (weights, scale))
 
