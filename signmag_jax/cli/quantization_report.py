@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from signmag_jax import measure, theory
 from signmag_jax.evidence import Picture, Result
 from signmag_jax.measure.quantization_report import QUANTIZERS
@@ -67,16 +65,14 @@ class PredictedReport(Result):
 
     def picture(self) -> Picture:
         """What quantising each matrix alone costs, by matrix and layer."""
-        ranked = self._ranked()
-        layers = sorted({each.layer for each in ranked})
-        names = list(dict.fromkeys(each.matrix for each in self.report.entries))
-        table = np.full((len(names), len(layers)), np.nan)
-        for each in ranked:
-            if each.damage is not None:
-                table[names.index(each.matrix), layers.index(each.layer)] = each.damage.estimate.value
-        named = {"table": table, "rows": names, "columns": list(map(str, layers))}
+        shown = set(self._ranked())
+        damage = {
+            (each.layer, each.matrix): each.damage and each.damage.estimate.value
+            for each in self.report.entries
+            if each in shown
+        }
         title = f"{self.protect.quantizer} quantisation of one matrix alone"
-        return Picture("layers", {**named, "title": title, "label": "ΔNLL, nats per token"})
+        return Picture.of_matrices(damage, title, "ΔNLL, nats per token")
 
     def _ranked(self) -> tuple[measure.QuantizedMatrix, ...]:
         return self.report.ranked(self.protect.quantizer, self.protect.scale)

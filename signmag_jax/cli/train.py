@@ -28,7 +28,7 @@ def train(
     json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Train small networks, and compare flips with shifts and with the laws at checkpoints.
+    """Train small networks, and compare flips with shifts and with the laws at snapshots.
 
     Every kind of network is trained for every task; all eight take about two minutes on two cores.
 

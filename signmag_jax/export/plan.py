@@ -10,7 +10,7 @@ from typing import Any
 from signmag_jax.measure.widths import stored_bits
 from signmag_jax.models.imatrix import Matrix
 
-from .decision import Decision, Planned
+from .decision import Decision, MatrixWidth
 from .mask import FILE_NAME as MASK
 from .mask import MAKE as MAKE_MASK
 from .mask import Mask, mask_of
@@ -31,7 +31,7 @@ class Widths:
       family: of the model; empty where the file does not say.
     """
 
-    planned: Mapping[Matrix, Planned]
+    planned: Mapping[Matrix, MatrixWidth]
     files: Mapping[str, str]
     family: str = ""
 
@@ -68,7 +68,7 @@ def plan_of(plain: Mapping[str, Any], path: Path) -> Widths:
     """
     check(plain, path, "plan", MAKE)
     table = {
-        (one["layer"], one["matrix"]): Planned(one["width"], (one["shape"][0], one["shape"][1]))
+        (one["layer"], one["matrix"]): MatrixWidth(one["width"], (one["shape"][0], one["shape"][1]))
         for one in plain["matrices"]
     }
     return Widths(table, files_of(plain), family_of(plain))

@@ -13,7 +13,7 @@ from signmag_jax.evidence import ConfidenceInterval, Picture, Result, invalid, k
 from signmag_jax.models import LanguageModel, fetch
 
 from . import inputs, sweep
-from .comparison import UNPREDICTED, Comparison, arms_picture, damage_line, finite, mean_loss
+from .arm_comparison import UNPREDICTED, ArmComparison, arms_picture, damage_line, finite, mean_loss
 from .flips import Draws
 from .inputs import Windows
 from .pools import ALL, Pools, flips_at
@@ -30,7 +30,7 @@ class AllColumns(Result):
 
     Args:
       rates: one comparison per rate, of arms "flip" and "shift".
-      growth: per rate, what the common growth of the shift costs alone, as in `Comparison`.
+      growth: per rate, what the common growth of the shift costs alone, as in `ArmComparison`.
       rest: per rate, flips against the shift without its growth, arms "flip" and "rest".
       scattered: the same against that with a random sign of every weight's change, arms "flip" and
         "scattered"; empty unless it was asked for.
@@ -43,10 +43,10 @@ class AllColumns(Result):
     SHOWN = ("left_to_chance",)
     left_to_chance = UNPREDICTED
 
-    rates: tuple[Comparison, ...]
+    rates: tuple[ArmComparison, ...]
     growth: tuple[ConfidenceInterval | None, ...]
-    rest: tuple[Comparison, ...]
-    scattered: tuple[Comparison, ...]
+    rest: tuple[ArmComparison, ...]
+    scattered: tuple[ArmComparison, ...]
     cosine: float
     pool_size: int
     provenance: Mapping[str, Any]
@@ -135,11 +135,11 @@ def all_columns(
         parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in PARTS}
         for found, part in ((results, SHIFT), (rests, REST)):
             samples = {"flip": flipped, part: parts[part]}
-            found.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
+            found.append(ArmComparison.of(rate, k, samples, floor=0.0, paired=True))
         growths.append(mean_loss(finite(parts[GROWTH][:1])))
         if scattered:
             samples = {"flip": flipped, SCATTERED: np.stack([next(tables) for _ in range(scattered)])}
-            loose.append(Comparison.of(rate, k, samples, floor=0.0))
+            loose.append(ArmComparison.of(rate, k, samples, floor=0.0))
     return AllColumns(
         tuple(results),
         tuple(growths),
@@ -162,7 +162,7 @@ def check_scattered(scattered: int) -> None:
 
 
 def _flipped(setup: Setup, masks: Draws, draw: int) -> sweep.Row:
-    return setup.losses(masks.transform(masks.plan(ALL, draw)))
+    return setup.losses(masks.transform(masks.recipe(ALL, draw)))
 
 
 def _cosine(setup: Setup) -> float:

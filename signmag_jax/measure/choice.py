@@ -12,14 +12,17 @@ from jaxtyping import Array, Bool, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.models import fetch
 
-from . import cut, spikes
+from . import cut
 from .against import Against
 from .budget import WEIGHTS, Budget
 from .criteria import COST, Inputs, by_unit, inputs_of, scores
 from .curvature import Weights
-from .place import Place
+from .place import Changed, Place
 from .setup import Setup
+from .singles import largest
+from .suspects import FISHER, NAMED, Suspect, suspects
 from .token_fisher import token_fisher
 
 Kept = dict[str, Bool[Array, "layers _ _"]]
@@ -45,10 +48,12 @@ class Choice:
     @functools.cached_property
     def costs(self) -> Weights:
         """The predicted cost of every weight's error, and what was tried where that is more."""
-        tried = self.tried
-        predicted = self._predicted
+        suspects, costs = self.suspects, self._predicted
         del self._predicted  # both would be twice the weights
-        return spikes.with_tried(predicted, tried)
+        for one in suspects:
+            table = costs.pop(one.place.name)
+            costs[one.place.name] = table.at[tuple(one.place[1:])].max(jnp.asarray(one.cost, table.dtype))
+        return {name: costs[name] for name in self.setup.matrices}
 
     @functools.cached_property
     def _predicted(self) -> Weights:
@@ -61,21 +66,27 @@ class Choice:
         }
 
     @functools.cached_property
-    def tried(self) -> dict[Place, float]:
-        """Single weights that were tried in the whole model, as a record: not to be tried again."""
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Single weights whose error was tried in the whole model, as a record: not to be tried again.
+
+        A derivative does not see a weight that saturates its unit.
+        """
 
         def choose() -> list[Any]:
-            found = spikes.tried(
-                self.setup.model,
-                self.setup.calibration,
-                self.against,
-                self._predicted,
-                self.inputs.square,
-                self.setup.layers,
-            )
-            return [[*map(int, place), cost] for place, cost in found.items()]
+            setup = self.setup
+            steepest = [place for place, _ in largest(self._predicted, NAMED[FISHER])]
+            scales = {name: np.sqrt(square) for name, square in self.inputs.square.items()}
+            where = setup.layers, setup.matrices
+            found = suspects(setup.model, setup.calibration, scales, *where, steepest, self._error)
+            return [each.to_record() for each in found]
 
-        return {Place(*map(int, place)): float(cost) for *place, cost in self.setup.once(choose)}
+        return tuple(Suspect.of_record(record) for record in self.setup.once(choose))
+
+    def _error(self, place: Place) -> Changed:
+        """The transform that makes the error of one weight."""
+        weights = self.setup.model.params["blocks"][place.name][place.layer][None]
+        amount = self.against.change(weights)[0, place.row, place.column]
+        return Changed.of([place], amount=float(fetch(amount)))
 
     @functools.cached_property
     def ours(self) -> tuple[cut.Cut, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -24,7 +24,6 @@ from .inputs import Windows
 from .masks import mask_of
 from .metrics import check_draws
 from .protected import EVERYTHING, METRICS, Protected, ProtectionReport
-from .protection import ProtectedWeight
 from .setup import prepare
 from .sweep import Row
 from .trial import LOSS, STORED, Trial, averages, interval
@@ -32,6 +31,7 @@ from .trial import LOSS, STORED, Trial, averages, interval
 BUDGETS = ("0.1%", "0.5%", "2%")
 DRAWS = 2
 CLEAN = "clean"
+Unit = Literal["weights", "columns", "matrices"]
 
 
 def protect(
@@ -41,7 +41,7 @@ def protect(
     *,
     against: str = "ternary",
     budget: Sequence[str] = BUDGETS,
-    unit: str = WEIGHTS,
+    unit: Unit = WEIGHTS,
     scale: str | int | None = None,
     compare: Sequence[str] | None = None,
     draws: int = DRAWS,
@@ -199,7 +199,6 @@ def _report(
         metric: {_named(key, choice.budgets): table[:, STORED.index(metric)] for key, table in shown.items()}
         for metric in METRICS
     }
-    tried = sorted(choice.tried.items(), key=lambda each: -each[1])
     return ProtectionReport(
         against.name,
         str(against.scale),
@@ -207,7 +206,7 @@ def _report(
         averages(tables[EVERYTHING, 0]),
         _choices(choice, tables, rivals),
         apart,
-        tuple(ProtectedWeight(p.layer, p.name, p.row, p.column, cost) for p, cost in tried),
+        choice.suspects,
         tuple(mask_of(choice, index, matrices, origin) for index in range(len(choice.budgets))),
         samples,
         origin,

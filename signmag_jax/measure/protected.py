@@ -14,10 +14,11 @@ from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result
 from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.evidence.result import KEPT_OUT, by_metric
 
-from .comparison import Table
+from .arm_comparison import Table
 from .criteria import COST, LABELS
 from .protection import SCHEMA, HurtMatrix, ProtectedColumn, ProtectedWeight
 from .slopes import separated
+from .suspects import Suspect
 
 METRICS = ("delta_nll", "kl", "agreement")
 UNITS = {"delta_nll": "nat/token", "kl": "nat/token", "agreement": "1"}
@@ -133,7 +134,7 @@ class ProtectionReport(Result):
       everything: the metrics with all weights perturbed.
       choices: one for each budget and criterion, ours first.
       alone: the matrices of largest predicted cost, perturbed alone.
-      spikes: single weights that were tried in the whole model, with their cost on calibration text.
+      suspects: single weights whose error was tried in the whole model, the costliest first.
       masks: what our criterion protects, one for each budget.
       samples: by metric, then by "everything" or budget and criterion, draws × windows.
       provenance: model, texts, seed, versions, device.
@@ -145,7 +146,7 @@ class ProtectionReport(Result):
     everything: Metric
     choices: tuple[Protected, ...]
     alone: tuple[Alone, ...]
-    spikes: tuple[ProtectedWeight, ...]
+    suspects: tuple[Suspect, ...]
     masks: tuple[Mask, ...] = field(metadata=KEPT_OUT)
     samples: Mapping[str, Mapping[str, Table]] = field(metadata=KEPT_OUT)
     provenance: Mapping[str, Any]
@@ -174,10 +175,8 @@ class ProtectionReport(Result):
             left = "not finite" if one.left is None else f"{one.left.estimate.value:.3g}"
             said = f"ΔNLL {one.damage.estimate.value:.3g}, with {one.budget} protected {left}"
             lines[f"layer {one.layer} {one.matrix} alone"] = said
-        for one in self.spikes[:SPIKES]:
-            lines[f"single weight layer {one.layer} {one.matrix} [{one.row}, {one.column}]"] = (
-                f"ΔNLL {one.score:.3g} on calibration text"
-            )
+        for one in self.suspects[:SHOWN]:
+            lines[f"single weight {one.place.label()}"] = one.line()
         return lines
 
     def _separated(self, budget: str, least: str) -> bool:
@@ -209,7 +208,7 @@ class ProtectionReport(Result):
         )
 
 
-SPIKES = 5
+SHOWN = 5
 """Single weights that a terminal shows."""
 
 

@@ -38,7 +38,7 @@ class Trial:
         self.batches = [jnp.asarray(tokens[i : i + batch]) for i in range(0, len(tokens), batch)]
 
     def _flips(self, draw: int) -> Any:
-        return None if self.draws is None else self.draws.transform(self.draws.plan(ALL, draw))
+        return None if self.draws is None else self.draws.transform(self.draws.recipe(ALL, draw))
 
     @functools.cached_property
     def clean(self) -> list[Array]:

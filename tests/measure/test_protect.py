@@ -11,7 +11,7 @@ from planted import SATURATED, WEIGHTS, own_text, planted
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, bootstrap
-from signmag_jax.measure import spikes
+from signmag_jax.measure import choice
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.protected import METRICS
 from signmag_jax.models import MATRICES, window_nll
@@ -128,7 +128,7 @@ def test_the_weight_that_decides_is_found_and_derivatives_do_not_see_it(model, t
     assert tables["gate_proj"][PLACE.layer, PLACE.row, PLACE.column]
     assert plain["weights"][0] | {"score": 0} == {**PLACE.to_json(), "score": 0}
     assert plain["weights"][0]["score"] > 0.5
-    monkeypatch.setattr(spikes, "TRIED", 0)
+    monkeypatch.setattr(choice, "suspects", lambda *_: [])
     blind = measure.protect(model, *text, against="flips:0.5", budget="50%", compare=())
     tables, _ = read(blind.masks[0], model, tmp_path / "mask.json")
     assert not tables["gate_proj"][PLACE.layer, PLACE.row, PLACE.column]
@@ -212,7 +212,7 @@ def test_layers_and_matrices_that_take_no_part_are_left_alone(model, text):
     (kept,), width = report.masks[0].kept.values(), model.config.hidden
     listed = [each.row * width + each.column for each in report.masks[0].weights]
     assert sorted(listed) == kept.tolist()
-    assert {(each.layer, each.matrix) for each in report.spikes} == {(1, "up_proj")}
+    assert {(each.place.layer, each.place.name) for each in report.suspects} == {(1, "up_proj")}
     assert report.masks[0].budget["of"] == model.params["blocks"]["up_proj"][1].size
     edited = np.array(model.params["blocks"]["up_proj"])
     edited[1] = np.asarray(measure.quantized(Ternarize(), jnp.asarray(edited[1]), "tensor"))

@@ -163,7 +163,7 @@ def test_what_is_kept_is_kept_and_the_rest_is_perturbed(tiny, name):
     against, rng = Against.of(name), np.random.default_rng(5)
     layers, names = (0, 2), ("q_proj", "down_proj")
     draws = against.draws(Pools.everything(tiny, layers, names), 0)
-    flips = None if draws is None else draws.transform(draws.plan(ALL, 0))
+    flips = None if draws is None else draws.transform(draws.recipe(ALL, 0))
     masks = {
         which: jnp.asarray(rng.random(tiny.params["blocks"][which].shape) < 0.3).at[1].set(True)
         for which in names

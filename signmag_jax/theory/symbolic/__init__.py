@@ -50,6 +50,7 @@ from .outliers import (
 from .perturbations import (
     Pair,
     error_energy,
+    grouped_sign_quantize,
     linear_radial_fraction,
     magnitude_noise,
     magnitude_shift,
@@ -138,6 +139,7 @@ __all__ = [
     "flip_matrix_radial_fraction",
     "flip_rows_coefficient",
     "flip_to_shift_ratio",
+    "grouped_sign_quantize",
     "kappa",
     "kernel_change",
     "leading_gap",
