@@ -1,7 +1,7 @@
 """Peak memory of `columns`, `protect` and `quantization-report` on a checkpoint of TinyLlama-1.1B's shape.
 
-    python benchmarks/bigger_models.py --dtype bfloat16 > benchmarks/results/bigger_models.json
-    python benchmarks/bigger_models.py --layers 4 --dtype bfloat16 float32 columns
+    python benchmarks/bigger_models.py > benchmarks/results/bigger_models.json
+    python benchmarks/bigger_models.py columns --layers 4 --dtype bfloat16 float32
 
 The weights are random, written in bfloat16 a shard for each layer, one in memory at a time. Each verb reads a
 few short windows in a process of its own. Prints one JSON object: {"shape", "versions", "runs": [{"verb",
@@ -54,15 +54,16 @@ VERBS = {
         *("--layers", "0,3", "--matrices", "o_proj,down_proj"),
     ],
 }
+DTYPES = ("bfloat16", "float16", "float32")
 GIB = 2**30
 
 
 def main() -> None:
     """Print what every verb takes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("verbs", nargs="*", default=list(VERBS), help=f"some of {', '.join(VERBS)}")
+    parser.add_argument("verbs", nargs="*", help=f"some of {', '.join(VERBS)}; by default all")
     parser.add_argument("--layers", type=int, default=TINYLLAMA["num_hidden_layers"])
-    parser.add_argument("--dtype", nargs="+", default=["bfloat16"])
+    parser.add_argument("--dtype", nargs="+", default=["bfloat16"], choices=DTYPES)
     parser.add_argument("--window", type=int, default=16)
     parser.add_argument("--folder", type=Path, help="a checkpoint that is kept, and written if it is not there")
     options = parser.parse_args()
@@ -72,7 +73,7 @@ def main() -> None:
         if not folder.exists():
             write(folder, shape)
         runs = [
-            measured(verb, folder, dtype, options.window) for dtype in options.dtype for verb in options.verbs
+            measured(verb, folder, dtype, options.window) for dtype in options.dtype for verb in options.verbs or VERBS
         ]
     print(json.dumps({"shape": shape, "versions": provenance.versions(), "runs": runs}, indent=1))
 

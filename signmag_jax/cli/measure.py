@@ -205,15 +205,22 @@ def _opened(reading: ReadingOptions, options: dict[str, Any], *, fetch: bool = T
 
 def _measured(function: Any, reading: ReadingOptions, options: dict[str, Any]) -> Any:
     """The measurement on a model and the windows of a text, those of the calibration first."""
+    model, windows, source = _loaded(reading, options)
+    if windows is None:
+        return function(model, **options)
+    first = reading.calibration or 0
+    parts = {"calibration": windows[:first], **dict.fromkeys(WINDOWS, windows[first:])}
+    texts = {name: parts[name] for name in _texts(function)}
+    return function(model, **texts, **options, source=source)
+
+
+def _loaded(reading: ReadingOptions, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """The model, the windows, and where their text is from; the files of both are let go."""
     checkpoint, read = _opened(reading, options)
     model = checkpoint.load(reading.dtype, reading.devices())
     if read is None:
-        return function(model, **options)
-    first = reading.calibration or 0
-    parts = {"calibration": read.windows[:first], **dict.fromkeys(WINDOWS, read.windows[first:])}
-    texts = {name: parts[name] for name in _texts(function)}
-    source = {"text": read.text.source, "text_sha256": read.text.sha256}
-    return function(model, **texts, **options, source=source)
+        return model, None, {}
+    return model, read.windows, {"text": read.text.source, "text_sha256": read.text.sha256}
 
 
 def _dry_run(measurement: Any, reading: ReadingOptions, options: dict[str, Any]) -> dict[str, Any]:
