@@ -7,12 +7,12 @@ from typing import Any
 
 from signmag_jax import measure as room
 from signmag_jax.evidence.files import check_folder, writable_folder
+from signmag_jax.export.plan import PLAN_FILE
 from signmag_jax.measure.registry import PLAN
 
 from . import measure
 from .derive import example_of, passing_on
 
-FILE_NAME = "plan.json"
 DEFAULTS = {"calibration": 4}
 
 
@@ -33,12 +33,12 @@ def plan(
     """
     result = room.plan(model, calibration, evaluation, **options)
     if out is not None:
-        result.write(writable_folder(out) / FILE_NAME)
+        result.write(writable_folder(out) / PLAN_FILE)
     return result
 
 
 def _check_files(out: Path) -> None:
-    check_folder(out, "--out", (FILE_NAME,))
+    check_folder(out, "--out", (PLAN_FILE,))
 
 
 def command() -> Any:

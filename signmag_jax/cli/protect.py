@@ -8,6 +8,7 @@ from typing import Any
 
 from signmag_jax import measure as room
 from signmag_jax.evidence.files import check_folder, strict_json, writable_folder, write_atomic
+from signmag_jax.export.mask import MASK_FILE
 from signmag_jax.measure.budget import budgets_of
 from signmag_jax.measure.registry import PROTECT
 
@@ -56,7 +57,7 @@ def _write(result: room.ProtectionReport, folder: Path) -> None:
 
 
 def _mask_files(budgets: Sequence[str]) -> list[str]:
-    return ["mask.json"] if len(budgets) == 1 else [f"mask-{typed}.json" for typed in budgets]
+    return [MASK_FILE] if len(budgets) == 1 else [f"mask-{typed}.json" for typed in budgets]
 
 
 def _check_files(budget: Sequence[str], unit: str, out: Path) -> None:

@@ -30,7 +30,7 @@ class PredictedReport(Result):
 
     report: measure.QuantizationReport
     laws: tuple[dict[str, float], ...]
-    protect: measure.Protection
+    protect: measure.Mask
     kept: tuple[measure.Kept, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -56,11 +56,11 @@ class PredictedReport(Result):
         for each in self._ranked()[:PROTECTED]:
             lines[f"layer {each.layer} {each.matrix}, {each.quantizer}"] = _line(each, laws[each])
         costly = [each for each in self.protect.columns[:PROTECTED] if each[-1] > 0]
-        damage = {(each.layer, each.matrix): each.delta_nll for each in self.protect.matrices}
+        damage = {(each.layer, each.matrix): each.delta_nll or 0.0 for each in self.protect.matrices}
         for rank, (layer, name, column, score) in enumerate(costly, 1):
             share = f"{score / damage[layer, name]:.2g} of its output's error energy"
             line = f"column {column} of layer {layer} {name}, {share}"
-            lines[f"against {self.protect.quantizer} protect {rank}"] = line
+            lines[f"against {self.protect.against} protect {rank}"] = line
         return lines if costly else lines | {"protect": "nothing: no matrix alone raised the loss"}
 
     def picture(self) -> Picture:
@@ -71,11 +71,11 @@ class PredictedReport(Result):
             for each in self.report.entries
             if each in shown
         }
-        title = f"{self.protect.quantizer} quantisation of one matrix alone"
+        title = f"{self.protect.against} quantisation of one matrix alone"
         return Picture.of_matrices(damage, title, "ΔNLL, nats per token")
 
     def _ranked(self) -> tuple[measure.QuantizedMatrix, ...]:
-        return self.report.ranked(self.protect.quantizer, self.protect.scale)
+        return self.report.ranked(self.protect.against, self.protect.scale)
 
 
 @passing_on(measure.quantization_report)

@@ -25,6 +25,7 @@ from .leverage import Leverage, leverage
 from .leverage_laws import Sensitivity
 from .loss import nll, perplexity
 from .map_prediction import MapPrediction
+from .mask import Mask
 from .measurement import Measurement
 from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
@@ -35,8 +36,8 @@ from .planned import Plan, PlannedMatrix
 from .pools import TooFewWeights
 from .predicted import LinearResponse
 from .protect import protect
-from .protected import Alone, Mask, Protected, ProtectionReport
-from .protection import Protection, protection
+from .protected import Alone, Protected, ProtectionReport
+from .protection import protection
 from .quantization import quantization
 from .quantization_report import quantization_report
 from .quantized_matrix import QuantizationReport, QuantizedMatrix
@@ -88,7 +89,6 @@ __all__ = [
     "Plan",
     "PlannedMatrix",
     "Protected",
-    "Protection",
     "ProtectionReport",
     "Quantization",
     "QuantizationReport",

@@ -18,7 +18,7 @@ from .flips import Draws
 from .inputs import Windows
 from .pools import ALL, Pools, flips_at
 from .setup import Options, Setup, prepare
-from .shift_parts import GROWTH, PARTS, REST, SCATTERED, SHIFT, Scattered, matching
+from .shift_parts import GROWTH, REST, SCATTERED, SHIFT, SHIFT_PARTS, Scattered, matching
 
 RATES = (0.01,)
 DRAWS = 5
@@ -113,7 +113,7 @@ def all_columns(
     rates = inputs.check_rates(rates)
     counts = inputs.draws_per_rate(rates, draws)
     check_scattered(scattered)
-    own = {"experiment": "all columns", "rates": list(rates), "draws": counts, "parts": list(PARTS)}
+    own = {"experiment": "all columns", "rates": list(rates), "draws": counts, "parts": list(SHIFT_PARTS)}
     own["scattered"] = scattered
     setup = prepare(model, None, evaluation, own, batch=batch, **options)
     pools = Pools.everything(model, setup.layers, setup.matrices)
@@ -123,7 +123,7 @@ def all_columns(
     for k, count in zip(flips, counts, strict=True):
         masks = Draws(pools, {ALL: k}, root(k))
         tasks += [functools.partial(_flipped, setup, masks, draw) for draw in range(count)]
-        shifts = {part: matching(pools, k / pools.size(ALL), part) for part in PARTS}
+        shifts = {part: matching(pools, k / pools.size(ALL), part) for part in SHIFT_PARTS}
         loose = [Scattered(shifts[REST], keys.fold(root(k), SCATTERED, i)) for i in range(scattered)]
         tasks += [functools.partial(setup.losses, each) for each in (*shifts.values(), *loose)]
     rows = setup.sweep(tasks)
@@ -132,7 +132,7 @@ def all_columns(
     results, growths, rests, loose = [], [], [], []
     for rate, k, count in zip(rates, flips, counts, strict=True):
         flipped = np.stack([next(tables) for _ in range(count)])
-        parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in PARTS}
+        parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in SHIFT_PARTS}
         for found, part in ((results, SHIFT), (rests, REST)):
             samples = {"flip": flipped, part: parts[part]}
             found.append(ArmComparison.of(rate, k, samples, floor=0.0, paired=True))

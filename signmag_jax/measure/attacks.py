@@ -126,7 +126,7 @@ def _chosen(setup: Setup) -> tuple[list[Place], Sets]:
     """The weights in the order in which they are protected, and the sets of each game and rule, once."""
 
     def choose() -> dict[str, Any]:
-        kept, sets = _Choice(setup).games(setup.configuration["protected"])
+        kept, sets = _Players(setup).games(setup.configuration["protected"])
         plain = {
             str(count): {rule: [[list(p) for p in each] for each in found] for rule, found in by.items()}
             for count, by in sets.items()
@@ -141,7 +141,7 @@ def _chosen(setup: Setup) -> tuple[list[Place], Sets]:
     return [Place(*place) for place in stored["kept"]], opened
 
 
-class _Choice:
+class _Players:
     """What the rules choose, from the calibration windows alone."""
 
     def __init__(self, setup: Setup) -> None:

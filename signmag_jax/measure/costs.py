@@ -11,21 +11,21 @@ from . import response, sweep
 from .alone import ALONE
 from .attacked import RULES
 from .attacks import attack_tokens
-from .column_statistics import PARTS
+from .column_statistics import TOP_PARTS
 from .deciding import BRACKET_PASSES, SUSPECTED
 from .error_response import PROBE_PASSES, WHOLE_PASSES
 from .inputs import draws_per_rate
 from .joint import joint_tokens
 from .kept import HURT, kept_rows, kept_tokens
 from .leverage import DRAWS
-from .outlier_flips import arms as outlier_arms
+from .outlier_flips import outlier_arms
 from .plan import TRIAL_WINDOWS, TRIALS
 from .pools import ARMS
 from .protect import checked as checked_protection
 from .quantization_report import checked_options
 from .screening import TOKENS, screening_tokens
 from .sensitivity import DRAW_PASSES, FORWARD_PASSES
-from .shift_parts import PARTS as SHIFT_PARTS
+from .shift_parts import SHIFT_PARTS
 from .strata import HEAVY
 from .stratified import JOINT
 from .suspects import NAMED, SHORTLISTS, suspects_tokens
@@ -62,7 +62,7 @@ def outlier_flips(draws: int, anywhere: bool) -> int | float:
 
 
 def outlier_definitions(rate: float, draws: int) -> int | float:
-    return (len(PARTS) + 3) * leverage((rate,), draws, 0)
+    return (len(TOP_PARTS) + 3) * leverage((rate,), draws, 0)
 
 
 def _matrices(layers: Sequence[int] | None, matrices: Sequence[str] | None) -> int:

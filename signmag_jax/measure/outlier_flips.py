@@ -153,7 +153,7 @@ def outlier_flips(
         kind = MatchedFlips if arm in MATCHED else Flips
         return setup.losses(masks.transform(recipe.empty() if nothing else recipe, kind))
 
-    asked = arms(anywhere)
+    asked = outlier_arms(anywhere)
     tasks = [setup.losses, functools.partial(losses, asked[0], 0, nothing=True)]
     tasks += [functools.partial(losses, arm, draw) for arm in asked for draw in range(count)]
     rows = setup.sweep(tasks, first=1)
@@ -164,7 +164,7 @@ def outlier_flips(
     return _judged(rate, flips, nll, rows[0], factor, floor, columns, setup.origin())
 
 
-def arms(anywhere: bool) -> tuple[str, ...]:
+def outlier_arms(anywhere: bool) -> tuple[str, ...]:
     """The arms that are drawn."""
     return tuple(arm for arm in ARMS if anywhere or arm != ANYWHERE)
 

@@ -23,7 +23,7 @@ from .curvature import WindowLoss
 from .inputs import Windows
 from .knapsack import Packing, pack
 from .metrics import check_draws, window_means
-from .planned import Measured, Plan, PlannedMatrix
+from .planned import MeasuredWidths, Plan, PlannedMatrix
 from .protected import METRICS
 from .setup import Options, Setup, prepare
 from .sweep import Row
@@ -358,7 +358,7 @@ def _report(
     tables = {"plan": rows[1:2], "uniform": rows[2:]}
     sizes = {"plan": float(packing.size), "uniform": float(np.mean([items.size(each) for each in mixtures]))}
     words = {"plan": "a width for each matrix", "uniform": what}
-    sides = [Measured(words[side], sizes[side], averages(table)) for side, table in tables.items()]
+    sides = [MeasuredWidths(words[side], sizes[side], averages(table)) for side, table in tables.items()]
     samples = {
         metric: {side: table[:, STORED.index(metric)] for side, table in tables.items()} for metric in METRICS
     }

@@ -48,7 +48,7 @@ class PlannedMatrix(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Measured(Result):
+class MeasuredWidths(Result):
     """What one set of widths costs on the evaluation windows.
 
     Args:
@@ -104,8 +104,8 @@ class Plan(Result):
     cost: float
     bound: float
     exact: bool
-    measured: Measured
-    uniform: Measured
+    measured: MeasuredWidths
+    uniform: MeasuredWidths
     saved: ConfidenceInterval | None
     clean: Estimate
     samples: Mapping[str, Mapping[str, Float[np.ndarray, "draws windows"]]] = field(metadata=KEPT_OUT)

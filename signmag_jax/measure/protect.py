@@ -17,7 +17,7 @@ from . import inputs
 from .against import Against
 from .alone import alone, hurt
 from .budget import WEIGHTS, Budget, budgets_of
-from .choice import Choice, Kept
+from .choice import Choice, KeptWeights
 from .criteria import COST, LABELS, RANDOM, compared
 from .granularity import Scale
 from .inputs import Windows
@@ -57,7 +57,8 @@ def protect(
     The calibration windows choose: the predicted cost of a weight is `½ G_ii (w' − w)²`, G the Gauss–Newton
     matrix of the clean model's loss (one backward pass), or what its error alone costs in the whole model
     where that was tried and is more. The evaluation windows score: everything perturbed, our choice
-    protected, and as many weights by other criteria. Kept weights count in a quantiser's scale like others.
+    protected, and as many weights by other criteria, or of a budget in bits as many as take the same bits.
+    Kept weights count in a quantiser's scale like others.
 
     Args:
       model: from `models.load`.
@@ -153,7 +154,7 @@ def _tasks(
     flipped = range(draws if trial.draws is not None else 1)
     tasks: list[tuple[Key, Callable[[], Row]]] = []
 
-    def add(key: Key, kept: Callable[[], Kept], draw: int) -> None:
+    def add(key: Key, kept: Callable[[], KeptWeights], draw: int) -> None:
         tasks.append((key, functools.partial(trial.row, kept, draw)))
 
     add((CLEAN, 0), lambda: choice.all_or_none(True), 0)
@@ -179,9 +180,9 @@ def _tables(keys: Sequence[Key], rows: Sequence[Row]) -> Tables:
 def _choices(choice: Choice, tables: Tables, rivals: tuple[str, ...]) -> tuple[Protected, ...]:
     found = []
     for index, budget in enumerate(choice.budgets):
-        weights, ours = choice.ours[index].weights, tables[COST, index]
+        ours = tables[COST, index]
         for criterion in (COST, *rivals):
-            table = tables[criterion, index]
+            table, weights = tables[criterion, index], choice.weights(criterion)[index]
             excess = None if criterion == COST else interval(table[:, LOSS] - ours[:, LOSS])
             found.append(Protected(criterion, budget.text, budget.share, weights, averages(table), excess))
     return tuple(found)

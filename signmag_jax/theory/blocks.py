@@ -10,7 +10,7 @@ from jaxtyping import Array
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import Real, law
 
-from .activations import Activation, Pair, find_activation
+from .activations import Activation, PairLaw, find_activation
 from .arguments import RATE, SCALE, WEIGHTS, check_scale, resolved
 from .energies import activated_block
 from .homogeneous import kept
@@ -25,7 +25,7 @@ NORMS = ("rms", "layer")
 class GatedPair:
     """φ(z_g)·z_u of independent pre-activations, an error in both, in z_g ("gate") or in z_u ("up")."""
 
-    inner: Pair
+    inner: PairLaw
     where: str
 
     @property
@@ -57,7 +57,7 @@ class GatedPair:
 class Centred:
     """h less its mean over units, which is what LayerNorm normalises."""
 
-    inner: Pair
+    inner: PairLaw
 
     @property
     def degree(self) -> int:

@@ -14,6 +14,7 @@ from signmag_jax.evidence import Estimate, InvalidInput, bootstrap
 from signmag_jax.measure import choice
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.protected import METRICS
+from signmag_jax.measure.trial import STORED, Trial
 from signmag_jax.models import MATRICES, window_nll
 from signmag_jax.perturb import Ternarize
 
@@ -162,6 +163,40 @@ def test_flips_are_common_to_all_criteria(model, text):
     same = table["everything"] == table[f"{ONE}, at random"]
     assert same.all(axis=1).any()
     assert len(np.unique(table["everything"][:, 0])) == 3
+
+
+def test_a_budget_in_bits_is_the_same_bits_for_all(model, text, tmp_path):
+    """Whole columns need no places: of one budget they keep three times as many weights."""
+    report = measure.protect(model, *text, budget="0.48b", compare=("random", "awq"))
+    ours, chance, awq = report.choices
+    assert (ours.weights, chance.weights, awq.weights) == (26, 26, 78)
+    _, plain = read(report.masks[0], model, tmp_path / "mask.json")
+    assert plain["budget"]["bits"] == 26 * 48 <= 0.48 * 2688
+    columns = measure.protect(model, *text, budget="0.48b", unit="columns", compare=("size", "awq"))
+    ours, size, awq = columns.choices
+    assert ours.weights == awq.weights == 3 * size.weights + ours.weights % 3
+
+
+def test_a_matrix_without_a_finite_loss_is_first_and_says_so(model, text, monkeypatch):
+    """Alone, the third is broken on two of 12 windows: it was dropped, and is now first, also in the mask."""
+    plain = Trial.row
+
+    def row(self, kept, draw):
+        found, masks = plain(self, kept, draw), kept()
+        if not np.asarray(masks[broken[1]][broken[0]]).any():
+            found.reshape(len(STORED), -1)[:, :2] = np.nan
+        return found
+
+    first = measure.protect(model, *text, budget=ONE, compare=())
+    broken = first.alone[-1].layer, first.alone[-1].matrix
+    monkeypatch.setattr(Trial, "row", row)
+    found = measure.protect(model, *text, budget=ONE, compare=())
+    alone, hurt = found.alone[0], found.masks[0].matrices[0]
+    assert len(found.alone) == len(first.alone) == 3
+    assert (alone.layer, alone.matrix) == (hurt.layer, hurt.matrix) == broken
+    assert (alone.damage, alone.not_finite, hurt.delta_nll, hurt.not_finite) == (None, 2, None, 2)
+    assert "not finite on 2 windows" in found.summary()[f"layer {broken[0]} {broken[1]} alone"]
+    assert found.masks[0].to_json()["matrices"][0]["not_finite"] == 2
 
 
 @pytest.mark.parametrize("unit", ["columns", "matrices"])

@@ -14,6 +14,7 @@ from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure import quantized
 from signmag_jax.measure.against import Against, Spared
 from signmag_jax.measure.budget import Budget, budgets_of
+from signmag_jax.measure.criteria import unit_of
 from signmag_jax.measure.cut import cuts, kept
 from signmag_jax.measure.pools import ALL, Pools
 from signmag_jax.measure.token_fisher import token_fisher
@@ -107,6 +108,15 @@ def test_budgets_are_distinct_and_ascending_and_pay_for_something():
         assert Budget.of(limit).weights(1000) == 1  # bits are a limit: 1.9 weights
     with pytest.raises(InvalidInput, match="at least 1 of 100 weights"):
         Budget.of("0.1%").weights(100)
+
+
+def test_bits_buy_three_times_as_many_weights_of_columns():
+    bits, share = Budget.of("0.48b"), Budget.of("1%")
+    assert bits.exchanged(100, "weights", "columns") == 300
+    assert Budget.of("0.48b", "columns").exchanged(100, "columns", "weights") == 33
+    assert share.exchanged(100, "weights", "columns") == bits.exchanged(100, "weights", "weights") == 100
+    assert unit_of("awq") == unit_of("llm_int8") == unit_of("imatrix") == "columns"
+    assert {unit_of(name) for name in ("size", "random", "imatrix_weights", "imatrix_error")} == {"weights"}
 
 
 @pytest.mark.parametrize(

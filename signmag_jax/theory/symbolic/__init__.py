@@ -32,7 +32,6 @@ from .energies import (
     radial,
     radial_fraction,
     sign_radial_fraction,
-    stable_kappa,
     transverse,
 )
 from .gaussian import (
@@ -192,7 +191,6 @@ __all__ = [
     "sign_quantize",
     "sign_radial_fraction",
     "skip_step",
-    "stable_kappa",
     "ternarize",
     "transverse",
     "transverse_change",
