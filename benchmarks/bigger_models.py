@@ -65,16 +65,16 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=TINYLLAMA["num_hidden_layers"])
     parser.add_argument("--dtype", nargs="+", default=["bfloat16"], choices=DTYPES)
     parser.add_argument("--window", type=int, default=16)
-    parser.add_argument("--folder", type=Path, help="a checkpoint that is kept, and written if it is not there")
+    parser.add_argument(
+        "--folder", type=Path, help="a checkpoint that is kept, and written if it is not there"
+    )
     options = parser.parse_args()
-    shape = TINYLLAMA | {"num_hidden_layers": options.layers}
+    shape, verbs = TINYLLAMA | {"num_hidden_layers": options.layers}, options.verbs or VERBS
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or Path(scratch, "model")
         if not folder.exists():
             write(folder, shape)
-        runs = [
-            measured(verb, folder, dtype, options.window) for dtype in options.dtype for verb in options.verbs or VERBS
-        ]
+        runs = [measured(verb, folder, dtype, options.window) for dtype in options.dtype for verb in verbs]
     print(json.dumps({"shape": shape, "versions": provenance.versions(), "runs": runs}, indent=1))
 
 

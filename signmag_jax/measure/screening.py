@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -235,7 +235,9 @@ def within_layers(
 
 
 @functools.partial(jit, static_argnums=0)
-def _streams(config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch tokens"]) -> Any:
+def _streams(
+    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch tokens"]
+) -> tuple[Array, Array]:
     return hidden(config, params, tokens, every_layer=True)
 
 
