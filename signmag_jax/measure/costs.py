@@ -27,7 +27,7 @@ from .screening import TOKENS, screening_tokens
 from .sensitivity import DRAW_PASSES, FORWARD_PASSES
 from .shift_parts import SHIFT_PARTS
 from .strata import HEAVY
-from .stratified import JOINT
+from .stratified import LIGHT_PER_JOINT
 from .suspects import NAMED, SHORTLISTS, suspects_tokens
 
 
@@ -38,7 +38,7 @@ def once() -> int | float:
 def leverage(rates: Sequence[float], draws: int | Sequence[int] = DRAWS, heavy: int = HEAVY) -> int | float:
     """Clean, A/A, the heavy weights alone, and at every rate and in both arms light draws and joint ones."""
     counts = draws_per_rate(rates, draws)
-    joint = sum(max(1, count // JOINT) for count in counts) if heavy else 0
+    joint = sum(max(1, count // LIGHT_PER_JOINT) for count in counts) if heavy else 0
     return 2 + heavy + len(ARMS) * (joint + sum(counts))
 
 
@@ -47,9 +47,12 @@ def screening(heavy: int = HEAVY) -> float:
     return screening_tokens(heavy) / sweep.PASS_TOKENS
 
 
-def all_columns(rates: Sequence[float], draws: int | Sequence[int], scattered: int) -> int | float:
+def all_columns(
+    rates: Sequence[float], draws: int | Sequence[int], scattered: int, by_matrix: bool
+) -> int | float:
     """Clean, every draw of flips, and at each rate one shift, its growth, the rest and its draws of signs."""
-    return 1 + sum(draws_per_rate(rates, draws)) + (len(SHIFT_PARTS) + scattered) * len(rates)
+    once = 1 + sum(draws_per_rate(rates, draws)) + len(SHIFT_PARTS) * len(rates)
+    return once * (1 + by_matrix * len(MATRICES)) + scattered * len(rates)
 
 
 def metrics(draws: int) -> int | float:
