@@ -18,10 +18,8 @@ from signmag_jax.evidence.progress import progress
 from signmag_jax.models import MATRICES, LanguageModel, window_nll
 
 from .inputs import Windows
-from .place import Place
+from .place import NOWHERE, Place
 
-NOWHERE = Place(-1, -1, 0, 0)
-"""Fills a set up to the size for which its program is compiled."""
 PAIRED = 12
 """Weights of which every pair is flipped."""
 BEAM = 3

@@ -32,6 +32,10 @@ class Place(NamedTuple):
         return {"matrix": self.name, "layer": self.layer, "row": self.row, "column": self.column}
 
 
+NOWHERE = Place(-1, -1, 0, 0)
+"""A place that no weight has."""
+
+
 class FlippedWeight(NamedTuple):
     """The weight transform that flips one weight."""
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from signmag_jax.evidence import invalid, keys
 from signmag_jax.evidence.ratio import paired_ratio
-from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, fetch
+from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, Prefixes, fetch
 
 from . import curvature, inputs, slopes, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha, membership
@@ -24,11 +24,10 @@ from .curvature import WindowLoss
 from .drawn_damage import damage_checks
 from .inputs import Windows
 from .leverage import leverage
-from .place import Place
+from .place import NOWHERE, FlippedWeight, Place
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse
 from .setup import Options, Setup, nested, prepare
-from .singles import loss_with
 from .singles import shortlist as shortlisted
 from .slopes import UNIT, Cells, Slopes
 from .stretch import Movable
@@ -225,10 +224,11 @@ class _Run:
 
     def _flips(self, window: Int[np.ndarray, " window"]) -> sweep.Row:
         """The clean loss, then the loss with each single weight flipped."""
-        model = self.setup.model
+        prefixes = Prefixes(self.setup.model, window[None])
         # By the program of the flips, so that what it rounds is in both losses.
-        clean = loss_with(model, window, self.singles[0], 0.0)
-        return np.asarray([clean, *(loss_with(model, window, place, 1.0) for place in self.singles)])
+        clean = prefixes.nll(FlippedWeight.at(NOWHERE), 0).mean()
+        flipped = (prefixes.nll(FlippedWeight.at(place), place.layer).mean() for place in self.singles)
+        return np.asarray([clean, *flipped])
 
     def _mask(self, name: str, pool: str) -> Bool[np.ndarray, "layers _"]:
         """Columns of a matrix that belong to a pool, in every layer of the model."""

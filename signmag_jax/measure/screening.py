@@ -23,7 +23,16 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import rmsnorm
-from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, ModelConfig, fetch, hidden, window_nll
+from signmag_jax.models import (
+    MATRICES,
+    SITE_OF,
+    LanguageModel,
+    ModelConfig,
+    Prefixes,
+    fetch,
+    hidden,
+    window_nll,
+)
 
 from .activations import Alpha
 from .curvature import Weights
@@ -231,10 +240,11 @@ def costs_alone(
       places: the weights.
       error: the transform of the model's weights that makes the error of one.
     """
-    clean, costs = float(window_nll(model, tokens).mean()), {}
+    prefixes, costs = Prefixes(model, tokens), {}
+    clean = float(window_nll(model, tokens).mean())
     with progress("single weights", len(places)) as advance:
         for place in places:
-            cost = float(window_nll(model, tokens, error(place)).mean()) - clean
+            cost = float(prefixes.nll(error(place), place.layer).mean()) - clean
             cost = cost if math.isfinite(cost) else math.log(model.config.vocabulary)
             # As a chance of being chosen, and as a bound: neither is negative.
             costs[place] = max(cost, 0.0)

@@ -50,17 +50,6 @@ def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
     return jnp.stack([clean, first, second / 2])
 
 
-@jit
-def _scaled_loss(loss: WindowLoss, place: Place, amount: Float[Array, ""]) -> Float[Array, ""]:
-    return token_nll(loss.config, loss.params, loss.tokens, scaled(place, amount)).mean()
-
-
-def loss_with(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place, amount: float) -> float:
-    """Mean NLL of one window with the weight multiplied by 1 − 2·amount: 1 forward pass."""
-    scale = jnp.asarray(amount, model.params["embed"].dtype)
-    return float(fetch(_scaled_loss(WindowLoss.of(model, window), _as_arrays(place), scale)))
-
-
 def brackets(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place) -> tuple[float, float]:
     """First- and second-order cost of the flip on one window, `−2 g w` and `2 H w²`: about 4 forward passes.
 

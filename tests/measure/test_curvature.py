@@ -10,7 +10,8 @@ from minute import PLACES, SHAPES, by_column, joined, loss_of, unpacked, weights
 
 from signmag_jax.evidence import keys
 from signmag_jax.measure import Place, curvature, singles, stretch
-from signmag_jax.models import MATRICES
+from signmag_jax.measure.place import NOWHERE, FlippedWeight
+from signmag_jax.models import MATRICES, Prefixes, window_nll
 
 TOKENS = np.random.default_rng(4).integers(0, MINUTE.vocabulary, (1, 9)).astype(np.int32)
 STEP = 1e-4
@@ -197,20 +198,23 @@ def test_brackets_predict_the_flip_of_every_weight(weights, brackets, flips):
 
 
 def test_single_flips_equal_edits(minute, flips):
-    clean = singles.loss_with(minute, TOKENS[0], PLACES[0], 0.0)
+    prefixes = Prefixes(minute, TOKENS)
+    clean = prefixes.nll(FlippedWeight.at(NOWHERE), 0).mean()
     for i in np.random.default_rng(1).choice(len(PLACES), 12, replace=False):
-        found = singles.loss_with(minute, TOKENS[0], PLACES[i], 1.0) - clean
+        found = prefixes.nll(FlippedWeight.at(PLACES[i]), PLACES[i].layer).mean() - clean
         assert found == pytest.approx(flips[i], rel=1e-6, abs=1e-13)
 
 
 def test_the_remainder_of_the_bracket_is_of_third_order(minute):
     place = Place(MATRICES.index("down_proj"), 1, 3, 5)
     first, second = singles.brackets(minute, TOKENS[0], place)
-    clean = singles.loss_with(minute, TOKENS[0], place, 0.0)
+
+    def loss(amount):
+        moved = singles.scaled(place, jnp.asarray(amount))
+        return float(window_nll(minute, TOKENS, moved).mean())
+
     sizes = np.array([0.1, 0.05, 0.025])
-    rest = [
-        abs(singles.loss_with(minute, TOKENS[0], place, s) - clean - s * first - s**2 * second) for s in sizes
-    ]
+    rest = [abs(loss(s) - loss(0.0) - s * first - s**2 * second) for s in sizes]
     slope = np.polyfit(np.log(sizes), np.log(rest), 1)[0]
     assert 2.8 < slope < 3.2
 
