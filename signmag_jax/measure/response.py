@@ -108,7 +108,7 @@ def linear_response(
         else [list(checked_place(model, each, chosen)) for each in singles]
     )
     own = {"experiment": "linear response", "probes": probes, "singles": asked, "newton": newton}
-    own |= {"fraction": fraction, "shortlist": shortlist}
+    own |= {"fraction": fraction, "shortlist": shortlist, "along": list(POOLS)}
     # Derivatives are exact on a single window; damage has an interval over windows only.
     fewest = inputs.MINIMUM_WINDOWS if rates else 1
     setup = prepare(model, calibration, evaluation, own, batch=1, fewest=fewest, **options)
@@ -189,7 +189,7 @@ class _Run:
     suspects: tuple[Suspect, ...]
 
     def tasks(self) -> list[Callable[[], sweep.Row]]:
-        """For each window: slopes, probes of both parts of H, three directions; then flips, if any."""
+        """For each window: slopes, probes of both parts of H, along all of each pool; then flips, if any."""
         tasks: list[Callable[[], sweep.Row]] = []
         root = keys.fold(keys.root(self.setup.seed), "linear response")
         for index, window in enumerate(self.setup.evaluation):
@@ -199,7 +199,7 @@ class _Run:
                 # By what it is for and by window: a run with more probes repeats those of a shorter one.
                 key = functools.partial(keys.fold, root, purpose, index)
                 tasks += [functools.partial(self._by_column, probe, loss, key(p)) for p in range(self.probes)]
-            tasks += [functools.partial(self._bent, loss, pool) for pool in POOLS]
+            tasks.append(functools.partial(self._bent, loss))
             if self.singles:
                 tasks.append(functools.partial(self._flips, window))
         return tasks
@@ -216,11 +216,14 @@ class _Run:
         table, layers = fetch(program(loss, self._movable, *key)), list(self.setup.layers)
         return np.concatenate([table[name][layers].ravel() for name in self.setup.matrices])
 
-    def _bent(self, loss: WindowLoss, pool: str) -> sweep.Row:
-        """`wᵀHw` along all weights of a pool at once."""
+    def _bent(self, loss: WindowLoss) -> sweep.Row:
+        """`wᵀHw` along all weights of each pool at once."""
         dtype = self._movable.layers.dtype
-        columns = {name: jnp.asarray(self._mask(name, pool), dtype) for name in self.setup.matrices}
-        return fetch(curvature.bent(loss, self._movable, columns))[None]
+        columns = {
+            name: jnp.asarray(np.stack([self._mask(name, pool) for pool in POOLS]), dtype)
+            for name in self.setup.matrices
+        }
+        return fetch(curvature.bent(loss, self._movable, columns))
 
     def _flips(self, window: Int[np.ndarray, " window"]) -> sweep.Row:
         """The clean loss, then the loss with each single weight flipped."""
@@ -265,7 +268,7 @@ class _Run:
             known[place.name][:, self.setup.layers.index(place.layer), place.column] += cost
         outputs = {name: self.setup.model.config.shapes()[name][0] for name in self.setup.matrices}
         cells = Cells(first, probed(1), probed(1 + probes), known, outputs)
-        bent = {pool: np.concatenate(kinds[1 + 2 * probes + i]) for i, pool in enumerate(POOLS)}
+        bent = dict(zip(POOLS, np.stack(kinds[1 + 2 * probes], axis=1), strict=True))
         return self._judged(cells, bent, costs)
 
     def _judged(

@@ -27,7 +27,7 @@ MOST = 2**28
 class Prefixes:
     """The loaded model's residual streams on some windows, which other models go on from.
 
-    Each stream is made when it is first needed. Where all of them would fill more than `MOST`, those of every so
+    Each stream is made when it is first needed. Where all would fill more than `MOST`, those of every so
     manieth layer are kept.
 
     Args:

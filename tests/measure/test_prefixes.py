@@ -48,5 +48,5 @@ def test_what_changes_before_the_layer_is_missed(model, name):
 
 
 def test_windows_are_checked_as_ever(model):
-    with pytest.raises(InvalidInput, match="token ids in 0..23"):
+    with pytest.raises(InvalidInput, match=r"token ids in 0\.\.23"):
         Prefixes(model, WINDOWS + 99)
