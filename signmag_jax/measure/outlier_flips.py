@@ -148,7 +148,7 @@ def outlier_flips(
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     masks = draws_at(rate, pools, setup.seed)
 
-    # To draw costs more than a pass. One is kept: for the weights of a small model it fills tens of megabytes.
+    # To draw costs more than a pass; of a large model one draw fills gigabytes, and no second is kept.
     @functools.lru_cache(maxsize=1)
     def drawn(pool: str, draw: int) -> Flips:
         return masks.transform(masks.plan(pool, draw))
@@ -223,13 +223,12 @@ class MatchedFlips(Flips):
 
 def factors(model: LanguageModel, matched: MatchedFlips) -> Float[np.ndarray, " matrices"]:
     """What a drawn weight of each matrix is multiplied by; NaN where none is drawn."""
-    blocks, drawn = model.params["blocks"], matched.plan.drawn
-    return np.concatenate(
-        [
-            np.where(np.asarray(drawn[name]) > 0, fetch(_factors(matched, blocks[name], name)), np.nan)
-            for name in matched.coordinates
-        ]
-    )
+    blocks = model.params["blocks"]
+    by_matrix = [
+        np.where(np.asarray(drawn) > 0, fetch(_factors(matched, blocks[name], name)), np.nan)
+        for name, drawn in matched.plan.drawn.items()
+    ]
+    return np.concatenate(by_matrix)
 
 
 @functools.partial(jit, static_argnums=2)

@@ -120,8 +120,8 @@ def test_bent_is_the_second_derivative_along_columns(minute, weights, loss):
     rng = np.random.default_rng(6)
     columns = {name: rng.integers(0, 2, (2, s[0], s[2])).astype(float) for name, s in SHAPES.items()}
     traced = {name: jnp.asarray(mask) for name, mask in columns.items()}
-    found = curvature.bent(window_loss(minute), EVERYWHERE, traced)
-    for pool, value in enumerate(np.asarray(found)):
+    found = np.asarray(curvature.bent(window_loss(minute), EVERYWHERE, traced))
+    for pool, value in enumerate(found):
         inside = [np.broadcast_to(columns[n][pool][:, None], s).ravel() for n, s in SHAPES.items()]
         along = np.concatenate(inside) * weights
         product = second_derivative(loss, weights, along)
