@@ -10,7 +10,7 @@ from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import SITE_OF
 
 from . import slopes
-from .comparison import RateLeverage
+from .arm_comparison import RateLeverage
 from .leverage import Leverage, draws_of
 from .pools import ARMS
 from .predicted import LinearResponse
@@ -94,11 +94,11 @@ def predicted_damage(
     """
     rate, pair_rate = response.rates_of(arm, one.flips)
     pools, draws = leverage.pools, draws_of(leverage.pools, one.flips, leverage.provenance["seed"])
-    plans = [draws.plan(arm, draw) for draw in range(one.draws)]
+    recipes = [draws.recipe(arm, draw) for draw in range(one.draws)]
     shift, layers = 0.0, list(response.taking_part)
     for name, by_column in response.columns.items():
         # In the layers that take part; the rest of the model has no slopes.
-        part = np.mean([draws.flipped_part(plan, arm, name) for plan in plans], axis=0)[layers]
+        part = np.mean([draws.flipped_part(recipe, arm, name) for recipe in recipes], axis=0)[layers]
         slope = np.zeros(pools.order[SITE_OF[name]].shape)
         slope[layers] = by_column.slope.value
         shift += float(np.sum((part - rate) * pools.pool_sum(name, arm, slope)[layers]))

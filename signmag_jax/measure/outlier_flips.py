@@ -20,8 +20,8 @@ from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns
+from .arm_comparison import UNPREDICTED, Table, damage_line, finite, mean_loss, ratio_of_arms
 from .chosen import check_profile, stored_columns
-from .comparison import UNPREDICTED, Table, damage_line, finite, mean_loss, ratio_of_arms
 from .flips import Draws, Flips
 from .inputs import Windows
 from .metrics import check_draws, exponential
@@ -151,10 +151,10 @@ def outlier_flips(
     # To draw costs more than a pass; of a large model one draw fills gigabytes, and no second is kept.
     @functools.lru_cache(maxsize=1)
     def drawn(pool: str, draw: int) -> Flips:
-        return masks.transform(masks.plan(pool, draw))
+        return masks.transform(masks.recipe(pool, draw))
 
     def nothing() -> sweep.Row:
-        return setup.losses(masks.transform(masks.plan(ARMS[asked[0]], 0).empty()))
+        return setup.losses(masks.transform(masks.recipe(ARMS[asked[0]], 0).empty()))
 
     def losses(arm: str, draw: int) -> sweep.Row:
         flips = drawn(ARMS[arm], draw)
@@ -163,7 +163,7 @@ def outlier_flips(
         matched = MatchedFlips(*flips)
         return np.concatenate([setup.losses(matched), factors(model, matched)])
 
-    asked, windows = arms(anywhere), len(setup.evaluation)
+    asked, windows = outlier_arms(anywhere), len(setup.evaluation)
     # An arm and its matched version one after the other, by the same draw.
     cells = [(draw, arm) for draw in range(count) for arm in sorted(asked, key=ARMS.__getitem__)]
     tasks = [functools.partial(losses, arm, draw) for draw, arm in cells]
@@ -177,7 +177,7 @@ def outlier_flips(
     return _judged(rate, flips, nll, clean, factor, floor, columns, setup.origin())
 
 
-def arms(anywhere: bool) -> tuple[str, ...]:
+def outlier_arms(anywhere: bool) -> tuple[str, ...]:
     """The arms that are drawn."""
     return tuple(arm for arm in ARMS if anywhere or arm != ANYWHERE)
 
@@ -214,8 +214,8 @@ class MatchedFlips(Flips):
         unit = unit_of(weight)
         squares = (weight.astype(unit.dtype) / unit) ** 2
         hit = jnp.sum(squares.at[self.drawn(layer, name)].get(mode="fill", fill_value=0.0))
-        pool = weight.shape[0] * self.plan.width[SITE_OF[name]]
-        rate = self.plan.drawn[name][layer].astype(unit.dtype) / pool.astype(unit.dtype)
+        pool = weight.shape[0] * self.recipe.width[SITE_OF[name]]
+        rate = self.recipe.drawn[name][layer].astype(unit.dtype) / pool.astype(unit.dtype)
         some = hit > 0
         ratio = jnp.sum(squares) * rate / jnp.where(some, hit, jnp.ones_like(hit))
         return jnp.where(some, jnp.sqrt(ratio), jnp.ones_like(hit))
@@ -226,7 +226,7 @@ def factors(model: LanguageModel, matched: MatchedFlips) -> Float[np.ndarray, " 
     blocks = model.params["blocks"]
     by_matrix = [
         np.where(np.asarray(drawn) > 0, fetch(_factors(matched, blocks[name], name)), np.nan)
-        for name, drawn in matched.plan.drawn.items()
+        for name, drawn in matched.recipe.drawn.items()
     ]
     return np.concatenate(by_matrix)
 

@@ -24,9 +24,10 @@ from .curvature import WindowLoss
 from .drawn_damage import damage_checks
 from .inputs import Windows
 from .leverage import leverage
-from .place import NOWHERE, FlippedWeight, Place
+from .place import Place, flipped
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse
+from .screening import input_scales
 from .setup import Options, Setup, nested, prepare
 from .singles import shortlist as shortlisted
 from .slopes import UNIT, Cells, Slopes
@@ -162,7 +163,8 @@ def _selection(
             listed = shortlisted(model, calibration, count, *where, setup.seed) if asked else []
             places = [place for place, _ in listed]
             if asked and how == SHORTLISTS[0]:
-                tried = suspects(model, calibration, known, *where, places)
+                scales = input_scales(known, setup.matrices)
+                tried = suspects(model, calibration, scales, *where, places)
                 places = [each.place for each in tried]
             singles = [list(place) for place in places[:asked]]
         return {
@@ -229,9 +231,9 @@ class _Run:
         """The clean loss, then the loss with each single weight flipped."""
         prefixes = Prefixes(self.setup.model, window[None])
         # By the program of the flips, so that what it rounds is in both losses.
-        clean = prefixes.nll(FlippedWeight.at(NOWHERE), 0).mean()
-        flipped = (prefixes.nll(FlippedWeight.at(place), place.layer).mean() for place in self.singles)
-        return np.asarray([clean, *flipped])
+        clean = prefixes.nll(flipped([]), 0).mean()
+        alone = (prefixes.nll(flipped([place]), place.layer).mean() for place in self.singles)
+        return np.asarray([clean, *alone])
 
     def _mask(self, name: str, pool: str) -> Bool[np.ndarray, "layers _"]:
         """Columns of a matrix that belong to a pool, in every layer of the model."""
@@ -268,7 +270,7 @@ class _Run:
             known[place.name][:, self.setup.layers.index(place.layer), place.column] += cost
         outputs = {name: self.setup.model.config.shapes()[name][0] for name in self.setup.matrices}
         cells = Cells(first, probed(1), probed(1 + probes), known, outputs)
-        bent = dict(zip(POOLS, np.stack(kinds[1 + 2 * probes], axis=1), strict=True))
+        bent: dict[str, Any] = dict(zip(POOLS, np.stack(kinds[1 + 2 * probes], axis=1), strict=True))
         return self._judged(cells, bent, costs)
 
     def _judged(

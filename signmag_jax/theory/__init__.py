@@ -7,6 +7,7 @@ from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
 from .blocks import block_ratio, centred, gated
 from .checks import checked
 from .columns import column_ratio, column_ratio_bound, column_ratio_expansion
+from .composition import network_ratio
 from .cumulants import FourthCumulants, flip_cumulants, kernel_change, shift_cumulants
 from .depth import Parting, chain, chain_ratios, depth_ratios
 from .depth_limits import depth_floor, residual_first_ratio, residual_limit
@@ -105,6 +106,7 @@ __all__ = [
     "leaky_relu",
     "matched_noise",
     "matched_shift",
+    "network_ratio",
     "noise_matrix_radial_fraction",
     "noise_to_flip_ratio",
     "paper_transverse_ratio",

@@ -10,7 +10,7 @@ from minute import PLACES, SHAPES, by_column, joined, loss_of, unpacked, weights
 
 from signmag_jax.evidence import keys
 from signmag_jax.measure import Place, curvature, singles, stretch
-from signmag_jax.measure.place import NOWHERE, FlippedWeight
+from signmag_jax.measure.place import Changed, flipped
 from signmag_jax.models import MATRICES, Prefixes, window_nll
 
 TOKENS = np.random.default_rng(4).integers(0, MINUTE.vocabulary, (1, 9)).astype(np.int32)
@@ -200,9 +200,9 @@ def test_brackets_predict_the_flip_of_every_weight(weights, brackets, flips):
 
 def test_single_flips_equal_edits(minute, flips):
     prefixes = Prefixes(minute, TOKENS)
-    clean = prefixes.nll(FlippedWeight.at(NOWHERE), 0).mean()
+    clean = prefixes.nll(flipped([]), 0).mean()
     for i in np.random.default_rng(1).choice(len(PLACES), 12, replace=False):
-        found = prefixes.nll(FlippedWeight.at(PLACES[i]), PLACES[i].layer).mean() - clean
+        found = prefixes.nll(flipped([PLACES[i]]), PLACES[i].layer).mean() - clean
         assert found == pytest.approx(flips[i], rel=1e-6, abs=1e-13)
 
 
@@ -211,7 +211,7 @@ def test_the_remainder_of_the_bracket_is_of_third_order(minute):
     first, second = singles.brackets(minute, TOKENS[0], place)
 
     def loss(amount):
-        moved = singles.scaled(place, jnp.asarray(amount))
+        moved = Changed.of([place], factor=1 - 2 * amount)
         return float(window_nll(minute, TOKENS, moved).mean())
 
     sizes = np.array([0.1, 0.05, 0.025])

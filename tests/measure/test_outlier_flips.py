@@ -28,7 +28,7 @@ def draws(pools):
 def changed(tiny, draws, arm, draw):
     """Weights under an arm, in float64, by matrix."""
     kind = MatchedFlips if arm in MATCHED else Flips
-    return applied(tiny, draws.transform(draws.plan(ARMS[arm], draw), kind))
+    return applied(tiny, draws.transform(draws.recipe(ARMS[arm], draw), kind))
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -61,7 +61,7 @@ def test_matched_errors_have_the_norm_of_flips_anywhere(tiny, draws, arm):
             assert layer < 3
     # 5% of equal columns have 1/√20 of the norm: 1 − 2√20 = −7.9. One flip, or none, would be −1 or 1.
     assert np.median(found) < -6 if arm.startswith("outlier") else -1.5 < np.median(found) < -0.7
-    matched = draws.transform(draws.plan(ARMS[arm], 0), MatchedFlips)
+    matched = draws.transform(draws.recipe(ARMS[arm], 0), MatchedFlips)
     np.testing.assert_allclose(factors(tiny, matched), found, rtol=1e-3)
 
 
