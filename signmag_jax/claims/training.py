@@ -36,10 +36,10 @@ def _own_inputs(run: training.Training, weights: Any, state: Any) -> float:
 
 
 def _block(run: training.Training, weights: Any, scale: float) -> float:
-    """Of ReLU at its width; of a gated block at infinite width, some 2% above that of width 128."""
+    """At its width."""
     if run.activation == "relu":
         return float(theory.finite_width_ratio(run.rate, run.width, weights))
-    return float(theory.block_ratio(run.rate, "silu", gated="both", scale=scale, weights=weights))
+    return float(theory.gated_width_ratio(run.rate, run.width, "silu", scale=scale, weights=weights))
 
 
 LAWS: dict[str, Law] = {
@@ -115,8 +115,8 @@ class TrainedAgainstLaws(Result):
     Args:
       run: what was measured.
       blocks: of each, all snapshots.
-      limit: standard errors from which on a law is parted from: all comparisons of this run together err
-        with a probability of 1%, with Student's tails.
+      limit: standard errors from which on a law is parted from: all comparisons of this run, and of the
+        others beside it, together err with a probability of 1%, with Student's tails.
     """
 
     run: training.Training
@@ -168,14 +168,19 @@ class TrainedAgainstLaws(Result):
         return Picture("curves", options | {"x": "training steps", "y": "transverse ratio A"})
 
 
-def compare(run: training.Training) -> TrainedAgainstLaws:
-    """A training beside the laws."""
+def compare(run: training.Training, among: int = 1) -> TrainedAgainstLaws:
+    """A training beside the laws.
+
+    Args:
+      run: what was measured.
+      among: how many trainings are looked at together, each with as many comparisons.
+    """
     count = len(run.snapshots[0].blocks)
     blocks = tuple(
         tuple(_compared(run, at.step, at.blocks[number]) for at in run.snapshots) for number in range(count)
     )
     known = [gap.gap for each in blocks for at in each for gap in at.ratio.values() if gap.gap is not None]
-    return TrainedAgainstLaws(run, blocks, tails.student(tails.threshold(len(known)), known[:1]))
+    return TrainedAgainstLaws(run, blocks, tails.student(tails.threshold(among * len(known)), known[:1]))
 
 
 def _compared(run: training.Training, step: int, block: training.Block) -> Compared:

@@ -13,7 +13,7 @@ from signmag_jax.perturb import Moments
 
 from .derive import passing_on
 
-PROTECTED = 10
+SUMMARISED = 10
 """Matrices and columns that a terminal shows."""
 
 
@@ -53,9 +53,9 @@ class PredictedReport(Result):
         if self.report.noise_floor is not None:
             lines["noise floor"] = f"{self.report.noise_floor:.2g} nat/token"
         laws = dict(zip(self.report.entries, self.laws, strict=True))
-        for each in self._ranked()[:PROTECTED]:
+        for each in self._ranked()[:SUMMARISED]:
             lines[f"layer {each.layer} {each.matrix}, {each.quantizer}"] = _line(each, laws[each])
-        costly = [each for each in self.protect.columns[:PROTECTED] if each[-1] > 0]
+        costly = [each for each in self.protect.columns[:SUMMARISED] if each[-1] > 0]
         damage = {(each.layer, each.matrix): each.delta_nll or 0.0 for each in self.protect.matrices}
         for rank, (layer, name, column, score) in enumerate(costly, 1):
             share = f"{score / damage[layer, name]:.2g} of its output's error energy"

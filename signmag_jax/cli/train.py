@@ -64,7 +64,7 @@ def train(
         return show(_cost(plans, sizes), json)
     results = []
     for plan in plans:
-        results.append(beside.compare(training.train(**plan, **sizes, seed=seed)))
+        results.append(beside.compare(training.train(**plan, **sizes, seed=seed), len(plans)))
         if not json:
             show(results[-1].summary(), json)
             say()

@@ -27,7 +27,7 @@ from .screening import TOKENS, screening_tokens
 from .sensitivity import DRAW_PASSES, FORWARD_PASSES
 from .shift_parts import SHIFT_PARTS
 from .strata import HEAVY
-from .stratified import JOINT
+from .stratified import LIGHT_PER_JOINT
 from .suspects import NAMED, SHORTLISTS, suspects_tokens
 
 
@@ -38,7 +38,7 @@ def once() -> int | float:
 def leverage(rates: Sequence[float], draws: int | Sequence[int] = DRAWS, heavy: int = HEAVY) -> int | float:
     """Clean, A/A, the heavy weights alone, and at every rate and in both arms light draws and joint ones."""
     counts = draws_per_rate(rates, draws)
-    joint = sum(max(1, count // JOINT) for count in counts) if heavy else 0
+    joint = sum(max(1, count // LIGHT_PER_JOINT) for count in counts) if heavy else 0
     return 2 + heavy + len(ARMS) * (joint + sum(counts))
 
 

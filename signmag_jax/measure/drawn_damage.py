@@ -14,7 +14,7 @@ from .arm_comparison import RateLeverage
 from .leverage import Leverage, draws_of
 from .pools import ARMS
 from .predicted import LinearResponse
-from .response_checks import BEYOND, Check, LeverageCheck, paired_error
+from .response_checks import NEXT_TERM_EXCEEDS, Check, LeverageCheck, paired_error
 
 
 def check_alike(response: LinearResponse, leverage: Leverage) -> None:
@@ -66,7 +66,7 @@ def _damage_check(response: LinearResponse, leverage: Leverage, one: RateLeverag
         reason = f"the prediction is not separated from zero by {slopes.SEPARATION:g} standard errors"
         return Check(*known, None, reason)
     if rate > response.linear_below(arm, 1.0):
-        return Check(*known, None, BEYOND)
+        return Check(*known, None, NEXT_TERM_EXCEEDS)
     gap = float(damage.estimate.value) - float(predicted.value)
     return Check(*known, gap / error if error > 0 else None, "" if error > 0 else "no scatter at all")
 
@@ -79,7 +79,7 @@ def _leverage_check(response: LinearResponse, leverage: Leverage, one: RateLever
             return LeverageCheck(*known, None, f"the {what}: {ratio.reason}")
     for arm in ARMS:
         if response.rates_of(arm, one.flips)[0] > response.linear_below(arm, 1.0):
-            return LeverageCheck(*known, None, f"{arm}: {BEYOND}")
+            return LeverageCheck(*known, None, f"{arm}: {NEXT_TERM_EXCEEDS}")
     measured, expected = (ratio.interval.estimate for ratio in (one.leverage, predicted) if ratio.interval)
     return LeverageCheck(*known, float(measured.distance(expected)))
 

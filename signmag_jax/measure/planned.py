@@ -18,7 +18,7 @@ from signmag_jax.evidence.result import KEPT_OUT, by_metric
 from .protected import Metric
 
 SCHEMA = "signmag.plan/1"
-SHOWN = 10
+SUMMARISED = 10
 """Matrices that a terminal shows."""
 
 
@@ -133,7 +133,7 @@ class Plan(Result):
             low, high = self.saved.low, self.saved.high
             lines["saved"] = f"{self.saved.estimate}, 95% from {low:.3g} to {high:.3g}"
         widest = sorted(self.matrices, key=lambda one: -one.size / (one.shape[0] * one.shape[1]))
-        for one in widest[:SHOWN]:
+        for one in widest[:SUMMARISED]:
             said = f"{one.width}{'' if one.width == 'ternary' else ' bits'}; predicted {one.predicted:.3g}"
             tried = "" if one.tried is None else f", tried {one.tried:.3g}"
             tried = f", tried: {one.not_finite} windows not finite" if one.not_finite else tried

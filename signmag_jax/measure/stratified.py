@@ -19,7 +19,7 @@ from .flips import Coordinates, Draws, Flips, Recipe
 from .place import Place
 from .ranking import Ranking
 
-JOINT = 5
+LIGHT_PER_JOINT = 5
 """Draws for each one, at least, that flips heavy weights together with the rest."""
 
 
@@ -61,7 +61,7 @@ class Stratified:
 
     def joint_draws(self, arm: str, count: int) -> int:
         """How many draws flip heavy weights, beside `count` that do not."""
-        return max(1, count // JOINT) if self.heavy(arm) else 0
+        return max(1, count // LIGHT_PER_JOINT) if self.heavy(arm) else 0
 
     def light(self, arm: str, draw: int) -> tuple[Recipe, Coordinates]:
         """A draw given that it flips no heavy weight: each that it did changes places with one it did not.

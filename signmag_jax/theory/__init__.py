@@ -15,6 +15,7 @@ from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
 from .energies import BlockEnergies, block, cosine_squared, radial_fraction, sign_cosine_squared
 from .estimates import estimate
+from .gated_width import gated_width_ratio
 from .layers import Dense, Layer, LayerNorm, RMSNorm
 from .network import Gate, Network, Residual, serial
 from .outliers import flip_amplification, flip_amplification_expansion
@@ -101,6 +102,7 @@ __all__ = [
     "flip_matrix_radial_fraction",
     "flip_to_shift_ratio",
     "gated",
+    "gated_width_ratio",
     "infinite_width_holds",
     "kernel_change",
     "leaky_relu",

@@ -82,6 +82,11 @@ def test_a_wrong_law_is_parted_from_at_the_start(learned, monkeypatch):
     assert (wrong.before, wrong.step) == (None, 0)
 
 
+def test_more_trainings_beside_it_ask_for_more(learned):
+    """One percent is shared by all of them."""
+    assert compare(learned, 8).limit > compare(learned).limit
+
+
 def test_a_law_that_does_not_answer_is_left_out(learned):
     found = compare(train(**SMALL | {"activation": "swiglu", "steps": 10, "blocks": 1}))
     assert found.leaving(1, "own weights and inputs") is None
