@@ -32,6 +32,7 @@ def export(
     window: int = 512,
     windows: int = 8,
     device: str = "auto",
+    dry_run: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -84,6 +85,9 @@ def export(
     texts = {} if decision is None else exports.contents(decision, formats)
     check_folder(out, "--out", (*texts, *([exports.IMATRIX] if with_imatrix else ())))
     reading = ReadingOptions(model, revision, text, window, windows, calibration=None, file=file)
+    if dry_run:
+        named = [*texts, *([exports.IMATRIX] if with_imatrix else [])]
+        return show({"files": named, **(_cost(reading) if with_imatrix else {})}, json)
     importance = _importance(found, reading) if with_imatrix else None
     written = () if decision is None else exports.write(decision, out, formats)
     if importance is not None:
@@ -111,6 +115,17 @@ def _refuse(options: Mapping[str, Any], where: str) -> None:
     for name, given in options.items():
         if given:
             raise typer.BadParameter(f"{name} makes a difference only {where}; leave it out")
+
+
+def _cost(reading: ReadingOptions) -> dict[str, Any]:
+    """What reading the model for an imatrix would take."""
+    from signmag_jax.measure import costs, importance
+    from signmag_jax.measure.measurement import Measurement
+
+    from .measure import stated
+
+    reading.check(FEWEST)
+    return stated(Measurement(importance, costs.once), reading, {})
 
 
 def _importance(source: Any, reading: ReadingOptions) -> Any:
