@@ -47,13 +47,16 @@ def reproduce(
     """
     check_tasks(shared=dry_run, how=ONE_TASK)
     prepare(quiet=quiet, device=device)
-    from signmag_jax import claims
+    from signmag_jax import claims, models
     from signmag_jax import report as reports
     from signmag_jax.evidence.files import check_folder
 
     check_folder(out, "--out", (reports.FILE_NAME,))
     if quick and full:
         raise typer.BadParameter("--quick and --full exclude each other: give one of them")
+    if dry_run and (timings or all):
+        unused = "--timings" if timings else "--all"
+        raise typer.BadParameter(f"{unused} and --dry-run exclude each other: a dry run computes no rows")
     level = claims.level("quick" if quick else "full" if full else "default")
     asked: dict[str, Any] = {
         "out": out,
@@ -67,8 +70,9 @@ def reproduce(
         "overwrite": overwrite,
     }
     if dry_run:
-        claims.check(level, **asked, fetch=False)
-        return show(claims.cost(level), json)
+        found = claims.check(level, **asked, fetch=False)
+        config = models.config_alone(model) if found is None else found.checkpoint.config
+        return show(claims.cost(level, config, dtype), json)
     ledger = claims.reproduce(level, **asked, seed=seed, timed=timings, listener=Shown())
     if timings:
         _print_timings(ledger)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import rmsnorm
@@ -28,6 +29,7 @@ from signmag_jax.models import (
     SITE_OF,
     LanguageModel,
     ModelConfig,
+    Prefixes,
     Transform,
     fetch,
     hidden,
@@ -212,7 +214,7 @@ def within_layers(
     """By pool, mean square change of an entry of the next normalised state, descending."""
     config, params = model.config, model.params
     text = jnp.asarray(tokens, jnp.int32)
-    _, leaving = hidden(config, params, text, every_layer=True)
+    _, leaving = _streams(config, params, text)
     stream = jnp.take(params["embed"], text, axis=0)
     changes: dict[str, dict[Place, float]] = {arm: {} for arm in places}
     with progress("flips within layers", config.layers) as advance:
@@ -231,6 +233,13 @@ def within_layers(
         arm: dict(sorted(known.items(), key=lambda each: (-each[1], each[0])))
         for arm, known in changes.items()
     }
+
+
+@functools.partial(jit, static_argnums=0)
+def _streams(
+    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch tokens"]
+) -> tuple[Array, Array]:
+    return hidden(config, params, tokens, every_layer=True)
 
 
 class Tried(NamedTuple):
@@ -266,10 +275,11 @@ def tried_costs(
       places: the weights.
       error: the transform of the model's weights that makes the error of one; by default its flip.
     """
-    clean, costs = float(window_nll(model, tokens).mean()), {}
+    prefixes, costs = Prefixes(model, tokens), {}
+    clean = float(window_nll(model, tokens).mean())
     with progress("single weights", len(places)) as advance:
         for place in places:
-            cost = float(window_nll(model, tokens, error(place)).mean()) - clean
+            cost = float(prefixes.nll(error(place), place.layer).mean()) - clean
             finite = math.isfinite(cost)
             # As a chance of being chosen, and as a bound: neither is negative.
             costs[place] = Tried(max(cost, 0.0) if finite else math.log(model.config.vocabulary), finite)
@@ -277,20 +287,23 @@ def tried_costs(
     return costs
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jit, static_argnums=2)
 def _widest(
     weights: Float[Array, "layers outputs inputs"], scale: Float[Array, "layers inputs"], count: int
 ) -> Int[Array, "layers count"]:
     """The weights of largest |w|·scale in each layer, as row · inputs + column."""
 
+    wide = at_least_float32(weights.dtype)  # half precisions would be sorted whole
+
     def one(piece: tuple[Array, Array]) -> Array:
         weight, by_column = piece
-        return jax.lax.top_k((jnp.abs(weight) * by_column[None]).reshape(-1), count)[1]
+        size = jnp.abs(weight.astype(wide)) * by_column[None].astype(wide)
+        return jax.lax.top_k(size.reshape(-1), count)[1]
 
     return jax.lax.map(one, (weights, scale))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _changes(
     config: ModelConfig,
     blocks: dict[str, Array],
