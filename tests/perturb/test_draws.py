@@ -92,7 +92,7 @@ def test_is_a_tree_that_jits_and_keeps_the_dtype(perturbation):
     found, moments = quick.jit(lambda p, key: (p.apply(key, w), p.moments()))(perturbation, key)
     np.testing.assert_allclose(found, perturbation.apply(key, w), rtol=2e-6, atol=1e-6)
     np.testing.assert_allclose(np.asarray(moments), np.asarray(perturbation.moments()), rtol=1e-6, atol=1e-6)
-    assert perturbation.apply(key, w.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    assert jax.eval_shape(perturbation.apply, key, w.astype(jnp.bfloat16)).dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
