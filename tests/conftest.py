@@ -93,9 +93,10 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _unoptimised(request):
-    """In the fast suite laws are compiled without any optimisation: for longer than they run."""
-    if not request.config.compiles_less or request.path.parent.name not in ("frechet", "proofs", "theory"):
+def unoptimised(request):
+    """Laws compile for longer than they run. A module of another kind overrides this."""
+    rooms = ("frechet", "perturb", "proofs", "theory")
+    if not request.config.compiles_less or request.path.parent.name not in rooms:
         yield
         return
     jax.config.update("jax_disable_most_optimizations", True)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-LAW = ("law", "transverse_ratio", "--rate", "0.01", "--json")
+LAW = ("law", "flip_amplification", "--alpha", "0.26", "--n", "2048", "--json")
 MAIN = "from signmag_jax.cli import main; main()"
 
 

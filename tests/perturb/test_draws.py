@@ -54,6 +54,11 @@ CASES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unoptimised():
+    """Not here: what is drawn runs for longer than it compiles."""
+
+
 @pytest.fixture(scope="module")
 def drawn():
     """(c, v) of TENSORS tensors under each perturbation, computed from the draws alone, by its name."""
