@@ -34,7 +34,7 @@ def arguments(small: bool) -> list[str]:
 
     width = 64 if small else 256
     with compiling_for(jax.devices()[0].platform):
-        experiment, _ = simulate.experiment("block").plan(width=width, rate=0.02, networks=2)
+        experiment, _ = simulate.experiment("block").prepared(width=width, rate=0.02, networks=2)
         networks = BLOCKS * experiment.block
     sizes = ["--width", str(width), "--rate", "0.02", "--networks", str(networks)]
     return [*SIGNMAG, "simulate", "block", *sizes, "--json", "--quiet"]

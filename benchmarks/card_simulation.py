@@ -57,7 +57,7 @@ def wait(result: Any) -> Any:
 def networks_of(name: str, work: float, **sizes: Any) -> int:
     """As many networks as make a timed call, in whole blocks."""
     with compiling_for(jax.devices()[0].platform):
-        experiment, _ = simulate.experiment(name).plan(networks=2, **sizes)
+        experiment, _ = simulate.experiment(name).prepared(networks=2, **sizes)
         return max(2, experiment.block) * max(1, math.ceil(work / experiment.work / experiment.block))
 
 

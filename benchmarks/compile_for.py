@@ -93,12 +93,14 @@ def experiments(device: Any) -> Iterator[tuple[str, Lower]]:
     for name, experiment in simulate.EXPERIMENTS.items():
 
         def lower(experiment: Any = experiment) -> Any:
-            plan, _ = experiment.plan(networks=16)
+            prepared, _ = experiment.prepared(networks=16)
             with program.fixed_numerics():
-                block = program.block_program(plan.sample, mesh, plan.block, batch.together(plan.work))
+                block = program.block_program(
+                    prepared.sample, mesh, prepared.block, batch.together(prepared.work)
+                )
                 key = jax.eval_shape(lambda: jax.random.key(0))
                 arguments = (
-                    described(plan.parameters, whole),
+                    described(prepared.parameters, whole),
                     jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=whole),
                     jax.ShapeDtypeStruct((1,), jnp.int32, sharding=split),
                     jax.ShapeDtypeStruct((), jnp.int32, sharding=whole),

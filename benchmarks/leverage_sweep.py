@@ -158,7 +158,7 @@ def ours(windows: int, tokens: int) -> Callable[..., Any]:
         flips = round(rate * found.size("outlier"))
         draws = draws_of(found, flips, 0)
         watch = turns.Stopwatch()
-        transform = jax.block_until_ready(draws.transform(draws.plan(arm, draw_number)))
+        transform = jax.block_until_ready(draws.transform(draws.recipe(arm, draw_number)))
         build = watch.look()
         loss = float(window_nll(model, text, transform, windows).mean())
         return {"build": build, "perturb": [0.0, 0.0], "pass": watch.look(), "nll": loss}

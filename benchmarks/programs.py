@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from signmag_jax import models
 from signmag_jax.measure import curvature
-from signmag_jax.measure.quantization import QUANTIZERS
+from signmag_jax.measure.quantization import BY_DIRECTION
 from signmag_jax.measure.stretch import Movable
 from signmag_jax.models.config import Rope
 from signmag_jax.models.decoder_layer import MATRICES
@@ -45,7 +45,7 @@ def of_model(config: models.ModelConfig) -> dict[str, Program]:
 
     def quantisers(params: dict[str, Any], tokens: jax.Array, key: jax.Array) -> Any:
         weights = params["blocks"]["gate_proj"]
-        return [jax.lax.map(lambda w, one=one: one.apply(key, w), weights) for one in QUANTIZERS.values()]
+        return [jax.lax.map(lambda w, one=one: one.apply(key, w), weights) for one in BY_DIRECTION.values()]
 
     def gradient(params: dict[str, Any], tokens: jax.Array, key: jax.Array) -> Any:
         return curvature.slopes(curvature.WindowLoss(config, params, tokens), movable)

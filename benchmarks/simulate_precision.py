@@ -33,7 +33,7 @@ def estimate(name: str, width: int, networks: int, dtype: str) -> tuple[np.ndarr
     """The primary estimate of an experiment and its standard error, at a common seed."""
     named = simulate.experiment(name)
     smaller = {key: value for key, value in SMALLER.items() if key in named.defaults or key == "inputs"}
-    experiment, _ = named.plan(width=width, dtype=dtype, networks=networks, **smaller)
+    experiment, _ = named.prepared(width=width, dtype=dtype, networks=networks, **smaller)
     with ExitStack() as stack:
         for module in (sys.modules[f"signmag_jax.simulate.{one}"] for one in MODULES):
             for drawn in ("weights", "sphere"):

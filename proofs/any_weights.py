@@ -15,6 +15,7 @@ import sympy as sp
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Equal, Using, above, by, equal, least
 from signmag_jax.theory.symbolic import (
+    grouped_sign_quantize,
     magnitude_shift,
     matched_size,
     sign_flip,
@@ -29,6 +30,7 @@ from signmag_jax.theory.symbolic.symbols import magnitude, rate, root_rate, size
 TITLE = "One constant: Theorems 3 and 4 for weights of any law"
 
 p, s, eps, b = rate, root_rate, size, magnitude
+group = sp.Symbol("G", positive=True, integer=True)
 j, count = sp.Symbol("j", positive=True, integer=True), sp.Symbol("n", positive=True, integer=True)
 m, share = sp.IndexedBase("m", real=True)[j], sp.IndexedBase("q", real=True)[j]
 
@@ -47,6 +49,7 @@ def prove(proof: Proof) -> None:
     square = proof.suppose("variance", equal(mean(m**2), sp.Integer(1)))
     _ratio(proof, _moments(proof, whole, first, square))
     cosine = _quantiser(proof, whole, first, square)
+    _groups(proof, first, square)
     one = proof.begin(limit)
     one.step("the cosine of Theorem 4", 1 / (1 - cosine.lhs), Using(cosine))
     one.lemma("the constant of Theorem 3 is that of Theorem 4")
@@ -102,6 +105,22 @@ def _quantiser(proof: Proof, whole: Any, first: Any, square: Any) -> Any:
     chain.step("pull out the scale", pulled, Algebra())
     chain.step("insert the moments", b**2, Using(whole, first, square))
     return chain.lemma("cosine of the sign quantiser")
+
+
+def _groups(proof: Proof, first: Any, square: Any) -> None:
+    """Moments of w' = s·sign(w), s the mean of the independent magnitudes of a group, of which w is one."""
+    own, other = mean(m**2), mean(m) ** 2
+    law = grouped_sign_quantize(group, b)
+    for name, start, found in (
+        ("c", (mean(m * m) + (group - 1) * mean(m) * mean(m)) / group, law.c),
+        ("v", (group * mean(m * m) + group * (group - 1) * mean(m) * mean(m)) / group**2, law.v),
+    ):
+        chain = proof.start(f"sign quantiser by groups: {name}", start)
+        expanded = (own + (group - 1) * other) / group
+        if start != expanded:
+            chain.step("expand", expanded, Algebra())
+        chain.step("insert the moments", found, Using(first, square))
+        chain.lemma(f"sign quantiser by groups: {name}")
 
 
 def _expansion(proof: Proof) -> Any:

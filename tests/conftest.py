@@ -56,8 +56,9 @@ def pytest_configure(config):
     # Slow tests are compiled as users' programs are.
     config.compiles_less = "not slow" in config.option.markexpr and quick.everywhere()
     if not config.compiles_less:
-        # Writing a program, after hundreds, has crashed a worker in jaxlib: cheap ones are not written.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        # jaxlib's serialisation of an optimised program has crashed workers that had compiled hundreds: these
+        # tests keep theirs in memory, and only the commands that they start share a folder.
+        jax.config.update("jax_enable_compilation_cache", False)
 
 
 def pytest_collection_finish():

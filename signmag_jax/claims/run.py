@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from signmag_jax import models
-from signmag_jax.evidence import InvalidInput, MissingResource, invalid, provenance, timings
+from signmag_jax.evidence import InvalidInput, invalid, provenance, timings
 from signmag_jax.evidence.compiling import compiled_sooner
 from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
@@ -206,9 +206,7 @@ def check(
     Returns:
       What the measurements will read; None without a model, or where it was not fetched.
     """
-    check_folder(out, "--out")
-    if (out / FILE_NAME).is_dir():
-        raise MissingResource(f"--out {str(out)!r} holds a folder named {FILE_NAME}: choose another folder")
+    check_folder(out, "--out", (FILE_NAME,))
     if (out / FILE_NAME).exists() and not overwrite:
         raise InvalidInput(
             f"--out {str(out)!r} holds the {FILE_NAME} of an earlier run: choose another folder, or give "

@@ -36,10 +36,10 @@ def _own_inputs(run: training.Training, weights: Any, state: Any) -> float:
 
 
 def _block(run: training.Training, weights: Any, scale: float) -> float:
-    """Of ReLU at its width; of a gated block at infinite width, some 2% above that of width 128."""
+    """At its width."""
     if run.activation == "relu":
         return float(theory.finite_width_ratio(run.rate, run.width, weights))
-    return float(theory.block_ratio(run.rate, "silu", gated="both", scale=scale, weights=weights))
+    return float(theory.gated_width_ratio(run.rate, run.width, "silu", scale=scale, weights=weights))
 
 
 LAWS: dict[str, Law] = {
@@ -89,9 +89,9 @@ class Leaving(NamedTuple):
     """Where a block parts from a law.
 
     Args:
-      before, step: last checkpoint at which nothing speaks against the law, and the first at which something
+      before, step: last snapshot at which nothing speaks against the law, and the first at which something
         does; `step` is None where that never happens, `before` where it is so from the start.
-      distance: standard errors at that checkpoint, or the most at any.
+      distance: standard errors at that snapshot, or the most at any.
       limit: standard errors that speak against it.
     """
 
@@ -110,13 +110,13 @@ class Leaving(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TrainedAgainstLaws(Result):
-    """Networks in training, and the laws at every checkpoint.
+    """Networks in training, and the laws at every snapshot.
 
     Args:
       run: what was measured.
-      blocks: of each, all checkpoints.
-      limit: standard errors from which on a law is parted from: all comparisons of this run together err
-        with a probability of 1%, with Student's tails.
+      blocks: of each, all snapshots.
+      limit: standard errors from which on a law is parted from: all comparisons of this run, and of the
+        others beside it, together err with a probability of 1%, with Student's tails.
     """
 
     run: training.Training
@@ -141,7 +141,7 @@ class TrainedAgainstLaws(Result):
         return [row | dict(_cells(compared[int(row["step"]), int(row["block"])])) for row in self.run.rows()]
 
     def summary(self) -> dict[str, str]:
-        """Of each block, its first and its last checkpoint, and where it parts from each law."""
+        """Of each block, its first and its last snapshot, and where it parts from each law."""
         lines = {}
         for number, each in enumerate(self.blocks, 1):
             name = f"{self.run.title}, block {number}" if len(self.blocks) > 1 else self.run.title
@@ -163,19 +163,24 @@ class TrainedAgainstLaws(Result):
             )
             own = [at.ratio["own weights"].law for at in each]
             laws[name] = [np.nan if law is None else law.value for law in own]
-        along = [at.step for at in self.run.checkpoints]
+        along = [at.step for at in self.run.snapshots]
         options = {"series": series, "laws": laws, "along": along, "title": self.run.title}
         return Picture("curves", options | {"x": "training steps", "y": "transverse ratio A"})
 
 
-def compare(run: training.Training) -> TrainedAgainstLaws:
-    """A training beside the laws."""
-    count = len(run.checkpoints[0].blocks)
+def compare(run: training.Training, among: int = 1) -> TrainedAgainstLaws:
+    """A training beside the laws.
+
+    Args:
+      run: what was measured.
+      among: how many trainings are looked at together, each with as many comparisons.
+    """
+    count = len(run.snapshots[0].blocks)
     blocks = tuple(
-        tuple(_compared(run, at.step, at.blocks[number]) for at in run.checkpoints) for number in range(count)
+        tuple(_compared(run, at.step, at.blocks[number]) for at in run.snapshots) for number in range(count)
     )
     known = [gap.gap for each in blocks for at in each for gap in at.ratio.values() if gap.gap is not None]
-    return TrainedAgainstLaws(run, blocks, tails.student(tails.threshold(len(known)), known[:1]))
+    return TrainedAgainstLaws(run, blocks, tails.student(tails.threshold(among * len(known)), known[:1]))
 
 
 def _compared(run: training.Training, step: int, block: training.Block) -> Compared:

@@ -16,8 +16,6 @@ from .export import export
 from .law import Laws
 from .ledger import diff, report, reproduce
 from .measure import Measurements
-from .plan import plan
-from .protect import protect
 from .prove import prove
 from .simulate import Experiments
 from .train import train
@@ -32,6 +30,7 @@ LONG = ("reproduce", "simulate", "measure", "protect", "plan")
 
 # Help is plain text: brackets are mathematics here, and no other library need be loaded for it.
 app = typer.Typer(
+    cls=group.Verbs,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -76,7 +75,17 @@ group.add(
     "Measure a trained model: loss, concentration of its inputs, quantisation error, leverage of columns.",
     "nll --text FILE --window 1024 --windows 1",
 )
-for _function in (protect, plan, export, train, report, diff, doctor):
+group.later(
+    app,
+    "protect",
+    "Choose the weights whose error costs most, keep them as they are, and measure what that saves.",
+)
+group.later(
+    app,
+    "plan",
+    "Give every matrix a width by the damage predicted of it, within a size, and measure what that costs.",
+)
+for _function in (export, train, report, diff, doctor):
     group.verb(app, _function)
 
 

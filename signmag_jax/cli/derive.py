@@ -54,7 +54,7 @@ class Option:
             flags = self.flags or (flag(self.name),)
             help_ = f"{self.help} [default: {self.default}]" if self.default else self.help
             info = typer.Option(*flags, help=help_.strip(), show_default=False, **parse)
-            base = str | None if self.kind.parse else bool | None
+            base = list[str] | None if self.kind.join else str | None if self.kind.parse else bool | None
         needed = self.positional and not self.many
         return inspect.Parameter(
             self.name,
@@ -122,7 +122,9 @@ def passing_on(inner: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
         }
         helps, hints = arguments_of(inner), hints_of(inner)
         lines = (f"  {name}: {helps[name]}" for name in taken if name in helps)
-        function.__doc__ = "\n".join([inspect.getdoc(function) or "", *lines])
+        # The arguments come last in a docstring, but for an example.
+        doc, mark, example = (inspect.getdoc(function) or "").partition("\n\nExample:")
+        function.__doc__ = "\n".join([doc, *lines]) + mark + example
         function.__annotations__ |= {name: hints[name] for name in taken}
         function.__signature__ = inspect.Signature([*own.values(), *taken.values()])  # pyright: ignore[reportFunctionMemberAccess]
         return function
@@ -149,8 +151,16 @@ def _unpacked(hint: Any, leave: Iterable[str]) -> list[Option]:
 def command(function: Callable[..., Any], options: list[Option]) -> Callable[..., Any]:
     """A function for Typer with these options, which calls `function` with those that were given."""
 
+    joins = {option.name: option.kind.join for option in options if not option.positional}
+
     def call(**given: Any) -> Any:
-        return function(**{name: value for name, value in given.items() if value is not None})
+        known = {}
+        for name, value in given.items():
+            if (join := joins.get(name)) is None:
+                known |= {} if value is None else {name: value}
+            elif value:
+                known[name] = join(value)
+        return function(**known)
 
     return with_parameters(call, [option.parameter() for option in options])
 

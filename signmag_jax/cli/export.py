@@ -65,6 +65,8 @@ def export(
     formats = every if format == "all" else tuple({format} - {"imatrix"})
     # An imatrix is of the model, whatever a mask holds.
     decision = None if not formats else found.decision() if planned else found.decision(threshold, most)
+    texts = {} if decision is None else exports.contents(decision, formats)
+    check_folder(out, "--out", (*texts, *([exports.IMATRIX] if with_imatrix else ())))
     reading = ReadingOptions(model, revision, text, window, windows, calibration=None, file=file)
     importance = _importance(found, reading) if with_imatrix else None
     written = () if decision is None else exports.write(decision, out, formats)

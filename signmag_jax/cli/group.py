@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from . import derive
 from .options import emit, say
 from .shared import SHARED, UNUSED_SEED
+
+
+class Verbs(TyperGroup):
+    """All verbs: `signmag --help` lists them, and none imports what it calls before it is run."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The verb of a command line, as Typer and shells that complete it ask for it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.made() if isinstance(command, Later) else command, rest
+
+
+class Later(TyperCommand):
+    """The place of a verb in the list, whose options follow from what is not yet imported."""
+
+    def made(self) -> Any:
+        """The verb itself."""
+        assert self.callback is not None
+        return self.callback()
 
 
 class Group(TyperGroup):
@@ -68,6 +87,15 @@ def verb(app: typer.Typer, function: Callable[..., int]) -> None:
     known = options if seeded else [*options, UNUSED_SEED]
     call = derive.command(work, known)
     _command(app, function.__name__, call, derive.help_of(function), derive.example_of(function))
+
+
+def later(app: typer.Typer, name: str, summary: str) -> None:
+    """Add a verb that `command` of the module of its name makes; `summary` is the first line of its help."""
+
+    def make() -> Any:
+        return importlib.import_module(f".{name}", __package__).command()
+
+    app.command(name, help=summary, cls=Later)(make)
 
 
 def _command(app: typer.Typer, name: str, call: Callable[..., Any], help_: str, example: str) -> None:

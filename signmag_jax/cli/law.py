@@ -70,7 +70,7 @@ def _option(law: Law, name: str) -> derive.Option:
     elif isinstance(domain, tuple):
         kind = Kind("|".join(map(str, domain)), filled)
     else:
-        kind = Kind(law_arguments.metavar(name), filled)
+        kind = Kind(law_arguments.metavar(name), filled, law_arguments.join(name))
     if domain is not None and not isinstance(domain, tuple):
         help_ += f"{'; ' if help_ else ''}{domain.describe(name)}"
     help_ = f"{help_}. Required." if required else f"{help_}."

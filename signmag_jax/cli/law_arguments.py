@@ -26,6 +26,9 @@ FLAGS = {"x": ("--input",), "n": ("--n", "--width"), "column_norm_squared": ("--
 
 HELPS = {
     "pool": "Columns of the pool, counted from 0",
+    "layers": "Layers between commas: dense, activations, rmsnorm, layernorm, residual(…), gate(a, b), "
+    "serial(…), 4*residual(…), with arguments as in dense(scale=0.5, bias=0.1, weights=laplace); "
+    "dense(fixed) without an error",
     "activation": "What follows the first matrix",
     "weights": "Law of the weights: gaussian, laplace, uniform, student_t:5, w.npy, or E|w|/σ as a number; "
     "of chains also one a layer, between commas",
@@ -47,6 +50,7 @@ EXAMPLES = {
     "column_norm_squared": "1",
     "pool": "0",
     "perturbation": "flip:0.01",
+    "layers": "dense,relu,rmsnorm,dense",
 }
 """A value of each, for the examples of the help."""
 MANY_FLIPS = {"profile_width_expansion": {"rate": "0.5", "x": "1,1,2,2"}}
@@ -68,7 +72,13 @@ def metavar(name: str) -> str:
         "perturbation": "PERTURBATION",
         "pool": "COLUMN,…",
         "weights": "LAW",
+        "layers": "LAYER,…",
     }.get(name, "NUMBER,…" if name in COLUMNS else "NAME")
+
+
+def join(name: str) -> Callable[[Iterable[str]], str] | None:
+    """How an argument of several values is one text where it is typed several times."""
+    return ",".join if name in (*NUMBERS, *COLUMNS, "pool", "weights") else None
 
 
 def values(given: dict[str, Any]) -> dict[str, Any]:

@@ -48,44 +48,30 @@ def reproduce(
     check_tasks(shared=dry_run, how=ONE_TASK)
     prepare(quiet=quiet, device=device)
     from signmag_jax import claims
+    from signmag_jax import report as reports
+    from signmag_jax.evidence.files import check_folder
 
+    check_folder(out, "--out", (reports.FILE_NAME,))
     if quick and full:
         raise typer.BadParameter("--quick and --full exclude each other: give one of them")
     level = claims.level("quick" if quick else "full" if full else "default")
+    asked: dict[str, Any] = {
+        "out": out,
+        "model": model,
+        "text": text,
+        "dtype": dtype,
+        "revision": revision,
+        "file": file,
+        "mesh": mesh,
+        "resume": resume,
+        "overwrite": overwrite,
+    }
     if dry_run:
-        claims.check(
-            level,
-            out=out,
-            model=model,
-            text=text,
-            dtype=dtype,
-            revision=revision,
-            file=file,
-            mesh=mesh,
-            resume=resume,
-            overwrite=overwrite,
-            fetch=False,
-        )
+        claims.check(level, **asked, fetch=False)
         return show(claims.cost(level), json)
-    ledger = claims.reproduce(
-        level,
-        out=out,
-        model=model,
-        text=text,
-        seed=seed,
-        dtype=dtype,
-        revision=revision,
-        file=file,
-        mesh=mesh,
-        resume=resume,
-        overwrite=overwrite,
-        timed=timings,
-        listener=Shown(),
-    )
+    ledger = claims.reproduce(level, **asked, seed=seed, timed=timings, listener=Shown())
     if timings:
         _print_timings(ledger)
-    from signmag_jax import report as reports
-
     page = reports.write(out)
     if json:
         emit(ledger)

@@ -49,16 +49,20 @@ class Measurements(Group):
 
     def make(self, name: str) -> Any:
         """The measurement as a sub-command."""
-        measurement = _measurements()[name]
-        function = measurement.function
         example = EXAMPLES.get(name, "--windows 8")
-        return subcommand(
-            name,
-            functools.partial(run, name, measurement),
-            [*_reading(function), *_own(function), *_output(function)],
-            derive.help_of(function),
-            f"signmag measure {name} {example}",
-        )
+        return command(name, _measurements()[name], f"signmag measure {name} {example}")
+
+
+def command(name: str, measurement: Any, example: str, defaults: Mapping[str, Any] | None = None) -> Any:
+    """A measurement as a command, whose model and text have defaults of their own where they are given."""
+    function, opened = measurement.function, functools.partial(ReadingOptions, **defaults or {})
+    return subcommand(
+        name,
+        functools.partial(run, measurement, opened),
+        [*_reading(function, opened), *_own(function), *_output(function)],
+        derive.help_of(function),
+        example,
+    )
 
 
 def _measurements() -> dict[str, Any]:
@@ -66,8 +70,11 @@ def _measurements() -> dict[str, Any]:
 
     from .quantization_report import quantization_report
 
+    def check_files(mask: Path | None) -> None:
+        check_file("--mask", mask)
+
     plain = MEASUREMENTS["quantization-report"]
-    return MEASUREMENTS | {"quantization-report": dataclasses.replace(plain, function=quantization_report)}
+    return MEASUREMENTS | {"quantization-report": plain.of(quantization_report, check_files)}
 
 
 def _own(function: Any) -> list[derive.Option]:
@@ -80,12 +87,12 @@ def _texts(function: Any) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name in ("calibration", *WINDOWS)]
 
 
-def _reading(function: Any) -> list[derive.Option]:
+def _reading(function: Any, opened: Any) -> list[derive.Option]:
     """Options of the model, and of the text where the measurement reads one."""
     texts = _texts(function)
     unused = [] if texts else ["text", "window", "windows"]
     unused += [] if "calibration" in texts else ["calibration"]
-    return derive.options(ReadingOptions, leave=unused)
+    return derive.options(ReadingOptions, signature=inspect.signature(opened), leave=unused)
 
 
 def _output(function: Any) -> list[derive.Option]:
@@ -106,8 +113,8 @@ def _output(function: Any) -> list[derive.Option]:
 
 
 def run(
-    name: str,
     measurement: Any,
+    opened: Any,
     *,
     device: str = "auto",
     distributed: bool = False,
@@ -136,7 +143,7 @@ def run(
         asked["windows"] = 0
     if count > 1 and "mesh" not in asked:
         asked["mesh"] = _all_devices()
-    reading = ReadingOptions(**asked)
+    reading = opened(**asked)
     # Damage at rates has an interval over the windows, whatever else is measured.
     fewest = max(measurement.fewest, inputs.MINIMUM_WINDOWS if "rates" in options else 1)
     reading.check(fewest if texts else 0)
@@ -146,8 +153,7 @@ def run(
     if dry_run:
         return show(_dry_run(measurement, reading, options), json)
     if index:  # all processes hold the same numbers; the first one shows and keeps them
-        for file in ("mask", "out"):
-            options.pop(file, None)
+        options |= dict.fromkeys({"mask", "out"} & takes)
     result = _measured(function, reading, options)
     if index:
         return 0
@@ -185,7 +191,6 @@ def _check(measurement: Any, options: dict[str, Any]) -> None:
         raise invalid(f"--columns >= {FEWEST}", options["columns"], "fewer have no ranks to speak of")
     measurement.refuse(options)
     check_resume(options.get("resume"))
-    check_file("--mask", options.get("mask"))
 
 
 def _opened(reading: ReadingOptions, options: dict[str, Any], *, fetch: bool = True) -> tuple[Any, Any]:

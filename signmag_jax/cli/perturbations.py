@@ -8,7 +8,8 @@ import typer
 
 PERTURBATIONS = (
     "flip:0.01, shift:0.2, noise:0.2, sign, ternary:0.5:1.2, ternary:twn, prune:0.5, scale:2, "
-    "uniform:4:absmax, lloyd-max:2, or several in turn: flip:0.01+ternary"
+    "uniform:4:absmax, lloyd-max:2, with a scale for every 32 neighbours sign@32, for every row ternary@row, "
+    "or several in turn: flip:0.01+ternary"
 )
 
 
@@ -32,23 +33,36 @@ def parse(text: str) -> Any:
 
     from signmag_jax import perturb
 
-    stages = (getattr(perturb, name)(*map(_number_or_name, rest)) for name, rest in _stages(text))
-    return functools.reduce(perturb.Compose, stages)
+    return functools.reduce(perturb.Compose, map(_parsed, _stages(text)))
+
+
+def _parsed(stage: tuple[str, list[str], str]) -> Any:
+    from signmag_jax import perturb
+
+    name, rest, group = stage
+    one = getattr(perturb, name)(*map(_number_or_name, rest))
+    if not group:
+        return one
+    return perturb.Grouped(one, int(group) if group.isdecimal() else group)
 
 
 def exact(text: str) -> str:
     """The same as `theory.enclose` reads it: numbers are the decimals that were typed."""
-    return "+".join(f"{name}({', '.join(rest)})" for name, rest in _stages(text))
+    return "+".join(
+        f"{name}({', '.join(rest)})" + (f"@{group}" if group else "") for name, rest, group in _stages(text)
+    )
 
 
-def _stages(text: str) -> list[tuple[str, list[str]]]:
+def _stages(text: str) -> list[tuple[str, list[str], str]]:
+    """Class, numbers and what shares a scale, if not the tensor."""
     stages = []
     for part in text.split("+"):
-        kind, *rest = part.split(":")
+        head, at, group = part.partition("@")
+        kind, *rest = head.split(":")
         name, least, most = KINDS.get(kind, ("", 0, -1))
-        if not least <= len(rest) <= most:
+        if not least <= len(rest) <= most or bool(at) != bool(group):
             raise typer.BadParameter(f"--perturbation is like {PERTURBATIONS}, not {text!r}")
-        stages.append((name, rest))
+        stages.append((name, rest, group))
     return stages
 
 

@@ -4,41 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-Unit = Literal["weights", "columns", "matrices"]
+from signmag_jax import measure as room
+from signmag_jax.evidence.files import check_folder, strict_json, writable_folder, write_atomic
+from signmag_jax.export.mask import MASK_FILE
+from signmag_jax.measure.budget import budgets_of
+from signmag_jax.measure.registry import PROTECT
+
+from . import measure
+from .derive import example_of, passing_on
+
+REPORT, PICTURE = "protect.json", "damage.svg"
+DEFAULTS = {"window": 256}
 
 
+@passing_on(room.protect)
 def protect(
+    model: Any,
+    calibration: Any,
+    evaluation: Any,
     *,
-    model: str | None = None,
-    revision: str | None = None,
-    file: str | None = None,
-    text: str | None = None,
-    window: int = 256,
-    windows: int = 8,
-    calibration: int = 8,
-    against: str = "ternary",
-    budget: Sequence[str] = ("0.1%", "0.5%", "2%"),
-    unit: Unit = "weights",
-    scale: str | None = None,
-    compare: Sequence[str] | None = None,
-    draws: int = 2,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    batch: int | None = None,
-    out: Path = Path("signmag-protect"),
-    parquet: Path | None = None,
-    dtype: str = "float32",
-    mesh: dict[str, int] | None = None,
-    device: str = "auto",
-    distributed: bool = False,
-    resume: Path | None = None,
-    seed: int = 0,
-    dry_run: bool = False,
-    json: bool = False,
-    quiet: bool = False,
-) -> int:
+    out: Path | None = Path("signmag-protect"),
+    **options: Any,
+) -> room.ProtectionReport:
     """Choose the weights whose error costs most, keep them as they are, and measure what that saves.
 
     Calibration windows choose, by one backward pass and trials of single weights; the windows after them
@@ -47,32 +36,35 @@ def protect(
     budgets one each, mask-0.5%.json), protect.json and damage.svg.
 
     Args:
-      window: number of tokens in a window.
-      windows: number of windows that are scored, at least 8.
-      calibration: number of windows before the scored ones, which choose.
-      against: the error of the weights: ternary, sign, bitnet, q2 to q8 or flips:RATE.
-      budget: what may be protected: parts of the weights such as 0.5%, or bits per weight such as 0.2b (a
-        kept weight takes 16 bits, and a single one 32 more for its place).
-      unit: what is protected: single weights, or only whole columns or matrices.
-      scale: what shares one scale of a quantiser: tensor, row, or a number of neighbours in a row; by default
-        tensor, and 32 for q2 to q8.
-      compare: criteria beside ours: random, size, llm_int8, awq, imatrix, imatrix_weights, imatrix_error; by
-        default all.
-      draws: random choices, and draws of flips, which all criteria share.
-      layers: numbers of the layers whose weights are perturbed, from 0; by default all.
-      matrices: names of the matrices that are perturbed, such as up_proj; by default all.
-      batch: number of windows that are computed at a time; by default all.
       out: folder for the masks, the numbers and the picture.
-      dtype: precision of the weights: float32, bfloat16, float16, or float64 under JAX_ENABLE_X64=1.
 
     Example: signmag protect --budget 0.1%,0.5%,2% --against ternary --out signmag-protect
     """
-    given = {name: value for name, value in locals().items() if value is not None}
-    from signmag_jax.evidence.files import check_folder
-    from signmag_jax.measure.registry import PROTECT
+    result = room.protect(model, calibration, evaluation, **options)
+    if out is not None:
+        _write(result, writable_folder(out))
+    return result
 
-    from . import measure
-    from .protection_files import saved
 
-    check_folder(out, "--out")
-    return measure.run("protect", PROTECT.of(saved), **given)
+def _write(result: room.ProtectionReport, folder: Path) -> None:
+    from signmag_jax.report import plots, style
+
+    names = _mask_files([each.budget["typed"] for each in result.masks])
+    for mask, name in zip(result.masks, names, strict=True):
+        mask.write(folder / name)
+    write_atomic(folder / REPORT, strict_json(result.to_json()))
+    style.save(plots.draw(result.picture()), folder / PICTURE)
+
+
+def _mask_files(budgets: Sequence[str]) -> list[str]:
+    return [MASK_FILE] if len(budgets) == 1 else [f"mask-{typed}.json" for typed in budgets]
+
+
+def _check_files(budget: Sequence[str], unit: str, out: Path) -> None:
+    masks = _mask_files([each.text for each in budgets_of(tuple(budget), unit)])
+    check_folder(out, "--out", (*masks, REPORT, PICTURE))
+
+
+def command() -> Any:
+    """The verb."""
+    return measure.command("protect", PROTECT.of(protect, _check_files), example_of(protect), DEFAULTS)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from signmag_jax import measure, theory
 from signmag_jax.evidence import Picture, Result
 from signmag_jax.measure.quantization_report import QUANTIZERS
@@ -15,7 +13,7 @@ from signmag_jax.perturb import Moments
 
 from .derive import passing_on
 
-PROTECTED = 10
+SUMMARISED = 10
 """Matrices and columns that a terminal shows."""
 
 
@@ -32,7 +30,7 @@ class PredictedReport(Result):
 
     report: measure.QuantizationReport
     laws: tuple[dict[str, float], ...]
-    protect: measure.Protection
+    protect: measure.Mask
     kept: tuple[measure.Kept, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -55,31 +53,29 @@ class PredictedReport(Result):
         if self.report.noise_floor is not None:
             lines["noise floor"] = f"{self.report.noise_floor:.2g} nat/token"
         laws = dict(zip(self.report.entries, self.laws, strict=True))
-        for each in self._ranked()[:PROTECTED]:
+        for each in self._ranked()[:SUMMARISED]:
             lines[f"layer {each.layer} {each.matrix}, {each.quantizer}"] = _line(each, laws[each])
-        costly = [each for each in self.protect.columns[:PROTECTED] if each[-1] > 0]
-        damage = {(each.layer, each.matrix): each.delta_nll for each in self.protect.matrices}
+        costly = [each for each in self.protect.columns[:SUMMARISED] if each[-1] > 0]
+        damage = {(each.layer, each.matrix): each.delta_nll or 0.0 for each in self.protect.matrices}
         for rank, (layer, name, column, score) in enumerate(costly, 1):
             share = f"{score / damage[layer, name]:.2g} of its output's error energy"
             line = f"column {column} of layer {layer} {name}, {share}"
-            lines[f"against {self.protect.quantizer} protect {rank}"] = line
+            lines[f"against {self.protect.against} protect {rank}"] = line
         return lines if costly else lines | {"protect": "nothing: no matrix alone raised the loss"}
 
     def picture(self) -> Picture:
         """What quantising each matrix alone costs, by matrix and layer."""
-        ranked = self._ranked()
-        layers = sorted({each.layer for each in ranked})
-        names = list(dict.fromkeys(each.matrix for each in self.report.entries))
-        table = np.full((len(names), len(layers)), np.nan)
-        for each in ranked:
-            if each.damage is not None:
-                table[names.index(each.matrix), layers.index(each.layer)] = each.damage.estimate.value
-        named = {"table": table, "rows": names, "columns": list(map(str, layers))}
-        title = f"{self.protect.quantizer} quantisation of one matrix alone"
-        return Picture("layers", {**named, "title": title, "label": "ΔNLL, nats per token"})
+        shown = set(self._ranked())
+        damage = {
+            (each.layer, each.matrix): each.damage and each.damage.estimate.value
+            for each in self.report.entries
+            if each in shown
+        }
+        title = f"{self.protect.against} quantisation of one matrix alone"
+        return Picture.of_matrices(damage, title, "ΔNLL, nats per token")
 
     def _ranked(self) -> tuple[measure.QuantizedMatrix, ...]:
-        return self.report.ranked(self.protect.quantizer, self.protect.scale)
+        return self.report.ranked(self.protect.against, self.protect.scale)
 
 
 @passing_on(measure.quantization_report)

@@ -14,7 +14,7 @@ class ReadingOptions:
       model, text, revision, mesh, file: as every command takes them.
       window: number of tokens in a window.
       windows: number of windows that are scored.
-      calibration: number of windows before the scored ones, which choose columns and weights.
+      calibration: number of windows before the scored ones, which choose columns, weights or widths.
       dtype: precision of the weights: float32, bfloat16, float16, or float64 under JAX_ENABLE_X64=1.
     """
 

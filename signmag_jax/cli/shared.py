@@ -41,15 +41,15 @@ _ALL = [
     Option("mask", _FILE, "Write the columns and weights to protect to this file, as JSON."),
     Option(
         "perturbations",
-        Kind("PERTURBATION,PERTURBATION", values.perturbations),
+        Kind("PERTURBATION,PERTURBATION", values.perturbations, values.chained),
         f"Instead of a rate, two weight errors to compare, as flip:0.1,prune:0.5: {PERTURBATIONS}.",
         flags=("--perturbation",),
     ),
     Option("perturbation", Kind("PERTURBATION", parse), f"A weight error such as {PERTURBATIONS}."),
     Option(
         "errors",
-        Kind("PERTURBATION", lambda text: {text: parse(text)}),
-        f"One weight error instead of all: {PERTURBATIONS}.",
+        Kind("PERTURBATION", lambda text: {text: parse(text)}, values.merged),
+        f"A weight error instead of all, or several by several of these options: {PERTURBATIONS}.",
         flags=("--perturbation",),
     ),
     Option("json", FLAG, "Print JSON on standard output, and nothing else."),

@@ -28,18 +28,18 @@ def train(
     json: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Train small networks, and compare flips with shifts and with the laws at checkpoints.
+    """Train small networks, and compare flips with shifts and with the laws on the way.
 
     Every kind of network is trained for every task; all eight take about two minutes on two cores.
 
     Args:
       task: regression on a teacher of 8 directions, or text, whose next byte is learned.
-      activation: relu or swiglu.
+      activation: what the blocks are: relu or swiglu.
       blocks: numbers of blocks.
-      width: of every block.
-      rate: flip rate.
+      width: inputs, hidden units and outputs of every block.
+      rate: part of the signs that flip, in (0, 0.5].
       networks: independent networks of each kind; standard errors are over them.
-      steps: of the optimiser.
+      steps: number of steps of the optimiser.
 
     Example: signmag train --task regression --activation relu --blocks 1
     """
@@ -64,7 +64,7 @@ def train(
         return show(_cost(plans, sizes), json)
     results = []
     for plan in plans:
-        results.append(beside.compare(training.train(**plan, **sizes, seed=seed)))
+        results.append(beside.compare(training.train(**plan, **sizes, seed=seed), len(plans)))
         if not json:
             show(results[-1].summary(), json)
             say()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ class Kind:
     Args:
       metavar: the value in a command's help.
       parse: from the text; None for a flag, which has no value.
+      join: the values of an option that is given several times as one; None where the last one counts.
     """
 
     metavar: str
     parse: Callable[[str], Any] | None
+    join: Callable[[Sequence[Any]], Any] | None = None
 
 
 FLAG = Kind("", None)
@@ -124,8 +127,8 @@ def kind_of(annotation: Any) -> Kind | None:
     if not listed:
         return Kind(metavar, lambda text: one_of(text, parse, what))
     if single:
-        return Kind(f"{metavar}[,…]", lambda text: _alone(several(text, parse, many)))
-    return Kind(f"{metavar},…", lambda text: several(text, parse, many))
+        return Kind(f"{metavar}[,…]", lambda text: several(text, parse, many), _alone_or_list)
+    return Kind(f"{metavar},…", lambda text: several(text, parse, many), chained)
 
 
 def _arms(annotation: Any) -> tuple[list[Any], list[Any]]:
@@ -169,8 +172,19 @@ def _first(by_text: dict[str, Any], scalars: list[Any], text: str) -> Any:
     raise ValueError(text)
 
 
-def _alone(values: tuple[Any, ...]) -> Any:
+def chained(given: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The values of an option that is given several times: --layers 1 --layers 2 is --layers 1,2."""
+    return tuple(itertools.chain.from_iterable(given))
+
+
+def _alone_or_list(given: Sequence[tuple[Any, ...]]) -> Any:
+    values = chained(given)
     return values[0] if len(values) == 1 else list(values)
+
+
+def merged(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The same of values by name."""
+    return {name: value for each in given for name, value in each.items()}
 
 
 def perturbations(text: str) -> tuple[Any, ...]:

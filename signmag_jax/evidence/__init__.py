@@ -3,10 +3,10 @@
 from .bootstrap import ConfidenceInterval
 from .errors import Incomplete, InvalidInput, MissingResource, SignmagError, invalid
 from .estimate import Estimate
-from .moments import Moments, merge_all
 from .ratio import Ratio, ratio_of_means
 from .records import Records
 from .result import Picture, Result
+from .sample_moments import SampleMoments
 
 __all__ = [
     "ConfidenceInterval",
@@ -14,13 +14,12 @@ __all__ = [
     "Incomplete",
     "InvalidInput",
     "MissingResource",
-    "Moments",
     "Picture",
     "Ratio",
     "Records",
     "Result",
+    "SampleMoments",
     "SignmagError",
     "invalid",
-    "merge_all",
     "ratio_of_means",
 ]

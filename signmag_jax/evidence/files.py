@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +55,23 @@ def cache_folder() -> Path:
     return root / "signmag_jax"
 
 
-def check_folder(folder: Path, option: str) -> None:
+def check_folder(folder: Path, option: str, names: Iterable[str] = ()) -> None:
     """Refuse a folder in which no file could be written, without creating it.
 
     Args:
       folder: where files are to be written later.
       option: what the user calls it, for instance "--out".
+      names: those of the files, as far as they are known.
 
     Raises:
-      MissingResource: if it lies on a file, or neither it nor its nearest existing parent can be written.
+      MissingResource: if it lies on a file, neither it nor its nearest existing parent can be written, or it
+        holds a folder of one of these names.
     """
     try:
+        if taken := [name for name in names if (folder / name).is_dir()]:
+            raise MissingResource(
+                f"{option} {str(folder)!r} holds a folder named {taken[0]}: choose another folder"
+            )
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         # The permission bits do not tell: only writing does.
         if existing.is_dir():

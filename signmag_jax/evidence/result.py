@@ -37,6 +37,18 @@ class Picture:
     kind: str
     arguments: Mapping[str, Any]
 
+    @classmethod
+    def of_matrices(cls, cells: Mapping[tuple[int, str], float | None], title: str, label: str) -> Picture:
+        """A number for each layer and matrix as a table of matrices × layers; None leaves its place empty."""
+        layers = sorted({layer for layer, _ in cells})
+        names = list(dict.fromkeys(name for _, name in cells))
+        table = np.full((len(names), len(layers)), np.nan)
+        for (layer, name), value in cells.items():
+            if value is not None:
+                table[names.index(name), layers.index(layer)] = value
+        drawn = {"table": table, "rows": names, "columns": list(map(str, layers))}
+        return cls("layers", {**drawn, "title": title, "label": label})
+
 
 class Result:
     """Base of results, which are frozen dataclasses.

@@ -3,16 +3,18 @@
 from .decision import Decision
 from .mask import Mask, read_mask
 from .plan import Widths, read, read_plan
-from .write import FORMATS, IMATRIX_NOTE, OF_PLANS, check_model, write, write_imatrix
+from .write import FORMATS, IMATRIX, IMATRIX_NOTE, OF_PLANS, check_model, contents, write, write_imatrix
 
 __all__ = [
     "FORMATS",
+    "IMATRIX",
     "IMATRIX_NOTE",
     "OF_PLANS",
     "Decision",
     "Mask",
     "Widths",
     "check_model",
+    "contents",
     "read",
     "read_mask",
     "read_plan",

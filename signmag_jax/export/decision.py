@@ -14,13 +14,11 @@ from signmag_jax.models.names import layer_tensor
 
 HEAD = "lm_head"
 """The output matrix, which a list that is given takes out of the tools' own defaults: it is named again."""
-GROUP = 32
-"""Neighbours in a row that share a scale, where a tool asks for one; it divides most models' widths."""
 BITS = 4
 """Bits of what is not named, where a tool asks for them."""
 
 
-class Planned(NamedTuple):
+class MatrixWidth(NamedTuple):
     """A matrix's width, "ternary" or a number of bits, and its shape, outputs and inputs."""
 
     width: str
@@ -45,7 +43,7 @@ class Decision:
 
     whole: tuple[Matrix, ...]
     notes: tuple[str, ...]
-    planned: Mapping[Matrix, Planned] = field(default_factory=dict)
+    planned: Mapping[Matrix, MatrixWidth] = field(default_factory=dict)
     family: str = ""
 
 

@@ -9,9 +9,10 @@ import re
 from typing import Any
 
 from signmag_jax.evidence.files import strict_json
+from signmag_jax.measure.widths import GROUP
 from signmag_jax.models.imatrix import Matrix
 
-from .decision import BITS, GROUP, Decision, module
+from .decision import BITS, Decision, module
 
 FILE = "gptqmodel.json"
 KNOWN = (2, 3, 4, 8)

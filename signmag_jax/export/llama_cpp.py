@@ -11,7 +11,7 @@ import re
 from signmag_jax.measure.widths import stored_bits
 from signmag_jax.models.imatrix import Matrix
 
-from .decision import Decision, Planned, tensor
+from .decision import Decision, MatrixWidth, tensor
 
 FILE, BESIDE = "tensor-types.txt", "tensor-types.note.txt"
 KEPT = "q8_0"
@@ -56,7 +56,7 @@ def files(decision: Decision) -> dict[str, str]:
     return {FILE: _text(lines), BESIDE: _text((*notes, *USE))}
 
 
-def _nearest(planned: Planned) -> str:
+def _nearest(planned: MatrixWidth) -> str:
     """The type of nearest bits a weight among those whose blocks divide a row; of two the larger."""
     inputs = planned.shape[1]
     bits = stored_bits(planned.width, planned.shape) / (planned.shape[0] * inputs)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .decision import BITS, GROUP, HEAD, Decision, module
+from signmag_jax.measure.widths import GROUP
+
+from .decision import BITS, HEAD, Decision, module
 
 FILE = "llm-compressor.yaml"
 USE = (

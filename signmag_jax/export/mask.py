@@ -16,8 +16,8 @@ from signmag_jax.models.imatrix import Matrix
 from .decision import Decision
 from .reading import check, family_of, files_of, read_json
 
-FILE_NAME = "mask.json"
-MAKE = "give a mask of `signmag protect --out DIR` or `signmag measure quantization-report --mask FILE`"
+MASK_FILE = "mask.json"
+MAKE_MASK = "give a mask of `signmag protect --out DIR` or `signmag measure quantization-report --mask FILE`"
 THRESHOLD = 0.01
 """Nats per token from which a matrix is kept whole."""
 
@@ -101,7 +101,7 @@ def read_mask(path: Path) -> Mask:
     Raises:
       InvalidInput: if it is no mask of this schema.
     """
-    return mask_of(read_json(path, FILE_NAME, MAKE), path)
+    return mask_of(read_json(path, MASK_FILE, MAKE_MASK), path)
 
 
 def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
@@ -110,7 +110,7 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
     Raises:
       InvalidInput: naming where it breaks the schema.
     """
-    check(plain, path, "mask", MAKE)
+    check(plain, path, "mask", MAKE_MASK)
     matrices = {(each["layer"], each["matrix"]): each for each in plain["matrices"]}
     costs = {at: float(each["delta_nll"]) for at, each in matrices.items() if each["resolved"]}
     counts: dict[str, dict[Matrix, int]] = {"columns": {}, "weights": {}}

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from signmag_jax.measure.planned import SCHEMA
 from signmag_jax.measure.widths import stored_bits
 from signmag_jax.models.imatrix import Matrix
 
-from .decision import Decision, Planned
-from .mask import FILE_NAME as MASK
-from .mask import MAKE as MAKE_MASK
-from .mask import Mask, mask_of
+from .decision import Decision, MatrixWidth
+from .mask import MAKE_MASK, MASK_FILE, Mask, mask_of
 from .reading import check, family_of, files_of, read_json
 
-FILE_NAME = "plan.json"
-SCHEMA = "signmag.plan/1"
-MAKE = "give the folder of `signmag plan --out DIR`"
+PLAN_FILE = "plan.json"
+MAKE_PLAN = "give the folder of `signmag plan --out DIR`"
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Widths:
       family: of the model; empty where the file does not say.
     """
 
-    planned: Mapping[Matrix, Planned]
+    planned: Mapping[Matrix, MatrixWidth]
     files: Mapping[str, str]
     family: str = ""
 
@@ -57,7 +55,7 @@ def read_plan(path: Path) -> Widths:
     Raises:
       InvalidInput: if it is no plan of this schema.
     """
-    return plan_of(read_json(path, FILE_NAME, MAKE), path)
+    return plan_of(read_json(path, PLAN_FILE, MAKE_PLAN), path)
 
 
 def plan_of(plain: Mapping[str, Any], path: Path) -> Widths:
@@ -66,9 +64,9 @@ def plan_of(plain: Mapping[str, Any], path: Path) -> Widths:
     Raises:
       InvalidInput: naming where it breaks the schema.
     """
-    check(plain, path, "plan", MAKE)
+    check(plain, path, "plan", MAKE_PLAN)
     table = {
-        (one["layer"], one["matrix"]): Planned(one["width"], (one["shape"][0], one["shape"][1]))
+        (one["layer"], one["matrix"]): MatrixWidth(one["width"], (one["shape"][0], one["shape"][1]))
         for one in plain["matrices"]
     }
     return Widths(table, files_of(plain), family_of(plain))
@@ -80,7 +78,7 @@ def read(path: Path) -> Mask | Widths:
     Raises:
       InvalidInput: if it is neither.
     """
-    if path.is_dir() and (path / FILE_NAME).exists():
+    if path.is_dir() and (path / PLAN_FILE).exists():
         return read_plan(path)
-    plain = read_json(path, MASK, f"{MAKE_MASK}, or {MAKE.removeprefix('give ')}")
+    plain = read_json(path, MASK_FILE, f"{MAKE_MASK}, or {MAKE_PLAN.removeprefix('give ')}")
     return plan_of(plain, path) if plain.get("schema") == SCHEMA else mask_of(plain, path)

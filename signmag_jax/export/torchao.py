@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from signmag_jax.evidence.files import strict_json
+from signmag_jax.measure.widths import GROUP
 
-from .decision import BITS, GROUP, HEAD, Decision, module
+from .decision import BITS, HEAD, Decision, module
 
 FILE = "torchao.json"
 REST = r"re:model\.layers\.\d+\..*_proj"

@@ -37,28 +37,40 @@ def write(decision: Decision, out: Path, formats: Sequence[str] = tuple(FORMATS)
     """Write a decision in some formats, each file whole or not at all.
 
     Args:
-      decision: from a mask, `Mask.decision`, or a plan, `Widths.decision`.
+      decision, formats: as in `contents`.
       out: the folder, made if it is not there.
-      formats: names in `FORMATS`; by default all.
 
     Returns:
       The files.
 
     Raises:
+      InvalidInput: as `contents`.
+      MissingResource: if the folder cannot be written.
+    """
+    texts = contents(decision, formats)
+    folder = writable_folder(out)
+    for name, text in texts.items():
+        write_atomic(folder / name, text)
+    return tuple(folder / name for name in texts)
+
+
+def contents(decision: Decision, formats: Sequence[str] = tuple(FORMATS)) -> dict[str, str]:
+    """What a decision is in some formats, by file name.
+
+    Args:
+      decision: from a mask, `Mask.decision`, or a plan, `Widths.decision`.
+      formats: names in `FORMATS`; by default all.
+
+    Raises:
       InvalidInput: for an unknown format, one that knows no widths for a plan, or matrices that the model's
         checkpoints do not store by themselves.
-      MissingResource: if the folder cannot be written.
     """
     if strange := [name for name in formats if name not in FORMATS]:
         raise invalid(f"formats in {tuple(FORMATS)}", strange, "name some of them")
     if decision.planned and (without := [name for name in formats if name not in OF_PLANS]):
         raise invalid(f"formats in {OF_PLANS} for a plan", without, "lists of modules know no widths")
     check_stored(decision.family, (*decision.whole, *decision.planned))
-    texts = {name: text for each in formats for name, text in FORMATS[each](decision).items()}
-    folder = writable_folder(out)
-    for name, text in texts.items():
-        write_atomic(folder / name, text)
-    return tuple(folder / name for name in texts)
+    return {name: text for each in formats for name, text in FORMATS[each](decision).items()}
 
 
 def write_imatrix(importance: ImportanceMatrix, out: Path) -> Path:

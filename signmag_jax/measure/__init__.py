@@ -3,6 +3,7 @@
 from .activations import Alpha, ColumnEnergy, alpha, column_energies
 from .alignment import Alignment, Quantization
 from .all_columns import AllColumns, all_columns
+from .arm_comparison import ArmComparison, RateLeverage
 from .association import Association, associate
 from .attacked import Attack, Attacks
 from .attacks import attacks
@@ -10,7 +11,6 @@ from .column_flips import ColumnFlips, column_flips
 from .column_map import Column, ColumnMap, columns
 from .column_sample import ColumnSample
 from .column_statistics import ColumnStatistics, column_statistics
-from .comparison import Comparison, RateLeverage
 from .control import controlled
 from .deciding import deciding_weights
 from .drawn_damage import damage_checks, leverage_checks
@@ -25,6 +25,8 @@ from .leverage import Leverage, leverage
 from .leverage_laws import Sensitivity
 from .loss import nll, perplexity
 from .map_prediction import MapPrediction
+from .mask import Mask
+from .measurement import Measurement
 from .metrics import Metrics, metrics
 from .outlier_definitions import Definition, OutlierDefinitions, outlier_definitions
 from .outlier_flips import OutlierFlips, outlier_flips
@@ -34,12 +36,12 @@ from .planned import Plan, PlannedMatrix
 from .pools import TooFewWeights
 from .predicted import LinearResponse
 from .protect import protect
-from .protected import Alone, Mask, Protected, ProtectionReport
-from .protection import Protection, protection
+from .protected import Alone, Protected, ProtectionReport
+from .protection import protection
 from .quantization import quantization
 from .quantization_report import quantization_report
 from .quantized_matrix import QuantizationReport, QuantizedMatrix
-from .registry import MEASUREMENTS, Measurement
+from .registry import MEASUREMENTS
 from .response import linear_response
 from .response_checks import Check, LeverageCheck
 from .rotation import Rotation, rotated, rotation
@@ -55,6 +57,7 @@ __all__ = [
     "AllColumns",
     "Alone",
     "Alpha",
+    "ArmComparison",
     "Association",
     "Attack",
     "Attacks",
@@ -65,7 +68,6 @@ __all__ = [
     "ColumnMap",
     "ColumnSample",
     "ColumnStatistics",
-    "Comparison",
     "DecidingWeight",
     "DecidingWeights",
     "Definition",
@@ -87,7 +89,6 @@ __all__ = [
     "Plan",
     "PlannedMatrix",
     "Protected",
-    "Protection",
     "ProtectionReport",
     "Quantization",
     "QuantizationReport",

@@ -19,9 +19,8 @@ from .flips import Draws, Flips
 from .granularity import TENSOR, Scale, check_scales, quantized
 from .pools import ALL, Pools, flips_at
 from .quantization_report import QUANTIZERS
+from .widths import GROUP
 
-GROUP = 32
-"""Neighbours in a row that share the scale of a k-bit quantiser, as in llama.cpp's formats."""
 KNOWN = f"one of {', '.join(QUANTIZERS)}, q2 to q8, or flips:RATE"
 
 

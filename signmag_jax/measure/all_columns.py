@@ -13,12 +13,12 @@ from signmag_jax.evidence import ConfidenceInterval, Picture, Result, invalid, k
 from signmag_jax.models import LanguageModel, fetch
 
 from . import inputs, sweep
-from .comparison import UNPREDICTED, Comparison, arms_picture, damage_line, finite, mean_loss
+from .arm_comparison import UNPREDICTED, ArmComparison, arms_picture, damage_line, finite, mean_loss
 from .flips import Draws
 from .inputs import Windows
 from .pools import ALL, Pools, flips_at
 from .setup import Options, Setup, prepare
-from .shift_parts import GROWTH, PARTS, REST, SCATTERED, SHIFT, Scattered, matching
+from .shift_parts import GROWTH, REST, SCATTERED, SHIFT, SHIFT_PARTS, Scattered, matching
 
 RATES = (0.01,)
 DRAWS = 5
@@ -30,7 +30,7 @@ class AllColumns(Result):
 
     Args:
       rates: one comparison per rate, of arms "flip" and "shift".
-      growth: per rate, what the common growth of the shift costs alone, as in `Comparison`.
+      growth: per rate, what the common growth of the shift costs alone, as in `ArmComparison`.
       rest: per rate, flips against the shift without its growth, arms "flip" and "rest".
       scattered: the same against that with a random sign of every weight's change, arms "flip" and
         "scattered"; empty unless it was asked for.
@@ -43,10 +43,10 @@ class AllColumns(Result):
     SHOWN = ("left_to_chance",)
     left_to_chance = UNPREDICTED
 
-    rates: tuple[Comparison, ...]
+    rates: tuple[ArmComparison, ...]
     growth: tuple[ConfidenceInterval | None, ...]
-    rest: tuple[Comparison, ...]
-    scattered: tuple[Comparison, ...]
+    rest: tuple[ArmComparison, ...]
+    scattered: tuple[ArmComparison, ...]
     cosine: float
     pool_size: int
     provenance: Mapping[str, Any]
@@ -113,7 +113,7 @@ def all_columns(
     rates = inputs.check_rates(rates)
     counts = inputs.draws_per_rate(rates, draws)
     check_scattered(scattered)
-    own = {"experiment": "all columns", "rates": list(rates), "draws": counts, "parts": list(PARTS)}
+    own = {"experiment": "all columns", "rates": list(rates), "draws": counts, "parts": list(SHIFT_PARTS)}
     own["scattered"] = scattered
     setup = prepare(model, None, evaluation, own, batch=batch, **options)
     pools = Pools.everything(model, setup.layers, setup.matrices)
@@ -123,7 +123,7 @@ def all_columns(
     for k, count in zip(flips, counts, strict=True):
         masks = Draws(pools, {ALL: k}, root(k))
         tasks += [functools.partial(_flipped, setup, masks, draw) for draw in range(count)]
-        shifts = {part: matching(pools, k / pools.size(ALL), part) for part in PARTS}
+        shifts = {part: matching(pools, k / pools.size(ALL), part) for part in SHIFT_PARTS}
         loose = [Scattered(shifts[REST], keys.fold(root(k), SCATTERED, i)) for i in range(scattered)]
         tasks += [functools.partial(setup.losses, each) for each in (*shifts.values(), *loose)]
     rows = setup.sweep(tasks)
@@ -132,14 +132,14 @@ def all_columns(
     results, growths, rests, loose = [], [], [], []
     for rate, k, count in zip(rates, flips, counts, strict=True):
         flipped = np.stack([next(tables) for _ in range(count)])
-        parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in PARTS}
+        parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in SHIFT_PARTS}
         for found, part in ((results, SHIFT), (rests, REST)):
             samples = {"flip": flipped, part: parts[part]}
-            found.append(Comparison.of(rate, k, samples, floor=0.0, paired=True))
+            found.append(ArmComparison.of(rate, k, samples, floor=0.0, paired=True))
         growths.append(mean_loss(finite(parts[GROWTH][:1])))
         if scattered:
             samples = {"flip": flipped, SCATTERED: np.stack([next(tables) for _ in range(scattered)])}
-            loose.append(Comparison.of(rate, k, samples, floor=0.0))
+            loose.append(ArmComparison.of(rate, k, samples, floor=0.0))
     return AllColumns(
         tuple(results),
         tuple(growths),
@@ -162,7 +162,7 @@ def check_scattered(scattered: int) -> None:
 
 
 def _flipped(setup: Setup, masks: Draws, draw: int) -> sweep.Row:
-    return setup.losses(masks.transform(masks.plan(ALL, draw)))
+    return setup.losses(masks.transform(masks.recipe(ALL, draw)))
 
 
 def _cosine(setup: Setup) -> float:

@@ -6,15 +6,11 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from signmag_jax.evidence.compiling import jit
-from signmag_jax.models import fetch
-
-from .choice import Choice, Kept
+from .choice import Choice, KeptWeights
 from .criteria import COST
+from .mask import HurtMatrix
 from .protected import Alone
-from .protection import HurtMatrix
 from .slopes import separated
 from .trial import LOSS, STORED, Trial, interval
 
@@ -24,6 +20,8 @@ ALONE = 3
 
 def hurt(each: Alone) -> HurtMatrix:
     """The matrix as a mask names it."""
+    if each.damage is None:
+        return HurtMatrix(each.layer, each.matrix, None, not_finite=each.not_finite)
     found = each.damage.estimate
     return HurtMatrix(each.layer, each.matrix, found.value, found.standard_error, bool(separated(found)))
 
@@ -36,15 +34,11 @@ def alone(choice: Choice, trial: Trial, draws: int, first: int) -> tuple[Alone, 
       draws: of the error; 1 of a quantiser.
       first: number of the first record.
     """
-    setup, against = choice.setup, choice.against
-    each_costs = against.rate or 1.0  # that of a flip, for the flips that there are
-    sums = {name: fetch(_by_layer(table)) * each_costs for name, table in choice.costs.items()}
-    ranked = sorted(
-        ((float(sums[name][layer]), layer, name) for name in sums for layer in setup.layers), reverse=True
-    )[:ALONE]
+    setup = choice.setup
+    ranked = [(cost, *at) for at, cost in choice.by_matrix.items()][:ALONE]
     everything = choice.all_or_none(True)
 
-    def only(layer: int, name: str, budget: int | None) -> Kept:
+    def only(layer: int, name: str, budget: int | None) -> KeptWeights:
         inside = choice.all_or_none(False) if budget is None else choice.kept(COST, 0, budget)
         here = jnp.asarray(np.arange(setup.model.config.layers) == layer)[:, None, None]
         return {**everything, name: jnp.where(here, inside[name], everything[name])}
@@ -60,11 +54,7 @@ def alone(choice: Choice, trial: Trial, draws: int, first: int) -> tuple[Alone, 
     result = []
     for index, (predicted, layer, name) in enumerate(ranked):
         damage, left = (interval(table[index]) for table in tables)
-        if damage is not None:
-            result.append(Alone(layer, name, predicted, damage, choice.budgets[0].text, left))
-    return tuple(result)
-
-
-@jit
-def _by_layer(costs: Float[Array, "layers outputs inputs"]) -> Float[Array, " layers"]:
-    return jnp.sum(costs, axis=(1, 2))
+        broken = int((~np.isfinite(tables[0, index])).sum())
+        result.append(Alone(layer, name, predicted, damage, broken, choice.budgets[0].text, left))
+    # Nothing costs more than what leaves no loss at all.
+    return tuple(sorted(result, key=lambda one: one.damage is not None))

@@ -24,12 +24,15 @@ class Attack(Result):
       protected: how many weights could not be flipped.
       places: for 1, 2, … flips, which weights; our sets need not hold those before them.
       damage: of each of these sets, flipped together.
+      not_finite: windows on which that loss is not finite; each counts as `ln V` of damage, that of a model
+        which knows nothing.
     """
 
     rule: str
     protected: int
     places: tuple[tuple[Place, ...], ...]
     damage: tuple[ConfidenceInterval, ...]
+    not_finite: tuple[int, ...]
 
     def fewest(self, level: float) -> int | None:
         """The fewest flips whose mean damage reaches a level; None if none of those that were tried does."""
@@ -87,10 +90,12 @@ class Attacks(Result):
         count = attack.fewest(level)
         if count is None:
             most = max((each.estimate.value for each in attack.damage), default=0.0)
-            return f"{level:g} nats not reached by {len(attack.damage)} flips (at most {most:.2g})"
+            broken = _broken(max(attack.not_finite, default=0))
+            return f"{level:g} nats not reached by {len(attack.damage)} flips (at most {most:.2g}{broken})"
         damage = attack.damage[count - 1].estimate
         cost = with_error(float(damage.value), float(damage.standard_error))
-        return f"{level:g} nats by {count} flip{'s' * (count > 1)}: {cost}"
+        broken = _broken(attack.not_finite[count - 1])
+        return f"{level:g} nats by {count} flip{'s' * (count > 1)}: {cost}{broken}"
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each rule, number of protected weights and number of flips."""
@@ -103,9 +108,12 @@ class Attacks(Result):
                 **damage.estimate.cells("delta_nll"),
                 "low": damage.low,
                 "high": damage.high,
+                "not_finite": broken,
             }
             for each in self.attacks
-            for count, (places, damage) in enumerate(zip(each.places, each.damage, strict=True), start=1)
+            for count, (places, damage, broken) in enumerate(
+                zip(each.places, each.damage, each.not_finite, strict=True), start=1
+            )
         ]
 
     def picture(self) -> Picture:
@@ -124,3 +132,8 @@ class Attacks(Result):
         return Picture(
             "curves", {"series": series, "x": "flips", "y": "ΔNLL, nats per token", "title": title}
         )
+
+
+def _broken(windows: int) -> str:
+    are = "window is not finite and counts" if windows == 1 else "windows are not finite and count"
+    return f"; {windows} {are} as ln V" if windows else ""

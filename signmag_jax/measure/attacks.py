@@ -15,10 +15,10 @@ from . import inputs, sweep
 from .activations import alpha
 from .attacked import DNL, ONE_PASS, OURS, RULES, SUPER, Attack, Attacks
 from .inputs import Windows
-from .joint import Flips, costliest_sets, flipped, joint_cost, joint_tokens
-from .place import Place
+from .joint import Flips, costliest_sets, joint_cost, joint_tokens
+from .place import Place, flipped
 from .rules import largest_weights, one_pass_weights, super_weights
-from .screening import TOKENS, excerpt
+from .screening import TOKENS, excerpt, input_scales
 from .setup import Options, Setup, prepare
 from .singles import shortlist
 from .suspects import FISHER, NAMED, suspects, suspects_tokens
@@ -83,11 +83,12 @@ def attacks(
     found: dict[tuple[int, str], list[Any]] = {(count, rule): [] for count in games for rule in RULES}
     for (count, rule, places), row in zip(cells, rows, strict=True):
         # A loss that is not finite counts like that of a model which knows nothing.
-        damage = np.where(np.isfinite(row), row - clean, unknowing)
-        found[count, rule].append((places, bootstrap.mean(damage[None], unit="nat/token")))
+        finite = np.isfinite(row)
+        damage = bootstrap.mean(np.where(finite, row - clean, unknowing)[None], unit="nat/token")
+        found[count, rule].append((places, damage, int((~finite).sum())))
     each = tuple(
-        Attack(rule, count, tuple(p for p, _ in pairs), tuple(d for _, d in pairs))
-        for (count, rule), pairs in found.items()
+        Attack(rule, count, *(zip(*sets, strict=True) if sets else ((), (), ())))
+        for (count, rule), sets in found.items()
     )
     return Attacks(each, tuple(sorted(map(float, levels))), tuple(kept), flips, setup.origin())
 
@@ -125,7 +126,7 @@ def _chosen(setup: Setup) -> tuple[list[Place], Sets]:
     """The weights in the order in which they are protected, and the sets of each game and rule, once."""
 
     def choose() -> dict[str, Any]:
-        kept, sets = _Choice(setup).games(setup.configuration["protected"])
+        kept, sets = _Players(setup).games(setup.configuration["protected"])
         plain = {
             str(count): {rule: [[list(p) for p in each] for each in found] for rule, found in by.items()}
             for count, by in sets.items()
@@ -140,7 +141,7 @@ def _chosen(setup: Setup) -> tuple[list[Place], Sets]:
     return [Place(*place) for place in stored["kept"]], opened
 
 
-class _Choice:
+class _Players:
     """What the rules choose, from the calibration windows alone."""
 
     def __init__(self, setup: Setup) -> None:
@@ -150,7 +151,8 @@ class _Choice:
         most = self.flips + max(setup.configuration["protected"])
         listed = shortlist(model, calibration, NAMED[FISHER], *where, setup.seed)
         steepest = [place for place, _ in listed]
-        found = suspects(model, calibration, alpha(model, calibration), *where, steepest)
+        scales = input_scales(alpha(model, calibration), setup.matrices)
+        found = suspects(model, calibration, scales, *where, steepest)
         few = excerpt(calibration)
         self.by_cost = [each.place for each in found]
         self.by_turn = [each.place for each in sorted(found, key=lambda one: one.turn)]

@@ -10,8 +10,8 @@ from signmag_jax.evidence import invalid
 
 WEIGHTS, COLUMNS, MATRICES = UNITS = ("weights", "columns", "matrices")
 """What is protected: single weights, or only whole columns or matrices."""
-VALUE_BITS, PLACE_BITS = 16, 32
-"""What a protected weight takes, and where it stands, which columns and matrices need not say for each."""
+BITS_OF = {WEIGHTS: 16 + 32, COLUMNS: 16, MATRICES: 16}
+"""What a protected weight takes: its value, and its place, which columns and matrices need not say."""
 FORM = "a part of the weights such as 0.5%, or bits per weight such as 0.2b"
 
 
@@ -39,13 +39,19 @@ class Budget:
         if match is None:
             raise invalid(f"budget is {FORM}", text, "pass for instance --budget 0.5%")
         number = float(match[1] + (match[2] or ""))
-        if match[3] == "b":
-            share = number / (VALUE_BITS + (PLACE_BITS if unit == WEIGHTS else 0))
-        else:
-            share = number / 100 if match[3] == "%" else number
+        share = number / {"b": BITS_OF[unit], "%": 100, "": 1}[match[3]]
         if not 0 < share <= 1:
             raise invalid("budget above 0 and at most 100% of the weights", text, f"pass {FORM}")
         return cls(typed, share)
+
+    @property
+    def in_bits(self) -> bool:
+        """Whether bits are limited, or a share of the weights."""
+        return self.text.endswith("b")
+
+    def exchanged(self, weights: int, unit: str, other: str) -> int:
+        """How many weights of another unit are worth so many: the same number, or the same bits."""
+        return weights * BITS_OF[unit] // BITS_OF[other] if self.in_bits else weights
 
     def weights(self, total: int) -> int:
         """How many of `total` weights it pays for.
@@ -55,7 +61,7 @@ class Budget:
         """
         # Bits are a limit; a share is a share.
         exact = self.share * total
-        count = math.floor(exact) if self.text.endswith("b") else round(exact)
+        count = math.floor(exact) if self.in_bits else round(exact)
         if count < 1:
             raise invalid(f"budget of at least 1 of {total} weights", self.text, "raise it")
         return count

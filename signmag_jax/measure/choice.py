@@ -11,17 +11,21 @@ from jaxtyping import Array, Bool, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.models import fetch
 
-from . import cut, spikes
+from . import cut
 from .against import Against
 from .budget import WEIGHTS, Budget
-from .criteria import COST, Inputs, by_unit, inputs_of, scores
+from .criteria import COST, Inputs, by_unit, inputs_of, scores, unit_of
 from .curvature import Weights
-from .place import Place
+from .mask import Matrix
+from .place import Changed, Place
 from .setup import Setup
+from .singles import largest
+from .suspects import FISHER, NAMED, Suspect, suspects
 from .token_fisher import token_fisher
 
-Kept = dict[str, Bool[Array, "layers _ _"]]
+KeptWeights = dict[str, Bool[Array, "layers _ _"]]
 """By matrix, 1 for a weight that stays as it is."""
 
 
@@ -45,7 +49,11 @@ class Choice:
     @functools.cached_property
     def costs(self) -> Weights:
         """The predicted cost of every weight's error, and what was tried where that is more."""
-        return spikes.with_tried(self._predicted, self.tried)
+        raised = dict(self._predicted)
+        for one in self.suspects:
+            table = raised[one.place.name]
+            raised[one.place.name] = table.at[tuple(one.place[1:])].max(jnp.asarray(one.cost, table.dtype))
+        return raised
 
     @functools.cached_property
     def _predicted(self) -> Weights:
@@ -58,21 +66,35 @@ class Choice:
         }
 
     @functools.cached_property
-    def tried(self) -> dict[Place, float]:
-        """Single weights that were tried in the whole model, as a record: not to be tried again."""
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Single weights whose error was tried in the whole model, as a record: not to be tried again.
+
+        A derivative does not see a weight that saturates its unit.
+        """
 
         def choose() -> list[Any]:
-            found = spikes.tried(
-                self.setup.model,
-                self.setup.calibration,
-                self.against,
-                self._predicted,
-                self.inputs.square,
-                self.setup.layers,
-            )
-            return [[*map(int, place), cost] for place, cost in found.items()]
+            setup = self.setup
+            steepest = [place for place, _ in largest(self._predicted, NAMED[FISHER])]
+            scales = {name: np.sqrt(square) for name, square in self.inputs.square.items()}
+            where = setup.layers, setup.matrices
+            found = suspects(setup.model, setup.calibration, scales, *where, steepest, self._error)
+            return [each.to_record() for each in found]
 
-        return {Place(*map(int, place)): float(cost) for *place, cost in self.setup.once(choose)}
+        return tuple(Suspect.of_record(record) for record in self.setup.once(choose))
+
+    def _error(self, place: Place) -> Changed:
+        """The transform that makes the error of one weight."""
+        weights = self.setup.model.params["blocks"][place.name][place.layer][None]
+        amount = self.against.change(weights)[0, place.row, place.column]
+        return Changed.of([place], amount=float(fetch(amount)))
+
+    @functools.cached_property
+    def by_matrix(self) -> dict[Matrix, float]:
+        """The predicted cost of each matrix, the largest first."""
+        each_costs = self.against.rate or 1.0  # that of a flip, for the flips that there are
+        sums = {name: fetch(_by_layer(table)) * each_costs for name, table in self.costs.items()}
+        found = {(layer, name): float(sums[name][layer]) for name in sums for layer in self.setup.layers}
+        return dict(sorted(found.items(), key=lambda each: (each[1], each[0]), reverse=True))
 
     @functools.cached_property
     def ours(self) -> tuple[cut.Cut, ...]:
@@ -91,14 +113,22 @@ class Choice:
         if criterion == COST:
             return by_unit(self.costs, self.unit), self.ours
         table = scores(criterion, setup.model, self.against, self.inputs, setup.seed, draw)
-        # As many as ours: whole columns or matrices may be fewer than the budget.
-        return table, cut.cuts(table, setup.layers, [each.weights for each in self.ours])
+        return table, cut.cuts(table, setup.layers, self.weights(criterion))
 
-    def _kept(self, criterion: str, draw: int, budget: int) -> Kept:
+    def weights(self, criterion: str) -> list[int]:
+        """How many a criterion protects at each budget: as many as ours, or as many as take the same bits."""
+        # Whole columns or matrices may be fewer than the budget.
+        ours = [each.weights for each in self.ours]
+        if criterion == COST:
+            return ours
+        unit, pairs = unit_of(criterion), zip(self.budgets, ours, strict=True)
+        return [min(each.exchanged(count, self.unit, unit), self.total) for each, count in pairs]
+
+    def _kept(self, criterion: str, draw: int, budget: int) -> KeptWeights:
         table, cuts = self._cuts(criterion, draw)
         return cut.kept(table, cuts[budget], self.setup.layers)
 
-    def all_or_none(self, value: bool) -> Kept:
+    def all_or_none(self, value: bool) -> KeptWeights:
         """Masks of all weights, or of none in the layers that take part."""
         layers = jnp.asarray(~np.isin(np.arange(self.setup.model.config.layers), self.setup.layers)) | value
         return {
@@ -114,3 +144,8 @@ def _cost(
     # A weight that is not perturbed costs nothing: none of its kind is tried or listed.
     cost = fisher.astype(jnp.float32) * change.astype(jnp.float32) ** 2 / 2
     return jnp.where(within[:, None, None], cost, jnp.zeros_like(cost))
+
+
+@jit
+def _by_layer(costs: Float[Array, "layers outputs inputs"]) -> Float[Array, " layers"]:
+    return jnp.sum(costs, axis=(1, 2))

@@ -25,7 +25,7 @@ THRESHOLD, LAYERS, POSITIONS = 6.0, 0.25, 0.06
 (arXiv:2208.07339, section 4)."""
 WATCHED = ("attention_in", "attention_out", "mlp_in")
 """Sites that LLM.int8() looks at: it leaves out the input of the second MLP layer."""
-PARTS = (0.01, 0.02, 0.05, 0.1)
+TOP_PARTS = (0.01, 0.02, 0.05, 0.1)
 PART = 0.05
 INT8 = "LLM.int8"
 ROUNDING = 1e-6
@@ -52,7 +52,7 @@ class ColumnStatistics:
 
     def definitions(self) -> dict[str, Columns]:
         """Outlier columns by the name of their definition; a site may have none under LLM.int8()'s rule."""
-        definitions = {f"top {part:.0%} by mean |x|": _top(self.magnitude, part) for part in PARTS}
+        definitions = {f"top {part:.0%} by mean |x|": _top(self.magnitude, part) for part in TOP_PARTS}
         definitions[f"top {PART:.0%} by mean x²"] = _top(self.square, PART)
         definitions[f"top {PART:.0%} by kurtosis"] = _top(self.kurtosis, PART)
         definitions[INT8] = {site: _int8(site, table) for site, table in self.exceeding.items()}

@@ -19,10 +19,10 @@ from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, fetch
 
 from . import curvature, inputs
-from .comparison import RateLeverage
+from .arm_comparison import RateLeverage
 from .curvature import WindowLoss
 from .drawn_damage import check_alike
-from .flips import Coordinates, Plan
+from .flips import Coordinates, Recipe
 from .inputs import Windows
 from .leverage import Leverage
 from .place import Place
@@ -148,12 +148,12 @@ class Known:
         inverted = draws.is_inverted(arm)
         totals = {name: draws.pools.pool_sum(name, arm, table) for name, table in columns.items()}
         rows, layers = [], list(draws.pools.layers)
-        for plan, coordinates in self.made(arm):
+        for recipe, coordinates in self.made(arm):
             drawn, gap = fetch(_drawn(products, coordinates)), 0.0
             for name, total in totals.items():
                 # Of an inverted arm the weights that stay were drawn.
                 hit = total - drawn[name] if inverted else drawn[name]
-                mean = self.draws.light_part(plan, arm, name) * total
+                mean = self.draws.light_part(recipe, arm, name) * total
                 gap += float(np.sum((hit - mean)[layers]))
             rows.append(gap)
         return self._luck_of_singles[arm] @ costs + np.asarray(rows)
@@ -164,11 +164,11 @@ class Known:
         gaps = {arm: [self.flipped(arm, *one) for one in self.made(arm)] for arm in ARMS}
         return {arm: np.stack([hit - mean for hit, mean in pairs]) for arm, pairs in gaps.items()}
 
-    def made(self, arm: str) -> Iterator[tuple[Plan, Coordinates]]:
+    def made(self, arm: str) -> Iterator[tuple[Recipe, Coordinates]]:
         """Every draw of an arm, made again."""
         for draw in range(self.count):
             yield self.draws.light(arm, draw)
 
-    def flipped(self, arm: str, plan: Plan, coordinates: Coordinates) -> Any:
+    def flipped(self, arm: str, recipe: Recipe, coordinates: Coordinates) -> Any:
         """As `Stratified.flipped`, of the weights of known cost."""
-        return self.draws.flipped(arm, plan, coordinates, self.singles)
+        return self.draws.flipped(arm, recipe, coordinates, self.singles)

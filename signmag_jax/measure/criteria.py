@@ -35,6 +35,8 @@ LABELS = {
     "imatrix_error": "(w' − w)² E x² (imatrix)",
 }
 """Criteria by name, and what a reader is told. The first is ours, the others are what is compared."""
+BY_COLUMN = ("llm_int8", "awq", "imatrix")
+"""Those that choose whole columns, whose weights need no places of their own."""
 Statistic = dict[str, Float[np.ndarray, "layers inputs"]]
 
 
@@ -83,6 +85,11 @@ def _statistics(config: Any, params: dict[str, Any], tokens: Int[Array, "batch w
 def compared(against: Against) -> tuple[str, ...]:
     """The criteria that can differ: a flip's error is 2|w|, so two of them are one."""
     return tuple(name for name in LABELS if name != "imatrix_error" or against.quantizer is not None)
+
+
+def unit_of(criterion: str) -> str:
+    """What a criterion that is not ours chooses: single weights or whole columns."""
+    return COLUMNS if criterion in BY_COLUMN else WEIGHTS
 
 
 def scores(

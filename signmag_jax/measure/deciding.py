@@ -15,12 +15,12 @@ from . import inputs, sweep
 from .activations import alpha
 from .association import rank_correlation
 from .inputs import Windows
-from .joint import Flips, costliest_sets, flipped, joint_cost
-from .place import Place
+from .joint import Flips, costliest_sets, joint_cost
+from .place import Place, flipped
 from .pools import OUTLIER
 from .predicted import LinearResponse
 from .response import PROBES, linear_response
-from .screening import excerpt
+from .screening import excerpt, input_scales
 from .setup import Options, Setup, nested, prepare
 from .singles import brackets, costs_of, largest, loss_with, predicted_costs
 from .suspects import SHORTLISTS, Suspect, check_shortlist, suspects
@@ -193,7 +193,8 @@ def _chosen(setup: Setup, count: int, verified: int) -> _Chosen:
         if several:
             steepest = [place for place, _ in listed]
             where = setup.layers, setup.matrices
-            tried = suspects(model, calibration, alpha(model, calibration), *where, steepest)
+            scales = input_scales(alpha(model, calibration), setup.matrices)
+            tried = suspects(model, calibration, scales, *where, steepest)
             sets = _sets(setup, tried, joint)
         top = [place for place, _ in listed[:verified]]
         further = [each.place for each in tried[:SUSPECTED]] + [place for each in sets for place in each]

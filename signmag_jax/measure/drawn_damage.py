@@ -10,11 +10,11 @@ from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import SITE_OF
 
 from . import slopes
-from .comparison import RateLeverage
+from .arm_comparison import RateLeverage
 from .leverage import Leverage, draws_of
 from .pools import ARMS
 from .predicted import LinearResponse
-from .response_checks import BEYOND, Check, LeverageCheck, paired_error
+from .response_checks import NEXT_TERM_EXCEEDS, Check, LeverageCheck, paired_error
 
 
 def check_alike(response: LinearResponse, leverage: Leverage) -> None:
@@ -66,7 +66,7 @@ def _damage_check(response: LinearResponse, leverage: Leverage, one: RateLeverag
         reason = f"the prediction is not separated from zero by {slopes.SEPARATION:g} standard errors"
         return Check(*known, None, reason)
     if rate > response.linear_below(arm, 1.0):
-        return Check(*known, None, BEYOND)
+        return Check(*known, None, NEXT_TERM_EXCEEDS)
     gap = float(damage.estimate.value) - float(predicted.value)
     return Check(*known, gap / error if error > 0 else None, "" if error > 0 else "no scatter at all")
 
@@ -79,7 +79,7 @@ def _leverage_check(response: LinearResponse, leverage: Leverage, one: RateLever
             return LeverageCheck(*known, None, f"the {what}: {ratio.reason}")
     for arm in ARMS:
         if response.rates_of(arm, one.flips)[0] > response.linear_below(arm, 1.0):
-            return LeverageCheck(*known, None, f"{arm}: {BEYOND}")
+            return LeverageCheck(*known, None, f"{arm}: {NEXT_TERM_EXCEEDS}")
     measured, expected = (ratio.interval.estimate for ratio in (one.leverage, predicted) if ratio.interval)
     return LeverageCheck(*known, float(measured.distance(expected)))
 
@@ -94,11 +94,11 @@ def predicted_damage(
     """
     rate, pair_rate = response.rates_of(arm, one.flips)
     pools, draws = leverage.pools, draws_of(leverage.pools, one.flips, leverage.provenance["seed"])
-    plans = [draws.plan(arm, draw) for draw in range(one.draws)]
+    recipes = [draws.recipe(arm, draw) for draw in range(one.draws)]
     shift, layers = 0.0, list(response.taking_part)
     for name, by_column in response.columns.items():
         # In the layers that take part; the rest of the model has no slopes.
-        part = np.mean([draws.flipped_part(plan, arm, name) for plan in plans], axis=0)[layers]
+        part = np.mean([draws.flipped_part(recipe, arm, name) for recipe in recipes], axis=0)[layers]
         slope = np.zeros(pools.order[SITE_OF[name]].shape)
         slope[layers] = by_column.slope.value
         shift += float(np.sum((part - rate) * pools.pool_sum(name, arm, slope)[layers]))

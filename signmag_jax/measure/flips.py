@@ -26,7 +26,7 @@ Coordinates = dict[str, tuple[Int[Array, "layers slots"], Int[Array, "layers slo
 """Per matrix and layer, rows and columns of the drawn weights."""
 
 
-class Plan(NamedTuple):
+class Recipe(NamedTuple):
     """One draw, as traced arrays: a new draw or the other arm never compiles again.
 
     Args:
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
     drawn: dict[str, Int[Array, " layers"]]
     inverted: Bool[Array, " layers"] | None
 
-    def empty(self) -> Plan:
+    def empty(self) -> Recipe:
         """The same shapes with nothing drawn: the other half of an A/A comparison."""
         nothing = {name: jnp.zeros_like(count) for name, count in self.drawn.items()}
         return self._replace(drawn=nothing, inverted=jax.tree.map(jnp.zeros_like, self.inverted))
@@ -56,19 +56,19 @@ class Flips(NamedTuple):
 
     Args:
       order: as in `Pools`.
-      plan: the draw.
+      recipe: the draw.
       coordinates: of the drawn weights.
     """
 
     order: dict[str, Any]
-    plan: Plan
+    recipe: Recipe
     coordinates: Coordinates
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         """As `models.token_nll` wants it."""
         if name not in self.coordinates:
             return weight
-        if self.plan.inverted is not None:
+        if self.recipe.inverted is not None:
             weight = weight * self._pool_sign(layer, name, weight)
         rows, columns = self.drawn(layer, name)
         # Empty slots point past the last row, where nothing is multiplied.
@@ -83,11 +83,11 @@ class Flips(NamedTuple):
         self, layer: Array, name: str, weight: Float[Array, "outputs features"]
     ) -> Float[Array, "1 features"]:
         """−1 in the arm's columns where the layer is inverted, else +1."""
-        plan, site = self.plan, SITE_OF[name]
+        recipe, site = self.recipe, SITE_OF[name]
         # Columns by their place in the order, of which an arm's are a run: no mask of columns is stored.
         order = jnp.asarray(self.order[site])[layer]
-        rank = jnp.arange(order.shape[0], dtype=jnp.int32) - plan.offset[site]
-        member = (rank >= 0) & (rank < plan.width[site]) & plan.inverted[layer]  # pyright: ignore[reportOptionalSubscript]
+        rank = jnp.arange(order.shape[0], dtype=jnp.int32) - recipe.offset[site]
+        member = (rank >= 0) & (rank < recipe.width[site]) & recipe.inverted[layer]  # pyright: ignore[reportOptionalSubscript]
         ones = jnp.ones(order.shape[0], weight.dtype)
         return ones.at[order].set(jnp.where(member, -ones, ones))[None, :]
 
@@ -106,7 +106,7 @@ class Draws:
     flips: Mapping[str, int]
     key: PRNGKeyArray
 
-    def plan(self, arm: str, draw: int) -> Plan:
+    def recipe(self, arm: str, draw: int) -> Recipe:
         """One draw in an arm's pool, shared over its matrices in proportion to their sizes.
 
         Equal remainders are ranked by a random permutation of this draw, so that no layer is favoured.
@@ -124,7 +124,7 @@ class Draws:
         inverted = np.isin(np.arange(layers), pools.layers) & invert
         spans = {site: pools.span(site, arm) for site in pools.order}
         # None where no arm is inverted: the program then has no pool to flip first.
-        return Plan(
+        return Recipe(
             key,
             jnp.asarray(draw, jnp.int32),
             {site: jnp.asarray(offset, jnp.int32) for site, (offset, _) in spans.items()},
@@ -155,29 +155,29 @@ class Draws:
         share = flips * size // whole
         return size - share if self.is_inverted(arm) else share + 1
 
-    def coordinates(self, plan: Plan) -> Coordinates:
+    def coordinates(self, recipe: Recipe) -> Coordinates:
         """Rows and columns of the drawn weights of every matrix; unused slots point past the last row.
 
         Drawn apart from the forward pass, so that the sampler is not compiled again with each of those.
         """
-        return _coordinates(self.pools.order, plan, self.slots, tuple(self.pools.outputs.items()))
+        return _coordinates(self.pools.order, recipe, self.slots, tuple(self.pools.outputs.items()))
 
-    def transform(self, plan: Plan, kind: type[Flips] = Flips) -> Flips:
+    def transform(self, recipe: Recipe, kind: type[Flips] = Flips) -> Flips:
         """What is done to the drawn weights, as a transform for `models.window_nll`."""
-        return kind(self.pools.order, plan, self.coordinates(plan))
+        return kind(self.pools.order, recipe, self.coordinates(recipe))
 
-    def flipped_part(self, plan: Plan, arm: str, name: str) -> Float[np.ndarray, " layers"]:
+    def flipped_part(self, recipe: Recipe, arm: str, name: str) -> Float[np.ndarray, " layers"]:
         """The part of one matrix's weights in the arm's pool that a draw flips, by layer."""
         size = self.pools.matrix_size(name, arm)
-        drawn = np.asarray(plan.drawn[name], np.float64)
+        drawn = np.asarray(recipe.drawn[name], np.float64)
         part = drawn / size if size else np.zeros_like(drawn)
-        return part if plan.inverted is None else np.where(np.asarray(plan.inverted), 1 - part, part)
+        return part if recipe.inverted is None else np.where(np.asarray(recipe.inverted), 1 - part, part)
 
 
 @functools.partial(jit, static_argnums=(2, 3))
 def _coordinates(
     order: dict[str, Int[Array, "layers features"]],
-    plan: Plan,
+    recipe: Recipe,
     slots: tuple[tuple[str, int], ...],
     rows_of: tuple[tuple[str, int], ...],
 ) -> Coordinates:
@@ -187,9 +187,9 @@ def _coordinates(
     layers = jnp.arange(len(next(iter(order.values()))), dtype=jnp.int32)
     key, population, count = [], [], []
     for name, _ in slots:
-        key.append(jax.vmap(lambda layer, name=name: keys.fold(plan.key, layer, name, plan.draw))(layers))
-        population.append(jnp.broadcast_to(outputs[name] * plan.width[SITE_OF[name]], layers.shape))
-        count.append(plan.drawn[name])
+        key.append(jax.vmap(lambda layer, name=name: keys.fold(recipe.key, layer, name, recipe.draw))(layers))
+        population.append(jnp.broadcast_to(outputs[name] * recipe.width[SITE_OF[name]], layers.shape))
+        count.append(recipe.drawn[name])
     pieces = (jnp.concatenate(key), jnp.concatenate(population), jnp.concatenate(count))
     indices = jax.lax.map(lambda piece: subset(piece[0], piece[1], piece[2], capacity), pieces)
     indices = indices.reshape(len(slots), len(layers), capacity)
@@ -199,7 +199,7 @@ def _coordinates(
         # An index counts row after row of the arm's columns alone.
         empty = chosen == EMPTY
         # Of a pool without columns every slot is empty: the remainder by a width of 0 is not used.
-        column = plan.offset[site] + jnp.where(empty, 0, chosen % plan.width[site])
-        rows = jnp.where(empty, outputs[name], chosen // plan.width[site])
+        column = recipe.offset[site] + jnp.where(empty, 0, chosen % recipe.width[site])
+        rows = jnp.where(empty, outputs[name], chosen // recipe.width[site])
         coordinates[name] = rows, jnp.take_along_axis(jnp.asarray(order[site]), column, axis=1)
     return coordinates

@@ -9,19 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from signmag_jax.evidence.progress import progress
-from signmag_jax.models import MATRICES, LanguageModel, window_nll
+from signmag_jax.models import LanguageModel, window_nll
 
 from .inputs import Windows
-from .place import Place
+from .place import Place, flipped
 
-NOWHERE = Place(-1, -1, 0, 0)
-"""Fills a set up to the size for which its program is compiled."""
 PAIRED = 12
 """Weights of which every pair is flipped."""
 BEAM = 3
@@ -30,36 +24,6 @@ EXTENDED = 10
 """Weights that may join a set of two or more."""
 
 Flips = tuple[Place, ...]
-
-
-class Multiplied(NamedTuple):
-    """The weight transform that multiplies some weights by a factor: −1 flips them, 0 removes them.
-
-    Args:
-      places: their indices, as arrays of one length.
-      factor: by which they are multiplied.
-    """
-
-    places: Place
-    factor: Any
-
-    def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
-        here = (self.places.layer == layer) & (self.places.matrix == MATRICES.index(name))
-        rows = jnp.where(here, self.places.row, weight.shape[0])
-        return weight.at[rows, self.places.column].multiply(self.factor.astype(weight.dtype), mode="drop")
-
-    @classmethod
-    def of(cls, places: Sequence[Place], factor: float, size: int) -> Multiplied:
-        """Traced, and filled up to `size`: other weights, and fewer of them, compile nothing again."""
-        filled = [*places, *[NOWHERE] * (size - len(places))]
-        indices = (jnp.asarray(part, jnp.int32) for part in zip(*filled, strict=True))
-        return cls(Place(*indices), jnp.asarray(factor, jnp.float32))
-
-
-def flipped(places: Sequence[Place], size: int) -> Multiplied:
-    """The transform that flips them all at once."""
-    return Multiplied.of(places, -1.0, size)
 
 
 def joint_cost(

@@ -24,8 +24,9 @@ from . import inputs
 from .activations import Alpha
 from .granularity import quantized
 from .inputs import Windows
+from .mask import Mask
 from .place import Place
-from .protection import Protection, scores
+from .protection import scores
 from .quantization_report import QUANTIZERS
 from .screening import TOKENS, excerpt
 from .setup import Setup, prepare, subfolder
@@ -104,7 +105,7 @@ def what_is_left(
     calibration: Windows,
     evaluation: Windows,
     profile: Alpha,
-    mask: Protection,
+    mask: Mask,
     *,
     batch: int | None = None,
     resume: str | Path | None = None,
@@ -129,10 +130,10 @@ def what_is_left(
     Returns:
       One result for each of the first matrices whose quantisation raised the loss, the costliest first.
     """
-    hurt = [one for one in mask.matrices[:HURT] if one.delta_nll > 0 and one.resolved]
+    hurt = [one for one in mask.matrices[:HURT] if one.resolved and (one.delta_nll or 0) > 0]
     own = {
         "experiment": "kept",
-        "quantizer": mask.quantizer,
+        "quantizer": mask.against,
         "scale": str(mask.scale),
         "hurt": [[one.layer, one.matrix] for one in hurt],
     }
@@ -152,7 +153,7 @@ def what_is_left(
         inputs.check_finite(np.stack([clean, *left], axis=1), "the loss with a matrix partly quantised")
         whole, weight, *kept = (bootstrap.mean((row - clean)[None], unit="nat/token") for row in left)
         by_count: dict[int, ConfidenceInterval] = dict(zip(COLUMNS_KEPT, kept, strict=True))
-        which = one.layer, one.matrix, mask.quantizer, str(mask.scale)
+        which = one.layer, one.matrix, mask.against, str(mask.scale)
         found.append(Kept(*which, whole, place, weight, columns, by_count))
     return tuple(found)
 
@@ -167,12 +168,12 @@ def kept_rows(matrices: int) -> int:
     return min(matrices, HURT) * (3 + len(COLUMNS_KEPT))
 
 
-def _chosen(setup: Setup, profile: Alpha, mask: Protection) -> list[tuple[Place, tuple[int, ...]]]:
+def _chosen(setup: Setup, profile: Alpha, mask: Mask) -> list[tuple[Place, tuple[int, ...]]]:
     """By matrix the weight that saves most and the columns of largest score, chosen once."""
     few = excerpt(setup.calibration)
 
     def one(layer: int, name: str) -> list[Any]:
-        score = scores(setup.model, profile, layer, name, mask.quantizer, mask.scale)
+        score = scores(setup.model, profile, layer, name, mask.against, mask.scale)
         largest = np.argsort(-score, axis=None, kind="stable")[:WEIGHTS_TRIED]
         places = [Place(MATRICES.index(name), layer, *map(int, divmod(at, score.shape[1]))) for at in largest]
 
@@ -191,10 +192,10 @@ def _chosen(setup: Setup, profile: Alpha, mask: Protection) -> list[tuple[Place,
     return [(Place(*place), tuple(columns)) for place, columns in setup.once(choose)]
 
 
-def _with_kept(model: LanguageModel, mask: Protection, layer: int, name: str, keep: Part) -> Replaced:
+def _with_kept(model: LanguageModel, mask: Mask, layer: int, name: str, keep: Part) -> Replaced:
     """The quantised matrix, by the scale of the whole of it, with a part of its weights as they were."""
     weight = model.params["blocks"][name][layer]
-    coarse = quantized(QUANTIZERS[mask.quantizer], weight, mask.scale)
+    coarse = quantized(QUANTIZERS[mask.against], weight, mask.scale)
     kept = np.zeros(weight.shape, bool)
     kept[keep] = True
     return Replaced(name, jnp.asarray(layer, jnp.int32), jnp.where(jnp.asarray(kept), weight, coarse))

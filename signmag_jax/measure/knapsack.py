@@ -17,7 +17,7 @@ HALVINGS = 200
 
 
 @dataclass(frozen=True)
-class Choice:
+class Packing:
     """What was chosen.
 
     Args:
@@ -34,12 +34,12 @@ class Choice:
     exact: bool
 
 
-def choose(
+def pack(
     sizes: Sequence[Sequence[int]],
     costs: Sequence[Sequence[float]],
     budget: int,
     states: int = STATES,
-) -> Choice:
+) -> Packing:
     """The cheapest choice by dynamic programming over sizes, in units of their greatest common divisor.
 
     Args:
@@ -64,7 +64,7 @@ def choose(
         found = [int(np.argmin(each)) for each in sizes]
     size = sum(each[option] for each, option in zip(sizes, found, strict=True))
     cost = math.fsum(each[option] for each, option in zip(costs, found, strict=True))
-    return Choice(tuple(found), size, cost, min(_bound(sizes, costs, budget), cost), unit == divisor)
+    return Packing(tuple(found), size, cost, min(_bound(sizes, costs, budget), cost), unit == divisor)
 
 
 def _within(

@@ -17,11 +17,11 @@ from signmag_jax.models import LanguageModel
 
 from . import inputs, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns
+from .arm_comparison import UNPREDICTED, RateLeverage, arms_picture
 from .chosen import check_profile, columns_and_heavy, plain_columns
-from .comparison import UNPREDICTED, RateLeverage, arms_picture
 from .flips import Draws
 from .inputs import Windows
-from .place import FlippedWeight
+from .place import flipped
 from .pools import ARMS, OUTLIER, REST, Pools, TooFewWeights, flips_at
 from .ranking import Ranking
 from .screening import check_heavy
@@ -210,18 +210,18 @@ def _tasks(
 ) -> list[Any]:
     """Clean, A/A, heavy weights by arm; then draws, by rate and by arm, light ones before joint ones."""
 
-    # Any plan will do, once emptied.
+    # Any recipe will do, once emptied.
     def nothing() -> sweep.Row:
         draws = masks[0].draws
-        return setup.losses(draws.transform(draws.plan(OUTLIER, 0).empty()))
+        return setup.losses(draws.transform(draws.recipe(OUTLIER, 0).empty()))
 
     def drawn(one: Stratified, kind: str, arm: str, draw: int) -> sweep.Row:
-        plan, coordinates, *_ = getattr(one, kind)(arm, draw)
-        return setup.losses(one.transform(plan, coordinates))
+        recipe, coordinates, *_ = getattr(one, kind)(arm, draw)
+        return setup.losses(one.transform(recipe, coordinates))
 
     tasks: list[Any] = [setup.losses, nothing]
     for ranking in ranked.values():
-        tasks += [functools.partial(setup.losses, FlippedWeight.at(place)) for place in ranking.places]
+        tasks += [functools.partial(setup.losses, flipped([place])) for place in ranking.places]
     for one, count in zip(masks, counts, strict=True):
         for arm in ARMS:
             for kind, number in (("light", count), ("joint", one.joint_draws(arm, count))):

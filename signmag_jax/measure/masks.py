@@ -10,11 +10,10 @@ from jaxtyping import Int
 
 from signmag_jax.models import fetch
 
-from .budget import WEIGHTS
+from .budget import BITS_OF, WEIGHTS
 from .choice import Choice
 from .criteria import COST
-from .protected import Mask
-from .protection import HurtMatrix, ProtectedColumn, ProtectedWeight
+from .mask import HurtMatrix, Mask, PredictedMatrix, ProtectedColumn, ProtectedWeight
 from .singles import largest
 
 LISTED = 200
@@ -49,23 +48,27 @@ def mask_of(choice: Choice, index: int, matrices: tuple[HurtMatrix, ...], origin
                     ProtectedColumn(layer, name, int(j), float(c)) for j, c in zip(full, cost, strict=True)
                 ]
     budget, count = choice.budgets[index], choice.ours[index].weights
+    spent = {
+        "typed": budget.text,
+        "share": budget.share,
+        "unit": choice.unit,
+        "weights": count,
+        "bits": count * BITS_OF[choice.unit],
+        "of": choice.total,
+    }
     return Mask(
         against.name,
-        str(against.scale),
-        {
-            "typed": budget.text,
-            "share": budget.share,
-            "unit": choice.unit,
-            "weights": count,
-            "of": choice.total,
-        },
+        against.scale,
         tuple(sorted(columns, key=lambda one: -one.score)),
         _costliest(choice, count) if choice.unit == WEIGHTS else (),
         matrices,
+        choice.shapes,
+        choice.total,
+        origin,
+        tuple(PredictedMatrix(*at, cost) for at, cost in choice.by_matrix.items()),
+        spent,
         tuple(sorted(whole, key=lambda at: -whole[at])),
         places,
-        choice.shapes,
-        origin,
     )
 
 

@@ -24,7 +24,7 @@ from signmag_jax.models.layers import apply_linear
 from signmag_jax.perturb import Perturbation, SignFlip
 
 from . import inputs, sweep
-from .comparison import Table, damage_line
+from .arm_comparison import Table, damage_line
 from .error_response import is_deterministic
 from .inputs import Windows
 from .loss import perplexity

@@ -12,8 +12,8 @@ from signmag_jax.models import SITES, LanguageModel
 
 from . import inputs
 from .activations import membership
+from .arm_comparison import UNPREDICTED
 from .column_statistics import ColumnStatistics, column_statistics
-from .comparison import UNPREDICTED
 from .inputs import Windows
 from .leverage import Leverage, leverage
 from .pools import TooFewWeights

@@ -20,8 +20,8 @@ from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns
+from .arm_comparison import UNPREDICTED, Table, damage_line, finite, mean_loss, ratio_of_arms
 from .chosen import check_profile, stored_columns
-from .comparison import UNPREDICTED, Table, damage_line, finite, mean_loss, ratio_of_arms
 from .flips import Draws, Flips
 from .inputs import Windows
 from .metrics import check_draws, exponential
@@ -149,11 +149,11 @@ def outlier_flips(
     masks = draws_at(rate, pools, setup.seed)
 
     def losses(arm: str, draw: int, nothing: bool = False) -> sweep.Row:
-        plan = masks.plan(ARMS[arm], draw)
+        recipe = masks.recipe(ARMS[arm], draw)
         kind = MatchedFlips if arm in MATCHED else Flips
-        return setup.losses(masks.transform(plan.empty() if nothing else plan, kind))
+        return setup.losses(masks.transform(recipe.empty() if nothing else recipe, kind))
 
-    asked = arms(anywhere)
+    asked = outlier_arms(anywhere)
     tasks = [setup.losses, functools.partial(losses, asked[0], 0, nothing=True)]
     tasks += [functools.partial(losses, arm, draw) for arm in asked for draw in range(count)]
     rows = setup.sweep(tasks, first=1)
@@ -164,7 +164,7 @@ def outlier_flips(
     return _judged(rate, flips, nll, rows[0], factor, floor, columns, setup.origin())
 
 
-def arms(anywhere: bool) -> tuple[str, ...]:
+def outlier_arms(anywhere: bool) -> tuple[str, ...]:
     """The arms that are drawn."""
     return tuple(arm for arm in ARMS if anywhere or arm != ANYWHERE)
 
@@ -201,8 +201,8 @@ class MatchedFlips(Flips):
         unit = unit_of(weight)
         squares = (weight.astype(unit.dtype) / unit) ** 2
         hit = jnp.sum(squares.at[self.drawn(layer, name)].get(mode="fill", fill_value=0.0))
-        pool = weight.shape[0] * self.plan.width[SITE_OF[name]]
-        rate = self.plan.drawn[name][layer].astype(unit.dtype) / pool.astype(unit.dtype)
+        pool = weight.shape[0] * self.recipe.width[SITE_OF[name]]
+        rate = self.recipe.drawn[name][layer].astype(unit.dtype) / pool.astype(unit.dtype)
         some = hit > 0
         ratio = jnp.sum(squares) * rate / jnp.where(some, hit, jnp.ones_like(hit))
         return jnp.where(some, jnp.sqrt(ratio), jnp.ones_like(hit))
@@ -211,11 +211,11 @@ class MatchedFlips(Flips):
 def median_factor(model: LanguageModel, draws: Draws, pool: str, count: int) -> float:
     """Median over matrices and draws of what a drawn weight of a matched arm is multiplied by."""
     factors = []
-    for plan in (draws.plan(pool, draw) for draw in range(count)):
-        matched = MatchedFlips(*draws.transform(plan))
+    for recipe in (draws.recipe(pool, draw) for draw in range(count)):
+        matched = MatchedFlips(*draws.transform(recipe))
         for name in draws.pools.outputs:
             by_layer = fetch(_factors(matched, model.params["blocks"][name], name))
-            factors.append(by_layer[np.asarray(plan.drawn[name]) > 0])
+            factors.append(by_layer[np.asarray(recipe.drawn[name]) > 0])
     return float(np.median(np.concatenate(factors)))
 
 

@@ -1,7 +1,8 @@
-"""Where a single weight stands, and its flip."""
+"""Where single weights stand, and the transform that changes them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -32,18 +33,42 @@ class Place(NamedTuple):
         return {"matrix": self.name, "layer": self.layer, "row": self.row, "column": self.column}
 
 
-class FlippedWeight(NamedTuple):
-    """The weight transform that flips one weight."""
+NOWHERE = Place(-1, -1, 0, 0)
+"""Fills places up to the size for which their program is compiled."""
 
-    place: Place
+
+class Changed(NamedTuple):
+    """The weight transform that makes `factor·w + amount` of some weights: −1 flips them, 0 removes them.
+
+    Args:
+      places: one weight, or several as arrays of one length; as data: one program serves other weights too.
+      factor, amount: of all of them, as arrays.
+    """
+
+    places: Place
+    factor: Any
+    amount: Any
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         """As `models.token_nll` wants it."""
-        here = (layer == self.place.layer) & (MATRICES.index(name) == self.place.matrix)
-        row = jnp.where(here, self.place.row, weight.shape[0])
-        return weight.at[row, self.place.column].multiply(-1.0, mode="drop")
+        here = (self.places.layer == layer) & (self.places.matrix == MATRICES.index(name))
+        # Past the last row is nowhere.
+        at = jnp.where(here, self.places.row, weight.shape[0]), self.places.column
+        old = weight.at[at].get(mode="fill", fill_value=0.0)
+        # Exact for flips and removals: −2w and −w are, and so is their sum with w.
+        change = (self.factor - 1).astype(weight.dtype) * old + self.amount.astype(weight.dtype)
+        return weight.at[at].add(change, mode="drop")
 
     @classmethod
-    def at(cls, place: Place) -> FlippedWeight:
-        """Traced: another weight compiles nothing again."""
-        return cls(Place(*(jnp.asarray(part, jnp.int32) for part in place)))
+    def of(
+        cls, places: Sequence[Place], *, factor: float = 1.0, amount: float = 0.0, size: int = 1
+    ) -> Changed:
+        """Traced, and filled up to `size`: fewer weights compile nothing again."""
+        filled = [*places, *[NOWHERE] * (size - len(places))]
+        indices = (jnp.asarray(part, jnp.int32) for part in zip(*filled, strict=True))
+        return cls(Place(*indices), *(jnp.asarray(value, float) for value in (factor, amount)))
+
+
+def flipped(places: Sequence[Place], size: int = 1) -> Changed:
+    """The transform that flips them all at once."""
+    return Changed.of(places, factor=-1.0, size=size)

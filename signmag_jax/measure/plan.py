@@ -21,23 +21,22 @@ from signmag_jax.models import LanguageModel, Llama, ModelConfig, fetch, window_
 from . import curvature, inputs, slopes
 from .curvature import WindowLoss
 from .inputs import Windows
-from .knapsack import Choice, choose
+from .knapsack import Packing, pack
 from .metrics import check_draws, window_means
-from .planned import Measured, Plan, PlannedMatrix
+from .planned import MeasuredWidths, Plan, PlannedMatrix
 from .protected import METRICS
 from .setup import Options, Setup, prepare
 from .sweep import Row
 from .trial import LOSS, STORED, averages, interval
+from .trials import Cell, with_trials
 from .widths import TERNARY, WIDTHS, check_widths, rounded, stored_bits
 
 BITS = 4.5
 DRAWS = 2
 DERIVATIVE_PASSES = 6
 """Two backward passes of a window."""
-TRIALS, TRIED = 12, 2
+TRIALS, TRIAL_WINDOWS = 12, 2
 """Matrices that are quantised alone, and the calibration windows on which they are."""
-FAR = 2.0
-"""A trial that cost so many times its prediction takes its place."""
 AGREED = 2.0
 """Standard errors."""
 Aim = Literal["kl", "nll"]
@@ -95,10 +94,8 @@ def plan(
         smallest = math.ceil(1e4 * least / items.weights) / 1e4
         raise invalid(f"bits >= {smallest:g}", bits, "no narrower widths exist, or allow more of them")
     orders = _derivatives(setup, items)
-    costs = orders[1].mean(axis=0) + (_agreed(*orders) if aim == "nll" else 0.0)
-    costs, tried = _corrected(setup, items, orders, costs, budget)
-    choice = choose(items.sizes, costs.tolist(), budget)
-    return _report(setup, items, orders, choice, tried, bits, budget, draws)
+    packing, tried = _packed(setup, items, orders, aim, budget)
+    return _report(setup, items, orders, packing, tried, bits, budget, draws)
 
 
 def _agreed(
@@ -171,7 +168,7 @@ class _Items:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Planned:
+class Rounded:
     """The weight transform that gives each matrix its width.
 
     Args:
@@ -191,13 +188,13 @@ class Planned:
         return jax.lax.switch(self.tables[name][layer], branches, weight)
 
 
-def _planned(setup: Setup, items: _Items, options: Mapping[int, int]) -> Planned:
+def _rounded(setup: Setup, items: _Items, options: Mapping[int, int]) -> Rounded:
     """The transform for some items' options; the other items stay as they are."""
     tables = {name: np.zeros(setup.model.config.layers, np.int32) for name in setup.matrices}
     for item, option in options.items():
         layer, name = items.targets[item]
         tables[name][layer] = 1 + option
-    return Planned(items.widths, {name: jnp.asarray(table) for name, table in tables.items()})
+    return Rounded(items.widths, {name: jnp.asarray(table) for name, table in tables.items()})
 
 
 def _derivatives(setup: Setup, items: _Items) -> Float[np.ndarray, "orders windows items widths"]:
@@ -246,40 +243,35 @@ def _of_errors(
     return jax.lax.map(one, (weights, slope, spread))
 
 
-def _corrected(
+def _packed(
     setup: Setup,
     items: _Items,
-    orders: Float[np.ndarray, "orders windows items widths"],
-    costs: Float[np.ndarray, "items widths"],
+    orders: Float[np.ndarray, "orders calibration items widths"],
+    aim: Aim,
     budget: int,
-) -> tuple[Float[np.ndarray, "items widths"], dict[tuple[int, int], float]]:
-    """Costs with what trials found: where single weights decide, derivatives do not tell of large errors."""
-    costs, tried = costs.copy(), {}
-    windows, start = setup.calibration[:TRIED], len(setup.calibration)
-    slope, spread = orders[0, :TRIED].mean(axis=0), orders[1].mean(axis=0)
+) -> tuple[Packing, dict[Cell, Row]]:
+    """The cheapest widths, and ΔNLL of those that were tried: in turn the costliest that is not yet."""
+    slope, spread = orders[0, :TRIAL_WINDOWS].mean(axis=0), orders[1].mean(axis=0)
+    agreed = _agreed(*orders) if aim == "nll" else 0.0
+    windows, start = setup.calibration[:TRIAL_WINDOWS], len(setup.calibration)
 
     def losses(options: Mapping[int, int]) -> Row:
-        return window_nll(setup.model, windows, _planned(setup, items, options), len(windows)).mean(axis=1)
+        return window_nll(setup.model, windows, _rounded(setup, items, options), len(windows)).mean(axis=1)
 
     clean = setup.sweep([functools.partial(losses, {})], first=start)[0]
     inputs.check_finite(clean)
-    for trial in range(TRIALS):
-        options = choose(items.sizes, costs.tolist(), budget).options
-        left = [(item, option) for item, option in enumerate(options) if (item, option) not in tried]
-        if not left:
-            break
+    tried: dict[Cell, Row] = {}
+    while True:
+        # What the windows' own first order does not say.
+        beyond = {at: float(rises.mean() - slope[at]) for at, rises in tried.items()}
+        costs = agreed + with_trials(spread, beyond)
+        packing = pack(items.sizes, costs.tolist(), budget)
+        left = [at for at in enumerate(packing.options) if at not in tried]
+        if not left or len(tried) == TRIALS:
+            return packing, tried
         item, option = max(left, key=lambda at: (costs[at], -at[0]))
         task = functools.partial(losses, {item: option})
-        loss = setup.sweep([task], first=start + 1 + trial)[0]
-        # Infinite and not a number are the worst that there is, and still a number for the choice.
-        found = float(np.nan_to_num(loss - clean, nan=1e9, posinf=1e9).mean())
-        tried[item, option] = found
-        # What the windows' own first order does not say.
-        excess = found - slope[item, option]
-        if excess > FAR * spread[item, option] > 0:
-            # Narrower widths err more: their predictions fall short by as much at least.
-            costs[item, : option + 1] += spread[item, : option + 1] * (excess / spread[item, option] - 1)
-    return costs, tried
+        tried[item, option] = setup.sweep([task], first=start + 1 + len(tried))[0] - clean
 
 
 def _mixtures(items: _Items, budget: int, draws: int, seed: int) -> tuple[str, list[tuple[int, ...]]]:
@@ -312,10 +304,10 @@ def _evaluated(
     @functools.cache
     def clean() -> list[Array]:
         """Computed when first needed, by the same program."""
-        return [states(tokens, _planned(setup, items, {})) for tokens in batches]
+        return [states(tokens, _rounded(setup, items, {})) for tokens in batches]
 
     def task(options: Sequence[int]) -> Row:
-        transform = _planned(setup, items, dict(enumerate(options)))
+        transform = _rounded(setup, items, dict(enumerate(options)))
         return window_means(model, batches, clean(), lambda tokens: states(tokens, transform), STORED)
 
     tasks: list[Callable[[], Row]] = [functools.partial(task, options) for options in choices]
@@ -324,7 +316,7 @@ def _evaluated(
 
 @functools.partial(jit, static_argnums=0)
 def _states(
-    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch window"], transform: Planned
+    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch window"], transform: Rounded
 ) -> Float[Array, "batch window hidden"]:
     return Llama.of_parameters(config, params).run(tokens, transform)[0]
 
@@ -332,9 +324,9 @@ def _states(
 def _report(
     setup: Setup,
     items: _Items,
-    orders: Float[np.ndarray, "orders windows items widths"],
-    choice: Choice,
-    tried: Mapping[tuple[int, int], float],
+    orders: Float[np.ndarray, "orders calibration items widths"],
+    packing: Packing,
+    tried: Mapping[Cell, Row],
     bits: float,
     budget: int,
     draws: int,
@@ -342,9 +334,9 @@ def _report(
     what, mixtures = _mixtures(items, budget, draws, setup.seed)
     # Behind the windows and all trials that there may be.
     first = len(setup.calibration) + 1 + TRIALS
-    rows = _evaluated(setup, items, [(), choice.options, *mixtures], first)
+    rows = _evaluated(setup, items, [(), packing.options, *mixtures], first)
     inputs.check_finite(rows[0].T)
-    picked = orders[:, :, np.arange(len(choice.options)), list(choice.options)]
+    picked = orders[:, :, np.arange(len(packing.options)), list(packing.options)]
     slope, cost = (
         slopes.mean(each.sum(axis=-1)[None], "nat/token", f"{name}, over windows")
         for each, name in zip(picked, ("gradient", "Gauss–Newton diagonal"), strict=True)
@@ -359,14 +351,14 @@ def _report(
             items.sizes[item][option],
             float(picked[1, :, item].mean()),
             float(error[item]),
-            tried.get((item, option)),
+            *_trial(tried.get((item, option))),
         )
-        for item, ((layer, name), option) in enumerate(zip(items.targets, choice.options, strict=True))
+        for item, ((layer, name), option) in enumerate(zip(items.targets, packing.options, strict=True))
     )
     tables = {"plan": rows[1:2], "uniform": rows[2:]}
-    sizes = {"plan": float(choice.size), "uniform": float(np.mean([items.size(each) for each in mixtures]))}
+    sizes = {"plan": float(packing.size), "uniform": float(np.mean([items.size(each) for each in mixtures]))}
     words = {"plan": "a width for each matrix", "uniform": what}
-    sides = [Measured(words[side], sizes[side], averages(table)) for side, table in tables.items()]
+    sides = [MeasuredWidths(words[side], sizes[side], averages(table)) for side, table in tables.items()]
     samples = {
         metric: {side: table[:, STORED.index(metric)] for side, table in tables.items()} for metric in METRICS
     }
@@ -374,13 +366,13 @@ def _report(
         bits,
         items.weights,
         budget,
-        choice.size,
+        packing.size,
         matrices,
         cost,
         slope,
-        choice.cost,
-        choice.bound,
-        choice.exact,
+        packing.cost,
+        packing.bound,
+        packing.exact,
         sides[0],
         sides[1],
         interval(rows[2:, LOSS] - rows[1:2, LOSS]),
@@ -388,3 +380,11 @@ def _report(
         samples,
         setup.origin(),
     )
+
+
+def _trial(rises: Row | None) -> tuple[float | None, int]:
+    """Its mean, if there is one, and how many windows have none."""
+    if rises is None:
+        return None, 0
+    broken = int((~np.isfinite(rises)).sum())
+    return None if broken else float(rises.mean()), broken

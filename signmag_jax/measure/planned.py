@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from signmag_jax.evidence.result import KEPT_OUT, by_metric
 from .protected import Metric
 
 SCHEMA = "signmag.plan/1"
-SHOWN = 10
+SUMMARISED = 10
 """Matrices that a terminal shows."""
 
 
@@ -30,7 +31,9 @@ class PlannedMatrix(NamedTuple):
       width: "ternary" or a number of bits, a key of `widths.WIDTHS`.
       size: bits that it takes, scales included.
       predicted, standard_error: `½ δᵀGδ` on the calibration windows, in nats per token.
-      tried: its ΔNLL at that width, alone, on the first calibration windows; None where it was not tried.
+      tried: its ΔNLL at that width, alone, on the first calibration windows; None where it was not tried, or
+        is not finite.
+      not_finite: of these windows, how many have no finite loss.
     """
 
     layer: int
@@ -41,10 +44,11 @@ class PlannedMatrix(NamedTuple):
     predicted: float
     standard_error: float
     tried: float | None
+    not_finite: int
 
 
 @dataclass(frozen=True, eq=False)
-class Measured(Result):
+class MeasuredWidths(Result):
     """What one set of widths costs on the evaluation windows.
 
     Args:
@@ -100,8 +104,8 @@ class Plan(Result):
     cost: float
     bound: float
     exact: bool
-    measured: Measured
-    uniform: Measured
+    measured: MeasuredWidths
+    uniform: MeasuredWidths
     saved: ConfidenceInterval | None
     clean: Estimate
     samples: Mapping[str, Mapping[str, Float[np.ndarray, "draws windows"]]] = field(metadata=KEPT_OUT)
@@ -129,9 +133,10 @@ class Plan(Result):
             low, high = self.saved.low, self.saved.high
             lines["saved"] = f"{self.saved.estimate}, 95% from {low:.3g} to {high:.3g}"
         widest = sorted(self.matrices, key=lambda one: -one.size / (one.shape[0] * one.shape[1]))
-        for one in widest[:SHOWN]:
+        for one in widest[:SUMMARISED]:
             said = f"{one.width}{'' if one.width == 'ternary' else ' bits'}; predicted {one.predicted:.3g}"
             tried = "" if one.tried is None else f", tried {one.tried:.3g}"
+            tried = f", tried: {one.not_finite} windows not finite" if one.not_finite else tried
             lines[f"layer {one.layer} {one.matrix}"] = said + tried
         return lines
 
@@ -141,10 +146,5 @@ class Plan(Result):
 
     def picture(self) -> Picture:
         """Bits a weight by matrix and layer."""
-        names = list(dict.fromkeys(one.matrix for one in self.matrices))
-        layers = sorted({one.layer for one in self.matrices})
-        table = np.full((len(names), len(layers)), np.nan)
-        for one in self.matrices:
-            table[names.index(one.matrix), layers.index(one.layer)] = one.size / np.prod(one.shape)
-        named = {"table": table, "rows": names, "columns": list(map(str, layers))}
-        return Picture("layers", {**named, "title": f"{self.bits:g} bits a weight", "label": "bits a weight"})
+        widths = {(one.layer, one.matrix): one.size / math.prod(one.shape) for one in self.matrices}
+        return Picture.of_matrices(widths, f"{self.bits:g} bits a weight", "bits a weight")

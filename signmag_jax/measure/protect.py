@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -17,14 +17,13 @@ from . import inputs
 from .against import Against
 from .alone import alone, hurt
 from .budget import WEIGHTS, Budget, budgets_of
-from .choice import Choice, Kept
+from .choice import Choice, KeptWeights
 from .criteria import COST, LABELS, RANDOM, compared
 from .granularity import Scale
 from .inputs import Windows
 from .masks import mask_of
 from .metrics import check_draws
 from .protected import EVERYTHING, METRICS, Protected, ProtectionReport
-from .protection import ProtectedWeight
 from .setup import prepare
 from .sweep import Row
 from .trial import LOSS, STORED, Trial, averages, interval
@@ -32,6 +31,7 @@ from .trial import LOSS, STORED, Trial, averages, interval
 BUDGETS = ("0.1%", "0.5%", "2%")
 DRAWS = 2
 CLEAN = "clean"
+Unit = Literal["weights", "columns", "matrices"]
 
 
 def protect(
@@ -41,7 +41,7 @@ def protect(
     *,
     against: str = "ternary",
     budget: Sequence[str] = BUDGETS,
-    unit: str = WEIGHTS,
+    unit: Unit = WEIGHTS,
     scale: str | int | None = None,
     compare: Sequence[str] | None = None,
     draws: int = DRAWS,
@@ -57,7 +57,8 @@ def protect(
     The calibration windows choose: the predicted cost of a weight is `½ G_ii (w' − w)²`, G the Gauss–Newton
     matrix of the clean model's loss (one backward pass), or what its error alone costs in the whole model
     where that was tried and is more. The evaluation windows score: everything perturbed, our choice
-    protected, and as many weights by other criteria. Kept weights count in a quantiser's scale like others.
+    protected, and as many weights by other criteria, or of a budget in bits as many as take the same bits.
+    Kept weights count in a quantiser's scale like others.
 
     Args:
       model: from `models.load`.
@@ -153,7 +154,7 @@ def _tasks(
     flipped = range(draws if trial.draws is not None else 1)
     tasks: list[tuple[Key, Callable[[], Row]]] = []
 
-    def add(key: Key, kept: Callable[[], Kept], draw: int) -> None:
+    def add(key: Key, kept: Callable[[], KeptWeights], draw: int) -> None:
         tasks.append((key, functools.partial(trial.row, kept, draw)))
 
     add((CLEAN, 0), lambda: choice.all_or_none(True), 0)
@@ -179,9 +180,9 @@ def _tables(keys: Sequence[Key], rows: Sequence[Row]) -> Tables:
 def _choices(choice: Choice, tables: Tables, rivals: tuple[str, ...]) -> tuple[Protected, ...]:
     found = []
     for index, budget in enumerate(choice.budgets):
-        weights, ours = choice.ours[index].weights, tables[COST, index]
+        ours = tables[COST, index]
         for criterion in (COST, *rivals):
-            table = tables[criterion, index]
+            table, weights = tables[criterion, index], choice.weights(criterion)[index]
             excess = None if criterion == COST else interval(table[:, LOSS] - ours[:, LOSS])
             found.append(Protected(criterion, budget.text, budget.share, weights, averages(table), excess))
     return tuple(found)
@@ -199,7 +200,6 @@ def _report(
         metric: {_named(key, choice.budgets): table[:, STORED.index(metric)] for key, table in shown.items()}
         for metric in METRICS
     }
-    tried = sorted(choice.tried.items(), key=lambda each: -each[1])
     return ProtectionReport(
         against.name,
         str(against.scale),
@@ -207,7 +207,7 @@ def _report(
         averages(tables[EVERYTHING, 0]),
         _choices(choice, tables, rivals),
         apart,
-        tuple(ProtectedWeight(p.layer, p.name, p.row, p.column, cost) for p, cost in tried),
+        choice.suspects,
         tuple(mask_of(choice, index, matrices, origin) for index in range(len(choice.budgets))),
         samples,
         origin,

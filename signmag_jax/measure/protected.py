@@ -1,23 +1,21 @@
-"""What protecting a few weights saves: the result of `protect`, and the masks that it writes."""
+"""What protecting a few weights saves: the result of `protect`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result
-from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.evidence.result import KEPT_OUT, by_metric
 
-from .comparison import Table
+from .arm_comparison import Table
 from .criteria import COST, LABELS
-from .protection import SCHEMA, HurtMatrix, ProtectedColumn, ProtectedWeight
+from .mask import Mask
 from .slopes import separated
+from .suspects import Suspect
 
 METRICS = ("delta_nll", "kl", "agreement")
 UNITS = {"delta_nll": "nat/token", "kl": "nat/token", "agreement": "1"}
@@ -57,60 +55,14 @@ class Protected(Result):
 
 
 @dataclass(frozen=True, eq=False)
-class Mask(Result):
-    """What is protected at one budget, as a file of schema `signmag.protect/1`.
-
-    The file holds every protected weight in `kept`: for each matrix (layer from 0, name as in
-    `models.MATRICES`, shape outputs × inputs) the places row·inputs + column, ascending. `columns` lists the
-    columns and `whole` the matrices that are protected wholly, `weights` the most costly single weights with
-    their scores, `matrices` what was measured of whole matrices. Scores are predicted costs, nats per token.
-
-    Args:
-      against, scale: what it protects against.
-      budget: share of the weights, the number it is and the number of all, and how it was typed.
-      columns: that are wholly protected.
-      weights: the most costly ones of all that are protected.
-      matrices: costliest by prediction, with their measured ΔNLL when perturbed alone.
-      whole: matrices that are wholly protected, those of largest mean score first.
-      kept: by matrix and layer, all places.
-      provenance: model, texts, versions, device.
-    """
-
-    against: str
-    scale: str
-    budget: Mapping[str, Any]
-    columns: tuple[ProtectedColumn, ...]
-    weights: tuple[ProtectedWeight, ...]
-    matrices: tuple[HurtMatrix, ...]
-    whole: tuple[tuple[int, str], ...]
-    kept: Mapping[tuple[int, str], Int[np.ndarray, " places"]]
-    shapes: Mapping[str, tuple[int, int]] = field(metadata=KEPT_OUT)
-    provenance: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """The mask as a strict-JSON object."""
-        content = {"schema": SCHEMA, **super().to_json()}
-        content["quantizer"] = self.against
-        content["whole"] = [{"layer": layer, "matrix": name} for layer, name in self.whole]
-        content["kept"] = [
-            {"layer": layer, "matrix": name, "shape": list(self.shapes[name]), "places": places.tolist()}
-            for (layer, name), places in self.kept.items()
-        ]
-        return content
-
-    def write(self, path: Path) -> None:
-        """Write the mask, whole or not at all."""
-        write_atomic(path, strict_json(self.to_json(), indent=None))
-
-
-@dataclass(frozen=True, eq=False)
 class Alone(Result):
     """One matrix perturbed alone, ΔNLL over the draws of its error and the evaluation windows.
 
     Args:
       layer, matrix: which.
       predicted: its cost by derivatives and single trials, in nats per token.
-      damage: with nothing protected.
+      damage: with nothing protected; None where it is not finite.
+      not_finite: of these windows, over all draws, how many have no finite loss.
       budget: the smallest one.
       left: ΔNLL with what that budget protects of the matrix; None where it is not finite.
     """
@@ -118,7 +70,8 @@ class Alone(Result):
     layer: int
     matrix: str
     predicted: float
-    damage: ConfidenceInterval
+    damage: ConfidenceInterval | None
+    not_finite: int
     budget: str
     left: ConfidenceInterval | None
 
@@ -132,8 +85,8 @@ class ProtectionReport(Result):
       clean: NLL of the clean model.
       everything: the metrics with all weights perturbed.
       choices: one for each budget and criterion, ours first.
-      alone: the matrices of largest predicted cost, perturbed alone.
-      spikes: single weights that were tried in the whole model, with their cost on calibration text.
+      alone: the matrices of largest predicted cost, perturbed alone; first those whose loss is not finite.
+      suspects: single weights whose error was tried in the whole model, the costliest first.
       masks: what our criterion protects, one for each budget.
       samples: by metric, then by "everything" or budget and criterion, draws × windows.
       provenance: model, texts, seed, versions, device.
@@ -145,7 +98,7 @@ class ProtectionReport(Result):
     everything: Metric
     choices: tuple[Protected, ...]
     alone: tuple[Alone, ...]
-    spikes: tuple[ProtectedWeight, ...]
+    suspects: tuple[Suspect, ...]
     masks: tuple[Mask, ...] = field(metadata=KEPT_OUT)
     samples: Mapping[str, Mapping[str, Table]] = field(metadata=KEPT_OUT)
     provenance: Mapping[str, Any]
@@ -171,13 +124,14 @@ class ProtectionReport(Result):
             sure = "" if self._separated(budget, criterion) else ", unresolved"
             lines[f"{budget}, least damage"] = f"{LABELS[criterion]}{sure}"
         for one in self.alone:
+            broken = f"not finite on {one.not_finite} windows"
+            lost = broken if one.damage is None else f"{one.damage.estimate.value:.3g}"
             left = "not finite" if one.left is None else f"{one.left.estimate.value:.3g}"
-            said = f"ΔNLL {one.damage.estimate.value:.3g}, with {one.budget} protected {left}"
-            lines[f"layer {one.layer} {one.matrix} alone"] = said
-        for one in self.spikes[:SPIKES]:
-            lines[f"single weight layer {one.layer} {one.matrix} [{one.row}, {one.column}]"] = (
-                f"ΔNLL {one.score:.3g} on calibration text"
+            lines[f"layer {one.layer} {one.matrix} alone"] = (
+                f"ΔNLL {lost}, with {one.budget} protected {left}"
             )
+        for one in self.suspects[:SHOWN]:
+            lines[f"single weight {one.place.label()}"] = one.line()
         return lines
 
     def _separated(self, budget: str, least: str) -> bool:
@@ -209,7 +163,7 @@ class ProtectionReport(Result):
         )
 
 
-SPIKES = 5
+SHOWN = 5
 """Single weights that a terminal shows."""
 
 

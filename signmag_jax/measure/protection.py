@@ -2,90 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Result, invalid
-from signmag_jax.evidence.files import strict_json, write_atomic
+from signmag_jax.evidence import invalid
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from .activations import Alpha
 from .granularity import TENSOR, Scale, quantized
+from .mask import HurtMatrix, Mask, ProtectedColumn, ProtectedWeight
 from .quantization_report import QUANTIZERS
 from .quantized_matrix import QuantizationReport
 from .slopes import separated
 
-SCHEMA = "signmag.protect/1"
 COLUMNS, WEIGHTS = 200, 200
-
-
-class ProtectedColumn(NamedTuple):
-    """A column of a matrix (an input), and its score in nats per token."""
-
-    layer: int
-    matrix: str
-    column: int
-    score: float
-
-
-class ProtectedWeight(NamedTuple):
-    """A weight of a matrix, and its score in nats per token."""
-
-    layer: int
-    matrix: str
-    row: int
-    column: int
-    score: float
-
-
-class HurtMatrix(NamedTuple):
-    """A matrix and its measured ΔNLL, `resolved` where 3 standard errors separate it from zero."""
-
-    layer: int
-    matrix: str
-    delta_nll: float
-    standard_error: float
-    resolved: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Protection(Result):
-    """Columns and single weights that carry a cost, most costly first; none where nothing was hurt.
-
-    The score of a column is the matrix's measured ΔNLL times the column's share of the error energy of its
-    output, E x_j²·‖w_·j − w'_·j‖²; that of a weight likewise, with (w_ij − w'_ij)². A matrix whose
-    quantisation did not hurt has none. Scores are no better known than the ΔNLL in `matrices`, and they rank:
-    what keeping a column or a weight saves is not its score, nor does it add, see `what_is_left`.
-
-    Args:
-      quantizer, scale: what it protects against.
-      columns, weights: what to protect.
-      matrices: the ΔNLL behind the scores, largest first.
-      provenance: of the report.
-    """
-
-    quantizer: str
-    scale: Scale
-    columns: tuple[ProtectedColumn, ...]
-    weights: tuple[ProtectedWeight, ...]
-    matrices: tuple[HurtMatrix, ...]
-    provenance: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """The mask: a strict-JSON object of schema `signmag.protect/1`.
-
-        Layers count from 0, matrices are named as in `models.MATRICES`.
-        """
-        return {"schema": SCHEMA, **super().to_json(), "scale": str(self.scale)}
-
-    def write(self, path: Path) -> None:
-        """Write the mask, whole or not at all."""
-        write_atomic(path, strict_json(self.to_json()))
 
 
 def protection(
@@ -97,8 +31,13 @@ def protection(
     scale: Scale = TENSOR,
     columns: int = COLUMNS,
     weights: int = WEIGHTS,
-) -> Protection:
+) -> Mask:
     """The columns and weights that carry most of the cost of quantising the report's matrices.
+
+    The score of a column is the matrix's measured ΔNLL times the column's share of the error energy of its
+    output, E x_j²·‖w_·j − w'_·j‖²; that of a weight likewise, with (w_ij − w'_ij)². A matrix whose
+    quantisation did not hurt has none. Scores are no better known than the ΔNLL in `matrices`, and they rank:
+    what keeping a column or a weight saves is measured by `what_is_left`.
 
     Args:
       model: the model of the report.
@@ -130,7 +69,10 @@ def protection(
             ProtectedWeight(*at, int(i), int(j), float(score[i, j])) for i, j in zip(*top, strict=True)
         ]
     best, few = _costly(every, columns), _costly(single, weights)
-    return Protection(quantizer, scale, best, few, tuple(ranked), report.provenance)
+    known = model.config.shapes()
+    shapes = {entry.matrix: (known[entry.matrix][0], known[entry.matrix][1]) for entry in entries}
+    total = sum(math.prod(shapes[entry.matrix]) for entry in entries)
+    return Mask(quantizer, scale, best, few, tuple(ranked), shapes, total, report.provenance)
 
 
 def scores(

@@ -22,7 +22,7 @@ from . import inputs, sweep
 from .alignment import Alignment, Quantization
 from .inputs import Windows
 
-QUANTIZERS: dict[str, Perturbation] = {"sign": SignQuantize(), "ternary": Ternarize()}
+BY_DIRECTION: dict[str, Perturbation] = {"sign": SignQuantize(), "ternary": Ternarize()}
 """Per tensor; "ternary" has BitNet b1.58's threshold and the least-squares scale (cos² ignores the scale)."""
 
 
@@ -32,7 +32,7 @@ def quantization(
     *,
     layers: Sequence[int] | None = None,
     matrices: Sequence[str] | None = None,
-    quantizers: Sequence[str] = tuple(QUANTIZERS),
+    quantizers: Sequence[str] = tuple(BY_DIRECTION),
     positions: int = 32,
     spherical: int = 64,
     seed: int = 0,
@@ -64,8 +64,8 @@ def quantization(
     if spherical < 2 or positions < 1:
         raise invalid("spherical >= 2 and positions >= 1", (spherical, positions), "use the defaults")
     asked = tuple(dict.fromkeys(quantizers))
-    if not asked or not set(asked) <= set(QUANTIZERS):
-        raise invalid(f"quantizers among {tuple(QUANTIZERS)}", quantizers, "name some of them")
+    if not asked or not set(asked) <= set(BY_DIRECTION):
+        raise invalid(f"quantizers among {tuple(BY_DIRECTION)}", quantizers, "name some of them")
     real, read = None, {}
     if tokens is not None:
         tokens = inputs.checked_windows(model, tokens, "calibration", inputs.FEWEST_CALIBRATION)
@@ -117,7 +117,7 @@ def _weights(
         x = jax.random.normal(keys.fold(key, layer), (count, weight.shape[1]), weight.dtype)
         clean, aligned = _apply(x, weight), {}
         for name in quantizers:
-            coarse = QUANTIZERS[name].apply(key, weight)
+            coarse = BY_DIRECTION[name].apply(key, weight)
             aligned[name] = cosine_squared(weight, coarse), cosine_squared(clean, _apply(x, coarse))
         return aligned
 
@@ -168,7 +168,7 @@ def _outputs(
             weight = _at_unit_scale(weight).astype(weight.dtype)
             clean, aligned[name] = _apply(x, weight), {}
             for label in quantizers:
-                coarse = _apply(x, QUANTIZERS[label].apply(jax.random.key(0), weight))
+                coarse = _apply(x, BY_DIRECTION[label].apply(jax.random.key(0), weight))
                 aligned[name][label] = cosine_squared(clean, coarse).mean(axis=1)
         return aligned
 

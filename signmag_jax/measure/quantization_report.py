@@ -25,8 +25,7 @@ from . import inputs
 from .granularity import TENSOR, Scale, check_scales, quantized
 from .inputs import Windows
 from .layer import LEVELS, LayerStates, entering, layer_states
-from .quantization import QUANTIZERS as BY_DIRECTION
-from .quantization import cosine_squared
+from .quantization import BY_DIRECTION, cosine_squared
 from .quantized_matrix import PARTS, QuantizationReport, QuantizedMatrix
 from .setup import Setup, prepare
 

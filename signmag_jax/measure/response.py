@@ -27,6 +27,7 @@ from .leverage import leverage
 from .place import Place
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse
+from .screening import input_scales
 from .setup import Options, Setup, nested, prepare
 from .singles import loss_with
 from .singles import shortlist as shortlisted
@@ -163,7 +164,8 @@ def _selection(
             listed = shortlisted(model, calibration, count, *where, setup.seed) if asked else []
             places = [place for place, _ in listed]
             if asked and how == SHORTLISTS[0]:
-                tried = suspects(model, calibration, known, *where, places)
+                scales = input_scales(known, setup.matrices)
+                tried = suspects(model, calibration, scales, *where, places)
                 places = [each.place for each in tried]
             singles = [list(place) for place in places[:asked]]
         return {

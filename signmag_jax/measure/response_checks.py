@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, Ratio, Result
 
-BEYOND = "at this rate the next term exceeds the linear one"
+NEXT_TERM_EXCEEDS = "at this rate the next term exceeds the linear one"
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,8 @@ from signmag_jax.perturb import SignFlip
 
 from . import inputs
 from .activations import Alpha, alpha, squared_column_norms
+from .arm_comparison import UNPREDICTED, damage_line
 from .column_statistics import column_statistics
-from .comparison import UNPREDICTED, damage_line
 from .inputs import Windows
 from .metrics import Metrics, check_draws, metrics
 from .setup import Options, nested, prepare

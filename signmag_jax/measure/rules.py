@@ -19,8 +19,7 @@ from signmag_jax.models.layers import apply_linear
 
 from .curvature import WindowLoss
 from .inputs import Windows
-from .joint import Multiplied
-from .place import Place
+from .place import Changed, Place
 from .singles import largest
 
 FIRST_LAYERS = 5
@@ -126,9 +125,8 @@ def super_weights(model: LanguageModel, tokens: Windows, layers: Sequence[int], 
     """
     down, found = MATRICES.index("down_proj"), []
     for _ in range(count):
-        spikes = _spikes(
-            model.config, model.params, jnp.asarray(tokens, jnp.int32), Multiplied.of(found, 0.0, count)
-        )
+        removed = Changed.of(found, factor=0.0, size=count)
+        spikes = _spikes(model.config, model.params, jnp.asarray(tokens, jnp.int32), removed)
         column, into, row, out = (fetch(part) for part in spikes)
         order = sorted(layers, key=lambda layer: -float(into[layer] * out[layer]))
         places = [Place(down, layer, int(row[layer]), int(column[layer])) for layer in order]
@@ -141,7 +139,7 @@ def super_weights(model: LanguageModel, tokens: Windows, layers: Sequence[int], 
 
 @functools.partial(jit, static_argnums=0)
 def _spikes(
-    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch tokens"], removed: Multiplied
+    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch tokens"], removed: Changed
 ) -> Any:
     """By layer: channel and size of the largest input of down_proj, and of its largest output."""
 

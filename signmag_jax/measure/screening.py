@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,13 +23,22 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import rmsnorm
-from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, ModelConfig, fetch, hidden, window_nll
+from signmag_jax.models import (
+    MATRICES,
+    SITE_OF,
+    LanguageModel,
+    ModelConfig,
+    Transform,
+    fetch,
+    hidden,
+    window_nll,
+)
 
 from .activations import Alpha
 from .curvature import Weights
 from .inputs import Windows
 from .layer import layer_states
-from .place import FlippedWeight, Place
+from .place import Changed, Place, flipped
 from .pools import ARMS, Pools
 from .ranking import Ranking
 from .singles import costs_of, largest, predicted_costs
@@ -38,7 +47,7 @@ RANKED = 2048
 """Weights of each pool whose predicted cost is kept."""
 WIDE = 2
 """Weights of each pool, matrix and layer that are flipped within their layer."""
-TRIED = 16
+LEAST_TRIED = 16
 """Weights of each pool, at least, that are flipped in the whole model: so many of either ranking."""
 WINDOW, TOKENS = 64, 128
 """Calibration text on which they are: tokens of a window, and in all, if there are so many."""
@@ -53,7 +62,7 @@ def screening_tokens(heavy: int) -> int:
 
 
 def _tried(heavy: int) -> int:
-    return max(TRIED, 2 * heavy)
+    return max(LEAST_TRIED, 2 * heavy)
 
 
 def rankings(
@@ -77,12 +86,14 @@ def rankings(
     """
     steepest, slopes, total = _steepest(model, calibration, pools, seed)
     few, count = excerpt(calibration), _tried(heavy)
-    wide = within_layers(model, few, {arm: widest(model, profile, pools, arm) for arm in ARMS})
+    scales = input_scales(profile, pools.outputs)
+    wide = within_layers(model, few, {arm: widest(model, scales, pools, arm) for arm in ARMS})
     tried = {}
     for arm in ARMS:
         # Either ranking has its say: their numbers are of two kinds, and no order holds between them.
         places = [place for place, _ in steepest[arm]]
-        tried[arm] = tried_costs(model, few, [*dict.fromkeys((*places[:count], *list(wide[arm])[:count]))])
+        both = [*dict.fromkeys((*places[:count], *list(wide[arm])[:count]))]
+        tried[arm] = {place: one.cost for place, one in tried_costs(model, few, both).items()}
     kept = _heavy(tried, total, heavy)
     return {arm: _ranking(kept[arm], tried[arm], steepest[arm], slopes[arm], wide[arm]) for arm in ARMS}
 
@@ -169,15 +180,24 @@ def _heavy(
     return kept
 
 
-def widest(model: LanguageModel, profile: Alpha, pools: Pools, arm: str) -> list[list[Place]]:
+Scales = Mapping[str, Float[np.ndarray, "layers inputs"]]
+"""By matrix, the size of each of its inputs."""
+
+
+def input_scales(profile: Alpha, names: Iterable[str]) -> Scales:
+    """`√E x²` of every input, each token counted alike."""
+    return {name: np.sqrt(profile.energy_share[SITE_OF[name]].value) for name in names}
+
+
+def widest(model: LanguageModel, scales: Scales, pools: Pools, arm: str) -> list[list[Place]]:
     """For each layer of the model, the weights of a pool of largest `|w|·√E x²` in each of its matrices."""
     found: list[list[Place]] = [[] for _ in range(model.config.layers)]
     for name in pools.outputs:
         weights = model.params["blocks"][name]
         inside = pools.member(name, arm)
-        scale = np.sqrt(profile.energy_share[SITE_OF[name]].value) * inside
+        scale = scales[name] * inside
         count = min(WIDE, weights[0].size)
-        flat = fetch(widest_of(weights, jnp.asarray(scale, weights.dtype), count))
+        flat = fetch(_widest(weights, jnp.asarray(scale, weights.dtype), count))
         for layer in pools.layers:
             pairs = np.transpose(np.unravel_index(flat[layer], weights.shape[1:])).tolist()
             places = [Place(MATRICES.index(name), layer, *pair) for pair in pairs]
@@ -213,15 +233,30 @@ def within_layers(
     }
 
 
-def tried_costs(model: LanguageModel, tokens: Windows, places: Sequence[Place]) -> dict[Place, float]:
-    """What each flip costs in the whole model, in nats per token; not below zero."""
-    return costs_alone(model, tokens, places, FlippedWeight.at)
+class Tried(NamedTuple):
+    """What the error of a weight costs in the whole model.
+
+    Args:
+      cost: in nats per token, not below zero; `ln V` where the loss is not finite.
+      finite: whether it is.
+    """
+
+    cost: float
+    finite: bool
 
 
-def costs_alone(
-    model: LanguageModel, tokens: Windows, places: Sequence[Place], error: Callable[[Place], Any]
-) -> dict[Place, float]:
-    """What an error of each weight alone costs in the whole model, in nats per token; not below zero.
+def one_flipped(place: Place) -> Transform:
+    """The transform that flips one weight."""
+    return flipped([place])
+
+
+def tried_costs(
+    model: LanguageModel,
+    tokens: Windows,
+    places: Sequence[Place],
+    error: Callable[[Place], Transform] = one_flipped,
+) -> dict[Place, Tried]:
+    """What an error of each weight alone costs in the whole model.
 
     A loss that is not finite counts like that of a model which knows nothing.
 
@@ -229,21 +264,21 @@ def costs_alone(
       model: from `models.load`.
       tokens: windows.
       places: the weights.
-      error: the transform of the model's weights that makes the error of one.
+      error: the transform of the model's weights that makes the error of one; by default its flip.
     """
     clean, costs = float(window_nll(model, tokens).mean()), {}
     with progress("single weights", len(places)) as advance:
         for place in places:
             cost = float(window_nll(model, tokens, error(place)).mean()) - clean
-            cost = cost if math.isfinite(cost) else math.log(model.config.vocabulary)
+            finite = math.isfinite(cost)
             # As a chance of being chosen, and as a bound: neither is negative.
-            costs[place] = max(cost, 0.0)
+            costs[place] = Tried(max(cost, 0.0) if finite else math.log(model.config.vocabulary), finite)
             advance()
     return costs
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def widest_of(
+def _widest(
     weights: Float[Array, "layers outputs inputs"], scale: Float[Array, "layers inputs"], count: int
 ) -> Int[Array, "layers count"]:
     """The weights of largest |w|·scale in each layer, as row · inputs + column."""
@@ -268,7 +303,7 @@ def _changes(
     clean = rmsnorm(leaving, None, config.eps).astype(wide)
 
     def one(place: Place) -> Array:
-        flip = FlippedWeight(place)
+        flip = Changed(place, jnp.asarray(-1.0), jnp.asarray(0.0))
         moved = layer_states(config, blocks, entering, place.layer, "down_proj", flip).normalised
         return jnp.mean((moved.astype(wide) - clean) ** 2)
 

@@ -19,7 +19,7 @@ from .pools import Pools
 from .stretch import signs
 
 SHIFT, GROWTH, REST, SCATTERED = "shift", "growth", "rest", "scattered"
-PARTS = (SHIFT, GROWTH, REST)
+SHIFT_PARTS = (SHIFT, GROWTH, REST)
 
 
 @perturbation
@@ -41,7 +41,7 @@ class ShiftPart:
 
     @classmethod
     def of(cls, part: str, size: ArrayLike) -> ShiftPart:
-        """One of `PARTS` of a shift."""
+        """One of `SHIFT_PARTS` of a shift."""
         return cls(size, *{SHIFT: (1.0, 0.0), GROWTH: (0.0, 1.0), REST: (1.0, -1.0)}[part])
 
     def moments(self) -> Moments:
@@ -103,7 +103,7 @@ def matching(pools: Pools, rate: float, part: str = SHIFT) -> Shift:
     Args:
       pools: what takes part.
       rate: of the flips.
-      part: one of `PARTS` of that shift.
+      part: one of `SHIFT_PARTS` of that shift.
     """
     taking_part = np.isin(np.arange(pools.layers_of_model), pools.layers)
     size = jnp.asarray(MagnitudeShift.matching(SignFlip(rate)).size, jnp.float32)

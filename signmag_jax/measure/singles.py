@@ -14,32 +14,27 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from signmag_jax.evidence import keys
 from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.progress import progress
-from signmag_jax.models import MATRICES, LanguageModel, Transform, fetch, token_nll
+from signmag_jax.models import MATRICES, LanguageModel, fetch, token_nll
 
 from . import curvature
 from .curvature import WindowLoss
 from .inputs import Windows
-from .place import Place
+from .place import Changed, Place
 from .stretch import Movable
 
 
-def scaled(place: Place, amount: Float[Array, ""]) -> Transform:
-    """The transform that multiplies one weight by 1 − 2·amount: nothing at 0, its flip at 1."""
+def _scaled_loss_of(loss: WindowLoss, place: Place, amount: Float[Array, ""]) -> Float[Array, ""]:
+    """With the weight multiplied by 1 − 2·amount: nothing at 0, its flip at 1."""
+    moved = Changed(place, 1 - 2 * amount, jnp.zeros_like(amount))
+    return token_nll(loss.config, loss.params, loss.tokens, moved).mean()
 
-    def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        # One program for all weights: elsewhere the first weight is changed by nothing.
-        here = (layer == place.layer) & (MATRICES.index(name) == place.matrix)
-        at = jnp.where(here, place.row, 0), jnp.where(here, place.column, 0)
-        change = jnp.where(here, -2 * amount.astype(weight.dtype), 0) * weight[at]
-        return weight.at[at].add(change)
 
-    return transform
+_scaled_loss = jit(_scaled_loss_of)
 
 
 @jit
 def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
-    def at(amount: Array) -> Array:
-        return token_nll(loss.config, loss.params, loss.tokens, scaled(place, amount)).mean()
+    at = functools.partial(_scaled_loss_of, loss, place)
 
     def rising(amount: Array) -> tuple[Array, Array]:
         return jax.jvp(at, (amount,), (jnp.ones_like(amount),))
@@ -48,11 +43,6 @@ def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
     none = jnp.zeros((), loss.params["embed"].dtype)
     (clean, first), (_, second) = jax.jvp(rising, (none,), (jnp.ones_like(none),))
     return jnp.stack([clean, first, second / 2])
-
-
-@jit
-def _scaled_loss(loss: WindowLoss, place: Place, amount: Float[Array, ""]) -> Float[Array, ""]:
-    return token_nll(loss.config, loss.params, loss.tokens, scaled(place, amount)).mean()
 
 
 def loss_with(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place, amount: float) -> float:

@@ -68,7 +68,7 @@ class Strata(Result):
             # Beside the light draw of the same number, most of whose flips it has: their scatter cancels.
             rows.append(weight * (row - light[draw] - room[draw] * costs[list(flipped)].sum(axis=0)))
         heavy = bool(draws.heavy(arm))
-        # Of the draws' own plans: a matrix has whole flips, so that its share is not quite the rate.
+        # Of the draws' own recipes: a matrix has whole flips, so that its share is not quite the rate.
         known = draws.mean_rates(arm, count) @ costs if heavy else np.zeros(light.shape[1])
         hardly_seen, unseen = left.hardly_seen(rate, count), never_drawn(rate, count)
         return cls(known, room, np.reshape(rows, joint.shape), hardly_seen, left.largest_left, unseen)

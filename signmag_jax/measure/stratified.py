@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float, Int
 from signmag_jax.evidence import keys
 from signmag_jax.models import SITE_OF, fetch
 
-from .flips import Coordinates, Draws, Flips, Plan
+from .flips import Coordinates, Draws, Flips, Recipe
 from .place import Place
 from .ranking import Ranking
 
-JOINT = 5
+LIGHT_PER_JOINT = 5
 """Draws for each one, at least, that flips heavy weights together with the rest."""
 
 
@@ -61,34 +61,34 @@ class Stratified:
 
     def joint_draws(self, arm: str, count: int) -> int:
         """How many draws flip heavy weights, beside `count` that do not."""
-        return max(1, count // JOINT) if self.heavy(arm) else 0
+        return max(1, count // LIGHT_PER_JOINT) if self.heavy(arm) else 0
 
-    def light(self, arm: str, draw: int) -> tuple[Plan, Coordinates]:
+    def light(self, arm: str, draw: int) -> tuple[Recipe, Coordinates]:
         """A draw given that it flips no heavy weight: each that it did changes places with one it did not.
 
         Any weight of its matrix is as likely as any other, so that this is the conditional law.
         """
-        plan = self.draws.plan(arm, draw)
-        coordinates = self.draws.coordinates(plan)
+        recipe = self.draws.recipe(arm, draw)
+        coordinates = self.draws.coordinates(recipe)
         if not self.heavy(arm):
-            return plan, coordinates
+            return recipe, coordinates
         table, random = _opened(coordinates), self._random(arm, "light", draw)
         for place in self.heavy(arm):
             # None or one, for a draw has no weight twice.
             for slot in np.flatnonzero(_slots(table, place)):
                 _put(table, place, int(slot), self._other(table, arm, place, random))
-        return plan, _closed(table)
+        return recipe, _closed(table)
 
-    def joint(self, arm: str, draw: int) -> tuple[Plan, Coordinates, tuple[int, ...], float]:
+    def joint(self, arm: str, draw: int) -> tuple[Recipe, Coordinates, tuple[int, ...], float]:
         """A draw given that it flips heavy weights: which, and `Σ p_i c_i/Σ_{i∈S} c_i` as predicted.
 
         One of them is chosen by what it is predicted to carry and changes places with a weight at random.
         """
-        plan, predicted = self.draws.plan(arm, draw), self.ranked[arm].predicted
-        table, random = _opened(self.draws.coordinates(plan)), self._random(arm, "joint", draw)
-        carried = self.rates(arm, plan) * predicted
+        recipe, predicted = self.draws.recipe(arm, draw), self.ranked[arm].predicted
+        table, random = _opened(self.draws.coordinates(recipe)), self._random(arm, "joint", draw)
+        carried = self.rates(arm, recipe) * predicted
         if not carried.any():  # no flip falls into their matrices
-            return plan, _closed(table), (), 0.0
+            return recipe, _closed(table), (), 0.0
         chosen = int(random.choice(len(carried), p=carried / carried.sum()))
         place = self.heavy(arm)[chosen]
         # If it is there already, the others are a uniform subset; if not, they are one less any of them.
@@ -97,25 +97,25 @@ class Stratified:
             _put(table, place, int(random.choice(filled)), (place.row, place.column))
         # S comes with probability P(S)·Σ_S c/Σ p c: so weighted, means are those of draws that hit any.
         flipped = tuple(i for i, each in enumerate(self.heavy(arm)) if _slots(table, each).any())
-        return plan, _closed(table), flipped, float(carried.sum() / predicted[list(flipped)].sum())
+        return recipe, _closed(table), flipped, float(carried.sum() / predicted[list(flipped)].sum())
 
-    def rates(self, arm: str, plan: Plan) -> Float[np.ndarray, " heavy"]:
+    def rates(self, arm: str, recipe: Recipe) -> Float[np.ndarray, " heavy"]:
         """How probable it is that a draw flips each heavy weight, as its flips were shared over matrices."""
-        parts = {name: self.draws.flipped_part(plan, arm, name) for name in self.draws.pools.outputs}
+        parts = {name: self.draws.flipped_part(recipe, arm, name) for name in self.draws.pools.outputs}
         return np.asarray([parts[place.name][place.layer] for place in self.heavy(arm)])
 
     def mean_rates(self, arm: str, draws: int) -> Float[np.ndarray, " heavy"]:
         """The mean over draws."""
-        return np.mean([self.rates(arm, self.draws.plan(arm, draw)) for draw in range(draws)], axis=0)
+        return np.mean([self.rates(arm, self.draws.recipe(arm, draw)) for draw in range(draws)], axis=0)
 
-    def light_part(self, plan: Plan, arm: str, name: str) -> Float[np.ndarray, " layers"]:
+    def light_part(self, recipe: Recipe, arm: str, name: str) -> Float[np.ndarray, " layers"]:
         """The part of one matrix's other weights in the arm's pool that a light draw flips, by layer."""
         # As many flips among fewer weights.
-        size, part = self.draws.pools.matrix_size(name, arm), self.draws.flipped_part(plan, arm, name)
+        size, part = self.draws.pools.matrix_size(name, arm), self.draws.flipped_part(recipe, arm, name)
         return part * size / (size - self._spared(arm, name)) if size else part
 
     def flipped(
-        self, arm: str, plan: Plan, coordinates: Coordinates, places: tuple[Place, ...]
+        self, arm: str, recipe: Recipe, coordinates: Coordinates, places: tuple[Place, ...]
     ) -> tuple[Bool[np.ndarray, " places"], Float[np.ndarray, " places"]]:
         """Whether a light draw flipped each of some weights, and how probably; 0 outside the pool."""
         inverted, table = self.draws.is_inverted(arm), fetch(coordinates)
@@ -125,12 +125,12 @@ class Stratified:
             if inside and place not in self.heavy(arm):
                 # Of an inverted arm the weights that stay are drawn.
                 flipped[index] = _slots(table, place).any() ^ inverted
-                expected[index] = self.light_part(plan, arm, place.name)[place.layer]
+                expected[index] = self.light_part(recipe, arm, place.name)[place.layer]
         return flipped, expected
 
-    def transform(self, plan: Plan, coordinates: Coordinates) -> Flips:
+    def transform(self, recipe: Recipe, coordinates: Coordinates) -> Flips:
         """What a draw does to the weights."""
-        return Flips(self.draws.pools.order, plan, coordinates)
+        return Flips(self.draws.pools.order, recipe, coordinates)
 
     def _spared(self, arm: str, name: str) -> Int[np.ndarray, " layers"]:
         """Heavy weights of one matrix, by layer."""

@@ -2,24 +2,23 @@
 
 Derivatives do not see a weight that saturates its unit, activations do not see what later layers amplify, and
 a few windows leave out what another few would show. Each criterion names its own; all that are named are
-flipped in the whole model on a little calibration text.
+tried in the whole model on a little calibration text: flipped, or with another error.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from signmag_jax.evidence import invalid
-from signmag_jax.models import MATRICES, LanguageModel
+from signmag_jax.models import MATRICES, LanguageModel, Transform
 
-from .activations import Alpha
 from .inputs import Windows
 from .place import Place
 from .pools import ALL, Pools
 from .rules import largest_weights, super_weights
-from .screening import TOKENS, WIDE, excerpt, tried_costs, widest, within_layers
+from .screening import TOKENS, WIDE, Scales, excerpt, one_flipped, tried_costs, widest, within_layers
 
 FISHER, WIDEST, SPIKES, LARGEST = "fisher", "widest", "super weight", "largest"
 NAMED = {FISHER: 16, WIDEST: 16, SPIKES: 4, LARGEST: 12}
@@ -29,29 +28,36 @@ CRITERIA = tuple(NAMED)
 
 
 class Suspect(NamedTuple):
-    """A weight that was flipped in the whole model on a little calibration text.
+    """A weight whose error was tried in the whole model on a little calibration text.
 
     Args:
       place: which.
       criteria: by which it was named.
-      cost: of its flip there, nats per token, not below zero.
+      cost: of its error there, nats per token, not below zero; `ln V` where the loss is not finite.
       turn: when it was named, the criteria taking turns: the most suspicious first, whatever it cost.
+      finite: whether the loss is.
     """
 
     place: Place
     criteria: tuple[str, ...]
     cost: float
     turn: int
+    finite: bool = True
 
     def to_record(self) -> list[Any]:
         """As plain values."""
-        return [list(self.place), list(self.criteria), self.cost, self.turn]
+        return [list(self.place), list(self.criteria), self.cost, self.turn, self.finite]
 
     @classmethod
     def of_record(cls, record: list[Any]) -> Suspect:
         """From what `to_record` returned."""
-        place, criteria, cost, turn = record
-        return cls(Place(*place), tuple(criteria), cost, turn)
+        place, criteria, *rest = record
+        return cls(Place(*place), tuple(criteria), *rest)
+
+    def line(self) -> str:
+        """Its cost in words."""
+        broken = "" if self.finite else ": the loss is not finite and counts as ln V"
+        return f"ΔNLL {self.cost:.3g} on calibration text{broken}"
 
 
 SHORTLISTS = ("suspects", FISHER)
@@ -75,38 +81,44 @@ def check_shortlist(shortlist: str) -> None:
 def suspects(
     model: LanguageModel,
     calibration: Windows,
-    profile: Alpha,
+    scales: Scales,
     layers: Sequence[int],
     names: tuple[str, ...],
     steepest: Sequence[Place],
+    error: Callable[[Place], Transform] = one_flipped,
 ) -> list[Suspect]:
-    """Whatever a criterion names, by falling cost of its flip on the first calibration tokens.
+    """Whatever a criterion names, by falling cost of its error on the first calibration tokens.
 
     Args:
       model: from `models.load`.
       calibration: windows; nothing else is read.
-      profile: `alpha` of them.
+      scales: sizes of every matrix's inputs, as from `screening.input_scales`.
       layers, names: layers and matrices that take part.
-      steepest: the weights of largest `2 G w²`, as from `singles.shortlist`.
+      steepest: the weights of largest predicted cost, as from `singles.shortlist`.
+      error: what is tried; by default the flip.
     """
     few = excerpt(calibration)
     named = {
         FISHER: list(steepest)[: NAMED[FISHER]],
-        WIDEST: _widest(model, few, profile, layers, names),
+        WIDEST: _widest(model, few, scales, layers, names),
         LARGEST: largest_weights(model, layers, names, NAMED[LARGEST]),
         SPIKES: super_weights(model, few, layers, NAMED[SPIKES]) if "down_proj" in names else [],
     }
     turns = itertools.zip_longest(*named.values())
     places = list(dict.fromkeys(place for turn in turns for place in turn if place is not None))
     by = {place: tuple(kind for kind in CRITERIA if place in named[kind]) for place in places}
-    costs = tried_costs(model, few, places)
-    found = [Suspect(place, by[place], costs[place], turn) for turn, place in enumerate(places)]
-    return sorted(found, key=lambda one: (-one.cost, one.turn))
+    tried = tried_costs(model, few, places, error)
+    found = [
+        Suspect(place, by[place], tried[place].cost, turn, tried[place].finite)
+        for turn, place in enumerate(places)
+    ]
+    # What breaks the model costs most.
+    return sorted(found, key=lambda one: (one.finite, -one.cost, one.turn))
 
 
 def _widest(
-    model: LanguageModel, few: Windows, profile: Alpha, layers: Sequence[int], names: Sequence[str]
+    model: LanguageModel, few: Windows, scales: Scales, layers: Sequence[int], names: Sequence[str]
 ) -> list[Place]:
     everything = Pools.everything(model, layers, names)
-    found = within_layers(model, few, {ALL: widest(model, profile, everything, ALL)})[ALL]
+    found = within_layers(model, few, {ALL: widest(model, scales, everything, ALL)})[ALL]
     return list(found)[: NAMED[WIDEST]]

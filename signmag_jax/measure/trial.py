@@ -15,7 +15,7 @@ from signmag_jax.evidence.compiling import jit
 from signmag_jax.models import Llama, ModelConfig
 
 from .against import Against, Spared
-from .choice import Choice, Kept
+from .choice import Choice, KeptWeights
 from .metrics import window_means
 from .pools import ALL, Pools
 from .protected import METRICS, UNITS, Metric
@@ -38,19 +38,19 @@ class Trial:
         self.batches = [jnp.asarray(tokens[i : i + batch]) for i in range(0, len(tokens), batch)]
 
     def _flips(self, draw: int) -> Any:
-        return None if self.draws is None else self.draws.transform(self.draws.plan(ALL, draw))
+        return None if self.draws is None else self.draws.transform(self.draws.recipe(ALL, draw))
 
     @functools.cached_property
     def clean(self) -> list[Array]:
         """States with everything kept: the same program, so that nothing kept apart makes no difference."""
         return [self._states(tokens, self.choice.all_or_none(True), 0) for tokens in self.batches]
 
-    def _states(self, tokens: Int[Array, "batch window"], kept: Kept, draw: int) -> Array:
+    def _states(self, tokens: Int[Array, "batch window"], kept: KeptWeights, draw: int) -> Array:
         error, model = self.against, self.setup.model
         spared = Spared(self.setup.matrices, error.quantizer, error.scale, self.flips(draw), kept)
         return _run(model.config, model.params, tokens, spared)
 
-    def row(self, kept: Callable[[], Kept], draw: int) -> Row:
+    def row(self, kept: Callable[[], KeptWeights], draw: int) -> Row:
         """Window means of `STORED`, one metric after the other."""
         masks = kept()
         states = lambda tokens: self._states(tokens, masks, draw)  # noqa: E731

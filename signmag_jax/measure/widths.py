@@ -12,7 +12,7 @@ from signmag_jax.perturb import Perturbation, Ternarize, UniformQuantize
 from .granularity import quantized
 
 GROUP = 32
-"""Neighbours in a row that share one scale."""
+"""Neighbours in a row that share one scale, as in llama.cpp's formats; it divides most models' widths."""
 SCALE_BITS = 16
 TERNARY = "ternary"
 UNIFORM = tuple(str(bits) for bits in range(2, 9))

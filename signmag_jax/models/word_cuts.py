@@ -19,7 +19,7 @@ _DIGITS_BY_THREE = rf"{_CONTRACTION}|{_WORD}|\p{{N}}{{1,3}}{_SIGNS}[\r\n]*{_END}
 
 
 @dataclass(frozen=True)
-class Cut:
+class WordCut:
     """One way to cut a text into words.
 
     Args:
@@ -50,27 +50,27 @@ class Cut:
 
 
 CUTS = (
-    Cut(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4", "mellum")),
-    Cut(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), None, True),
-    Cut(
+    WordCut(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4", "mellum")),
+    WordCut(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), None, True),
+    WordCut(
         ("llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"),
         _DIGITS_BY_THREE,
         whole_words=True,
     ),
-    Cut(("smaug-bpe", "dbrx"), _DIGITS_BY_THREE),
-    Cut(
+    WordCut(("smaug-bpe", "dbrx"), _DIGITS_BY_THREE),
+    WordCut(
         ("qwen2", "deepseek-r1-qwen", "kormo", "megrez", "stablelm2", "hunyuan", "grok-2"),
         rf"{_CONTRACTION}|{_WORD}|\p{{N}}{_SIGNS}[\r\n]*{_END}",
     ),
-    Cut(("tekken",), rf"{_TITLE}|{_UPPER}|\p{{N}}{_SIGNS}[\r\n/]*{_END}", whole_words=True),
-    Cut(
+    WordCut(("tekken",), rf"{_TITLE}|{_UPPER}|\p{{N}}{_SIGNS}[\r\n/]*{_END}", whole_words=True),
+    WordCut(
         ("gpt-4o", "llama4"),
         rf"{_TITLE}{_CONTRACTION}?|{_UPPER}{_CONTRACTION}?|\p{{N}}{{1,3}}{_SIGNS}[\r\n/]*{_END}",
     ),
 )
 
 
-def cut_by(name: Any) -> Cut:
+def cut_by(name: Any) -> WordCut:
     """The way of cutting that llama.cpp knows by that name.
 
     Raises:

@@ -4,6 +4,7 @@ from .base import HasMoments, Moments, Perturbation
 from .compose import Compose
 from .empirical import OnWeights, empirical_moments
 from .flip import SignFlip
+from .grouped import Grouped
 from .linear import Prune, Scale
 from .lloyd_max import LloydMax
 from .magnitude import MagnitudeNoise, MagnitudeShift
@@ -13,6 +14,7 @@ from .weights import Weights, empirical_weights, find_weights, moments_under, st
 
 __all__ = [
     "Compose",
+    "Grouped",
     "HasMoments",
     "LloydMax",
     "MagnitudeNoise",

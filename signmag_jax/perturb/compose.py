@@ -14,6 +14,7 @@ from signmag_jax.evidence.precision import is_traced, law
 from .base import Moments, Perturbation, perturbation
 from .cells import moments_of_errors
 from .flip import SignFlip
+from .grouped import Grouped
 from .linear import Prune, Scale
 from .lloyd_max import LloydMax
 from .magnitude import MagnitudeNoise, MagnitudeShift
@@ -23,6 +24,7 @@ from .uniform import UniformQuantize
 QUANTILES = 1 << 20
 # These commute with sign changes, with factors, and act on each entry by its size alone.
 ODD = (
+    Grouped,
     MagnitudeNoise,
     MagnitudeShift,
     LloydMax,
@@ -144,6 +146,9 @@ def _quantiles(dtype: Any) -> Float[Array, " quantiles"]:
 
 
 def _moments_on(w: Array, stages: list[Perturbation]) -> tuple[Moments, tuple[Array, Array]]:
+    # Neighbours among sorted quantiles are alike, those of a matrix are not.
+    if any(isinstance(one, Grouped) for one in stages):
+        raise invalid("no groups of neighbours between others", stages, "quantise by tensor, or once")
     results = []
     # Two keys: a perturbation that draws gives two results, and has no moments on one sample of weights.
     for seed in range(2):

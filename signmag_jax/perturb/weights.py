@@ -23,6 +23,7 @@ from signmag_jax.evidence.precision import is_traced
 from .base import GAUSSIAN_MAGNITUDE, HasMoments, Moments
 from .empirical import checked_weights
 from .flip import SignFlip
+from .grouped import Grouped
 from .linear import Scale
 from .magnitude import MagnitudeNoise, MagnitudeShift
 from .quantize import SignQuantize
@@ -251,6 +252,8 @@ def moments_under(perturbation: HasMoments, weights: Weights) -> Moments:
     if weights == GAUSSIAN or isinstance(perturbation, SignFlip | Scale | MagnitudeNoise):
         return perturbation.moments()
     if isinstance(perturbation, MagnitudeShift | SignQuantize):
+        return perturbation.moments(weights.mean_magnitude)
+    if isinstance(perturbation, Grouped) and isinstance(perturbation.quantizer, SignQuantize):
         return perturbation.moments(weights.mean_magnitude)
     raise invalid(
         "a flip, factor, noise, shift or sign quantiser of weights that are not Gaussian",

@@ -93,12 +93,13 @@ def tally(rows: Sequence[Row]) -> str:
     good = [word for word in (verdicts.PROVED, verdicts.REPRODUCED) if counts[word]]
     held = " or ".join(IN_WORDS[word] for word in good) or IN_WORDS[verdicts.REPRODUCED]
     parts = [f"{sum(counts[word] for word in good)} of {len(rows)} {held}"]
-    parts += [f"{counts[word]} {_plural(word)}" for word in IN_WORDS if counts[word] and word not in good]
+    parts += [_counted(counts[word], word) for word in IN_WORDS if counts[word] and word not in good]
     return ", ".join(parts)
 
 
-def _plural(word: str) -> str:
-    return "do not hold" if word == verdicts.DISAGREES else IN_WORDS[word]
+def _counted(count: int, word: str) -> str:
+    several = word == verdicts.DISAGREES and count > 1
+    return f"{count} {'do not hold' if several else IN_WORDS[word]}"
 
 
 def model_line(ledger: Row) -> str:
@@ -146,7 +147,7 @@ def answer(ledger: Row) -> str:
     rows = [row for sentence, row in answered(ledger) if sentence in ABSTRACT]
     checked = [row for row in rows if row is not None]
     count = {word: sum(row["verdict"] == word for row in checked) for word in IN_WORDS}
-    parts = [f"{number} {IN_WORDS[word]}" for word, number in count.items() if number]
+    parts = [_counted(number, word) for word, number in count.items() if number]
     if len(rows) > len(checked):
         parts.append(f"{len(rows) - len(checked)} {NOT_ASKED}")
     counted = f"Of {len(rows)} claims of the abstract: {', '.join(parts)}."

@@ -33,8 +33,8 @@ from signmag_jax.evidence.compiling import compiling_for
 from signmag_jax.evidence.progress import progress
 
 from . import batch
+from .block_records import BlockRecords
 from .identity import identity_of, provenance_of
-from .kept import Kept
 from .network import Experiment, Row
 from .prefix import Prefix
 from .program import check_mesh, dispatch, fixed_numerics, flat
@@ -101,8 +101,8 @@ def run(
     check_mesh(mesh)
     check_share(share, resume)
     keys.check_seed(seed)
-    if _planning.get():
-        raise _Planned(experiment, stop)
+    if _preparing.get():
+        raise _Prepared(experiment, stop)
     mesh = flat(mesh)
     prefix, deadline = Prefix(experiment, stop), _deadline(stop)
     ended = "time (not reproducible)" if stop.seconds is not None else "target"
@@ -112,7 +112,7 @@ def run(
         progress(experiment.name, stop.total) as advance,
     ):
         root = keys.fold(keys.root(seed), experiment.name)
-        kept = Kept(experiment, resume, identity_of(experiment, seed, mesh), stop.limit)
+        kept = BlockRecords(experiment, resume, identity_of(experiment, seed, mesh), stop.limit)
         begin = functools.partial(_begin, experiment, root, mesh, limit=stop.limit, kept=kept)
         if share is not None:
             raise _work_through(experiment, mesh, stop, kept, share, begin, advance)
@@ -129,7 +129,7 @@ def run(
     return prefix.tally, provenance_of(experiment, seed, mesh, prefix, ended)
 
 
-class _Planned(Exception):
+class _Prepared(Exception):
     """Not an error: how `run` hands over what it would simulate."""
 
     def __init__(self, experiment: Experiment, stop: Stop) -> None:
@@ -137,23 +137,23 @@ class _Planned(Exception):
         self.experiment, self.stop = experiment, stop
 
 
-_planning: ContextVar[bool] = ContextVar("planning", default=False)
+_preparing: ContextVar[bool] = ContextVar("preparing", default=False)
 
 
-def plan(call: Callable[[], Any]) -> tuple[Experiment, Stop]:
+def prepared(call: Callable[[], Any]) -> tuple[Experiment, Stop]:
     """What `call` would simulate and when it would stop, all arguments checked and nothing computed.
 
     Raises:
       InvalidInput: as `call` does.
     """
-    token = _planning.set(True)
+    token = _preparing.set(True)
     try:
         call()
-    except _Planned as planned:
-        return planned.experiment, planned.stop
+    except _Prepared as found:
+        return found.experiment, found.stop
     finally:
-        _planning.reset(token)
-    raise AssertionError("a call that simulates nothing has no plan")
+        _preparing.reset(token)
+    raise AssertionError("a call that simulates nothing prepares none")
 
 
 def _merge(prefix: Prefix, first: int, rows: list[Row]) -> bool:
@@ -203,7 +203,7 @@ def _work_through(
     experiment: Experiment,
     mesh: Mesh,
     stop: Stop,
-    kept: Kept,
+    kept: BlockRecords,
     share: tuple[int, int],
     begin: Begin,
     advance: Callable[..., None],
@@ -255,7 +255,13 @@ def _deadline(stop: Stop) -> float:
 
 
 def _begin(
-    experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], *, limit: int, kept: Kept
+    experiment: Experiment,
+    root: PRNGKeyArray,
+    mesh: Mesh,
+    blocks: list[int],
+    *,
+    limit: int,
+    kept: BlockRecords,
 ) -> Fetch:
     """Begin to compute the blocks that have no records; the others are read."""
     done = kept.read(blocks)

@@ -16,7 +16,7 @@ from .block import block
 from .column_pool import column_pool
 from .crossings import crossings
 from .depth import depth
-from .engine import Options, plan
+from .engine import Options, prepared
 from .network import Experiment
 from .proposition_1 import proposition_1
 from .quantizer import quantizer
@@ -58,13 +58,13 @@ class Named:
             arguments = {"rate": None, **arguments}
         return self.function(**{**self.defaults, **arguments, **self.fixed})
 
-    def plan(self, **arguments: Any) -> tuple[Experiment, Stop]:
+    def prepared(self, **arguments: Any) -> tuple[Experiment, Stop]:
         """What a call with these arguments would simulate and when it would stop; nothing is computed.
 
         Raises:
           InvalidInput: as the call does.
         """
-        return plan(lambda: self(**arguments))
+        return prepared(lambda: self(**arguments))
 
     def cost(self, **arguments: Any) -> dict[str, Any]:
         """Operations and memory of a call with these arguments, from its sizes; nothing is computed.
@@ -72,7 +72,7 @@ class Named:
         Raises:
           InvalidInput: as the call does.
         """
-        experiment, stop = self.plan(**arguments)
+        experiment, stop = self.prepared(**arguments)
         sizes = experiment.arguments
         width, inputs = sizes["width"], sizes["inputs"]
         rows = sizes.get("hidden") or sizes.get("rows") or width

@@ -20,9 +20,9 @@ class Prefix:
     Of a run to a count or a time, all make the estimate. Of one to a standard error, the first are a *pilot*:
     they say how many networks the target takes, one relative error of that number added, and are left out.
     An estimate that ends when its own error is small would be biased towards where errors are small, by 0.1
-    of the error for skewed statistics. Here it is 0.03 to 0.06 (measured): one plan in six misses its target,
-    and is made anew. All of this depends on the networks' order alone, and is the same for any number of
-    devices and processes.
+    of the error for skewed statistics. Here it is 0.03 to 0.06 (measured): one such number in six misses its
+    target, and is made anew. All of this depends on the networks' order alone, and is the same for any number
+    of devices and processes.
 
     Args:
       experiment: whose networks they are.

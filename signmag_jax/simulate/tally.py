@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from signmag_jax.evidence import Incomplete, Moments
+from signmag_jax.evidence import Incomplete, SampleMoments
 
 # With k controls the error is √((K−2)/(K−k−2)) times larger: by a sixth at 4k networks.
 FEWEST_PER_CONTROL = 4
@@ -34,7 +34,7 @@ class Tally:
     """
 
     def __init__(self, optional: frozenset[str] = frozenset()) -> None:
-        self.moments: Moments | None = None
+        self.moments: SampleMoments | None = None
         self._optional = optional
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._starts: dict[str, int] = {}
@@ -66,14 +66,14 @@ class Tally:
             sizes = [value.size for value in values.values()]
             self._starts = dict(zip(values, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
         row = np.concatenate([value.ravel() for value in values.values()])
-        one = Moments(1, row, np.zeros((row.size, row.size)))
+        one = SampleMoments(1, row, np.zeros((row.size, row.size)))
         self.moments = one if self.moments is None else self.moments.merge(one)
 
     def _index(self, name: str) -> np.ndarray:
         shape, start = self._shapes[name], self._starts[name]
         return np.asarray(start + np.arange(math.prod(shape)).reshape(shape))
 
-    def _done(self) -> Moments:
+    def _done(self) -> SampleMoments:
         if self.moments is None or self.moments.count < 2:
             raise Incomplete("fewer than 2 networks have no standard error: ask for more networks")
         return self.moments

@@ -7,6 +7,7 @@ from .activations import ACTIVATIONS, Activation, leaky_relu, smooth
 from .blocks import block_ratio, centred, gated
 from .checks import checked
 from .columns import column_ratio, column_ratio_bound, column_ratio_expansion
+from .composition import network_ratio
 from .cumulants import FourthCumulants, flip_cumulants, kernel_change, shift_cumulants
 from .depth import Parting, chain, chain_ratios, depth_ratios
 from .depth_limits import depth_floor, residual_first_ratio, residual_limit
@@ -14,6 +15,7 @@ from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
 from .energies import BlockEnergies, block, cosine_squared, radial_fraction, sign_cosine_squared
 from .estimates import estimate
+from .gated_width import gated_width_ratio
 from .layers import Dense, Layer, LayerNorm, RMSNorm
 from .network import Gate, Network, Residual, serial
 from .outliers import flip_amplification, flip_amplification_expansion
@@ -100,11 +102,13 @@ __all__ = [
     "flip_matrix_radial_fraction",
     "flip_to_shift_ratio",
     "gated",
+    "gated_width_ratio",
     "infinite_width_holds",
     "kernel_change",
     "leaky_relu",
     "matched_noise",
     "matched_shift",
+    "network_ratio",
     "noise_matrix_radial_fraction",
     "noise_to_flip_ratio",
     "paper_transverse_ratio",

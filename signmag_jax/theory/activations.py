@@ -24,7 +24,7 @@ from .smooth import Smooth, checked_function
 
 
 @runtime_checkable
-class Pair(Protocol):
+class PairLaw(Protocol):
     """What an activation does to a pair of Gaussians."""
 
     @property
@@ -48,7 +48,7 @@ class Activation:
     """
 
     name: str
-    pair: Pair
+    pair: PairLaw
 
     @property
     def by_quadrature(self) -> bool:

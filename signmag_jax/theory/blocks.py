@@ -10,7 +10,7 @@ from jaxtyping import Array
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.precision import Real, law
 
-from .activations import Activation, Pair, find_activation
+from .activations import Activation, PairLaw, find_activation
 from .arguments import RATE, SCALE, WEIGHTS, check_scale, resolved
 from .energies import activated_block
 from .homogeneous import kept
@@ -22,10 +22,10 @@ NORMS = ("rms", "layer")
 
 
 @dataclass(frozen=True)
-class Gate:
+class GatedPair:
     """φ(z_g)·z_u of independent pre-activations, an error in both, in z_g ("gate") or in z_u ("up")."""
 
-    inner: Pair
+    inner: PairLaw
     where: str
 
     @property
@@ -57,7 +57,7 @@ class Gate:
 class Centred:
     """h less its mean over units, which is what LayerNorm normalises."""
 
-    inner: Pair
+    inner: PairLaw
 
     @property
     def degree(self) -> int:
@@ -102,7 +102,7 @@ def gated(activation: str | Activation = "relu", perturbed: str = "both") -> Act
     if perturbed not in GATED[1:]:
         raise invalid(f"perturbed in {GATED[1:]}", perturbed, "choose one of these")
     chosen = find_activation(activation)
-    return _wrapped(chosen, f"gated({chosen.name}, {perturbed})", Gate(chosen.pair, perturbed))
+    return _wrapped(chosen, f"gated({chosen.name}, {perturbed})", GatedPair(chosen.pair, perturbed))
 
 
 def centred(activation: str | Activation = "relu") -> Activation:
@@ -115,7 +115,7 @@ def centred(activation: str | Activation = "relu") -> Activation:
     return _wrapped(chosen, f"centred({chosen.name})", Centred(chosen.pair))
 
 
-def _wrapped(inner: Activation, name: str, pair: Gate | Centred) -> Activation:
+def _wrapped(inner: Activation, name: str, pair: GatedPair | Centred) -> Activation:
     return replace(inner, name=name, pair=pair)
 
 
@@ -152,7 +152,7 @@ def block_ratio(
     check_scale(scale)
     chosen = find_activation(activation).resolved(scale)
     if gated != "no":
-        chosen = _wrapped(chosen, gated, Gate(chosen.pair, gated))
+        chosen = _wrapped(chosen, gated, GatedPair(chosen.pair, gated))
     if norm == "layer":
         chosen = centred(chosen)
     return resolved("block_ratio", _ratio(rate, chosen, scale, weights))

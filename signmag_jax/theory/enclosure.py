@@ -48,7 +48,8 @@ def enclose(law: str | Law, *, digits: int = 30, **arguments: Any) -> Ball | lis
       digits: relative accuracy in decimal digits, from 1 to 1000.
       **arguments: exact numbers (int, Fraction, Decimal, text like "1/100" or "1e-12"; a float stands for
         its binary value), sequences of them for columns. A perturbation is an object or text,
-        "SignFlip(1/100)", "matched_shift(1/100)", or several in turn, "SignFlip(1/100)+Ternarize(twn)".
+        "SignFlip(1/100)", "matched_shift(1/100)", "SignQuantize@32" for groups of 32, or several in turn,
+        "SignFlip(1/100)+Ternarize(twn)".
 
     Returns:
       One `Ball`, or one for each layer of a depth law.

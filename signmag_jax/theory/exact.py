@@ -17,7 +17,9 @@ from signmag_jax.perturb.weights import GAUSSIAN, MEAN_MAGNITUDE, NAMED, STUDENT
 
 from . import balls, pools
 from .arguments import moments_of, shape_of
+from .composition import as_network
 from .depth import check_layers
+from .exact_layers import Typed, exact_layers
 from .law import Law
 from .theorem_3 import matched_shift
 
@@ -74,6 +76,9 @@ def _argument(law: Law, name: str, value: Any) -> Any:
     allowed = law.arguments[name]
     if name == "weights":
         return _weights(value)
+    if name == "layers":
+        network = as_network(value, Typed)
+        return exact_layers(network, number, lambda _, own: perturbation(own), lambda _, law: _one_law(law))
     if name == "perturbation":
         return None if value is None and name not in law.required else perturbation(value)
     shape_of(name, value)
@@ -212,6 +217,11 @@ def _stages(value: Any) -> list[Any]:
 
 def _stage(value: Any) -> tuple[str, list[Any]]:
     """Class name and exact arguments, which the class itself has seen."""
+    if isinstance(value, perturb.Grouped):
+        return _grouped(value.quantizer, value.size)
+    if isinstance(value, str) and "@" in value:
+        quantizer, _, size = value.partition("@")
+        return _grouped(quantizer, int(size) if size.isdecimal() else size)
     if isinstance(value, str):
         name, given = _parse(value)
     else:
@@ -227,6 +237,15 @@ def _stage(value: Any) -> tuple[str, list[Any]]:
     if name == "UniformQuantize" and (len(exact) < 2 or exact[1] == "absmax"):
         raise invalid("a step for an enclosure", "absmax", 'pass "mean_abs" or a number of σ')
     return name, exact
+
+
+def _grouped(quantizer: Any, size: Any) -> tuple[str, list[Any]]:
+    """A sign quantiser by groups of that size, which alone has a closed form there."""
+    name, _ = _stage(quantizer)
+    if name != "SignQuantize":
+        raise invalid("a sign quantiser in groups for an enclosure", quantizer, "enclose it by tensor")
+    one = perturb.Grouped(perturb.SignQuantize(), size)
+    return "Grouped", [one.size if isinstance(one.size, str) else fmpq(one.size)]
 
 
 def _plain(item: Any) -> Any:

@@ -30,7 +30,7 @@ NOT_NEGATIVE = Interval(0.0, fix="pass squares")
 FINITE = Interval(fix="pass finite entries")
 
 
-class Arm(NamedTuple):
+class PoolArm(NamedTuple):
     """One side of the comparison.
 
     Args:
@@ -178,7 +178,7 @@ def check_weights(norms: Any, pool: Any) -> None:
         raise invalid("weights in the pool are not all 0", 0.0, "there is no error to rescale")
 
 
-def _arms(alpha_squared: Array, norms: Array, pool: Array, matching: str) -> tuple[Arm, Arm]:
+def _arms(alpha_squared: Array, norms: Array, pool: Array, matching: str) -> tuple[PoolArm, PoolArm]:
     """The arms inside and outside."""
     # Only ratios matter; relative to the largest, no product of two columns' squares underflows.
     norms = jnp.broadcast_to(norms / jnp.max(norms), alpha_squared.shape)
@@ -189,15 +189,17 @@ def _arms(alpha_squared: Array, norms: Array, pool: Array, matching: str) -> tup
     counts = [jnp.sum(mask) for mask in masks]
     one = jnp.ones_like(shares[0])
     if matching == "rate":
-        return Arm(shares[0], one, counts[0]), Arm(shares[1], one, counts[1])
+        return PoolArm(shares[0], one, counts[0]), PoolArm(shares[1], one, counts[1])
     if matching == "count":
         least = jnp.minimum(counts[0], counts[1])
-        return Arm(shares[0] * (least / counts[0]), one, one), Arm(shares[1] * (least / counts[1]), one, one)
+        return PoolArm(shares[0] * (least / counts[0]), one, one), PoolArm(
+            shares[1] * (least / counts[1]), one, one
+        )
     size = jnp.sum(norms * masks[1]) / jnp.sum(norms * masks[0])
-    return Arm(shares[0], size, one), Arm(shares[1], one, one)
+    return PoolArm(shares[0], size, one), PoolArm(shares[1], one, one)
 
 
-def arm_moments(moments: Scaled, arm: Arm) -> Scaled:
+def arm_moments(moments: Scaled, arm: PoolArm) -> Scaled:
     """Moments of the pair when only the arm is perturbed, for use inside a law."""
     x = arm.share
     drift = x * jnp.sqrt(arm.size) * moments.drift
@@ -220,7 +222,7 @@ def _damages(
     return inside, outside
 
 
-def _damage(moments: Scaled, arm: Arm, measure: str) -> Array:
+def _damage(moments: Scaled, arm: PoolArm, measure: str) -> Array:
     """Damage over the squared error of one weight; without any error its limit, half the arm's variance."""
     square = moments.drift**2 + moments.noise
     some = square > 0

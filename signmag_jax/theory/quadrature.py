@@ -141,7 +141,7 @@ def _plane(rule: Rule, moments: Scaled, scale: Array) -> _Plane:
     return _Plane(x, scale * x, move, far, near, mean)
 
 
-def _taylor(rule: Rule, plane: _Plane, step: Array, weight: Callable[[float], float], of: Callable) -> Array:
+def _taylor(plane: _Plane, step: Array, weight: Callable[[float], float], of: Callable) -> Array:
     """∫_0^1 weight(t)·of(z + t·step) dt for the steps within reach."""
     # Both branches are computed everywhere: the integral's nodes must stay where `of` is harmless.
     short = jnp.where(plane.near, step, jnp.zeros_like(step))
@@ -156,7 +156,7 @@ def _from_zero(rule: Rule, plane: _Plane, weight: Callable[[float], float]) -> t
     """Where z itself is within reach, and ∫_0^1 weight(t)·φ''(tz) dt there."""
     near = jnp.abs(plane.z) < rule.grid.reach
     start = plane._replace(z=jnp.zeros_like(plane.z), near=near)
-    return near, _taylor(rule, start, plane.z, weight, rule.curvature)
+    return near, _taylor(start, plane.z, weight, rule.curvature)
 
 
 def _mean(rule: Rule, plane: _Plane, scale: Array) -> Array:
@@ -190,7 +190,7 @@ def _average(rule: Rule, moments: Scaled, scale: Array) -> tuple[SecondMoments, 
     h, slope = rule.function(plane.z) / scale, rule.derivative(plane.z)
     moved = rule.function(plane.far) / scale
     step = scale * unit * plane.move
-    bend = _taylor(rule, plane, step, lambda t: 1 - t, rule.curvature)
+    bend = _taylor(plane, step, lambda t: 1 - t, rule.curvature)
     # Further apart than reach, but where neither leaves its asymptote the difference is exactly straight.
     own, bounded = rule.asymptote(plane.z), rule.bounded(plane.z)
     turned = (rule.asymptote(plane.far) - own) * plane.far + rule.bounded(plane.far) - bounded
@@ -253,7 +253,7 @@ def _average_jvp(rule: Rule, primals: Any, tangents: Any) -> tuple[SecondMoments
         mean(square + delta * curved), mean(h * curved) / 2, mean(square + across * curved), zero,
         unit**2 * mean(square + moved * scale * second), unit * mean(h * curved) / 2, zero, mean(curved) / 2,
     )  # fmt: skip
-    bent = scale * move**2 * _taylor(rule, plane, step, lambda t: t, rule.curvature)
+    bent = scale * move**2 * _taylor(plane, step, lambda t: t, rule.curvature)
     along_unit = along(jnp.where(plane.near, bent, (first * move - delta) / unit), first * move)
     along_scale = _along_scale(rule, value, plane, scale, unit, (h, moved, delta, across), first)
     drift, noise = tangents[0].drift, tangents[0].noise
@@ -276,7 +276,7 @@ def _along_scale(
         close, z**2 * weighted - rule.function(jnp.zeros_like(z)), z * slope - rule.function(z)
     )
     step = scale * unit * plane.move
-    near = scale * plane.move * _taylor(rule, plane, step, lambda t: 1.0, lambda u: u * rule.curvature(u))
+    near = scale * plane.move * _taylor(plane, step, lambda t: 1.0, lambda u: u * rule.curvature(u))
     direct = (plane.far * first - scale * moved - lifted) / unit
     grown = jnp.where(plane.near, near, direct) / square
     own = lifted / square

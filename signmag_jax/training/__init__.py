@@ -3,7 +3,7 @@
 Nothing here knows a law: networks are trained, perturbed and compared.
 """
 
-from .network import Network
-from .training import Block, Checkpoint, Training, memory, operations, prepared, train
+from .architecture import Architecture
+from .training import Block, Snapshot, Training, memory, operations, prepared, train
 
-__all__ = ["Block", "Checkpoint", "Network", "Training", "memory", "operations", "prepared", "train"]
+__all__ = ["Architecture", "Block", "Snapshot", "Training", "memory", "operations", "prepared", "train"]

@@ -13,7 +13,7 @@ from jaxtyping import Array, PRNGKeyArray
 from signmag_jax.evidence import keys
 from signmag_jax.evidence.compiling import jit
 
-from .network import Network, Params
+from .architecture import Architecture, Params
 from .tasks import Task
 
 WARM_UP = 0.05
@@ -24,7 +24,7 @@ KEPT = 8
 """Programs that are kept: another seed needs none of its own."""
 
 
-def checkpoints(steps: int) -> tuple[int, ...]:
+def snapshot_steps(steps: int) -> tuple[int, ...]:
     """0, 10, 30, 100, … and the last step."""
     early = (
         step for power in range(1, len(str(steps)) + 1) for step in (10**power, 3 * 10**power) if step < steps
@@ -33,9 +33,9 @@ def checkpoints(steps: int) -> tuple[int, ...]:
 
 
 def fit(
-    network: Network, task: Task, each: Array, *, steps: int, batch: int, step_size: float
+    network: Architecture, task: Task, each: Array, *, steps: int, batch: int, step_size: float
 ) -> Iterator[tuple[int, Params]]:
-    """The parameters of all networks, stacked, at every checkpoint.
+    """The parameters of all networks, stacked, at every snapshot.
 
     Args:
       network: their shape.
@@ -49,7 +49,7 @@ def fit(
     params = jax.vmap(lambda key: network.init(keys.fold(key, "weights")))(each)
     state = jax.vmap(rule.init)(params)
     walk, before = _walk(network, task, steps, step_size, batch), 0
-    for step in checkpoints(steps):
+    for step in snapshot_steps(steps):
         params, state = walk(params, state, each, before, step)
         yield step, params
         before = step
@@ -63,7 +63,7 @@ def optimiser(steps: int, step_size: float) -> optax.GradientTransformation:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _walk(network: Network, task: Task, steps: int, step_size: float, batch: int) -> Any:
+def _walk(network: Architecture, task: Task, steps: int, step_size: float, batch: int) -> Any:
     """A program that takes all networks from one step to another; one program for any two."""
     rule = optimiser(steps, step_size)
 

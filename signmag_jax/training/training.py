@@ -21,9 +21,9 @@ from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.perturb import Weights
 from signmag_jax.perturb.weights import absolute_moments
 
-from .damage import Damage, damage, outlier_columns
-from .fit import KEPT, checkpoints, fit
-from .network import ENTERING, Network, Params
+from .architecture import ENTERING, Architecture, Params
+from .block_effects import BlockEffects, block_effects, outlier_columns
+from .fit import KEPT, fit, snapshot_steps
 from .tasks import TASKS, NextByte, Regression, Task
 
 NETWORKS, STEPS, BATCH, STEP_SIZE = 8, 800, 128, 3e-3
@@ -59,11 +59,11 @@ class Block(Result):
     ratios: Float[np.ndarray, " networks"]
     leverages: Float[np.ndarray, " networks"]
     weights: tuple[Weights, ...] = field(metadata=KEPT_OUT)
-    states: tuple[Damage, ...] = field(metadata=KEPT_OUT)
+    states: tuple[BlockEffects, ...] = field(metadata=KEPT_OUT)
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint(Result):
+class Snapshot(Result):
     """All networks at one step.
 
     Args:
@@ -86,7 +86,7 @@ class Training(Result):
       activation: "relu" or "swiglu".
       width: of the blocks.
       rate: flip rate.
-      checkpoints: from initialisation to the last step.
+      snapshots: from initialisation to the last step.
       provenance: seed, sizes, the text by its SHA-256, versions, device.
     """
 
@@ -94,17 +94,17 @@ class Training(Result):
     activation: str
     width: int
     rate: float
-    checkpoints: tuple[Checkpoint, ...]
+    snapshots: tuple[Snapshot, ...]
     provenance: Mapping[str, Any]
 
     @property
     def title(self) -> str:
         """Task and kind of network in a few words."""
-        count = len(self.checkpoints[0].blocks)
+        count = len(self.snapshots[0].blocks)
         return f"{self.task}, {self.activation}, {count} block{'s' if count > 1 else ''}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each checkpoint and block."""
+        """One row for each snapshot and block."""
         return [
             {
                 "task": self.task,
@@ -127,30 +127,30 @@ class Training(Result):
                     )
                 },
             }
-            for at in self.checkpoints
+            for at in self.snapshots
             for block in at.blocks
         ]
 
     def summary(self) -> dict[str, str]:
-        """One line for each checkpoint and block."""
+        """One line for each snapshot and block."""
         return {
             f"step {at.step}, block {block.block}": f"A {block.ratio}; leverage {block.leverage}; "
             f"b {block.mean_magnitude}; loss {at.loss}"
-            for at in self.checkpoints
+            for at in self.snapshots
             for block in at.blocks
         }
 
     def picture(self) -> Picture:
         """A of each block against steps."""
-        count = len(self.checkpoints[0].blocks)
+        count = len(self.snapshots[0].blocks)
         series = {
             f"block {block + 1}": tuple(
-                [getattr(at.blocks[block].ratio, part) for at in self.checkpoints]
+                [getattr(at.blocks[block].ratio, part) for at in self.snapshots]
                 for part in ("value", "standard_error")
             )
             for block in range(count)
         }
-        along = [at.step for at in self.checkpoints]
+        along = [at.step for at in self.snapshots]
         named = {"x": "training steps", "y": "transverse ratio A", "title": self.title}
         return Picture("curves", {"series": series, "along": along, **named})
 
@@ -171,7 +171,7 @@ def train(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Training:
-    """Train small networks from Gaussian weights on, and measure flips against shifts at checkpoints.
+    """Train small networks from Gaussian weights on, and measure flips against shifts at snapshots.
 
     In every block the matrices that its input meets are perturbed, `up` of a ReLU block, `gate` and `up` of
     a SwiGLU block; its output is compared before the next normalisation. Other blocks stay clean.
@@ -187,7 +187,7 @@ def train(
       steps: of Adam, at least 10.
       batch: inputs of a step.
       step_size: the largest, after a warm-up of 5% of the steps; it falls along a cosine.
-      samples: inputs, never learned from, at which the damage is measured, at least 2.
+      samples: inputs, never learned from, at which the effects are measured, at least 2.
       draws: of flips, for each network.
       seed: root seed.
 
@@ -203,14 +203,14 @@ def train(
     each = jnp.stack([keys.fold(root, index) for index in range(networks)])
     measured = _measurement(network, chosen, rate, samples, draws)
     found = []
-    told = progress(f"training, {task}, {activation}", len(checkpoints(steps)))
+    told = progress(f"training, {task}, {activation}", len(snapshot_steps(steps)))
     with memory_told(FULL), told as advance:
         for step, params in fit(network, chosen, each, steps=steps, batch=batch, step_size=step_size):
-            losses, damages = jax.device_get(measured(params, each))
-            if not all(np.isfinite(part).all() for part in jax.tree.leaves((losses, damages))):
-                raise invalid("finite losses and damages", f"none at step {step}", "lower the step size")
+            losses, effects = jax.device_get(measured(params, each))
+            if not all(np.isfinite(part).all() for part in jax.tree.leaves((losses, effects))):
+                raise invalid("finite losses and effects", f"none at step {step}", "lower the step size")
             loss = Estimate.of_samples(np.asarray(losses), unit=chosen.unit, estimator="mean over networks")
-            found.append(Checkpoint(step, loss, _blocks(step, network, jax.device_get(params), damages)))
+            found.append(Snapshot(step, loss, _blocks(step, network, jax.device_get(params), effects)))
             advance()
     options = {"task": task, "activation": activation, "blocks": blocks, "width": width, "rate": rate}
     if text is not None:
@@ -232,7 +232,7 @@ def prepared(
     samples: int = INPUTS,
     draws: int = DRAWS,
     step_size: float = STEP_SIZE,
-) -> tuple[Task, Network]:
+) -> tuple[Task, Architecture]:
     """The task and the network of `train`, whose arguments these are.
 
     Raises:
@@ -249,7 +249,7 @@ def prepared(
         if value < least:
             raise invalid(f"{name} >= {least}", value, "raise it")
     chosen = _task(task, text, width)
-    network = Network(activation, blocks, **chosen.shape())
+    network = Architecture(activation, blocks, **chosen.shape())
     if round(rate * outlier_columns(width) * width) < 1:
         raise invalid("one flip among the outlier columns", f"rate {rate}", "raise the rate or the width")
     return chosen, network
@@ -276,29 +276,29 @@ def _task(name: str, text: bytes | None, width: int) -> Task:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _measurement(network: Network, task: Task, rate: float, samples: int, draws: int) -> Any:
-    """A program for all networks: their losses, and the damage in each block."""
+def _measurement(network: Architecture, task: Task, rate: float, samples: int, draws: int) -> Any:
+    """A program for all networks: their losses, and what flips do in each block."""
 
-    def one(params: Params, key: Array) -> tuple[Array, list[Damage]]:
-        # The same inputs and flips at every checkpoint: what changes is the network.
+    def one(params: Params, key: Array) -> tuple[Array, list[BlockEffects]]:
+        # The same inputs and flips at every snapshot: what changes is the network.
         own = keys.fold(key, "measured")
         inputs, targets = task.drawn(own, samples, held_out=True)
         states = network.states(params, inputs)
         loss = task.losses(network.apply(params, inputs), targets).mean()
-        damages = [
-            damage(network, network.matrices(params, b), states[b], keys.fold(own, b), rate, draws)
+        effects = [
+            block_effects(network, network.matrices(params, b), states[b], keys.fold(own, b), rate, draws)
             for b in range(network.blocks)
         ]
-        return loss, damages
+        return loss, effects
 
     return jit(jax.vmap(one))
 
 
 def _blocks(
-    step: int, network: Network, params: dict[str, np.ndarray], damages: Sequence[Any]
+    step: int, network: Architecture, params: dict[str, np.ndarray], effects: Sequence[Any]
 ) -> tuple[Block, ...]:
     blocks = []
-    for number, stacked in enumerate(damages):
+    for number, stacked in enumerate(effects):
         # (networks, matrices, outputs, inputs)
         entries = np.stack([params[name][:, number] for name in ENTERING[network.activation]], axis=1)
         weights = tuple(_law(f"step {step}, network {i}", each) for i, each in enumerate(entries))
@@ -314,7 +314,7 @@ def _blocks(
                 ratios=np.asarray(stacked.ratio),
                 leverages=np.asarray(stacked.leverage),
                 weights=weights,
-                states=tuple(Damage(*parts) for parts in zip(*stacked, strict=True)),
+                states=tuple(BlockEffects(*parts) for parts in zip(*stacked, strict=True)),
             )
         )
     return tuple(blocks)

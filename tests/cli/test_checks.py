@@ -92,6 +92,13 @@ MISTAKES = {
     "reproduce --out text.txt": "lies on a file",
     "reproduce --out ''": "it is empty",
     "reproduce --out odd": "holds a folder named ledger.json",
+    "reproduce --out page": "holds a folder named report.html",
+    "plan --out text.txt/x": "lies on a file",
+    "plan --out odd": "holds a folder named plan.json",
+    "protect --out odd --budget 1%": "holds a folder named mask.json",
+    "protect --out odd --budget 1%,2%": "holds a folder named mask-2%.json",
+    "protect --unit rows": "'--unit': it takes weights or columns or matrices",
+    "plan --rates 0.1": "plan does not take --rates: it takes",
     "reproduce --out done": "give --overwrite",
     "reproduce --out done --dry-run": "give --overwrite",
     "reproduce --resume text.txt/x": "lies on a file",
@@ -128,7 +135,9 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "text.txt").write_text("abc " * 500)
     (tmp_path / "tiny").mkdir()
     (tmp_path / "folder.svg").mkdir()
-    (tmp_path / "odd" / "ledger.json").mkdir(parents=True)
+    for name in ("ledger.json", "plan.json", "mask.json", "mask-2%.json"):
+        (tmp_path / "odd" / name).mkdir(parents=True)
+    (tmp_path / "page" / "report.html").mkdir(parents=True)
     (tmp_path / "done").mkdir()
     (tmp_path / "done" / "ledger.json").write_text("{}")
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,13 @@ import pytest
 from signmag_jax.cli import run
 
 VERBS = {"reproduce": (), "prove": (), "report": (), "diff": (), "doctor": (), "export": (), "train": ()}
-VERBS |= {"plan": (), "law": ("transverse_ratio",), "simulate": ("block",), "measure": ("leverage",)}
+VERBS |= {
+    "plan": (),
+    "protect": (),
+    "law": ("transverse_ratio",),
+    "simulate": ("block",),
+    "measure": ("leverage",),
+}
 
 
 def call(capsys, *arguments):
@@ -34,7 +40,7 @@ def test_help_has_an_example_and_the_common_options(capsys, verb):
     assert {"json", "seed", "quiet"} <= set(options_in(out))
 
 
-@pytest.mark.parametrize("verb", ["reproduce", "simulate", "measure", "plan"])
+@pytest.mark.parametrize("verb", ["reproduce", "simulate", "measure", "plan", "protect"])
 def test_heavy_verbs_state_their_cost(tmp_path, monkeypatch, capsys, verb):
     monkeypatch.chdir(tmp_path)  # where no earlier run is in the way
     _, out, _ = call(capsys, verb, *VERBS[verb], "--help")

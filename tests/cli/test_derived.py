@@ -20,7 +20,8 @@ from signmag_jax.cli import derive, measure
 from signmag_jax.cli.law_arguments import flags
 from signmag_jax.evidence import Result
 from signmag_jax.measure import Options
-from signmag_jax.measure.registry import MEASUREMENTS, Measurement
+from signmag_jax.measure.measurement import Measurement
+from signmag_jax.measure.registry import MEASUREMENTS
 from signmag_jax.perturb import SignFlip
 
 if TYPE_CHECKING:
@@ -130,6 +131,11 @@ def test_what_is_typed_reaches_the_function_with_its_type(capsys, measurement):
     assert (seen["strict"], seen["loose"]) == (False, True)
     call(capsys, "measure", "dummy", "--dry-run", "--draws", "2")
     assert (seen["draws"], seen["kind"], seen["strict"]) == (2, "a", True)
+    again = "--rates .5,.25 --rates .1 --draws 2 --draws 3 --scales row --scales 32 --kind a --kind b"
+    assert call(capsys, "measure", "dummy", "--dry-run", *again.split())[0] == 0
+    # What takes a list takes it in pieces; of anything else the last one counts.
+    assert (seen["rates"], seen["draws"], seen["scales"]) == ((0.5, 0.25, 0.1), [2, 3], ("row", 32))
+    assert seen["kind"] == "b"
     code, _, err = call(capsys, "measure", "dummy", "--kind", "c")
     assert (code, err.count("\n")) == (2, 1)
     assert "it takes a or b or 4, not 'c'" in err

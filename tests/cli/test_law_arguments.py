@@ -56,6 +56,12 @@ def test_inputs_and_expansions(capsys):
     )
 
 
+def test_a_list_may_come_in_pieces(capsys):
+    pieces = run(capsys, "transverse_ratio", "--rate", "0.01", "--rate", "0.02,0.05")
+    assert pieces == run(capsys, "transverse_ratio", "--rate", "0.01,0.02,0.05")
+    assert pieces["along"] == {"rate": [0.01, 0.02, 0.05]}
+
+
 @pytest.mark.parametrize("text", ["flip:0.1", "uniform:3:0.6", "lloyd-max:2", "flip:0.1+ternary:twn+scale:2"])
 def test_a_perturbation_is_enclosed_as_typed(capsys, text):
     given = ("radial_fraction", "--perturbation", text, "--activation", "gelu", "--scale", "0.1")

@@ -1,28 +1,39 @@
-"""`signmag plan` and `signmag protect` from the command line: no option is dropped on the way."""
+"""`signmag plan` and `signmag protect` from the command line: every argument is an option that is heeded."""
 
-import dataclasses
+import importlib
 import inspect
 import json
 
 import pytest
+from test_cli import call, options_in
 from texts import write_words
 
-from signmag_jax.cli import derive, measure, run
-from signmag_jax.cli.plan import plan
-from signmag_jax.cli.plan_file import saved as planned
-from signmag_jax.cli.protect import protect
-from signmag_jax.cli.protection_files import saved as protected
-from signmag_jax.cli.reading import ReadingOptions
+from signmag_jax import measure
+from signmag_jax.cli import derive, run
+from signmag_jax.measure import Options
 
-SHOWN = {"device", "distributed", "dry_run", "plot", "parquet", "json", "quiet"}
+READING = {"model", "revision", "file", "text", "window", "windows", "calibration", "dtype", "mesh"}
+OUTPUT = {"device", "distributed", "dry-run", "plot", "parquet", "json", "quiet", "out", "help"}
 
 
-@pytest.mark.parametrize(("verb", "function"), [(plan, planned), (protect, protected)])
-def test_every_option_reaches_the_measurement(verb, function):
-    taken = {option.name for option in derive.options(function, leave=measure.FILLED)}
-    read = {each.name for each in dataclasses.fields(ReadingOptions)}
-    assert set(inspect.signature(verb).parameters) <= taken | read | SHOWN
-    assert taken | read <= set(inspect.signature(verb).parameters)
+@pytest.mark.parametrize("verb", ["plan", "protect"])
+def test_options_are_the_arguments_of_the_function(capsys, verb):
+    code, out, err = call(capsys, verb, "--help")
+    assert (code, err) == (0, "")
+    taken = set(inspect.signature(getattr(measure, verb)).parameters) | set(Options.__annotations__)
+    taken -= {"model", "calibration", "evaluation", "options", "source"}
+    listed = options_in(out)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == taken | READING | OUTPUT
+
+
+@pytest.mark.parametrize("verb", ["plan", "protect"])
+def test_the_list_of_verbs_says_what_the_verb_says(capsys, verb):
+    function = getattr(importlib.import_module(f"signmag_jax.cli.{verb}"), verb)
+    summary = derive.summary_of(function)
+    assert summary in " ".join(call(capsys, verb, "--help")[1].split())
+    line = next(line for line in call(capsys, "--help")[1].splitlines() if line.startswith(f"  {verb} "))
+    assert summary.startswith(line.removeprefix(f"  {verb} ").strip().removesuffix("..."))
 
 
 @pytest.mark.slow

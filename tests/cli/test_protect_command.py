@@ -56,4 +56,4 @@ def test_a_dry_run_states_cost_and_memory(capsys):
     assert plain["forward_passes_of_2048_tokens"] > 30
     assert plain["memory"].startswith("about 4 times")
     assert run(["protect", "--dry-run", "--json", "--compare", "random", "--budget", "1%"]) == 0
-    assert json.loads(capsys.readouterr().out)["forward_passes_of_2048_tokens"] < 20
+    assert json.loads(capsys.readouterr().out)["forward_passes_of_2048_tokens"] < 22

@@ -25,7 +25,7 @@ def test_a_run_prints_json_and_draws_a_picture(call, tmp_path):
     code, out, err = call(*command)
     assert (code, err) == (0, "")
     (found,) = json.loads(out)["trainings"]
-    assert [each["step"] for each in found["run"]["checkpoints"]] == [0, 10]
+    assert [each["step"] for each in found["run"]["snapshots"]] == [0, 10]
     assert found["blocks"][0][0]["ratio"]["Gaussian weights"]["law"]["n"] == 3
     assert "training steps" in picture.read_text()
 

@@ -1,17 +1,24 @@
 """Merged moments against NumPy, and against the formula that cancels."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signmag_jax.evidence import Moments, merge_all
+from signmag_jax.evidence import SampleMoments
+
+
+def merged(pieces):
+    """The moments of the pieces, merged in order."""
+    return functools.reduce(SampleMoments.merge, map(SampleMoments.of, pieces))
 
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=7), st.integers(0, 2**32 - 1))
 def test_merge_equals_moments_of_the_whole(sizes, seed):
     samples = np.random.default_rng(seed).normal(size=(sum(sizes), 3)) * [1, 10, 0.1] + [5, -3, 0]
-    found = merge_all(map(Moments.of, np.split(samples, np.cumsum(sizes)[:-1])))
+    found = merged(np.split(samples, np.cumsum(sizes)[:-1]))
     assert found.count == len(samples)
     np.testing.assert_allclose(found.mean, samples.mean(0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found.covariance, np.cov(samples.T), rtol=1e-10, atol=1e-12)
@@ -19,7 +26,7 @@ def test_merge_equals_moments_of_the_whole(sizes, seed):
 
 def test_a_large_mean_does_not_cancel():
     samples = np.random.default_rng(0).normal(0, 1, (4000, 1)) + 1e9
-    parts = merge_all(map(Moments.of, np.split(samples, 40)))
+    parts = merged(np.split(samples, 40))
     truth = float(np.var(samples - 1e9, ddof=1))
     assert parts.covariance[0, 0] == pytest.approx(truth, rel=1e-6)
     raw = float((samples**2).mean() - samples.mean() ** 2)  # E[x²] − E[x]²
@@ -28,11 +35,11 @@ def test_a_large_mean_does_not_cancel():
 
 def test_merge_in_order_is_reproducible_bit_by_bit():
     pieces = np.split(np.random.default_rng(1).normal(size=(60, 2)), 6)
-    first, second = merge_all(map(Moments.of, pieces)), merge_all(map(Moments.of, pieces))
+    first, second = merged(pieces), merged(pieces)
     assert first.comoment.tobytes() == second.comoment.tobytes()
 
 
 def test_single_sample_merges():
-    merged = Moments.of(np.array([[1.0]])).merge(Moments.of(np.array([[3.0]])))
-    assert merged.covariance[0, 0] == 2
-    assert merged.standard_error[0] == pytest.approx(1)
+    both = merged([np.array([[1.0]]), np.array([[3.0]])])
+    assert both.covariance[0, 0] == 2
+    assert both.standard_error[0] == pytest.approx(1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from signmag_jax.evidence import Estimate, Ratio, Result
+from signmag_jax.evidence import Estimate, Picture, Ratio, Result
 from signmag_jax.evidence.result import KEPT_OUT, by_draw, named
 
 
@@ -59,3 +59,11 @@ def test_rows_by_draw_leave_out_tables_that_are_not_there():
     rows = by_draw({"one": np.ones((2, 2)), "none": None}, "arm", "value", rate=0.1)
     assert len(rows) == 4
     assert rows[-1] == {"rate": 0.1, "arm": "one", "draw": 1, "window": 1, "value": 1.0}
+
+
+def test_a_picture_of_matrices_has_a_place_for_each_and_none_for_what_is_not_known():
+    cells = {(3, "q_proj"): 1.0, (0, "q_proj"): 2.0, (3, "up_proj"): None, (0, "down_proj"): 4.0}
+    drawn = Picture.of_matrices(cells, "title", "nats").arguments
+    assert (drawn["rows"], drawn["columns"]) == (["q_proj", "up_proj", "down_proj"], ["0", "3"])
+    nan = np.nan
+    np.testing.assert_array_equal(drawn["table"], [[2, 1], [nan, nan], [4, nan]])

@@ -217,6 +217,12 @@ def test_the_command_needs_no_model_for_a_list(saved, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_folder_in_the_way_is_named_before_a_model_is_looked_for(saved, tmp_path, capsys):
+    (tmp_path / "imatrix.gguf").mkdir()
+    assert run(["export", str(saved()), "--out", str(tmp_path), "--model", str(tmp_path / "absent")]) == 2
+    assert "holds a folder named imatrix.gguf" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

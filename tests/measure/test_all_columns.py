@@ -21,7 +21,7 @@ def test_the_shift_has_the_mean_norm_of_masks(tiny, layers):
     k = round(0.1 * pools.size("all"))
     draws = flips.Draws(pools, {"all": k}, keys.root(3))
     by_shift = applied(tiny, matching(pools, k / pools.size("all")))
-    by_flip = [applied(tiny, draws.transform(draws.plan("all", draw))) for draw in range(40)]
+    by_flip = [applied(tiny, draws.transform(draws.recipe("all", draw))) for draw in range(40)]
     taking_part = np.isin(np.arange(3), layers)
     for name, (w, shifted) in by_shift.items():
         energy = ((shifted - w) ** 2).sum(axis=(1, 2))
@@ -38,7 +38,7 @@ def test_the_shift_has_the_mean_norm_of_masks(tiny, layers):
 def test_growth_after_the_rest_is_the_shift(tiny):
     """The rest has no component along the weights, and the growth has no other."""
     pools = pool_room.Pools.everything(tiny, (1,), MATRICES)
-    transforms = [matching(pools, 0.01, part) for part in shift_parts.PARTS]
+    transforms = [matching(pools, 0.01, part) for part in shift_parts.SHIFT_PARTS]
     transforms.append(shift_parts.Scattered(transforms[-1], keys.root(1)))
     shift, growth, rest, scattered = (applied(tiny, each) for each in transforms)
     for name, (w, shifted) in shift.items():

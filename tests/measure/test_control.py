@@ -12,7 +12,7 @@ from minute import PLACES, loss_of, weights_of, with_weights
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure import control
-from signmag_jax.measure.comparison import RateLeverage
+from signmag_jax.measure.arm_comparison import RateLeverage
 from signmag_jax.models import SITE_OF, window_nll
 
 RATES = (0.02, 0.7)

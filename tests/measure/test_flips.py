@@ -22,7 +22,7 @@ def flipped_masks(model, pools, arm, k, draw, seed=0, arms=ARMS):
     """Which weights the transform flips, from the weights themselves."""
     draws = draws_of(pools, k, seed, arms)
     masks = {}
-    for name, (before, after) in applied(model, draws.transform(draws.plan(arm, draw))).items():
+    for name, (before, after) in applied(model, draws.transform(draws.recipe(arm, draw))).items():
         assert (before != 0).all()
         assert (np.abs(after) == np.abs(before)).all()
         masks[name] = after == -before
@@ -131,8 +131,8 @@ def test_flips_are_uniform_over_columns_and_rows(tiny, pools):
 def test_no_layer_is_favoured_when_there_are_fewer_flips_than_matrices(tiny, pools):
     counts = np.zeros(3)
     for draw in range(300):
-        plan = draws_of(pools, 2).plan("outlier", draw)
-        counts += sum(np.asarray(count) for count in plan.drawn.values())
+        recipe = draws_of(pools, 2).recipe("outlier", draw)
+        counts += sum(np.asarray(count) for count in recipe.drawn.values())
     assert counts.sum() == 600
     assert stats.chisquare(counts).pvalue > 1e-4
 
@@ -146,7 +146,7 @@ def test_losses_equal_those_of_edited_weights(tiny, windows, pools):
         other = with_block(other, name, np.where(mask, -weight, weight))
     truth = window_nll(other, windows[1], batch=8).mean(axis=1)
     draws = draws_of(pools, k)
-    transform = draws.transform(draws.plan("outlier", 4))
+    transform = draws.transform(draws.recipe("outlier", 4))
     found = window_nll(tiny, windows[1], transform, 8).mean(axis=1)
     np.testing.assert_allclose(found, truth, rtol=0, atol=2e-6)
     clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
@@ -158,7 +158,7 @@ def test_losses_equal_those_of_edited_weights(tiny, windows, pools):
 def test_no_flips_reproduces_the_clean_loss(tiny, windows, pools):
     for k in (9, pools.size("outlier")):
         draws = draws_of(pools, k)
-        transform = draws.transform(draws.plan("outlier", 0).empty())
+        transform = draws.transform(draws.recipe("outlier", 0).empty())
         found = window_nll(tiny, windows[1], transform, 8).mean(axis=1)
         clean = window_nll(tiny, windows[1], batch=8).mean(axis=1)
         np.testing.assert_allclose(found, clean, rtol=0, atol=1e-6)
@@ -167,7 +167,7 @@ def test_no_flips_reproduces_the_clean_loss(tiny, windows, pools):
 def test_one_compilation_serves_both_arms_all_seeds_and_low_rates(tiny, windows, pools):
     def evaluate(k, arm, draw, batch=8):
         draws = draws_of(pools, k)
-        window_nll(tiny, windows[1], draws.transform(draws.plan(arm, draw)), batch)
+        window_nll(tiny, windows[1], draws.transform(draws.recipe(arm, draw)), batch)
 
     evaluate(11, "outlier", 0)
     jax.config.update("jax_no_tracing", True)  # from here on whatever would be compiled is an error
@@ -186,7 +186,7 @@ def test_a_draw_does_not_depend_on_the_number_of_slots(pools):
     k = pools.size("outlier") // 3
     few = draws_of(pools, k)
     many = flips.Draws(pools, {"outlier": k, "rest": pools.size("rest") // 2}, few.key)
-    short, long = (draws.coordinates(draws.plan("outlier", 0)) for draws in (few, many))
+    short, long = (draws.coordinates(draws.recipe("outlier", 0)) for draws in (few, many))
     assert any(size < wider for (_, size), (_, wider) in zip(few.slots, many.slots, strict=True))
     for name, size in few.slots:
         for one, other in zip(short[name], long[name], strict=True):

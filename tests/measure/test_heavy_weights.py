@@ -91,9 +91,9 @@ def drawn(stratified, coordinates):
 def test_light_draws_are_uniform_over_the_other_weights(stratified):
     count, hits = 300, {}
     for draw in range(count):
-        plan, coordinates = stratified.light(REST, draw)
+        recipe, coordinates = stratified.light(REST, draw)
         weights = drawn(stratified, {"down_proj": coordinates["down_proj"]})
-        assert len(weights) == np.asarray(plan.drawn["down_proj"]).sum()
+        assert len(weights) == np.asarray(recipe.drawn["down_proj"]).sum()
         assert not weights & set(stratified.heavy(REST))
         for weight in weights:
             hits[weight] = hits.get(weight, 0) + 1
@@ -109,11 +109,11 @@ def test_light_draws_are_uniform_over_the_other_weights(stratified):
 def test_joint_draws_weigh_as_often_as_a_draw_flips_any_heavy_weight(stratified):
     weights, seen = [], []
     for draw in range(400):
-        plan, coordinates, flipped, weight = stratified.joint(REST, draw)
+        recipe, coordinates, flipped, weight = stratified.joint(REST, draw)
         here = drawn(stratified, {"down_proj": coordinates["down_proj"]})
         assert flipped
         assert {stratified.heavy(REST)[i] for i in flipped} == here & set(stratified.heavy(REST))
-        assert len(here) == np.asarray(plan.drawn["down_proj"]).sum()
+        assert len(here) == np.asarray(recipe.drawn["down_proj"]).sum()
         weights.append(weight)
         seen.append(0 in flipped)
     rates = stratified.mean_rates(REST, 400)
@@ -162,11 +162,11 @@ def truth(name, arm):
     draws = draws_of(found.pools, found.rates[0].flips, 10**6)
     where, hits, rates = WEIGHTS[kind][0], [], []
     for draw in range(len(rows)):
-        plan = draws.plan(arm, draw)
-        table = draws.coordinates(plan)[where.name]
+        recipe = draws.recipe(arm, draw)
+        table = draws.coordinates(recipe)[where.name]
         rows_hit, columns_hit = (np.asarray(part[where.layer]) for part in table)
         hits.append(((rows_hit == where.row) & (columns_hit == where.column)).any())
-        rates.append(draws.flipped_part(plan, arm, where.name)[where.layer])
+        rates.append(draws.flipped_part(recipe, arm, where.name)[where.layer])
     hits, rate = np.asarray(hits), np.mean(rates)
     assert abs(hits.mean() - rate) < 4 * np.sqrt(rate / len(rows))
     return rate * rows[hits].mean() + (1 - rate) * rows[~hits].mean()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.measure.knapsack import choose
+from signmag_jax.measure.knapsack import pack
 
 
 @st.composite
@@ -35,7 +35,7 @@ def cheapest(sizes, costs, budget):
 @given(problems())
 def test_no_other_choice_within_the_budget_costs_less(problem):
     sizes, _, budget = problem
-    found = choose(*problem)
+    found = pack(*problem)
     assert found.exact
     assert found.size == sum(size[o] for size, o in zip(sizes, found.options, strict=True)) <= budget
     assert found.cost == pytest.approx(cheapest(*problem), abs=1e-9)
@@ -45,7 +45,7 @@ def test_no_other_choice_within_the_budget_costs_less(problem):
 @given(problems(), st.integers(2, 9))
 def test_a_coarse_unit_meets_the_budget_too_and_says_that_it_may_cost_more(problem, states):
     sizes, costs, budget = problem
-    found = choose(sizes, costs, budget, states)
+    found = pack(sizes, costs, budget, states)
     assert found.size == sum(size[o] for size, o in zip(sizes, found.options, strict=True)) <= budget
     best = cheapest(*problem)
     assert found.bound - 1e-9 <= best <= found.cost + 1e-9
@@ -55,16 +55,16 @@ def test_a_coarse_unit_meets_the_budget_too_and_says_that_it_may_cost_more(probl
 @given(problems(), st.integers(0, 40))
 def test_more_room_never_costs_more(problem, more):
     sizes, costs, budget = problem
-    assert choose(sizes, costs, budget + more).cost <= choose(sizes, costs, budget).cost + 1e-12
+    assert pack(sizes, costs, budget + more).cost <= pack(sizes, costs, budget).cost + 1e-12
 
 
 def test_the_bound_is_the_cost_where_one_option_a_price_is_best():
     """On the hull of sizes and costs the relaxation leaves no gap."""
-    found = choose([[1, 2, 3]] * 4, [[9.0, 3.0, 1.0]] * 4, 8)
+    found = pack([[1, 2, 3]] * 4, [[9.0, 3.0, 1.0]] * 4, 8)
     assert found.options == (1, 1, 1, 1)
     assert found.bound == pytest.approx(12.0)
 
 
 def test_a_budget_below_the_smallest_options_is_refused():
     with pytest.raises(InvalidInput, match="budget >= 5"):
-        choose([[2, 9], [3, 4]], [[1.0, 0.0], [1.0, 0.0]], 4)
+        pack([[2, 9], [3, 4]], [[1.0, 0.0], [1.0, 0.0]], 4)

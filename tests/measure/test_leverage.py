@@ -12,7 +12,7 @@ from conftest import LOUD, TINY, build, with_block
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, Records, provenance
 from signmag_jax.measure import inputs, screening, sweep
-from signmag_jax.measure.comparison import RateLeverage
+from signmag_jax.measure.arm_comparison import RateLeverage
 from signmag_jax.measure.strata import Strata, room_left
 from signmag_jax.models import MATRICES, logits, window_nll
 

@@ -28,7 +28,7 @@ def draws(pools):
 def changed(tiny, draws, arm, draw):
     """Weights under an arm, in float64, by matrix."""
     kind = MatchedFlips if arm in MATCHED else Flips
-    return applied(tiny, draws.transform(draws.plan(ARMS[arm], draw), kind))
+    return applied(tiny, draws.transform(draws.recipe(ARMS[arm], draw), kind))
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -1,6 +1,7 @@
 """Plans: sizes bit by bit, budgets, predictions by exact second orders, a planted matrix, and mistakes."""
 
 import dataclasses
+import importlib
 import json
 import math
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from conftest import MINUTE, TINY, build, with_block
 from minute import unpacked, weights_of
+from planted import own_text, planted
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.measure.plan import Planned
+from signmag_jax.measure.plan import Rounded
+from signmag_jax.measure.trials import BROKEN, with_trials
 from signmag_jax.measure.widths import WIDTHS, rounded, stored_bits
 from signmag_jax.models import MATRICES, logits, token_nll
 
@@ -163,14 +166,79 @@ def test_the_matrices_that_decide_get_the_most_bits(windows, layer):
     assert min(mine) <= max(others)
 
 
+PREDICTED = np.asarray([[8.0, 4.0, 2.0, 1.0], [0.8, 0.4, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("found", "first", "second"),
+    [
+        ({}, [8, 4, 2, 1], [0.8, 0.4, 0, 0]),
+        # Its own cost, and the narrower ones by the same factor; wider ones stay.
+        ({(0, 2): 20.0}, [80, 40, 20, 1], [0.8, 0.4, 0, 0]),
+        # A second trial replaces what the first had made of it: nothing adds up.
+        ({(0, 2): 20.0, (0, 1): 12.0}, [80, 12, 20, 1], [0.8, 0.4, 0, 0]),
+        ({(0, 2): 20.0, (0, 0): 9.0}, [8, 40, 20, 1], [0.8, 0.4, 0, 0]),
+        # Of two factors the larger, whichever was found first.
+        ({(0, 1): 40.0, (0, 3): 5.0}, [80, 40, 10, 5], [0.8, 0.4, 0, 0]),
+        # About as predicted, or less.
+        ({(0, 2): 3.9, (1, 0): -1.0}, [8, 4, 2, 1], [0.8, 0.4, 0, 0]),
+        # Where derivatives see nothing at all.
+        ({(1, 2): 0.5}, [8, 4, 2, 1], [0.8, 0.5, 0.5, 0]),
+        ({(0, 1): math.nan, (1, 3): math.inf}, [BROKEN, BROKEN, 2, 1], [BROKEN] * 4),
+    ],
+)
+def test_a_trial_takes_the_place_of_a_prediction_that_it_exceeds_by_far(found, first, second):
+    np.testing.assert_allclose(with_trials(PREDICTED, found), [first, second])
+    backwards = dict(reversed(found.items()))
+    np.testing.assert_array_equal(with_trials(PREDICTED, backwards), with_trials(PREDICTED, found))
+
+
+def shut():
+    """A model with a saturated gate, unseen by derivatives, that rounding to 2 bits opens wide."""
+    model = planted()
+    embedding = np.array(model.params["embed"])
+    embedding[:, [0, 5, 9]], embedding[:, 3] = 5, 0
+    blocks = {name: np.array(model.params["blocks"][name]) for name in ("o_proj", "down_proj", "gate_proj")}
+    blocks["o_proj"][:, [0, 3, 5, 9]] = blocks["down_proj"][0, [0, 3, 5, 9]] = 0
+    blocks["down_proj"][1, :, 4] *= 5  # what the gate opens is heard
+    # Column 3 is always 0, and with 2 bits all that is left besides is 0 and 40.
+    blocks["gate_proj"][1, 4] = 0
+    blocks["gate_proj"][1, 4, [0, 3, 5, 9]] = [-19, 40, -19, 21]
+    changed = model.params["blocks"] | {name: jnp.asarray(table) for name, table in blocks.items()}
+    model = model.replace(params=model.params | {"blocks": changed, "embed": jnp.asarray(embedding)})
+    return model, (own_text(model, 4, 5), own_text(model, 8, 9))
+
+
+@pytest.mark.slow
+def test_a_planted_matrix_that_derivatives_do_not_see_gets_its_bits(monkeypatch):
+    model, texts = shut()
+    options = {"bits": 4.2, "widths": ("2", "4"), "layers": (1,), "draws": 1}
+    options["matrices"] = ("gate_proj", "up_proj", "down_proj")
+
+    def gate():
+        found = measure.plan(model, *texts, **options)
+        return next(one for one in found.matrices if one.matrix == "gate_proj"), found
+
+    one, found = gate()
+    assert one.width == "4"
+    # What is minimised is each matrix's own cost, once.
+    slack = sum(abs(each.tried) for each in found.matrices if each.tried is not None)
+    assert found.cost <= found.predicted.value + slack
+    monkeypatch.setattr(importlib.import_module("signmag_jax.measure.plan"), "TRIALS", 0)
+    blind, without = gate()
+    assert blind.width == "2"
+    lost, left = (each.measured.metrics["delta_nll"].estimate.value for each in (without, found))
+    assert lost > 2 * max(left, 10 * blind.predicted)
+
+
 @pytest.mark.slow
 def test_the_transform_changes_the_matrices_of_its_table_and_no_others(tiny, windows):
     table = {name: jnp.zeros(TINY.layers, jnp.int32) for name in MATRICES}
-    none = Planned(("2",), table)
+    none = Rounded(("2",), table)
     tokens = jnp.asarray(windows[1][:2])
     clean = token_nll(TINY, tiny.params, tokens)
     np.testing.assert_allclose(token_nll(TINY, tiny.params, tokens, none), clean, rtol=1e-5)
-    one = Planned(("2",), {**table, "up_proj": table["up_proj"].at[1].set(1)})
+    one = Rounded(("2",), {**table, "up_proj": table["up_proj"].at[1].set(1)})
     weight = tiny.params["blocks"]["up_proj"]
     moved = with_block(tiny, "up_proj", weight.at[1].set(rounded("2", weight[1])))
     after = token_nll(TINY, tiny.params, tokens, one)

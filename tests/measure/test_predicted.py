@@ -11,7 +11,7 @@ from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.measure.activations import membership
-from signmag_jax.measure.comparison import RateLeverage
+from signmag_jax.measure.arm_comparison import RateLeverage
 from signmag_jax.measure.drawn_damage import predicted_damage
 from signmag_jax.measure.leverage import ARMS, draws_of
 from signmag_jax.measure.response_checks import paired_error
@@ -100,7 +100,7 @@ def test_few_flips_count_for_each_matrix_as_they_were_shared(found, drawn):
         whole = int(found.pools[arm].weights)
         expected = 0.0
         for seed in range(one.draws):
-            made = draws_of(drawn.pools, 5, 0).plan(arm, seed)
+            made = draws_of(drawn.pools, 5, 0).recipe(arm, seed)
             assert sum(int(made.drawn[name].sum()) for name in MATRICES) == 5
             for name in MATRICES:
                 member = pool_columns(found, name, arm)

@@ -11,9 +11,10 @@ from planted import SATURATED, WEIGHTS, own_text, planted
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, bootstrap
-from signmag_jax.measure import spikes
+from signmag_jax.measure import choice
 from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.protected import METRICS
+from signmag_jax.measure.trial import STORED, Trial
 from signmag_jax.models import MATRICES, window_nll
 from signmag_jax.perturb import Ternarize
 
@@ -128,7 +129,7 @@ def test_the_weight_that_decides_is_found_and_derivatives_do_not_see_it(model, t
     assert tables["gate_proj"][PLACE.layer, PLACE.row, PLACE.column]
     assert plain["weights"][0] | {"score": 0} == {**PLACE.to_json(), "score": 0}
     assert plain["weights"][0]["score"] > 0.5
-    monkeypatch.setattr(spikes, "TRIED", 0)
+    monkeypatch.setattr(choice, "suspects", lambda *_: [])
     blind = measure.protect(model, *text, against="flips:0.5", budget="50%", compare=())
     tables, _ = read(blind.masks[0], model, tmp_path / "mask.json")
     assert not tables["gate_proj"][PLACE.layer, PLACE.row, PLACE.column]
@@ -162,6 +163,40 @@ def test_flips_are_common_to_all_criteria(model, text):
     same = table["everything"] == table[f"{ONE}, at random"]
     assert same.all(axis=1).any()
     assert len(np.unique(table["everything"][:, 0])) == 3
+
+
+def test_a_budget_in_bits_is_the_same_bits_for_all(model, text, tmp_path):
+    """Whole columns need no places: of one budget they keep three times as many weights."""
+    report = measure.protect(model, *text, budget="0.48b", compare=("random", "awq"))
+    ours, chance, awq = report.choices
+    assert (ours.weights, chance.weights, awq.weights) == (26, 26, 78)
+    _, plain = read(report.masks[0], model, tmp_path / "mask.json")
+    assert plain["budget"]["bits"] == 26 * 48 <= 0.48 * 2688
+    columns = measure.protect(model, *text, budget="0.48b", unit="columns", compare=("size", "awq"))
+    ours, size, awq = columns.choices
+    assert ours.weights == awq.weights == 3 * size.weights + ours.weights % 3
+
+
+def test_a_matrix_without_a_finite_loss_is_first_and_says_so(model, text, monkeypatch):
+    """Alone, the third is broken on two of 12 windows: it was dropped, and is now first, also in the mask."""
+    plain = Trial.row
+
+    def row(self, kept, draw):
+        found, masks = plain(self, kept, draw), kept()
+        if not np.asarray(masks[broken[1]][broken[0]]).any():
+            found.reshape(len(STORED), -1)[:, :2] = np.nan
+        return found
+
+    first = measure.protect(model, *text, budget=ONE, compare=())
+    broken = first.alone[-1].layer, first.alone[-1].matrix
+    monkeypatch.setattr(Trial, "row", row)
+    found = measure.protect(model, *text, budget=ONE, compare=())
+    alone, hurt = found.alone[0], found.masks[0].matrices[0]
+    assert len(found.alone) == len(first.alone) == 3
+    assert (alone.layer, alone.matrix) == (hurt.layer, hurt.matrix) == broken
+    assert (alone.damage, alone.not_finite, hurt.delta_nll, hurt.not_finite) == (None, 2, None, 2)
+    assert "not finite on 2 windows" in found.summary()[f"layer {broken[0]} {broken[1]} alone"]
+    assert found.masks[0].to_json()["matrices"][0]["not_finite"] == 2
 
 
 @pytest.mark.parametrize("unit", ["columns", "matrices"])
@@ -212,7 +247,7 @@ def test_layers_and_matrices_that_take_no_part_are_left_alone(model, text):
     (kept,), width = report.masks[0].kept.values(), model.config.hidden
     listed = [each.row * width + each.column for each in report.masks[0].weights]
     assert sorted(listed) == kept.tolist()
-    assert {(each.layer, each.matrix) for each in report.spikes} == {(1, "up_proj")}
+    assert {(each.place.layer, each.place.name) for each in report.suspects} == {(1, "up_proj")}
     assert report.masks[0].budget["of"] == model.params["blocks"]["up_proj"][1].size
     edited = np.array(model.params["blocks"]["up_proj"])
     edited[1] = np.asarray(measure.quantized(Ternarize(), jnp.asarray(edited[1]), "tensor"))

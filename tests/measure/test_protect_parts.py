@@ -14,6 +14,7 @@ from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure import quantized
 from signmag_jax.measure.against import Against, Spared
 from signmag_jax.measure.budget import Budget, budgets_of
+from signmag_jax.measure.criteria import unit_of
 from signmag_jax.measure.cut import cuts, kept
 from signmag_jax.measure.pools import ALL, Pools
 from signmag_jax.measure.token_fisher import token_fisher
@@ -109,6 +110,15 @@ def test_budgets_are_distinct_and_ascending_and_pay_for_something():
         Budget.of("0.1%").weights(100)
 
 
+def test_bits_buy_three_times_as_many_weights_of_columns():
+    bits, share = Budget.of("0.48b"), Budget.of("1%")
+    assert bits.exchanged(100, "weights", "columns") == 300
+    assert Budget.of("0.48b", "columns").exchanged(100, "columns", "weights") == 33
+    assert share.exchanged(100, "weights", "columns") == bits.exchanged(100, "weights", "weights") == 100
+    assert unit_of("awq") == unit_of("llm_int8") == unit_of("imatrix") == "columns"
+    assert {unit_of(name) for name in ("size", "random", "imatrix_weights", "imatrix_error")} == {"weights"}
+
+
 @pytest.mark.parametrize(
     ("name", "scale"),
     [
@@ -163,7 +173,7 @@ def test_what_is_kept_is_kept_and_the_rest_is_perturbed(tiny, name):
     against, rng = Against.of(name), np.random.default_rng(5)
     layers, names = (0, 2), ("q_proj", "down_proj")
     draws = against.draws(Pools.everything(tiny, layers, names), 0)
-    flips = None if draws is None else draws.transform(draws.plan(ALL, 0))
+    flips = None if draws is None else draws.transform(draws.recipe(ALL, 0))
     masks = {
         which: jnp.asarray(rng.random(tiny.params["blocks"][which].shape) < 0.3).at[1].set(True)
         for which in names

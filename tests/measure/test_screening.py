@@ -55,9 +55,10 @@ def test_the_widest_weights_of_a_pool_are_its_own():
     table[:, :, COLUMNS["mlp_in"].shape[1] :] = 0
     model = with_block(model, "gate_proj", table)
     none = COLUMNS | {"mlp_mid": np.zeros((SMALL.layers, 0), int)}
-    pools, profile = Pools.of(model, none, LAYERS, MATRICES), measure.alpha(model, own_text(model, 4, 5))
+    pools = Pools.of(model, none, LAYERS, MATRICES)
+    scales = screening.input_scales(measure.alpha(model, own_text(model, 4, 5)), MATRICES)
     for which in (OUTLIER, REST):
-        found = [each for layer in screening.widest(model, profile, pools, which) for each in layer]
+        found = [each for layer in screening.widest(model, scales, pools, which) for each in layer]
         assert found
         assert all(pools.member(each.name, which)[each.layer, each.column] for each in found)
 
@@ -84,7 +85,10 @@ def test_a_loss_that_is_not_finite_counts_like_knowing_nothing():
     text = own_text(model, 2, 5)
     where, _ = WEIGHTS["down"]
     broken = model.replace(params=model.params | {"norm": model.params["norm"] * np.inf})
-    assert screening.tried_costs(broken, text, [where]) == {where: pytest.approx(np.log(SMALL.vocabulary))}
+    (found,) = screening.tried_costs(broken, text, [where]).values()
+    assert found == (pytest.approx(np.log(SMALL.vocabulary)), False)
+    (known,) = screening.tried_costs(model, text, [where]).values()
+    assert known.finite
 
 
 def test_what_hardly_any_draw_hits_is_bounded_from_its_ranking():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from signmag_jax.measure.error_response import ERRORS, is_deterministic
-from signmag_jax.measure.shift_parts import GROWTH, PARTS, REST, SHIFT, ShiftPart
+from signmag_jax.measure.shift_parts import GROWTH, REST, SHIFT, SHIFT_PARTS, ShiftPart
 from signmag_jax.perturb import MagnitudeShift
 
 SIZE = 0.2
@@ -14,7 +14,7 @@ SIZE = 0.2
 def test_each_part_has_its_moments():
     """On a tensor wide enough for Gaussian moments; the rest's c is 1 whatever the weights."""
     w = np.random.default_rng(0).normal(size=(400, 400))
-    for part in PARTS:
+    for part in SHIFT_PARTS:
         changed = np.asarray(ShiftPart.of(part, SIZE).apply(jax.random.key(0), w))
         c, v = (w * changed).mean() / (w * w).mean(), (changed**2).mean() / (w * w).mean()
         law = ShiftPart.of(part, SIZE).moments()
@@ -29,7 +29,7 @@ def test_each_part_has_its_moments():
 
 
 def test_a_tensor_of_zeros_stays_and_parts_draw_nothing():
-    for part in PARTS:
+    for part in SHIFT_PARTS:
         one = ShiftPart.of(part, SIZE)
         assert not np.any(np.asarray(one.apply(jax.random.key(0), np.zeros((3, 4)))))
         assert is_deterministic(one)

@@ -1,5 +1,6 @@
 """The game of single signs: scores are what edited weights cost, and no choice sees the evaluation text."""
 
+import importlib
 import json
 
 import numpy as np
@@ -81,6 +82,27 @@ def test_lines_rows_and_picture(game):
     assert len(game.picture().arguments["series"]) == 2 * len(RULES)
     plain = json.loads(json.dumps(game.to_json(), allow_nan=False))
     assert len(plain["fewest"]) == 2 * 2 * len(RULES)
+
+
+def test_windows_that_are_not_finite_are_counted(game, texts, monkeypatch):
+    """Every set breaks the second of 16 windows: it counts as ln V, and result, table and lines say so."""
+    sets = {}
+    for each in game.attacks:
+        sets.setdefault(each.protected, {})[each.rule] = list(each.places)
+    broken = np.full(16, 2.0)
+    broken[1] = np.nan
+    module = importlib.import_module("signmag_jax.measure.attacks")
+    monkeypatch.setattr(module, "_chosen", lambda setup: (list(game.kept), sets))
+    monkeypatch.setattr(module, "_loss", lambda setup, places: broken if places else np.ones(16))
+    found = measure.attacks(planted(*KINDS), *texts, **OPTIONS)
+    for each in found.attacks:
+        assert each.not_finite == (1,) * len(each.places)
+        assert each.damage[0].estimate.value == pytest.approx((15 + np.log(SMALL.vocabulary)) / 16)
+    assert all(row["not_finite"] == 1 for row in found.rows())
+    assert "1 window is not finite" in found.summary()["ours"]
+    assert found.to_json()["attacks"][0]["not_finite"][0] == 1
+    # The control: of finite losses nothing is said.
+    assert "not finite" not in "".join(game.summary().values())
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from planted import SATURATED, SMALL, WEIGHTS, flipped, own_text, planted
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys
 from signmag_jax.measure import joint, rules, suspects
+from signmag_jax.measure.screening import input_scales
 from signmag_jax.measure.singles import shortlist
 from signmag_jax.models import MATRICES, logits, token_nll, window_nll
 
@@ -21,8 +22,8 @@ LAYERS = tuple(range(SMALL.layers))
 
 def named(model, text):
     steepest = [place for place, _ in shortlist(model, text, 16, LAYERS, MATRICES, 0)]
-    profile = measure.alpha(model, text)
-    return suspects.suspects(model, text, profile, LAYERS, MATRICES, steepest), steepest
+    scales = input_scales(measure.alpha(model, text), MATRICES)
+    return suspects.suspects(model, text, scales, LAYERS, MATRICES, steepest), steepest
 
 
 @pytest.mark.parametrize("kind", [SATURATED, "down", "v"])

@@ -57,6 +57,7 @@ EDITS = [
     slow("single_flip", "(a - b) * h", "a * h"),
     slow("finite_width", "p * (1 - p) * fourth", "p * fourth"),
     slow("any_weights_width", "(-m) ** k", "m**k"),
+    slow("any_weights", "(group * mean(m * m)", "(mean(m * m)"),
     slow("gated", "names[0] ** 2 / names[1]", "names[0] ** 2 / names[2]"),
     slow("gated", '"up": [gated_transverse(WHOLE, pair)', '"up": [gated_transverse(pair, pair)'),
     slow("any_weights_width", "m**a * (m + eps) ** k", "m**a * (m - eps) ** k"),

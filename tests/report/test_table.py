@@ -58,7 +58,9 @@ def test_the_abstract_stands_first_then_the_families_then_what_does_not_hold(sma
 
 
 def test_a_family_counts_what_holds_and_what_does_not(small_ledger):
-    assert words.tally(small_ledger["rows"]) == "1 of 3 reproduced, 1 do not hold, 1 not run"
+    assert words.tally(small_ledger["rows"]) == "1 of 3 reproduced, 1 does not hold, 1 not run"
+    twice = [row for row in small_ledger["rows"] if row["verdict"] == "DISAGREES"] * 2
+    assert words.tally(twice) == "0 of 2 reproduced, 2 do not hold"
     assert words.tally(small_ledger["rows"][1:2]) == "0 of 1 reproduced, 1 not run"
 
 

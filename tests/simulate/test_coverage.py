@@ -36,7 +36,9 @@ def tallied(experiment, counts, seed):
 
 @pytest.fixture(scope="module")
 def repetitions():
-    experiment, _ = simulate.experiment("proposition_1").plan(width=WIDTH, rate=RATE, rows=ROWS, inputs=16)
+    experiment, _ = simulate.experiment("proposition_1").prepared(
+        width=WIDTH, rate=RATE, rows=ROWS, inputs=16
+    )
     return tallied(experiment, [NETWORKS] * REPETITIONS, 7)
 
 
@@ -70,7 +72,7 @@ def test_ratios_of_means_of_proposition_1(repetitions, target):
 
 def test_row_cosines_of_theorem_4():
     """Norm and direction of a Gaussian row are independent: E cos² = 2/π + (1 − 2/π)/n, exactly."""
-    experiment, _ = simulate.experiment("quantizer").plan(width=WIDTH, rows=12, inputs=2)
+    experiment, _ = simulate.experiment("quantizer").prepared(width=WIDTH, rows=12, inputs=2)
     pairs = [tally.mean("row_cosine") for tally in tallied(experiment, [NETWORKS] * REPETITIONS, 3)]
     check_coverage(pairs, 2 / np.pi + (1 - 2 / np.pi) / WIDTH)
     # The limit is another target, which the mean over all repetitions tells apart.
@@ -127,7 +129,7 @@ def test_the_exact_target_is_not_the_limit(repetitions):
 def test_the_controlled_interval():
     """Against a long run, for a pair whose error the controls explain, at 40 networks."""
     pair = (SignFlip(0.2), MagnitudeShift(0.5))
-    experiment, _ = simulate.experiment("block").plan(
+    experiment, _ = simulate.experiment("block").prepared(
         width=24, rate=None, perturbations=pair, inputs=32, controlled=True
     )
     long, *short = tallied(experiment, [20_000] + [40] * REPETITIONS, 5)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from signmag_jax import simulate
-from signmag_jax.evidence import Estimate, Moments, keys
+from signmag_jax.evidence import Estimate, SampleMoments, keys
 from signmag_jax.simulate.network import Experiment
 from signmag_jax.simulate.prefix import Prefix
 from signmag_jax.simulate.program import fixed_numerics
@@ -43,7 +43,7 @@ class Pool:
     """Many networks of an experiment, from which runs are drawn with replacement."""
 
     def __init__(self, name, count, **arguments):
-        self.experiment, _ = simulate.experiment(name).plan(**arguments)
+        self.experiment, _ = simulate.experiment(name).prepared(**arguments)
         sample, parameters = self.experiment.sample, self.experiment.parameters
         with fixed_numerics():
             parameters = jax.tree.map(jnp.asarray, parameters)
@@ -61,7 +61,7 @@ class Pool:
             has = np.isfinite(values[name])
             values |= {name: np.where(has, values[name], 0.0), f"has {name}": has.astype(float)}
         flat = [leaf.reshape(len(networks), -1) for leaf in values.values()]
-        tally.moments = Moments.of(np.concatenate(flat, axis=1))
+        tally.moments = SampleMoments.of(np.concatenate(flat, axis=1))
         return tally
 
     @functools.cached_property

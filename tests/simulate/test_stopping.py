@@ -226,7 +226,7 @@ def test_one_program_for_all_rates_and_seeds():
     compiled = block_program.cache_info().misses
     simulate.block(32, 0.2, inputs=64, networks=6, seed=5)
     assert block_program.cache_info().misses == compiled
-    one, other = (simulate.experiment("block").plan(width=32, inputs=n)[0].sample for n in (64, 66))
+    one, other = (simulate.experiment("block").prepared(width=32, inputs=n)[0].sample for n in (64, 66))
     assert one != other, "the count would have seen a second program"
 
 

@@ -16,7 +16,12 @@ COUNTED = ("finite_width_ratio", "finite_width_expansion", "finite_width_saturat
            "finite_width_saturation_expansion", "finite_width_depth_ratios")  # fmt: skip
 # Expansions in many flips a row.
 MANY_FLIPS = {"finite_width_expansion", "profile_width_expansion"}
-STATIC = {"depth": 2, "x": np.array([1.0, -2.0, 0.5, 1.5]), "pool": np.array([True, False, False, True])}
+STATIC = {
+    "depth": 2,
+    "x": np.array([1.0, -2.0, 0.5, 1.5]),
+    "pool": np.array([True, False, False, True]),
+    "layers": "dense, relu, rmsnorm",
+}
 
 
 def traced_arguments(law):

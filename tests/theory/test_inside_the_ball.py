@@ -79,6 +79,14 @@ COMMON = {
     "column_norm_squared": COLUMNS,
     "pool": st.sampled_from([np.array([True, False, True, False]), np.array([False, False, True, False])]),
     "perturbation": PERTURBATIONS,
+    "layers": st.sampled_from(
+        [
+            "dense(weights=0.3), relu",
+            "dense(scale=0.1, bias=0.5), relu, layernorm(gain=[1, -2], eps=0.01, bias=0.3)",
+            "2*residual(rmsnorm, gate(serial(dense, relu), dense), dense), rmsnorm",
+            "dense(fixed), leaky_relu, layernorm, dense, rmsnorm(eps=3)",
+        ]
+    ),
     "scale": powers(-3, 2),
     "weights": st.one_of(
         st.sampled_from(["gaussian", "laplace", "uniform", "student_t:2.5", "student_t:4.5", "student_t:30"]),

@@ -283,3 +283,84 @@ def test_what_is_no_network_is_refused():
         serial(Dense()).ratio(0.1, "both")
     with pytest.raises(Incomplete, match="network"):
         serial(Dense(scale=1e-200), "relu")(SignFlip(0.1))
+
+
+WRITTEN = """dense(weights=uniform, scale=1.3, bias=0.8), relu,
+    layernorm(gain=[0.5, 1.5, 2], eps=0.1, bias=[1.2, -0.4]),
+    residual(gate(serial(dense, silu), dense(fixed, bias=0.8)), dense(scale=0.7)),
+    rmsnorm(gain=[1, 0.5, 2, 1, 1.5], eps=1)"""
+
+
+@pytest.mark.parametrize("difference", ["linear", "finite"])
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        (WRITTEN, WHOLE),
+        ("2*residual(rmsnorm, dense(weights='student_t:5'), relu), 3*serial(dense, rmsnorm)", None),
+        ("dense(scale=1e-9), relu, rmsnorm(eps=0.5)", serial(Dense(scale=1e-9), "relu", RMSNorm(eps=0.5))),
+    ],
+)
+def test_a_network_as_it_is_written(text, network, difference):
+    """The same as in Python, and in its ball; a ball of another network is told apart."""
+    found = theory.network_ratio(0.02, text, difference)
+    if network is not None:
+        assert found == network.ratio(0.02, difference)
+    for layers in (text, network or text):
+        ball = theory.enclose("network_ratio", rate="0.02", layers=layers, difference=difference)
+        assert float(found) == pytest.approx(float(ball), rel=1e-12)
+    if "eps" in text:
+        other = theory.enclose("network_ratio", rate="0.02", layers=text + ", dense(scale=2)")
+        assert abs(float(other) / float(ball) - 1) > 1e-3
+
+
+def test_a_ball_has_the_decimals_as_typed():
+    """For one matrix A is (1 − p)/(1 − 2/π) whatever its size, and a matrix without an error adds none."""
+    ball = theory.enclose("network_ratio", rate="0.1", layers="dense(scale=0.1), dense(fixed)", digits=40)
+    law = theory.enclose("flip_to_shift_ratio", rate="0.1", digits=40)
+    assert ball.midpoint[:40] == law.midpoint[:40]
+
+
+def test_an_estimate_says_what_was_integrated():
+    for text, estimator in (("dense, relu", "recursion"), ("gate(serial(dense, silu), dense)", "quadrature")):
+        found = theory.estimate("network_ratio", rate=0.1, layers=text)
+        assert found.enclosure is not None
+        assert found.estimator.endswith(estimator)
+        assert found.provenance["arguments"]["layers"] == text
+    deep = theory.estimate("network_ratio", rate=0.1, layers="65*serial(dense, silu)")
+    assert deep.enclosure is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "at least one layer"),
+        ("dense(", "layers read like"),
+        ("dense; relu", "layers read like"),
+        ("dense, [relu]", "layers read like"),
+        ("__import__('os')", "layers read like"),
+        ("lambda: 1", "layers read like"),
+        ("(" * 500, "layers read like"),
+        ("dense," * 2000, "layers of at most"),
+        ("rleu", "activation in"),
+        ("dense(0.5)", "layers read like"),
+        ("dense(size=2)", "arguments of dense"),
+        ("dense(scale=a)", "scale"),
+        ("dense(scale=1+1)", "a number or a name"),
+        ("dense(weights=gauss)", "weights is one of"),
+        ("gate(dense)", "arguments of gate"),
+        ("residual(relu)", "a Dense in a residual branch"),
+        ("0*dense", "1 to 1000 layers"),
+        ("2.5*dense", "1 to 1000 layers"),
+        ("100*serial(100*dense)", "1 to 1000 layers"),
+        ("dense(fixed), relu", "a difference to compare"),
+        ("dense, relu, relu", "Gaussian entries before"),
+    ],
+)
+def test_what_is_no_network_as_it_is_written(text, message):
+    for ask in (
+        theory.network_ratio,
+        lambda rate, layers: theory.enclose("network_ratio", rate=rate, layers=layers),
+    ):
+        with pytest.raises(InvalidInput, match=message) as caught:
+            ask(0.1, text)
+        assert "\n" not in str(caught.value)

@@ -5,7 +5,7 @@ import pytest
 import sympy as sp
 
 from signmag_jax import theory
-from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, SignFlip, SignQuantize, Ternarize
+from signmag_jax.perturb import Grouped, MagnitudeNoise, MagnitudeShift, SignFlip, SignQuantize, Ternarize
 from signmag_jax.theory import symbolic
 
 RATES = [
@@ -72,6 +72,7 @@ def test_laws_of_the_rate(name, p):
         (MagnitudeShift(0.5), symbolic.magnitude_shift(sp.Rational(1, 2))),
         (MagnitudeNoise(0.5), symbolic.magnitude_noise(sp.Rational(1, 2))),
         (SignQuantize(), symbolic.sign_quantize()),
+        (Grouped(SignQuantize(), 8), symbolic.grouped_sign_quantize(sp.Integer(8))),
         (Ternarize(threshold=0.75, scale=1.25), symbolic.ternarize(sp.Rational(3, 4), sp.Rational(5, 4))),
     ],
 )

@@ -23,15 +23,15 @@ def learned():
     return train(**SMALL)
 
 
-def test_the_loss_falls_and_the_first_checkpoint_is_the_initialisation(learned):
-    losses = [at.loss for at in learned.checkpoints]
-    assert [at.step for at in learned.checkpoints] == [0, 10, 30, 60]
+def test_the_loss_falls_and_the_first_snapshot_is_the_initialisation(learned):
+    losses = [at.loss for at in learned.snapshots]
+    assert [at.step for at in learned.snapshots] == [0, 10, 30, 60]
     assert losses[-1].value + 5 * losses[-1].standard_error < 0.7 * losses[0].value
 
 
 def test_untrained_networks_obey_the_law():
     found = train(width=128, networks=16, steps=10, samples=128, draws=8, blocks=1, rate=0.05)
-    ratio = found.checkpoints[0].blocks[0].ratio
+    ratio = found.snapshots[0].blocks[0].ratio
     law = float(theory.finite_width_ratio(0.05, 128))
     assert abs(float(ratio.value) - law) < 4 * ratio.standard_error
     # The error tells it from Laplace weights and from the limit of small rates.
@@ -42,29 +42,27 @@ def test_untrained_networks_obey_the_law():
 
 def test_the_first_networks_stay_what_they_are(learned):
     fewer = train(**SMALL | {"networks": 4})
-    for more, few in zip(learned.checkpoints, fewer.checkpoints, strict=True):
+    for more, few in zip(learned.snapshots, fewer.snapshots, strict=True):
         for one, other in zip(more.blocks, few.blocks, strict=True):
             np.testing.assert_allclose(one.ratios[:4], other.ratios, rtol=2e-4)
 
 
 def test_another_seed_gives_other_networks(learned):
     other = train(**SMALL, seed=1)
-    assert not np.any(
-        np.isclose(other.checkpoints[0].blocks[0].ratios, learned.checkpoints[0].blocks[0].ratios)
-    )
+    assert not np.any(np.isclose(other.snapshots[0].blocks[0].ratios, learned.snapshots[0].blocks[0].ratios))
 
 
 @pytest.mark.slow
 def test_a_text_is_learned_and_what_is_held_out_is_scored():
     found = train(task="text", text=TEXT, activation="swiglu", blocks=1, **SMALL)
-    first, last = found.checkpoints[0].loss, found.checkpoints[-1].loss
+    first, last = found.snapshots[0].loss, found.snapshots[-1].loss
     assert last.value < 0.5 * first.value
     # A text whose end is another: what was learned does not help there.
     other = train(task="text", text=TEXT[:8000] + b"qzxwvj!?#%" * 90, activation="swiglu", blocks=1, **SMALL)
-    assert other.checkpoints[-1].loss.value > 3 * last.value
+    assert other.snapshots[-1].loss.value > 3 * last.value
 
 
-def test_laws_stand_beside_every_checkpoint(learned):
+def test_laws_stand_beside_every_snapshot(learned):
     found = compare(learned)
     for each in found.blocks:
         for at in each:
@@ -84,6 +82,11 @@ def test_a_wrong_law_is_parted_from_at_the_start(learned, monkeypatch):
     assert (wrong.before, wrong.step) == (None, 0)
 
 
+def test_more_trainings_beside_it_ask_for_more(learned):
+    """One percent is shared by all of them."""
+    assert compare(learned, 8).limit > compare(learned).limit
+
+
 def test_a_law_that_does_not_answer_is_left_out(learned):
     found = compare(train(**SMALL | {"activation": "swiglu", "steps": 10, "blocks": 1}))
     assert found.leaving(1, "own weights and inputs") is None
@@ -93,9 +96,9 @@ def test_a_law_that_does_not_answer_is_left_out(learned):
 def test_a_result_says_of_which_text_and_in_which_unit(learned):
     found = train(task="text", text=TEXT, blocks=1, **SMALL | {"width": 32, "steps": 10, "networks": 3})
     assert found.provenance["text_sha256"] == hashlib.sha256(TEXT).hexdigest()
-    assert found.checkpoints[0].loss.unit == "nat/byte"
+    assert found.snapshots[0].loss.unit == "nat/byte"
     assert "text_sha256" not in learned.provenance
-    assert learned.checkpoints[0].loss.unit == "1"
+    assert learned.snapshots[0].loss.unit == "1"
 
 
 MISTAKES = [

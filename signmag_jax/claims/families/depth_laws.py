@@ -33,7 +33,7 @@ SKIPS = {"v2": "without skips", "v3": "with skips"}
 
 
 @dataclass(frozen=True)
-class Chain:
+class SimulatedChain:
     """One of the simulated chains of layers, by the arguments of `simulate.depth`.
 
     Args:
@@ -56,14 +56,14 @@ class Chain:
 UNIT_SILU = "plain.silu_at_unit_scale"
 SILU = {"scale": "paper", "activation": "silu"}
 MLP: dict[str, Any] = {"widths": NARROW, "rate": NARROW_RATE, "hidden": 4, "weight": 2}
-CHAINS: dict[str, Chain] = {
-    "plain.relu": Chain({"scale": "paper"}, weight=3),
-    "residual.relu": Chain({"scale": "paper", "residual": True}, inputs=256),
-    "plain.silu": Chain(SILU, widths=(WIDTH,)),
-    "residual.silu": Chain({**SILU, "residual": True}, widths=(WIDTH,)),
-    UNIT_SILU: Chain({"scale": "unit", "activation": "silu"}),
-    "v2": Chain(**MLP),
-    "v3": Chain({"residual": True}, **MLP),
+CHAINS: dict[str, SimulatedChain] = {
+    "plain.relu": SimulatedChain({"scale": "paper"}, weight=3),
+    "residual.relu": SimulatedChain({"scale": "paper", "residual": True}, inputs=256),
+    "plain.silu": SimulatedChain(SILU, widths=(WIDTH,)),
+    "residual.silu": SimulatedChain({**SILU, "residual": True}, widths=(WIDTH,)),
+    UNIT_SILU: SimulatedChain({"scale": "unit", "activation": "silu"}),
+    "v2": SimulatedChain(**MLP),
+    "v3": SimulatedChain({"residual": True}, **MLP),
 }
 
 

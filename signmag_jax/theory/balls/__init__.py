@@ -10,6 +10,7 @@ from typing import Any
 from . import (
     blocks,
     columns,
+    composition,
     depth,
     depth_limits,
     energies,
@@ -32,6 +33,7 @@ _ALL: list[Callable[..., Any]] = [
     columns.column_ratio,
     columns.column_ratio_bound,
     columns.column_ratio_expansion,
+    composition.network_ratio,
     depth.depth_ratios,
     depth.chain_ratios,
     depth_limits.depth_floor,

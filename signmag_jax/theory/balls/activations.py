@@ -106,7 +106,7 @@ CLOSED: dict[str, Callable[[arb, arb, arb], SecondMoments]] = {
 }
 
 
-def second_moments(activation: str, c: arb, v: arb, scale: fmpq | None = None) -> SecondMoments:
+def second_moments(activation: str, c: arb, v: arb, scale: fmpq | arb | None = None) -> SecondMoments:
     """E h², E h'², E hh' and the means, for pre-activations of covariance scale²·[[1, c], [c, v]].
 
     Raises:

@@ -39,6 +39,13 @@ def sign(weights: Weights | None = None) -> Pair:
     return of(weights).b ** 2, of(weights).b ** 2
 
 
+def grouped(size: fmpq | str, weights: Weights | None = None) -> Pair:
+    """The sign quantiser by groups of that size, or by long rows: b² + (1 − b²)/size."""
+    b = of(weights).b
+    kept = b**2 if isinstance(size, str) else b**2 + (1 - b**2) / size
+    return kept, kept
+
+
 def scale(factor: fmpq) -> Pair:
     """A factor."""
     return arb(factor), arb(factor * factor)
@@ -57,6 +64,7 @@ PAIRS: dict[str, Callable[..., Pair]] = {
     "matched_shift": matched,
     "MagnitudeNoise": noise,
     "SignQuantize": sign,
+    "Grouped": grouped,
     "Ternarize": ternary,
     "Scale": scale,
     "Prune": prune,
@@ -65,7 +73,7 @@ PAIRS: dict[str, Callable[..., Pair]] = {
 }
 """By class name."""
 
-OF_WEIGHTS = ("MagnitudeShift", "matched_shift", "SignQuantize")
+OF_WEIGHTS = ("MagnitudeShift", "matched_shift", "SignQuantize", "Grouped")
 """Those that take the weights' distribution."""
 UNDER_WEIGHTS = (*OF_WEIGHTS, "SignFlip", "MagnitudeNoise", "Scale")
 """Those of weights that are not Gaussian."""

@@ -32,7 +32,6 @@ from .energies import (
     radial,
     radial_fraction,
     sign_radial_fraction,
-    stable_kappa,
     transverse,
 )
 from .gaussian import (
@@ -50,6 +49,7 @@ from .outliers import (
 from .perturbations import (
     Pair,
     error_energy,
+    grouped_sign_quantize,
     linear_radial_fraction,
     magnitude_noise,
     magnitude_shift,
@@ -138,6 +138,7 @@ __all__ = [
     "flip_matrix_radial_fraction",
     "flip_rows_coefficient",
     "flip_to_shift_ratio",
+    "grouped_sign_quantize",
     "kappa",
     "kernel_change",
     "leading_gap",
@@ -190,7 +191,6 @@ __all__ = [
     "sign_quantize",
     "sign_radial_fraction",
     "skip_step",
-    "stable_kappa",
     "ternarize",
     "transverse",
     "transverse_change",

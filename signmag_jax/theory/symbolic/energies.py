@@ -52,12 +52,6 @@ def sign_radial_fraction() -> sp.Expr:
     return 2 * (kernel - half) ** 2 / (1 / sp.pi + half - 2 * kernel)
 
 
-def stable_kappa(drift: sp.Expr, noise: sp.Expr) -> sp.Expr:
-    """κ from drift = c − 1 and noise = v − c², for c > 0: θ = atan(√noise/c)."""
-    c = 1 + drift
-    return (sp.sqrt(noise) + (sp.pi - sp.atan(sp.sqrt(noise) / c)) * c) / (2 * sp.pi)
-
-
 def cosine_squared(c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:
     """cos²(w, w') = c²/v."""
     return c**2 / v

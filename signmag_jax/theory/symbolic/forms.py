@@ -288,6 +288,7 @@ OPTIONS: dict[tuple[str, str, object], Callable] = {
 """Forms of a law with an option: (law, argument, value)."""
 
 WITHOUT_FORM = {
+    "network_ratio": "it is put together from its layers, each of which has one",
     "finite_width_ratio": "an average over the flips of a row, integrated numerically",
     "finite_width_depth_ratios": "it leaves out terms of its own order: nothing exact is meant",
 }

@@ -43,6 +43,12 @@ def sign_quantize(b: sp.Expr = GAUSSIAN) -> Pair:
     return Pair(b**2, b**2)
 
 
+def grouped_sign_quantize(size: sp.Expr, b: sp.Expr = GAUSSIAN) -> Pair:
+    """w' = s·sign(w), s the mean magnitude of the `size` weights of a group, of which w is one."""
+    kept = b**2 + (1 - b**2) / size
+    return Pair(kept, kept)
+
+
 def ternarize(threshold: sp.Expr = threshold, scale: sp.Expr = scale) -> Pair:
     """w' = aσ sign(w) 1{|w| > tσ}: c = 2aφ(t), v = 2a²(1 − Φ(t)) = a² erfc(t/√2)."""
     return Pair(2 * scale * normal_density(threshold), scale**2 * (1 - sp.erf(threshold / sp.sqrt(2))))

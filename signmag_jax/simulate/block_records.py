@@ -13,7 +13,7 @@ from signmag_jax.evidence import InvalidInput, Records
 from .network import Experiment, Row
 
 
-class Kept:
+class BlockRecords:
     """The records of a run, one a block.
 
     Args:

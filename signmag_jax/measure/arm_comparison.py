@@ -15,14 +15,14 @@ from signmag_jax.evidence.strata import mean
 
 from .strata import Strata
 
-C = TypeVar("C", bound="Comparison")
+C = TypeVar("C", bound="ArmComparison")
 UNPREDICTED = "what single weights cost that no draw flips: nothing is predicted of them, as `leverage` does"
 Table = Float[np.ndarray, "_ _"]
 """ΔNLL in nats per token, draws × windows."""
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(Result):
+class ArmComparison(Result):
     """Damage in two arms at one rate, and the ratio of the means.
 
     Args:
@@ -87,7 +87,7 @@ class Comparison(Result):
 
 
 @dataclass(frozen=True, eq=False)
-class RateLeverage(Comparison):
+class RateLeverage(ArmComparison):
     """Outlier arm over rest, with as many flips in each: `ratio` is a ratio of damage per flip."""
 
     ratio: Ratio = field(metadata=named("leverage"))
@@ -138,7 +138,7 @@ def damage_line(damage: ConfidenceInterval | None) -> str:
     return "not finite" if damage is None else str(damage.estimate)
 
 
-def arms_picture(rates: Sequence[Comparison], what: str, title: str) -> Picture:
+def arms_picture(rates: Sequence[ArmComparison], what: str, title: str) -> Picture:
     """Both arms and their ratio against the rate; what is not finite or not resolved is left out."""
     damage = {}
     for arm in rates[0].damage:

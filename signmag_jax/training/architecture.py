@@ -19,7 +19,7 @@ NARROWEST, WIDEST, DEEPEST = 32, 2048, 8
 
 
 @dataclass(frozen=True)
-class Network:
+class Architecture:
     """What a network is, its weights aside.
 
     Args:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 
 @dataclass(frozen=True)
-class Moments:
+class SampleMoments:
     """Count, mean (d,) and centred second moment (d, d) of samples; E[x²] − E[x]² is never formed."""
 
     count: int
@@ -17,21 +16,21 @@ class Moments:
     comoment: np.ndarray
 
     @classmethod
-    def of(cls, samples: np.ndarray) -> Moments:
+    def of(cls, samples: np.ndarray) -> SampleMoments:
         """Moments of the rows of `samples`, shape (count, d)."""
         samples = np.asarray(samples, dtype=np.float64)
         mean = samples.mean(axis=0)
         centred = samples - mean
         return cls(samples.shape[0], mean, centred.T @ centred)
 
-    def merge(self, later: Moments) -> Moments:
+    def merge(self, later: SampleMoments) -> SampleMoments:
         """Chan, Golub and LeVeque's pairwise update; `later` follows `self` in sample order."""
         count = self.count + later.count
         # Each part is about its own mean: only the difference of the means is squared, never a large mean.
         shift = later.mean - self.mean
         mean = self.mean + shift * (later.count / count)
         cross = np.outer(shift, shift) * (self.count * later.count / count)
-        return Moments(count, mean, self.comoment + later.comoment + cross)
+        return SampleMoments(count, mean, self.comoment + later.comoment + cross)
 
     @property
     def covariance(self) -> np.ndarray:
@@ -42,12 +41,3 @@ class Moments:
     def standard_error(self) -> np.ndarray:
         """Standard error of each mean, shape (d,)."""
         return np.sqrt(np.diag(self.covariance) / self.count)
-
-
-def merge_all(parts: Iterable[Moments]) -> Moments:
-    """Merge in the order given."""
-    iterator = iter(parts)
-    total = next(iterator)
-    for part in iterator:
-        total = total.merge(part)
-    return total

@@ -1,18 +1,18 @@
-"""The damage in one block, against plain NumPy and against what a planted column must do."""
+"""What flips do in one block, against plain NumPy and against what a planted column must do."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from signmag_jax.training import Network
-from signmag_jax.training.damage import damage, flipped, outlier_columns
+from signmag_jax.training import Architecture
+from signmag_jax.training.block_effects import block_effects, flipped, outlier_columns
 
 WIDTH, RATE, DRAWS = 64, 0.05, 64
 
 
 def block(activation, seed=0, width=WIDTH):
-    network = Network(activation, 1, width, 4)
+    network = Architecture(activation, 1, width, 4)
     matrices = network.matrices(network.init(jax.random.key(seed)), 0)
     state = jax.random.normal(jax.random.key(seed + 1), (32, width), jnp.float32)
     return network, matrices, state
@@ -71,7 +71,7 @@ def test_damage_is_what_numpy_measures(activation):
     network, matrices, state = block(activation)
     # The first five are the outliers, whatever the draw.
     state = state.at[:, :5].multiply(2.0)
-    found = damage(network, matrices, state, jax.random.key(3), RATE, DRAWS)
+    found = block_effects(network, matrices, state, jax.random.key(3), RATE, DRAWS)
     arms = redrawn(matrices, state, 400, seed=4)
     for ours, (above, below) in ((found.ratio, (0, 1)), (found.leverage, (2, 3))):
         ratio = arms[:, above].mean() / arms[:, below].mean()
@@ -97,8 +97,8 @@ def test_exactly_so_many_signs_flip_and_only_in_these_columns(rate):
 def test_a_larger_input_is_an_outlier_and_costs_its_square():
     network, matrices, state = block("relu", width=128)
     planted = jnp.ones(128, jnp.float32).at[jnp.arange(6) * 20].set(4.0)
-    found = damage(network, matrices, state * planted[None], jax.random.key(5), 0.02, 64)
-    flat = damage(network, matrices, state, jax.random.key(5), 0.02, 64)
+    found = block_effects(network, matrices, state * planted[None], jax.random.key(5), 0.02, 64)
+    flat = block_effects(network, matrices, state, jax.random.key(5), 0.02, 64)
     assert set(np.flatnonzero(found.outliers)) == {0, 20, 40, 60, 80, 100}
     assert 10 < float(found.leverage) < 17
     # The control: nothing planted, nothing found.

@@ -12,7 +12,7 @@ from signmag_jax.evidence import keys
 from signmag_jax.frechet import split
 from signmag_jax.perturb import MagnitudeShift
 
-from .network import ENTERING, Network, Params, rms
+from .architecture import ENTERING, Architecture, Params, rms
 
 OUTLIERS = 0.05
 """Part of the columns that are called outliers: those of largest mean |x|."""
@@ -20,7 +20,7 @@ FEW = 4
 """Inputs that are kept, for laws of given inputs."""
 
 
-class Damage(NamedTuple):
+class BlockEffects(NamedTuple):
     """Of one block, before the mean over networks.
 
     Ratios are of means over inputs and draws: a few flips among the outliers differ much between draws.
@@ -45,15 +45,15 @@ class Damage(NamedTuple):
     inputs: Float[Array, "few width"]
 
 
-def damage(
-    network: Network,
+def block_effects(
+    network: Architecture,
     matrices: Params,
     state: Float[Array, "inputs width"],
     key: PRNGKeyArray,
     rate: float,
     draws: int,
-) -> Damage:
-    """Damage in a block, at the states that enter it.
+) -> BlockEffects:
+    """BlockEffects in a block, at the states that enter it.
 
     Args:
       network: whose block it is.
@@ -95,7 +95,7 @@ def damage(
     norms = jnp.stack([jnp.sum(matrices[name] ** 2, axis=0) for name in names]).sum(axis=0)
     scale = jnp.sqrt(jnp.mean((x @ matrices[names[0]].T) ** 2))
     alpha_squared = energy / energy.mean()
-    return Damage(flips / shift, among / elsewhere, alpha_squared, norms, outliers, scale, x[:FEW])
+    return BlockEffects(flips / shift, among / elsewhere, alpha_squared, norms, outliers, scale, x[:FEW])
 
 
 def outlier_columns(width: int) -> int:

@@ -1,0 +1,46 @@
+"""What trials of matrices at single widths say of the costs that derivatives predict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+FAR = 2.0
+"""A trial that cost so many times its prediction takes its place."""
+BROKEN = 1e9
+"""Cost of a loss that is not finite: the worst that there is, and still a number for a choice."""
+
+Cell = tuple[int, int]
+"""An item and an option of it."""
+
+
+def with_trials(
+    predicted: Float[np.ndarray, "items options"], found: Mapping[Cell, float]
+) -> Float[np.ndarray, "items options"]:
+    """The predicted costs, but what trials found where that is far more: derivatives miss large errors.
+
+    A trial says nothing but its own cost, which takes the place of its prediction and adds nothing to what
+    others found. Narrower options err more: of those that were not tried, predictions fall short by the
+    largest factor of a wider one, and none costs less than a wider one was found to.
+
+    Args:
+      predicted: not negative; options from the narrowest.
+      found: what was tried; it may be anything but a number.
+    """
+    costs = predicted.copy()
+    for item in {item for item, _ in found}:
+        factor, least = 1.0, 0.0
+        for option in reversed(range(predicted.shape[1])):
+            expected, cost = predicted[item, option], found.get((item, option))
+            if cost is None:
+                costs[item, option] = max(expected * factor, least)
+                continue
+            cost = cost if math.isfinite(cost) else BROKEN
+            if cost > FAR * expected:
+                costs[item, option] = cost
+                least = max(least, cost)
+                factor = max(factor, cost / expected if expected > 0 and cost < BROKEN else 1.0)
+    return costs
