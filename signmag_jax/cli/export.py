@@ -12,6 +12,7 @@ from .options import prepare, remark, show
 from .reading import ReadingOptions
 
 Format = Literal["llama.cpp", "imatrix", "transformers", "torchao", "llm-compressor", "gptqmodel", "all"]
+Ternary = Literal["nearest", "tq1_0", "tq2_0"]
 THRESHOLD = 0.01
 FEWEST = 2
 """Windows of an imatrix."""
@@ -23,7 +24,8 @@ def export(
     format: Format = "all",
     out: Path = Path("signmag-export"),
     threshold: float = THRESHOLD,
-    most: int | None = None,
+    budget: str | None = None,
+    ternary: Ternary = "nearest",
     model: str | None = None,
     revision: str | None = None,
     file: str | None = None,
@@ -43,7 +45,11 @@ def export(
       format: one tool's, or all.
       out: folder for the files.
       threshold: nats per token from which a matrix of a mask is kept whole.
-      most: at most so many whole matrices.
+      budget: what whole matrices of a mask may take: a part of the weights such as 2%, or bits per weight
+        such as 0.3b; by default the bits that the mask's own choice takes.
+      ternary: llama.cpp's type of a plan's ternary widths: the nearest in bits, or one for weights that were
+        trained ternary.
+      model: checkpoint whose layers and shapes the file must have; for the imatrix, whose inputs are read.
       window: number of tokens in a window, for the imatrix.
       windows: number of windows, for the imatrix.
 
@@ -57,14 +63,24 @@ def export(
     check_folder(out, "--out")
     found = exports.read(source)
     planned = isinstance(found, exports.Widths)
-    of_mask = {"--threshold": threshold != THRESHOLD, "--most": most is not None}
-    of_model = {"--model": model, "--revision": revision, "--file": file, "--text": text}
+    of_mask = {"--threshold": threshold != THRESHOLD, "--budget": budget is not None}
+    of_plan = {"--ternary": ternary != "nearest"}
     _refuse(of_mask if planned else {}, "with a mask: a plan names every matrix")
-    _refuse({} if with_imatrix else of_model, "with --format imatrix or all: the others read no model")
+    _refuse({} if planned and format in ("llama.cpp", "all") else of_plan, "with a plan, for llama.cpp")
+    _refuse({} if with_imatrix else {"--text": text}, "with --format imatrix or all: the others read none")
+    if not with_imatrix and (model or revision or file):
+        from signmag_jax.models.load import open_checkpoint
+        from signmag_jax.models.weights import check_names
+
+        checkpoint = open_checkpoint(model, revision, file)
+        check_names(checkpoint.config, checkpoint.source)
+        exports.check_model(found, checkpoint.config)
     every = exports.OF_PLANS if planned else tuple(exports.FORMATS)
     formats = every if format == "all" else tuple({format} - {"imatrix"})
     # An imatrix is of the model, whatever a mask holds.
-    decision = None if not formats else found.decision() if planned else found.decision(threshold, most)
+    decision = None
+    if formats:
+        decision = _decision(found, threshold, budget, ternary)
     texts = {} if decision is None else exports.contents(decision, formats)
     check_folder(out, "--out", (*texts, *([exports.IMATRIX] if with_imatrix else ())))
     reading = ReadingOptions(model, revision, text, window, windows, calibration=None, file=file)
@@ -82,6 +98,14 @@ def export(
     return show({path.name: path for path in written}, json)
 
 
+def _decision(source: Any, threshold: float, budget: str | None, ternary: Ternary) -> Any:
+    from signmag_jax import export
+
+    if isinstance(source, export.Widths):
+        return source.decision("" if ternary == "nearest" else ternary)
+    return export.decide(source, threshold, budget)
+
+
 def _refuse(options: Mapping[str, Any], where: str) -> None:
     """Refuse options that would make no difference."""
     for name, given in options.items():
@@ -95,6 +119,7 @@ def _importance(source: Any, reading: ReadingOptions) -> Any:
 
     reading.check(FEWEST)
     checkpoint, read = reading.open()
+    export.check_model(source, checkpoint.config)
     model = checkpoint.load(reading.dtype)
-    export.check_model(source, model)
+    export.check_loaded(source, model)
     return measure.importance(model, read.windows, source={"text": read.text.source})

@@ -39,12 +39,16 @@ class Decision:
       notes: sentences that every file bears: by which rule, and what it does not do.
       planned: width of each matrix; of a plan.
       family: of the model, as `ModelConfig` has it; empty where a file does not say.
+      shapes: outputs and inputs of matrices by name, where they are known.
+      ternary: llama.cpp's type of ternary widths; empty for the nearest that suits any weights.
     """
 
     whole: tuple[Matrix, ...]
     notes: tuple[str, ...]
     planned: Mapping[Matrix, MatrixWidth] = field(default_factory=dict)
     family: str = ""
+    shapes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ternary: str = ""
 
 
 def check_stored(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from signmag_jax.measure.widths import stored_bits
+from signmag_jax.measure.widths import TERNARY, stored_bits
 from signmag_jax.models.imatrix import Matrix
 
 from .decision import Decision, MatrixWidth, tensor
@@ -16,7 +16,11 @@ from .decision import Decision, MatrixWidth, tensor
 FILE, BESIDE = "tensor-types.txt", "tensor-types.note.txt"
 KEPT = "q8_0"
 """The type of what stays as it is: 8 bits a weight, and a scale for 32."""
+TERNARY_TYPES = ("tq1_0", "tq2_0")
+"""Types of three values, for weights that were trained ternary."""
 BITS_OF = {
+    "tq1_0": 1.6875,
+    "tq2_0": 2.0625,
     "q2_k": 2.625,
     "q3_k": 3.4375,
     "q4_k": 4.5,
@@ -33,8 +37,13 @@ LARGE = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "q8_0")
 """For rows of whole blocks of 256; those of 32 have no type below 4.5 bits."""
 SMALL = ("q4_0", "q5_0", "q5_1", "q8_0")
 WHY = (
-    "Ternary widths get q2_k: tq1_0 and tq2_0 round to the largest of 256, for weights that were trained "
-    "ternary."
+    "Ternary widths get the nearest type in bits: tq1_0 and tq2_0 (--ternary) round to the largest of 256, "
+    "for weights that were trained ternary."
+)
+OFFERED = "Ternary widths get {}, which rounds to the largest of 256: for weights that were trained ternary."
+SHORT = (
+    "Rows of {} hold no whole blocks of 256 ({}): llama-quantize itself gives them iq4_nl for q2_k and q3_k, "
+    "q5_0 for q4_k, q5_1 for q5_k, q8_0 for q6_k, and f16 where 32 does not divide them either."
 )
 USE = (
     f"llama-quantize --tensor-type-file {FILE} model-f16.gguf model-q4_k_m.gguf Q4_K_M",
@@ -45,20 +54,33 @@ USE = (
 
 def files(decision: Decision) -> dict[str, str]:
     """The file of types, and the note beside it."""
-    lines = [f"{pattern(at)}={KEPT}" for at in decision.whole]
-    types = {at: _nearest(one) for at, one in decision.planned.items()}
+    lines = [f"{pattern(at)}={_kept(decision.shapes.get(at[1]))}" for at in decision.whole]
+    types = {at: _nearest(one, decision.ternary) for at, one in decision.planned.items()}
     lines += [f"{pattern(at)}={kind}" for at, kind in types.items()]
     sizes = {at: one.shape[0] * one.shape[1] for at, one in decision.planned.items()}
     notes = decision.notes
     if types:
         mean = sum(BITS_OF[types[at]] * size for at, size in sizes.items()) / sum(sizes.values())
-        notes = (*notes, f"These types take {mean:.3f} bits a weight. {WHY}")
+        why = OFFERED.format(decision.ternary) if decision.ternary else WHY
+        notes = (*notes, f"These types take {mean:.3f} bits a weight. {why}")
+    short: dict[int, list[str]] = {}
+    for name, (_, inputs) in decision.shapes.items():
+        if inputs % 256:
+            short.setdefault(inputs, []).append(name)
+    notes = (*notes, *(SHORT.format(inputs, ", ".join(names)) for inputs, names in short.items()))
     return {FILE: _text(lines), BESIDE: _text((*notes, *USE))}
 
 
-def _nearest(planned: MatrixWidth) -> str:
+def _kept(shape: tuple[int, int] | None) -> str:
+    """The type of a whole matrix; llama-quantize would fall back to f16 by itself."""
+    return KEPT if shape is None or shape[1] % 32 == 0 else "f16"
+
+
+def _nearest(planned: MatrixWidth, ternary: str) -> str:
     """The type of nearest bits a weight among those whose blocks divide a row; of two the larger."""
     inputs = planned.shape[1]
+    if ternary and planned.width == TERNARY and inputs % 256 == 0:
+        return ternary
     bits = stored_bits(planned.width, planned.shape) / (planned.shape[0] * inputs)
     fitting = LARGE if inputs % 256 == 0 else SMALL if inputs % 32 == 0 else ("f16",)
     return min(fitting, key=lambda kind: (abs(BITS_OF[kind] - bits), -BITS_OF[kind]))

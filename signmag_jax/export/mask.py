@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from signmag_jax.evidence import InvalidInput, invalid
 from signmag_jax.evidence.schemas import MESSAGE
-from signmag_jax.models import MATRICES
+from signmag_jax.measure import Mask
+from signmag_jax.measure.budget import BITS_OF, MATRICES, Budget
+from signmag_jax.measure.knapsack import pack
+from signmag_jax.measure.trials import BROKEN
+from signmag_jax.models import MATRICES as NAMES
 from signmag_jax.models.imatrix import Matrix
 
 from .decision import Decision
-from .reading import check, family_of, files_of, read_json
+from .reading import check, family_of, read_json
 
 MASK_FILE = "mask.json"
 MAKE_MASK = "give a mask of `signmag protect --out DIR` or `signmag measure quantization-report --mask FILE`"
@@ -22,84 +25,11 @@ THRESHOLD = 0.01
 """Nats per token from which a matrix is kept whole."""
 
 
-@dataclass(frozen=True)
-class Mask:
-    """What a file of schema `signmag.protect/1` says.
-
-    Args:
-      against: the quantiser that it protects against, in words.
-      costs: measured ΔNLL of each matrix quantised alone, in nats per token, where it is separated from zero.
-      measured: how many matrices were measured.
-      whole: matrices that the mask protects wholly, whatever they cost.
-      columns, weights: how many of them the mask protects in each matrix.
-      files: sha256 of the model's files, by name.
-      family: of the model; empty where the file does not say.
-    """
-
-    against: str
-    costs: Mapping[Matrix, float]
-    measured: int
-    whole: tuple[Matrix, ...]
-    columns: Mapping[Matrix, int]
-    weights: Mapping[Matrix, int]
-    files: Mapping[str, str]
-    family: str = ""
-
-    @property
-    def matrices(self) -> tuple[Matrix, ...]:
-        """All that it names."""
-        return (*self.whole, *self.costs)
-
-    def decision(self, threshold: float = THRESHOLD, most: int | None = None) -> Decision:
-        """The matrices that the mask protects wholly and those of largest measured cost, kept whole.
-
-        Args:
-          threshold: nats per token that a matrix must cost, separated from zero by 3 standard errors.
-          most: at most so many matrices, the first of these.
-
-        Raises:
-          InvalidInput: if no matrix is left, or for a threshold or a number out of range.
-        """
-        if not (math.isfinite(threshold) and threshold >= 0):
-            raise invalid("threshold >= 0", threshold, "pass nats per token, such as 0.01")
-        if most is not None and most < 1:
-            raise invalid("most >= 1", most, "pass a number of matrices, or leave it out")
-        costly = sorted(self.costs, key=lambda at: (-self.costs[at], at[0], MATRICES.index(at[1])))
-        chosen = [*self.whole, *(at for at in costly if self.costs[at] >= threshold and at not in self.whole)]
-        if not chosen:
-            some = f"the largest is {self.costs[costly[0]]:.2g}" if costly else "none is apart from zero"
-            raise InvalidInput(
-                f"no matrix of the mask costs {threshold:g} nat/token ({self.measured} measured; {some}): "
-                "lower --threshold, or measure more matrices or windows"
-            )
-        kept = tuple(chosen[:most])
-        named = len(set(kept) & set(self.whole))
-        of_mask = f"{named} that the mask names, and those " if named else "those "
-        rule = (
-            f"Whole matrices that stay as they are: {len(kept)}, {of_mask}of {self.measured} measured that "
-            f"alone cost at least {threshold:g} nat/token under {self.against}, 3 standard errors from zero"
-            + ("." if most is None else f"; at most {most}.")
-        )
-        return Decision(kept, (rule, self._covered(kept)), family=self.family)
-
-    def _covered(self, kept: tuple[Matrix, ...]) -> str:
-        """What whole matrices do for the mask's own columns and weights."""
-
-        def part(counts: Mapping[Matrix, int], what: str) -> str:
-            return f"{sum(counts.get(at, 0) for at in kept)} of its {sum(counts.values())} {what}"
-
-        return (
-            "These options name whole matrices; the mask's columns and single weights they cannot name. "
-            f"The matrices hold {part(self.weights, 'single weights')} and {part(self.columns, 'columns')}; "
-            "the others are quantised like the rest."
-        )
-
-
 def read_mask(path: Path) -> Mask:
     """Read a mask: a file, or a folder with mask.json in it.
 
     Raises:
-      InvalidInput: if it is no mask of this schema.
+      InvalidInput: if it is no mask of this schema, or its places are outside of its matrices.
     """
     return mask_of(read_json(path, MASK_FILE, MAKE_MASK), path)
 
@@ -108,23 +38,138 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
     """The mask that a JSON object is.
 
     Raises:
-      InvalidInput: naming where it breaks the schema.
+      InvalidInput: naming where it breaks the schema, or contradicts itself.
     """
     check(plain, path, "mask", MAKE_MASK)
-    matrices = {(each["layer"], each["matrix"]): each for each in plain["matrices"]}
-    costs = {at: float(each["delta_nll"]) for at, each in matrices.items() if each["resolved"]}
-    counts: dict[str, dict[Matrix, int]] = {"columns": {}, "weights": {}}
-    for kind, table in counts.items():
-        for each in plain[kind]:
-            at = (each["layer"], each["matrix"])
-            table[at] = table.get(at, 0) + 1
-    # All weights, where the mask lists them; otherwise those that it scores.
-    if "kept" in plain:
-        counts["weights"] = {(each["layer"], each["matrix"]): len(each["places"]) for each in plain["kept"]}
-    whole = tuple((each["layer"], each["matrix"]) for each in plain.get("whole", ()))
-    named = plain.get("against") or plain.get("quantizer", "the quantiser")
-    against = f"{named} (scale: {plain['scale']})" if "scale" in plain else named
+    for each in plain.get("kept", ()):
+        name, shape = each["matrix"], each.get("shape")
+        known = plain.get("shapes", {}).get(name, shape)
+        if shape not in (None, known):
+            raise InvalidInput(f"{str(path)!r} gives {name} two shapes, {known} and {shape}: {MAKE_MASK}")
+    mask = Mask.of_json(plain)
+    for (layer, name), (row, column) in _places(mask):
+        rows, inputs = mask.shapes.get(name, (math.inf, math.inf))
+        if not (0 <= row < rows and 0 <= column < inputs):
+            raise InvalidInput(
+                f"{str(path)!r} names [{row}, {column}] of layer {layer} {name}, which has {rows} × {inputs} "
+                f"weights: {MAKE_MASK}"
+            )
+    return mask
+
+
+def _places(mask: Mask) -> Iterator[tuple[Matrix, tuple[int, int]]]:
+    """Rows and columns that it names; of many kept places the last."""
+    yield from (((each.layer, each.matrix), (0, each.column)) for each in mask.columns)
+    yield from (((each.layer, each.matrix), (each.row, each.column)) for each in mask.weights)
+    for at, places in mask.kept.items():
+        if len(places) and at[1] in mask.shapes:
+            yield at, divmod(int(places.max()), mask.shapes[at[1]][1])
+
+
+def matrices_of(mask: Mask) -> set[Matrix]:
+    """All that it names."""
+    listed = (*mask.columns, *mask.weights, *mask.matrices, *mask.predicted)
+    return {*mask.whole, *mask.kept, *((each.layer, each.matrix) for each in listed)}
+
+
+def decide(mask: Mask, threshold: float = THRESHOLD, budget: str | None = None) -> Decision:
+    """The whole matrices that a mask stands for: those that it protects wholly, and the costliest others.
+
+    Of a mask with a budget, those whose cost is largest in sum within the bits that its choice takes: a whole
+    matrix takes 16 bits a weight. A cost is the measured ΔNLL of the matrix alone where it was measured, and
+    predicted elsewhere; what was measured and is not separated from zero counts nothing.
+
+    Args:
+      mask: from `read_mask`.
+      threshold: nats per token that a matrix must cost.
+      budget: part of the weights, such as 2%, or bits per weight, such as 0.3b, instead of the mask's own.
+
+    Raises:
+      InvalidInput: if no matrix is left, or for a threshold or a budget out of range.
+    """
+    if not (math.isfinite(threshold) and threshold >= 0):
+        raise invalid("threshold >= 0", threshold, "pass nats per token, such as 0.01")
+    first, bits = (mask.whole, mask.budget.get("bits")) if budget is None else ((), _bits(mask, budget))
+    costs = {at: cost for at, cost in _costs(mask).items() if cost >= threshold and at not in first}
+    if not (first or costs):
+        raise InvalidInput(_nothing(mask, threshold))
+    kept = (*first, *(costs if bits is None else _within(mask, costs, bits - _size(mask, first))))
+    if not kept:
+        least = min(_size(mask, (at,)) for at in costs)
+        raise InvalidInput(
+            f"a budget of {bits:,} bits holds no whole matrix that costs {threshold:g} nat/token: give "
+            f"--budget, at least {least / BITS_OF[MATRICES] / mask.of:.2%}, or protect with a larger one"
+        )
+    notes = (_rule(mask, kept, len(first), threshold, bits), _covered(mask, kept))
+    return Decision(kept, notes, family=family_of(mask.provenance), shapes=mask.shapes)
+
+
+def _costs(mask: Mask) -> dict[Matrix, float]:
+    """What is known of each matrix, the costliest first: no loss at all before any."""
+    costs = {(each.layer, each.matrix): each.cost for each in mask.predicted}
+    for each in mask.matrices:
+        measured = math.inf if each.delta_nll is None else each.delta_nll
+        costs[each.layer, each.matrix] = measured if each.delta_nll is None or each.resolved else -math.inf
+    return dict(sorted(costs.items(), key=lambda one: (-one[1], one[0][0], NAMES.index(one[0][1]))))
+
+
+def _bits(mask: Mask, budget: str) -> int:
+    if not mask.of:
+        raise InvalidInput("--budget needs a mask that says how many weights there are: make it anew")
+    return Budget.of(budget, MATRICES).weights(mask.of) * BITS_OF[MATRICES]
+
+
+def _size(mask: Mask, matrices: tuple[Matrix, ...]) -> int:
+    """Bits of whole matrices."""
+    return sum(math.prod(mask.shapes[name]) for _, name in matrices) * BITS_OF[MATRICES]
+
+
+def _within(mask: Mask, costs: Mapping[Matrix, float], bits: int) -> tuple[Matrix, ...]:
+    """The matrices that cost most in sum and take no more bits, the costliest first."""
+    if not costs or bits <= 0:
+        return ()
+    sizes = [(0, _size(mask, (at,))) for at in costs]
+    packing = pack(sizes, [(min(cost, BROKEN), 0.0) for cost in costs.values()], bits)
+    return tuple(at for at, taken in zip(costs, packing.options, strict=True) if taken)
+
+
+def _nothing(mask: Mask, threshold: float) -> str:
+    largest = max((cost for cost in _costs(mask).values() if cost > 0), default=None)
+    some = "none is apart from zero" if largest is None else f"the largest is {largest:.2g}"
+    return (
+        f"no matrix of the mask costs {threshold:g} nat/token ({len(mask.matrices)} measured; {some}): "
+        "lower --threshold, or measure more matrices or windows"
+    )
+
+
+def _rule(mask: Mask, kept: tuple[Matrix, ...], named: int, threshold: float, bits: int | None) -> str:
     # It stands in comments, of which a line's end would be the end.
+    against = f"{mask.against} (scale: {mask.scale})" if mask.scale else mask.against
     against = " ".join(against.split())[:MESSAGE]
-    counted = counts["columns"], counts["weights"]
-    return Mask(against, costs, len(matrices), whole, *counted, files_of(plain), family_of(plain))
+    measured = f"{len(mask.matrices)} measured"
+    if mask.predicted:
+        measured += f" and {len(mask.predicted) - len(mask.matrices)} predicted"
+    of_mask = f"{named} that the mask names, and those " if named else "those "
+    rule = (
+        f"Whole matrices that stay as they are: {len(kept)}, {of_mask}of {measured} that alone cost at least "
+        f"{threshold:g} nat/token under {against}; what is measured, 3 standard errors from zero"
+    )
+    if bits is None:
+        return f"{rule}."
+    return f"{rule}. They take {_size(mask, kept):,} of {bits:,} bits, the budget, at 16 a weight."
+
+
+def _covered(mask: Mask, kept: tuple[Matrix, ...]) -> str:
+    """What whole matrices do for the mask's own columns and weights."""
+    columns, weights = (
+        [(each.layer, each.matrix) for each in listed] for listed in (mask.columns, mask.weights)
+    )
+    # All weights, where the mask lists them; otherwise those that it scores.
+    sizes = {at: len(places) for at, places in mask.kept.items()} or {at: weights.count(at) for at in weights}
+    held = sum(sizes.get(at, 0) for at in kept)
+    return (
+        "These options name whole matrices; the mask's columns and single weights they cannot name. "
+        f"The matrices hold {held} of its {sum(sizes.values())} single weights and "
+        f"{sum(at in kept for at in columns)} of its {len(columns)} columns; "
+        "the others are quantised like the rest."
+    )

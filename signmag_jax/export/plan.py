@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from signmag_jax.evidence import InvalidInput
+from signmag_jax.measure import Mask
 from signmag_jax.measure.planned import SCHEMA
 from signmag_jax.measure.widths import stored_bits
 from signmag_jax.models.imatrix import Matrix
 
 from .decision import Decision, MatrixWidth
-from .mask import MAKE_MASK, MASK_FILE, Mask, mask_of
-from .reading import check, family_of, files_of, read_json
+from .mask import MAKE_MASK, MASK_FILE, mask_of
+from .reading import check, family_of, read_json
 
 PLAN_FILE = "plan.json"
 MAKE_PLAN = "give the folder of `signmag plan --out DIR`"
@@ -25,28 +28,31 @@ class Widths:
 
     Args:
       planned: width and shape of each matrix.
-      files: sha256 of the model's files, by name.
-      family: of the model; empty where the file does not say.
+      provenance: of the plan; empty where the file does not say.
     """
 
     planned: Mapping[Matrix, MatrixWidth]
-    files: Mapping[str, str]
-    family: str = ""
+    provenance: Mapping[str, Any]
 
     @property
-    def matrices(self) -> tuple[Matrix, ...]:
-        """All that it names."""
-        return tuple(self.planned)
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Outputs and inputs of each matrix, by name."""
+        return {name: each.shape for (_, name), each in self.planned.items()}
 
-    def decision(self) -> Decision:
-        """The widths, and their size in words."""
+    def decision(self, ternary: str = "") -> Decision:
+        """The widths, and their size in words.
+
+        Args:
+          ternary: llama.cpp's type of ternary widths, as in `Decision`.
+        """
         size = sum(stored_bits(each.width, each.shape) for each in self.planned.values())
         weights = sum(each.shape[0] * each.shape[1] for each in self.planned.values())
         note = (
             f"A width for each of {len(self.planned)} matrices, {size / weights:.3f} bits a weight with a "
             "scale of 16 bits for each group of 32. Each tool gets the nearest of its types."
         )
-        return Decision((), (note,), self.planned, self.family)
+        family = family_of(self.provenance)
+        return Decision((), (note,), self.planned, family, self.shapes, ternary)
 
 
 def read_plan(path: Path) -> Widths:
@@ -69,7 +75,19 @@ def plan_of(plain: Mapping[str, Any], path: Path) -> Widths:
         (one["layer"], one["matrix"]): MatrixWidth(one["width"], (one["shape"][0], one["shape"][1]))
         for one in plain["matrices"]
     }
-    return Widths(table, files_of(plain), family_of(plain))
+    provenance = plain.get("provenance", {})
+    found = Widths(table, provenance)
+    if len(table) < len(plain["matrices"]):
+        raise InvalidInput(f"{str(path)!r} names a matrix twice: {MAKE_PLAN}")
+    for (layer, name), one in table.items():
+        if one.shape != found.shapes[name]:
+            other = f"in layer {layer} {one.shape}"
+            raise InvalidInput(f"{str(path)!r} gives {name} two shapes, {other}: {MAKE_PLAN}")
+    wanted = itertools.product(provenance.get("layers", ()), provenance.get("matrices", ()))
+    if missing := [at for at in wanted if at not in table]:
+        layer, name = missing[0]
+        raise InvalidInput(f"{str(path)!r} lacks layer {layer} {name}, which it planned: {MAKE_PLAN}")
+    return found
 
 
 def read(path: Path) -> Mask | Widths:

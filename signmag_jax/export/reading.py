@@ -57,13 +57,13 @@ def _schema(name: str) -> dict[str, Any]:
     return json.loads(resources.files("signmag_jax.export").joinpath(name).read_text(encoding="utf-8"))
 
 
-def family_of(plain: Mapping[str, Any]) -> str:
+def family_of(provenance: Mapping[str, Any]) -> str:
     """Family of the model that a result is of; empty where it does not say."""
-    return str(plain.get("provenance", {}).get("family", ""))
+    return str(provenance.get("family", ""))
 
 
-def files_of(plain: Mapping[str, Any]) -> dict[str, str]:
+def files_of(provenance: Mapping[str, Any]) -> dict[str, str]:
     """sha256 of the files of the model that a result is of, by name; empty where it does not say."""
-    model = plain.get("provenance", {}).get("model", {})
+    model = provenance.get("model", {})
     files = model.get("files", {}) if isinstance(model, dict) else {}
     return files if isinstance(files, dict) else {}

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from signmag_jax.evidence import InvalidInput, invalid
 from signmag_jax.evidence.files import writable_folder, write_atomic
-from signmag_jax.models import MATRICES, LanguageModel
+from signmag_jax.measure import Mask
+from signmag_jax.models import MATRICES, LanguageModel, ModelConfig
 from signmag_jax.models.imatrix import ImportanceMatrix
 
 from . import gptqmodel, llama_cpp, llm_compressor, torchao, transformers_skips
 from .decision import Decision, check_stored, tensor
-from .mask import Mask
+from .mask import matrices_of
 from .plan import Widths
+from .reading import files_of
 
 FORMATS: Mapping[str, Callable[[Decision], dict[str, str]]] = {
     "llama.cpp": llama_cpp.files,
@@ -58,7 +60,7 @@ def contents(decision: Decision, formats: Sequence[str] = tuple(FORMATS)) -> dic
     """What a decision is in some formats, by file name.
 
     Args:
-      decision: from a mask, `Mask.decision`, or a plan, `Widths.decision`.
+      decision: from a mask, `decide`, or a plan, `Widths.decision`.
       formats: names in `FORMATS`; by default all.
 
     Raises:
@@ -84,23 +86,42 @@ def write_imatrix(importance: ImportanceMatrix, out: Path) -> Path:
     return path
 
 
-def check_model(source: Mask | Widths, model: LanguageModel) -> None:
-    """Refuse a model that a mask or a plan was not made for.
+def check_model(source: Mask | Widths, config: ModelConfig) -> None:
+    """Refuse a model that a mask or a plan was not made for, by its layers and shapes; no weights are read.
 
     Raises:
-      InvalidInput: naming the files, or a matrix that the model has not, or does not store by itself.
+      InvalidInput: naming the first matrix that the model has not, or has in another shape.
+    """
+    named = matrices_of(source) if isinstance(source, Mask) else source.planned
+    for layer, name in sorted(named):
+        if layer >= config.layers:
+            raise invalid(
+                f"layers below {config.layers}", tensor((layer, name)), "give the model that was measured"
+            )
+        shape = config.shapes()[name]
+        if source.shapes.get(name, shape) != shape:
+            raise invalid(
+                f"{name} of {' × '.join(map(str, shape))} weights, as the model has it",
+                " × ".join(map(str, source.shapes[name])),
+                "give the model that was measured",
+            )
+
+
+def check_loaded(source: Mask | Widths, model: LanguageModel) -> None:
+    """Refuse a model of which a mask or a plan was not made, or of which no imatrix names the matrices.
+
+    Raises:
+      InvalidInput: as `check_model`, or naming the files, or a matrix that is not stored by itself.
     """
     every = [(0, name) for name in MATRICES]
     check_stored(model.config.family, every, "make the imatrix with llama-imatrix, or leave it out")
-    if source.files and source.files != model.report.files:
+    files = files_of(source.provenance)
+    if files and files != model.report.files:
         raise InvalidInput(
-            f"it was measured on {_shown(source.files)}, the model is {_shown(model.report.files)}: "
+            f"it was measured on {_shown(files)}, the model is {_shown(model.report.files)}: "
             "give --model and --revision as they were measured"
         )
-    if strange := [at for at in source.matrices if at[0] >= model.config.layers]:
-        raise invalid(
-            f"layers below {model.config.layers}", tensor(strange[0]), "give the model that was measured"
-        )
+    check_model(source, model.config)
 
 
 def _shown(files: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 import numpy as np
@@ -17,7 +17,7 @@ from .arm_comparison import UNPREDICTED, ArmComparison, arms_picture, damage_lin
 from .flips import Draws
 from .inputs import Windows
 from .pools import ALL, Pools, flips_at
-from .setup import Options, Setup, prepare
+from .setup import Options, Setup, nested, prepare
 from .shift_parts import GROWTH, REST, SCATTERED, SHIFT, SHIFT_PARTS, Scattered, matching
 
 RATES = (0.01,)
@@ -38,6 +38,7 @@ class AllColumns(Result):
         stands for all tensors in a law.
       pool_size: number of weights.
       provenance: model, text, seed, versions, device.
+      by_matrix: the same for errors in one kind of matrix alone; empty unless it was asked for.
     """
 
     SHOWN = ("left_to_chance",)
@@ -50,9 +51,16 @@ class AllColumns(Result):
     cosine: float
     pool_size: int
     provenance: Mapping[str, Any]
+    by_matrix: dict[str, AllColumns] = field(default_factory=dict)
 
     def summary(self) -> dict[str, str]:
-        """For each rate the ratio and the damage of both arms."""
+        """For each rate the ratio and the damage of both arms, and so for each kind of matrix."""
+        lines = self._lines()
+        for matrix, found in self.by_matrix.items():
+            lines |= {f"{matrix}, {name}": line for name, line in found._lines().items()}
+        return lines | {"left to chance": self.left_to_chance}
+
+    def _lines(self) -> dict[str, str]:
         lines = {}
         for each, growth, rest in zip(self.rates, self.growth, self.rest, strict=True):
             lines |= each.lines("flips over shifts")
@@ -62,11 +70,17 @@ class AllColumns(Result):
             lines[f"{name}: flips over shifts without growth"] = str(rest.ratio)
         for each in self.scattered:
             lines |= each.lines("flips over shifts without growth and of random signs")
-        return lines | {"left to chance": self.left_to_chance}
+        return lines
 
     def rows(self) -> list[dict[str, Any]]:
-        """ΔNLL of every draw and window."""
-        return [row for each in self.rates for row in each.rows()]
+        """ΔNLL of every draw and window, and the matrices that the errors are in, if not all."""
+        parts = {"all": self, **self.by_matrix}
+        return [
+            {"matrix": matrix, **row}
+            for matrix, part in parts.items()
+            for each in part.rates
+            for row in each.rows()
+        ]
 
     def picture(self) -> Picture:
         """Both arms and their ratio against the rate."""
@@ -82,6 +96,7 @@ def all_columns(
     rates: Sequence[float] = RATES,
     draws: int | Sequence[int] = DRAWS,
     scattered: int = 0,
+    by_matrix: bool = False,
     batch: int | None = None,
     **options: Unpack[Options],
 ) -> AllColumns:
@@ -101,6 +116,7 @@ def all_columns(
       rates: flip rates, as parts of all weights, in (0, 1].
       draws: number of random masks, at least 2: one for all rates, or one for each.
       scattered: number of draws of random signs of the rest, at least 2, or 0 for none.
+      by_matrix: also everything but `scattered` for errors in each kind of matrix alone, in all layers.
       batch: number of windows that are computed at a time; by default all.
       options: as in `Options`.
 
@@ -140,6 +156,21 @@ def all_columns(
         if scattered:
             samples = {"flip": flipped, SCATTERED: np.stack([next(tables) for _ in range(scattered)])}
             loose.append(ArmComparison.of(rate, k, samples, floor=0.0))
+    alone = (
+        {}
+        if not by_matrix
+        else {
+            name: all_columns(
+                model,
+                evaluation,
+                rates=rates,
+                draws=counts,
+                batch=batch,
+                **{**nested(options, name), "matrices": (name,)},
+            )
+            for name in setup.matrices
+        }
+    )
     return AllColumns(
         tuple(results),
         tuple(growths),
@@ -148,6 +179,7 @@ def all_columns(
         _cosine(setup),
         pools.size(ALL),
         setup.origin(),
+        alone,
     )
 
 

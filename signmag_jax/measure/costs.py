@@ -47,9 +47,12 @@ def screening(heavy: int = HEAVY) -> float:
     return screening_tokens(heavy) / sweep.PASS_TOKENS
 
 
-def all_columns(rates: Sequence[float], draws: int | Sequence[int], scattered: int) -> int | float:
+def all_columns(
+    rates: Sequence[float], draws: int | Sequence[int], scattered: int, by_matrix: bool
+) -> int | float:
     """Clean, every draw of flips, and at each rate one shift, its growth, the rest and its draws of signs."""
-    return 1 + sum(draws_per_rate(rates, draws)) + (len(SHIFT_PARTS) + scattered) * len(rates)
+    once = 1 + sum(draws_per_rate(rates, draws)) + len(SHIFT_PARTS) * len(rates)
+    return once * (1 + by_matrix * len(MATRICES)) + scattered * len(rates)
 
 
 def metrics(draws: int) -> int | float:

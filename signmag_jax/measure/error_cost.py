@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from signmag_jax.evidence import Estimate, Picture, Result
+from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.result import named
 
 from . import slopes
@@ -23,6 +24,8 @@ class ErrorCost(Result):
       measured: ΔNLL with all errors applied.
       meant: whether the two agree within 25% or 3 standard errors: beyond that the quadratic model is not
         meant at this size.
+      matrix_first: by kind of matrix, the sum of `each_first` over layers.
+      matrix_second: likewise of `each_second`.
       each_first: by matrix, `g·e` of the error in that matrix of one layer alone, (layers,).
       each_second: by matrix, `½ eᵀHe` of the same, by random signs of the blocks, (layers,).
     """
@@ -35,6 +38,8 @@ class ErrorCost(Result):
     predicted: Estimate
     measured: Estimate
     meant: bool = field(metadata=named("quadratic_model_meant"))
+    matrix_first: dict[str, Estimate]
+    matrix_second: dict[str, Estimate]
     each_first: dict[str, Estimate]
     each_second: dict[str, Estimate]
 
@@ -56,11 +61,17 @@ class ErrorResponse(Result):
     provenance: Mapping[str, Any]
 
     def summary(self) -> dict[str, str]:
-        """Both orders, their sum and the measured cost of every error."""
+        """Both orders, their sum and the measured cost of every error, and both orders by kind of matrix."""
         summary = {}
         for name, cost in self.errors.items():
             for part in ("first", "second", "predicted", "measured"):
                 summary[f"{name}: {part}"] = str(getattr(cost, part))
+            for part, found in (("first", cost.matrix_first), ("second", cost.matrix_second)):
+                lines = (
+                    f"{matrix} {with_error(float(one.value), float(one.standard_error))}"
+                    for matrix, one in found.items()
+                )
+                summary[f"{name}: {part}, by matrix"] = "; ".join(lines)
             if not cost.meant:
                 summary[f"{name}: predicted"] += "; not meant at this size of error"
         return summary

@@ -180,6 +180,13 @@ def _cost(rows: Sequence[Any], probes: int, setup: Setup) -> ErrorCost:
         measured=measured,
         meant=bool(gap <= max(AGREEMENT * abs(measured.value), slopes.SEPARATION * error)),
         # `g·e` has no random signs: every probe holds the same.
+        matrix_first={
+            name: _table(blocks[:1, :, 0, i].sum(axis=-1), "gradient") for i, name in enumerate(names)
+        },
+        matrix_second={
+            name: _table(blocks[:, :, 1, i].sum(axis=-1) / 2, "random signs of blocks")
+            for i, name in enumerate(names)
+        },
         each_first={name: _table(blocks[:1, :, 0, i], "gradient") for i, name in enumerate(names)},
         each_second={
             name: _table(blocks[:, :, 1, i] / 2, "random signs of blocks") for i, name in enumerate(names)

@@ -26,10 +26,14 @@ def found(leverages, error=0.02):
     return measure.Sensitivity(costs, weights, {}, {}, None, {}, MATRICES, (0,), {"from": "test"})
 
 
+def filled(leverages, level=FULL, **known):
+    results = results_of(level, {sensitivity.SENSITIVITY: found(leverages), **known})
+    rows = fill(list(sensitivity.rows(level, results)), {})
+    return {row["name"].removeprefix("response.law."): row for row in rows}
+
+
 def verdicts(leverages, **known):
-    results = results_of(FULL, {sensitivity.SENSITIVITY: found(leverages), **known})
-    rows = fill(list(sensitivity.rows(FULL, results)), {})
-    return {row["name"].removeprefix("response.law."): row["verdict"] for row in rows}
+    return {name: row["verdict"] for name, row in filled(leverages, **known).items()}
 
 
 def test_each_law_is_judged_by_its_own_leverage():
@@ -44,6 +48,15 @@ def test_wrong_evidence_turns_the_row(law):
     right = {**ALIKE, law: 30.0}
     assert verdicts({**right, "outputs_alike": 13.0 if law != "outputs_alike" else 30.0})[law] == "REPRODUCED"
     assert verdicts({**right, law: 50.0})[law] == "DISAGREES"
+
+
+def test_the_tokenwise_law_is_told_from_one_a_quarter_off_or_not_judged():
+    assert verdicts({**ALIKE, "tokenwise": 37.5})["tokenwise"] == "DISAGREES"
+    row = filled(ALIKE, LEVELS["default"])["tokenwise"]
+    assert (row["verdict"], row["comparisons"]) == ("UNRESOLVED", [])
+    assert "a quarter off" in row["reason"]
+    for shown in (row["predicted"], row["measured"]["estimate"]):
+        assert shown["value"] == pytest.approx(30.0, rel=0.1)
 
 
 def test_a_level_without_derivatives_leaves_all_of_it_out():

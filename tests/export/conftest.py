@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from signmag_jax.export import read_mask
+from signmag_jax.export import decide, read_mask
 from signmag_jax.models import ModelConfig, Rope
 from signmag_jax.models.names import expected
 
@@ -49,7 +49,32 @@ def saved(plain, tmp_path):
 @pytest.fixture
 def decision(saved):
     """The first two matrices stay whole."""
-    return read_mask(saved()).decision()
+    return decide(read_mask(saved()))
+
+
+SHAPES = {"q_proj": [32, 32], "k_proj": [16, 32], "down_proj": [32, 48]}
+
+
+@pytest.fixture
+def budgeted(saved):
+    """A mask that spent bits: one matrix measured, two predicted, and one that is measured as harmless."""
+
+    def write(bits, **changes):
+        measured = [(1, "down_proj", 0.5, True), (2, "q_proj", 0.0, False)]
+        costs = [(0, "down_proj", 0.4), (1, "k_proj", 0.3), (2, "q_proj", 9.0), (1, "down_proj", 0.1)]
+        budget = {"typed": "0.1%", "unit": "weights", "weights": bits // 48, "bits": bits}
+        own = {
+            "matrices": [{"layer": a, "matrix": b, "delta_nll": c, "resolved": d} for a, b, c, d in measured],
+            "predicted": [{"layer": a, "matrix": b, "cost": c} for a, b, c in costs],
+            "columns": [],
+            "weights": [{"layer": 1, "matrix": "down_proj", "row": 3, "column": 9, "score": 1.0}],
+            "shapes": SHAPES,
+            "of": 100_000,
+            "budget": budget,
+        }
+        return saved(**own | changes)
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import transformers
 import yaml
+from compressed_tensors.quantization import QuantizationConfig
+from compressed_tensors.utils.match import is_match
+from torchao.core.config import config_from_dict
+from torchao.quantization import fqn_matches_fqn_config
 from transformers.quantizers.base import HfQuantizer
 from transformers.quantizers.quantizers_utils import should_convert_module
 
@@ -75,10 +79,6 @@ def test_torchao_reads_its_configuration(decision, tmp_path, linear):
     assert {n for n in linear if not should_convert_module(n, config["modules_to_not_convert"])} == WHOLE | {
         "lm_head"
     }
-    pytest.importorskip("torchao", reason="it is no dependency of the tests")
-    from torchao.core.config import config_from_dict
-    from torchao.quantization import fqn_matches_fqn_config
-
     read = config_from_dict(config["quant_type"]["default"])
     assert {name for name, one in read.fqn_to_config.items() if one is None} == WHOLE
     assert {name for name in linear if fqn_matches_fqn_config(name, read)} == linear - {"lm_head"}
@@ -91,10 +91,6 @@ def test_llm_compressor_ignores_these_modules(decision, tmp_path, llama, linear)
     modifier = recipe["quant_stage"]["quant_modifiers"]["QuantizationModifier"]
     assert set(modifier["ignore"]) == WHOLE | {"lm_head"}
     assert set(modifier["ignore"]) <= linear
-    pytest.importorskip("compressed_tensors", reason="it is no dependency of the tests")
-    from compressed_tensors.quantization import QuantizationConfig
-    from compressed_tensors.utils.match import is_match
-
     config = QuantizationConfig.model_validate(modifier)
     targets = config.config_groups["rest"].targets
     modules = dict(llama.named_modules())

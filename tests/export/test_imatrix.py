@@ -15,7 +15,7 @@ import transformers
 from signmag_jax import measure, models
 from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput, MissingResource
-from signmag_jax.export import check_model, read_mask, write_imatrix
+from signmag_jax.export import check_loaded, read_mask, write_imatrix
 from signmag_jax.models import MATRICES, read_imatrix
 from signmag_jax.models.imatrix import ImportanceMatrix
 from signmag_jax.models.names import layer_tensor
@@ -182,11 +182,11 @@ def test_of_another_model_or_a_dat_file_it_is_refused(importance, smollm, tmp_pa
 
 def test_an_imatrix_of_a_model_with_fused_matrices_is_refused(small, saved):
     """llama.cpp would look for the inputs of attn_qkv."""
-    source = read_mask(saved(matrices=[]))
-    check_model(source, small)
+    source = read_mask(saved(matrices=[], columns=[], weights=[]))
+    check_loaded(source, small)
     fused = small.replace(config=dataclasses.replace(small.config, family="phi3"))
     with pytest.raises(InvalidInput, match="q_proj, which phi3 stores as a part of another"):
-        check_model(source, fused)
+        check_loaded(source, fused)
 
 
 def test_sums_beyond_float32_are_refused(tmp_path):
@@ -201,7 +201,8 @@ def test_the_command_writes_every_format(saved, hub_folder, tmp_path, capsys):
     text = tmp_path / "text.txt"
     text.write_text("some words that say nothing at all " * 40)
     options = ["--model", str(hub_folder), "--text", str(text), "--window", "16", "--windows", "2", "--json"]
-    assert run(["export", str(saved(matrices=shallow)), "--out", str(tmp_path / "out"), *options]) == 0
+    mask = saved(matrices=shallow, columns=[], weights=[])
+    assert run(["export", str(mask), "--out", str(tmp_path / "out"), *options]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["whole_matrices"] == [{"layer": 1, "matrix": "q_proj"}]
     assert sorted(Path(name).name for name in found["files"]) == sorted(
@@ -231,7 +232,8 @@ def test_a_folder_in_the_way_is_named_before_a_model_is_looked_for(saved, tmp_pa
         (["--windows", "1"], "--windows >= 2"),
         (["--out", "/dev/null/x"], "--out"),
         (["--model", ".", "--file", "absent.gguf"], "leave --file out"),
-        (["--format", "llama.cpp", "--model", "."], "--model makes a difference only with --format imatrix"),
+        (["--format", "llama.cpp", "--model", "."], "holds no config.json"),
+        (["--format", "llama.cpp", "--text", "-"], "--text makes a difference only with --format imatrix"),
     ],
 )
 def test_a_mistake_is_one_line(saved, tmp_path, capsys, options, named):

@@ -1,45 +1,47 @@
 """Which whole matrices a mask stands for, what of the mask they hold, and masks that are none."""
 
+import dataclasses
 import json
 
 import pytest
+from conftest import SHAPES
 
+from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.export import check_model, read_mask, write
+from signmag_jax.export import check_loaded, check_model, decide, read, read_mask, write
+from signmag_jax.models import ModelConfig, Rope
 
 TWO = ((11, "down_proj"), (1, "q_proj"))
 
 
 def test_whole_are_the_matrices_whose_cost_is_separated_from_zero_and_large(saved):
     mask = read_mask(saved())
-    assert mask.decision().whole == TWO
+    assert decide(mask).whole == TWO
     # Costly on average, and not separated from zero: no threshold brings it in.
-    assert mask.decision(threshold=0.0).whole == TWO
-    assert mask.decision(threshold=0.03).whole == TWO[:1]
-    assert mask.decision(most=1).whole == TWO[:1]
+    assert decide(mask, threshold=0.0).whole == TWO
+    assert decide(mask, threshold=0.03).whole == TWO[:1]
 
 
 def test_the_notes_say_the_rule_and_count_what_is_held(saved):
-    rule, covered = read_mask(saved()).decision(most=1).notes
+    rule, covered = decide(read_mask(saved()), threshold=0.03).notes
     assert ": 1, those of 3 measured" in rule
-    assert "0.01 nat/token under ternary (scale: tensor)" in rule
-    assert "at most 1" in rule
+    assert "0.03 nat/token under ternary (scale: tensor)" in rule
     assert "1 of its 2 single weights and 1 of its 1 columns" in covered
 
 
 def test_a_folder_holds_its_mask(saved):
-    assert read_mask(saved().parent).costs == read_mask(saved()).costs
+    assert read_mask(saved().parent).matrices == read_mask(saved()).matrices
 
 
 def test_of_a_later_schema_extra_fields_are_left_alone(saved):
     """Budgets and measured savings may stand beside what is read."""
     path = saved(against="flips:0.01", budget={"weights": 0.005}, criteria=[{"name": "ours"}])
-    assert "under flips:0.01" in read_mask(path).decision().notes[0]
+    assert "under flips:0.01" in decide(read_mask(path)).notes[0]
 
 
 def test_no_text_of_the_file_ends_a_comment(saved):
     path = saved(quantizer="tern\nary: {}\n\nquant_stage:")
-    text = write(read_mask(path).decision(), path.parent, ["llm-compressor"])[0].read_text()
+    text = write(decide(read_mask(path)), path.parent, ["llm-compressor"])[0].read_text()
     assert sum(line.startswith("quant_stage") for line in text.splitlines()) == 1
 
 
@@ -74,17 +76,17 @@ def test_a_missing_mask_and_a_device_are_refused(tmp_path):
             read_mask(path)
 
 
-@pytest.mark.parametrize("options", [{"threshold": -1.0}, {"threshold": float("nan")}, {"most": 0}])
+@pytest.mark.parametrize("options", [{"threshold": -1.0}, {"threshold": float("nan")}, {"budget": "0%"}])
 def test_options_out_of_range_are_refused(saved, options):
     with pytest.raises(InvalidInput, match="required"):
-        read_mask(saved()).decision(**options)
+        decide(read_mask(saved(of=100, shapes=SHAPES)), **options)
 
 
 def test_a_mask_of_which_no_matrix_is_left_is_refused(saved):
     with pytest.raises(InvalidInput, match=r"the largest is 11.*lower --threshold"):
-        read_mask(saved()).decision(threshold=12.0)
+        decide(read_mask(saved()), threshold=12.0)
     with pytest.raises(InvalidInput, match="none is apart from zero"):
-        read_mask(saved(matrices=[])).decision()
+        decide(read_mask(saved(matrices=[])))
 
 
 def test_an_unknown_format_is_refused(decision, tmp_path):
@@ -92,12 +94,97 @@ def test_an_unknown_format_is_refused(decision, tmp_path):
         write(decision, tmp_path, ["ollama"])
 
 
+DOWN, Q, K = (16 * SHAPES[name][0] * SHAPES[name][1] for name in ("down_proj", "q_proj", "k_proj"))
+
+
+@pytest.mark.parametrize(
+    ("bits", "whole"),
+    [
+        (K, [(1, "k_proj")]),
+        # By what they cost in sum: two are 0.9, the costliest with the small one 0.8.
+        (DOWN, [(1, "down_proj")]),
+        (DOWN + K, [(1, "down_proj"), (1, "k_proj")]),
+        (2 * DOWN, [(1, "down_proj"), (0, "down_proj")]),
+        (9 * DOWN, [(1, "down_proj"), (0, "down_proj"), (1, "k_proj")]),
+    ],
+)
+def test_as_many_whole_matrices_as_the_bits_of_the_choice_hold(budgeted, bits, whole):
+    decision = decide(read_mask(budgeted(bits)))
+    assert list(decision.whole) == whole
+    taken = 16 * sum(SHAPES[name][0] * SHAPES[name][1] for _, name in whole)
+    assert taken <= bits
+    assert f"{taken:,} of {bits:,} bits" in decision.notes[0]
+    held = (1, "down_proj") in whole
+    assert f"hold {int(held)} of its 1 single weights" in decision.notes[1]
+
+
+def test_a_budget_that_is_typed_goes_before_that_of_the_file(budgeted):
+    mask = read_mask(budgeted(K))
+    # 1.6% of 100,000 weights: one down_proj of 1,536.
+    assert decide(mask, budget="1.6%").whole == ((1, "down_proj"),)
+    assert decide(mask, budget="0.4b").whole == ((1, "down_proj"), (1, "k_proj"))
+    assert decide(mask, threshold=0.35, budget="100%").whole == ((1, "down_proj"), (0, "down_proj"))
+    with pytest.raises(InvalidInput, match=r"holds no whole matrix .* at least 0\.51%"):
+        decide(read_mask(budgeted(K - 1)))
+    with pytest.raises(InvalidInput, match="says how many weights"):
+        decide(read_mask(budgeted(K, of=0)), budget="1%")
+
+
+def test_whole_matrices_are_the_choice_itself_and_take_all_of_its_bits(budgeted):
+    whole = [{"layer": 0, "matrix": "k_proj"}]
+    mask = read_mask(budgeted(K, whole=whole, budget={"unit": "matrices", "bits": K}))
+    assert decide(mask).whole == ((0, "k_proj"),)
+
+
+def test_a_matrix_without_a_finite_loss_is_kept_first(budgeted):
+    broken = [{"layer": 3, "matrix": "k_proj", "delta_nll": None, "resolved": False, "not_finite": 2}]
+    assert decide(read_mask(budgeted(K, matrices=broken))).whole == ((3, "k_proj"),)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": [{"layer": 0, "matrix": "k_proj", "row": 16, "column": 0}]},
+        {"columns": [{"layer": 0, "matrix": "k_proj", "column": 32}]},
+        {"kept": [{"layer": 0, "matrix": "k_proj", "places": [3, 512]}]},
+        {"kept": [{"layer": 0, "matrix": "k_proj", "shape": [32, 16], "places": [3]}]},
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(saved, changes):
+    with pytest.raises(InvalidInput, match="k_proj"):
+        read_mask(saved(shapes=SHAPES, **changes))
+
+
+def test_a_file_of_other_layers_or_shapes_is_refused_by_the_config_alone(saved, budgeted, plain, tmp_path):
+    config = ModelConfig("llama", 97, 32, 48, 12, 4, 2, 8, 1e-5, Rope(), 64, False)
+    check_model(read_mask(budgeted(K)), config)
+    with pytest.raises(InvalidInput, match="layers below 11"):
+        check_model(read_mask(saved()), dataclasses.replace(config, layers=11))
+    turned = SHAPES | {"down_proj": [48, 32]}
+    with pytest.raises(InvalidInput, match=r"down_proj of 32 × 48 weights.* received '48 × 32'"):
+        check_model(read_mask(budgeted(K, shapes=turned)), config)
+    planned = [{"layer": 0, "matrix": "k_proj", "shape": [32, 32], "width": "4"}]
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"schema": "signmag.plan/1", "matrices": planned}))
+    with pytest.raises(InvalidInput, match="k_proj of 16 × 32 weights"):
+        check_model(read(path), config)
+
+
+def test_the_command_checks_a_model_without_reading_its_weights(saved, hub_folder, tmp_path, capsys):
+    call = ["export", str(saved()), "--format", "llama.cpp", "--out", str(tmp_path / "out")]
+    assert run([*call, "--quiet"]) == 0
+    assert run([*call, "--model", str(hub_folder)]) == 2
+    assert "layers below 3" in capsys.readouterr().err
+    assert run([*call, "--text", "-"]) == 2
+    assert "makes a difference only with --format imatrix" in capsys.readouterr().err
+
+
 def test_another_model_is_refused(saved, smollm):
-    check_model(read_mask(saved()), smollm)
+    check_loaded(read_mask(saved()), smollm)
     with pytest.raises(InvalidInput, match="--model"):
-        check_model(read_mask(saved(provenance={"model": {"files": {"a": "0" * 64}}})), smollm)
+        check_loaded(read_mask(saved(provenance={"model": {"files": {"a": "0" * 64}}})), smollm)
     path = saved()
     deep = json.loads(path.read_text())
     deep["matrices"][0]["layer"] = 30
     with pytest.raises(InvalidInput, match="30"):
-        check_model(read_mask(saved(**deep)), smollm)
+        check_loaded(read_mask(saved(**deep)), smollm)

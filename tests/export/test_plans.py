@@ -10,11 +10,12 @@ import gguf
 import numpy as np
 import pytest
 import yaml
+from torchao.core.config import config_from_dict
 
 from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.export import OF_PLANS, read, read_plan, write
-from signmag_jax.export.llama_cpp import BITS_OF
+from signmag_jax.export import OF_PLANS, decide, read, read_plan, write
+from signmag_jax.export.llama_cpp import BITS_OF, TERNARY_TYPES
 
 
 @pytest.fixture
@@ -52,6 +53,47 @@ def test_llama_cpp_gets_the_nearest_types_whose_blocks_divide_a_row(plan, tmp_pa
     assert pairs == {rf"^blk\.{i}\.ffn_down\.weight$": kind for i, kind in enumerate(expected)}
     mean = sum(BITS_OF[kind] for kind in expected) / len(expected)
     assert f"{mean:.3f} bits a weight" in found["tensor-types.note.txt"]
+
+
+def test_a_type_of_three_values_is_offered_and_rows_without_whole_blocks_are_named(plan, saved, tmp_path):
+    def types(inputs, ternary):
+        written = write(read_plan(plan(inputs)).decision(ternary), tmp_path / "out", ["llama.cpp"])
+        return [one.read_text() for one in written]
+
+    for kind in TERNARY_TYPES:
+        typed, note = types(512, kind)
+        assert typed.split()[0].endswith(f"={kind}")
+        assert f"Ternary widths get {kind}" in note
+        assert "Rows of" not in note
+        # No blocks of 256: the nearest that fits.
+        assert types(576, kind)[0].split()[0].endswith("=q4_0")
+    assert "Rows of 576 hold no whole blocks of 256 (down_proj)" in types(576, "")[1]
+    whole = [{"layer": 0, "matrix": "o_proj"}, {"layer": 0, "matrix": "up_proj"}]
+    mask = saved(whole=whole, shapes={"o_proj": [8, 40], "up_proj": [8, 96]})
+    kept, note = (one.read_text() for one in write(decide(read(mask)), tmp_path / "mask", ["llama.cpp"]))
+    assert kept.split()[:2] == [r"^blk\.0\.attn_output\.weight$=f16", r"^blk\.0\.ffn_up\.weight$=q8_0"]
+    assert "Rows of 40" in note
+    assert "Rows of 96" in note
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda plain: plain["matrices"].append(plain["matrices"][0]), "names a matrix twice"),
+        (lambda plain: plain["matrices"][3].update(shape=[512, 64]), "two shapes, in layer 3"),
+        (
+            lambda plain: plain.update(provenance={"layers": [0, 8], "matrices": ["down_proj"]}),
+            "lacks layer 8 down_proj",
+        ),
+    ],
+)
+def test_a_plan_that_contradicts_itself_is_refused(plan, change, message):
+    path = plan()
+    plain = json.loads(path.read_text())
+    change(plain)
+    path.write_text(json.dumps(plain))
+    with pytest.raises(InvalidInput, match=message):
+        read_plan(path)
 
 
 def test_the_bits_of_the_types_are_those_of_gguf():
@@ -108,9 +150,6 @@ def test_torchao_gets_integers_of_each_width(plan, tmp_path):
     table = config["quant_type"]["default"]["_data"]["fqn_to_config"]
     kinds = [table[f"model.layers.{i}.mlp.down_proj"]["_data"]["weight_dtype"]["_data"] for i in range(8)]
     assert kinds == ["int2", "int2", "int3", "int4", "int5", "int6", "int7", "int8"]
-    pytest.importorskip("torchao", reason="it is no dependency of the tests")
-    from torchao.core.config import config_from_dict
-
     assert len(config_from_dict(config["quant_type"]["default"]).fqn_to_config) == 8
 
 
@@ -136,9 +175,9 @@ def test_what_is_no_plan_is_refused(plan, changes, named):
 
 def test_a_folder_or_a_file_of_either_kind_is_read(plan, saved):
     mask = saved()
-    assert len(read(mask).matrices) == 2
+    assert len(read(mask).matrices) == 3
     path = plan()
-    assert len(read(path).matrices) == len(read(path.parent).matrices) == 8
+    assert len(read(path).planned) == len(read(path.parent).planned) == 8
 
 
 def test_a_folder_of_several_masks_asks_which(saved):
@@ -159,22 +198,22 @@ def test_what_a_mask_protects_wholly_stays_whole_and_all_its_weights_count(saved
         {"layer": 5, "matrix": "o_proj", "shape": [32, 32], "places": list(range(7))},
     ]
     whole = [{"layer": 5, "matrix": "o_proj"}]
-    decision = read(saved(kept=kept, whole=whole)).decision(most=2)
+    decision = decide(read(saved(kept=kept, whole=whole)), threshold=0.03)
     assert decision.whole == ((5, "o_proj"), (11, "down_proj"))
     assert "2, 1 that the mask names, and those " in decision.notes[0]
     assert "10 of its 10 single weights" in decision.notes[1]
     several = [*whole, {"layer": 2, "matrix": "k_proj"}]
-    assert "1, 1 that the mask names" in read(saved(whole=several)).decision(most=1).notes[0]
+    assert "2, 2 that the mask names" in decide(read(saved(whole=several)), threshold=20.0).notes[0]
 
 
 def test_parts_of_a_fused_matrix_are_refused_and_whole_ones_are_not(saved, plan, tmp_path):
     """Phi-3 stores q, k, v as one matrix, and gate and up: by no name would a tool find them."""
     provenance = {"family": "phi3"}
     with pytest.raises(InvalidInput, match=r"layers\.1\.self_attn\.q_proj, which phi3 stores as a part"):
-        write(read(saved(provenance=provenance)).decision(), tmp_path / "out", ["llama.cpp"])
+        write(decide(read(saved(provenance=provenance))), tmp_path / "out", ["llama.cpp"])
     assert not (tmp_path / "out").exists()
-    assert read(saved(provenance=provenance)).decision(most=1).whole == ((11, "down_proj"),)
-    assert write(read(saved(provenance=provenance)).decision(most=1), tmp_path / "out")
+    assert decide(read(saved(provenance=provenance)), threshold=0.03).whole == ((11, "down_proj"),)
+    assert write(decide(read(saved(provenance=provenance)), threshold=0.03), tmp_path / "out")
     # Plans of down_proj, as here, are exported too.
     assert write(read(plan(provenance=provenance)).decision(), tmp_path / "out", ["llama.cpp"])
 
@@ -186,7 +225,7 @@ def test_the_command_exports_a_plan(plan, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["whole_matrices"] == []
     assert run(["export", str(plan()), "--format", "transformers", "--out", str(out)]) == 2
     assert "know no widths" in capsys.readouterr().err
-    for option in ("--threshold", "--most"):
+    for option in ("--threshold", "--budget"):
         assert run([*call, option, "1"]) == 2
         assert f"{option} makes a difference only with a mask" in capsys.readouterr().err
     assert "transformers" not in OF_PLANS

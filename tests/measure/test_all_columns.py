@@ -89,6 +89,22 @@ def test_result_cost_and_resumption(tiny, windows, tmp_path):
     assert spread["shift"] == 0 < spread["flip"]
 
 
+def test_a_kind_of_matrix_alone_is_what_a_run_of_it_measures(tiny, windows):
+    options = {"rates": (0.1,), "draws": 2}
+    kinds = ("k_proj", "up_proj")
+    found = measure.all_columns(tiny, windows[1], by_matrix=True, matrices=kinds, **options)
+    assert tuple(found.by_matrix) == kinds
+    one = measure.all_columns(tiny, windows[1], matrices=kinds[1:], **options)
+    both = (found.by_matrix["up_proj"].rates[0].samples, one.rates[0].samples)
+    assert all(np.array_equal(both[0][arm], both[1][arm]) for arm in ("flip", "shift"))
+    assert not np.array_equal(found.by_matrix["k_proj"].rates[0].samples["shift"], both[0]["shift"])
+    assert {row["matrix"] for row in found.rows()} == {"all", *kinds}
+    assert any(line.startswith("up_proj, rate 0.1") for line in found.summary())
+    passes = measure.MEASUREMENTS["all-columns"].passes
+    plain, more = (passes(windows=8, window=33, by_matrix=each, **options) for each in (False, True))
+    assert more == 8 * plain
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -115,3 +115,13 @@ def test_random_errors_and_single_probes_are_refused(minute, minute_text):
     assert measure.MEASUREMENTS["error-response"].passes(
         windows=4, window=1024, errors=dict.fromkeys("ab"), probes=3
     ) == 2 * 2 * (5 + 3 * 8)
+
+
+def test_a_kind_of_matrix_is_the_sum_of_its_layers(found):
+    for cost in found.errors.values():
+        for each, whole in ((cost.each_first, cost.matrix_first), (cost.each_second, cost.matrix_second)):
+            for name, layers in each.items():
+                assert whole[name].value == pytest.approx(np.sum(layers.value), rel=1e-9, abs=1e-12)
+                # One window's layers go together: their errors do not add in squares.
+                assert whole[name].standard_error <= np.sum(layers.standard_error) * (1 + 1e-9)
+    assert any("by matrix" in line for line in found.summary())
