@@ -16,7 +16,7 @@ TITLE = "A Gaussian second layer"
 d, m = dimension, rows
 k = sp.Symbol("k", positive=True, integer=True)
 hidden, across = sp.IndexedBase("h", real=True), sp.IndexedBase("delta", real=True)
-a, inner, y_i, u_i = sp.symbols("a I y_i u_i", real=True)
+a, inner, y_i, u_i = sp.symbols("a P y_i u_i", real=True)
 # ‖h‖², ‖δ⊥‖² and ‖y‖².
 signal, rest, squared, spread = sp.symbols("H N Y s", positive=True)
 # Those of Proposition 1.

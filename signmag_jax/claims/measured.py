@@ -51,6 +51,12 @@ class Measured(Piece[R]):
         )
         return passes - (level.calibration_passes if self.profiled else 0)
 
+    def peak_bytes(self, config: models.ModelConfig, dtype: str, level: Level) -> float:
+        """Memory at its peak; of what the registry of `measure` does not know, that of a forward pass."""
+        known = measure.MEASUREMENTS.get(self.name.replace("_", "-"), measure.MEASUREMENTS["nll"])
+        sizes = {"windows": level.windows, "window": level.window}
+        return known.peak_bytes(config, dtype, mesh=None, **sizes | self.options(level))
+
 
 @dataclass(frozen=True, eq=False)
 class ModelRun:

@@ -15,7 +15,9 @@ from signmag_jax.evidence.compiling import compiled_sooner
 from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
+from signmag_jax.measure.footprint import minutes_on_two_cores
 from signmag_jax.measure.inputs import check_disjoint
+from signmag_jax.models.memory import count_parameters
 
 from . import families
 from .claim import Missing
@@ -118,16 +120,32 @@ def reproduce(
     return ledger
 
 
-def cost(level: Level) -> dict[str, Any]:
-    """What a run of this level costs: networks, and forward passes of a model like the embedded one."""
+def cost(level: Level, config: models.ModelConfig | None = None, dtype: str = "float32") -> dict[str, Any]:
+    """Networks, passes, minutes and memory of a run of this level; by default of the embedded model."""
     passes = sum(measurement.cost(level) for measurement in families.measurements())
     return {
         "level": level.name,
         "forward_passes_of_2048_tokens": round(passes, 1),
         "simulated_networks": sum(experiment.networks for experiment in families.experiments(level)),
+        **(_of_embedded(level, passes) if config is None else _of(config, dtype, level, passes)),
+    }
+
+
+def _of_embedded(level: Level, passes: float) -> dict[str, Any]:
+    return {
         "minutes_on_two_cores": math.ceil((SECONDS_BESIDE + SECONDS_OF_A_PASS * passes) / 60),
         "peak_memory_gib": PEAK_GIB.get(level.name, "not measured"),
         "both_for": "the embedded model",
+    }
+
+
+def _of(config: models.ModelConfig, dtype: str, level: Level, passes: float) -> dict[str, Any]:
+    """By the sizes of a model's config; the memory is that of the measurement that takes most."""
+    peaks = [each.peak_bytes(config, dtype, level) for each in families.measurements() if each.amount(level)]
+    return {
+        "minutes_on_two_cores": math.ceil(SECONDS_BESIDE / 60) + minutes_on_two_cores(config, passes),
+        "peak_memory_gib": round(max(peaks, default=0.0) / 2**30, 2),
+        "both_for": f"a model of {count_parameters(config):,} weights in {dtype}",
     }
 
 
@@ -218,6 +236,8 @@ def check(
     if model != NO_MODEL:
         count = level.calibration_windows + level.windows
         devices = _devices(mesh)
+        if not fetch and models.config_alone(model) is not None:
+            return None  # there is nothing else to look at
         reading = models.open_reading(
             model, text, level.window, count, fetch=fetch, revision=revision, file=file
         )

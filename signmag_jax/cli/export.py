@@ -13,7 +13,6 @@ from .reading import ReadingOptions
 
 Format = Literal["llama.cpp", "imatrix", "transformers", "torchao", "llm-compressor", "gptqmodel", "all"]
 Ternary = Literal["nearest", "tq1_0", "tq2_0"]
-THRESHOLD = 0.01
 FEWEST = 2
 """Windows of an imatrix."""
 
@@ -23,7 +22,7 @@ def export(
     *,
     format: Format = "all",
     out: Path = Path("signmag-export"),
-    threshold: float = THRESHOLD,
+    threshold: float | None = None,
     budget: str | None = None,
     ternary: Ternary = "nearest",
     model: str | None = None,
@@ -33,6 +32,7 @@ def export(
     window: int = 512,
     windows: int = 8,
     device: str = "auto",
+    dry_run: bool = False,
     json: bool = False,
     quiet: bool = False,
 ) -> int:
@@ -44,7 +44,8 @@ def export(
       source: a mask or a plan, or the folder of signmag plan, or of signmag protect if it had one budget.
       format: one tool's, or all.
       out: folder for the files.
-      threshold: nats per token from which a matrix of a mask is kept whole.
+      threshold: nats per token from which a matrix of a mask is kept whole; by default 0.01, and anything
+        above zero where a budget limits them.
       budget: what whole matrices of a mask may take: a part of the weights such as 2%, or bits per weight
         such as 0.3b; by default the bits that the mask's own choice takes.
       ternary: llama.cpp's type of a plan's ternary widths: the nearest in bits, or one for weights that were
@@ -63,7 +64,7 @@ def export(
     check_folder(out, "--out")
     found = exports.read(source)
     planned = isinstance(found, exports.Widths)
-    of_mask = {"--threshold": threshold != THRESHOLD, "--budget": budget is not None}
+    of_mask = {"--threshold": threshold is not None, "--budget": budget is not None}
     of_plan = {"--ternary": ternary != "nearest"}
     _refuse(of_mask if planned else {}, "with a mask: a plan names every matrix")
     _refuse({} if planned and format in ("llama.cpp", "all") else of_plan, "with a plan, for llama.cpp")
@@ -84,6 +85,9 @@ def export(
     texts = {} if decision is None else exports.contents(decision, formats)
     check_folder(out, "--out", (*texts, *([exports.IMATRIX] if with_imatrix else ())))
     reading = ReadingOptions(model, revision, text, window, windows, calibration=None, file=file)
+    if dry_run:
+        named = [*texts, *([exports.IMATRIX] if with_imatrix else [])]
+        return show({"files": named, **(_cost(reading) if with_imatrix else {})}, json)
     importance = _importance(found, reading) if with_imatrix else None
     written = () if decision is None else exports.write(decision, out, formats)
     if importance is not None:
@@ -98,7 +102,7 @@ def export(
     return show({path.name: path for path in written}, json)
 
 
-def _decision(source: Any, threshold: float, budget: str | None, ternary: Ternary) -> Any:
+def _decision(source: Any, threshold: float | None, budget: str | None, ternary: Ternary) -> Any:
     from signmag_jax import export
 
     if isinstance(source, export.Widths):
@@ -111,6 +115,17 @@ def _refuse(options: Mapping[str, Any], where: str) -> None:
     for name, given in options.items():
         if given:
             raise typer.BadParameter(f"{name} makes a difference only {where}; leave it out")
+
+
+def _cost(reading: ReadingOptions) -> dict[str, Any]:
+    """What reading the model for an imatrix would take."""
+    from signmag_jax.measure import costs, importance
+    from signmag_jax.measure.measurement import Measurement
+
+    from .measure import stated
+
+    reading.check(FEWEST)
+    return stated(Measurement(importance, costs.once), reading, {})
 
 
 def _importance(source: Any, reading: ReadingOptions) -> Any:

@@ -47,7 +47,7 @@ def reproduce(
     """
     check_tasks(shared=dry_run, how=ONE_TASK)
     prepare(quiet=quiet, device=device)
-    from signmag_jax import claims
+    from signmag_jax import claims, models
     from signmag_jax import report as reports
     from signmag_jax.evidence.files import check_folder
 
@@ -67,8 +67,9 @@ def reproduce(
         "overwrite": overwrite,
     }
     if dry_run:
-        claims.check(level, **asked, fetch=False)
-        return show(claims.cost(level), json)
+        found = claims.check(level, **asked, fetch=False)
+        config = models.config_alone(model) if found is None else found.checkpoint.config
+        return show(claims.cost(level, config, dtype), json)
     ledger = claims.reproduce(level, **asked, seed=seed, timed=timings, listener=Shown())
     if timings:
         _print_timings(ledger)

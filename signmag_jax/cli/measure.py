@@ -151,7 +151,7 @@ def run(
     check_plot(plot)
     check_parquet(parquet)
     if dry_run:
-        return show(_dry_run(measurement, reading, options), json)
+        return show(stated(measurement, reading, options), json)
     if index:  # all processes hold the same numbers; the first one shows and keeps them
         options |= dict.fromkeys({"mask", "out"} & takes)
     result = _measured(function, reading, options)
@@ -193,53 +193,64 @@ def _check(measurement: Any, options: dict[str, Any]) -> None:
     check_resume(options.get("resume"))
 
 
-def _opened(reading: ReadingOptions, options: dict[str, Any], *, fetch: bool = True) -> tuple[Any, Any]:
-    """The model without its weights, and the windows, which suit the options."""
-    from signmag_jax.measure import inputs
-
-    checkpoint, read = reading.open(fetch=fetch)
-    if checkpoint is not None:
-        inputs.selected(checkpoint.config, options.get("layers"), options.get("matrices"))
-    return checkpoint, read
-
-
 def _measured(function: Any, reading: ReadingOptions, options: dict[str, Any]) -> Any:
     """The measurement on a model and the windows of a text, those of the calibration first."""
-    checkpoint, read = _opened(reading, options)
-    model = checkpoint.load(reading.dtype, reading.devices())
-    if read is None:
+    model, windows, source = _loaded(reading, options)
+    if windows is None:
         return function(model, **options)
     first = reading.calibration or 0
-    parts = {"calibration": read.windows[:first], **dict.fromkeys(WINDOWS, read.windows[first:])}
+    parts = {"calibration": windows[:first], **dict.fromkeys(WINDOWS, windows[first:])}
     texts = {name: parts[name] for name in _texts(function)}
-    source = {"text": read.text.source, "text_sha256": read.text.sha256}
     return function(model, **texts, **options, source=source)
 
 
-def _dry_run(measurement: Any, reading: ReadingOptions, options: dict[str, Any]) -> dict[str, Any]:
-    """What a run would take, as far as a model and a text tell that need not be fetched."""
+def _loaded(reading: ReadingOptions, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """The model, the windows, and where their text is from; the files of both are let go."""
+    checkpoint, read = reading.open()
+    _check_places(checkpoint.config, options)
+    model = checkpoint.load(reading.dtype, reading.devices())
+    if read is None:
+        return model, None, {}
+    return model, read.windows, {"text": read.text.source, "text_sha256": read.text.sha256}
+
+
+def _check_places(config: Any, options: dict[str, Any]) -> None:
+    """Refuse layers and matrices that a model does not have."""
+    from signmag_jax.measure import inputs
+
+    inputs.selected(config, options.get("layers"), options.get("matrices"))
+
+
+def stated(measurement: Any, reading: ReadingOptions, options: dict[str, Any]) -> dict[str, Any]:
+    """What a run would take, as far as what need not be fetched tells: a model's config alone is enough."""
     from signmag_jax.evidence.provenance import threads
 
-    checkpoint, _ = _opened(reading, options, fetch=False)
-    passes = measurement.passes(
-        windows=reading.windows, window=reading.window, calibration=reading.calibration or 0, **options
-    )
+    config, source = reading.described()
+    sizes = {"windows": reading.windows, "window": reading.window, **options}
+    known: dict[str, Any] = {} if config is None else {"layers_of_model": config.layers}
+    passes = measurement.passes(**sizes, calibration=reading.calibration or 0, **known)
+    cost = {"memory": f"the weights in {reading.dtype}, and what grows with them"}
+    if config is not None:
+        _check_places(config, options)
+        cost = _cost(measurement, reading, config, passes, sizes)
     return {
         "forward_passes_of_2048_tokens": round(passes, 2),
-        "memory": _memory(measurement.arrays, reading.dtype, checkpoint and checkpoint.config),
+        **cost,
+        "model_is_described_by": source,
         "threads": threads(),
     }
 
 
-def _memory(arrays: int, dtype: str, config: Any) -> str:
-    """Weights and what is as large as they are; activations grow with the tokens of all windows."""
+def _cost(
+    measurement: Any, reading: ReadingOptions, config: Any, passes: float, sizes: dict[str, Any]
+) -> dict[str, Any]:
+    """Minutes, and memory at its peak."""
+    from signmag_jax.measure.footprint import minutes_on_two_cores
     from signmag_jax.models.memory import count_parameters
 
-    size = f"the weights in {dtype}"
-    if config is not None:
-        import jax.numpy as jnp
-
-        count = count_parameters(config)
-        size = f"{count * jnp.dtype(dtype).itemsize / 2**30:.2f} GiB ({count:,} {size[4:]})"
-    times = f"{arrays} times " if arrays > 1 else ""
-    return f"about {times}{size}, plus about 1 GiB for activations of 8 windows of 512 tokens"
+    peak = measurement.peak_bytes(config, reading.dtype, mesh=reading.devices(), **sizes) / 2**30
+    return {
+        "minutes_on_two_cores": minutes_on_two_cores(config, passes),
+        "peak_memory_gib": round(peak, 2),
+        "memory": f"about {peak:.1f} GiB, {count_parameters(config):,} weights in {reading.dtype} among them",
+    }

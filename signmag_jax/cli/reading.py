@@ -68,13 +68,35 @@ class ReadingOptions:
             where = {"revision": self.revision, "file": self.file}
             reading = open_reading(self.model, self.text, self.window, count, fetch=fetch, **where)
             checkpoint = None if reading is None else reading.checkpoint
-        elif fetch or is_local(self.model):
-            checkpoint = open_checkpoint(self.model, self.revision, self.file)
-        elif self.model is not None:
+        elif self.model is not None and not fetch and not is_local(self.model):
             ask_hub(self.model, self.revision, self.file)
+        if checkpoint is None and (fetch or is_local(self.model)):
+            checkpoint = open_checkpoint(self.model, self.revision, self.file)
         if checkpoint is not None:
             checkpoint.check_memory(self.dtype, self.devices())
         return checkpoint, reading
+
+    def described(self) -> tuple[Any, str]:
+        """For a dry run, the model's architecture as far as it is here, and what that was read from.
+
+        None where the model would have to be fetched first; of a folder with a config.json alone, that one.
+
+        Raises:
+          InvalidInput, MissingResource: as `open`.
+        """
+        from signmag_jax.models.embedded import find
+        from signmag_jax.models.load import config_alone, open_checkpoint
+        from signmag_jax.models.nll import check_window
+
+        config = config_alone(self.model)
+        if config is not None:
+            if self.windows:
+                check_window(config, self.window)
+            return config, "config.json alone: the folder holds no weights, and a run would refuse it"
+        checkpoint, _ = self.open(fetch=False)
+        if self.model is None and find() is not None:
+            checkpoint = open_checkpoint()
+        return (None, "not here yet") if checkpoint is None else (checkpoint.config, "its files")
 
     def devices(self) -> Any:
         """The mesh of devices; None for one device.

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-OPTIONS: dict[str, dict[str, bool | int]] = {
+Options = dict[str, bool | int | str]
+OPTIONS: dict[str, Options] = {
     # Float32 products of HIGHEST precision would be autotuned through Triton, every shape anew: 55 s for one
     # pass of 512 tokens on an H200, against 1.9 s without it, and no faster afterwards.
     "gpu": {"xla_gpu_enable_triton_gemm": False},
@@ -23,13 +24,17 @@ OPTIONS: dict[str, dict[str, bool | int]] = {
 """What XLA is told beyond its defaults, by platform; a caller's own programs are left alone."""
 
 
-SOONER = {
+SOONER: Options = {
     "xla_backend_optimization_level": 1,
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_parallel_codegen_split_count": 1,
 }
 """What a CPU's programs are compiled with in half of the time, to run nearly as fast: products of matrices
 are a library's. At level 0 a simulation takes ten times as long."""
+
+HALVES: Options = {"xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
+"""What a CPU's programs of half precision are told. It slices only float32, so it converts a whole stack of
+weights before it slices a layer: moved out of the loop over layers, that is a copy of twice their size."""
 
 _target: ContextVar[str | None] = ContextVar("target", default=None)
 _sooner = False
@@ -61,7 +66,7 @@ def platform() -> str:
     return _target.get() or jax.default_backend()
 
 
-def in_force() -> dict[str, bool | int]:
+def in_force() -> Options:
     """The options that this package's programs are compiled with on this platform."""
     options = OPTIONS.get(platform(), {})
     return options | SOONER if _sooner and platform() == "cpu" and _knows_sooner() else options
@@ -94,18 +99,24 @@ def jit(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:
     plain = jax.jit(function, **how)
 
     @functools.cache
-    def tuned(options: tuple[tuple[str, bool | int], ...]) -> Callable[..., Any]:
+    def tuned(options: tuple[tuple[str, bool | int | str], ...]) -> Callable[..., Any]:
         return jax.jit(function, compiler_options=dict(options), **how)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         # The platform is asked for at the call: to ask at import would start it.
-        options = in_force()
+        options = in_force() | (HALVES if platform() == "cpu" and _has_halves(args, kwargs) else {})
         if not options or _is_inside(args, kwargs):
             return plain(*args, **kwargs)
         return tuned(tuple(options.items()))(*args, **kwargs)
 
     return call
+
+
+def _has_halves(*arguments: Any) -> bool:
+    """Whether an array of half precision is among the arguments of a call."""
+    types = (getattr(leaf, "dtype", None) for leaf in jax.tree.leaves(arguments))
+    return any(each in (jnp.bfloat16, jnp.float16) for each in types if each is not None)
 
 
 def _is_inside(*arguments: Any) -> bool:

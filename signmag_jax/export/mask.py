@@ -22,7 +22,7 @@ from .reading import check, family_of, read_json
 MASK_FILE = "mask.json"
 MAKE_MASK = "give a mask of `signmag protect --out DIR` or `signmag measure quantization-report --mask FILE`"
 THRESHOLD = 0.01
-"""Nats per token from which a matrix is kept whole."""
+"""Nats per token from which a matrix is kept whole where no budget limits them."""
 
 
 def read_mask(path: Path) -> Mask:
@@ -72,7 +72,7 @@ def matrices_of(mask: Mask) -> set[Matrix]:
     return {*mask.whole, *mask.kept, *((each.layer, each.matrix) for each in listed)}
 
 
-def decide(mask: Mask, threshold: float = THRESHOLD, budget: str | None = None) -> Decision:
+def decide(mask: Mask, threshold: float | None = None, budget: str | None = None) -> Decision:
     """The whole matrices that a mask stands for: those that it protects wholly, and the costliest others.
 
     Of a mask with a budget, those whose cost is largest in sum within the bits that its choice takes: a whole
@@ -81,16 +81,20 @@ def decide(mask: Mask, threshold: float = THRESHOLD, budget: str | None = None) 
 
     Args:
       mask: from `read_mask`.
-      threshold: nats per token that a matrix must cost.
+      threshold: nats per token that a matrix must cost; by default 0.01 of a mask without a budget, and
+        anything above zero within one.
       budget: part of the weights, such as 2%, or bits per weight, such as 0.3b, instead of the mask's own.
 
     Raises:
       InvalidInput: if no matrix is left, or for a threshold or a budget out of range.
     """
-    if not (math.isfinite(threshold) and threshold >= 0):
+    if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
         raise invalid("threshold >= 0", threshold, "pass nats per token, such as 0.01")
     first, bits = (mask.whole, mask.budget.get("bits")) if budget is None else ((), _bits(mask, budget))
-    costs = {at: cost for at, cost in _costs(mask).items() if cost >= threshold and at not in first}
+    if threshold is None:
+        threshold = THRESHOLD if bits is None else 0.0
+    known = {at: cost for at, cost in _costs(mask).items() if cost > 0 and cost >= threshold}
+    costs = {at: cost for at, cost in known.items() if at not in first}
     if not (first or costs):
         raise InvalidInput(_nothing(mask, threshold))
     kept = (*first, *(costs if bits is None else _within(mask, costs, bits - _size(mask, first))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -38,8 +39,7 @@ class Choice:
         self.shapes = {name: (shapes[name][0], shapes[name][1]) for name in setup.matrices}
         self.total = len(setup.layers) * sum(rows * columns for rows, columns in self.shapes.values())
         self.counts = [each.weights(self.total) for each in budgets]
-        self._cuts = functools.lru_cache(maxsize=1)(self._cuts_of)
-        self.kept = functools.lru_cache(maxsize=1)(self._kept)
+        self._cuts, self.kept = _last(self._cuts_of), _last(self._kept)
 
     @functools.cached_property
     def inputs(self) -> Inputs:
@@ -49,11 +49,12 @@ class Choice:
     @functools.cached_property
     def costs(self) -> Weights:
         """The predicted cost of every weight's error, and what was tried where that is more."""
-        raised = dict(self._predicted)
-        for one in self.suspects:
-            table = raised[one.place.name]
-            raised[one.place.name] = table.at[tuple(one.place[1:])].max(jnp.asarray(one.cost, table.dtype))
-        return raised
+        suspects, costs = self.suspects, self._predicted
+        del self._predicted  # both would be twice the weights
+        for one in suspects:
+            table = costs.pop(one.place.name)
+            costs[one.place.name] = table.at[tuple(one.place[1:])].max(jnp.asarray(one.cost, table.dtype))
+        return {name: costs[name] for name in self.setup.matrices}
 
     @functools.cached_property
     def _predicted(self) -> Weights:
@@ -135,6 +136,19 @@ class Choice:
             name: jnp.broadcast_to(layers[:, None, None], (len(layers), *shape))
             for name, shape in self.shapes.items()
         }
+
+
+def _last(make: Callable[..., Any]) -> Callable[..., Any]:
+    """What `make` last returned, let go before it makes another: both would be twice the weights."""
+    known: dict[Any, Any] = {}
+
+    def call(*key: Any) -> Any:
+        if key not in known:
+            known.clear()
+            known[key] = make(*key)
+        return known[key]
+
+    return call
 
 
 @jit

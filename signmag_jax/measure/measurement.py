@@ -8,7 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from jax.sharding import Mesh
+
+from signmag_jax.models import ModelConfig
+
 from . import sweep
+from .footprint import peak_bytes
 
 LAYERS = 30
 """Layers of the embedded model, for the cost of another whose config is not known yet."""
@@ -24,8 +29,9 @@ class Measurement:
         and `layers_of_model`.
       calibrations: forward passes over the calibration windows; 0 where it reads none.
       fewest: evaluation windows that it takes at least.
-      arrays: arrays of the weights' size that exist at one time, the weights among them.
+      arrays: arrays of the weights' size and dtype that exist at one time, the weights among them.
       check: refuses some of the keyword options before a model is opened.
+      float32_arrays: others of the weights' size, in float32 whatever the weights' dtype.
       check_files: refuses places where its files could not be written.
       fixed: forward passes of 2,048 tokens, whatever the windows, from some of the keyword options.
     """
@@ -38,6 +44,22 @@ class Measurement:
     check: Callable[..., Any] | None = None
     fixed: Callable[..., float] = lambda: 0.0
     check_files: Callable[..., Any] | None = None
+    float32_arrays: int | float = 0
+
+    def peak_bytes(
+        self, config: ModelConfig, dtype: Any, *, windows: int, window: int, mesh: Mesh | None, **options: Any
+    ) -> int | float:
+        """Memory at its peak; arguments as of `passes` and of `footprint.peak_bytes`."""
+        batch = self._called(lambda batch=1: batch, options) or windows
+        return peak_bytes(
+            config,
+            dtype,
+            arrays=self.arrays,
+            float32_arrays=self.float32_arrays,
+            batch=batch,
+            window=window,
+            mesh=mesh,
+        )
 
     def passes(
         self,

@@ -30,8 +30,8 @@ from .trained_chain import trained_chain
 
 DERIVATIVE_ARRAYS = 3
 """Weights, the costs by which single ones are chosen, and a gradient."""
-PROTECT_ARRAYS = 4
-"""Weights, the predicted costs, the scores of one criterion, and its masks and a gradient."""
+PROTECT_ARRAYS = 2.75
+"""In float32, besides the weights: the predicted costs, the scores of one criterion, and masks."""
 ERROR_ARRAYS = 5
 """Weights, an error, the error with random signs, the gradient and its derivative along that."""
 
@@ -124,8 +124,8 @@ PROTECT = Measurement(
     # Activations, and a backward pass of each window.
     1 + SHORTLIST_PASSES,
     MINIMUM,
-    PROTECT_ARRAYS,
-    checked_protection,
-    costs.protect_screening,
+    check=checked_protection,
+    fixed=costs.protect_screening,
+    float32_arrays=PROTECT_ARRAYS,
 )
 """The verb `signmag protect`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import rmsnorm
@@ -212,7 +213,7 @@ def within_layers(
     """By pool, mean square change of an entry of the next normalised state, descending."""
     config, params = model.config, model.params
     text = jnp.asarray(tokens, jnp.int32)
-    _, leaving = hidden(config, params, text, every_layer=True)
+    _, leaving = _streams(config, params, text)
     stream = jnp.take(params["embed"], text, axis=0)
     changes: dict[str, dict[Place, float]] = {arm: {} for arm in places}
     with progress("flips within layers", config.layers) as advance:
@@ -231,6 +232,13 @@ def within_layers(
         arm: dict(sorted(known.items(), key=lambda each: (-each[1], each[0])))
         for arm, known in changes.items()
     }
+
+
+@functools.partial(jit, static_argnums=0)
+def _streams(
+    config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch tokens"]
+) -> tuple[Array, Array]:
+    return hidden(config, params, tokens, every_layer=True)
 
 
 class Tried(NamedTuple):
@@ -277,20 +285,23 @@ def tried_costs(
     return costs
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jit, static_argnums=2)
 def _widest(
     weights: Float[Array, "layers outputs inputs"], scale: Float[Array, "layers inputs"], count: int
 ) -> Int[Array, "layers count"]:
     """The weights of largest |w|·scale in each layer, as row · inputs + column."""
 
+    wide = at_least_float32(weights.dtype)  # half precisions would be sorted whole
+
     def one(piece: tuple[Array, Array]) -> Array:
         weight, by_column = piece
-        return jax.lax.top_k((jnp.abs(weight) * by_column[None]).reshape(-1), count)[1]
+        size = jnp.abs(weight.astype(wide)) * by_column[None].astype(wide)
+        return jax.lax.top_k(size.reshape(-1), count)[1]
 
     return jax.lax.map(one, (weights, scale))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _changes(
     config: ModelConfig,
     blocks: dict[str, Array],

@@ -9,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import MATRICES, LanguageModel, fetch, token_nll
 
@@ -95,9 +96,12 @@ def predicted_costs(
     chosen = range(len(calibration))[part]
     with progress("shortlist", len(chosen)) as advance:
         for index in chosen:
-            cost = _add(WindowLoss.of(model, calibration[index]), movable, keys.fold(root, index), cost)
+            loss = WindowLoss.of(model, calibration[index])
+            cost = _add(cost, _fisher(loss, names, keys.fold(root, index)), loss.weights(names), movable)
             advance()
-    return {name: table / len(chosen) for name, table in cost.items()}
+    for name in names:  # one after the other: no second copy of them all exists
+        cost[name] = cost[name] / len(chosen)
+    return cost
 
 
 def costs_of(cost: curvature.Weights, places: Sequence[Place]) -> list[float]:
@@ -124,9 +128,12 @@ def largest(cost: curvature.Weights, count: int) -> list[tuple[Place, float]]:
     """The `count` weights of largest positive cost, descending."""
     candidates = []
     for name in cost:
-        shape = cost[name].shape
-        values, flat = fetch(_largest(cost[name], min(count, int(np.prod(shape)))))
-        places = zip(*(axis.tolist() for axis in np.unravel_index(flat, shape)), strict=True)
+        shape = cost[name].shape[1:]
+        values, within = fetch(_largest(cost[name], min(count, int(np.prod(shape)))))
+        # Of all layers; of equal ones the first.
+        best = np.argsort(-values, axis=None, kind="stable")[:count]
+        parts = best // values.shape[1], *np.unravel_index(within.ravel()[best], shape)
+        values, places = values.ravel()[best], zip(*(part.tolist() for part in parts), strict=True)
         matrix = MATRICES.index(name)
         candidates += [
             (Place(matrix, *place), value) for place, value in zip(places, values.tolist(), strict=True)
@@ -135,14 +142,23 @@ def largest(cost: curvature.Weights, count: int) -> list[tuple[Place, float]]:
     return [each for each in candidates[:count] if each[1] > 0]
 
 
-# Into the memory of the costs so far, which is as large as that of the weights.
-@functools.partial(jit, donate_argnums=3)
-def _add(loss: WindowLoss, movable: Movable, key: PRNGKeyArray, cost: curvature.Weights) -> curvature.Weights:
-    root = curvature.fisher(loss, movable.names, key)
-    weights = movable.weights(loss.weights(movable.names))
-    return {name: cost[name] + 2 * (root[name] * w) ** 2 for name, w in weights.items()}
+_fisher = jit(curvature.fisher, static_argnums=1)
+
+
+# Into the memory of the costs so far, which is as large as that of the weights; and not in one program with
+# the derivatives, which would hold the sum's parts beside them.
+@functools.partial(jit, donate_argnums=0)
+def _add(
+    cost: curvature.Weights, pulled: curvature.Weights, weights: curvature.Weights, movable: Movable
+) -> curvature.Weights:
+    return {name: cost[name] + 2 * (pulled[name] * w) ** 2 for name, w in movable.weights(weights).items()}
 
 
 @functools.partial(jit, static_argnums=1)
 def _largest(values: Float[Array, "layers outputs inputs"], count: int) -> Any:
-    return jax.lax.top_k(values.reshape(-1), count)
+    """Of each layer; in float32, as half precisions would be sorted whole."""
+
+    def one(layer: Float[Array, "outputs inputs"]) -> Any:
+        return jax.lax.top_k(layer.astype(at_least_float32(layer.dtype)).reshape(-1), count)
+
+    return jax.lax.map(one, values)

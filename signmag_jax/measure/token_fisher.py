@@ -8,6 +8,7 @@ nothing in the last layer's MLP, where the diagonal is exact.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -42,7 +43,8 @@ def token_fisher(model: LanguageModel, tokens: Windows, names: tuple[str, ...], 
     with progress("derivatives", len(tokens)) as advance:
         for index, window in enumerate(tokens):
             part = _diagonal(WindowLoss.of(model, window), names, keys.fold(root, index))
-            total = {name: total[name] + part[name].astype(jnp.float32) / len(tokens) for name in names}
+            for name in names:  # each before the next: no second copy of them all exists
+                total[name] = _add(total[name], part.pop(name), len(tokens))
             advance()
     return total
 
@@ -58,6 +60,11 @@ def _diagonal_of(loss: WindowLoss, names: tuple[str, ...], key: PRNGKeyArray) ->
 
 
 _diagonal = jit(_diagonal_of, static_argnums=1)
+
+
+@functools.partial(jit, donate_argnums=0, static_argnums=2)
+def _add(total: Array, part: Array, windows: int) -> Array:
+    return total + part.astype(jnp.float32) / windows
 
 
 def _squaring(names: tuple[str, ...]) -> Any:

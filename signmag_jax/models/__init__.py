@@ -6,7 +6,7 @@ from .decoder_layer import MATRICES, SITE_OF, SITES, DecoderLayer, Observe, Tran
 from .forward import hidden, logits, next_token_nll, token_nll
 from .imatrix import ImportanceMatrix, read_imatrix
 from .llama import Llama
-from .load import Checkpoint, LanguageModel, check_dtype, load, open_checkpoint, shard
+from .load import Checkpoint, LanguageModel, check_dtype, config_alone, load, open_checkpoint, shard
 from .nll import check_window, check_windows, window_nll
 from .reading import Reading, open_reading
 from .sharding import fetch, make_mesh
@@ -32,6 +32,7 @@ __all__ = [
     "check_dtype",
     "check_window",
     "check_windows",
+    "config_alone",
     "fetch",
     "hidden",
     "load",

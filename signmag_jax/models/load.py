@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.files import user_path
 
 from .bitnet import TernarySource
 from .config import ModelConfig
@@ -22,7 +23,7 @@ from .gguf_file import GGUFFile
 from .llama import Llama
 from .memory import check_memory
 from .names import strangers
-from .resolve import resolve
+from .resolve import is_local, resolve
 from .sharding import check_mesh, describe, parameter_shardings
 from .sources import TensorSource, safetensors_in
 from .tokenizer import Tokenizer, tokenizer_from_hub
@@ -167,6 +168,23 @@ def open_checkpoint(
     config, said = with_own_head(config, source)
     remarks += said
     return Checkpoint(config, tokenizer, source, resolved.origin, remarks)
+
+
+def config_alone(name_or_path: str | Path | None) -> ModelConfig | None:
+    """The architecture of a folder that holds config.json and no weights: enough to tell what a run takes.
+
+    None for whatever else there is, or is not.
+
+    Raises:
+      InvalidInput, MissingResource: for a config that the port does not compute.
+    """
+    if not is_local(name_or_path):
+        return None
+    folder = user_path(str(name_or_path))
+    weights = ("*.safetensors", "*.safetensors.index.json", "*.gguf", "*.bin", "*.pt", "*.pth")
+    if not (folder / "config.json").is_file() or any(any(folder.glob(each)) for each in weights):
+        return None
+    return described_by_hub(folder)[0]
 
 
 def vocabulary_notes(checkpoint: Checkpoint) -> tuple[str, ...]:

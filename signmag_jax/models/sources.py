@@ -39,34 +39,45 @@ class SafetensorsSource:
     style = "hub"
 
     def __init__(self, files: Sequence[Path], notes: Sequence[str] = ()):
-        from safetensors import SafetensorError, safe_open
-
         self.files = tuple(files)
         self.notes = tuple(notes)
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.dtypes: dict[str, str] = {}
-        stored: dict[str, Any] = {}
+        stored: dict[str, tuple[Path, tuple[int, ...], str]] = {}
         for path in self.files:
-            try:
-                opened = safe_open(path, framework="numpy")
-            except (SafetensorError, OSError, ValueError) as error:
-                raise damaged(path, error) from None
-            for name in opened.keys():  # noqa: SIM118 - not a mapping
+            for name, shape, dtype in _described(path):
                 if name in stored:
                     raise invalid(
                         "each tensor stored once", name, f"{path} repeats it; download the files again"
                     )
-                stored[name] = opened
-        self._home = {full: (name, stored[name]) for full, name in full_names(stored).items()}
-        for full, (name, opened) in self._home.items():
-            piece = opened.get_slice(name)
-            self.shapes[full] = tuple(piece.get_shape())
-            self.dtypes[full] = piece.get_dtype()
+                stored[name] = path, shape, dtype
+        self._home = {full: (name, stored[name][0]) for full, name in full_names(stored).items()}
+        for full, (name, _) in self._home.items():
+            _, self.shapes[full], self.dtypes[full] = stored[name]
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor as stored."""
-        stored, opened = self._home[name]
-        return opened.get_tensor(stored)
+        """The tensor as stored. The file is opened for it alone: pages of an open one stay in memory."""
+        from safetensors import safe_open
+
+        stored, path = self._home[name]
+        with safe_open(path, framework="numpy") as opened:
+            return opened.get_tensor(stored)
+
+
+def _described(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
+    """Name, shape and dtype of every tensor of a file.
+
+    Raises:
+      MissingResource: if it is no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            pieces = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
+            return [(name, tuple(each.get_shape()), each.get_dtype()) for name, each in pieces.items()]
+    except (SafetensorError, OSError, ValueError) as error:
+        raise damaged(path, error) from None
 
 
 def safetensors_in(folder: Path) -> SafetensorsSource:

@@ -17,7 +17,7 @@ from sympy.core.function import AppliedUndef
 from signmag_jax.evidence import MissingResource, invalid
 
 from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, StepFailed, Tamper
-from .rules import Refused, by, doubts, written
+from .rules import Refused, by, doubts, genuine, written
 from .rules.kernel import recursion
 from .rules.sources import objection
 
@@ -51,8 +51,10 @@ class ProofResult:
 
     @property
     def proved(self) -> bool:
-        """Whether the derivation stands."""
-        return self.failure is None and bool(self.conclusions)
+        """Whether the derivation stands: nobody else's objects count as conclusions."""
+        return (
+            self.failure is None and bool(self.conclusions) and all(map(genuine, self.conclusions.values()))
+        )
 
     @property
     def statement(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from measure_verbs import MEASUREMENTS, ONCE, arguments
+from measure_verbs import MEASUREMENTS, ONCE, arguments, protect_arguments
 
 from signmag_jax.cli import run
 from signmag_jax.models import nll
@@ -47,6 +47,7 @@ def own_half(x):
 if __name__ == "__main__":
     out, folder, text, *more = sys.argv[1:]
     calls = {name: [*arguments(name, folder, text), *more] for name in MEASUREMENTS}
+    calls["protect"] = [*protect_arguments(folder, text), *more]
     kept = {name: [*call, "--resume", f"kept/{name}"] for name, call in calls.items() if name not in ONCE}
     connected = "--distributed" in more
     results = {name: printed(*call) for name, call in (calls | kept if connected else calls).items()}

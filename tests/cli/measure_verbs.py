@@ -56,6 +56,12 @@ def arguments(name, hub_folder, text):
     return ["measure", name, "--model", str(hub_folder), *windows, *options, *calibration]
 
 
+def protect_arguments(hub_folder, text):
+    """A command line of `protect` in one matrix."""
+    tiny = ("--window", "16", "--calibration", "2", "--budget", "5%", "--compare", "size,random")
+    return ["protect", "--model", str(hub_folder), "--text", str(text), *tiny, "--layers", "0"]
+
+
 def refused(capsys, typed, hint):
     """A command line that ends as a user's mistake should: one line on standard error, exit code 2."""
     assert run(typed) == 2

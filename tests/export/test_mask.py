@@ -118,6 +118,14 @@ def test_as_many_whole_matrices_as_the_bits_of_the_choice_hold(budgeted, bits, w
     assert f"hold {int(held)} of its 1 single weights" in decision.notes[1]
 
 
+def test_within_a_budget_small_costs_count_too_and_none_does_not(budgeted):
+    """A threshold that nobody asked for would end the list before the budget."""
+    costs = [{"layer": a, "matrix": "k_proj", "cost": b} for a, b in ((0, 1e-3), (1, 1e-4), (2, 0.0))]
+    mask = read_mask(budgeted(9 * K, matrices=[], predicted=costs))
+    assert decide(mask).whole == ((0, "k_proj"), (1, "k_proj"))
+    assert decide(mask, threshold=5e-4).whole == ((0, "k_proj"),)
+
+
 def test_a_budget_that_is_typed_goes_before_that_of_the_file(budgeted):
     mask = read_mask(budgeted(K))
     # 1.6% of 100,000 weights: one down_proj of 1,536.

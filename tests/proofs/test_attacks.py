@@ -44,6 +44,25 @@ class Agreeable(Claim):
         return True
 
 
+class Alike(str):
+    """A text that equals every other."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
+
+
+def quotient(p, q):
+    """A quotient that SymPy's constructor did not reduce."""
+    made = sp.Expr.__new__(sp.Rational)
+    made.p, made.q = p, q
+    return made
+
+
 class Lying(sp.Symbol):
     """A symbol that calls itself positive."""
 
@@ -119,6 +138,9 @@ class TestFacts:
             altered("altered_kind", is_Symbol=True, is_positive=True)(t),
             altered("altered_value", eval=classmethod(lambda cls, *arguments: None))(t),
             altered("altered_name", name="sin")(t),
+            UndefinedFunction(Alike("alike"), real=True)(t),
+            sp.Symbol(Alike("alike"), real=True),
+            *(t ** quotient(*parts) for parts in ((1, -2), (-1, -2), (2, 4), (1, 0), (3, 1))),
             sp.IndexedBase("a", positive=True)[n],
             sp.Indexed(sp.Tuple(sp.sqrt(-1 - t**2), u), n),
             sp.log(x, 2, evaluate=False),
@@ -149,6 +171,12 @@ class TestFacts:
         """Under another label, |a_n| = a_n would hold for every family."""
         positive = sp.IndexedBase(t, positive=True)[n]
         refused("no meaning", by.same, sp.Abs(positive, evaluate=False), positive)
+
+    def test_names_that_equal_each_other(self):
+        """Every value of such a function would be every value of another: u = f(t) = g(t)."""
+        alike, other = UndefinedFunction(Alike("alike"), real=True)(t), sp.Function("g", real=True)(t)
+        assert alike == other
+        refused("no meaning", by.suppose, equal(u, alike))
 
     def test_a_number_is_no_family_of_its_name(self):
         entry = sp.IndexedBase(t)[n]

@@ -93,6 +93,28 @@ def failure(tmp_path, body, library=None):
                 ("sp.Function('h', real=True)(t)", "1 + sp.Function('h', real=True)(t)"),
             )
         ),
+        *(
+            (
+                "f, h = (sp.Function(name, real=True)(1) for name in 'fh')\n"
+                f"a = proof.suppose('a', *(equal(*sides) for sides in {sides}))\n"
+                "proof.conclude('c', by.inside(g * a.lhs, a))",
+                "may have no solution",
+            )
+            for sides in ("[(f**2, -x)]", "[(f, f + 1)]", "[(abs(f), -x)]")
+        ),
+        (
+            "f = sp.Function('f', real=True)\n"
+            "a, b = proof.suppose('a', equal(f(1), 1 + f(2))), proof.suppose('b', equal(f(2), 1 + f(1)))\n"
+            "first = by.inside(g * f(1), a)\n"
+            "proof.conclude('c', by.join(first, by.inside(first.rhs, b)))",
+            "may have no solution",
+        ),
+        (
+            "f, p = sp.Function('f', real=True)(x), sp.Symbol('p', real=True)\n"
+            "a, b = proof.suppose('a', limit(f, 0 * x, x)), proof.suppose('b', limit(f, 1 + 0 * x, x))\n"
+            "proof.conclude('0 tends to 1', by.through(p - t, {p: b, t: a}))",
+            "no point meets the hypotheses",
+        ),
         (
             "proof.suppose('a', above(t))\nproof.conclude('b', proof.positive('c', t))",
             "one of its own hypotheses",
@@ -122,6 +144,22 @@ def failure(tmp_path, body, library=None):
             "n = sp.Symbol('n', integer=True, nonnegative=True)\n"
             "proof.conclude('sin 0', by.sequence('sin', n, t, sp.Integer(1), t, True))",
             "'sin' is no name",
+        ),
+        *(
+            (
+                "n = sp.Symbol('n', integer=True, nonnegative=True)\n"
+                f"proof.conclude('a', by.sequence('{name}', n, t, sp.Integer(1), t, True))",
+                f"'{name}' is no name",
+            )
+            for name in ("sqrt", "cbrt", "tan", "gamma", "log10", "Max")
+        ),
+        *(
+            (
+                f"i = sp.Symbol('{name}', real=True)\n"
+                "proof.conclude('a', by.same((i + t)**2 - t**2, i**2 + 2 * i * t))",
+                f"'{name}' is no name",
+            )
+            for name in ("I", "E", "zoo", "sqrt", "\N{CYRILLIC SMALL LETTER HA}")
         ),
         (
             "two = sp.Symbol('2', real=True)\n"

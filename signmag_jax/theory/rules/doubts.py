@@ -18,7 +18,7 @@ from .balls import FUNCTIONS, OPAQUE, Unsupported, precision, value
 from .normal import canonical, terms
 
 POINTS, TRIES = 6, 4000
-_TAKEN = {"pi", "E", "oo", "Integral", "Sum", "Derivative", *(f.__name__ for f in FUNCTIONS)}
+_TAKEN = {"pi", "E", "I", "oo", "zoo", "nan", "inf", "sqrt", "cbrt", *(f.__name__ for f in FUNCTIONS)}
 
 
 @lru_cache(maxsize=20000)
@@ -165,12 +165,16 @@ def unclear(fact: Any) -> str | None:
     for name, things in _named(fact).items():
         if len(things) > 1:
             return f"two symbols are called {name}"
-        if not name.replace("'", "").isidentifier() or name in _TAKEN:
+        known = (hasattr(sp, name) or hasattr(math, name)) and not all(thing.is_Symbol for thing in things)
+        if not (name.isascii() and name.replace("'", "").isidentifier()) or known or name in _TAKEN:
             return f"{name!r} is no name for a symbol of one's own"
+    defined = {claim.left: claim for claim in fact.hypotheses if claim.kind == "="}
     for claim in fact.hypotheses:
         sides = (claim.left, claim.right)
         if not (claim.free or any(side.atoms(AppliedUndef, sp.Indexed) for side in sides)):
             return f"it rests on {stated(claim)}, which is true or false: derive it"
+        if claim.kind == "=" and not _solved(claim, defined):
+            return f"it rests on {stated(claim)}, which may have no solution: suppose what a name stands for"
     try:
         with precision():
             empty = not domain(fact.hypotheses | _told_twice(fact.hypotheses), frozenset())
@@ -179,17 +183,26 @@ def unclear(fact: Any) -> str | None:
     return f"no point meets the hypotheses {shown(fact.hypotheses)}" if empty else None
 
 
+def _solved(claim: Any, defined: dict) -> bool:
+    """Whether an equality says what one thing is, of others that do not come back to it."""
+    left, behind = claim.left, {claim}
+    for _ in defined:
+        within = frozenset().union(*(parts(one.right) for one in behind))
+        behind |= {defined[part] for part in within if part in defined}
+    return (left.is_Symbol or isinstance(left, OPAQUE)) and not any(one.right.has(left) for one in behind)
+
+
 def _told_twice(given: frozenset) -> set:
-    """That what is opaque equals one thing and another: then these are equal."""
-    told: dict[sp.Basic, Any] = {}
+    """That what is opaque equals, or tends to, one thing and another: then these are equal."""
+    told: dict[tuple, Any] = {}
     found = set()
     for claim in sorted(given, key=written):
-        if claim.kind == "=" and isinstance(claim.left, OPAQUE):
-            one, other = told.setdefault(claim.left, claim).right, claim.right
+        if claim.kind == "order" or (claim.kind == "=" and isinstance(claim.left, OPAQUE)):
+            one, other = told.setdefault((claim.left, claim.variable), claim).right, claim.right
             gap = sp.expand(one - other)
             # What is opaque in both sides has to cancel, to be seen.
-            sides = {"left": gap, "right": 0 * gap} if gap.is_number else {"left": one, "right": other}
-            found.add(claim._replace(**sides))
+            sides = (gap, 0 * gap) if gap.is_number else (one, other)
+            found.add(type(claim)("=", *sides))
     return found
 
 

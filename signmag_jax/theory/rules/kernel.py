@@ -120,8 +120,9 @@ def _plain(x: sp.Basic) -> bool:
     """Whether the type of x says what it means: no class of one's own, no argument too many."""
     kind = type(x)
     if type(kind) is UndefinedFunction:
-        usual = UndefinedFunction(kind.__name__, real=True)
-        return vars(kind) == vars(usual) and kind.__mro__[1:] == usual.__mro__[1:]
+        usual = UndefinedFunction(str(kind.__name__), real=True)
+        alike = vars(kind) == vars(usual) and kind.__mro__[1:] == usual.__mro__[1:]
+        return alike and all(type(own) is type(vars(usual)[name]) for name, own in vars(kind).items())
     if kind is sp.Indexed:
         return type(x.args[0]) is sp.IndexedBase
     if kind is sp.IndexedBase:  # which may assume more than its label does
@@ -129,7 +130,10 @@ def _plain(x: sp.Basic) -> bool:
         usual = _real(label) and not label.is_nonnegative
         return usual and len(x.args) == 1 and x.assumptions0 == sp.IndexedBase(label).assumptions0
     if x.is_Symbol:
-        return kind in _PLAIN and x.assumptions0 in _KINDS
+        return kind in _PLAIN and type(x.name) is str and x.assumptions0 in _KINDS
+    if x.is_Rational and kind in _PLAIN:
+        usual = type(x.p) is type(x.q) is int and sp.Rational(x.p, x.q)
+        return type(usual) is kind and (usual.p, usual.q) == (x.p, x.q)
     return kind in _PLAIN and len(x.args) == _COUNTS.get(kind, len(x.args))
 
 
