@@ -54,6 +54,9 @@ def reproduce(
     check_folder(out, "--out", (reports.FILE_NAME,))
     if quick and full:
         raise typer.BadParameter("--quick and --full exclude each other: give one of them")
+    if dry_run and (timings or all):
+        unused = "--timings" if timings else "--all"
+        raise typer.BadParameter(f"{unused} and --dry-run exclude each other: a dry run computes no rows")
     level = claims.level("quick" if quick else "full" if full else "default")
     asked: dict[str, Any] = {
         "out": out,

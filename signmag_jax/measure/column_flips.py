@@ -144,7 +144,8 @@ def _in_matrix(
     setup = setup.within(layer, matrix, resume, columns=sample.columns.tolist())
     cells = [(NOWHERE, 0), *((layer, int(column)) for column in sample.columns)]
     flips = [FlippedColumn({matrix: tuple(jnp.asarray(i, jnp.int32) for i in cell)}) for cell in cells]
-    rows = np.stack(setup.sweep([setup.losses, *(functools.partial(setup.losses, one) for one in flips)]))
+    flipped = [functools.partial(setup.losses_from, layer, one) for one in flips]
+    rows = np.stack(setup.sweep([setup.losses, *flipped]))
     floor = setup.noise_floor(rows)
     inputs.check_finite(rows[2:].T, "the loss with a flipped column")
     # Paired with the clean loss window by window: what makes a text hard drops out.

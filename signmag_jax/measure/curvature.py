@@ -34,6 +34,9 @@ Weights = dict[str, Float[Array, "layers _ _"]]
 ByColumn = dict[str, Float[Array, "layers _"]]
 """One number for each input column of each layer, by matrix."""
 
+ByPool = dict[str, Float[Array, "pools layers _"]]
+"""The same for each of several pools."""
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -123,16 +126,23 @@ def gauss_newton_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) ->
 
 
 @jit
-def bent(loss: WindowLoss, movable: Movable, columns: ByColumn) -> Float[Array, ""]:
-    """`wᵀHw` along the weights of some columns (1 there, else 0), forward over forward."""
+def bent(loss: WindowLoss, movable: Movable, columns: ByPool) -> Float[Array, " pools"]:
+    """`wᵀHw` along the weights of some columns (1 there, else 0) of each pool, forward over forward."""
     # One number along one direction: a backward pass would keep activations for derivatives nobody asks for.
-    moved = {name: columns[name] * one for name, one in movable.all(loss.params).items()}
+    none, every = movable.none(loss.params), movable.all(loss.params)
     whole = functools.partial(_stretched, loss, movable)
 
-    def rising(stretches: ByColumn) -> Array:
-        return jax.jvp(whole, (stretches,), (moved,))[1]
+    # Side by side: what is the same along all of them is computed once.
+    @jax.vmap
+    def one(inside: ByColumn) -> Array:
+        moved = {name: inside[name] * stretch for name, stretch in every.items()}
 
-    return jax.jvp(rising, (movable.none(loss.params),), (moved,))[1]
+        def rising(stretches: ByColumn) -> Array:
+            return jax.jvp(whole, (stretches,), (moved,))[1]
+
+        return jax.jvp(rising, (none,), (moved,))[1]
+
+    return one(columns)
 
 
 @jit

@@ -22,7 +22,7 @@ from .predicted import LinearResponse
 from .response import PROBES, linear_response
 from .screening import excerpt, input_scales
 from .setup import Options, Setup, nested, prepare
-from .singles import brackets, costs_of, largest, loss_with, predicted_costs
+from .singles import brackets, costs_of, largest, predicted_costs
 from .suspects import SHORTLISTS, Suspect, check_shortlist, suspects
 from .verified import DecidingWeight, DecidingWeights, JointFlip
 
@@ -93,7 +93,7 @@ def deciding_weights(
         raise invalid("response on the same evaluation windows", "others", "measure both on the same windows")
     chosen = _chosen(setup, shortlisted, verified)
     listed, top = chosen.listed, chosen.verified
-    tasks = [functools.partial(_clean, setup, top[0][0])]
+    tasks = [functools.partial(_clean, setup)]
     tasks += [functools.partial(_verify, setup, place) for place, _ in top]
     # By the program of joint flips, so that what it rounds is in both losses.
     together = ((), *chosen.sets) if chosen.sets else ()
@@ -228,15 +228,16 @@ def _together(setup: Setup, places: Flips, size: int) -> sweep.Row:
     return setup.losses(flipped(places, max(size, 1)))
 
 
-def _clean(setup: Setup, place: Place) -> sweep.Row:
-    return np.asarray([loss_with(setup.model, window, place, 0.0) for window in setup.evaluation])
+def _clean(setup: Setup) -> sweep.Row:
+    # By the program of the flips, so that what it rounds is in both losses.
+    return setup.losses_from(0, flipped([]))
 
 
 def _verify(setup: Setup, place: Place) -> sweep.Row:
     """Loss when flipped, first and second order: each for all windows."""
-    flipped = [loss_with(setup.model, window, place, 1.0) for window in setup.evaluation]
+    alone = setup.losses_from(place.layer, flipped([place]))
     orders = zip(*(brackets(setup.model, window, place) for window in setup.evaluation), strict=True)
-    return np.concatenate([flipped, *orders])
+    return np.concatenate([alone, *orders])
 
 
 def _over_windows(values: Float[np.ndarray, " windows"], what: str) -> Estimate:

@@ -221,7 +221,9 @@ def _tasks(
 
     tasks: list[Any] = [setup.losses, nothing]
     for ranking in ranked.values():
-        tasks += [functools.partial(setup.losses, flipped([place])) for place in ranking.places]
+        tasks += [
+            functools.partial(setup.losses_from, place.layer, flipped([place])) for place in ranking.places
+        ]
     for one, count in zip(masks, counts, strict=True):
         for arm in ARMS:
             for kind, number in (("light", count), ("joint", one.joint_draws(arm, count))):

@@ -141,27 +141,40 @@ def outlier_flips(
     """
     rate, count = check_rate(rate), check_draws(draws, 2)
     own = {"experiment": "outlier flips", "rate": rate, "draws": count, "fraction": fraction}
-    own |= {"anywhere": anywhere}
+    own |= {"anywhere": anywhere, "rows": "by draw, with factors"}
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     check_profile(profile, setup.configuration["calibration_sha256"])
     columns = stored_columns(setup, fraction, profile)
     pools = Pools.of(model, columns, setup.layers, setup.matrices)
     masks = draws_at(rate, pools, setup.seed)
 
-    def losses(arm: str, draw: int, nothing: bool = False) -> sweep.Row:
-        recipe = masks.recipe(ARMS[arm], draw)
-        kind = MatchedFlips if arm in MATCHED else Flips
-        return setup.losses(masks.transform(recipe.empty() if nothing else recipe, kind))
+    # To draw costs more than a pass; of a large model one draw fills gigabytes, and no second is kept.
+    @functools.lru_cache(maxsize=1)
+    def drawn(pool: str, draw: int) -> Flips:
+        return masks.transform(masks.recipe(pool, draw))
 
-    asked = outlier_arms(anywhere)
-    tasks = [setup.losses, functools.partial(losses, asked[0], 0, nothing=True)]
-    tasks += [functools.partial(losses, arm, draw) for arm in asked for draw in range(count)]
-    rows = setup.sweep(tasks, first=1)
-    floor = setup.noise_floor(rows)
-    nll = {arm: np.stack(rows[2 + i * count :][:count]) for i, arm in enumerate(asked)}
+    def nothing() -> sweep.Row:
+        return setup.losses(masks.transform(masks.recipe(ARMS[asked[0]], 0).empty()))
+
+    def losses(arm: str, draw: int) -> sweep.Row:
+        flips = drawn(ARMS[arm], draw)
+        if arm not in MATCHED:
+            return setup.losses(flips)
+        matched = MatchedFlips(*flips)
+        return np.concatenate([setup.losses(matched), factors(model, matched)])
+
+    asked, windows = outlier_arms(anywhere), len(setup.evaluation)
+    # An arm and its matched version one after the other, by the same draw.
+    cells = [(draw, arm) for draw in range(count) for arm in sorted(asked, key=ARMS.__getitem__)]
+    tasks = [functools.partial(losses, arm, draw) for draw, arm in cells]
+    clean, same, *rows = setup.sweep([setup.losses, nothing, *tasks], first=1)
+    floor = setup.noise_floor((clean, same))
+    found = dict(zip(cells, rows, strict=True))
+    tables = {arm: np.stack([found[draw, arm] for draw in range(count)]) for arm in asked}
+    nll = {arm: table[:, :windows] for arm, table in tables.items()}
     flips = {arm: masks.flips[ARMS[arm]] for arm in asked}
-    factor = {arm: median_factor(model, masks, pool, count) for arm, pool in MATCHED.items()}
-    return _judged(rate, flips, nll, rows[0], factor, floor, columns, setup.origin())
+    factor = {arm: float(np.nanmedian(tables[arm][:, windows:])) for arm in MATCHED}
+    return _judged(rate, flips, nll, clean, factor, floor, columns, setup.origin())
 
 
 def outlier_arms(anywhere: bool) -> tuple[str, ...]:
@@ -208,15 +221,14 @@ class MatchedFlips(Flips):
         return jnp.where(some, jnp.sqrt(ratio), jnp.ones_like(hit))
 
 
-def median_factor(model: LanguageModel, draws: Draws, pool: str, count: int) -> float:
-    """Median over matrices and draws of what a drawn weight of a matched arm is multiplied by."""
-    factors = []
-    for recipe in (draws.recipe(pool, draw) for draw in range(count)):
-        matched = MatchedFlips(*draws.transform(recipe))
-        for name in draws.pools.outputs:
-            by_layer = fetch(_factors(matched, model.params["blocks"][name], name))
-            factors.append(by_layer[np.asarray(recipe.drawn[name]) > 0])
-    return float(np.median(np.concatenate(factors)))
+def factors(model: LanguageModel, matched: MatchedFlips) -> Float[np.ndarray, " matrices"]:
+    """What a drawn weight of each matrix is multiplied by; NaN where none is drawn."""
+    blocks = model.params["blocks"]
+    by_matrix = [
+        np.where(np.asarray(drawn) > 0, fetch(_factors(matched, blocks[name], name)), np.nan)
+        for name, drawn in matched.recipe.drawn.items()
+    ]
+    return np.concatenate(by_matrix)
 
 
 @functools.partial(jit, static_argnums=2)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from signmag_jax.evidence import invalid, keys
 from signmag_jax.evidence.ratio import paired_ratio
-from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, fetch
+from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, Prefixes, fetch
 
 from . import curvature, inputs, slopes, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha, membership
@@ -24,12 +24,11 @@ from .curvature import WindowLoss
 from .drawn_damage import damage_checks
 from .inputs import Windows
 from .leverage import leverage
-from .place import Place
+from .place import Place, flipped
 from .pools import ALL, OUTLIER, REST
 from .predicted import LinearResponse
 from .screening import input_scales
 from .setup import Options, Setup, nested, prepare
-from .singles import loss_with
 from .singles import shortlist as shortlisted
 from .slopes import UNIT, Cells, Slopes
 from .stretch import Movable
@@ -110,7 +109,7 @@ def linear_response(
         else [list(checked_place(model, each, chosen)) for each in singles]
     )
     own = {"experiment": "linear response", "probes": probes, "singles": asked, "newton": newton}
-    own |= {"fraction": fraction, "shortlist": shortlist}
+    own |= {"fraction": fraction, "shortlist": shortlist, "along": list(POOLS)}
     # Derivatives are exact on a single window; damage has an interval over windows only.
     fewest = inputs.MINIMUM_WINDOWS if rates else 1
     setup = prepare(model, calibration, evaluation, own, batch=1, fewest=fewest, **options)
@@ -192,7 +191,7 @@ class _Run:
     suspects: tuple[Suspect, ...]
 
     def tasks(self) -> list[Callable[[], sweep.Row]]:
-        """For each window: slopes, probes of both parts of H, three directions; then flips, if any."""
+        """For each window: slopes, probes of both parts of H, along all of each pool; then flips, if any."""
         tasks: list[Callable[[], sweep.Row]] = []
         root = keys.fold(keys.root(self.setup.seed), "linear response")
         for index, window in enumerate(self.setup.evaluation):
@@ -202,7 +201,7 @@ class _Run:
                 # By what it is for and by window: a run with more probes repeats those of a shorter one.
                 key = functools.partial(keys.fold, root, purpose, index)
                 tasks += [functools.partial(self._by_column, probe, loss, key(p)) for p in range(self.probes)]
-            tasks += [functools.partial(self._bent, loss, pool) for pool in POOLS]
+            tasks.append(functools.partial(self._bent, loss))
             if self.singles:
                 tasks.append(functools.partial(self._flips, window))
         return tasks
@@ -219,18 +218,22 @@ class _Run:
         table, layers = fetch(program(loss, self._movable, *key)), list(self.setup.layers)
         return np.concatenate([table[name][layers].ravel() for name in self.setup.matrices])
 
-    def _bent(self, loss: WindowLoss, pool: str) -> sweep.Row:
-        """`wᵀHw` along all weights of a pool at once."""
+    def _bent(self, loss: WindowLoss) -> sweep.Row:
+        """`wᵀHw` along all weights of each pool at once."""
         dtype = self._movable.layers.dtype
-        columns = {name: jnp.asarray(self._mask(name, pool), dtype) for name in self.setup.matrices}
-        return fetch(curvature.bent(loss, self._movable, columns))[None]
+        columns = {
+            name: jnp.asarray(np.stack([self._mask(name, pool) for pool in POOLS]), dtype)
+            for name in self.setup.matrices
+        }
+        return fetch(curvature.bent(loss, self._movable, columns))
 
     def _flips(self, window: Int[np.ndarray, " window"]) -> sweep.Row:
         """The clean loss, then the loss with each single weight flipped."""
-        model = self.setup.model
+        prefixes = Prefixes(self.setup.model, window[None])
         # By the program of the flips, so that what it rounds is in both losses.
-        clean = loss_with(model, window, self.singles[0], 0.0)
-        return np.asarray([clean, *(loss_with(model, window, place, 1.0) for place in self.singles)])
+        clean = prefixes.nll(flipped([]), 0).mean()
+        alone = (prefixes.nll(flipped([place]), place.layer).mean() for place in self.singles)
+        return np.asarray([clean, *alone])
 
     def _mask(self, name: str, pool: str) -> Bool[np.ndarray, "layers _"]:
         """Columns of a matrix that belong to a pool, in every layer of the model."""
@@ -267,7 +270,7 @@ class _Run:
             known[place.name][:, self.setup.layers.index(place.layer), place.column] += cost
         outputs = {name: self.setup.model.config.shapes()[name][0] for name in self.setup.matrices}
         cells = Cells(first, probed(1), probed(1 + probes), known, outputs)
-        bent = {pool: np.concatenate(kinds[1 + 2 * probes + i]) for i, pool in enumerate(POOLS)}
+        bent: dict[str, Any] = dict(zip(POOLS, np.stack(kinds[1 + 2 * probes], axis=1), strict=True))
         return self._judged(cells, bent, costs)
 
     def _judged(

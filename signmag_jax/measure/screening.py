@@ -29,6 +29,7 @@ from signmag_jax.models import (
     SITE_OF,
     LanguageModel,
     ModelConfig,
+    Prefixes,
     Transform,
     fetch,
     hidden,
@@ -274,10 +275,11 @@ def tried_costs(
       places: the weights.
       error: the transform of the model's weights that makes the error of one; by default its flip.
     """
-    clean, costs = float(window_nll(model, tokens).mean()), {}
+    prefixes, costs = Prefixes(model, tokens), {}
+    clean = float(window_nll(model, tokens).mean())
     with progress("single weights", len(places)) as advance:
         for place in places:
-            cost = float(window_nll(model, tokens, error(place)).mean()) - clean
+            cost = float(prefixes.nll(error(place), place.layer).mean()) - clean
             finite = math.isfinite(cost)
             # As a chance of being chosen, and as a bound: neither is negative.
             costs[place] = Tried(max(cost, 0.0) if finite else math.log(model.config.vocabulary), finite)

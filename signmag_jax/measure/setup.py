@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import invalid
-from signmag_jax.models import LanguageModel, Transform, window_nll
+from signmag_jax.models import LanguageModel, Prefixes, Transform, window_nll
 
 from . import inputs, sweep
 from .inputs import FEWEST_CALIBRATION, MINIMUM_WINDOWS, Windows
@@ -102,6 +103,14 @@ class Setup:
     def losses(self, transform: Transform | None = None) -> Row:
         """Mean NLL of each evaluation window, in the model as it is or with transformed weights."""
         return window_nll(self.model, self.evaluation, transform, self.batch).mean(axis=1)
+
+    def losses_from(self, layer: int, transform: Transform) -> Row:
+        """`losses` with transformed weights, of which those before that layer stay as they are."""
+        return self._prefixes.nll(transform, layer).mean(axis=1)
+
+    @functools.cached_property
+    def _prefixes(self) -> Prefixes:
+        return Prefixes(self.model, self.evaluation, self.batch)
 
     def noise_floor(self, rows: Sequence[Row] | Float[np.ndarray, "rows windows"]) -> float:
         """Largest |A/A − clean| of a window; `rows` begin with the clean loss and the A/A loss.

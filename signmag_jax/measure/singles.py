@@ -24,18 +24,12 @@ from .place import Changed, Place
 from .stretch import Movable
 
 
-def _scaled_loss_of(loss: WindowLoss, place: Place, amount: Float[Array, ""]) -> Float[Array, ""]:
-    """With the weight multiplied by 1 − 2·amount: nothing at 0, its flip at 1."""
-    moved = Changed(place, 1 - 2 * amount, jnp.zeros_like(amount))
-    return token_nll(loss.config, loss.params, loss.tokens, moved).mean()
-
-
-_scaled_loss = jit(_scaled_loss_of)
-
-
 @jit
 def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
-    at = functools.partial(_scaled_loss_of, loss, place)
+    def at(amount: Array) -> Array:
+        # The weight times 1 − 2·amount: itself at 0, its flip at 1.
+        moved = Changed(place, 1 - 2 * amount, jnp.zeros_like(amount))
+        return token_nll(loss.config, loss.params, loss.tokens, moved).mean()
 
     def rising(amount: Array) -> tuple[Array, Array]:
         return jax.jvp(at, (amount,), (jnp.ones_like(amount),))
@@ -44,12 +38,6 @@ def _derivatives(loss: WindowLoss, place: Place) -> Float[Array, " 3"]:
     none = jnp.zeros((), loss.params["embed"].dtype)
     (clean, first), (_, second) = jax.jvp(rising, (none,), (jnp.ones_like(none),))
     return jnp.stack([clean, first, second / 2])
-
-
-def loss_with(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place, amount: float) -> float:
-    """Mean NLL of one window with the weight multiplied by 1 − 2·amount: 1 forward pass."""
-    scale = jnp.asarray(amount, model.params["embed"].dtype)
-    return float(fetch(_scaled_loss(WindowLoss.of(model, window), _as_arrays(place), scale)))
 
 
 def brackets(model: LanguageModel, window: Int[np.ndarray, " window"], place: Place) -> tuple[float, float]:

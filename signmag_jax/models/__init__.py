@@ -8,6 +8,7 @@ from .imatrix import ImportanceMatrix, read_imatrix
 from .llama import Llama
 from .load import Checkpoint, LanguageModel, check_dtype, config_alone, load, open_checkpoint, shard
 from .nll import check_window, check_windows, window_nll
+from .prefixes import Prefixes
 from .reading import Reading, open_reading
 from .sharding import fetch, make_mesh
 from .tokenizer import Tokenizer
@@ -25,6 +26,7 @@ __all__ = [
     "LoadReport",
     "ModelConfig",
     "Observe",
+    "Prefixes",
     "Reading",
     "Rope",
     "Tokenizer",

@@ -62,9 +62,7 @@ class Llama(nnx.Module):
         once a layer and lives only inside the scan's body; its backward pass recomputes the layer, all but
         the products with weight matrices where `keep_products` spends the memory on them.
         """
-        config = self.config
-        embed = self.embed[...]
-        x = jnp.take(embed, over_data(tokens, embed), axis=0)
+        config, x = self.config, self.entering(tokens)
         turn = rotation(config, tokens.shape[1], x.dtype)
         graph, stacked = nnx.split(self.blocks)
         windows = window_of_each_layer(config, tokens.shape[1])
@@ -84,7 +82,40 @@ class Llama(nnx.Module):
             x,
             (nnx.to_pure_dict(stacked), layers, windows),
         )
-        return normalise(x, self.norm[...], config.eps), seen, streams
+        return self.leaving(x), seen, streams
+
+    def entering(self, tokens: Int[jax.Array, "batch tokens"]) -> Float[jax.Array, "batch tokens hidden"]:
+        """The residual stream that enters the first layer."""
+        embed = self.embed[...]
+        return jnp.take(embed, over_data(tokens, embed), axis=0)
+
+    def through(
+        self,
+        x: Float[jax.Array, "batch tokens hidden"],
+        first: Int[jax.Array, ""],
+        end: Int[jax.Array, ""],
+        transform: Transform | None = None,
+    ) -> Float[jax.Array, "batch tokens hidden"]:
+        """The residual stream that enters layer `end`, from that which enters layer `first`, both traced.
+
+        One program for any part of the layers; it has no backward pass.
+        """
+        config = self.config
+        turn = rotation(config, x.shape[1], x.dtype)
+        graph, stacked = nnx.split(self.blocks)
+        windows = window_of_each_layer(config, x.shape[1])
+        leaves = nnx.to_pure_dict(stacked), windows
+
+        def body(layer: jax.Array, x: jax.Array) -> jax.Array:
+            parameters, window = jax.tree.map(lambda leaf: leaf[layer], leaves)
+            here = turn_of_layer(config, turn, layer)
+            return nnx.merge(graph, parameters)(x, here, layer, transform, None, window)[0]
+
+        return jax.lax.fori_loop(first, end, body, x)
+
+    def leaving(self, x: Float[jax.Array, "batch tokens hidden"]) -> Float[jax.Array, "batch tokens hidden"]:
+        """Final normalised states, from the residual stream after the last layer."""
+        return normalise(x, self.norm[...], self.config.eps)
 
 
 def window_of_each_layer(config: ModelConfig, tokens: int) -> jax.Array | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -42,19 +42,30 @@ def window_nll(
       InvalidInput: for ids outside the vocabulary or windows longer than the model's context.
     """
     check_windows(model.config, windows)
-    if transform is not None and jax.tree.leaves(transform) == [transform]:
-        transform = jax.tree_util.Partial(transform)
+    transform, rows = as_data(transform), []
+    for full, count in batches(model, windows, batch):
+        rows.append(fetch(_nll(model.config, model.params, full, transform))[:count])
+        advance(count)
+    # Means and differences of losses are formed on the host, in float64.
+    return np.concatenate(rows).astype(np.float64)
+
+
+def as_data(transform: Transform | None) -> Any:
+    """A transform as an argument of a program: a plain function becomes a pytree without arrays."""
+    plain = transform is not None and jax.tree.leaves(transform) == [transform]
+    return jax.tree_util.Partial(transform) if plain else transform
+
+
+def batches(
+    model: LanguageModel, windows: Int[np.ndarray, "count window"], batch: int
+) -> Iterator[tuple[Int[np.ndarray, "batch window"], int]]:
+    """Windows that pass through a layer together, and how many of them are not there to fill the devices."""
     devices = data_devices(model.params)
-    step, rows = batch * devices, []
+    step = batch * devices
     for start in range(0, windows.shape[0], step):
         piece = np.asarray(windows[start : start + step], np.int32)
         # Each device takes equally many windows: the last is repeated, and what it gives cut off.
-        full = np.concatenate([piece, np.repeat(piece[-1:], -len(piece) % devices, axis=0)])
-        losses = fetch(_nll(model.config, model.params, full, transform))
-        rows.append(losses[: len(piece)])
-        advance(len(piece))
-    # Means and differences of losses are formed on the host, in float64.
-    return np.concatenate(rows).astype(np.float64)
+        yield np.concatenate([piece, np.repeat(piece[-1:], -len(piece) % devices, axis=0)]), len(piece)
 
 
 def check_windows(config: ModelConfig, windows: Int[np.ndarray, "count window"]) -> None:

@@ -105,6 +105,8 @@ MISTAKES = {
     "reproduce --model none --text text.txt": "--model none",
     f"reproduce --seed {LARGE}": "--seed",
     "reproduce --dry-run --dtype int8": "dtype in",
+    "reproduce --dry-run --all": "--all and --dry-run exclude each other",
+    "reproduce --dry-run --timings": "--timings and --dry-run exclude each other",
     "reproduce --dry-run --out text.txt/x": "lies on a file",
     "simulate blck": "block",
     "simulate block --dry-run --rate nan": "0 < rate <= 0.5",

@@ -10,7 +10,8 @@ from minute import PLACES, SHAPES, by_column, joined, loss_of, unpacked, weights
 
 from signmag_jax.evidence import keys
 from signmag_jax.measure import Place, curvature, singles, stretch
-from signmag_jax.models import MATRICES
+from signmag_jax.measure.place import Changed, flipped
+from signmag_jax.models import MATRICES, Prefixes, window_nll
 
 TOKENS = np.random.default_rng(4).integers(0, MINUTE.vocabulary, (1, 9)).astype(np.int32)
 STEP = 1e-4
@@ -117,14 +118,15 @@ def second_derivative(loss, at, along):
 
 def test_bent_is_the_second_derivative_along_columns(minute, weights, loss):
     rng = np.random.default_rng(6)
-    columns = {name: rng.integers(0, 2, (shape[0], shape[2])).astype(float) for name, shape in SHAPES.items()}
-    along = (
-        np.concatenate([np.broadcast_to(columns[n][:, None], s).ravel() for n, s in SHAPES.items()]) * weights
-    )
-    product = second_derivative(loss, weights, along)
+    columns = {name: rng.integers(0, 2, (2, s[0], s[2])).astype(float) for name, s in SHAPES.items()}
     traced = {name: jnp.asarray(mask) for name, mask in columns.items()}
-    found = curvature.bent(window_loss(minute), EVERYWHERE, traced)
-    assert float(found) == pytest.approx(float(along @ np.asarray(product)), rel=1e-8)
+    found = np.asarray(curvature.bent(window_loss(minute), EVERYWHERE, traced))
+    for pool, value in enumerate(found):
+        inside = [np.broadcast_to(columns[n][pool][:, None], s).ravel() for n, s in SHAPES.items()]
+        along = np.concatenate(inside) * weights
+        product = second_derivative(loss, weights, along)
+        assert value == pytest.approx(float(along @ np.asarray(product)), rel=1e-8)
+    assert found[0] != pytest.approx(found[1], rel=0.01)
 
 
 def test_packed_signs_are_fair_and_independent():
@@ -197,20 +199,23 @@ def test_brackets_predict_the_flip_of_every_weight(weights, brackets, flips):
 
 
 def test_single_flips_equal_edits(minute, flips):
-    clean = singles.loss_with(minute, TOKENS[0], PLACES[0], 0.0)
+    prefixes = Prefixes(minute, TOKENS)
+    clean = prefixes.nll(flipped([]), 0).mean()
     for i in np.random.default_rng(1).choice(len(PLACES), 12, replace=False):
-        found = singles.loss_with(minute, TOKENS[0], PLACES[i], 1.0) - clean
+        found = prefixes.nll(flipped([PLACES[i]]), PLACES[i].layer).mean() - clean
         assert found == pytest.approx(flips[i], rel=1e-6, abs=1e-13)
 
 
 def test_the_remainder_of_the_bracket_is_of_third_order(minute):
     place = Place(MATRICES.index("down_proj"), 1, 3, 5)
     first, second = singles.brackets(minute, TOKENS[0], place)
-    clean = singles.loss_with(minute, TOKENS[0], place, 0.0)
+
+    def loss(amount):
+        moved = Changed.of([place], factor=1 - 2 * amount)
+        return float(window_nll(minute, TOKENS, moved).mean())
+
     sizes = np.array([0.1, 0.05, 0.025])
-    rest = [
-        abs(singles.loss_with(minute, TOKENS[0], place, s) - clean - s * first - s**2 * second) for s in sizes
-    ]
+    rest = [abs(loss(s) - loss(0.0) - s * first - s**2 * second) for s in sizes]
     slope = np.polyfit(np.log(sizes), np.log(rest), 1)[0]
     assert 2.8 < slope < 3.2
 

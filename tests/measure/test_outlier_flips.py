@@ -9,7 +9,7 @@ from conftest import applied, with_block
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure.flips import Flips
-from signmag_jax.measure.outlier_flips import ARMS, MATCHED, MatchedFlips, draws_at, median_factor
+from signmag_jax.measure.outlier_flips import ARMS, MATCHED, MatchedFlips, draws_at, factors
 from signmag_jax.models import SITE_OF, window_nll
 
 RATE = 0.1
@@ -49,7 +49,7 @@ def test_exactly_k_weights_change_and_only_in_the_pool(tiny, draws, arm):
 
 @pytest.mark.parametrize("arm", MATCHED)
 def test_matched_errors_have_the_norm_of_flips_anywhere(tiny, draws, arm):
-    factors = []
+    found = []
     for name, (before, after) in changed(tiny, draws, arm, 0).items():
         for layer, (w, v) in enumerate(zip(before, after, strict=True)):
             drawn, pool = (w != v).sum(), draws.pools.matrix_size(name, ARMS[arm])
@@ -57,11 +57,12 @@ def test_matched_errors_have_the_norm_of_flips_anywhere(tiny, draws, arm):
             assert ((v - w) ** 2).sum() == pytest.approx(expected, rel=1e-4)
             factor = v[w != v] / w[w != v]
             assert np.ptp(factor) < 1e-4
-            factors.append(factor.mean())
+            found.append(factor.mean())
             assert layer < 3
     # 5% of equal columns have 1/√20 of the norm: 1 − 2√20 = −7.9. One flip, or none, would be −1 or 1.
-    assert np.median(factors) < -6 if arm.startswith("outlier") else -1.5 < np.median(factors) < -0.7
-    assert median_factor(tiny, draws, ARMS[arm], 1) == pytest.approx(np.median(factors), rel=1e-3)
+    assert np.median(found) < -6 if arm.startswith("outlier") else -1.5 < np.median(found) < -0.7
+    matched = draws.transform(draws.recipe(ARMS[arm], 0), MatchedFlips)
+    np.testing.assert_allclose(factors(tiny, matched), found, rtol=1e-3)
 
 
 def test_masks_are_independent_across_matrices_layers_arms_and_seeds(tiny, draws):

@@ -159,8 +159,8 @@ def test_a_slope_that_is_not_resolved_says_so(found):
 def test_resumption_gives_the_same_bits_and_cost_is_counted(minute, minute_text, some, tmp_path):
     options = {"probes": 2, "singles": len(some), "fraction": 0.2, "resume": tmp_path}
     first = measure.linear_response(minute, *minute_text, **options).to_json()
-    # the selection; per window the gradient, two probes of each matrix, three directions, and the flips
-    assert len(list(tmp_path.glob("record-*"))) == 1 + 16 * (1 + 2 * 2 + 3 + 1)
+    # The selection; per window the gradient, two probes of each matrix, one of all directions, and the flips.
+    assert len(list(tmp_path.glob("record-*"))) == 1 + 16 * (1 + 2 * 2 + 1 + 1)
     (tmp_path / "record-00000004.json").write_text("{")
     again = measure.linear_response(minute, *minute_text, **options).to_json()
     assert json.dumps(first) == json.dumps(again)

@@ -74,6 +74,7 @@ def report(folder, mesh, thorough):
     slopes = leaves(gradient(model.config, model.params, WINDOWS[:4]))
     return found | {
         "flipped nll": models.window_nll(model, WINDOWS, flip).tolist(),
+        "flipped nll by layers": models.Prefixes(model, WINDOWS).nll(flip, 0).tolist(),
         "flips": {name: np.packbits(np.asarray(mask)).tobytes().hex() for name, mask in spread.items()},
         "flipped": sum(int(mask.sum()) for mask in spread.values()),
         "gradient": {name: np.asarray(leaf).ravel().tolist() for name, leaf in slopes.items()},
