@@ -4,6 +4,7 @@
 """
 
 import collections
+import gc
 import itertools
 import os
 import signal
@@ -33,6 +34,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update(_name, _value)
         os.environ[_name.upper()] = str(_value)
 
+# Tracing makes so many objects that Python's search for those which nobody holds takes 5% of a run.
+gc.set_threshold(20_000, 20, 20)
+
 pytest_plugins = ["fixtures_kernel", "fixtures_models"]
 
 # Shape annotations are enforced here and only here: users pay nothing for them at run time.
@@ -55,6 +59,12 @@ def pytest_configure(config):
         # jaxlib's serialisation of an optimised program has crashed workers that had compiled hundreds: these
         # tests keep theirs in memory, and only the commands that they start share a folder.
         jax.config.update("jax_enable_compilation_cache", False)
+
+
+def pytest_collection_finish():
+    # What is imported stays.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config):
@@ -81,6 +91,18 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.section("seconds of the workers' time by room")
         for room, seconds in rooms.most_common():
             terminalreporter.line(f"{seconds:7.1f}  {room}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unoptimised(request):
+    """Laws compile for longer than they run. A module of another kind overrides this."""
+    rooms = ("frechet", "perturb", "proofs", "theory") if jax.config.jax_enable_x64 else ()
+    if not request.config.compiles_less or request.path.parent.name not in rooms:
+        yield
+        return
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(autouse=True)

@@ -199,7 +199,9 @@ def test_options_of_other_commands_are_named_with_those_that_there_are(capsys):
     assert "(see `signmag measure nll --help`)" in err
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize(
+    "shell", ["bash", *(pytest.param(shell, marks=pytest.mark.slow) for shell in ("zsh", "fish"))]
+)
 def test_a_shell_completes_verbs_and_options(shell):
     command = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
 

@@ -17,7 +17,8 @@ MAIN = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
 ENDLESS = ("--draws", "5000", "--json", "--quiet")
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.slow  # a stopped simulation is seen by the fast suite
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_sweep_keeps_its_records(tmp_path, hub_folder, number):
     call = arguments("trained-chain", hub_folder, write_words(tmp_path / "text.txt"))
     call = [each for each in call if each not in ("--draws", "2")]

@@ -2,12 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-LAW = ("law", "transverse_ratio", "--rate", "0.01", "--json")
+LAW = ("law", "flip_amplification", "--alpha", "0.26", "--n", "2048", "--json")
 MAIN = "from signmag_jax.cli import main; main()"
 
 
@@ -32,6 +33,12 @@ def first(tmp_path_factory):
     return home, run(home, *LAW)
 
 
+@pytest.fixture
+def home(first, tmp_path):
+    """A copy of what the first command left, to be changed."""
+    return shutil.copytree(first[0], tmp_path / "home")
+
+
 def test_a_second_command_compiles_nothing_and_prints_the_same(first):
     home, printed = first
     programs = kept(home)
@@ -43,12 +50,10 @@ def test_a_second_command_compiles_nothing_and_prints_the_same(first):
     assert kept(home) > programs
 
 
-def test_damaged_programs_are_compiled_anew(first, tmp_path):
-    _, printed = first
-    run(tmp_path, *LAW)
-    for path in kept(tmp_path):
+def test_damaged_programs_are_compiled_anew(first, home):
+    for path in kept(home):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert run(tmp_path, *LAW) == printed
+    assert run(home, *LAW) == first[1]
 
 
 def test_who_decides_for_themselves_is_left_alone(tmp_path):
@@ -65,8 +70,7 @@ def test_without_a_folder_nothing_is_kept_and_doctor_says_why(first, tmp_path):
     assert "not kept" in json.loads(run(tmp_path, "doctor", "--json"))["programs"]
 
 
-def test_doctor_shows_and_removes_them(tmp_path):
-    run(tmp_path, *LAW)
-    assert f"{len(kept(tmp_path))}" in json.loads(run(tmp_path, "doctor", "--json"))["programs"]
-    assert "(0 files" in json.loads(run(tmp_path, "doctor", "--clear-programs", "--json"))["programs"]
-    assert not kept(tmp_path)
+def test_doctor_shows_and_removes_them(home):
+    assert f"{len(kept(home))}" in json.loads(run(home, "doctor", "--json"))["programs"]
+    assert "(0 files" in json.loads(run(home, "doctor", "--clear-programs", "--json"))["programs"]
+    assert not kept(home)

@@ -87,13 +87,14 @@ def test_a_slurm_array(folder, capsys):
     check_last_run(capsys, folder)
 
 
+@pytest.mark.slow  # as above, with more processes
 @pytest.mark.skipif(shutil.which("parallel") is None, reason="GNU parallel is not installed")
 def test_gnu_parallel(folder, capsys):
     shell("parallel --will-cite -j2 SIGNMAG --share {}/2 ::: 0 1", folder)
     check_last_run(capsys, folder)
 
 
-@pytest.mark.slow  # as above, with more processes
+@pytest.mark.slow
 def test_two_plain_shells_of_different_devices(tmp_path, capsys):
     arguments = [*BLOCK, "--resume", str(tmp_path)]
     two = [start([*arguments, "--share", f"{i}/2"], XLA_FLAGS=quick.devices(1 + i)) for i in range(2)]
@@ -128,6 +129,7 @@ def test_two_connected_processes_are_two_shares(tmp_path, capsys):
     check_last_run(capsys, tmp_path)
 
 
+@pytest.mark.slow  # each process compiles for eight devices
 def test_a_mesh_over_two_processes_gives_the_nll_of_one(tmp_path, hub_folder, capsys):
     text = write_words(tmp_path / "text.txt")
     nll = ["measure", "nll", "--model", str(hub_folder), "--text", str(text), "--window=16", "--windows=8"]

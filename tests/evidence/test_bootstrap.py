@@ -50,6 +50,7 @@ def test_one_way_bootstrap_undercovers(reshape):
     assert found < 0.95 - 10 * BINOMIAL_SE
 
 
+@pytest.mark.slow
 def test_ratio_interval_covers_its_level():
     def once(rng):
         windows = rng.normal(0, 0.15, (1, 8))

@@ -61,6 +61,7 @@ def leverage(model, text, profile):
     return measure.leverage(model, *text, rates=(0.02,), draws=3, matrices=STREAM, profile=profile, heavy=0)
 
 
+@pytest.mark.slow  # `signmag reproduce` measures it, and planted columns are found in seconds
 def test_flips_in_outlier_columns_cost_far_more(leverage):
     found = leverage.rates[0]
     assert found.flips == round(0.02 * leverage.pool_sizes["outlier"])

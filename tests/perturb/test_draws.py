@@ -54,6 +54,11 @@ CASES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unoptimised():
+    """Not here: what is drawn runs for longer than it compiles."""
+
+
 @pytest.fixture(scope="module")
 def drawn():
     """(c, v) of TENSORS tensors under each perturbation, computed from the draws alone, by its name."""
@@ -92,7 +97,7 @@ def test_is_a_tree_that_jits_and_keeps_the_dtype(perturbation):
     found, moments = quick.jit(lambda p, key: (p.apply(key, w), p.moments()))(perturbation, key)
     np.testing.assert_allclose(found, perturbation.apply(key, w), rtol=2e-6, atol=1e-6)
     np.testing.assert_allclose(np.asarray(moments), np.asarray(perturbation.moments()), rtol=1e-6, atol=1e-6)
-    assert perturbation.apply(key, w.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    assert jax.eval_shape(perturbation.apply, key, w.astype(jnp.bfloat16)).dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])

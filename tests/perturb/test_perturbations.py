@@ -19,6 +19,11 @@ from signmag_jax.perturb import (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unoptimised():
+    """Not here: what is drawn runs for longer than it compiles."""
+
+
 @given(rate=st.floats(1e-12, 1.0))
 def test_stable_moments_agree_with_definitions(rate):
     for perturbation in (

@@ -135,7 +135,7 @@ BLOCKS = [
     ),
     finite_block_case("block", (0.05, 0.1), 128, 200, fast=True, inputs=256),
     finite_block_case("block_explicit", (0.05,), 128, 250, fast=True, inputs=128, outputs=64),
-    finite_block_case("block_fast", (0.05, 0.1), 512, 200, fast=True, ratio="transverse_ratio"),
+    finite_block_case("block_fast", (0.05, 0.1), 256, 200, fast=True, ratio="transverse_ratio"),
     *(finite_block_case("block", (0.02, 0.1), n, 20_000 // n, inputs=4 * n) for n in (128, 256)),
     finite_block_case("block_explicit", (0.02,), 192, 200, inputs=256),
     finite_block_case("block_fast", (0.02, 0.2), 512, 300, ratio="transverse_ratio"),
