@@ -18,6 +18,8 @@ from .sweep import PASS_TOKENS
 
 PROCESS = 0.9 * 2**30
 """Bytes of a process besides its arrays: Python, its libraries, and compiled programs."""
+DERIVATIVES = 0.5 * 2**30
+"""Bytes of a process's other programs, where it takes derivatives."""
 RATE = 1.35e8 * PASS_TOKENS / 3.6
 """Weights times tokens in a second of two cores: a pass of SmolLM2-135M in float32 takes them 3.6 s."""
 
@@ -48,10 +50,10 @@ def peak_bytes(
     layer = sum(math.prod(shape) for shape in config.shapes().values())
     blocks, every = config.layers * layer, count_parameters(config)
     # A layer in float32, as products take it, and of half precision the output matrix too.
-    working = layer * wide + (config.vocabulary * config.hidden * wide if size < 4 else 0)
+    working: int | float = layer * wide + (config.vocabulary * config.hidden * wide if size < 4 else 0)
     if arrays + float32_arrays > 1:  # derivatives
         outputs = sum(shape[0] for shape in config.shapes().values() if len(shape) == 2)
-        working += layer * wide + 2 * config.layers * window * (outputs + config.hidden) * size
+        working += DERIVATIVES + layer * wide + 2 * config.layers * window * (outputs + config.hidden) * size
     held = every * size + blocks * ((arrays - 1) * size + float32_arrays * 4)
     copies = 1.0 if mesh is None else mesh.size * bytes_per_device(config, size, mesh) / (every * size)
     return PROCESS + held * copies + working + _activations(config, batch, window, wide)
