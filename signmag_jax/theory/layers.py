@@ -16,7 +16,7 @@ from signmag_jax.perturb import find_weights
 
 from . import state as of
 from .activations import Activation
-from .arguments import check_scale, error_of, shape_of
+from .arguments import check_scale, error_of, resolved, shape_of
 from .state import NOT_NEGATIVE, State
 
 GIVEN = "given"
@@ -121,6 +121,8 @@ class Activated(Layer):
         """By the activation's own kernel, at the scale of the entries."""
         del given
         scale, moments = of.seen(state)
+        for one in (scale, *moments):  # a quadrature is chosen by them
+            resolved("network", one)
         return of.activated(state, self.activation.resolved(scale, moments))
 
 

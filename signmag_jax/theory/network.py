@@ -149,7 +149,11 @@ class Residual(Layer):
     def __init__(self, *layers: Any) -> None:
         object.__setattr__(self, "branch", serial(*layers))
         if not self.branch.fresh:
-            raise invalid("a Dense in a residual branch", layers, "put theory.Dense(...) into it")
+            raise invalid(
+                "a Dense in a residual branch",
+                layers,
+                "put theory.Dense(...) into it, outside of inner branches",
+            )
 
     def gaussian(self, before: bool) -> bool:
         """As a sum of two that are."""

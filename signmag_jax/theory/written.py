@@ -40,12 +40,13 @@ def parse(text: str, number: Callable[[str], Any] = float) -> Network:
     if len(text) > LONGEST:
         raise invalid(f"layers of at most {LONGEST} characters", len(text), "repeat with 4*residual(...)")
     try:
-        row = ast.parse(f"[{text}\n]", mode="eval").body
+        # On one line with the bracket: what a comment hid would be left out without a word.
+        row = ast.parse(f"[{text}]", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         row = None
     if not isinstance(row, ast.List):
         raise _unread(text)
-    return serial(*_Reader(f"[{text}\n]", number).layers(row.elts))
+    return serial(*_Reader(f"[{text}]", number).layers(row.elts))
 
 
 def _unread(text: str | None) -> InvalidInput:
@@ -61,14 +62,14 @@ class _Reader:
         return [layer for node in nodes for layer in self._repeated(node)]
 
     def _repeated(self, node: ast.expr) -> list[Layer]:
-        count = 1
+        count, whole = 1, node
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             times, node = node.left, node.right
             count = times.value if isinstance(times, ast.Constant) and type(times.value) is int else 0
         before, self.times = self.times, self.times * count
         self.left -= self.times
         if count < 1 or self.left < 0:
-            raise invalid(f"1 to {MOST_LAYERS} layers", self._of(node), "repeat a layer as 4*dense")
+            raise invalid(f"1 to {MOST_LAYERS} layers in all", self._of(whole), "repeat a layer as 4*dense")
         layer, self.times = self._layer(node), before
         return [layer] * count
 
@@ -82,6 +83,8 @@ class _Reader:
         is_fixed = name == "dense" and [self._of(one) for one in node.args] == [FIXED]
         args = [None] if is_fixed else self.layers(node.args)
         try:
+            if len(given) < len(node.keywords):
+                raise TypeError("an argument is given twice")
             return MADE[name](*args, **given)
         except TypeError:
             raise invalid(f"arguments of {name}", self._of(node), f"write layers like {EXAMPLE!r}") from None

@@ -285,6 +285,13 @@ def test_what_is_no_network_is_refused():
         serial(Dense(scale=1e-200), "relu")(SignFlip(0.1))
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+@pytest.mark.parametrize("activation", ["silu", theory.smooth("sine", jnp.sin)])
+def test_entries_beyond_float64_before_a_quadrature(activation, scale):
+    with pytest.raises(Incomplete, match="network"):
+        serial(Dense(scale=scale), activation).ratio(0.1)
+
+
 WRITTEN = """dense(weights=uniform, scale=1.3, bias=0.8), relu,
     layernorm(gain=[0.5, 1.5, 2], eps=0.1, bias=[1.2, -0.4]),
     residual(gate(serial(dense, silu), dense(fixed, bias=0.8)), dense(scale=0.7)),
@@ -344,6 +351,8 @@ def test_an_estimate_says_what_was_integrated():
         ("rleu", "activation in"),
         ("dense(0.5)", "layers read like"),
         ("dense(size=2)", "arguments of dense"),
+        ("dense(scale=1, scale=2)", "arguments of dense"),
+        ("dense, relu # , rmsnorm", "layers read like"),
         ("dense(scale=a)", "scale"),
         ("dense(scale=1+1)", "a number or a name"),
         ("dense(weights=gauss)", "weights is one of"),
@@ -352,6 +361,8 @@ def test_an_estimate_says_what_was_integrated():
         ("0*dense", "1 to 1000 layers"),
         ("2.5*dense", "1 to 1000 layers"),
         ("100*serial(100*dense)", "1 to 1000 layers"),
+        ("999*residual(dense, relu)", "1 to 1000 layers in all"),
+        ("residual(residual(dense))", "outside of inner branches"),
         ("dense(fixed), relu", "a difference to compare"),
         ("dense, relu, relu", "Gaussian entries before"),
     ],
