@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from signmag_jax.evidence import invalid
-from signmag_jax.evidence.precision import floating
+from signmag_jax.evidence.precision import floating, is_traced
 
 from .base import Moments, Perturbation, on_arrays
 from .flip import SignFlip
@@ -60,8 +60,10 @@ def checked_weights(weights: Any) -> np.ndarray:
     """One tensor of weights in float64.
 
     Raises:
-      InvalidInput: for weights that are empty, not finite or all zero.
+      InvalidInput: for weights that are empty, not finite, all zero or traced.
     """
+    if is_traced(weights):
+        raise invalid("weights whose values are known", "a traced array", "take moments outside of jax.jit")
     with jax.enable_x64(True):
         w = np.asarray(floating("weights", weights), dtype=np.float64)
     if not w.size or not np.all(np.isfinite(w)) or not np.any(w):

@@ -13,6 +13,7 @@ from flint import arb, fmpq
 from signmag_jax import perturb
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
+from signmag_jax.perturb.grouped import ROW
 from signmag_jax.perturb.weights import GAUSSIAN, MEAN_MAGNITUDE, NAMED, STUDENT
 
 from . import balls, pools
@@ -240,12 +241,14 @@ def _stage(value: Any) -> tuple[str, list[Any]]:
 
 
 def _grouped(quantizer: Any, size: Any) -> tuple[str, list[Any]]:
-    """A sign quantiser by groups of that size, which alone has a closed form there."""
-    name, _ = _stage(quantizer)
+    """A sign quantiser by groups of that size, which alone has a closed form there; by rows, any."""
+    name, given = _stage(quantizer)
+    if size == ROW:
+        return name, given
     if name != "SignQuantize":
         raise invalid("a sign quantiser in groups for an enclosure", quantizer, "enclose it by tensor")
     one = perturb.Grouped(perturb.SignQuantize(), size)
-    return "Grouped", [one.size if isinstance(one.size, str) else fmpq(one.size)]
+    return "Grouped", [fmpq(one.size)]
 
 
 def _plain(item: Any) -> Any:

@@ -27,6 +27,8 @@ from .width import check_width
 
 RATE = Interval(1e-6, 0.5, fix="pass a flip rate from 1e-6 to 1/2: terms cancel below")
 BINOMIAL = (1, 4, 6, 4, 1)
+LARGEST_CHANGE = 0.25
+"""Of a transverse energy, in parts of it: beyond, the orders in 1/n that are left out count as well."""
 
 
 class _Means(NamedTuple):
@@ -59,7 +61,8 @@ def gated_width_ratio(
       weights: a law with third and fourth moments, as in `perturb.find_weights`.
 
     Raises:
-      InvalidInput: for an argument out of its range, or an activation that is not smooth.
+      InvalidInput: for an argument out of its range, an activation that is not smooth, or a width at which
+        the first order changes an energy by more than a quarter, as of weights with heavy tails.
 
     Source: proofs/any_weights_width.py for the cumulants; Edgeworth's expansion.
     """
@@ -81,8 +84,20 @@ def gated_width_ratio(
         (MagnitudeShift(size), shift_cumulants(size, weights)),
     )
     rule = chosen.pair.rule
-    above, below = (_change(moments_of(one, weights), k, rule, gated, scale) for one, k in arms)
-    return resolved("gated_width_ratio", limit * (1 + share * (above - below)))
+    above, below = (share * _change(moments_of(one, weights), k, rule, gated, scale) for one, k in arms)
+    if not is_traced(above, below):
+        _check_change(np.maximum(np.abs(above), np.abs(below)))
+    return resolved("gated_width_ratio", limit * (1 + above - below))
+
+
+def _check_change(change: Any) -> None:
+    # NaN is not too large: it is not resolved.
+    if np.any(np.asarray(change) > LARGEST_CHANGE):
+        raise invalid(
+            f"a first order in 1/n that changes an energy by at most {LARGEST_CHANGE:g} of it",
+            float(np.nanmax(change)),
+            "raise the width: the law leaves out higher orders",
+        )
 
 
 @law(static=("rule", "gated"), domain={"scale": SCALE})

@@ -104,8 +104,9 @@ def test_balls_hold_the_value():
     for perturbation, law in ((one, {}), ("SignQuantize@32", {}), (one, {"weights": "laplace"})):
         ball = theory.enclose("radial_fraction", perturbation=perturbation, **law)
         assert float(ball) == pytest.approx(float(theory.radial_fraction(one, **law)), rel=1e-13)
-    rows = theory.enclose("radial_fraction", perturbation="SignQuantize@row")
-    assert float(rows) == pytest.approx(float(theory.radial_fraction(SIGN)), rel=1e-13)
+    for name, of_tensor in (("SignQuantize", SIGN), ("Ternarize", Ternarize())):
+        rows = theory.enclose("radial_fraction", perturbation=f"{name}@row")
+        assert float(rows) == pytest.approx(float(theory.radial_fraction(of_tensor)), rel=1e-13)
 
 
 def test_other_quantisers():

@@ -93,6 +93,7 @@ def test_what_has_no_such_term():
         ({"n": 1}, "an integer"),
         ({"weights": 0.77}, "finite E|w|³"),
         ({"scale": 0.0}, "0 < scale"),
+        ({"rate": 0.01, "weights": "student_t:4.01"}, "a first order in 1/n"),
     ],
 )
 def test_what_it_is_not_for(given, message):

@@ -191,6 +191,8 @@ def test_what_does_not_fit_is_refused():
     assert float(theory.enclose("transverse_ratio_limit", weights=".6")) == 1.5625
     with pytest.raises(InvalidInput, match=r"0 < E\|w\|/σ < 1"):
         empirical_weights(np.ones(5))
+    with pytest.raises(InvalidInput, match="whose values are known"):
+        jax.jit(lambda w: theory.transverse_ratio(0.01, empirical_weights(w)))(np.ones(5))
     with pytest.raises(InvalidInput, match="one number"):
         Weights("several", np.array([0.7, 0.8]))
     with pytest.raises(InvalidInput, match="one number"):

@@ -39,10 +39,10 @@ def sign(weights: Weights | None = None) -> Pair:
     return of(weights).b ** 2, of(weights).b ** 2
 
 
-def grouped(size: fmpq | str, weights: Weights | None = None) -> Pair:
-    """The sign quantiser by groups of that size, or by long rows: b² + (1 − b²)/size."""
+def grouped(size: fmpq, weights: Weights | None = None) -> Pair:
+    """The sign quantiser by groups of that size: b² + (1 − b²)/size."""
     b = of(weights).b
-    kept = b**2 if isinstance(size, str) else b**2 + (1 - b**2) / size
+    kept = b**2 + (1 - b**2) / size
     return kept, kept
 
 
