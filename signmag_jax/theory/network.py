@@ -93,7 +93,8 @@ class Network(Layer):
             of RMSNorm where there is none; or "finite", sine² of the angle between both outputs.
 
         Returns:
-          Array of the shape of `rate`; NaN where a traced rate lies outside.
+          Array of the shape of `rate`; NaN where a traced rate lies outside. Its derivative by the rate holds
+          to some eps/√rate, relative, with eps the rounding of its precision.
 
         Raises:
           InvalidInput: for a concrete rate outside (0, 1/2], an activation of entries that are not Gaussian,
