@@ -85,6 +85,9 @@ def test_a_type_of_three_values_is_offered_and_rows_without_whole_blocks_are_nam
             lambda plain: plain.update(provenance={"layers": [0, 8], "matrices": ["down_proj"]}),
             "lacks layer 8 down_proj",
         ),
+        (lambda plain: plain.update(provenance={"layers": 5}), r"\$\.provenance\.layers"),
+        (lambda plain: plain.update(provenance={"layers": [[1]]}), r"\$\.provenance\.layers"),
+        (lambda plain: plain.update(provenance={"matrices": {"down_proj": 1}}), r"\$\.provenance\.matrices"),
     ],
 )
 def test_a_plan_that_contradicts_itself_is_refused(plan, change, message):
