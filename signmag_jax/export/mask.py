@@ -41,6 +41,10 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
       InvalidInput: naming where it breaks the schema, or contradicts itself.
     """
     check(plain, path, "mask", MAKE_MASK)
+    for part in ("matrices", "whole", "predicted", "kept"):
+        named = [(each["layer"], each["matrix"]) for each in plain.get(part, ())]
+        if len(set(named)) < len(named):
+            raise InvalidInput(f"{str(path)!r} names a matrix twice in {part!r}: {MAKE_MASK}")
     for each in plain.get("kept", ()):
         name, shape = each["matrix"], each.get("shape")
         known = plain.get("shapes", {}).get(name, shape)
@@ -86,7 +90,8 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
       budget: part of the weights, such as 2%, or bits per weight, such as 0.3b, instead of the mask's own.
 
     Raises:
-      InvalidInput: if no matrix is left, or for a threshold or a budget out of range.
+      InvalidInput: if no matrix is left, for a threshold or a budget out of range, or a budget and a matrix
+        of unknown shape.
     """
     if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
         raise invalid("threshold >= 0", threshold, "pass nats per token, such as 0.01")
@@ -125,6 +130,8 @@ def _bits(mask: Mask, budget: str) -> int:
 
 def _size(mask: Mask, matrices: tuple[Matrix, ...]) -> int:
     """Bits of whole matrices."""
+    if unknown := [name for _, name in matrices if name not in mask.shapes]:
+        raise InvalidInput(f"the mask has a budget and no shape of {unknown[0]}: make it anew")
     return sum(math.prod(mask.shapes[name]) for _, name in matrices) * BITS_OF[MATRICES]
 
 

@@ -163,6 +163,20 @@ def test_a_file_that_contradicts_itself_is_refused(saved, changes):
         read_mask(saved(shapes=SHAPES, **changes))
 
 
+@pytest.mark.parametrize("part", ["matrices", "whole", "predicted", "kept"])
+def test_a_file_that_names_a_matrix_twice_is_refused(budgeted, part):
+    """Its bits would count twice, or one of two costs would be taken."""
+    one = {"layer": 1, "matrix": "k_proj", "delta_nll": 0.1, "resolved": True, "cost": 0.1, "places": [3]}
+    assert decide(read_mask(budgeted(K, **{part: [one]}))).whole
+    with pytest.raises(InvalidInput, match=f"a matrix twice in '{part}'"):
+        read_mask(budgeted(K, **{part: [one, one]}))
+
+
+def test_a_budget_needs_the_shapes_of_what_it_is_spent_on(budgeted):
+    with pytest.raises(InvalidInput, match="no shape of k_proj"):
+        decide(read_mask(budgeted(K, shapes={"q_proj": [32, 32], "down_proj": [32, 48]})))
+
+
 def test_a_file_of_other_layers_or_shapes_is_refused_by_the_config_alone(saved, budgeted, plain, tmp_path):
     config = ModelConfig("llama", 97, 32, 48, 12, 4, 2, 8, 1e-5, Rope(), 64, False)
     check_model(read_mask(budgeted(K)), config)
