@@ -12,6 +12,7 @@ from signmag_jax.evidence.schemas import MESSAGE
 from signmag_jax.measure import Mask
 from signmag_jax.measure.budget import BITS_OF, MATRICES, Budget
 from signmag_jax.measure.knapsack import pack
+from signmag_jax.measure.slopes import SEPARATION
 from signmag_jax.measure.trials import BROKEN
 from signmag_jax.models import MATRICES as NAMES
 from signmag_jax.models.imatrix import Matrix
@@ -80,8 +81,8 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
     """The whole matrices that a mask stands for: those that it protects wholly, and the costliest others.
 
     Of a mask with a budget, those whose cost is largest in sum within the bits that its choice takes: a whole
-    matrix takes 16 bits a weight. A cost is the measured ΔNLL of the matrix alone where it was measured, and
-    predicted elsewhere; what was measured and is not separated from zero counts nothing.
+    matrix takes 16 bits a weight. A cost is the measured ΔNLL of the matrix alone where that is separated
+    from zero, and predicted elsewhere, but no more than 3 standard errors above what was measured.
 
     Args:
       mask: from `read_mask`.
@@ -106,7 +107,7 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
     if not kept:
         least = min(_size(mask, (at,)) for at in costs)
         raise InvalidInput(
-            f"a budget of {bits:,} bits holds no whole matrix that costs {threshold:g} nat/token: give "
+            f"a budget of {bits:,} bits holds no whole matrix that costs {_least(threshold)}: give "
             f"--budget, at least {least / BITS_OF[MATRICES] / mask.of:.2%}, or protect with a larger one"
         )
     notes = (_rule(mask, kept, len(first), threshold, bits), _covered(mask, kept))
@@ -117,8 +118,12 @@ def _costs(mask: Mask) -> dict[Matrix, float]:
     """What is known of each matrix, the costliest first: no loss at all before any."""
     costs = {(each.layer, each.matrix): each.cost for each in mask.predicted}
     for each in mask.matrices:
-        measured = math.inf if each.delta_nll is None else each.delta_nll
-        costs[each.layer, each.matrix] = measured if each.delta_nll is None or each.resolved else -math.inf
+        at = each.layer, each.matrix
+        if each.delta_nll is None or each.resolved:
+            costs[at] = math.inf if each.delta_nll is None else each.delta_nll
+        else:  # too few windows to tell are no reason to drop what was predicted to cost most
+            most = each.delta_nll + SEPARATION * (each.standard_error or 0.0)
+            costs[at] = min(costs.get(at, -math.inf), most)
     return dict(sorted(costs.items(), key=lambda one: (-one[1], one[0][0], NAMES.index(one[0][1]))))
 
 
@@ -144,11 +149,15 @@ def _within(mask: Mask, costs: Mapping[Matrix, float], bits: int) -> tuple[Matri
     return tuple(at for at, taken in zip(costs, packing.options, strict=True) if taken)
 
 
+def _least(threshold: float) -> str:
+    return f"at least {threshold:g} nat/token" if threshold else "more than nothing"
+
+
 def _nothing(mask: Mask, threshold: float) -> str:
     largest = max((cost for cost in _costs(mask).values() if cost > 0), default=None)
     some = "none is apart from zero" if largest is None else f"the largest is {largest:.2g}"
     return (
-        f"no matrix of the mask costs {threshold:g} nat/token ({len(mask.matrices)} measured; {some}): "
+        f"no matrix of the mask costs {_least(threshold)} ({len(mask.matrices)} measured; {some}): "
         "lower --threshold, or measure more matrices or windows"
     )
 
@@ -162,9 +171,11 @@ def _rule(mask: Mask, kept: tuple[Matrix, ...], named: int, threshold: float, bi
         measured += f" and {len(mask.predicted) - len(mask.matrices)} predicted"
     of_mask = f"{named} that the mask names, and those " if named else "those "
     rule = (
-        f"Whole matrices that stay as they are: {len(kept)}, {of_mask}of {measured} that alone cost at least "
-        f"{threshold:g} nat/token under {against}; what is measured, 3 standard errors from zero"
+        f"Whole matrices that stay as they are: {len(kept)}, {of_mask}of {measured} that alone cost "
+        f"{_least(threshold)} under {against}; a measured cost is 3 standard errors from zero"
     )
+    if mask.predicted:
+        rule += ", or the predicted one stands, at most so far above it"
     if bits is None:
         return f"{rule}."
     return f"{rule}. They take {_size(mask, kept):,} of {bits:,} bits, the budget, at 16 a weight."

@@ -126,6 +126,19 @@ def test_within_a_budget_small_costs_count_too_and_none_does_not(budgeted):
     assert decide(mask, threshold=5e-4).whole == ((0, "k_proj"),)
 
 
+@pytest.mark.parametrize(("error", "kept"), [(0.01, (1, "down_proj")), (0.2, (2, "q_proj"))])
+def test_too_few_windows_to_tell_do_not_drop_what_was_predicted(budgeted, error, kept):
+    """0 ± 0.2 was measured where 9 was predicted: 0.6 at most; 0 ± 0.01 says that it is harmless."""
+    measured = [(1, "down_proj", 0.5, 0.1), (2, "q_proj", 0.0, error)]
+    rows = [
+        {"layer": a, "matrix": b, "delta_nll": c, "standard_error": d, "resolved": c > 3 * d}
+        for a, b, c, d in measured
+    ]
+    decision = decide(read_mask(budgeted(max(DOWN, Q), matrices=rows)))
+    assert decision.whole[0] == kept
+    assert "or the predicted one stands" in decision.notes[0]
+
+
 def test_a_budget_that_is_typed_goes_before_that_of_the_file(budgeted):
     mask = read_mask(budgeted(K))
     # 1.6% of 100,000 weights: one down_proj of 1,536.
