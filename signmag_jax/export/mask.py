@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from signmag_jax.evidence import InvalidInput, invalid
 from signmag_jax.evidence.schemas import MESSAGE
 from signmag_jax.measure import Mask
@@ -52,6 +54,11 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
         if shape not in (None, known):
             raise InvalidInput(f"{str(path)!r} gives {name} two shapes, {known} and {shape}: {MAKE_MASK}")
     mask = Mask.of_json(plain)
+    for (layer, name), places in mask.kept.items():
+        if (np.diff(places) <= 0).any():
+            raise InvalidInput(
+                f"{str(path)!r} keeps places of layer {layer} {name} out of order: {MAKE_MASK}"
+            )
     for (layer, name), (row, column) in _places(mask):
         rows, inputs = mask.shapes.get(name, (math.inf, math.inf))
         if not (0 <= row < rows and 0 <= column < inputs):

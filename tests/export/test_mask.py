@@ -169,6 +169,7 @@ def test_a_matrix_without_a_finite_loss_is_kept_first(budgeted):
         {"columns": [{"layer": 0, "matrix": "k_proj", "column": 32}]},
         {"kept": [{"layer": 0, "matrix": "k_proj", "places": [3, 512]}]},
         {"kept": [{"layer": 0, "matrix": "k_proj", "shape": [32, 16], "places": [3]}]},
+        {"kept": [{"layer": 0, "matrix": "k_proj", "places": [3, 3]}]},
     ],
 )
 def test_a_file_that_contradicts_itself_is_refused(saved, changes):

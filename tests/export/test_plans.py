@@ -180,6 +180,10 @@ def test_a_folder_or_a_file_of_either_kind_is_read(plan, saved):
     mask = saved()
     assert len(read(mask).matrices) == 3
     path = plan()
+    # One folder for both verbs: neither goes before the other.
+    with pytest.raises(InvalidInput, match=r"give one, plan\.json, mask\.json"):
+        read(path.parent)
+    mask.unlink()
     assert len(read(path).planned) == len(read(path.parent).planned) == 8
 
 
