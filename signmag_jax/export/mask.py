@@ -113,9 +113,11 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
     kept = (*first, *(costs if bits is None else _within(mask, costs, bits - _size(mask, first))))
     if not kept:
         least = min(_size(mask, (at,)) for at in costs)
+        # A share of how many weights, not every file says.
+        typed = f"give --budget, at least {least / BITS_OF[MATRICES] / mask.of:.2%}, or " if mask.of else ""
         raise InvalidInput(
-            f"a budget of {bits:,} bits holds no whole matrix that costs {_least(threshold)}: give "
-            f"--budget, at least {least / BITS_OF[MATRICES] / mask.of:.2%}, or protect with a larger one"
+            f"a budget of {bits:,} bits holds no whole matrix that costs {_least(threshold)}, which takes "
+            f"{least:,}: {typed}protect with a larger one"
         )
     notes = (_rule(mask, kept, len(first), threshold, bits), _covered(mask, kept))
     return Decision(kept, notes, family=family_of(mask.provenance), shapes=mask.shapes)
@@ -175,7 +177,9 @@ def _rule(mask: Mask, kept: tuple[Matrix, ...], named: int, threshold: float, bi
     against = " ".join(against.split())[:MESSAGE]
     measured = f"{len(mask.matrices)} measured"
     if mask.predicted:
-        measured += f" and {len(mask.predicted) - len(mask.matrices)} predicted"
+        known = {(each.layer, each.matrix) for each in mask.matrices}
+        others = sum((each.layer, each.matrix) not in known for each in mask.predicted)
+        measured += f" and {others} predicted"
     of_mask = f"{named} that the mask names, and those " if named else "those "
     rule = (
         f"Whole matrices that stay as they are: {len(kept)}, {of_mask}of {measured} that alone cost "

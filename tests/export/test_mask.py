@@ -114,6 +114,7 @@ def test_as_many_whole_matrices_as_the_bits_of_the_choice_hold(budgeted, bits, w
     taken = 16 * sum(SHAPES[name][0] * SHAPES[name][1] for _, name in whole)
     assert taken <= bits
     assert f"{taken:,} of {bits:,} bits" in decision.notes[0]
+    assert "2 measured and 2 predicted" in decision.notes[0]
     held = (1, "down_proj") in whole
     assert f"hold {int(held)} of its 1 single weights" in decision.notes[1]
 
@@ -147,6 +148,8 @@ def test_a_budget_that_is_typed_goes_before_that_of_the_file(budgeted):
     assert decide(mask, threshold=0.35, budget="100%").whole == ((1, "down_proj"), (0, "down_proj"))
     with pytest.raises(InvalidInput, match=r"holds no whole matrix .* at least 0\.51%"):
         decide(read_mask(budgeted(K - 1)))
+    with pytest.raises(InvalidInput, match=r"takes 8,192: protect with a larger one"):
+        decide(read_mask(budgeted(K - 1, of=0)))
     with pytest.raises(InvalidInput, match="says how many weights"):
         decide(read_mask(budgeted(K, of=0)), budget="1%")
 
