@@ -187,6 +187,7 @@ def _check(measurement: Any, options: dict[str, Any]) -> None:
         # Which layers the model has is known only when its config is read.
         raise invalid("distinct layers >= 0", layers, "name layers of the model, from 0")
     inputs.check_matrices(options.get("matrices"))
+    inputs.check_batch(options.get("batch"))
     if options.get("columns", FEWEST) < FEWEST:
         raise invalid(f"--columns >= {FEWEST}", options["columns"], "fewer have no ranks to speak of")
     measurement.refuse(options)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from signmag_jax.evidence import invalid
-from signmag_jax.measure.widths import TERNARY
+from signmag_jax.measure.widths import GROUP, TERNARY
 from signmag_jax.models.fused import FUSED, FUSED_FAMILIES
 from signmag_jax.models.imatrix import Matrix
 from signmag_jax.models.names import layer_tensor
@@ -29,6 +29,11 @@ class MatrixWidth(NamedTuple):
         """Bits of integers that hold it: two for a ternary weight."""
         return 2 if self.width == TERNARY else int(self.width)
 
+    @property
+    def group(self) -> int | None:
+        """Neighbours of a row that share a scale; None for all, where rows hold no whole groups."""
+        return None if self.shape[1] % GROUP else GROUP
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -49,6 +54,18 @@ class Decision:
     family: str = ""
     shapes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     ternary: str = ""
+
+    @property
+    def by_row(self) -> tuple[str, ...]:
+        """Names of matrices whose rows hold no whole groups: tools refuse to group them."""
+        return tuple(name for name, (_, inputs) in self.shapes.items() if inputs % GROUP)
+
+    @property
+    def notes_of_groups(self) -> tuple[str, ...]:
+        """`notes`, and what has no groups."""
+        named = ", ".join(self.by_row)
+        more = f"Rows of {named} hold no whole groups of {GROUP}: each row has one scale."
+        return (*self.notes, more) if named else self.notes
 
 
 def check_stored(

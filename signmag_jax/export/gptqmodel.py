@@ -17,6 +17,7 @@ from .decision import BITS, Decision, module
 FILE = "gptqmodel.json"
 KNOWN = (2, 3, 4, 8)
 """Bits that it packs."""
+BY_ROW = {"group_size": -1}
 USE = (
     f"gptqmodel.QuantizeConfig(**json.load(open('{FILE}'))['config']); bits and group_size are of what no "
     "pattern names, and yours to change.",
@@ -27,9 +28,12 @@ USE = (
 def files(decision: Decision) -> dict[str, str]:
     """The options of `QuantizeConfig`."""
     dynamic: dict[str, Any] = {f"-:{pattern(at)}": {} for at in decision.whole}
-    dynamic |= {f"+:{pattern(at)}": {"bits": _bits(one.bits)} for at, one in decision.planned.items()}
+    for at, one in decision.planned.items():
+        dynamic[f"+:{pattern(at)}"] = {"bits": _bits(one.bits), **({} if one.group else BY_ROW)}
+    # Of patterns the first that fits.
+    dynamic |= {rf"+:^model\.layers\.\d+\..*\.{name}$": BY_ROW for name in decision.by_row}
     config = {"bits": BITS, "group_size": GROUP, "dynamic": dynamic}
-    return {FILE: strict_json({"notes": [*decision.notes, *USE], "config": config})}
+    return {FILE: strict_json({"notes": [*decision.notes_of_groups, *USE], "config": config})}
 
 
 def _bits(bits: int) -> int:

@@ -18,22 +18,26 @@ USE = (
 
 def files(decision: Decision) -> dict[str, str]:
     """The recipe, with the notes as its comments."""
-    groups = {"rest": {"targets": ["Linear"], "weights": integers(BITS)}}
+    groups = {"rest": {"targets": ["Linear"], "weights": integers(BITS, GROUP)}}
+    if decision.by_row:  # a name goes before a class
+        named = [rf"re:.*\.{name}$" for name in decision.by_row]
+        groups["rest_by_row"] = {"targets": named, "weights": integers(BITS, None)}
     if decision.planned:
-        targets: dict[int, list[str]] = {}
+        targets: dict[tuple[int, int | None], list[str]] = {}
         for at, one in decision.planned.items():
-            targets.setdefault(one.bits, []).append(module(at))
+            targets.setdefault((one.bits, one.group), []).append(module(at))
         groups = {
-            f"bits_{bits}": {"targets": names, "weights": integers(bits)}
-            for bits, names in sorted(targets.items())
+            f"bits_{bits}{'' if group else '_by_row'}": {"targets": names, "weights": integers(bits, group)}
+            for (bits, group), names in sorted(targets.items(), key=lambda each: each[0][0])
         }
     ignore = [HEAD, *map(module, decision.whole)]
-    return {FILE: recipe((*decision.notes, *USE), groups, ignore)}
+    return {FILE: recipe((*decision.notes_of_groups, *USE), groups, ignore)}
 
 
-def integers(bits: int) -> dict[str, Any]:
-    """Symmetric integers of so many bits with a scale for each group."""
-    return {"num_bits": bits, "type": "int", "symmetric": True, "strategy": "group", "group_size": GROUP}
+def integers(bits: int, group: int | None) -> dict[str, Any]:
+    """Symmetric integers of so many bits with a scale for each group, or for each row."""
+    shared = {"strategy": "group", "group_size": group} if group else {"strategy": "channel"}
+    return {"num_bits": bits, "type": "int", "symmetric": True, **shared}
 
 
 def recipe(notes: tuple[str, ...], groups: dict[str, Any], ignore: list[str]) -> str:

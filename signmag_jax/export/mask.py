@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from signmag_jax.evidence import InvalidInput, invalid
 from signmag_jax.evidence.schemas import MESSAGE
 from signmag_jax.measure import Mask
 from signmag_jax.measure.budget import BITS_OF, MATRICES, Budget
 from signmag_jax.measure.knapsack import pack
+from signmag_jax.measure.slopes import SEPARATION
 from signmag_jax.measure.trials import BROKEN
 from signmag_jax.models import MATRICES as NAMES
 from signmag_jax.models.imatrix import Matrix
@@ -41,12 +44,21 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
       InvalidInput: naming where it breaks the schema, or contradicts itself.
     """
     check(plain, path, "mask", MAKE_MASK)
+    for part in ("matrices", "whole", "predicted", "kept"):
+        named = [(each["layer"], each["matrix"]) for each in plain.get(part, ())]
+        if len(set(named)) < len(named):
+            raise InvalidInput(f"{str(path)!r} names a matrix twice in {part!r}: {MAKE_MASK}")
     for each in plain.get("kept", ()):
         name, shape = each["matrix"], each.get("shape")
         known = plain.get("shapes", {}).get(name, shape)
         if shape not in (None, known):
             raise InvalidInput(f"{str(path)!r} gives {name} two shapes, {known} and {shape}: {MAKE_MASK}")
     mask = Mask.of_json(plain)
+    for (layer, name), places in mask.kept.items():
+        if (np.diff(places) <= 0).any():
+            raise InvalidInput(
+                f"{str(path)!r} keeps places of layer {layer} {name} out of order: {MAKE_MASK}"
+            )
     for (layer, name), (row, column) in _places(mask):
         rows, inputs = mask.shapes.get(name, (math.inf, math.inf))
         if not (0 <= row < rows and 0 <= column < inputs):
@@ -76,8 +88,8 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
     """The whole matrices that a mask stands for: those that it protects wholly, and the costliest others.
 
     Of a mask with a budget, those whose cost is largest in sum within the bits that its choice takes: a whole
-    matrix takes 16 bits a weight. A cost is the measured ΔNLL of the matrix alone where it was measured, and
-    predicted elsewhere; what was measured and is not separated from zero counts nothing.
+    matrix takes 16 bits a weight. A cost is the measured ΔNLL of the matrix alone where that is separated
+    from zero, and predicted elsewhere, but no more than 3 standard errors above what was measured.
 
     Args:
       mask: from `read_mask`.
@@ -86,7 +98,8 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
       budget: part of the weights, such as 2%, or bits per weight, such as 0.3b, instead of the mask's own.
 
     Raises:
-      InvalidInput: if no matrix is left, or for a threshold or a budget out of range.
+      InvalidInput: if no matrix is left, for a threshold or a budget out of range, or a budget and a matrix
+        of unknown shape.
     """
     if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
         raise invalid("threshold >= 0", threshold, "pass nats per token, such as 0.01")
@@ -100,9 +113,11 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
     kept = (*first, *(costs if bits is None else _within(mask, costs, bits - _size(mask, first))))
     if not kept:
         least = min(_size(mask, (at,)) for at in costs)
+        # A share of how many weights, not every file says.
+        typed = f"give --budget, at least {least / BITS_OF[MATRICES] / mask.of:.2%}, or " if mask.of else ""
         raise InvalidInput(
-            f"a budget of {bits:,} bits holds no whole matrix that costs {threshold:g} nat/token: give "
-            f"--budget, at least {least / BITS_OF[MATRICES] / mask.of:.2%}, or protect with a larger one"
+            f"a budget of {bits:,} bits holds no whole matrix that costs {_least(threshold)}, which takes "
+            f"{least:,}: {typed}protect with a larger one"
         )
     notes = (_rule(mask, kept, len(first), threshold, bits), _covered(mask, kept))
     return Decision(kept, notes, family=family_of(mask.provenance), shapes=mask.shapes)
@@ -112,8 +127,12 @@ def _costs(mask: Mask) -> dict[Matrix, float]:
     """What is known of each matrix, the costliest first: no loss at all before any."""
     costs = {(each.layer, each.matrix): each.cost for each in mask.predicted}
     for each in mask.matrices:
-        measured = math.inf if each.delta_nll is None else each.delta_nll
-        costs[each.layer, each.matrix] = measured if each.delta_nll is None or each.resolved else -math.inf
+        at = each.layer, each.matrix
+        if each.delta_nll is None or each.resolved:
+            costs[at] = math.inf if each.delta_nll is None else each.delta_nll
+        else:  # too few windows to tell are no reason to drop what was predicted to cost most
+            most = each.delta_nll + SEPARATION * (each.standard_error or 0.0)
+            costs[at] = min(costs.get(at, -math.inf), most)
     return dict(sorted(costs.items(), key=lambda one: (-one[1], one[0][0], NAMES.index(one[0][1]))))
 
 
@@ -125,6 +144,8 @@ def _bits(mask: Mask, budget: str) -> int:
 
 def _size(mask: Mask, matrices: tuple[Matrix, ...]) -> int:
     """Bits of whole matrices."""
+    if unknown := [name for _, name in matrices if name not in mask.shapes]:
+        raise InvalidInput(f"the mask has a budget and no shape of {unknown[0]}: make it anew")
     return sum(math.prod(mask.shapes[name]) for _, name in matrices) * BITS_OF[MATRICES]
 
 
@@ -137,11 +158,15 @@ def _within(mask: Mask, costs: Mapping[Matrix, float], bits: int) -> tuple[Matri
     return tuple(at for at, taken in zip(costs, packing.options, strict=True) if taken)
 
 
+def _least(threshold: float) -> str:
+    return f"at least {threshold:g} nat/token" if threshold else "more than nothing"
+
+
 def _nothing(mask: Mask, threshold: float) -> str:
     largest = max((cost for cost in _costs(mask).values() if cost > 0), default=None)
     some = "none is apart from zero" if largest is None else f"the largest is {largest:.2g}"
     return (
-        f"no matrix of the mask costs {threshold:g} nat/token ({len(mask.matrices)} measured; {some}): "
+        f"no matrix of the mask costs {_least(threshold)} ({len(mask.matrices)} measured; {some}): "
         "lower --threshold, or measure more matrices or windows"
     )
 
@@ -152,12 +177,16 @@ def _rule(mask: Mask, kept: tuple[Matrix, ...], named: int, threshold: float, bi
     against = " ".join(against.split())[:MESSAGE]
     measured = f"{len(mask.matrices)} measured"
     if mask.predicted:
-        measured += f" and {len(mask.predicted) - len(mask.matrices)} predicted"
+        known = {(each.layer, each.matrix) for each in mask.matrices}
+        others = sum((each.layer, each.matrix) not in known for each in mask.predicted)
+        measured += f" and {others} predicted"
     of_mask = f"{named} that the mask names, and those " if named else "those "
     rule = (
-        f"Whole matrices that stay as they are: {len(kept)}, {of_mask}of {measured} that alone cost at least "
-        f"{threshold:g} nat/token under {against}; what is measured, 3 standard errors from zero"
+        f"Whole matrices that stay as they are: {len(kept)}, {of_mask}of {measured} that alone cost "
+        f"{_least(threshold)} under {against}; a measured cost is 3 standard errors from zero"
     )
+    if mask.predicted:
+        rule += ", or the predicted one stands, at most so far above it"
     if bits is None:
         return f"{rule}."
     return f"{rule}. They take {_size(mask, kept):,} of {bits:,} bits, the budget, at 16 a weight."

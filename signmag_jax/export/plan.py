@@ -94,9 +94,12 @@ def read(path: Path) -> Mask | Widths:
     """A mask or a plan, whichever a file is or a folder holds.
 
     Raises:
-      InvalidInput: if it is neither.
+      InvalidInput: if it is neither, or a folder that holds both.
     """
     if path.is_dir() and (path / PLAN_FILE).exists():
+        if masks := sorted(each.name for each in path.glob(f"{Path(MASK_FILE).stem}*.json")):
+            several = ", ".join((PLAN_FILE, *masks))
+            raise InvalidInput(f"{str(path)!r} holds several: give one, {several}")
         return read_plan(path)
     plain = read_json(path, MASK_FILE, f"{MAKE_MASK}, or {MAKE_PLAN.removeprefix('give ')}")
     return plan_of(plain, path) if plain.get("schema") == SCHEMA else mask_of(plain, path)

@@ -10,7 +10,7 @@ from signmag_jax.measure.widths import GROUP
 from .decision import BITS, HEAD, Decision, module
 
 FILE = "torchao.json"
-REST = r"re:model\.layers\.\d+\..*_proj"
+REST = r"re:model\.layers\.\d+\..*"
 USE = (
     f"transformers.TorchAoConfig.from_dict(json.load(open('{FILE}'))['config']), or "
     f"torchao.core.config.config_from_dict(json.load(open('{FILE}'))['config']['quant_type']['default']).",
@@ -22,23 +22,28 @@ def files(decision: Decision) -> dict[str, str]:
     """The configuration as torchao and transformers store it."""
     modules: dict[str, Any] = {module(at): None for at in decision.whole}
     # A module's own name goes before a pattern.
-    widths = {module(at): integers(one.bits) for at, one in decision.planned.items()}
-    table = {**modules, **(widths or {REST: integers(BITS)})}
+    widths = {module(at): integers(one.bits, one.group) for at, one in decision.planned.items()}
+    # Of patterns the first that fits.
+    rest = {REST + name: integers(BITS, None) for name in decision.by_row}
+    rest[f"{REST}_proj"] = integers(BITS, GROUP)
+    table = {**modules, **(widths or rest)}
     config = {
         "quant_method": "torchao",
         "quant_type": {"default": {"_type": "FqnToConfig", "_version": 1, "_data": {"fqn_to_config": table}}},
         "modules_to_not_convert": [HEAD, *modules],
     }
-    return {FILE: strict_json({"notes": [*decision.notes, *USE], "config": config})}
+    return {FILE: strict_json({"notes": [*decision.notes_of_groups, *USE], "config": config})}
 
 
-def integers(bits: int) -> dict[str, Any]:
-    """Integers of so many bits with a scale for each group, weights only."""
+def integers(bits: int, group: int | None) -> dict[str, Any]:
+    """Integers of so many bits with a scale for each group, or for each row, weights only."""
+    by_group = {"_type": "PerGroup", "_version": 1, "_data": {"group_size": group}}
+    by_row = {"_type": "PerAxis", "_version": 1, "_data": {"axis": 0}}
     return {
         "_type": "IntxWeightOnlyConfig",
         "_version": 2,
         "_data": {
             "weight_dtype": {"_type": "torch.dtype", "_data": f"int{bits}"},
-            "granularity": {"_type": "PerGroup", "_version": 1, "_data": {"group_size": GROUP}},
+            "granularity": by_group if group else by_row,
         },
     }

@@ -59,9 +59,8 @@ class Against:
         bits = kind[1:] if kind[:1] == "q" else ""
         if colon or not (kind in QUANTIZERS or (len(bits) == 1 and bits in "2345678")):
             raise invalid(f"against is {KNOWN}", name, "pass one of these")
-        if kind in QUANTIZERS:
-            return cls(name, QUANTIZERS[kind], check_scales([scale or TENSOR])[0], None)
-        return cls(name, UniformQuantize(int(bits)), check_scales([scale or GROUP])[0], None)
+        quantizer, usual = (UniformQuantize(int(bits)), GROUP) if bits else (QUANTIZERS[kind], TENSOR)
+        return cls(name, quantizer, check_scales([usual if scale is None else scale])[0], None)
 
     def draws(self, pools: Pools, seed: int) -> Draws | None:
         """Draws of exactly round(rate · weights) flips among all; None for a quantiser.

@@ -136,6 +136,12 @@ def draws_per_rate(rates: Sequence[float], draws: int | Sequence[int]) -> list[i
     return counts
 
 
+def check_batch(batch: int | None) -> None:
+    """Refuse a number of windows at a time that is below 1; None is all."""
+    if batch is not None and batch < 1:
+        raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory at a time")
+
+
 def check_probes(probes: int) -> None:
     """Refuse fewer than two."""
     if probes < 2:

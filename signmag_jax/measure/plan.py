@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Literal, Unpack
 
 import jax
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from signmag_jax.evidence import Estimate, invalid, keys
+from signmag_jax.evidence import Estimate, InvalidInput, invalid, keys
 from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, fetch, window_nll
@@ -29,7 +30,7 @@ from .setup import Options, Setup, prepare
 from .sweep import Row
 from .trial import LOSS, STORED, averages, interval
 from .trials import Cell, with_trials
-from .widths import TERNARY, WIDTHS, check_widths, rounded, stored_bits
+from .widths import TERNARY, WIDTHS, check_widths, fewest_bits, rounded, stored_bits
 
 BITS = 4.5
 DRAWS = 2
@@ -86,13 +87,12 @@ def plan(
     own = {"experiment": "plan", "bits": bits, "widths": list(known), "aim": aim, "draws": draws}
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     items = _Items.of(setup, known)
-    budget = math.floor(bits * items.weights)
+    # Of the decimal that was typed: as floats, 2.8 × 360 is less than 1008.
+    budget = math.floor(Fraction(str(bits)) * items.weights)
     # Where a row is too short for its codes' bytes, no width may be the narrowest of all matrices; but beside
     # the plan stands one width everywhere.
-    least = min(items.uniform)
-    if budget < least:
-        smallest = math.ceil(1e4 * least / items.weights) / 1e4
-        raise invalid(f"bits >= {smallest:g}", bits, "no narrower widths exist, or allow more of them")
+    if budget < min(items.uniform):
+        raise _too_few(bits, min(items.uniform) / items.weights)
     orders = _derivatives(setup, items)
     packing, tried = _packed(setup, items, orders, aim, budget)
     return _report(setup, items, orders, packing, tried, bits, budget, draws)
@@ -123,7 +123,15 @@ def check_plan(bits: float, widths: Sequence[str] = tuple(WIDTHS), draws: int = 
     if not 0 < bits <= 16:
         raise invalid("0 < bits <= 16", bits, "pass bits a weight, such as 4.5")
     check_draws(draws)
-    return check_widths((widths,) if isinstance(widths, str) else widths)
+    known = check_widths((widths,) if isinstance(widths, str) else widths)
+    if bits < (least := min(map(fewest_bits, known))):
+        raise _too_few(bits, least)
+    return known
+
+
+def _too_few(bits: float, least: float) -> InvalidInput:
+    smallest = math.ceil(1e4 * least) / 1e4
+    return invalid(f"bits >= {smallest:g}", bits, "no narrower widths exist, or allow more of them")
 
 
 @dataclass(frozen=True)

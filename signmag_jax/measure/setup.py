@@ -12,7 +12,6 @@ from typing import Any, TypedDict
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import invalid
 from signmag_jax.models import LanguageModel, Prefixes, Transform, window_nll
 from signmag_jax.models.chunks import windows_at_once
 
@@ -178,8 +177,7 @@ def prepare(
         calibration = evaluation
     else:
         inputs.check_disjoint(calibration, evaluation)
-    if batch is not None and batch < 1:
-        raise invalid("batch >= 1", batch, "pass the number of windows that fit in memory at a time")
+    inputs.check_batch(batch)
     # What is larger than all windows is all of them: records name the batch, as another one rounds otherwise.
     fits = windows_at_once(model.config, evaluation.shape[1], on_cpu=len(evaluation))
     batch = min(fits if batch is None else batch, len(evaluation))

@@ -35,6 +35,12 @@ def stored_bits(width: str, shape: tuple[int, ...]) -> int:
     return rows * (codes + SCALE_BITS * -(-inputs // GROUP))
 
 
+def fewest_bits(width: str) -> float:
+    """Bits a weight in rows of whole groups and bytes: no shape takes fewer."""
+    inputs = 5 * GROUP
+    return stored_bits(width, (1, inputs)) / inputs
+
+
 def check_widths(widths: Sequence[str | int]) -> tuple[str, ...]:
     """Distinct widths, from the narrowest.
 

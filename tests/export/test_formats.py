@@ -7,16 +7,18 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import transformers
 import yaml
-from compressed_tensors.quantization import QuantizationConfig
+from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config
 from compressed_tensors.utils.match import is_match
 from torchao.core.config import config_from_dict
-from torchao.quantization import fqn_matches_fqn_config
+from torchao.quantization import fqn_matches_fqn_config, quantize_
 from transformers.quantizers.base import HfQuantizer
 from transformers.quantizers.quantizers_utils import should_convert_module
 
-from signmag_jax.export import FORMATS, write
+from signmag_jax.export import FORMATS, Decision, write
+from signmag_jax.export.decision import MatrixWidth
 
 WHOLE = {"model.layers.11.mlp.down_proj", "model.layers.1.self_attn.q_proj"}
 TENSORS = {"blk.11.ffn_down.weight": "q8_0", "blk.1.attn_q.weight": "q8_0"}
@@ -104,3 +106,71 @@ def test_gptqmodel_leaves_these_modules_out(decision, tmp_path, linear):
     assert all(one.startswith("-:") for one in config["dynamic"])
     # As `gptqmodel.quantization.config.dynamic_get` does.
     assert {name for name in linear if any(re.match(one, name) for one in patterns)} == WHOLE
+
+
+ODD = {
+    **dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj"), (40, 40)),
+    **dict.fromkeys(("gate_proj", "up_proj"), (64, 40)),
+    "down_proj": (40, 64),
+}
+"""Rows of 40 hold no whole groups of 32; down_proj's do."""
+PARTS = ("mlp.down_proj", "mlp.up_proj", "self_attn.q_proj")
+
+
+@pytest.fixture
+def odd():
+    """A model of such shapes, with weights."""
+    config = transformers.LlamaConfig(
+        hidden_size=40, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, vocab_size=8
+    )
+    return transformers.LlamaForCausalLM(config)
+
+
+@pytest.fixture(params=["mask", "plan"])
+def odd_decision(request):
+    if request.param == "mask":
+        return Decision(((1, "q_proj"),), ("note",), shapes=ODD)
+    planned = {(layer, name): MatrixWidth("4", shape) for layer in (0, 1) for name, shape in ODD.items()}
+    return Decision((), ("note",), planned, shapes=ODD)
+
+
+def quantised(model, table):
+    """The first down_proj and up_proj as torchao makes them of a table of modules."""
+    quantize_(model, config_from_dict(table), filter_fn=None)
+    mlp = model.model.layers[0].mlp
+    return mlp.down_proj.weight, mlp.up_proj.weight
+
+
+def test_torchao_quantises_rows_that_hold_no_whole_groups(odd, odd_decision, tmp_path):
+    config = json.loads(texts(odd_decision, tmp_path, "torchao")["torchao.json"])
+    down, up = quantised(odd, config["config"]["quant_type"]["default"])
+    assert (down.block_size, up.block_size) == ((1, 32), (1, 40))
+    assert type(odd.lm_head.weight) is torch.nn.Parameter
+    if odd_decision.whole:
+        assert type(odd.model.layers[1].self_attn.q_proj.weight) is torch.nn.Parameter
+    assert any("each row has one scale" in note for note in config["notes"])
+
+
+def test_torchao_refuses_to_group_them(odd, decision, tmp_path):
+    """Control, and the reason: of a mask without shapes every matrix would be grouped."""
+    config = json.loads(texts(decision, tmp_path, "torchao")["torchao.json"])["config"]
+    with pytest.raises(AssertionError, match="divisible"):
+        quantised(odd, config["quant_type"]["default"])
+
+
+def test_llm_compressor_and_gptqmodel_group_no_such_rows(odd, odd_decision, tmp_path):
+    recipe = yaml.safe_load(texts(odd_decision, tmp_path, "llm-compressor")["llm-compressor.yaml"])
+    modifier = recipe["quant_stage"]["quant_modifiers"]["QuantizationModifier"]
+    apply_quantization_config(odd, QuantizationConfig.model_validate(modifier))
+    layer = odd.model.layers[0]
+    sizes = {name: layer.get_submodule(name).quantization_scheme.weights.group_size for name in PARTS}
+    assert sizes == {"mlp.down_proj": 32, "mlp.up_proj": None, "self_attn.q_proj": None}
+    config = json.loads(texts(odd_decision, tmp_path, "gptqmodel")["gptqmodel.json"])["config"]
+    for name, size in sizes.items():
+        # As `gptqmodel.quantization.config.dynamic_get` does: the first that matches.
+        found = (
+            options
+            for one, options in config["dynamic"].items()
+            if re.match(one[2:], f"model.layers.0.{name}") and not one.startswith("-:")
+        )
+        assert next(found, {}).get("group_size", config["group_size"]) == (size or -1)

@@ -114,6 +114,7 @@ def test_as_many_whole_matrices_as_the_bits_of_the_choice_hold(budgeted, bits, w
     taken = 16 * sum(SHAPES[name][0] * SHAPES[name][1] for _, name in whole)
     assert taken <= bits
     assert f"{taken:,} of {bits:,} bits" in decision.notes[0]
+    assert "2 measured and 2 predicted" in decision.notes[0]
     held = (1, "down_proj") in whole
     assert f"hold {int(held)} of its 1 single weights" in decision.notes[1]
 
@@ -126,6 +127,19 @@ def test_within_a_budget_small_costs_count_too_and_none_does_not(budgeted):
     assert decide(mask, threshold=5e-4).whole == ((0, "k_proj"),)
 
 
+@pytest.mark.parametrize(("error", "kept"), [(0.01, (1, "down_proj")), (0.2, (2, "q_proj"))])
+def test_too_few_windows_to_tell_do_not_drop_what_was_predicted(budgeted, error, kept):
+    """0 ± 0.2 was measured where 9 was predicted: 0.6 at most; 0 ± 0.01 says that it is harmless."""
+    measured = [(1, "down_proj", 0.5, 0.1), (2, "q_proj", 0.0, error)]
+    rows = [
+        {"layer": a, "matrix": b, "delta_nll": c, "standard_error": d, "resolved": c > 3 * d}
+        for a, b, c, d in measured
+    ]
+    decision = decide(read_mask(budgeted(max(DOWN, Q), matrices=rows)))
+    assert decision.whole[0] == kept
+    assert "or the predicted one stands" in decision.notes[0]
+
+
 def test_a_budget_that_is_typed_goes_before_that_of_the_file(budgeted):
     mask = read_mask(budgeted(K))
     # 1.6% of 100,000 weights: one down_proj of 1,536.
@@ -134,6 +148,8 @@ def test_a_budget_that_is_typed_goes_before_that_of_the_file(budgeted):
     assert decide(mask, threshold=0.35, budget="100%").whole == ((1, "down_proj"), (0, "down_proj"))
     with pytest.raises(InvalidInput, match=r"holds no whole matrix .* at least 0\.51%"):
         decide(read_mask(budgeted(K - 1)))
+    with pytest.raises(InvalidInput, match=r"takes 8,192: protect with a larger one"):
+        decide(read_mask(budgeted(K - 1, of=0)))
     with pytest.raises(InvalidInput, match="says how many weights"):
         decide(read_mask(budgeted(K, of=0)), budget="1%")
 
@@ -156,11 +172,26 @@ def test_a_matrix_without_a_finite_loss_is_kept_first(budgeted):
         {"columns": [{"layer": 0, "matrix": "k_proj", "column": 32}]},
         {"kept": [{"layer": 0, "matrix": "k_proj", "places": [3, 512]}]},
         {"kept": [{"layer": 0, "matrix": "k_proj", "shape": [32, 16], "places": [3]}]},
+        {"kept": [{"layer": 0, "matrix": "k_proj", "places": [3, 3]}]},
     ],
 )
 def test_a_file_that_contradicts_itself_is_refused(saved, changes):
     with pytest.raises(InvalidInput, match="k_proj"):
         read_mask(saved(shapes=SHAPES, **changes))
+
+
+@pytest.mark.parametrize("part", ["matrices", "whole", "predicted", "kept"])
+def test_a_file_that_names_a_matrix_twice_is_refused(budgeted, part):
+    """Its bits would count twice, or one of two costs would be taken."""
+    one = {"layer": 1, "matrix": "k_proj", "delta_nll": 0.1, "resolved": True, "cost": 0.1, "places": [3]}
+    assert decide(read_mask(budgeted(K, **{part: [one]}))).whole
+    with pytest.raises(InvalidInput, match=f"a matrix twice in '{part}'"):
+        read_mask(budgeted(K, **{part: [one, one]}))
+
+
+def test_a_budget_needs_the_shapes_of_what_it_is_spent_on(budgeted):
+    with pytest.raises(InvalidInput, match="no shape of k_proj"):
+        decide(read_mask(budgeted(K, shapes={"q_proj": [32, 32], "down_proj": [32, 48]})))
 
 
 def test_a_file_of_other_layers_or_shapes_is_refused_by_the_config_alone(saved, budgeted, plain, tmp_path):

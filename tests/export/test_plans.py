@@ -85,6 +85,9 @@ def test_a_type_of_three_values_is_offered_and_rows_without_whole_blocks_are_nam
             lambda plain: plain.update(provenance={"layers": [0, 8], "matrices": ["down_proj"]}),
             "lacks layer 8 down_proj",
         ),
+        (lambda plain: plain.update(provenance={"layers": 5}), r"\$\.provenance\.layers"),
+        (lambda plain: plain.update(provenance={"layers": [[1]]}), r"\$\.provenance\.layers"),
+        (lambda plain: plain.update(provenance={"matrices": {"down_proj": 1}}), r"\$\.provenance\.matrices"),
     ],
 )
 def test_a_plan_that_contradicts_itself_is_refused(plan, change, message):
@@ -177,6 +180,10 @@ def test_a_folder_or_a_file_of_either_kind_is_read(plan, saved):
     mask = saved()
     assert len(read(mask).matrices) == 3
     path = plan()
+    # One folder for both verbs: neither goes before the other.
+    with pytest.raises(InvalidInput, match=r"give one, plan\.json, mask\.json"):
+        read(path.parent)
+    mask.unlink()
     assert len(read(path).planned) == len(read(path.parent).planned) == 8
 
 

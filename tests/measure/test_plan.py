@@ -15,7 +15,7 @@ from planted import own_text, planted
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.measure.plan import Rounded
+from signmag_jax.measure.plan import Rounded, check_plan
 from signmag_jax.measure.trials import BROKEN, with_trials
 from signmag_jax.measure.widths import WIDTHS, rounded, stored_bits
 from signmag_jax.models import MATRICES, logits, token_nll
@@ -49,6 +49,30 @@ def test_a_size_below_that_of_any_one_width_everywhere_is_refused(windows):
     assert smallest > 7 * stored_bits("ternary", (1, 20)) + 20 * stored_bits("2", (1, 7))
     with pytest.raises(InvalidInput, match=r"bits >= 3\.4858"):
         measure.plan(model, *windows, bits=(smallest - 1) / 280, **options)
+
+
+def test_bits_are_the_decimal_that_is_typed(windows, monkeypatch):
+    """Rows of 40 take 2.8 bits a weight at 2 bits; 2.8 × 360 in floats is less than 1008."""
+
+    def reached(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("signmag_jax.measure.plan"), "_derivatives", reached)
+    model = build(config=dataclasses.replace(TINY, intermediate=9, layers=1))
+    options = {"matrices": ("up_proj",), "widths": ("2",)}
+    assert 2.8 * 360 < stored_bits("2", (9, 40)) == 1008
+    with pytest.raises(KeyboardInterrupt):
+        measure.plan(model, *windows, bits=2.8, **options)
+    with pytest.raises(InvalidInput, match=r"bits >= 2\.8`.* 2\.7999"):
+        measure.plan(model, *windows, bits=2.7999, **options)
+
+
+def test_bits_that_no_shape_can_have_are_refused_before_a_model_is_opened():
+    check_plan(2.1)
+    with pytest.raises(InvalidInput, match=r"bits >= 2\.1`"):
+        check_plan(2.09)
+    with pytest.raises(InvalidInput, match=r"bits >= 4\.5`"):
+        check_plan(4.4, ("4", "6"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
