@@ -26,7 +26,7 @@ FLAGS = {"x": ("--input",), "n": ("--n", "--width"), "column_norm_squared": ("--
 
 HELPS = {
     "pool": "Columns of the pool, counted from 0",
-    "layers": "Layers between commas: dense, activations, rmsnorm, layernorm, residual(…), gate(a, b), "
+    "network": "Layers between commas: dense, activations, rmsnorm, layernorm, residual(…), gate(a, b), "
     "serial(…), 4*residual(…), with arguments as in dense(scale=0.5, bias=0.1, weights=laplace); "
     "dense(fixed) without an error",
     "activation": "What follows the first matrix",
@@ -50,7 +50,7 @@ EXAMPLES = {
     "column_norm_squared": "1",
     "pool": "0",
     "perturbation": "flip:0.01",
-    "layers": "dense,relu,rmsnorm,dense",
+    "network": "dense,relu,rmsnorm,dense",
 }
 """A value of each, for the examples of the help."""
 MANY_FLIPS = {"profile_width_expansion": {"rate": "0.5", "x": "1,1,2,2"}}
@@ -72,7 +72,7 @@ def metavar(name: str) -> str:
         "perturbation": "PERTURBATION",
         "pool": "COLUMN,…",
         "weights": "LAW",
-        "layers": "LAYER,…",
+        "network": "LAYER,…",
     }.get(name, "NUMBER,…" if name in COLUMNS else "NAME")
 
 

@@ -13,13 +13,14 @@ from .network import Gate, Network, Residual, serial
 from .written import parse
 
 
-def network_ratio(rate: ArrayLike, layers: str | Layer, difference: str = "linear") -> Real:
+def network_ratio(rate: ArrayLike, network: str | Layer, difference: str = "linear") -> Real:
     """What sign flips of rate p cost over a magnitude shift of equal Frobenius norm, in a network of layers.
 
     Args:
       rate: flip rate in (0, 1/2], scalar or array, of every matrix that is perturbed.
-      layers: as text, "dense, relu, rmsnorm, 4*residual(rmsnorm, gate(serial(dense, silu), dense), dense)",
-        or as `serial` composes them. dense(scale=0.5, bias=0.1, weights=laplace) has the arguments of
+      network: its layers as text, such as
+        "dense, relu, rmsnorm, 4*residual(rmsnorm, gate(serial(dense, silu), dense), dense)", or as `serial`
+        composes them. dense(scale=0.5, bias=0.1, weights=laplace) has the arguments of
         `Dense`, dense(fixed) no error; rmsnorm(gain=[1, 2], eps=0.1) and layernorm have those of theirs.
       difference: "linear", the energy that the derivative of the normalisation at the end lets through, of
         RMSNorm where there is none; or "finite", sine² of the angle between both outputs.
@@ -34,20 +35,22 @@ def network_ratio(rate: ArrayLike, layers: str | Layer, difference: str = "linea
 
     Source: arXiv:2605.18933, section 4, layer by layer.
     """
-    return as_network(layers).ratio(rate, difference)
+    return as_network(network).ratio(rate, difference)
 
 
-def as_network(layers: Any, number: Callable[[str], Any] = float) -> Network:
+def as_network(given: Any, number: Callable[[str], Any] = float) -> Network:
     """A network from text, whose numbers are read as `number`, or from a layer.
 
     Raises:
       InvalidInput: for what is neither.
     """
-    if isinstance(layers, str):
-        return parse(layers, number)
-    if isinstance(layers, Layer):
-        return layers if isinstance(layers, Network) else serial(layers)
-    raise invalid("layers as text, or as theory.serial(...)", layers, 'pass text like "dense, relu, rmsnorm"')
+    if isinstance(given, str):
+        return parse(given, number)
+    if isinstance(given, Layer):
+        return given if isinstance(given, Network) else serial(given)
+    raise invalid(
+        "a network as text, or as theory.serial(...)", given, 'pass text like "dense, relu, rmsnorm"'
+    )
 
 
 def flat(layer: Layer) -> list[Any]:

@@ -55,8 +55,8 @@ def _check_inside(name: str, value: float, ball: tuple[str, str], slack: float) 
 def _estimator(law: Law, arguments: Mapping[str, Any]) -> str:
     """The law's own, unless the activation or a composition of perturbations is integrated numerically."""
     integrated = "activation" in arguments and find_activation(arguments["activation"]).by_quadrature
-    if "layers" in arguments:
-        integrated = integrals(as_network(arguments["layers"])) > 0
+    if "network" in arguments:
+        integrated = integrals(as_network(arguments["network"])) > 0
     perturbation = arguments.get("perturbation")
     if isinstance(perturbation, Compose) and perturbation.quadrature_bound() > 0:
         integrated = True

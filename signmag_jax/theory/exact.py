@@ -77,9 +77,10 @@ def _argument(law: Law, name: str, value: Any) -> Any:
     allowed = law.arguments[name]
     if name == "weights":
         return _weights(value)
-    if name == "layers":
-        network = as_network(value, Typed)
-        return exact_layers(network, number, lambda _, own: perturbation(own), lambda _, law: _one_law(law))
+    if name == "network":
+        return exact_layers(
+            as_network(value, Typed), number, lambda _, own: perturbation(own), lambda _, law: _one_law(law)
+        )
     if name == "perturbation":
         return None if value is None and name not in law.required else perturbation(value)
     shape_of(name, value)

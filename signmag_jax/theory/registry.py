@@ -136,7 +136,7 @@ _ALL = [
     Law(
         "network_ratio",
         composition.network_ratio,
-        {"rate": arguments.RATE, "layers": None, "difference": network.DIFFERENCES},
+        {"rate": arguments.RATE, "network": None, "difference": network.DIFFERENCES},
         "composition of layers",
         "recursion",
     ),

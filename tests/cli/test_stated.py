@@ -46,7 +46,10 @@ def stated(capsys, *call):
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
-def test_every_verb_states_memory_and_time_of_a_7b_model_from_its_config_alone(capsys, seven, verb):
+def test_every_verb_states_memory_and_time_of_a_7b_model_from_its_config_alone(
+    monkeypatch, capsys, tmp_path, seven, verb
+):
+    monkeypatch.chdir(tmp_path)
     half, full = (
         stated(capsys, *verb, "--model", str(seven), "--dtype", dtype) for dtype in ("bfloat16", "float32")
     )

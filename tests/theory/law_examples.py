@@ -16,7 +16,7 @@ EXAMPLES = {
     "alpha_squared": np.array([0.5, 0.25, 0.25]),
     "column_norm_squared": np.array([1.0, 2.0, 3.0]),
     "pool": np.array([True, False, False]),
-    "layers": "dense, relu, residual(rmsnorm, gate(serial(dense, relu), dense), dense), rmsnorm",
+    "network": "dense, relu, residual(rmsnorm, gate(serial(dense, relu), dense), dense), rmsnorm",
     "x": np.array([1.0, -2.0, 0.5]),
 }
 # Expansions in many flips a row.

@@ -20,7 +20,7 @@ STATIC = {
     "depth": 2,
     "x": np.array([1.0, -2.0, 0.5, 1.5]),
     "pool": np.array([True, False, False, True]),
-    "layers": "dense, relu, rmsnorm",
+    "network": "dense, relu, rmsnorm",
 }
 
 

@@ -313,27 +313,27 @@ def test_a_network_as_it_is_written(text, network, difference):
     if network is not None:
         assert found == network.ratio(0.02, difference)
     for layers in (text, network or text):
-        ball = theory.enclose("network_ratio", rate="0.02", layers=layers, difference=difference)
+        ball = theory.enclose("network_ratio", rate="0.02", network=layers, difference=difference)
         assert float(found) == pytest.approx(float(ball), rel=1e-12)
     if "eps" in text:
-        other = theory.enclose("network_ratio", rate="0.02", layers=text + ", dense(scale=2)")
+        other = theory.enclose("network_ratio", rate="0.02", network=text + ", dense(scale=2)")
         assert abs(float(other) / float(ball) - 1) > 1e-3
 
 
 def test_a_ball_has_the_decimals_as_typed():
     """For one matrix A is (1 − p)/(1 − 2/π) whatever its size, and a matrix without an error adds none."""
-    ball = theory.enclose("network_ratio", rate="0.1", layers="dense(scale=0.1), dense(fixed)", digits=40)
+    ball = theory.enclose("network_ratio", rate="0.1", network="dense(scale=0.1), dense(fixed)", digits=40)
     law = theory.enclose("flip_to_shift_ratio", rate="0.1", digits=40)
     assert ball.midpoint[:40] == law.midpoint[:40]
 
 
 def test_an_estimate_says_what_was_integrated():
     for text, estimator in (("dense, relu", "recursion"), ("gate(serial(dense, silu), dense)", "quadrature")):
-        found = theory.estimate("network_ratio", rate=0.1, layers=text)
+        found = theory.estimate("network_ratio", rate=0.1, network=text)
         assert found.enclosure is not None
         assert found.estimator.endswith(estimator)
-        assert found.provenance["arguments"]["layers"] == text
-    deep = theory.estimate("network_ratio", rate=0.1, layers="65*serial(dense, silu)")
+        assert found.provenance["arguments"]["network"] == text
+    deep = theory.estimate("network_ratio", rate=0.1, network="65*serial(dense, silu)")
     assert deep.enclosure is None
 
 
@@ -370,7 +370,7 @@ def test_an_estimate_says_what_was_integrated():
 def test_what_is_no_network_as_it_is_written(text, message):
     for ask in (
         theory.network_ratio,
-        lambda rate, layers: theory.enclose("network_ratio", rate=rate, layers=layers),
+        lambda rate, layers: theory.enclose("network_ratio", rate=rate, network=layers),
     ):
         with pytest.raises(InvalidInput, match=message) as caught:
             ask(0.1, text)

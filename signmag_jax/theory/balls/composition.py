@@ -61,10 +61,10 @@ class Gate(NamedTuple):
 Given = Callable[[Weights | None], Pair]
 
 
-def network_ratio(rate: fmpq, layers: list, difference: str = "linear") -> arb:
+def network_ratio(rate: fmpq, network: list, difference: str = "linear") -> arb:
     """Of the flips over the shift."""
     arms: list[Given] = [lambda _: flip(rate), partial(matched, rate)]
-    above, below = (_cost(layers, given, difference) for given in arms)
+    above, below = (_cost(network, given, difference) for given in arms)
     return above / below
 
 
