@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from pathlib import Path
 
 import jax
 import pytest
@@ -103,6 +104,20 @@ def unoptimised(request):
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+# A compiled program takes three and more of the 65,530 that Linux gives a process; with this many, a worker
+# holds some 3 GiB.
+MANY_MAPPINGS = 10_000
+_mappings = Path("/proc/self/maps")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_programs():
+    """Lets go of compiled programs when they are many: other modules share few of them."""
+    yield
+    if _mappings.exists() and _mappings.read_bytes().count(b"\n") > MANY_MAPPINGS:
+        jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)

@@ -79,7 +79,7 @@ COMMON = {
     "column_norm_squared": COLUMNS,
     "pool": st.sampled_from([np.array([True, False, True, False]), np.array([False, False, True, False])]),
     "perturbation": PERTURBATIONS,
-    "layers": st.sampled_from(
+    "network": st.sampled_from(
         [
             "dense(weights=0.3), relu",
             "dense(scale=0.1, bias=0.5), relu, layernorm(gain=[1, -2], eps=0.01, bias=0.3)",
