@@ -115,24 +115,42 @@ def save_tokenizer(folder: Path) -> None:
     backend.save(str(folder / "tokenizer.json"))
 
 
+SIGNMAG = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
+RUN = """
+import pathlib, sys
+from signmag_jax.cli import run
+code = run(sys.argv[1:])
+# Not `ru_maxrss`: that of a child starts at its parent's.
+status = pathlib.Path("/proc/self/status").read_text().splitlines()
+print(next(line.split()[1] for line in status if line.startswith("VmHWM:")))
+sys.exit(code)
+"""
+"""A command, and in the last line of what it prints the KiB that it took at its peak."""
+
+
 def measured(verb: str, folder: Path, dtype: str, window: int) -> dict[str, Any]:
     """Run a verb in a process of its own, first dry."""
     sizes = ["--model", str(folder), "--text", "text.txt", "--window", str(window), "--dtype", dtype]
-    call = [sys.executable, "-c", "from signmag_jax.cli import main; main()", *VERBS[verb], *sizes]
+    typed = [*VERBS[verb], *sizes]
     with tempfile.TemporaryDirectory() as out:
         # Random characters: no passage comes twice, however short the windows are.
         codes = np.random.default_rng(2).integers(33, 127, 32 * window, dtype=np.uint8)
         Path(out, "text.txt").write_bytes(codes.tobytes())
-        stated = subprocess.run([*call, "--dry-run", "--json"], cwd=out, stdout=subprocess.PIPE, check=True)
-        running = subprocess.Popen([*call, "--quiet"], cwd=out, stdout=sys.stderr)
-        _, status, used = os.wait4(running.pid, 0)
+        stated = subprocess.run(
+            [*SIGNMAG, *typed, "--dry-run", "--json"], cwd=out, stdout=subprocess.PIPE, check=True
+        )
+        with Path(out, "said").open("w+") as said:
+            running = subprocess.Popen([sys.executable, "-c", RUN, *typed, "--quiet"], cwd=out, stdout=said)
+            _, status, used = os.wait4(running.pid, 0)
+            said.seek(0)
+            lines = said.read().splitlines()
     if status:
         raise SystemExit(f"{verb} ended with status {os.waitstatus_to_exitcode(status)}")
     found = {
         "verb": verb,
         "dtype": dtype,
         "stated_gib": json.loads(stated.stdout).get("peak_memory_gib"),
-        "peak_gib": round(1024 * used.ru_maxrss / GIB, 2),
+        "peak_gib": round(1024 * int(lines[-1]) / GIB, 2),
         "cpu_s": round(used.ru_utime + used.ru_stime, 1),
     }
     print(found, file=sys.stderr, flush=True)

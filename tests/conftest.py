@@ -56,10 +56,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config):
     # Slow tests are compiled as users' programs are.
     config.compiles_less = "not slow" in config.option.markexpr and quick.everywhere()
-    if not config.compiles_less:
-        # jaxlib's serialisation of an optimised program has crashed workers that had compiled hundreds: these
-        # tests keep theirs in memory, and only the commands that they start share a folder.
-        jax.config.update("jax_enable_compilation_cache", False)
 
 
 def pytest_collection_finish():
@@ -106,18 +102,21 @@ def unoptimised(request):
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-# A compiled program takes three and more of the 65,530 that Linux gives a process; with this many, a worker
-# holds some 3 GiB.
+# A compiled program takes three and more of the 65,530 that Linux gives a process, and jaxlib crashes where
+# none is left. With this many, one holds some 3 GiB.
 MANY_MAPPINGS = 10_000
-_mappings = Path("/proc/self/maps")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _few_programs():
-    """Lets go of compiled programs when they are many: other modules share few of them."""
-    yield
-    if _mappings.exists() and _mappings.read_bytes().count(b"\n") > MANY_MAPPINGS:
+def pytest_runtest_teardown(item, nextitem):
+    """After a file, and after each slow test, lets go of compiled programs if they are many."""
+    ends = nextitem is None or nextitem.path != item.path
+    if (ends or item.get_closest_marker("slow")) and _count_mappings() > MANY_MAPPINGS:
         jax.clear_caches()
+
+
+def _count_mappings():
+    mappings = Path("/proc/self/maps")  # of Linux alone
+    return mappings.read_bytes().count(b"\n") if mappings.exists() else 0
 
 
 @pytest.fixture(autouse=True)

@@ -150,7 +150,7 @@ def test_every_measurement_over_two_processes_is_that_of_one(checkpoint, alone, 
     found = json.loads((folders[0] / "out.json").read_text())
     check_all(found, alone)
     assert all(_farthest(alone[name], split) < TOLERANCE for name, split in found["weights"].items())
-    assert found["resumed"] == {name: found[name] for name in MEASUREMENTS if name not in ONCE}
+    assert found["resumed"] == {name: found[name] for name in (*MEASUREMENTS, "protect") if name not in ONCE}
     assert _farthest(alone["nll"], found["own half"]) > 5 * TOLERANCE
     assert [path.name for path in folders[1].iterdir()] == []
     for mistake, message in (
