@@ -186,8 +186,7 @@ def perturbing(
 
 
 def window_means(
-    model: LanguageModel,
-    batches: Sequence[Int[Array, "batch window"]],
+    setup: Setup,
     clean: Sequence[Float[Array, "batch window hidden"]],
     states: Callable[[Array], Array],
     names: Sequence[str],
@@ -195,14 +194,14 @@ def window_means(
     """Window means of some of what `compare_states` gives, one metric after the other.
 
     Args:
-      model: whose output matrix turns states into predictions.
-      batches: windows.
-      clean: final states of the clean model, for each batch.
+      setup: whose model's output matrix turns states into predictions.
+      clean: final states of the clean model, for each of its batches.
       states: those of the other model, from a batch.
       names: of the metrics.
     """
-    head, rows = model.params["embed" if model.config.tied else "head"], []
-    for tokens, ours in zip(batches, clean, strict=True):
+    model, rows = setup.model, []
+    head = model.params["embed" if model.config.tied else "head"]
+    for tokens, ours in zip(setup.batches, clean, strict=True):
         table = fetch(_compare(ours, states(tokens), tokens, head))
         rows.append([table[name].astype(np.float64).mean(axis=1) for name in names])
     return np.concatenate(rows, axis=1).ravel()
@@ -210,8 +209,7 @@ def window_means(
 
 def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndarray, "rows names windows"]:
     """Clean, A/A, then every draw; each holds the window means of `STORED`."""
-    model, batch = setup.model, setup.batch
-    batches = [jnp.asarray(setup.evaluation[i : i + batch]) for i in range(0, len(setup.evaluation), batch)]
+    model = setup.model
     key = keys.fold(keys.root(setup.seed), "metrics")
     states = functools.partial(_states, model.config, perturbation)
     # As data: whichever layers take part, and for the A/A comparison none, the program is the same.
@@ -221,12 +219,12 @@ def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndar
     @functools.cache
     def clean() -> list[Array]:
         """Computed when first needed: a run that only reads its records needs none."""
-        return [states((), model.params, tokens, nothing, key, jnp.int32(0)) for tokens in batches]
+        return [states((), model.params, tokens, nothing, key, jnp.int32(0)) for tokens in setup.batches]
 
     # The perturbing program with nothing perturbed is the A/A comparison: what it changes is rounding.
     def task(names: tuple[str, ...], part: Bool[Array, " layers"], draw: int) -> sweep.Row:
         perturbed = lambda tokens: states(names, model.params, tokens, part, key, jnp.int32(draw))  # noqa: E731
-        return window_means(model, batches, clean(), perturbed, STORED)
+        return window_means(setup, clean(), perturbed, STORED)
 
     tasks = [functools.partial(task, (), nothing, 0), functools.partial(task, setup.matrices, nothing, 0)]
     tasks += [functools.partial(task, setup.matrices, taking_part, draw) for draw in range(count)]

@@ -305,18 +305,16 @@ def _evaluated(
     setup: Setup, items: _Items, choices: Sequence[Sequence[int]], first: int
 ) -> Float[np.ndarray, "choices metrics windows"]:
     """Window means of `STORED`; the first choice is that of the model as it is."""
-    model, batch = setup.model, setup.batch
-    batches = [jnp.asarray(setup.evaluation[i : i + batch]) for i in range(0, len(setup.evaluation), batch)]
-    states = functools.partial(_states, model.config, model.params)
+    states = functools.partial(_states, setup.model.config, setup.model.params)
 
     @functools.cache
     def clean() -> list[Array]:
         """Computed when first needed, by the same program."""
-        return [states(tokens, _rounded(setup, items, {})) for tokens in batches]
+        return [states(tokens, _rounded(setup, items, {})) for tokens in setup.batches]
 
     def task(options: Sequence[int]) -> Row:
         transform = _rounded(setup, items, dict(enumerate(options)))
-        return window_means(model, batches, clean(), lambda tokens: states(tokens, transform), STORED)
+        return window_means(setup, clean(), lambda tokens: states(tokens, transform), STORED)
 
     tasks: list[Callable[[], Row]] = [functools.partial(task, options) for options in choices]
     return np.stack(setup.sweep(tasks, first=first)).reshape(len(tasks), len(STORED), -1)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 
 from signmag_jax.models import LanguageModel, Prefixes, Transform, window_nll
 from signmag_jax.models.chunks import windows_at_once
@@ -111,6 +112,12 @@ class Setup:
     @functools.cached_property
     def _prefixes(self) -> Prefixes:
         return Prefixes(self.model, self.evaluation, self.batch)
+
+    @functools.cached_property
+    def batches(self) -> list[Int[Array, "batch window"]]:
+        """The evaluation windows, in pieces that are computed together."""
+        starts = range(0, len(self.evaluation), self.batch)
+        return [jnp.asarray(self.evaluation[start : start + self.batch]) for start in starts]
 
     def noise_floor(self, rows: Sequence[Row] | Float[np.ndarray, "rows windows"]) -> float:
         """Largest |A/A − clean| of a window; `rows` begin with the clean loss and the A/A loss.

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -34,8 +33,6 @@ class Trial:
         pools = Pools.everything(setup.model, setup.layers, setup.matrices)
         self.draws = against.draws(pools, setup.seed)
         self.flips = functools.lru_cache(maxsize=1)(self._flips)
-        tokens, batch = setup.evaluation, setup.batch
-        self.batches = [jnp.asarray(tokens[i : i + batch]) for i in range(0, len(tokens), batch)]
 
     def _flips(self, draw: int) -> Any:
         return None if self.draws is None else self.draws.transform(self.draws.recipe(ALL, draw))
@@ -43,7 +40,7 @@ class Trial:
     @functools.cached_property
     def clean(self) -> list[Array]:
         """States with everything kept: the same program, so that nothing kept apart makes no difference."""
-        return [self._states(tokens, self.choice.all_or_none(True), 0) for tokens in self.batches]
+        return [self._states(tokens, self.choice.all_or_none(True), 0) for tokens in self.setup.batches]
 
     def _states(self, tokens: Int[Array, "batch window"], kept: KeptWeights, draw: int) -> Array:
         error, model = self.against, self.setup.model
@@ -54,7 +51,7 @@ class Trial:
         """Window means of `STORED`, one metric after the other."""
         masks = kept()
         states = lambda tokens: self._states(tokens, masks, draw)  # noqa: E731
-        return window_means(self.setup.model, self.batches, self.clean, states, STORED)
+        return window_means(self.setup, self.clean, states, STORED)
 
 
 @functools.partial(jit, static_argnums=0)
