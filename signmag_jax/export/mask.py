@@ -69,10 +69,15 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
     return mask
 
 
+def _at(each: Any) -> Matrix:
+    """Whose it is: a column, a weight or a cost."""
+    return each.layer, each.matrix
+
+
 def _places(mask: Mask) -> Iterator[tuple[Matrix, tuple[int, int]]]:
     """Rows and columns that it names; of many kept places the last."""
-    yield from (((each.layer, each.matrix), (0, each.column)) for each in mask.columns)
-    yield from (((each.layer, each.matrix), (each.row, each.column)) for each in mask.weights)
+    yield from ((_at(each), (0, each.column)) for each in mask.columns)
+    yield from ((_at(each), (each.row, each.column)) for each in mask.weights)
     for at, places in mask.kept.items():
         if len(places) and at[1] in mask.shapes:
             yield at, divmod(int(places.max()), mask.shapes[at[1]][1])
@@ -81,7 +86,7 @@ def _places(mask: Mask) -> Iterator[tuple[Matrix, tuple[int, int]]]:
 def matrices_of(mask: Mask) -> set[Matrix]:
     """All that it names."""
     listed = (*mask.columns, *mask.weights, *mask.matrices, *mask.predicted)
-    return {*mask.whole, *mask.kept, *((each.layer, each.matrix) for each in listed)}
+    return {*mask.whole, *mask.kept, *map(_at, listed)}
 
 
 def decide(mask: Mask, threshold: float | None = None, budget: str | None = None) -> Decision:
@@ -125,9 +130,9 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
 
 def _costs(mask: Mask) -> dict[Matrix, float]:
     """What is known of each matrix, the costliest first: no loss at all before any."""
-    costs = {(each.layer, each.matrix): each.cost for each in mask.predicted}
+    costs = {_at(each): each.cost for each in mask.predicted}
     for each in mask.matrices:
-        at = each.layer, each.matrix
+        at = _at(each)
         if each.delta_nll is None or each.resolved:
             costs[at] = math.inf if each.delta_nll is None else each.delta_nll
         else:  # too few windows to tell are no reason to drop what was predicted to cost most
@@ -177,8 +182,8 @@ def _rule(mask: Mask, kept: tuple[Matrix, ...], named: int, threshold: float, bi
     against = " ".join(against.split())[:MESSAGE]
     measured = f"{len(mask.matrices)} measured"
     if mask.predicted:
-        known = {(each.layer, each.matrix) for each in mask.matrices}
-        others = sum((each.layer, each.matrix) not in known for each in mask.predicted)
+        known = set(map(_at, mask.matrices))
+        others = sum(_at(each) not in known for each in mask.predicted)
         measured += f" and {others} predicted"
     of_mask = f"{named} that the mask names, and those " if named else "those "
     rule = (
@@ -194,9 +199,7 @@ def _rule(mask: Mask, kept: tuple[Matrix, ...], named: int, threshold: float, bi
 
 def _covered(mask: Mask, kept: tuple[Matrix, ...]) -> str:
     """What whole matrices do for the mask's own columns and weights."""
-    columns, weights = (
-        [(each.layer, each.matrix) for each in listed] for listed in (mask.columns, mask.weights)
-    )
+    columns, weights = (list(map(_at, listed)) for listed in (mask.columns, mask.weights))
     # All weights, where the mask lists them; otherwise those that it scores.
     sizes = {at: len(places) for at, places in mask.kept.items()} or {at: weights.count(at) for at in weights}
     held = sum(sizes.get(at, 0) for at in kept)

@@ -13,12 +13,11 @@ from jaxtyping import Int
 from signmag_jax.evidence import Result
 from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.evidence.result import KEPT_OUT
+from signmag_jax.models.imatrix import Matrix
 
 from .granularity import Scale
 
 SCHEMA = "signmag.protect/1"
-Matrix = tuple[int, str]
-"""Layer and name."""
 
 
 class ProtectedColumn(NamedTuple):
