@@ -79,15 +79,13 @@ def export(
     every = exports.OF_PLANS if planned else tuple(exports.FORMATS)
     formats = every if format == "all" else tuple({format} - {"imatrix"})
     # An imatrix is of the model, whatever a mask holds.
-    decision = None
-    if formats:
-        decision = _decision(found, threshold, budget, ternary)
+    decision = _decision(found, threshold, budget, ternary) if formats else None
     texts = {} if decision is None else exports.contents(decision, formats)
-    check_folder(out, "--out", (*texts, *([exports.IMATRIX] if with_imatrix else ())))
+    names = [*texts, *([exports.IMATRIX] if with_imatrix else [])]
+    check_folder(out, "--out", names)
     reading = ReadingOptions(model, revision, text, window, windows, calibration=None, file=file)
     if dry_run:
-        named = [*texts, *([exports.IMATRIX] if with_imatrix else [])]
-        return show({"files": named, **(_cost(reading) if with_imatrix else {})}, json)
+        return show({"files": names, **(_cost(reading) if with_imatrix else {})}, json)
     importance = _importance(found, reading) if with_imatrix else None
     written = () if decision is None else exports.write(decision, out, formats)
     if importance is not None:

@@ -156,21 +156,17 @@ def all_columns(
         if scattered:
             samples = {"flip": flipped, SCATTERED: np.stack([next(tables) for _ in range(scattered)])}
             loose.append(ArmComparison.of(rate, k, samples, floor=0.0))
-    alone = (
-        {}
-        if not by_matrix
-        else {
-            name: all_columns(
-                model,
-                evaluation,
-                rates=rates,
-                draws=counts,
-                batch=batch,
-                **{**nested(options, name), "matrices": (name,)},
-            )
-            for name in setup.matrices
-        }
-    )
+    alone = {
+        name: all_columns(
+            model,
+            evaluation,
+            rates=rates,
+            draws=counts,
+            batch=batch,
+            **{**nested(options, name), "matrices": (name,)},
+        )
+        for name in (setup.matrices if by_matrix else ())
+    }
     return AllColumns(
         tuple(results),
         tuple(growths),

@@ -13,13 +13,13 @@ from jaxtyping import Array, Bool, Float
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.compiling import jit
 from signmag_jax.models import fetch
+from signmag_jax.models.imatrix import Matrix
 
 from . import cut
 from .against import Against
 from .budget import WEIGHTS, Budget
 from .criteria import COST, Inputs, by_unit, inputs_of, scores, unit_of
 from .curvature import Weights
-from .mask import Matrix
 from .place import Changed, Place
 from .setup import Setup
 from .singles import largest
