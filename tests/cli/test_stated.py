@@ -1,10 +1,9 @@
 """What every verb states before it starts: from a config alone, and against the memory of the run."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
 
+import benchmark_scripts
 import pytest
 from measure_verbs import MEASUREMENTS, refused
 
@@ -12,7 +11,6 @@ from signmag_jax.cli import run
 from signmag_jax.measure.registry import PLAN, PROTECT
 from signmag_jax.models.sources import SafetensorsSource
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SEVEN = {
     "model_type": "llama",
     "vocab_size": 32000,
@@ -118,10 +116,8 @@ SMALLER = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["columns", "protect", "quantization-report"])
-def test_the_memory_that_is_stated_is_the_memory_of_the_run(monkeypatch, tmp_path, verb):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    bigger = importlib.import_module("bigger_models")
-    sys.modules.pop("bigger_models")
+def test_the_memory_that_is_stated_is_the_memory_of_the_run(tmp_path, verb):
+    bigger = benchmark_scripts.imported("bigger_models")
     folder = tmp_path / "model"
     bigger.write(folder, bigger.TINYLLAMA | SMALLER)
     found = bigger.measured(verb, folder, "bfloat16", 16)
