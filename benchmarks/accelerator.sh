@@ -5,9 +5,9 @@
 #   benchmarks/accelerator.sh one    there: correctness, bits and simulations, at most 4 minutes
 #   benchmarks/accelerator.sh two    there, after it: models, `signmag reproduce` and the tests, at most 4 minutes
 #
-# The machine has an NVIDIA card, Python 3.12, JAX, PyTorch, transformers and pytest. Each part is brought this
-# checkout, build/accelerator/wheels (20 MB) and one half of the default model: model.0 with part one, model.1 with
-# part two, which joins them. What they find lies in $OUT (by default build/accelerator/out), written as it comes:
+# The machine has an NVIDIA card, Python 3.12, JAX, PyTorch, transformers, pytest-xdist and hypothesis. Each part is
+# brought this checkout, build/accelerator/wheels (13 MB) and one half of the default model: model.0.gz with part one,
+# model.1.gz with part two, which joins them. What they find lies in $OUT (by default build/accelerator/out), written as it comes:
 # commit it as benchmarks/results/accelerator-CARD-one.json and -two.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,8 +17,7 @@ KEPT="${ACCELERATOR_HOME:-${TMPDIR:-/tmp}/signmag-accelerator}" # what a part le
 OUT="${OUT:-$PACKED/out}"
 PYTHON="${PYTHON:-python3}"
 # What such a machine does not have; a package that it has is left as it is.
-NAMES=(python-flint gguf beartype jsonschema rpds-py referencing jsonschema-specifications hypothesis sortedcontainers
-  pytest-xdist execnet mpmath)
+NAMES=(python-flint gguf beartype jsonschema rpds-py referencing jsonschema-specifications)
 MOST=$((60 * 1024 * 1024)) # bytes that a part may bring
 
 pack() {
@@ -31,6 +30,7 @@ pack() {
     --dest "$PACKED/wheels" "${NAMES[@]}"
   local model; model="$("$PYTHON" -c 'from signmag_jax.models.embedded import embedded; print(embedded().path)')"
   split --numeric-suffixes --suffix-length=1 --number=2 "$model" "$PACKED/model."
+  gzip --force "$PACKED"/model.?
   for level in quick default; do # a CPU's runs, where they were made
     if [ -f "signmag-run-$level/ledger.json" ]; then
       mkdir -p "$PACKED/ledger-$level"
@@ -38,34 +38,36 @@ pack() {
     fi
   done
   for half in 0 1; do
-    local bytes; bytes="$(du -cb "$PACKED/wheels" "$PACKED/model.$half" | tail -1 | cut -f1)"
+    local bytes; bytes="$(du -cb "$PACKED/wheels" "$PACKED/model.$half.gz" | tail -1 | cut -f1)"
     [ "$bytes" -le "$MOST" ] || { echo "part $half would bring $bytes bytes, more than $MOST" >&2; exit 1; }
-    echo "part $((half + 1)) brings $((bytes / 1024 / 1024)) MiB: $PACKED/wheels and $PACKED/model.$half"
+    echo "part $((half + 1)) brings $((bytes / 1024 / 1024)) MiB: $PACKED/wheels and $PACKED/model.$half.gz"
   done
 }
 
-setup() { # an environment over the machine's own packages, with what it lacks
+setup() { # what the machine lacks, beside its own packages (its Python may be that of an environment)
+  local had="$KEPT/had" wheel name
   mkdir -p "$KEPT" "$OUT"
-  [ -x "$KEPT/venv/bin/python" ] || "$PYTHON" -m venv --system-site-packages "$KEPT/venv"
-  local wheel name
+  [ -f "$had" ] || "$PYTHON" -m pip --disable-pip-version-check list --format=freeze > "$had"
   for wheel in "$PACKED"/wheels/*.whl; do
-    name="$(basename "$wheel" | cut -d- -f1)"
-    if [ "$name" = signmag_jax ] || ! "$KEPT/venv/bin/python" -m pip --disable-pip-version-check show --quiet "$name" 2>/dev/null; then
-      "$KEPT/venv/bin/python" -m pip install --quiet --no-index --no-deps --force-reinstall "$wheel"
+    name="$(basename "$wheel" | cut -d- -f1 | tr _ -)"
+    if [ "$name" = signmag-jax ] || ! grep --quiet --ignore-case "^$name==" "$had"; then
+      "$PYTHON" -m pip --disable-pip-version-check install --quiet --no-index --no-deps --no-compile --upgrade \
+        --target "$KEPT/site" "$wheel"
     fi
   done
-  cp "$PACKED"/model.? "$KEPT/"
+  cp "$PACKED"/model.?.gz "$KEPT/"
+  export PYTHONPATH="$KEPT/site"
 }
 
 join() { # the model, where the package looks for it
   local cache="${XDG_CACHE_HOME:-$HOME/.cache}/signmag_jax"
   mkdir -p "$cache"
-  [ -f "$KEPT/model.0" ] || { echo "model.0 is not here: part one brings it" >&2; exit 1; }
-  cat "$KEPT/model.0" "$KEPT/model.1" > "$cache/SmolLM2-135M-Instruct.Q4_1.gguf"
+  [ -f "$KEPT/model.0.gz" ] || { echo "model.0.gz is not here: part one brings it" >&2; exit 1; }
+  gzip --decompress --stdout "$KEPT"/model.?.gz > "$cache/SmolLM2-135M-Instruct.Q4_1.gguf"
 }
 
 part() { # 4 minutes, the setup included
-  timeout --signal=TERM --kill-after=5 "$((240 - SECONDS))" "$KEPT/venv/bin/python" benchmarks/accelerator.py "$1" \
+  timeout --signal=TERM --kill-after=5 "$((240 - SECONDS))" "$PYTHON" benchmarks/accelerator.py "$1" \
     --seconds "$((230 - SECONDS))" --out "$OUT/accelerator-$1.json" "${@:2}"
 }
 

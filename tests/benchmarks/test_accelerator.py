@@ -1,5 +1,6 @@
 """The script for a lent accelerator: whatever ends it, what it found is kept; and it runs here, small."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -85,28 +86,32 @@ def test_the_halves_of_the_model_are_joined(tmp_path):
     (checkout / "benchmarks" / "accelerator.sh").write_bytes(SHELL.read_bytes())
     packed = checkout / "build" / "accelerator"
     (packed / "wheels").mkdir(parents=True)
-    (packed / "wheels" / "signmag_jax-0-py3-none-any.whl").touch()
+    for name in ("signmag_jax", "rpds_py", "gguf"):
+        (packed / "wheels" / f"{name}-0-py3-none-any.whl").touch()
     kept, cache = tmp_path / "kept", tmp_path / "cache"
-    python = kept / "venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    python = tmp_path / "python"
+    # It has one of the three already.
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ncase "$*" in *list*) echo rpds-py==1;; esac\n')
     python.chmod(0o755)
     environment = {**os.environ, "ACCELERATOR_HOME": str(kept), "XDG_CACHE_HOME": str(cache)}
+    environment["PYTHON"] = str(python)
 
     def part(number, half):
-        (packed / f"model.{half}").write_text(f"half {half};")
+        (packed / f"model.{half}.gz").write_bytes(gzip.compress(f"half {half};".encode()))
         done = subprocess.run(
             ["bash", str(checkout / "benchmarks" / "accelerator.sh"), number], env=environment, text=True
         )
-        (packed / f"model.{half}").unlink()
+        (packed / f"model.{half}.gz").unlink()
         return done.returncode
 
     assert part("two", 1) == 1  # without part one
     assert part("one", 0) == part("two", 1) == 0
     assert (cache / "signmag_jax" / "SmolLM2-135M-Instruct.Q4_1.gguf").read_text() == "half 0;half 1;"
-    asked = [line.split()[:2] for line in (tmp_path / "asked").read_text().splitlines()]
-    assert ["benchmarks/accelerator.py", "one"] in asked
-    assert ["benchmarks/accelerator.py", "two"] in asked
+    asked = (tmp_path / "asked").read_text()
+    assert "benchmarks/accelerator.py one" in asked
+    assert "benchmarks/accelerator.py two" in asked
+    assert asked.count("wheels/signmag_jax") == asked.count("wheels/gguf") == 3
+    assert "wheels/rpds_py" not in asked
 
 
 def test_a_comparison_can_fail(monkeypatch, capsys):
