@@ -115,7 +115,7 @@ def save_tokenizer(folder: Path) -> None:
     backend.save(str(folder / "tokenizer.json"))
 
 
-SIGNMAG = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
+SIGNMAG = [sys.executable, "-m", "signmag_jax"]
 RUN = """
 import pathlib, sys
 from signmag_jax.cli import run

@@ -23,7 +23,7 @@ from findings import numbers, say
 from signmag_jax import simulate
 from signmag_jax.evidence.compiling import compiling_for
 
-SIGNMAG = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
+SIGNMAG = [sys.executable, "-m", "signmag_jax"]
 BLOCKS = 4
 PATIENCE = 120.0
 

@@ -23,7 +23,7 @@ from findings import say
 from signmag_jax.models.embedded import FILE, embedded
 
 ROOT = Path(__file__).parents[1]
-SIGNMAG = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
+SIGNMAG = [sys.executable, "-m", "signmag_jax"]
 LEVELS = {"quick": ["--quick"], "default": []}
 LAST = 40
 """Lines of a command's output that are kept where it fails."""

@@ -15,7 +15,21 @@ from .options import emit, say
 from .shared import SHARED, UNUSED_SEED
 
 
-class Verbs(TyperGroup):
+# More than any first sentence has: Click would cut them to what fits beside the name, in one line.
+WHOLE = 1000
+
+
+class Listing(TyperGroup):
+    """A command whose help lists others, each with the whole first sentence of its own help."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list, as Typer asks for it."""
+        listed = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(WHOLE)) for name, one in listed])
+
+
+class Verbs(Listing):
     """All verbs: `signmag --help` lists them, and none imports what it calls before it is run."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
@@ -33,7 +47,7 @@ class Later(TyperCommand):
         return self.callback()
 
 
-class Group(TyperGroup):
+class Group(Listing):
     """A verb whose sub-commands are known only when what they call is imported."""
 
     what = ""

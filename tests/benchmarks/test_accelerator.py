@@ -91,7 +91,9 @@ def test_the_halves_of_the_model_are_joined(tmp_path):
     kept, cache = tmp_path / "kept", tmp_path / "cache"
     python = tmp_path / "python"
     # It has one of the three already.
-    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ncase "$*" in *list*) echo rpds-py==1;; esac\n')
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ncase "$*" in *list*) echo rpds-py==1;; esac\n'
+    )
     python.chmod(0o755)
     environment = {**os.environ, "ACCELERATOR_HOME": str(kept), "XDG_CACHE_HOME": str(cache)}
     environment["PYTHON"] = str(python)

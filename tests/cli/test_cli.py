@@ -40,6 +40,18 @@ def test_help_has_an_example_and_the_common_options(capsys, verb):
     assert {"json", "seed", "quiet"} <= set(options_in(out))
 
 
+@pytest.mark.parametrize("verb", [[], ["law"], ["simulate"], ["measure"]])
+def test_a_list_of_commands_cuts_no_sentence(capsys, verb):
+    code, out, _ = call(capsys, *verb, "--help")
+    listed = out.partition("Commands:")[2].partition("Example:")[0]
+    assert code == 0
+    assert "..." not in listed
+    assert max(map(len, out.splitlines())) <= 80
+    sentences = re.split(r"\n  (?=\S)", listed.strip())
+    assert len(sentences) > 10
+    assert all(one.endswith((".", "?")) for one in sentences)
+
+
 @pytest.mark.parametrize("verb", ["reproduce", "simulate", "measure", "plan", "protect"])
 def test_heavy_verbs_state_their_cost(tmp_path, monkeypatch, capsys, verb):
     monkeypatch.chdir(tmp_path)  # where no earlier run is in the way
@@ -100,8 +112,8 @@ def test_short_text_is_refused_before_any_work(capsys, tmp_path):
 
 @pytest.mark.slow  # the main job, begun twice
 def test_an_interrupt_leaves_no_half_written_run(tmp_path):
-    script = "from signmag_jax.cli import main; main()"
-    command = [sys.executable, "-c", script, "reproduce", "--model", "none", "--out", str(tmp_path / "run")]
+    options = ["--model", "none", "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "signmag_jax", "reproduce", *options]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     # Long enough to be inside the work, far less than the work takes.
     time.sleep(8)

@@ -203,7 +203,7 @@ def test_options_of_other_commands_are_named_with_those_that_there_are(capsys):
     "shell", ["bash", *(pytest.param(shell, marks=pytest.mark.slow) for shell in ("zsh", "fish"))]
 )
 def test_a_shell_completes_verbs_and_options(shell):
-    command = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
+    command = [sys.executable, "-m", "signmag_jax"]
 
     def ask(**environment):
         return subprocess.run(command + more, env=os.environ | environment, capture_output=True, text=True)

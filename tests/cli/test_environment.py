@@ -14,7 +14,7 @@ LAW = ("law", "transverse_ratio", "--rate", "0.01")
 
 
 def signmag(*arguments, **changes):
-    call = [sys.executable, "-c", "from signmag_jax.cli import main; main()", *arguments]
+    call = [sys.executable, "-m", "signmag_jax", *arguments]
     return subprocess.run(call, capture_output=True, text=True, env={**os.environ, **changes}, check=False)
 
 

@@ -12,7 +12,7 @@ from texts import write_words
 
 from signmag_jax.cli import INTERRUPTED
 
-MAIN = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
+MAIN = [sys.executable, "-m", "signmag_jax"]
 # Some ten thousand pieces of a millisecond: nobody is fast enough to see the end.
 ENDLESS = ("--draws", "5000", "--json", "--quiet")
 

@@ -9,15 +9,13 @@ import sys
 import pytest
 
 LAW = ("law", "flip_amplification", "--alpha", "0.26", "--n", "2048", "--json")
-MAIN = "from signmag_jax.cli import main; main()"
+MAIN = [sys.executable, "-m", "signmag_jax"]
 
 
 def run(home, *arguments, **more):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     environment |= {"XDG_CACHE_HOME": str(home), "JAX_PLATFORMS": "cpu", **more}
-    done = subprocess.run(
-        [sys.executable, "-c", MAIN, *arguments], env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([*MAIN, *arguments], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout

@@ -15,7 +15,7 @@ from texts import write_words
 
 from signmag_jax.cli import run
 
-SIGNMAG = [sys.executable, "-c", "from signmag_jax.cli import main; main()"]
+SIGNMAG = [sys.executable, "-m", "signmag_jax"]
 BLOCK = ["simulate", "block", "--width=16", "--inputs=8", "--rate=0.2", "--networks=300", "--quiet"]
 BLOCKS = 5
 

@@ -9,7 +9,7 @@ import pytest
 
 from signmag_jax.cli import run
 
-CALL = f"{sys.executable} -c 'from signmag_jax.cli import main; main()'"
+CALL = f"{sys.executable} -m signmag_jax"
 LAW = "law flip_amplification --alpha 0.26 --n 2048"
 
 
