@@ -14,7 +14,6 @@ from . import derive
 from .options import emit, say
 from .shared import SHARED, UNUSED_SEED
 
-
 # More than any first sentence has: Click would cut them to what fits beside the name, in one line.
 WHOLE = 1000
 
