@@ -23,7 +23,9 @@ class Listing(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list, as Typer asks for it."""
-        listed = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        listed: list[tuple[str, Any]] = [
+            (name, self.get_command(ctx, name)) for name in self.list_commands(ctx)
+        ]
         with formatter.section("Commands"):
             formatter.write_dl([(name, one.get_short_help_str(WHOLE)) for name, one in listed])
 
