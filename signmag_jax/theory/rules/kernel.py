@@ -254,64 +254,38 @@ def _sign(e: sp.Expr, given: frozenset) -> str | None:
         return ">" if e.is_positive else ">=" if e.is_nonnegative else None
     if _fixed(e):
         return ">" if value(e, {}) > 0 else ">=" if e == 0 else None
-    if e.is_Add:
-        return _sign_of_sum(e, given)
-    if e.is_Mul:
-        kinds = [_sign(part, given) for part in e.args]
-        if kinds.count(None) % 2 == 0:
-            kinds = [kind or _minus(part, given) for kind, part in zip(kinds, e.args, strict=True)]
-        return (">" if kinds.count(">") == len(kinds) else ">=") if all(kinds) else None
+    if e.is_Add or e.is_Mul:
+        number = e.func(*(part for part in e.args if _fixed(part)))
+        kinds = [_sign(part, given) for part in (number, *(part for part in e.args if not _fixed(part)))]
+        strict = ">" in kinds if e.is_Add else kinds.count(">") == len(kinds)
+        return (">" if strict else ">=") if all(kinds) else None
     if e.is_Pow and e.exp.is_Rational:
-        base = _sign(e.base, given)
-        if e.exp.is_Integer and e.exp % 2 == 0:
-            base = ">" if ">" in (base, _minus(e.base, given)) else ">="
-        base = base or (None if e.exp.is_Integer else ">=")
+        odd = e.exp.is_Integer and e.exp % 2 == 1
+        base = _sign(e.base, given) or (None if odd else ">=")
         return ">" if base and e.exp < 0 else base
     return ">" if e.is_Pow or e.func is sp.exp else ">=" if e.func in (sp.Abs, sp.acos) else None
 
 
-def _minus(e: sp.Expr, given: frozenset) -> str | None:
-    """The sign of −e: of a number, of a sum, or where it is given."""
-    seen = _fixed(e) or e.is_Add or any(claim.left == -e for claim in given)
-    return _sign(sp.expand(-e), given) if seen else None
-
-
-def _sign_of_sum(e: sp.Expr, given: frozenset) -> str | None:
-    """By its terms, the numbers taken together; or as a sum of what is given and a rest."""
-    number = sp.Add(*(part for part in e.args if _fixed(part)))
-    kinds = [_sign(part, given) for part in (number, *(part for part in e.args if not _fixed(part)))]
-    if all(kinds):
-        return ">" if ">" in kinds else ">="
-    less = [claim for claim in given if claim.kind in SIGNS]
-    less = [claim for claim in less if len(sp.Add.make_args(e - claim.left)) <= len(e.args)]
-    pairs = [(_sign(e - claim.left, given - {claim}), claim.kind) for claim in less]
-    found = [">" if ">" in pair else ">=" for pair in pairs if pair[0]]
-    number, part = e.primitive()
-    return min(found) if found else None if number == 1 else _sign(part, given)
-
-
 def known(claim: Claim, given: frozenset) -> bool:
-    """Whether `given` implies the claim, as far as is seen here. What is false of a number is refused."""
+    """Whether `given` manifestly implies the claim."""
     if claim in given or claim.kind not in SIGNS:
         return claim in given or (claim.kind == "=" and claim.left == claim.right)
-    found = _sign(claim.left, given)
-    if found not in (">", claim.kind) and _fixed(claim.left):
-        false = claim.left == 0 or value(claim.left, {}) < 0
-        _ask(not false, "a hypothesis is false: {} {} 0", claim.left, claim.kind)
-    return found in (">", claim.kind)
+    return _sign(claim.left, given) in (">", claim.kind)
 
 
 def reduced(hypotheses: frozenset) -> frozenset:
-    """Without the hypotheses that the others imply."""
+    """Without the hypotheses that the others imply. What is false of a number is refused."""
     kept = hypotheses
     for claim in sorted(hypotheses, key=written, reverse=True):
         kept -= {claim} if known(claim, kept - {claim}) else set()
+        false = claim in kept and _fixed(claim.left) and (claim.left == 0 or value(claim.left, {}) < 0)
+        _ask(not (claim.kind in SIGNS and false), "a hypothesis is false: {} {} 0", claim.left, claim.kind)
     return kept
 
 
 def _vanishes(e: sp.Expr, given: frozenset) -> set:
     """Refuse unless `e` is 0 where `given` holds: by its normal form, and by balls."""
-    if e == 0:
+    if sp.expand(e) == 0:
         return set()
     objection = doubt(e, reduced(given)) or (canonical(e) != 0 and f"what is left is {canonical(e)}")
     _ask(not objection, str(objection).replace("{", "{{"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import sympy as sp
 
-from .kernel import OPAQUE, Claim, Refused, by, known, written
+from .kernel import OPAQUE, SIGNS, Claim, Refused, by, known, written
 
 _U = sp.Symbol("u", real=True)
 
@@ -52,11 +52,47 @@ def sign(e: sp.Expr, given: frozenset, strict: bool = False, *facts: Any) -> Any
 def _sign(e: sp.Expr, given: frozenset, strict: bool) -> Any:
     for form in _forms(e, given):
         for kind in (">",) if strict else (">", ">="):
-            claim = Claim(kind, form)
-            if known(claim, given):
-                fact = by.suppose(claim, _needed(claim, given))
-                return fact if form == e else by.join(by.same(e, form), fact)
+            made = _bracketed(form, kind, given)
+            if made is not None:
+                fact = by.suppose(Claim(kind, made), _needed(Claim(kind, made), given))
+                return fact if made == e else by.join(by.same(e, made), fact)
     raise Refused(f"the sign of {written(e)} is not found")
+
+
+def _bracketed(e: sp.Expr, kind: str, given: frozenset) -> sp.Expr | None:
+    """The expression so bracketed that its sign is manifest: what is given stands out as a term or factor."""
+    if known(Claim(kind, e), given):
+        return e
+    if e.is_Mul:
+        form = _with_factors(e, given)
+        return form if form is not None and known(Claim(kind, form), given) else None
+    if e.is_Pow:
+        base = _bracketed(e.base, kind, given)
+        return None if base is None else sp.Pow(base, e.exp, evaluate=False)
+    return _with_terms(e, kind, given) if e.is_Add else None
+
+
+def _with_factors(e: sp.Expr, given: frozenset) -> sp.Expr | None:
+    """Factors that are not seen to be positive change their sign, two by two."""
+    forms = {part: _bracketed(part, ">=", given) for part in e.args}
+    turned = [part for part, form in forms.items() if form is None]
+    if len(turned) % 2 or not all(part.is_Add or part.is_Number for part in turned):
+        return None
+    forms |= {part: _bracketed(sp.expand(-part), ">=", given) for part in turned}
+    return None if None in forms.values() else sp.Mul(*forms.values(), evaluate=False)
+
+
+def _with_terms(e: sp.Expr, kind: str, given: frozenset) -> sp.Expr | None:
+    """What is given and a rest, or a number times a sum."""
+    for claim in sorted((claim for claim in given if claim.kind in SIGNS), key=written):
+        rest = e - claim.left
+        if rest != 0 and len(sp.Add.make_args(rest)) <= len(e.args):
+            form = _bracketed(rest, ">=" if claim.kind == ">" else kind, given - {claim})
+            if form is not None:
+                return sp.Add(claim.left, form, evaluate=False)
+    number, part = e.primitive()
+    form = None if number == 1 else _bracketed(part, kind, given)
+    return None if form is None else sp.Mul(number, form, evaluate=False)
 
 
 def _needed(claim: Claim, given: frozenset) -> frozenset:
@@ -109,7 +145,7 @@ def _found(claim: Claim, given: frozenset, lemmas: tuple) -> Any:
         return None
 
 
-def _forms(e: sp.Expr, given: frozenset) -> Iterator[sp.Expr]:
+def _forms(e: sp.Expr, given: frozenset) -> Iterator[Any]:
     yield e
     if not (e.free_symbols or e.atoms(*OPAQUE)):
         yield sp.nsimplify(sp.simplify(e)) if e.is_zero else e
