@@ -132,11 +132,22 @@ class _Reader:
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def text(self) -> str:
-        raw = bytes(self.take(self.number("<Q")))
-        try:
-            return raw.decode("utf-8")
-        except UnicodeDecodeError:
-            raise Broken(f"a string before byte {self.offset} is not UTF-8") from None
+        return self.texts(1)[0]
+
+    def texts(self, count: int) -> list[str]:
+        """Strings, each behind its length: in one loop, since a file has a hundred thousand of them."""
+        found, data = [], self._data
+        for _ in range(count):
+            begin = self.offset + _LEAST_STRING
+            end = begin + int.from_bytes(data[self.offset : begin], "little")
+            if end > self.size:
+                raise Broken(f"{end - begin} bytes are announced at byte {begin} of a file of {self.size}")
+            try:
+                found.append(str(data[begin:end], "utf-8"))
+            except UnicodeDecodeError:
+                raise Broken(f"a string before byte {end} is not UTF-8") from None
+            self.offset = end
+        return found
 
     def value(self, kind: int) -> Any:
         """A number, boolean, string, or a list of them."""
@@ -154,7 +165,7 @@ class _Reader:
             raise Broken(f"an array of arrays at byte {self.offset}")
         if kind == _STRING:
             self.check_room(count, _LEAST_STRING, "strings")
-            return [self.text() for _ in range(count)]
+            return self.texts(count)
         return self._scalars(kind, count)
 
     def _scalars(self, kind: int, count: int) -> list[Any]:

@@ -1,13 +1,14 @@
 """A mask as its schema has it, and the modules and tensors of a model of twelve layers."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
 import transformers
+from small_models import HUB
 
 from signmag_jax.export import decide, read_mask
-from signmag_jax.models import ModelConfig, Rope
 from signmag_jax.models.names import expected
 
 LAYERS = 12
@@ -96,5 +97,5 @@ def linear(llama):
 @pytest.fixture(scope="session")
 def tensors():
     """Names of the tensors of a GGUF file of such a model."""
-    config = ModelConfig("llama", 97, 32, 48, LAYERS, 4, 4, 8, 1e-5, Rope(), 64, False)
+    config = dataclasses.replace(HUB, layers=LAYERS, kv_heads=4)
     return set(expected(config, "gguf"))

@@ -5,11 +5,11 @@ import json
 
 import pytest
 from conftest import SHAPES
+from small_models import HUB
 
 from signmag_jax.cli import run
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.export import check_loaded, check_model, decide, read, read_mask, write
-from signmag_jax.models import ModelConfig, Rope
 
 TWO = ((11, "down_proj"), (1, "q_proj"))
 
@@ -195,7 +195,7 @@ def test_a_budget_needs_the_shapes_of_what_it_is_spent_on(budgeted):
 
 
 def test_a_file_of_other_layers_or_shapes_is_refused_by_the_config_alone(saved, budgeted, plain, tmp_path):
-    config = ModelConfig("llama", 97, 32, 48, 12, 4, 2, 8, 1e-5, Rope(), 64, False)
+    config = dataclasses.replace(HUB, layers=12)
     check_model(read_mask(budgeted(K)), config)
     with pytest.raises(InvalidInput, match="layers below 11"):
         check_model(read_mask(saved()), dataclasses.replace(config, layers=11))

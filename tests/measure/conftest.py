@@ -1,13 +1,12 @@
 """Tiny random Llamas with known outlier columns, windows for them, and programs that many tests run."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
 import tokenizers
+from small_models import MINUTE, TINY
 
 from signmag_jax import measure
 from signmag_jax.measure.pools import Pools
@@ -15,32 +14,12 @@ from signmag_jax.models import (
     MATRICES,
     LanguageModel,
     LoadReport,
-    ModelConfig,
-    Rope,
     Tokenizer,
     hidden,
     logits,
     token_nll,
 )
 
-TINY = ModelConfig(
-    family="llama",
-    vocabulary=96,
-    hidden=40,
-    intermediate=60,
-    layers=3,
-    heads=4,
-    kv_heads=2,
-    head_dim=8,
-    eps=1e-5,
-    rope=Rope(),
-    positions=256,
-    tied=True,
-)
-MINUTE = dataclasses.replace(
-    TINY, vocabulary=24, hidden=8, intermediate=10, layers=2, heads=2, kv_heads=1, head_dim=4
-)
-"""Few enough weights for an exact Hessian."""
 LOUD = {"attention_norm": (7, 20), "mlp_norm": (3, 31)}
 """Columns whose norm gain is large: the outliers of attention_in and mlp_in in every layer."""
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
-from conftest import MINUTE
+from small_models import MINUTE
 
 from signmag_jax.measure import Place
 from signmag_jax.models import MATRICES, token_nll

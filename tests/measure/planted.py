@@ -6,7 +6,8 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from conftest import MINUTE, build, with_block
+from conftest import build, with_block
+from small_models import MINUTE
 
 from signmag_jax.measure.place import Place
 from signmag_jax.measure.pools import OUTLIER, REST

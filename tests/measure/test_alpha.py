@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import LOUD, TINY, build, with_block
+from conftest import LOUD, build, with_block
+from small_models import TINY
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
-from conftest import MINUTE, build
+from conftest import build
+from small_models import MINUTE
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput

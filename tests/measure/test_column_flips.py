@@ -5,10 +5,11 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LOUD, TINY, build, streams, with_block
+from conftest import LOUD, build, streams, with_block
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from small_models import TINY
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput, keys

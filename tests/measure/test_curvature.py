@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
-from conftest import MINUTE
 from minute import PLACES, SHAPES, by_column, joined, loss_of, unpacked, weights_of
+from small_models import MINUTE
 
 from signmag_jax.evidence import keys
 from signmag_jax.measure import Place, curvature, singles, stretch

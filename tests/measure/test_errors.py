@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
-from conftest import MINUTE
+from small_models import MINUTE
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
-from conftest import LOUD, TINY, build, with_block
+from conftest import LOUD, build, with_block
+from small_models import TINY
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, Records, provenance

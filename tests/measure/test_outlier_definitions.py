@@ -7,8 +7,9 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LOUD, TINY
+from conftest import LOUD
 from scipy import stats
+from small_models import TINY
 
 from signmag_jax import measure
 from signmag_jax.measure.column_statistics import INT8, ColumnStatistics

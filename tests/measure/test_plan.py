@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import MINUTE, TINY, build, with_block
+from conftest import build, with_block
 from minute import unpacked, weights_of
 from planted import own_text, planted
+from small_models import MINUTE, TINY
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput

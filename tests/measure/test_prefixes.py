@@ -5,7 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import MINUTE, build
+from conftest import build
+from small_models import MINUTE
 
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.models import MATRICES, Prefixes, prefixes, window_nll

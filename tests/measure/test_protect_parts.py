@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
-from conftest import MINUTE, applied
+from conftest import applied
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from small_models import MINUTE
 
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure import quantized

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
-from conftest import MINUTE
 from minute import PLACES, by_column, loss_of, weights_of
+from small_models import MINUTE
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
-from conftest import TINY, build
+from conftest import build
+from small_models import TINY
 
 from signmag_jax import measure, models
 from signmag_jax.measure.column_statistics import column_statistics

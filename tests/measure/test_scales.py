@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import LOUD, SAMPLED, TINY, applied, build, with_block
+from conftest import LOUD, SAMPLED, applied, build, with_block
+from small_models import TINY
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import quick
 import scipy.stats
-from conftest import MINUTE, with_block
+from conftest import with_block
+from small_models import MINUTE
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput

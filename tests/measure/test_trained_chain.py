@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import quick
-from conftest import TINY, build, with_block
+from conftest import build, with_block
+from small_models import TINY
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, keys

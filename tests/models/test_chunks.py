@@ -6,26 +6,13 @@ import jax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import HUB
 
 from signmag_jax.evidence.compiling import compiling_for
-from signmag_jax.models import ModelConfig, chunks
+from signmag_jax.models import chunks
 from signmag_jax.models.chunks import UNTOLD, numbers_at_once, rows_at_once, windows_at_once
-from signmag_jax.models.config import Rope
 
-LLAMA = ModelConfig(
-    family="llama",
-    vocabulary=64,
-    hidden=32,
-    intermediate=64,
-    layers=2,
-    heads=4,
-    kv_heads=2,
-    head_dim=8,
-    eps=1e-5,
-    rope=Rope(theta=1e4),
-    positions=4096,
-    tied=True,
-)
+LLAMA = dataclasses.replace(HUB, vocabulary=64, intermediate=64, layers=2, positions=4096, tied=True)
 
 
 @dataclasses.dataclass

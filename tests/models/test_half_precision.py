@@ -1,28 +1,20 @@
 """Half precision on a CPU: no program holds a float32 copy of all weights, and float32 is left alone."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_models import HUB
 
 from signmag_jax.evidence import compiling
-from signmag_jax.models import ModelConfig, Rope, token_nll
+from signmag_jax.models import token_nll
 
 pytestmark = pytest.mark.skipif(jax.default_backend() != "cpu", reason="others slice half precision")
 LAYERS = 24
-CONFIG = ModelConfig(
-    family="llama",
-    vocabulary=64,
-    hidden=128,
-    intermediate=512,
-    layers=LAYERS,
-    heads=4,
-    kv_heads=4,
-    head_dim=32,
-    eps=1e-5,
-    rope=Rope(),
-    positions=64,
-    tied=True,
+CONFIG = dataclasses.replace(
+    HUB, hidden=128, intermediate=512, layers=LAYERS, kv_heads=4, head_dim=32, vocabulary=64, tied=True
 )
 
 

@@ -1,28 +1,16 @@
 """A weight transform may give another weight or a function of the layer's input; both are the same layer."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from small_models import MINUTE
 
-from signmag_jax.models import ModelConfig, Rope, token_nll
+from signmag_jax.models import token_nll
 from signmag_jax.models.layers import apply_linear
 
-CONFIG = ModelConfig(
-    family="llama",
-    vocabulary=24,
-    hidden=8,
-    intermediate=10,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-    head_dim=4,
-    eps=1e-5,
-    rope=Rope(),
-    positions=64,
-    tied=True,
-    qkv_bias=True,
-    mlp_bias=True,
-)
+CONFIG = dataclasses.replace(MINUTE, qkv_bias=True, mlp_bias=True)
 
 
 def test_a_function_of_the_input_stands_for_a_weight_with_and_without_bias():
