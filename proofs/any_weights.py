@@ -32,7 +32,7 @@ TITLE = "One constant: Theorems 3 and 4 for weights of any law"
 p, s, eps, b = rate, root_rate, size, magnitude
 group = sp.Symbol("G", positive=True, integer=True)
 j, count = sp.Symbol("j", positive=True, integer=True), sp.Symbol("n", positive=True, integer=True)
-m, share = sp.IndexedBase("m", real=True)[j], sp.IndexedBase("q", real=True)[j]
+m, share = sp.Function("m", real=True)(j), sp.Function("q", real=True)(j)
 
 
 def mean(function: sp.Expr) -> Any:

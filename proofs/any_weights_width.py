@@ -31,7 +31,7 @@ p, eps, b = rate, size, magnitude
 third, fourth = sp.symbols("m_3 m_4", positive=True)
 WEIGHTS = AbsoluteMoments(b, third, fourth)
 j, count = sp.Symbol("j", positive=True, integer=True), sp.Symbol("n", positive=True, integer=True)
-m, share = sp.IndexedBase("m", real=True)[j], sp.IndexedBase("q", real=True)[j]
+m, share = sp.Function("m", real=True)(j), sp.Function("q", real=True)(j)
 POWERS = [(4 - k, k) for k in range(5)]
 
 

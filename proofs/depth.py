@@ -314,10 +314,12 @@ def _floor(proof: Proof) -> None:
         losses.append(loss.xreplace({t: size}))
     r_, p_flip, e_flip, p_shift, e_shift = parts
     whole = p_flip / p_shift * (r_ * e_flip / e_shift) ** 2
-    cubes = proof.fact("u_flip³/u_shift³", "limit", lambda: settle(by.through(whole, parts), proof.given))
+    cubes = proof.fact(
+        "u_flip³/u_shift³", "limit", lambda: settle(by.taylor(whole, s, 0, parts), proof.given)
+    )
     assert cubes.lhs == losses[0] ** 3 / losses[1] ** 3
     root = proof.fact(
-        "u_flip/u_shift", "limit", lambda: settle(by.through(sp.cbrt(r_), {r_: cubes}), proof.given)
+        "u_flip/u_shift", "limit", lambda: settle(by.taylor(sp.cbrt(r_), s, 0, {r_: cubes}), proof.given)
     )
     proof.begin(root).conclude("floor", depth_floor())
 

@@ -47,7 +47,7 @@ TITLE = "Finite width"
 
 p, s, n, w, eps, c, v = rate, root_rate, width, weight, size, overlap, growth
 j = sp.Symbol("j", positive=True, integer=True)
-x, mask = sp.IndexedBase("x", real=True), sp.IndexedBase("M", real=True)
+x, mask = sp.Function("x", real=True), sp.Function("M", real=True)
 share, fourth, spread = sp.symbols("q Q4 S", positive=True)
 half, zero = sp.Rational(1, 2), sp.Integer(0)
 density = normal_density(w)
@@ -99,12 +99,12 @@ def _moments(proof: Proof) -> dict[str, Any]:
 
 def _correlation(proof: Proof) -> None:
     """E z z' over independent unit weights, of which w_j' = (1 − 2M_j) w_j."""
-    norm, flipped = sp.Sum(x[j] ** 2, (j, 1, n)), sp.Sum(mask[j] * x[j] ** 2, (j, 1, n))
+    norm, flipped = sp.Sum(x(j) ** 2, (j, 1, n)), sp.Sum(mask(j) * x(j) ** 2, (j, 1, n))
     named = (
         proof.suppose("a unit input", equal(norm, sp.Integer(1))),
         proof.let(share, flipped, "q = Σ M_j x_j²"),
     )
-    chain = proof.start("E[z z' | M, x]", sp.Sum((1 - 2 * mask[j]) * x[j] ** 2, (j, 1, n)))
+    chain = proof.start("E[z z' | M, x]", sp.Sum((1 - 2 * mask(j)) * x(j) ** 2, (j, 1, n)))
     chain.step("expand", norm - 2 * flipped, Algebra())
     chain.step("name the sums", 1 - 2 * share, Using(*named))
     chain.lemma("correlation given the mask")

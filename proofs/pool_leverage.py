@@ -27,7 +27,7 @@ TITLE = "Pools of columns"
 p, s, sigma, f = rate, root_rate, pool_share, fraction
 c, v = overlap, growth
 j = sp.Symbol("j", positive=True, integer=True)
-a = sp.IndexedBase("a", real=True)
+a = sp.Function("a", real=True)
 u, w, h, small = sp.symbols("u w h s_0", positive=True)
 half = sp.Rational(1, 2)
 
@@ -49,7 +49,7 @@ def prove(proof: Proof) -> None:
 def _pair(proof: Proof) -> None:
     """Independent columns: each adds a_j² of the variance, times 1, c or v. Columns 1..k are the pool."""
     k, n = sp.symbols("k n", positive=True, integer=True)
-    pool, rest = sp.Sum(a[j] ** 2, (j, 1, k)), sp.Sum(a[j] ** 2, (j, k + 1, n))
+    pool, rest = sp.Sum(a(j) ** 2, (j, 1, k)), sp.Sum(a(j) ** 2, (j, k + 1, n))
     shares = (
         proof.suppose("the pool's share", equal(pool, sigma)),
         proof.suppose("the rest", equal(rest, 1 - sigma)),

@@ -13,7 +13,7 @@ TITLE = "RMSNorm's derivative"
 
 d = sp.Symbol("d", positive=True, integer=True)
 j = sp.Symbol("j", positive=True, integer=True)
-y, delta = sp.IndexedBase("y", real=True), sp.IndexedBase("delta", real=True)
+y, delta = sp.Function("y", real=True), sp.Function("delta", real=True)
 y_i, delta_i, gain = sp.symbols("y_i delta_i g_i", real=True)
 eps = sp.Symbol("epsilon", nonnegative=True)
 t, inner = sp.symbols("t S", real=True)
@@ -35,16 +35,16 @@ def prove(proof: Proof) -> None:
 def _derivative(proof: Proof) -> None:
     """The derivative of t ↦ N(y + tδ)_i is the law at the point y + tδ, for every t."""
     named = [
-        proof.let(norm, total(y[j] ** 2), "Y = ‖y‖²"),
-        proof.let(inner, total(y[j] * delta[j]), "S = ⟨y, δ⟩"),
-        proof.let(other, total(delta[j] ** 2), "D = ‖δ‖²"),
+        proof.let(norm, total(y(j) ** 2), "Y = ‖y‖²"),
+        proof.let(inner, total(y(j) * delta(j)), "S = ⟨y, δ⟩"),
+        proof.let(other, total(delta(j) ** 2), "D = ‖δ‖²"),
     ]
-    length = proof.start("‖y + tδ‖²", total((y[j] + t * delta[j]) ** 2))
+    length = proof.start("‖y + tδ‖²", total((y(j) + t * delta(j)) ** 2))
     split = named[0].rhs + 2 * t * named[1].rhs + t**2 * named[2].rhs
     length.step("expand the square", split, Algebra())
     length.step("name the sums", norm + 2 * t * inner + t**2 * other, Using(*named))
     length.lemma("squared length along the line")
-    turn = proof.start("⟨y + tδ, δ⟩", total((y[j] + t * delta[j]) * delta[j]))
+    turn = proof.start("⟨y + tδ, δ⟩", total((y(j) + t * delta(j)) * delta(j)))
     turn.step("expand the product", named[1].rhs + t * named[2].rhs, Algebra())
     turn.step("name the sums", inner + t * other, Using(*named[1:]))
     turn.lemma("inner product along the line")

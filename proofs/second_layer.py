@@ -15,7 +15,7 @@ TITLE = "A Gaussian second layer"
 
 d, m = dimension, rows
 k = sp.Symbol("k", positive=True, integer=True)
-hidden, across = sp.IndexedBase("h", real=True), sp.IndexedBase("delta", real=True)
+hidden, across = sp.Function("h", real=True), sp.Function("delta", real=True)
 a, inner, y_i, u_i = sp.symbols("a P y_i u_i", real=True)
 # ‖h‖², ‖δ⊥‖² and ‖y‖².
 signal, rest, squared, spread = sp.symbols("H N Y s", positive=True)
@@ -31,15 +31,15 @@ def prove(proof: Proof) -> None:
 
 def _rows(proof: Proof) -> None:
     """A row of W₂, entries of variance 1/m: its two outputs are Gaussian and uncorrelated, so independent."""
-    product = sp.Sum(hidden[k] * across[k], (k, 1, m))
+    product = sp.Sum(hidden(k) * across(k), (k, 1, m))
     orthogonal = proof.suppose("⟨h, δ⊥⟩ = 0", equal(product, sp.Integer(0)))
-    both = proof.start("E y_i (W₂δ⊥)_i", sp.Sum(hidden[k] * across[k] / m, (k, 1, m)))
+    both = proof.start("E y_i (W₂δ⊥)_i", sp.Sum(hidden(k) * across(k) / m, (k, 1, m)))
     both.step("entries of variance 1/m", product / m, Algebra())
     both.step("orthogonal", sp.Integer(0), Using(orthogonal))
     both.lemma("the outputs are uncorrelated")
-    norm = sp.Sum(across[k] ** 2, (k, 1, m))
+    norm = sp.Sum(across(k) ** 2, (k, 1, m))
     length = proof.suppose("‖δ⊥‖²", equal(norm, rest))
-    size = proof.start("E (W₂δ⊥)_i²", sp.Sum(across[k] ** 2 / m, (k, 1, m)))
+    size = proof.start("E (W₂δ⊥)_i²", sp.Sum(across(k) ** 2 / m, (k, 1, m)))
     size.step("entries of variance 1/m", norm / m, Algebra())
     size.step("‖δ⊥‖²", rest / m, Using(length))
     size.lemma("variance of an output")

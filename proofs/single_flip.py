@@ -20,12 +20,12 @@ TITLE = "A single flipped sign"
 alpha, n = amplitude, width
 h, small = sp.symbols("tau s", positive=True)
 j = sp.Symbol("j", positive=True, integer=True)
-x = sp.IndexedBase("x", real=True)
+x = sp.Function("x", real=True)
 
 
 def prove(proof: Proof) -> None:
     proof.suppose("an entry of a unit input", least(1, alpha), above(n, 1))
-    others = sp.Sum(x[j] ** 2, (j, 2, n))
+    others = sp.Sum(x(j) ** 2, (j, 2, n))
     unit = proof.suppose("the rest of a unit input, x_1 = α", equal(others, 1 - alpha**2))
     product = proof.start("E z z' over independent unit weights", others + alpha * (-alpha))
     product.step("unit input", 1 - 2 * alpha**2, Using(unit))

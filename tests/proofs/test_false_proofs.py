@@ -112,7 +112,7 @@ def failure(tmp_path, body, library=None):
         (
             "f, p = sp.Function('f', real=True)(x), sp.Symbol('p', real=True)\n"
             "a, b = proof.suppose('a', limit(f, 0 * x, x)), proof.suppose('b', limit(f, 1 + 0 * x, x))\n"
-            "proof.conclude('0 tends to 1', by.through(p - t, {p: b, t: a}))",
+            "proof.conclude('0 tends to 1', by.taylor(p - t, x, 0, {p: b, t: a}))",
             "no point meets the hypotheses",
         ),
         (

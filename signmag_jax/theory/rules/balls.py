@@ -9,7 +9,7 @@ import flint  # pyright: ignore[reportMissingImports]
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-OPAQUE = (sp.Integral, sp.Sum, sp.Derivative, AppliedUndef, sp.Indexed)
+OPAQUE = (sp.Integral, sp.Sum, sp.Derivative, AppliedUndef)
 """What has no value at a point here."""
 BITS = 200
 """Working precision."""

@@ -171,7 +171,7 @@ def unclear(fact: Any) -> str | None:
     defined = {claim.left: claim for claim in fact.hypotheses if claim.kind == "="}
     for claim in fact.hypotheses:
         sides = (claim.left, claim.right)
-        if not (claim.free or any(side.atoms(AppliedUndef, sp.Indexed) for side in sides)):
+        if not (claim.free or any(side.atoms(AppliedUndef) for side in sides)):
             return f"it rests on {stated(claim)}, which is true or false: derive it"
         if claim.kind == "=" and not _solved(claim, defined):
             return f"it rests on {stated(claim)}, which may have no solution: suppose what a name stands for"

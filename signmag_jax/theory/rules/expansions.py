@@ -108,11 +108,9 @@ class _Parts:
 
     def _through(self, e: sp.Expr, template: sp.Expr, facts: dict) -> Any:
         """e = template(parts), whose parts have expansions."""
-        fact = settle(by.through(template, facts), self.given)
-        if fact.lhs != e:
-            fact = by.join(settle(by.same(e, fact.lhs), self.given), fact)
-        polynomial = _taylor(fact.rhs, self.x, fact.claim.order, self.given)
-        return settle(by.join(fact, polynomial), self.given)
+        order = min(fact.claim.order for fact in facts.values())
+        fact = _simple(by.taylor(template, self.x, order, facts), self.x, self.given)
+        return fact if fact.lhs == e else by.join(settle(by.same(e, fact.lhs), self.given), fact)
 
 
 def _valuation(polynomial: sp.Expr, x: sp.Symbol) -> int:
@@ -122,14 +120,14 @@ def _valuation(polynomial: sp.Expr, x: sp.Symbol) -> int:
 
 
 def _taylor(f: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
-    """The Taylor polynomial of degree n; a polynomial is multiplied out before its slopes are taken."""
-    if f.is_polynomial(x):
-        whole = _collected(f, x)
-        fact = settle(by.taylor(whole, x, n), given)
-        return fact if whole == f else settle(by.join(by.same(f, whole), fact), given)
-    fact = settle(by.taylor(f, x, n), given)
-    simple = _collected(fact.rhs, x)
-    return fact if simple == fact.rhs else by.join(fact, by.same(fact.rhs, simple))
+    """The Taylor polynomial of degree n."""
+    return _simple(by.taylor(f, x, n, {}), x, given)
+
+
+def _simple(fact: Any, x: sp.Symbol, given: frozenset) -> Any:
+    """An expansion with simple coefficients."""
+    fact, simple = settle(fact, given), _collected(fact.rhs, x)
+    return fact if simple == fact.rhs else settle(by.join(fact, by.same(fact.rhs, simple)), given)
 
 
 def _collected(polynomial: sp.Expr, x: sp.Symbol) -> sp.Expr:

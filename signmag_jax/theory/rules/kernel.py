@@ -47,7 +47,7 @@ _U, _ZERO = sp.Symbol("u", real=True), sp.Integer(0)
 _SLOPES = {sp.exp: sp.exp(_U), sp.sin: sp.cos(_U), sp.cos: -sp.sin(_U), sp.atan: 1 / (1 + _U**2)}
 _SLOPES |= {sp.asin: 1 / sp.sqrt(1 - _U**2), sp.acos: -1 / sp.sqrt(1 - _U**2), sp.Abs: sp.sign(_U)}
 _SLOPES |= {sp.erf: 2 * sp.exp(-(_U**2)) / sp.sqrt(sp.pi), sp.log: 1 / _U}
-_PARTS = (sp.Add, sp.Mul, sp.Pow, sp.sign, *_SLOPES, *BINDERS, sp.Indexed)
+_PARTS = (sp.Add, sp.Mul, sp.Pow, sp.sign, *_SLOPES, *BINDERS)
 _NUMBERS = (_ZERO, sp.S.One, sp.S.NegativeOne, sp.S.Half, sp.Integer(2), sp.Rational(2, 3), sp.pi, sp.E)
 _PLAIN = {*_PARTS, *map(type, (*_NUMBERS, *ENDLESS)), sp.Tuple, sp.Symbol, sp.Dummy}
 _COUNTS = {sp.Pow: 2, **dict.fromkeys((sp.sign, *_SLOPES), 1)}
@@ -102,14 +102,14 @@ def _real(x: Any) -> bool:
 
 def _facts(x: Any) -> list:
     """The facts among what a rule is given. All else has to be built of what has a meaning here."""
-    if type(x) is dict:
-        return _facts((*x, *x.values()))
+    if type(x) in (tuple, frozenset, dict):
+        parts = (*x, *x.values()) if type(x) is dict else x
+        return [fact for part in parts for fact in _facts(part)]
     if type(x) is Claim:
         limiting = _real(x.variable) and type(x.order) is int and x.order >= 0 and x.kind == "order"
         plain = x.variable is x.order is None and (x.kind == "=" or (x.kind in SIGNS and x.right == 0))
         _ask(type(x.kind) is str and (limiting or plain), "this is no claim")
-    if type(x) in (tuple, frozenset, Claim):
-        return [fact for part in (x[1:3] if type(x) is Claim else x) for fact in _facts(part)]
+        return _facts(x[1:3])
     if not isinstance(x, sp.Basic):
         return [] if type(x) in (str, int, bool) else [x]
     if _SEEN.get(id(x)) is not x:
@@ -125,18 +125,14 @@ def _plain(x: sp.Basic) -> bool:
         usual = UndefinedFunction(str(kind.__name__), real=True)
         alike = vars(kind) == vars(usual) and kind.__mro__[1:] == usual.__mro__[1:]
         return alike and all(type(own) is type(vars(usual)[name]) for name, own in vars(kind).items())
-    if kind is sp.Indexed:
-        return type(x.args[0]) is sp.IndexedBase
-    if kind is sp.IndexedBase:  # which may assume more than its label does
-        label = x.args[0]
-        usual = _real(label) and not label.is_nonnegative
-        return usual and len(x.args) == 1 and x.assumptions0 == sp.IndexedBase(label).assumptions0
+    if kind not in _PLAIN:
+        return False
     if x.is_Symbol:
-        return kind in _PLAIN and type(x.name) is str and x.assumptions0 in _KINDS
-    if x.is_Rational and kind in _PLAIN:
+        return type(x.name) is str and x.assumptions0 in _KINDS
+    if x.is_Rational:
         usual = type(x.p) is type(x.q) is int and sp.Rational(x.p, x.q)
         return type(usual) is kind and (usual.p, usual.q) == (x.p, x.q)
-    return kind in _PLAIN and len(x.args) == _COUNTS.get(kind, len(x.args))
+    return len(x.args) == _COUNTS.get(kind, len(x.args))
 
 
 def _sealed(rules: type) -> tuple:
@@ -153,8 +149,6 @@ def _sealed(rules: type) -> tuple:
             _ask(all(map(genuine, facts)), "this is no fact of the kernel's")
             try:
                 claim, hypotheses, *trusted = check(*given)
-            except Refused:
-                raise
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise Refused(f"{check.__name__} does not take this: {error}") from error
             trusted = frozenset().union(*trusted, *(fact.trusted for fact in facts))
@@ -168,28 +162,17 @@ def _sealed(rules: type) -> tuple:
     return genuine, type("by", (), {name: rule(f) for name, f in vars(rules).items() if name[0] != "_"})
 
 
-def _remembered(ask: Any) -> Any:
-    """Cached, of plain expressions only: one of another kind may equal an honest one."""
-    known = cache(ask)
-
-    @wraps(ask)
-    def answer(e: Any, *more: Any) -> Any:
-        _ask(not _facts(e), "this is no expression")
-        return known(e, *more)
-
-    return answer
-
-
-@_remembered
+@cache
 def needs(e: sp.Expr, strict: bool = False) -> frozenset:
     """Claims under which `e` is a real number; if strict, under which it is smooth."""
+    _ask(not _facts(e), "this is no expression")
     if e.is_Symbol or e.is_Rational or e in (sp.pi, sp.E):
         return frozenset()
     _ask(isinstance(e, (*_PARTS, AppliedUndef)), "{} is no real number", e)
     _ask(not (strict and isinstance(e, OPAQUE)), "{} has no slope here", e)
     if isinstance(e, BINDERS):
         return frozenset(_needs_of_binder(e, _bound(e)))
-    found = set().union(*(needs(part, strict) for part in e.args if not isinstance(e, sp.Indexed)))
+    found = set().union(*(needs(part, strict) for part in e.args))
     if (e.is_Pow and e.exp.is_Integer and e.exp < 0) or (strict and e.func in (sp.Abs, sp.sign)):
         found.add(Claim(">", sp.Pow(e.args[0], 2)))
     elif (e.is_Pow and not e.exp.is_Integer) or e.func is sp.log:
@@ -245,9 +228,10 @@ def _fixed(e: sp.Expr) -> bool:
     return not (e.free_symbols or e.atoms(*OPAQUE))
 
 
-@_remembered
+@cache
 def _sign(e: sp.Expr, given: frozenset) -> str | None:
-    """'>' or '>=' if that is certain where `given` holds: of it, sums, products, powers and numbers."""
+    """'>' or '>=' if that is manifest where `given` holds: of it, sums, products, powers and numbers."""
+    _ask(not _facts((e, given)), "this is no expression")
     if Claim(">", e) in given or Claim(">=", e) in given:
         return ">" if Claim(">", e) in given else ">="
     if e.is_Symbol:
@@ -339,16 +323,17 @@ def _kind(wanted: str, *facts: Any) -> None:
         _ask(fact.claim.kind == wanted, "{} is of kind {}, not of {}", fact.claim, fact.claim.kind, wanted)
 
 
+_AXIOMS = {
+    "|u| = u": (Claim("=", sp.Abs(_U), _U), {Claim(">=", _U)}),
+    "sign u = 1": (Claim("=", sp.sign(_U), sp.Integer(1)), {Claim(">", _U)}),
+    "cos u ≥ 0": (Claim(">=", sp.cos(_U)), {Claim(">=", _U + sp.pi / 2), Claim(">=", sp.pi / 2 - _U)}),
+    "acos u ≤ π": (Claim(">=", sp.pi - sp.acos(_U)), {Claim(">=", 1 - _U**2)}),
+}
+
+
 class _Rules:
     def axiom(name: str) -> tuple:
-        right = {Claim(">=", _U + sp.pi / 2), Claim(">=", sp.pi / 2 - _U)}
-        axioms = {
-            "|u| = u": (Claim("=", sp.Abs(_U), _U), {Claim(">=", _U)}),
-            "sign u = 1": (Claim("=", sp.sign(_U), sp.Integer(1)), {Claim(">", _U)}),
-            "cos u ≥ 0": (Claim(">=", sp.cos(_U)), right),
-            "acos u ≤ π": (Claim(">=", sp.pi - sp.acos(_U)), {Claim(">=", 1 - _U**2)}),
-        }
-        return axioms[name]
+        return _AXIOMS[name]
 
     def suppose(claim: Claim, given: frozenset = frozenset()) -> tuple:
         """A hypothesis; a sign that is manifest where `given` holds stands without it. Of orders: a limit."""
@@ -401,8 +386,6 @@ class _Rules:
             binders = [part for part in new.atoms(*BINDERS) if part != old and part.has(old)]
             caught = any(spoken & _bound(part) for part in binders)
             _ask(not caught, "{} speaks of a variable that is bound in {}", fact.claim, new)
-            named = any(base.has(old) for base in new.atoms(sp.IndexedBase) - {old})
-            _ask(not named, "{} says nothing of a family that is called {}", fact.claim, old)
             changed = new.xreplace({old: by})
             _ask(changed != new, "the expression does not contain {}", fact.lhs)
             new, hypotheses = changed, hypotheses | fact.hypotheses | needs(changed)
@@ -477,17 +460,26 @@ class _Rules:
         new = sp.Integral(result, (r, 0, sp.oo), (t, start, start + 2 * sp.pi))
         return Claim("=", integral, new), needs(integral) | needs(new), trusted
 
-    def taylor(f: sp.Expr, x: sp.Symbol, n: int) -> tuple:
-        """f = Σ f_k(0) x^k/k! + o(x^n), k = 0 … n, with slopes f_k that are all continuous at 0."""
-        _ask(_real(x), "{} is no real symbol", x)
-        total, hypotheses, at = f.xreplace({x: _ZERO}), needs(f, True), f
+    def taylor(e: sp.Expr, x: sp.Symbol, n: int, facts: dict) -> tuple:
+        """e(f, …) = the Taylor polynomial Σ h_k(0) x^k/k! of h(x) = e(g, …) + o(x^n), k = 0 … n.
+
+        For f = g + o(x^n) with polynomials g, where e is smooth and the slopes h_k are continuous at 0.
+        """
+        _kind("order", *facts.values())
+        alike = all(map(_real, (x, *facts))) and not (facts and (x in e.free_symbols or e.atoms(*BINDERS)))
+        near = [fact.claim.variable == x and fact.claim.order >= n for fact in facts.values()]
+        plain = all(fact.rhs.is_polynomial(x) for fact in facts.values())
+        _ask(alike and all(near) and plain, "{} is no function of orders of x", e)
+        left, at = (e.xreplace({s: fact.claim[side] for s, fact in facts.items()}) for side in (1, 2))
+        ends = {s: fact.rhs.xreplace({x: _ZERO}) for s, fact in facts.items()}
+        smooth = {*needs(e, True), *(Claim(">", s) for s in facts if s.is_nonnegative)} if facts else set()
+        hypotheses = {need.at(ends) for need in smooth}.union(*(fact.hypotheses for fact in facts.values()))
+        at = sp.expand(at) if at.is_polynomial(x) else at
+        total, local = at.xreplace({x: _ZERO}), needs(at, True)
         for k in range(1, n + 1):
             at = _slope(at, x)
-            total, hypotheses = (
-                total + at.xreplace({x: _ZERO}) * x**k / sp.factorial(k),
-                hypotheses | needs(at, True),
-            )
-        return Claim("order", f, total, x, n), _finally(hypotheses, x)
+            total, local = total + at.xreplace({x: _ZERO}) * x**k / sp.factorial(k), local | needs(at, True)
+        return Claim("order", left, total, x, n), hypotheses | _finally(local, x)
 
     def lowered(fact: Any, k: int) -> tuple:
         """f/x^k = g/x^k + o(x^{m−k}), for a polynomial g/x^k, k ≤ m."""
@@ -496,19 +488,6 @@ class _Rules:
         lower = sp.expand(g / x**k)
         _ask(m >= k and lower.is_polynomial(x), "{} does not vanish to order {}", f, k)
         return Claim("order", f / x**k, lower, x, m - k), fact.hypotheses
-
-    def through(e: sp.Expr, facts: dict) -> tuple:
-        """e(f, …) = e(g, …) + o of the lowest order, for f = g + o with polynomials g, where e is smooth."""
-        _kind("order", *facts.values())
-        (x,) = {fact.claim.variable for fact in facts.values()}
-        alike = all(map(_real, facts)) and x not in e.free_symbols and not e.atoms(*BINDERS)
-        alike = alike and all(fact.rhs.is_polynomial(x) for fact in facts.values())
-        _ask(alike, "{} is no function of orders", e)
-        left, right = (e.xreplace({s: fact.claim[side] for s, fact in facts.items()}) for side in (1, 2))
-        at = {s: fact.rhs.xreplace({x: _ZERO}) for s, fact in facts.items()}
-        smooth = {*needs(e, True), *(Claim(">", s) for s in facts if s.is_nonnegative)}
-        hypotheses = {need.at(at) for need in smooth}.union(*(fact.hypotheses for fact in facts.values()))
-        return Claim("order", left, right, x, min(fact.claim.order for fact in facts.values())), hypotheses
 
     def composed(outer: Any, inner: Any, sign: Any) -> tuple:
         """F(e(x)) → K from F(t) → K for t → 0, e(x) → 0 and sign e(x) → 1."""
