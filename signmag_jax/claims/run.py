@@ -16,7 +16,6 @@ from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
 from signmag_jax.measure.footprint import SECONDS_OF_A_PASS, minutes_on_two_cores
-from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.models.memory import count_parameters
 
 from . import families
@@ -97,7 +96,7 @@ def reproduce(
                 resume=resume,
                 overwrite=overwrite,
             )
-            subject = None if reading is None else _subject(level, reading, dtype, mesh)
+            subject = None if reading is None else _subject(reading, dtype, mesh)
         name = "no model" if subject is None else subject.model.report.source["name"]
         news = News(level, name, listener)
         # Where samples are few, the compiler takes longer than what it compiles.
@@ -234,16 +233,13 @@ def check(
         check_folder(resume, "--resume")
     models.check_dtype(dtype)
     if model != NO_MODEL:
-        count = level.calibration_windows + level.windows
         devices = _devices(mesh)
         if not fetch and models.config_alone(model) is not None:
             return None  # there is nothing else to look at
-        reading = models.open_reading(
-            model, text, level.window, count, fetch=fetch, revision=revision, file=file
-        )
+        sizes = (level.window, level.calibration_windows, level.windows)
+        reading = models.open_reading(model, text, *sizes, fetch=fetch, revision=revision, file=file)
         if reading is not None:
             reading.checkpoint.check_memory(dtype, devices)
-            check_disjoint(*_divided(level, reading))
         return reading
     for option, value in (("--text", text), ("--revision", revision), ("--file", file), ("--mesh", mesh)):
         if value is not None:
@@ -257,14 +253,10 @@ def _devices(mesh: Mapping[str, int] | None) -> Any:
     return None if mesh is None else models.make_mesh(**mesh)
 
 
-def _subject(level: Level, reading: models.Reading, dtype: str, mesh: Mapping[str, int] | None) -> Subject:
-    """Read the weights and divide the windows."""
-    return Subject(reading.checkpoint.load(dtype, _devices(mesh)), reading.text, *_divided(level, reading))
-
-
-def _divided(level: Level, reading: models.Reading) -> tuple[Any, Any]:
-    """The windows that choose columns and those that are scored."""
-    return reading.windows[: level.calibration_windows], reading.windows[level.calibration_windows :]
+def _subject(reading: models.Reading, dtype: str, mesh: Mapping[str, int] | None) -> Subject:
+    """Read the weights."""
+    model = reading.checkpoint.load(dtype, _devices(mesh))
+    return Subject(model, reading.text, reading.calibration, reading.evaluation)
 
 
 def _subject_json(subject: Subject | None) -> dict[str, Any]:

@@ -135,4 +135,4 @@ def _importance(source: Any, reading: ReadingOptions) -> Any:
     export.check_model(source, checkpoint.config)
     model = checkpoint.load(reading.dtype)
     export.check_loaded(source, model)
-    return measure.importance(model, read.windows, source={"text": read.text.source})
+    return measure.importance(model, read.evaluation, source={"text": read.text.source})

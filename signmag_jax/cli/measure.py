@@ -196,11 +196,9 @@ def _check(measurement: Any, options: dict[str, Any]) -> None:
 
 def _measured(function: Any, reading: ReadingOptions, options: dict[str, Any]) -> Any:
     """The measurement on a model and the windows of a text, those of the calibration first."""
-    model, windows, source = _loaded(reading, options)
-    if windows is None:
+    model, parts, source = _loaded(reading, options)
+    if parts is None:
         return function(model, **options)
-    first = reading.calibration or 0
-    parts = {"calibration": windows[:first], **dict.fromkeys(WINDOWS, windows[first:])}
     texts = {name: parts[name] for name in _texts(function)}
     return function(model, **texts, **options, source=source)
 
@@ -212,7 +210,8 @@ def _loaded(reading: ReadingOptions, options: dict[str, Any]) -> tuple[Any, Any,
     model = checkpoint.load(reading.dtype, reading.devices())
     if read is None:
         return model, None, {}
-    return model, read.windows, {"text": read.text.source, "text_sha256": read.text.sha256}
+    parts = {"calibration": read.calibration, **dict.fromkeys(WINDOWS, read.evaluation)}
+    return model, parts, {"text": read.text.source, "text_sha256": read.text.sha256}
 
 
 def _check_places(config: Any, options: dict[str, Any]) -> None:

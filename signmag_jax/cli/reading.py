@@ -13,7 +13,7 @@ class ReadingOptions:
     Args:
       model, text, revision, mesh, file: as every command takes them.
       window: number of tokens in a window.
-      windows: number of windows that are scored.
+      windows: number of windows that are scored; one that repeats the calibration's text is passed over.
       calibration: number of windows before the scored ones, which choose columns, weights or widths.
       dtype: precision of the weights: float32, bfloat16, float16, or float64 under JAX_ENABLE_X64=1.
     """
@@ -64,9 +64,9 @@ class ReadingOptions:
 
         reading = checkpoint = None
         if self.windows:
-            count = self.windows + (self.calibration or 0)
+            sizes = (self.window, self.calibration or 0, self.windows)
             where = {"revision": self.revision, "file": self.file}
-            reading = open_reading(self.model, self.text, self.window, count, fetch=fetch, **where)
+            reading = open_reading(self.model, self.text, *sizes, fetch=fetch, **where)
             checkpoint = None if reading is None else reading.checkpoint
         elif self.model is not None and not fetch and not is_local(self.model):
             ask_hub(self.model, self.revision, self.file)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import InvalidInput, invalid, provenance
-from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows, fetch
+from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows, fetch, text
 
 MINIMUM_WINDOWS = 8
 FEWEST_CALIBRATION = 2
@@ -37,24 +37,16 @@ def checked_windows(model: LanguageModel, tokens: Windows, name: str, minimum: i
 def check_disjoint(calibration: Windows, evaluation: Windows) -> None:
     """Refuse text that both chooses the outliers and scores them.
 
-    Shorter passages in common are the text's own repetitions (manuals and logs have many).
-
     Raises:
       InvalidInput: if half an evaluation window, in one piece, stands in a calibration window.
     """
-    run = max(1, min(calibration.shape[1], evaluation.shape[1]) // 2)
-    chosen = {piece for row in calibration for piece in _runs(row, run)}
-    for index, row in enumerate(evaluation):
-        if not chosen.isdisjoint(_runs(row, run)):
+    for index, repeated in enumerate(text.repeats(calibration, evaluation)):
+        if repeated:
             raise invalid(
                 "calibration and evaluation windows disjoint",
-                f"{run} consecutive tokens of evaluation window {index} in the calibration windows",
-                "take the evaluation windows from another part of the text (`text.windows(..., skip=)`)",
+                f"half of evaluation window {index} in the calibration windows",
+                "take other evaluation windows, as `models.text.divided` does",
             )
-
-
-def _runs(row: Int[np.ndarray, " window"], run: int) -> list[bytes]:
-    return [row[start : start + run].tobytes() for start in range(len(row) - run + 1)]
 
 
 class Unmeasurable(InvalidInput):

@@ -15,29 +15,31 @@ from .resolve import ask_hub, is_local
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A checkpoint whose weights are not read yet, a text, and windows of the text's tokens."""
+    """A checkpoint whose weights are not read yet, a text, and windows of its tokens."""
 
     checkpoint: Checkpoint
     text: texts.Text
-    windows: Int[np.ndarray, "count window"]
+    calibration: Int[np.ndarray, "_ window"]
+    evaluation: Int[np.ndarray, "_ window"]
 
 
 def open_reading(
     model: str | None,
     text: str | None,
     window: int,
-    count: int,
+    calibration: int,
+    evaluation: int,
     *,
     fetch: bool = True,
     revision: str | None = None,
     file: str | None = None,
 ) -> Reading | None:
-    """Open a model and the first `count` windows of a text.
+    """Open a model and the windows of a text, as `text.divided` has them.
 
     Args:
       model, text: see `load` and `text.load`.
       window: tokens of a window.
-      count: windows.
+      calibration, evaluation: windows that choose, 0 where nothing is chosen, and windows that score.
       revision: branch, tag or commit of a model on the hub.
       file: of the GGUF files of a repository or folder, the one to take.
       fetch: False opens only files and folders that were named, asks the hub whether it has the model, and
@@ -58,6 +60,6 @@ def open_reading(
         check_window(checkpoint.config, window)
     if chosen is None or checkpoint is None:
         return None
-    windows = texts.windows(checkpoint.tokenizer.encode(chosen.content), window, count)
-    check_windows(checkpoint.config, windows)
-    return Reading(checkpoint, chosen, windows)
+    windows = texts.divided(checkpoint.tokenizer.encode(chosen.content), window, calibration, evaluation)
+    check_windows(checkpoint.config, np.concatenate(windows))
+    return Reading(checkpoint, chosen, *windows)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -86,6 +88,46 @@ def windows(
             "use a longer text, shorter windows or fewer of them",
         )
     return np.asarray(tokens[skip * window : needed], np.int32).reshape(count, window)
+
+
+def divided(
+    tokens: Int[np.ndarray, " tokens"], window: int, calibration: int, evaluation: int
+) -> tuple[Int[np.ndarray, "calibration window"], Int[np.ndarray, "evaluation window"]]:
+    """The first windows of a text, which choose, and the next ones, which score.
+
+    A window that repeats one of the first is passed over: manuals and logs repeat themselves.
+
+    Raises:
+      InvalidInput: if the text has too few tokens, or too few windows that repeat nothing.
+    """
+    first = windows(tokens, window, calibration + evaluation)[:calibration]
+    rest = windows(tokens, window, len(tokens) // window - calibration, skip=calibration)
+    if not calibration:
+        return first, rest[:evaluation]
+    new = (row for row, known in zip(rest, repeats(first, rest), strict=True) if not known)
+    scored = list(itertools.islice(new, evaluation))
+    if len(scored) < evaluation:
+        raise invalid(
+            f"text of {evaluation} windows of {window} tokens that repeat none of the first {calibration}",
+            len(scored),
+            "use a longer text, shorter windows or fewer of them",
+        )
+    return first, np.stack(scored)
+
+
+def repeats(chosen: Int[np.ndarray, "_ _"], scored: Int[np.ndarray, "_ _"]) -> Iterator[bool]:
+    """Whether half of a scored window, in one piece, stands in a chosen one: for each scored one in turn.
+
+    Shorter passages in common are any text's own.
+    """
+    chosen, scored = np.asarray(chosen, np.int32), np.asarray(scored, np.int32)
+    length = max(1, min(chosen.shape[1], scored.shape[1]) // 2)
+    known = {piece for row in chosen for piece in _pieces(row, length)}
+    return (not known.isdisjoint(_pieces(row, length)) for row in scored)
+
+
+def _pieces(row: Int[np.ndarray, " window"], length: int) -> list[bytes]:
+    return [row[start : start + length].tobytes() for start in range(len(row) - length + 1)]
 
 
 def _decoded(source: str, data: bytes) -> Text:

@@ -16,6 +16,7 @@ from signmag_jax.claims.families import theorem_3
 from signmag_jax.claims.levels import TOKENS_OF_A_PASS
 from signmag_jax.claims.pieces import Results, Simulated
 from signmag_jax.evidence import Estimate, Incomplete
+from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.screening import screening_tokens
 from signmag_jax.simulate import engine
 
@@ -95,6 +96,16 @@ def test_the_passes_of_the_default_level_are_those_that_contributing_states():
     heavy = screening_tokens(level.leverage_heavy) / TOKENS_OF_A_PASS
     found = [sum(cost.values()), cost["leverage"], heavy, *(cost[name] for name in names)]
     assert [round(each) for each in found] == [int(each) for each in stated.groups()]
+
+
+@pytest.mark.parametrize("name", ["quick", "default", "full"])
+def test_the_default_text_has_the_windows_of_every_level(tmp_path, name):
+    level = claims.level(name)
+    reading = claims.check(level, out=tmp_path)
+    assert reading is not None
+    assert reading.calibration.shape == (level.calibration_windows, level.window)
+    assert reading.evaluation.shape == (level.windows, level.window)
+    check_disjoint(reading.calibration, reading.evaluation)
 
 
 def test_a_dry_run_tells_minutes_and_memory_only_where_they_were_measured():

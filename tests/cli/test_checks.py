@@ -134,7 +134,7 @@ ABSENT = {
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A folder in which a model and a text seem to lie, and a program that may touch neither."""
-    (tmp_path / "text.txt").write_text("abc " * 500)
+    (tmp_path / "text.txt").write_text(" ".join(map(str, range(1000))))
     (tmp_path / "tiny").mkdir()
     (tmp_path / "folder.svg").mkdir()
     for name in ("ledger.json", "plan.json", "mask.json", "mask-2%.json"):

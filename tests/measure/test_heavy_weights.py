@@ -1,6 +1,5 @@
 """Planted decisive weights: strata leave the mean alone and cover it, plain draws do not."""
 
-import contextlib
 import functools
 import importlib
 
@@ -12,12 +11,12 @@ from signmag_jax import measure
 from signmag_jax.claims.levels import LEVELS
 from signmag_jax.evidence import InvalidInput, bootstrap
 from signmag_jax.measure import screening
-from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.leverage import draws_of
 from signmag_jax.measure.pools import OUTLIER, REST
 from signmag_jax.measure.ranking import Ranking
 from signmag_jax.measure.stratified import Stratified
 from signmag_jax.models import MATRICES
+from signmag_jax.models.text import divided
 
 RATE, DRAWS, WINDOWS, EVERY = 0.05, 11, 64, 400
 ABOVE, BELOW = SATURATED, "saturated gate, no outlier"
@@ -29,13 +28,9 @@ PLACE = {OUTLIER: WEIGHTS[ABOVE][0], REST: WEIGHTS[BELOW][0]}
 @functools.cache
 def text(name):
     """Calibration, and windows that have nothing in common with it."""
-    model, apart = planted(*PLANTED[name]), []
-    chosen = own_text(model, 16, 1)
-    for window in own_text(model, 2 * EVERY, 2):
-        with contextlib.suppress(InvalidInput):
-            check_disjoint(chosen, window[None])
-            apart.append(window)
-    return chosen, np.stack(apart[:EVERY])
+    model = planted(*PLANTED[name])
+    chosen, others = own_text(model, 16, 1), own_text(model, 2 * EVERY, 2)
+    return divided(np.concatenate([chosen, others]).ravel(), chosen.shape[1], len(chosen), EVERY)
 
 
 @pytest.fixture(autouse=True)

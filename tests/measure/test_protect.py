@@ -12,10 +12,10 @@ from planted import SATURATED, WEIGHTS, own_text, planted
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, bootstrap
 from signmag_jax.measure import choice
-from signmag_jax.measure.inputs import check_disjoint
 from signmag_jax.measure.protected import METRICS
 from signmag_jax.measure.trial import STORED, Trial
 from signmag_jax.models import MATRICES, window_nll
+from signmag_jax.models.text import divided
 from signmag_jax.perturb import Ternarize
 
 pytestmark = pytest.mark.slow
@@ -32,16 +32,8 @@ def model():
 
 @pytest.fixture(scope="module")
 def text(model):
-    first = own_text(model, 8, 5)
-
-    def apart(window):
-        try:
-            check_disjoint(first, window[None])
-        except InvalidInput:
-            return False
-        return True
-
-    return first, np.stack([each for each in own_text(model, 40, 9) if apart(each)][:12])
+    first, others = own_text(model, 8, 5), own_text(model, 40, 9)
+    return divided(np.concatenate([first, others]).ravel(), first.shape[1], len(first), 12)
 
 
 @pytest.fixture(scope="module")

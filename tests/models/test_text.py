@@ -8,6 +8,8 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signmag_jax.evidence import InvalidInput, MissingResource
 from signmag_jax.models import text
@@ -56,6 +58,37 @@ def test_windows_are_consecutive_and_disjoint():
     assert calibration.shape == (3, 7)
     assert np.array_equal(np.concatenate([calibration.ravel(), evaluation.ravel()]), np.arange(49))
     assert text.windows(tokens, 50, 2).shape == (2, 50)
+
+
+def test_a_window_that_repeats_one_of_the_first_is_passed_over():
+    new = np.arange(100, 160, dtype=np.int32)
+    first, rest = new[:20], new[20:]
+    whole, half, less = first[:10], first[5:10], first[5:9]
+    repeated = [
+        whole,
+        np.r_[[1, 2, 3], half, [4, 5]],
+        rest[:10],
+        np.r_[less, [1, 2, 3, 4, 5, 6]],
+        rest[10:20],
+    ]
+    tokens = np.concatenate([first, *repeated]).astype(np.int32)
+    chosen, scored = text.divided(tokens, 10, 2, 3)
+    assert np.array_equal(chosen.ravel(), first)
+    assert np.array_equal(scored, repeated[2:])
+    assert list(text.repeats(chosen, np.stack(repeated))) == [True, True, False, False, False]
+    with pytest.raises(
+        InvalidInput, match=r"4 windows of 10 tokens that repeat none of the first 2.*received 3"
+    ):
+        text.divided(tokens, 10, 2, 4)
+
+
+@given(st.integers(0, 4), st.integers(1, 4), st.integers(2, 9))
+def test_windows_of_a_text_that_repeats_nothing_are_the_next_ones(calibration, evaluation, window):
+    tokens = np.arange(100, dtype=np.int32)
+    found = text.divided(tokens, window, calibration, evaluation)
+    expected = text.windows(tokens, window, calibration + evaluation)
+    assert [len(each) for each in found] == [calibration, evaluation]
+    assert np.array_equal(np.concatenate(found), expected)
 
 
 def test_too_short_a_text_says_how_many_tokens_it_has_and_needs():
