@@ -249,7 +249,7 @@ class TestSymbols:
     def test_the_variable_of_a_supposed_limit(self):
         f = sp.Function("f", real=True)(t)
         fact = by.suppose(limit(f, zero, t))
-        for new in (u, one):
+        for new in (u, one, sp.Symbol("z", real=True)):
             refused("uncaught", by.specialise, fact, {t: new})
 
     def test_a_slope_has_no_value_at_a_point(self):
@@ -321,6 +321,13 @@ class TestIntegrals:
         refused("a hypothesis is false", by.pieces, whole, (), bars)
         refused("no such range", by.same, sp.Integral(w, (w, 0, -sp.oo)), zero)
 
+    def test_a_cut_is_a_number_and_a_piece_has_an_integral(self):
+        line = by.same(w, w)
+        cut = by.pieces(sp.Integral(w, (w, 0, 1)), (sp.log(t),), line, line)
+        assert above(t) in cut.hypotheses
+        steep = by.same(w, sp.log(sp.exp(w), evaluate=False))
+        refused("defined over the whole range", by.pieces, sp.Integral(w, (w, 0, 1)), (), steep)
+
     def test_bars_inside_the_range(self):
         """∫₀⁴ |cos(t(4 − t))| is not ∫₀⁴ cos(t(4 − t))."""
         function = sp.cos(w * (4 - w))
@@ -360,7 +367,7 @@ class TestSlopes:
             Equal(t, one).prove(sp.atan(1 / t), sp.pi / 2 - sp.atan(t), none)
         flat = by.slope(sp.atan(1 / t) + sp.atan(t), t)
         flat = by.join(flat, by.same(flat.rhs, zero))
-        refused("no interval", by.along, flat, -one)
+        refused("whole range", by.along, flat, -one, y)
 
     @pytest.mark.parametrize("times", [n, sp.Integer(0), sp.Integer(2), sp.Rational(1, 2)])
     def test_only_the_first(self, times):
@@ -377,9 +384,10 @@ class TestSlopes:
     def test_only_along_an_interval_from_its_end(self):
         flat = by.slope(t - t + sp.acos(2 * t**2 - 1) - 2 * sp.acos(t), t)
         with pytest.raises(Refused):
-            by.along(by.join(flat, by.same(flat.rhs, zero)), -one)
+            by.along(by.join(flat, by.same(flat.rhs, zero)), -one, y)
         rising = by.join(by.slope(t**2, t), by.suppose(above(2 * t)))
-        refused("no interval", by.along, rising, -one)
+        refused("whole range", by.along, rising, -one, y)
+        refused("whole range", by.along, by.suppose(least(sp.Derivative(t**3, t))), zero, y)
 
 
 class TestLimits:

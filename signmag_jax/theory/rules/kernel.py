@@ -12,9 +12,10 @@ A citation hands out the claim with all that it rests on. This is sound, as
 3. substitution carries hypotheses and the assumptions of the symbols it replaces, and captures no bound
    symbol; nothing is rewritten under a binder by a fact that speaks of the bound symbol;
 4. slopes follow the chain rule, under strict needs (no corner, no branch point). From a slope one comes to
-   its function only along an interval, from its end, if nothing else is assumed of the variable there;
+   its function, or to an integral, only between two ends up to which the function is continuous, and only if
+   all that is assumed of the variable holds between them;
 5. integrals converge absolutely (finite ranges, or a Gaussian factor; at most polynomial growth, nothing
-   singular), as linearity, Fubini and polar coordinates ask; antiderivatives are continuous;
+   singular), as linearity, Fubini and polar coordinates ask;
 6. orders come from Taylor's theorem (Peano's remainder: derivatives continuous at 0), from smooth functions
    of what has an order, and from composition. Of a new sequence nothing is known but its recursion.
 Trusted beside this file: Python, with objects that nobody alters behind their constructors; SymPy's
@@ -98,6 +99,10 @@ def _ask(condition: object, objection: str, *parts: Any) -> None:
 
 def _real(x: Any) -> bool:
     return type(x) in (sp.Symbol, sp.Dummy) and not x.is_integer
+
+
+def _counts(x: Any) -> bool:
+    return bool(x.is_Symbol and x.is_integer and x.is_nonnegative and not x.is_positive)
 
 
 def _facts(x: Any) -> list:
@@ -189,7 +194,7 @@ def recursion(name: str) -> tuple | None:
 
 
 def _bound(binder: sp.Expr) -> set:
-    return {x[0] for x in (binder.variable_count if isinstance(binder, sp.Derivative) else binder.limits)}
+    return {limits[0] for limits in binder.args[1:]}
 
 
 def _needs_of_binder(e: sp.Expr, names: set) -> set:
@@ -287,15 +292,22 @@ def _slope(e: sp.Expr, x: sp.Symbol) -> sp.Expr:
     return _SLOPES[e.func].xreplace({_U: e.args[0]}) * _slope(e.args[0], x)
 
 
-def _over(hypotheses: frozenset, integral: sp.Integral) -> set:
-    """Hypotheses about an integrand, as hypotheses about the outermost integral."""
-    x, low, high = integral.limits[-1]
+def _over(hypotheses: frozenset, x: sp.Symbol, low: sp.Expr, high: sp.Expr) -> set:
+    """Hypotheses about what lies between two ends, as hypotheses about the ends."""
     gaps = {low: x - low, high: high - x}
     given = frozenset(Claim(">", gap) for end, gap in gaps.items() if end not in ENDLESS)
     kept = {claim for claim in hypotheses if not known(claim, given)}
-    whole = type(integral) is sp.Integral and not any(x in claim.free for claim in kept)
-    _ask(whole, "not known of the integrand over the whole range")
-    return kept | needs(integral) | (set() if ENDLESS & {low, high} else {Claim(">=", high - low)})
+    own = any(x in e.free_symbols for e in (low, high)) or any(x in claim.free for claim in kept)
+    _ask(not own, "not known over the whole range: no interval of {} is given", x)
+    ends = {Claim(">=", low)} if x.is_nonnegative else set()
+    return kept | ends | (set() if ENDLESS & {low, high} else {Claim(">=", high - low)})
+
+
+def _rise(f: sp.Expr, hypotheses: frozenset, x: sp.Symbol, low: sp.Expr, high: sp.Expr) -> tuple:
+    """f(low), f(high), and when f is continuous there and has its slope, under `hypotheses`, between them."""
+    ends = {need.at({x: end}) for need in needs(f) for end in {low, high} - ENDLESS}
+    values = [_end(f, x, end) for end in (low, high)]
+    return *values, _over(hypotheses, x, low, high).union(ends, *map(needs, {low, high} - ENDLESS))
 
 
 def _end(e: sp.Expr, x: sp.Symbol, end: sp.Expr) -> sp.Expr:
@@ -394,14 +406,14 @@ class _Rules:
     def specialise(fact: Any, values: dict) -> tuple:
         """The fact with expressions for free symbols, or with another name for one that is bound."""
         claims = (fact.claim, *fact.hypotheses)
-        sides, variables = [side for claim in claims for side in claim[1:3]], {c.variable for c in claims}
-        free = set().union(*(claim.free for claim in claims))
-        caught = variables.union(*(_bound(part) for side in sides for part in side.atoms(*BINDERS)))
+        free, variables = set().union(*(c.free for c in claims)), {c.variable for c in claims}
+        binders = sp.Tuple(*(side for claim in claims for side in claim[1:3])).atoms(*BINDERS)
+        caught = variables.union(*map(_bound, binders))
         hypotheses = {claim.at(values) for claim in fact.hypotheses}.union(*map(needs, values.values()))
         for symbol, new in values.items():
             fits = symbol in free - caught and not new.free_symbols & caught
-            if len(values) == 1 and symbol not in free | variables and new.is_Symbol:
-                fits = symbol.assumptions0 == new.assumptions0 and not any(side.has(new) for side in sides)
+            if len(values) == 1 and symbol in caught - free - variables and new.is_Symbol:
+                fits = symbol.assumptions0 == new.assumptions0 and new not in free | caught
             fits = fits and symbol.is_Symbol and (new.is_integer or not symbol.is_integer)
             _ask(fits, "{} cannot be {}: free symbols take values, uncaught", symbol, new)
             least = {Claim(">" if symbol.is_positive else ">=", new)}
@@ -412,31 +424,23 @@ class _Rules:
         _ask(_real(x), "{} is no real symbol", x)
         return Claim("=", sp.Derivative(e, x), _slope(e, x)), needs(e, True) | needs(_slope(e, x))
 
-    def along(fact: Any, start: sp.Expr) -> tuple:
-        """From f' = 0 (> 0, ≥ 0) along an interval: f(x) = f(start) (f(x) − f(start) > 0, ≥ 0), x > start."""
+    def along(fact: Any, low: sp.Expr, high: sp.Expr) -> tuple:
+        """From f' = 0 (> 0, ≥ 0) between low and high: f(high) = f(low) (f(high) − f(low) > 0, ≥ 0)."""
         slope, kind = fact.lhs, fact.claim.kind
         fits = type(slope) is sp.Derivative and fact.rhs == 0 and kind != "order"
-        _ask(fits, "{} is no sign of a slope", fact.claim)
-        f, x, low = slope.expr, slope.variables[0], set()
-        _ask(x not in start.free_symbols, "{} depends on {}", start, x)
-        for claim in fact.hypotheses:
-            k = claim.left.coeff(x)
-            plain = claim.kind in SIGNS and k in (1, -1) and not (claim.left - k * x).has(x)
-            _ask(plain or x not in claim.free, "{} is no interval of {}", claim, x)
-            low |= {Claim(">=", claim.left.xreplace({x: start}))} if k == 1 else set()
-        low |= {Claim(">=", start)} if x.is_nonnegative else set()
-        there = f.xreplace({x: start})
-        claim = Claim("=", f, there) if kind == "=" else Claim(kind, f - there)
-        ends = {Claim(">" if kind == ">" else ">=", x - start), *(need.at({x: start}) for need in needs(f))}
-        return claim, fact.hypotheses.union(low, ends, needs(start))
+        _ask(fits and not ENDLESS & {low, high}, "{} is no sign of a slope", fact.claim)
+        start, end, hypotheses = _rise(slope.expr, fact.hypotheses, slope.variables[0], low, high)
+        if kind == "=":
+            return Claim("=", end, start), hypotheses
+        return Claim(kind, end - start), hypotheses | {Claim(kind, high - low)}
 
     def antiderivative(integral: sp.Integral, primitive: sp.Expr) -> tuple:
         """∫ = F(high) − F(low) for F of slope f inside the range, continuous up to its ends."""
         ((x, low, high),), smooth = integral.limits, needs(primitive, True)
+        _ask(type(integral) is sp.Integral, "{} is no integral", integral)
         trusted = _vanishes(_slope(primitive, x) - integral.function, smooth | needs(integral.function))
-        ends = {need.at({x: end}) for need in needs(primitive) for end in {low, high} - ENDLESS}
-        result = _end(primitive, x, high) - _end(primitive, x, low)
-        return Claim("=", integral, result), _over(smooth, integral) | ends, trusted
+        start, end, hypotheses = _rise(primitive, smooth, x, low, high)
+        return Claim("=", integral, end - start), hypotheses | needs(integral), trusted
 
     def pieces(integral: sp.Integral, cuts: tuple, *facts: Any) -> tuple:
         """∫f = Σ ∫f_k over the pieces between cuts of the outermost range, from f = f_k on the k-th."""
@@ -446,7 +450,9 @@ class _Rules:
         _ask(alike and type(integral) is sp.Integral, "{} has another integrand", integral)
         ranges = zip((low, *cuts), (*cuts, high), facts, strict=True)
         parts = [(fact, sp.Integral(fact.rhs, (x, *ends))) for *ends, fact in ranges]
-        hypotheses = needs(integral).union(*(_over(fact.hypotheses, part) for fact, part in parts))
+        hypotheses = needs(integral)
+        for fact, part in parts:
+            hypotheses = hypotheses | _over(fact.hypotheses, *part.limits[-1]) | needs(part)
         return Claim("=", integral, sp.Add(*(part for _, part in parts))), hypotheses
 
     def polar(integral: sp.Integral, r: sp.Symbol, t: sp.Symbol, start: sp.Expr, result: sp.Expr) -> tuple:
@@ -500,21 +506,18 @@ class _Rules:
         return Claim("order", f.xreplace({t: e}), end, x, 0), hypotheses
 
     def induction(claim: Claim, n: sp.Symbol, base: Any, step: Any) -> tuple:
-        """P(n) for n ≥ n_0 from P(n_0), n_0 = 0 or 1, and P(n) ⊢ P(n + 1)."""
-        counts = n.is_Symbol and n.is_integer and n.is_nonnegative and claim.kind != "order"
-        starts = [k for k in (0, 1)[bool(n.is_positive) :] if claim.at({n: sp.Integer(k)}) == base.claim]
-        follows = step.claim == claim.at({n: n + 1}) and claim in step.hypotheses
-        _ask(counts and starts and follows, "there is no start, or no step from n to n + 1")
-        begun = Claim(">=", n - starts[0])
-        kept = frozenset(h for h in step.hypotheses - {claim} if not known(h, frozenset({begun})))
+        """P(n) for every n from P(0) and P(n) ⊢ P(n + 1)."""
+        starts = _counts(n) and claim.kind != "order" and base.claim == claim.at({n: _ZERO})
+        follows = claim in step.hypotheses and step.claim == claim.at({n: n + 1})
+        _ask(starts and follows, "there is no start, or no step from n to n + 1")
+        kept = step.hypotheses - {claim}
         _ask(not any(n in h.free for h in kept), "{} is assumed of the number of steps", kept)
-        return claim, base.hypotheses | kept | {begun}
+        return claim, base.hypotheses | kept
 
     def sequence(name: str, n: sp.Symbol, q: sp.Symbol, start: sp.Expr, step: sp.Expr, begins: bool) -> tuple:
         """q(0) = start or q(n + 1) = step(n, q(n)): a new function of the count and the other symbols."""
         names = sorted((start.free_symbols | step.free_symbols) - {n, q}, key=lambda s: s.sort_key())
-        counts = n.is_Symbol and n.is_integer and n.is_nonnegative and not n.is_positive and _real(q)
-        fits = counts and not q.is_nonnegative and not {n, q} & start.free_symbols
+        fits = _counts(n) and _real(q) and not q.is_nonnegative and not {n, q} & start.free_symbols
         # Not of their sum, in which an opaque part of both may cancel.
         plain = not any(e.atoms(*OPAQUE) for e in (start, step))
         _ask(fits and plain, "{} needs a count, a state and plain steps", name)

@@ -251,15 +251,21 @@ class Equal:
         known = given | frozenset(self.inside)
         slope = settle(by.slope(gap, self.variable), known)
         flat = settle(joined(slope, sp.Integer(0)), known)
-        constant = settle(by.along(flat, self.start), known)
+        constant = increase(flat, self.start, self.variable, known)
         constant = joined(constant, sp.Integer(0))
         return by.same(left, right, Given(), constant)
 
 
 def increase(fact: Any, low: sp.Expr, high: sp.Expr, given: Given) -> Any:
-    """f(high) − f(low) ≥ 0 from f' ≥ 0 between them."""
+    """f(high) − f(low) from a sign of f' between them; f(high) = f(low) from f' = 0."""
     x = fact.lhs.variables[0]
-    return settle(by.specialise(settle(by.along(settle(fact, given), low), given), {x: high}), given)
+    end = sp.Dummy(
+        "end", **{k: v for k, v in x.assumptions0.items() if k in ("real", "positive", "nonnegative")}
+    )
+    there = Given(claim.at({x: end}) for claim in given)
+    inside = there | {Claim(">", x - low), Claim(">", end - x)}
+    made = settle(by.along(settle(fact, inside), low, end), there)
+    return settle(by.specialise(made, {end: high}), given)
 
 
 def weakened(fact: Any) -> Any:
