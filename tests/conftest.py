@@ -5,6 +5,7 @@
 
 import collections
 import gc
+import importlib.util
 import itertools
 import os
 import signal
@@ -40,8 +41,17 @@ gc.set_threshold(20_000, 20, 20)
 
 pytest_plugins = ["fixtures_kernel", "fixtures_models"]
 
-# Shape annotations are enforced here and only here: users pay nothing for them at run time.
-_hook = install_import_hook(["signmag_jax"], "beartype.beartype")
+# Shape annotations are enforced here and only here: users pay nothing for them at run time. Modules without any
+# are left to pyright: checking each call of a proof's steps would take longer than the steps.
+_package = Path(importlib.util.find_spec("signmag_jax").origin).parent
+_hook = install_import_hook(
+    [
+        ".".join(file.relative_to(_package.parent).with_suffix("").parts)
+        for file in _package.rglob("*.py")
+        if "jaxtyping" in file.read_text()
+    ],
+    "beartype.beartype",
+)
 
 # Times vary on shared machines; the examples themselves are what is tested.
 settings.register_profile("signmag", deadline=None, print_blob=True)
