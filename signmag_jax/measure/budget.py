@@ -71,11 +71,14 @@ def budgets_of(texts: tuple[str, ...], unit: str = WEIGHTS) -> tuple[Budget, ...
     """Distinct budgets, ascending.
 
     Raises:
-      InvalidInput: for an unknown unit, no budget, one that is none, or one named twice.
+      InvalidInput: for an unknown unit, no budget, one that is none, one named twice, or bits beside parts.
     """
     if unit not in UNITS:
         raise invalid(f"unit in {UNITS}", unit, "choose what is protected")
     known = sorted((Budget.of(text, unit) for text in texts), key=lambda each: each.share)
     if not known or len({each.share for each in known}) < len(known):
         raise invalid("distinct budgets, at least one", texts, f"pass {FORM}")
+    if len({each.in_bits for each in known}) > 1:
+        # In bits other criteria protect as many bits, in parts as many weights: no curve joins the two.
+        raise invalid("budgets all in parts of the weights, or all in bits", texts, "run one kind at a time")
     return tuple(known)

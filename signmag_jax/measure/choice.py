@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from signmag_jax.models.imatrix import Matrix
 
 from . import cut
 from .against import Against
-from .budget import WEIGHTS, Budget
+from .budget import COLUMNS, MATRICES, WEIGHTS, Budget
 from .criteria import COST, Inputs, by_unit, inputs_of, scores, unit_of
 from .curvature import Weights
 from .place import Changed, Place
@@ -31,7 +31,7 @@ KeptWeights = dict[str, Bool[Array, "layers _ _"]]
 
 
 class Choice:
-    """What is protected, by criterion, budget and draw; scores exist for one criterion at a time."""
+    """What is protected, by criterion, budget and draw; masks exist for one at a time."""
 
     def __init__(self, setup: Setup, against: Against, budgets: tuple[Budget, ...], unit: str) -> None:
         self.setup, self.against, self.budgets, self.unit = setup, against, budgets, unit
@@ -39,7 +39,23 @@ class Choice:
         self.shapes = {name: (shapes[name][0], shapes[name][1]) for name in setup.matrices}
         self.total = len(setup.layers) * sum(rows * columns for rows, columns in self.shapes.values())
         self.counts = [each.weights(self.total) for each in budgets]
+        self.chance = against.rate or 1.0
+        self._check_budgets()
         self._cuts, self.kept = _last(self._cuts_of), _last(self._kept)
+
+    def _check_budgets(self) -> None:
+        """Refuse a budget that does not pay for whichever column or matrix costs most, before any is known."""
+        rows_and_sizes = ((rows, rows * columns) for rows, columns in self.shapes.values())
+        columns, matrices = (max(sizes) for sizes in zip(*rows_and_sizes, strict=True))
+        largest = {WEIGHTS: 1, COLUMNS: columns, MATRICES: matrices}[self.unit]
+        for count, budget in zip(self.counts, self.budgets, strict=True):
+            if count < largest:
+                raise invalid(
+                    f"budget that pays for any of the {self.unit}: of {largest} weights, "
+                    f"{largest / self.total:.2%} of all",
+                    budget.text,
+                    "raise it, or choose smaller units",
+                )
 
     @functools.cached_property
     def inputs(self) -> Inputs:
@@ -48,12 +64,17 @@ class Choice:
 
     @functools.cached_property
     def costs(self) -> Weights:
-        """The predicted cost of every weight's error, and what was tried where that is more."""
+        """The predicted cost of every weight's error, and what was tried where that is more.
+
+        As expected: that of a flip, times the part of the weights that flip.
+        """
         suspects, costs = self.suspects, self._predicted
         del self._predicted  # both would be twice the weights
-        for one in suspects:
-            table = costs.pop(one.place.name)
-            costs[one.place.name] = table.at[tuple(one.place[1:])].max(jnp.asarray(one.cost, table.dtype))
+        for name in {one.place.name for one in suspects}:
+            of_name = [one for one in suspects if one.place.name == name]
+            places = tuple(np.transpose([one.place[1:] for one in of_name]))
+            table = costs.pop(name)
+            costs[name] = table.at[places].max(jnp.asarray([self.chance * one.cost for one in of_name], table.dtype))
         return {name: costs[name] for name in self.setup.matrices}
 
     @functools.cached_property
@@ -63,7 +84,8 @@ class Choice:
         blocks = setup.model.params["blocks"]
         within = jnp.asarray(np.isin(np.arange(setup.model.config.layers), setup.layers))
         return {
-            name: _cost(found.pop(name), self.against.change(blocks[name]), within) for name in setup.matrices
+            name: _cost(found.pop(name), self.against.change(blocks[name]), within, self.chance)
+            for name in setup.matrices
         }
 
     @functools.cached_property
@@ -92,8 +114,7 @@ class Choice:
     @functools.cached_property
     def by_matrix(self) -> dict[Matrix, float]:
         """The predicted cost of each matrix, the largest first."""
-        each_costs = self.against.rate or 1.0  # that of a flip, for the flips that there are
-        sums = {name: fetch(_by_layer(table)) * each_costs for name, table in self.costs.items()}
+        sums = {name: fetch(_by_layer(table)) for name, table in self.costs.items()}
         found = {(layer, name): float(sums[name][layer]) for name in sums for layer in self.setup.layers}
         return dict(sorted(found.items(), key=lambda each: (each[1], each[0]), reverse=True))
 
@@ -101,15 +122,9 @@ class Choice:
     def ours(self) -> tuple[cut.Cut, ...]:
         """Our cuts, one for each budget."""
         table = by_unit(self.costs, self.unit)
-        found = cut.cuts(table, self.setup.layers, self.counts, whole=self.unit != WEIGHTS)
-        for each, budget in zip(found, self.budgets, strict=True):
-            if not each.weights:
-                raise invalid(
-                    f"budget that pays for the costliest of the {self.unit}", budget.text, "raise it"
-                )
-        return found
+        return cut.cuts(table, self.setup.layers, self.counts, whole=self.unit != WEIGHTS)
 
-    def _cuts_of(self, criterion: str, draw: int) -> tuple[Weights, tuple[cut.Cut, ...]]:
+    def _cuts_of(self, criterion: str, draw: int) -> tuple[Mapping[str, Array], tuple[cut.Cut, ...]]:
         setup = self.setup
         if criterion == COST:
             return by_unit(self.costs, self.unit), self.ours
@@ -153,10 +168,10 @@ def _last(make: Callable[..., Any]) -> Callable[..., Any]:
 
 @jit
 def _cost(
-    fisher: Array, change: Array, within: Bool[Array, " layers"]
+    fisher: Array, change: Array, within: Bool[Array, " layers"], chance: Any
 ) -> Float[Array, "layers outputs inputs"]:
     # A weight that is not perturbed costs nothing: none of its kind is tried or listed.
-    cost = fisher.astype(jnp.float32) * change.astype(jnp.float32) ** 2 / 2
+    cost = fisher.astype(jnp.float32) * change.astype(jnp.float32) ** 2 * (chance / 2).astype(jnp.float32)
     return jnp.where(within[:, None, None], cost, jnp.zeros_like(cost))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ from signmag_jax.models import SITE_OF, LanguageModel, token_nll
 
 from .against import Against
 from .budget import COLUMNS, WEIGHTS
-from .curvature import Weights
 from .inputs import Windows, check_finite
 from .sweep import over_windows
 
@@ -92,40 +91,64 @@ def unit_of(criterion: str) -> str:
     return COLUMNS if criterion in BY_COLUMN else WEIGHTS
 
 
+class Scores(Mapping[str, Array]):
+    """Scores of every weight, by matrix, made when they are asked for and not kept: one matrix at a time.
+
+    Args:
+      names: of the matrices.
+      make: the scores of one, layers × outputs × inputs.
+    """
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], Array]) -> None:
+        self._names, self._make = tuple(names), make
+
+    def __getitem__(self, name: str) -> Array:
+        """The scores of one matrix, computed now."""
+        if name not in self._names:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """How many matrices there are."""
+        return len(self._names)
+
+
 def scores(
     criterion: str, model: LanguageModel, against: Against, inputs: Inputs, seed: int, draw: int
-) -> Weights:
+) -> Scores:
     """The scores of a criterion that is not ours, not negative, by matrix.
 
     LLM.int8 ranks the columns of the whole model by max|x|, AWQ takes the same part of the columns of every
     matrix; w² E x² and (w' − w)² E x² rank single weights of the whole model.
     """
     blocks = model.params["blocks"]
-    names = tuple(inputs.square)
-    if criterion == RANDOM:
-        root = keys.fold(keys.root(seed), "protect", RANDOM, draw)
-        return {name: _uniform(keys.fold(root, name), blocks[name].shape) for name in names}
+    root = keys.fold(keys.root(seed), "protect", RANDOM, draw)
     by_column: Mapping[str, Callable[[str], Any]] = {
         "llm_int8": lambda name: inputs.largest[name],
         "awq": lambda name: _ranks(inputs.mean[name]),
         "imatrix": lambda name: inputs.square[name],
     }
+    by_weight: Mapping[str, Callable[[str], Array]] = {
+        RANDOM: lambda name: _uniform(keys.fold(root, name), blocks[name].shape),
+        "size": lambda name: jnp.abs(blocks[name]).astype(jnp.float32),
+        "imatrix_weights": lambda name: weighted(blocks[name], inputs.square[name]),
+        "imatrix_error": lambda name: weighted(against.change(blocks[name]), inputs.square[name]),
+    }
     if criterion in by_column:
         of = by_column[criterion]
-        return {name: _spread(_float32(of(name)), blocks[name].shape) for name in names}
-    if criterion == "size":
-        return {name: jnp.abs(blocks[name]).astype(jnp.float32) for name in names}
-    if criterion == "imatrix_weights":
-        return {name: weighted(blocks[name], inputs.square[name]) for name in names}
-    assert criterion == "imatrix_error"
-    return {name: weighted(against.change(blocks[name]), inputs.square[name]) for name in names}
+        return Scores(inputs.square, lambda name: _spread(_float32(of(name)), blocks[name].shape))
+    return Scores(inputs.square, by_weight[criterion])
 
 
-def by_unit(costs: Weights, unit: str) -> Weights:
+def by_unit(costs: Mapping[str, Array], unit: str) -> Mapping[str, Array]:
     """Costs of single weights, or the mean cost of their column or matrix."""
     if unit == WEIGHTS:
         return costs
-    return {name: _mean(table, (1,) if unit == COLUMNS else (1, 2)) for name, table in costs.items()}
+    return Scores(costs, lambda name: _mean(costs[name], (1,) if unit == COLUMNS else (1, 2)))
 
 
 def _float32(table: Any) -> Array:

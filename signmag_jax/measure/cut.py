@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float, Int
 from signmag_jax.evidence.compiling import jit
 from signmag_jax.models import fetch
 
-from .curvature import Weights
 from .inputs import unmeasurable
 
 HALF = 16
@@ -27,22 +26,23 @@ class Cut(NamedTuple):
 
     Args:
       level: all weights of larger score are.
-      last: by matrix, in each layer, the last place (row by row) at which a weight of just this score is too.
+      last: by matrix and layer, the last place (row by row) at which a weight of just this score is too;
+        nothing where none is.
       weights: how many are above in all.
     """
 
     level: float
-    last: dict[str, Int[np.ndarray, " layers"]]
+    last: dict[tuple[str, int], int]
     weights: int
 
 
 def cuts(
-    scores: Weights, layers: Sequence[int], counts: Sequence[int], *, whole: bool = False
+    scores: Mapping[str, Array], layers: Sequence[int], counts: Sequence[int], *, whole: bool = False
 ) -> tuple[Cut, ...]:
     """One cut for each of `counts`; of equal scores the earlier matrix, layer, row and column is first.
 
     Args:
-      scores: not negative, by matrix.
+      scores: not negative, by matrix; each is asked for three times at most.
       layers: which take part.
       counts: numbers of weights, at most as many as take part.
       whole: leave out weights of equal score that are not all within the count, so that at most `count` are.
@@ -53,30 +53,35 @@ def cuts(
     upper = np.zeros(1 << HALF, np.int64)
     for _, _, bits in _slices(scores, layers):
         upper += np.bincount(bits >> HALF, minlength=1 << HALF)
-    return tuple(_cut(scores, layers, count, upper, whole) for count in counts)
-
-
-def _cut(
-    scores: Weights, layers: Sequence[int], count: int, upper: Int[np.ndarray, " bins"], whole: bool
-) -> Cut:
-    first, above = _crossing(upper, count)
-    lower = np.zeros(1 << HALF, np.int64)
+    bins = [_crossing(upper, count) for count in counts]
+    lower = {first: np.zeros(1 << HALF, np.int64) for first, _ in bins}
     for _, _, bits in _slices(scores, layers):
-        lower += np.bincount(bits[bits >> HALF == first] & (1 << HALF) - 1, minlength=1 << HALF)
-    second, within = _crossing(lower, count - above)
-    level = np.uint32(first << HALF | second)
-    left = count - above - within
-    if whole and left < lower[second]:
-        count, left = count - left, 0
-    last = {name: np.full(len(table), -1, np.int32) for name, table in scores.items()}
+        for first, table in lower.items():
+            table += np.bincount(bits[bits >> HALF == first] & (1 << HALF) - 1, minlength=1 << HALF)
+    found, equal = [], []
+    for count, (first, above) in zip(counts, bins, strict=True):
+        second, within = _crossing(lower[first], count - above)
+        level, left = np.uint32(first << HALF | second), count - above - within
+        if whole and left < lower[first][second]:
+            count, left = count - left, 0
+        found.append(Cut(float(level.view(np.float32)), {}, count))
+        equal.append((level, left))
+    _mark(scores, layers, found, equal)
+    return tuple(found)
+
+
+def _mark(
+    scores: Mapping[str, Array], layers: Sequence[int], cuts: Sequence[Cut], equal: list[tuple[np.uint32, int]]
+) -> None:
+    """Note up to where weights of just the level belong to each cut, of which so many do."""
     for name, layer, bits in _slices(scores, layers):
-        if left <= 0:
-            break
-        equal = np.flatnonzero(bits == level)[:left]
-        if len(equal):
-            last[name][layer] = equal[-1]
-            left -= len(equal)
-    return Cut(float(level.view(np.float32)), last, count)
+        for index, (cut, (level, left)) in enumerate(zip(cuts, equal, strict=True)):
+            places = np.flatnonzero(bits == level)[:left] if left else ()
+            if len(places):
+                cut.last[name, layer] = int(places[-1])
+                equal[index] = level, left - len(places)
+        if not any(left for _, left in equal):
+            return
 
 
 def _crossing(counts: Int[np.ndarray, " bins"], wanted: int) -> tuple[int, int]:
@@ -88,7 +93,8 @@ def _crossing(counts: Int[np.ndarray, " bins"], wanted: int) -> tuple[int, int]:
 
 def _slices(scores: Mapping[str, Array], layers: Sequence[int]) -> Iterator[tuple[str, int, np.ndarray]]:
     """Name, layer and the scores of one matrix as ordered bits, a layer at a time."""
-    for name, table in scores.items():
+    for name in scores:
+        table = scores[name]
         for layer in layers:
             values = np.asarray(fetch(table[layer]), np.float32).ravel()
             # −0 is 0, and so is what XLA takes for it.
@@ -100,13 +106,22 @@ def _slices(scores: Mapping[str, Array], layers: Sequence[int]) -> Iterator[tupl
                     "check the checkpoint's weights, or load with a wider dtype (`dtype='float32'`)",
                 )
             yield name, layer, values.view(np.uint32)
+        del table  # before the next is made
 
 
-def kept(scores: Weights, cut: Cut, layers: Sequence[int]) -> dict[str, Bool[Array, "layers _ _"]]:
+def kept(
+    scores: Mapping[str, Array], cut: Cut, layers: Sequence[int]
+) -> dict[str, Bool[Array, "layers _ _"]]:
     """The weights above a cut, and all of the layers that take no part."""
-    apart = jnp.asarray(~np.isin(np.arange(len(next(iter(scores.values())))), layers))
-    level = jnp.asarray(cut.level, jnp.float32)
-    return {name: _above(table, level, jnp.asarray(cut.last[name]), apart) for name, table in scores.items()}
+
+    def one(name: str) -> Bool[Array, "layers _ _"]:
+        table = scores[name]
+        last = [cut.last.get((name, layer), -1) for layer in range(len(table))]
+        apart = ~np.isin(np.arange(len(table)), layers)
+        level = jnp.asarray(cut.level, jnp.float32)
+        return _above(table, level, jnp.asarray(last, jnp.int32), jnp.asarray(apart))
+
+    return {name: one(name) for name in scores}
 
 
 @jit

@@ -23,8 +23,9 @@ def with_trials(
     """The predicted costs, but what trials found where that is far more: derivatives miss large errors.
 
     A trial says nothing but its own cost, which takes the place of its prediction and adds nothing to what
-    others found. Narrower options err more: of those that were not tried, predictions fall short by the
-    largest factor of a wider one, and none costs less than a wider one was found to.
+    others found. Of options that were not tried, predictions fall short by the largest factor of one that
+    errs less, and none costs less than such a one was found to. What errs less is what was predicted to, and
+    of equal options the wider: ternary errs less than 2 bits up to the largest weight, and takes fewer.
 
     Args:
       predicted: not negative; options from the narrowest.
@@ -33,7 +34,7 @@ def with_trials(
     costs = predicted.copy()
     for item in {item for item, _ in found}:
         factor, least = 1.0, 0.0
-        for option in reversed(range(predicted.shape[1])):
+        for option in sorted(range(predicted.shape[1]), key=lambda at: (predicted[item, at], -at)):
             expected, cost = predicted[item, option], found.get((item, option))
             if cost is None:
                 costs[item, option] = max(expected * factor, least)

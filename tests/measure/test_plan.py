@@ -218,6 +218,14 @@ def test_a_trial_takes_the_place_of_a_prediction_that_it_exceeds_by_far(found, f
     np.testing.assert_array_equal(with_trials(PREDICTED, backwards), with_trials(PREDICTED, found))
 
 
+def test_a_trial_at_two_bits_says_nothing_of_ternary_which_errs_less():
+    ternary_errs_less = np.asarray([[3.0, 8.0, 2.0, 1.0]])
+    np.testing.assert_allclose(with_trials(ternary_errs_less, {(0, 1): 80.0}), [[3, 80, 2, 1]])
+    # Control: the other way round it does, and so does a trial of what errs less than both.
+    np.testing.assert_allclose(with_trials(ternary_errs_less, {(0, 0): 30.0}), [[30, 80, 2, 1]])
+    np.testing.assert_allclose(with_trials(ternary_errs_less, {(0, 2): 20.0}), [[30, 80, 20, 1]])
+
+
 def shut():
     """A model with a saturated gate, unseen by derivatives, that rounding to 2 bits opens wide."""
     model = planted()

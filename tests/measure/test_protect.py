@@ -120,7 +120,10 @@ def test_the_weight_that_decides_is_found_and_derivatives_do_not_see_it(model, t
     tables, plain = read(report.masks[0], model, tmp_path / "mask.json")
     assert tables["gate_proj"][PLACE.layer, PLACE.row, PLACE.column]
     assert plain["weights"][0] | {"score": 0} == {**PLACE.to_json(), "score": 0}
-    assert plain["weights"][0]["score"] > 0.5
+    # As expected of a rate of one half, and so that all scores of a mask are of one unit.
+    assert plain["weights"][0]["score"] > 0.25
+    own = sum(each["cost"] for each in plain["predicted"] if each["matrix"] == "gate_proj")
+    assert plain["weights"][0]["score"] < own
     monkeypatch.setattr(choice, "suspects", lambda *_: [])
     blind = measure.protect(model, *text, against="flips:0.5", budget="50%", compare=())
     tables, _ = read(blind.masks[0], model, tmp_path / "mask.json")
@@ -214,8 +217,13 @@ def test_of_whole_matrices_the_costliest_are_first(model, text):
     assert more != tuple(sorted(more, key=lambda at: (at[0], MATRICES.index(at[1]))))
 
 
-def test_a_budget_that_pays_for_no_whole_matrix_is_refused(model, text):
-    with pytest.raises(InvalidInput, match="pays for the costliest of the matrices"):
+def test_a_budget_that_pays_for_no_whole_matrix_is_refused_before_anything_runs(model, text, monkeypatch):
+    def never(*_):
+        raise AssertionError("nothing is computed")
+
+    monkeypatch.setattr(choice, "token_fisher", never)
+    monkeypatch.setattr(Trial, "row", never)
+    with pytest.raises(InvalidInput, match="pays for any of the matrices"):
         measure.protect(model, *text, budget=("1%", "50%"), unit="matrices", compare=())
 
 

@@ -104,6 +104,9 @@ def test_budgets_are_distinct_and_ascending_and_pay_for_something():
             budgets_of(texts)
     with pytest.raises(InvalidInput, match="unit in"):
         budgets_of(("1%",), "rows")
+    with pytest.raises(InvalidInput, match="all in bits"):
+        budgets_of(("1%", "0.2b"))
+    assert [each.text for each in budgets_of(("0.2b", "0.1b"))] == ["0.1b", "0.2b"]
     assert Budget.of("0.15%").weights(1000) == 2
     for limit in ("0.09b", "0.09B"):
         assert Budget.of(limit).weights(1000) == 1  # bits are a limit: 1.9 weights
