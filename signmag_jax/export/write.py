@@ -108,10 +108,10 @@ def check_model(source: Mask | Widths, config: ModelConfig) -> None:
 
 
 def check_loaded(source: Mask | Widths, model: LanguageModel) -> None:
-    """Refuse a model of which a mask or a plan was not made, or of which no imatrix names the matrices.
+    """Refuse a model whose files are not those that were measured, or of which no imatrix names the matrices.
 
     Raises:
-      InvalidInput: as `check_model`, or naming the files, or a matrix that is not stored by itself.
+      InvalidInput: naming the files, or a matrix that is not stored by itself.
     """
     every = [(0, name) for name in MATRICES]
     check_stored(model.config.family, every, "make the imatrix with llama-imatrix, or leave it out")
@@ -121,7 +121,6 @@ def check_loaded(source: Mask | Widths, model: LanguageModel) -> None:
             f"it was measured on {_shown(files)}, the model is {_shown(model.report.files)}: "
             "give --model and --revision as they were measured"
         )
-    check_model(source, model.config)
 
 
 def _shown(files: Mapping[str, str]) -> str:

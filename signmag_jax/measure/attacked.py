@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,17 @@ class Attack(Result):
 
     def fewest(self, level: float) -> int | None:
         """The fewest flips whose mean damage reaches a level; None if none of those that were tried does."""
-        reached = (n for n, each in enumerate(self.damage, start=1) if each.estimate.value >= level)
-        return next(reached, None)
+        return _first([float(each.estimate.value) for each in self.damage], level)
+
+    def between(self, level: float) -> tuple[int | None, int | None]:
+        """The fewest flips by the upper ends of the 95% intervals of the damage, and by their lower ends.
+
+        On other windows of such text it may take as few as the first, and no more than the second; None if
+        that end reaches the level with none of those that were tried.
+        """
+        ends = ([float(getattr(each, end)) for each in self.damage] for end in ("high", "low"))
+        fewest, most = (_first(each, level) for each in ends)
+        return fewest, most
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +74,15 @@ class Attacks(Result):
         return next(each for each in self.attacks if (each.rule, each.protected) == (rule, protected))
 
     def fewest(self) -> list[dict[str, Any]]:
-        """How many flips each rule needs for each level, by number of protected weights."""
+        """How many flips each rule needs for each level, by number of protected weights, and between which."""
         return [
-            {"rule": each.rule, "protected": each.protected, "level": level, "flips": each.fewest(level)}
+            {
+                "rule": each.rule,
+                "protected": each.protected,
+                "level": level,
+                "flips": each.fewest(level),
+                "between": list(each.between(level)),
+            }
             for each in self.attacks
             for level in self.levels
         ]
@@ -95,7 +110,7 @@ class Attacks(Result):
         damage = attack.damage[count - 1].estimate
         cost = with_error(float(damage.value), float(damage.standard_error))
         broken = _broken(attack.not_finite[count - 1])
-        return f"{level:g} nats by {count} flip{'s' * (count > 1)}: {cost}{broken}"
+        return f"{level:g} nats by {count} flip{'s' * (count > 1)}{_range(attack, level)}: {cost}{broken}"
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each rule, number of protected weights and number of flips."""
@@ -132,6 +147,17 @@ class Attacks(Result):
         return Picture(
             "curves", {"series": series, "x": "flips", "y": "ΔNLL, nats per token", "title": title}
         )
+
+
+def _first(damage: Sequence[float], level: float) -> int | None:
+    return next((count for count, each in enumerate(damage, start=1) if each >= level), None)
+
+
+def _range(attack: Attack, level: float) -> str:
+    fewest, most = attack.between(level)
+    if fewest == most:
+        return ""
+    return f" ({fewest} to {most if most is not None else f'more than {len(attack.damage)}'})"
 
 
 def _broken(windows: int) -> str:

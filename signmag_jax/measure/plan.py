@@ -381,7 +381,7 @@ def _report(
         packing.exact,
         sides[0],
         sides[1],
-        interval(rows[2:, LOSS] - rows[1:2, LOSS]),
+        *(interval(rows[2:, metric] - rows[1:2, metric]) for metric in (LOSS, STORED.index("kl"))),
         Estimate.of_samples(rows[0, 0], unit="nat/token", estimator="mean over windows"),
         samples,
         setup.origin(),

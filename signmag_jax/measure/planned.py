@@ -88,7 +88,8 @@ class Plan(Result):
       exact: whether none costs less than this one.
       measured: what the plan costs.
       uniform: what one width everywhere costs, or two neighbouring ones.
-      saved: ΔNLL of `uniform` less that of the plan, paired over windows; None where one was not finite.
+      saved, saved_kl: ΔNLL and KL of `uniform` less those of the plan, paired over windows; None where one
+        was not finite.
       clean: NLL of the clean model.
       samples: by metric, then "plan" or "uniform": draws × windows.
       provenance: model, texts, seed, versions, device.
@@ -107,6 +108,7 @@ class Plan(Result):
     measured: MeasuredWidths
     uniform: MeasuredWidths
     saved: ConfidenceInterval | None
+    saved_kl: ConfidenceInterval | None
     clean: Estimate
     samples: Mapping[str, Mapping[str, Float[np.ndarray, "draws windows"]]] = field(metadata=KEPT_OUT)
     provenance: Mapping[str, Any]
@@ -129,9 +131,9 @@ class Plan(Result):
             "plan": self.measured.line(self.weights),
             "uniform": self.uniform.line(self.weights),
         }
-        if self.saved is not None:
-            low, high = self.saved.low, self.saved.high
-            lines["saved"] = f"{self.saved.estimate}, 95% from {low:.3g} to {high:.3g}"
+        for name, saved in {"saved": self.saved, "saved, KL": self.saved_kl}.items():
+            if saved is not None:
+                lines[name] = f"{saved.estimate}, 95% from {saved.low:.3g} to {saved.high:.3g}"
         widest = sorted(self.matrices, key=lambda one: -one.size / (one.shape[0] * one.shape[1]))
         for one in widest[:SUMMARISED]:
             said = f"{one.width}{'' if one.width == 'ternary' else ' bits'}; predicted {one.predicted:.3g}"

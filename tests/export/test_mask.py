@@ -226,4 +226,4 @@ def test_another_model_is_refused(saved, smollm):
     deep = json.loads(path.read_text())
     deep["matrices"][0]["layer"] = 30
     with pytest.raises(InvalidInput, match="30"):
-        check_loaded(read_mask(saved(**deep)), smollm)
+        check_model(read_mask(saved(**deep)), smollm.config)
