@@ -74,7 +74,9 @@ class Choice:
             of_name = [one for one in suspects if one.place.name == name]
             places = tuple(np.transpose([one.place[1:] for one in of_name]))
             table = costs.pop(name)
-            costs[name] = table.at[places].max(jnp.asarray([self.chance * one.cost for one in of_name], table.dtype))
+            costs[name] = table.at[places].max(
+                jnp.asarray([self.chance * one.cost for one in of_name], table.dtype)
+            )
         return {name: costs[name] for name in self.setup.matrices}
 
     @functools.cached_property

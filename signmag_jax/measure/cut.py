@@ -71,7 +71,10 @@ def cuts(
 
 
 def _mark(
-    scores: Mapping[str, Array], layers: Sequence[int], cuts: Sequence[Cut], equal: list[tuple[np.uint32, int]]
+    scores: Mapping[str, Array],
+    layers: Sequence[int],
+    cuts: Sequence[Cut],
+    equal: list[tuple[np.uint32, int]],
 ) -> None:
     """Note up to where weights of just the level belong to each cut, of which so many do."""
     for name, layer, bits in _slices(scores, layers):

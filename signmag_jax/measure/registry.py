@@ -30,8 +30,9 @@ from .trained_chain import trained_chain
 
 DERIVATIVE_ARRAYS = 3
 """Weights, the costs by which single ones are chosen, and a gradient."""
-PROTECT_ARRAYS = 2.75
-"""In float32, besides the weights: the predicted costs, the scores of one criterion, and masks."""
+PROTECT_ARRAYS, PROTECT_COSTS = 2, 1.1
+"""Weights and squares of derivatives; in float32, whatever their dtype, the predicted costs, and a tenth for what
+of a criterion's scores and masks is more than the squares, which are gone by then."""
 ERROR_ARRAYS = 5
 """Weights, an error, the error with random signs, the gradient and its derivative along that."""
 
@@ -124,8 +125,9 @@ PROTECT = Measurement(
     # Activations, and a backward pass of each window.
     1 + SHORTLIST_PASSES,
     MINIMUM,
-    check=checked_protection,
-    fixed=costs.protect_screening,
-    float32_arrays=PROTECT_ARRAYS,
+    PROTECT_ARRAYS,
+    checked_protection,
+    costs.protect_screening,
+    float32_arrays=PROTECT_COSTS,
 )
 """The verb `signmag protect`."""
