@@ -74,7 +74,7 @@ class Attacks(Result):
         return next(each for each in self.attacks if (each.rule, each.protected) == (rule, protected))
 
     def fewest(self) -> list[dict[str, Any]]:
-        """How many flips each rule needs for each level, by number of protected weights, and between which."""
+        """How many flips each rule needs for each level, and between which, by number of protected weights."""
         return [
             {
                 "rule": each.rule,

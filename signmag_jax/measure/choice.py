@@ -44,7 +44,7 @@ class Choice:
         self._cuts, self.kept = _last(self._cuts_of), _last(self._kept)
 
     def _check_budgets(self) -> None:
-        """Refuse a budget that does not pay for whichever column or matrix costs most, before any is known."""
+        """Refuse a budget that cannot pay for whichever column or matrix will cost most."""
         rows_and_sizes = ((rows, rows * columns) for rows, columns in self.shapes.values())
         columns, matrices = (max(sizes) for sizes in zip(*rows_and_sizes, strict=True))
         largest = {WEIGHTS: 1, COLUMNS: columns, MATRICES: matrices}[self.unit]

@@ -15,7 +15,7 @@ from signmag_jax.evidence import MissingResource, invalid
 from .gguf_header import MAGIC, Broken, StoredTensor, read_header
 from .gguf_split import check_part, parts
 from .names import ROPE_DIVISORS
-from .sources import damaged
+from .sources import POINTER, damaged, is_pointer
 
 MOST_DIVISORS = 1 << 16
 # Numbers of types that ggml gave up, or that other programs gave their own.
@@ -122,6 +122,8 @@ def _opened(path: Path) -> tuple[np.ndarray, dict[str, Any], dict[str, StoredTen
     try:
         with path.open("rb") as file:
             magic = file.read(4)
+        if magic != MAGIC and is_pointer(path):
+            raise MissingResource(f"{path} {POINTER}")
         if magic != MAGIC:
             raise invalid("file starts with GGUF", magic, f"{path.name} is no GGUF file; check the path")
         data = np.asarray(np.memmap(path, np.uint8, mode="r"))

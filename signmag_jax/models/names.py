@@ -59,13 +59,14 @@ def strangers(names: Iterable[str], style: str) -> list[str]:
 
 
 def full_names(stored: Iterable[str]) -> dict[str, str]:
-    """Names in a hub checkpoint by their full form: some hold the bare model, without the prefix `model.`.
+    """Names in a hub checkpoint by their full form: some lack the prefix `model.`, and some have it twice.
 
     Where a tensor is there under both, the full name counts.
     """
     names = set(stored)
     bare = {name: f"model.{name}" for name in names if name.startswith(("embed_tokens.", "layers.", "norm."))}
-    renamed = {name: full for name, full in bare.items() if full not in names}
+    twice = {name: name.removeprefix("model.") for name in names if name.startswith("model.model.")}
+    renamed = {name: full for name, full in (bare | twice).items() if full not in names}
     return {renamed.get(name, name): name for name in sorted(names)}
 
 

@@ -40,16 +40,21 @@ def rope_from_hub(
         raise invalid(f"RoPE type in {tuple(_USED)}", kind, "this port knows no other; use another model")
     numbers = _numbers(parameters, kind)
     part = parameters.get("partial_rotary_factor")
+    # Of transformers' models only these read it themselves; what scales a rotation reads it in all of them.
+    part = part if partial or kind != "default" else None
     if part not in (None, 1.0) and not (partial and _is_finite(part) and 0 < part < 1):
         raise invalid("a rotation of whole heads", f"partial_rotary_factor = {part}", "use another model")
     features = int(head_dim * part) if part not in (None, 1.0) else None
     common: dict[str, Any] = {"theta": float(numbers["rope_theta"]), "features": features}
     known = (
         _USED[kind]
-        | {"rope_type", "type", "partial_rotary_factor"}
+        | {"rope_type", "type"}
         | {*(_LONG if kind == "longrope" else ())}
+        | {*(("partial_rotary_factor",) if partial else ())}
     )
     rest = {key: value for key, value in parameters.items() if key not in known and value is not None}
+    if rest.get("partial_rotary_factor") == 1.0:
+        del rest["partial_rotary_factor"]
     remarks = ()
     if rest:
         shown = ", ".join(f"{key} = {str(value)[:60]}" for key, value in sorted(rest.items())[:8])

@@ -47,9 +47,8 @@ class SafetensorsSource:
         for path in self.files:
             for name, shape, dtype in _described(path):
                 if name in stored:
-                    raise invalid(
-                        "each tensor stored once", name, f"{path} repeats it; download the files again"
-                    )
+                    said = f"{name} is read from {path.name} and not from {stored[name][0].name}, as transformers does"
+                    self.notes = (*self.notes, said)
                 stored[name] = path, shape, dtype
         self._home = {full: (name, stored[name][0]) for full, name in full_names(stored).items()}
         for full, (name, _) in self._home.items():
@@ -110,6 +109,12 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
             "is never opened: convert them with `save_pretrained(..., safe_serialization=True)` or take a "
             "revision with model.safetensors"
         )
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    if others:
+        raise MissingResource(
+            f"{folder} holds {', '.join(others[:4])}, but neither model.safetensors nor {index.name}, which says "
+            "which of several belong together: add that, or rename the one file that is the model"
+        )
     raise MissingResource(
         f"{folder} holds no model.safetensors and no index of shards: point at a model folder"
     )
@@ -144,6 +149,23 @@ def _file_name(shard: Any) -> str:
     return shard
 
 
+POINTER = "is a pointer of Git LFS and not the file itself: run `git lfs pull` in its folder, or download it"
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a clone without Git LFS left a line of text where a large file should be."""
+    try:
+        with path.open("rb") as opened:
+            return opened.read(len(_POINTER)) == _POINTER
+    except OSError:
+        return False
+
+
+_POINTER = b"version https://git-lfs"
+
+
 def damaged(path: Path, error: Exception) -> MissingResource:
     """The error for a file that cannot be read as what it should be."""
+    if is_pointer(path):
+        return MissingResource(f"{path} {POINTER}")
     return MissingResource(f"{path} is damaged or truncated ({reason(error)}): download or export it again")

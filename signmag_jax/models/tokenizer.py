@@ -12,6 +12,7 @@ import numpy as np
 from signmag_jax.evidence import MissingResource
 
 from .foreign import heard, reason
+from .sources import POINTER, is_pointer
 
 PROBE = "Row  12,345: don't STOP; naïve 日本 x=1\n\n\tend "
 """What tells two ways of cutting a text apart: numerals, spaces, contractions, capitals, other scripts."""
@@ -133,6 +134,8 @@ def _built(folder: Path) -> tuple[Any, list[str]]:
 
 
 def _remedy(folder: Path) -> str:
+    if is_pointer(folder / "tokenizer.json"):
+        return f"tokenizer.json {POINTER}"
     pieces = folder / "tokenizer.model"
     if pieces.is_file() and importlib.util.find_spec("sentencepiece") is None:
         return f"{pieces.name} is read with sentencepiece: pip install sentencepiece, or add tokenizer.json"

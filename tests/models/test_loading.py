@@ -206,7 +206,10 @@ REFUSED = {
         "longrope|config",
     ),
     "partial rotation": (
-        {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+        {
+            "rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0},
+            "partial_rotary_factor": 0.5,
+        },
         "partial_rotary_factor = 0.5",
     ),
     "activation": ({"hidden_act": "xielu"}, "hidden_act in .*xielu"),

@@ -92,6 +92,18 @@ def test_a_prefix_that_only_some_tensors_have_is_completed(folder):
     assert agrees(folder).report.notes == ()
 
 
+def test_a_prefix_that_is_there_twice_counts_once(folder):
+    edited(folder, lambda tensors: {k.replace("model.", "model.model.", 1): v for k, v in tensors.items()})
+    assert agrees(folder).report.notes == ()
+
+
+def test_a_part_of_the_rotation_that_the_model_does_not_read_is_noted(folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"partial_rotary_factor": 0.5}))
+    (note,) = agrees(folder).report.notes
+    assert note == "without effect in this model's RoPE: partial_rotary_factor = 0.5"
+
+
 LONG = {"short_factor": [1.5, 2.0, 3.0], "long_factor": [4.0, 5.0, 6.0], "type": "longrope"}
 HUB = {
     "SmolLM3": {

@@ -13,7 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 from signmag_jax.evidence import InvalidInput, MissingResource, SignmagError
 from signmag_jax.models.config_hub import config_from_hub
+from signmag_jax.models.gguf_file import GGUFFile
 from signmag_jax.models.sources import SafetensorsSource, safetensors_in
+from signmag_jax.models.tokenizer import tokenizer_from_hub
 from signmag_jax.models.weights import load_parameters
 
 EMBED, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -125,17 +127,40 @@ def shards(folder, parts, weight_map=None):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def test_a_tensor_in_two_shards_is_named_with_the_second(tmp_path, folder, config):
+def test_of_a_tensor_in_two_shards_the_last_counts_and_a_note_says_so(tmp_path, folder, config):
     tensors = load_file(folder / "model.safetensors")
-    shards(tmp_path, {"a.safetensors": tensors, "b.safetensors": {EMBED: tensors[EMBED]}})
-    with pytest.raises(InvalidInput, match=rf"each tensor stored once.*{EMBED}.*b\.safetensors repeats it"):
-        safetensors_in(tmp_path)
-    del tensors[EMBED]
-    embed = load_file(folder / "model.safetensors")[EMBED]
+    other = {EMBED: 2 * tensors[EMBED]}
+    shards(tmp_path, {"a.safetensors": tensors, "b.safetensors": other})
+    source = safetensors_in(tmp_path)
+    # transformers reads all shards in the order of their names, and what comes later takes the place.
+    np.testing.assert_array_equal(source.read(EMBED), other[EMBED])
+    assert source.notes == (
+        f"{EMBED} is read from b.safetensors and not from a.safetensors, as transformers does",
+    )
+    embed = tensors.pop(EMBED)
     shards(tmp_path, {"a.safetensors": tensors, "b.safetensors": {EMBED: embed}})
     params, ignored = load_parameters(config, safetensors_in(tmp_path))
     np.testing.assert_array_equal(params["embed"], embed)
     assert ignored == ()
+    assert safetensors_in(tmp_path).notes == ()
+
+
+def test_what_is_not_the_file_itself_is_named(tmp_path, folder):
+    """A clone without Git LFS; shards without their index; other files of weights."""
+    names = ("model.safetensors", "tokenizer.json", "m.gguf")
+    for name in names:
+        (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    for read in (
+        lambda: safetensors_in(tmp_path),
+        lambda: tokenizer_from_hub(tmp_path),
+        lambda: GGUFFile(tmp_path / "m.gguf"),
+    ):
+        with pytest.raises(MissingResource, match="pointer of Git LFS.*git lfs pull"):
+            read()
+    (tmp_path / "model.safetensors").unlink()
+    save_file({"a": np.ones(2)}, tmp_path / "model-00001-of-00002.safetensors")
+    with pytest.raises(MissingResource, match=r"holds model-00001-of-00002\.safetensors, but neither"):
+        safetensors_in(tmp_path)
 
 
 @pytest.mark.parametrize(
