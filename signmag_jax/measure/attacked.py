@@ -58,6 +58,9 @@ class Attacks(Result):
       levels: rises of the loss, nats per token, ascending.
       kept: the weights in the order in which they are protected.
       flips: largest number of flips.
+      defend: rise of the loss below which each rule was to be kept; None if that was not asked.
+      defences: by rule, how few of the first protected weights do that on calibration text; None where all do
+        not. What is left on other text stands among the attacks.
       provenance: model, texts, seed, versions, device.
     """
 
@@ -67,6 +70,8 @@ class Attacks(Result):
     levels: tuple[float, ...]
     kept: tuple[Place, ...]
     flips: int
+    defend: float | None
+    defences: Mapping[str, int | None]
     provenance: Mapping[str, Any]
 
     def attack(self, rule: str, protected: int = 0) -> Attack:
@@ -74,7 +79,7 @@ class Attacks(Result):
         return next(each for each in self.attacks if (each.rule, each.protected) == (rule, protected))
 
     def fewest(self) -> list[dict[str, Any]]:
-        """How many flips each rule needs for each level, and between which, by number of protected weights."""
+        """How many flips each rule needs for each level, and between which, by protected weights."""
         return [
             {
                 "rule": each.rule,
@@ -97,9 +102,23 @@ class Attacks(Result):
             if each.places and not each.protected:
                 first = each.places[min(len(each.places), len(self.levels)) - 1]
                 lines[f"chosen by {each.rule}"] = "; ".join(place.label() for place in first)
+        for rule, count in self.defences.items():
+            lines[f"defence against {rule}"] = self._defence(rule, count)
         if self.kept:
             lines["protected first"] = "; ".join(place.label() for place in self.kept)
         return lines
+
+    def _defence(self, rule: str, count: int | None) -> str:
+        """How few weights keep a rule below the level, and the most that it then does on other text."""
+        below = f"below {self.defend:g} nats on calibration text"
+        if count is None:
+            return f"not {below} by all that are under suspicion"
+        damage = self.attack(rule, count).damage
+        if not damage:
+            return f"{count} weights protected leave it none to flip"
+        worst = max(damage, key=lambda each: float(each.estimate.value))
+        left = with_error(float(worst.estimate.value), float(worst.estimate.standard_error))
+        return f"{below} by {count} weights protected; {left} on other text, 95% up to {worst.high:.2g}"
 
     def _needed(self, attack: Attack, level: float) -> str:
         count = attack.fewest(level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -40,6 +41,7 @@ def attacks(
     levels: Sequence[float] = LEVELS,
     flips: int = FLIPS,
     protected: Sequence[int] = PROTECTED,
+    defend: float | None = None,
     batch: int | None = None,
     **options: Unpack[Options],
 ) -> Attacks:
@@ -49,7 +51,9 @@ def attacks(
     `rules`; ours flips together what several criteria suspect (`suspects`, `joint`), and takes another rule's
     choice where that costs more on calibration text. Everything is chosen on the calibration windows or on no
     text, and scored on the evaluation windows. Then the weights that our own attack and the costliest single
-    flips name are protected, and each rule chooses again among the others.
+    flips name are protected, and each rule chooses again among the others. How few of them are enough
+    (`defend`) is found by bisection on calibration text, as if more never helped the attacker; how well they
+    do is then scored on the evaluation windows like everything else, with an interval.
 
     Args:
       model: from `models.load`.
@@ -58,6 +62,8 @@ def attacks(
       levels: rises of the loss to be reached, in nats per token.
       flips: largest number of flips.
       protected: numbers of weights that are protected, each a game of its own.
+      defend: rise of the loss below which each rule is to be kept by as few protected weights as possible; by
+        default these are not looked for.
       batch: number of evaluation windows that are computed at a time; by default all.
       options: as in `Options`.
 
@@ -69,18 +75,18 @@ def attacks(
         than are under suspicion, too few or overlapping windows, unknown layers or matrices, or a clean loss
         that is not finite.
     """
-    check_game(levels, flips, protected)
+    check_game(levels, flips, protected, defend)
     games = sorted({0, *protected})
     own: dict[str, Any] = {"experiment": "attacks", "levels": sorted(map(float, levels)), "flips": flips}
-    own |= {"protected": games}
+    own |= {"protected": games, "defend": defend}
     setup = prepare(model, calibration, evaluation, own, batch=batch, fewest=2, **options)
-    kept, sets = _chosen(setup)
-    cells = [(count, rule, each) for count in games for rule in RULES for each in sets[count][rule]]
+    kept, sets, defences = _chosen(setup)
+    cells = [(count, rule, each) for count, by in sets.items() for rule in by for each in by[rule]]
     tasks = [functools.partial(_loss, setup, places) for places in ((), *(each for _, _, each in cells))]
     clean, *rows = setup.sweep(tasks, first=1)
     inputs.check_finite(clean[:, None])
     unknowing = float(np.log(model.config.vocabulary))
-    found: dict[tuple[int, str], list[Any]] = {(count, rule): [] for count in games for rule in RULES}
+    found: dict[tuple[int, str], list[Any]] = {(count, rule): [] for count, by in sets.items() for rule in by}
     for (count, rule, places), row in zip(cells, rows, strict=True):
         # A loss that is not finite counts like that of a model which knows nothing.
         finite = np.isfinite(row)
@@ -90,18 +96,25 @@ def attacks(
         Attack(rule, count, *(zip(*sets, strict=True) if sets else ((), (), ())))
         for (count, rule), sets in found.items()
     )
-    return Attacks(each, tuple(sorted(map(float, levels))), tuple(kept), flips, setup.origin())
+    shown = tuple(sorted(map(float, levels)))
+    return Attacks(each, shown, tuple(kept), flips, defend, defences, setup.origin())
 
 
-def attack_tokens(flips: int, protected: Sequence[int]) -> int:
+def attack_tokens(flips: int, protected: Sequence[int], defend: float | None = None) -> int:
     """Tokens that pass through the whole model while weights are chosen, at most, besides backward passes."""
-    most, games = flips + max((0, *protected)), len({0, *protected})
+    kept, games = max((0, *protected)), len({0, *protected})
+    if defend is not None:  # each step of a bisection is a game
+        kept = flips + sum(NAMED.values())
+        games += 1 + kept.bit_length()
+    most = flips + kept
     search = joint_tokens(sum(NAMED.values()), flips, TOKENS, JUDGED)
     search += (len(RULES) - 1) * flips * JUDGED
     return suspects_tokens() + games * search + most * TOKENS
 
 
-def check_game(levels: Sequence[float], flips: int, protected: Sequence[int]) -> None:
+def check_game(
+    levels: Sequence[float], flips: int, protected: Sequence[int], defend: float | None = None
+) -> None:
     """Refuse a game that nobody can play.
 
     Raises:
@@ -113,6 +126,8 @@ def check_game(levels: Sequence[float], flips: int, protected: Sequence[int]) ->
         raise invalid("flips >= 1", flips, "flip at least one weight")
     if any(count < 0 for count in protected):
         raise invalid("protected >= 0", tuple(protected), "pass numbers of weights")
+    if defend is not None and not 0 < defend < float("inf"):
+        raise invalid("defend > 0", defend, "pass a rise of the loss, like 1")
 
 
 def _loss(setup: Setup, places: Flips) -> sweep.Row:
@@ -120,25 +135,27 @@ def _loss(setup: Setup, places: Flips) -> sweep.Row:
 
 
 Sets = dict[int, dict[str, list[Flips]]]
+Defences = dict[str, int | None]
 
 
-def _chosen(setup: Setup) -> tuple[list[Place], Sets]:
-    """The weights in the order in which they are protected, and the sets of each game and rule, once."""
+def _chosen(setup: Setup) -> tuple[list[Place], Sets, Defences]:
+    """Once: the weights in the order in which they are protected, the sets of each game and rule, and how
+    many protected weights are enough against each."""
 
     def choose() -> dict[str, Any]:
-        kept, sets = _Players(setup).games(setup.configuration["protected"])
+        kept, sets, defences = _Players(setup).games(setup.configuration["protected"])
         plain = {
             str(count): {rule: [[list(p) for p in each] for each in found] for rule, found in by.items()}
             for count, by in sets.items()
         }
-        return {"kept": [list(place) for place in kept], "sets": plain}
+        return {"kept": [list(place) for place in kept], "sets": plain, "defences": defences}
 
     stored = setup.once(choose)
     opened: Sets = {
         int(count): {rule: [tuple(Place(*p) for p in each) for each in found] for rule, found in by.items()}
         for count, by in stored["sets"].items()
     }
-    return [Place(*place) for place in stored["kept"]], opened
+    return [Place(*place) for place in stored["kept"]], opened, stored["defences"]
 
 
 class _Players:
@@ -148,41 +165,57 @@ class _Players:
         model, calibration = setup.model, setup.calibration
         where = setup.layers, setup.matrices
         self.setup, self.flips = setup, int(setup.configuration["flips"])
-        most = self.flips + max(setup.configuration["protected"])
+        self.defend: float | None = setup.configuration["defend"]
         listed = shortlist(model, calibration, NAMED[FISHER], *where, setup.seed)
         steepest = [place for place, _ in listed]
         scales = input_scales(alpha(model, calibration), setup.matrices)
         found = suspects(model, calibration, scales, *where, steepest)
         few = excerpt(calibration)
         self.by_cost = [each.place for each in found]
-        self.by_turn = [each.place for each in sorted(found, key=lambda one: one.turn)]
+        by_turn = [each.place for each in sorted(found, key=lambda one: one.turn)]
         self.cost = joint_cost(model, few, self.flips, {each.place: each.cost for each in found})
         # What was looked for on so little text is judged on more of it.
         self.judge = joint_cost(model, excerpt(calibration, JUDGED // 2, JUDGED), self.flips)
+        kept = max(setup.configuration["protected"]) if self.defend is None else self.flips + len(found)
+        most = self.flips + kept
         # No rule sees the others' weights: with some protected it takes the next of its own order.
         self.order = {
+            OURS: by_turn,
             DNL: largest_weights(model, *where, most),
             ONE_PASS: one_pass_weights(model, *where, most, setup.seed),
             SUPER: super_weights(model, few, setup.layers, most) if "down_proj" in setup.matrices else [],
         }
 
-    def games(self, counts: Sequence[int]) -> tuple[list[Place], Sets]:
+    def games(self, counts: Sequence[int]) -> tuple[list[Place], Sets, Defences]:
         """Protected weights: those of our own attack, then the costliest single flips that are left."""
-        plain = self._game(())
+        plain = {rule: self._sets(rule, ()) for rule in RULES}
         ours = [place for each in plain[OURS] for place in each]
-        kept = list(dict.fromkeys([*ours, *self.by_cost]))[: max(counts)]
-        if len(kept) < max(counts):
-            raise invalid(f"protected <= {len(kept)}", max(counts), "no more weights are under suspicion")
-        return kept, {count: self._game(kept[:count]) if count else plain for count in counts}
+        order = list(dict.fromkeys([*ours, *self.by_cost]))
+        if len(order) < max(counts):
+            raise invalid(f"protected <= {len(order)}", max(counts), "no more weights are under suspicion")
+        sets = {count: {rule: self._sets(rule, order[:count]) for rule in RULES} for count in counts if count}
+        sets = {0: plain} | sets
+        defences = {} if self.defend is None else {rule: self._enough(rule, order) for rule in RULES}
+        for rule, count in defences.items():
+            if count is not None:
+                sets.setdefault(count, {}).setdefault(rule, self._sets(rule, order[:count]))
+        return order[: max(sets)], sets, defences
 
-    def _game(self, protected: Sequence[Place]) -> dict[str, list[Flips]]:
-        sets: dict[str, list[Flips]] = {}
-        for rule, order in self.order.items():
-            free = [place for place in order if place not in protected]
-            sets[rule] = [tuple(free[: count + 1]) for count in range(min(self.flips, len(free)))]
-        free = [place for place in self.by_turn if place not in protected]
+    def _sets(self, rule: str, protected: Sequence[Place]) -> list[Flips]:
+        """What a rule flips, for each number of flips, where some weights are protected."""
+        free = [place for place in self.order[rule] if place not in protected]
+        if rule != OURS:
+            return [tuple(free[: count + 1]) for count in range(min(self.flips, len(free)))]
         # Whoever has calibration text can also see on it what the other rules' choices do.
-        others = [each for found in sets.values() for each in found]
+        others = [each for other in RULES if other != OURS for each in self._sets(other, protected)]
         enough = BEYOND * max(self.setup.configuration["levels"])
-        judged = {"judge": self.judge, "others": others, "enough": enough}
-        return sets | {OURS: costliest_sets(self.cost, free, self.flips, **judged)}
+        return costliest_sets(self.cost, free, self.flips, judge=self.judge, others=others, enough=enough)
+
+    def _enough(self, rule: str, order: Sequence[Place]) -> int | None:
+        """How many of the first weights, protected, keep a rule below the level on calibration text."""
+
+        def held(count: int) -> bool:
+            assert self.defend is not None
+            return all(self.judge(each) < self.defend for each in self._sets(rule, order[:count]))
+
+        return bisect.bisect_left(range(len(order)), True, key=held) if held(len(order)) else None

@@ -166,14 +166,14 @@ def sensitivity(draws: int, probes: int, response: Any) -> int | float:
     return FORWARD_PASSES + draws * DRAW_PASSES + own
 
 
-def attacks(flips: int, protected: Sequence[int]) -> int | float:
-    """Clean, and every number of flips by every rule in every game."""
-    return 1 + len({0, *protected}) * len(RULES) * flips
+def attacks(flips: int, protected: Sequence[int], defend: float | None) -> int | float:
+    """Clean, and every number of flips by every rule in every game, one of them that of the defences."""
+    return 1 + (len({0, *protected}) + (defend is not None)) * len(RULES) * flips
 
 
-def attack_search(flips: int, protected: Sequence[int]) -> float:
+def attack_search(flips: int, protected: Sequence[int], defend: float | None) -> float:
     """The flips among which our own rule chooses, and the others' passes."""
-    return attack_tokens(flips, protected) / sweep.PASS_TOKENS
+    return attack_tokens(flips, protected, defend) / sweep.PASS_TOKENS
 
 
 def error_response(errors: Any, probes: int) -> int | float:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from signmag_jax.evidence import MissingResource, invalid
+from signmag_jax.evidence import MissingResource
 
 from .foreign import reason
 from .names import full_names
@@ -47,7 +47,8 @@ class SafetensorsSource:
         for path in self.files:
             for name, shape, dtype in _described(path):
                 if name in stored:
-                    said = f"{name} is read from {path.name} and not from {stored[name][0].name}, as transformers does"
+                    first = stored[name][0].name
+                    said = f"{name} is read from {path.name} and not from {first}, as transformers does"
                     self.notes = (*self.notes, said)
                 stored[name] = path, shape, dtype
         self._home = {full: (name, stored[name][0]) for full, name in full_names(stored).items()}
@@ -112,8 +113,8 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     others = sorted(path.name for path in folder.glob("*.safetensors"))
     if others:
         raise MissingResource(
-            f"{folder} holds {', '.join(others[:4])}, but neither model.safetensors nor {index.name}, which says "
-            "which of several belong together: add that, or rename the one file that is the model"
+            f"{folder} holds {', '.join(others[:4])}, but neither model.safetensors nor {index.name}, which "
+            "names the shards of a model: add that, or rename the one file that is the model"
         )
     raise MissingResource(
         f"{folder} holds no model.safetensors and no index of shards: point at a model folder"

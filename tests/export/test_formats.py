@@ -103,8 +103,8 @@ def test_llm_compressor_ignores_these_modules(decision, tmp_path, llama, linear)
 def dynamic_get(dynamic, name):
     """What GPTQModel does to a module: False leaves it out, else the options that differ, None for none.
 
-    Its rule, that of `gptqmodel.quantization.config.dynamic_get` in 7.7.0: of the patterns, without their `-:`
-    or `+:`, the first that matches from the start of the name. The package is published as source alone and
+    Its rule, that of `gptqmodel.quantization.config.dynamic_get` in 7.7.0: of the patterns, without `-:` or
+    `+:`, the first that matches from the start of the name. The package is published as source alone and
     asks for a newer PyTorch than the other tools here run with; where it is installed, it is asked itself.
     """
     if importlib.util.find_spec("gptqmodel") is not None:

@@ -71,6 +71,42 @@ def test_the_rules_of_others_choose_as_on_their_own(game, texts):
         assert game.attack(rule).places[-1] == tuple(places)
 
 
+@pytest.mark.slow
+def test_the_smallest_defence_is_the_first_that_holds(game, texts):
+    """By every number of protected weights in turn, on the text that chose."""
+    model, level, few = planted(*KINDS), 0.2, excerpt(texts[0], 256, 512)
+    found = measure.attacks(model, *texts, **OPTIONS | {"defend": level})
+    clean = window_nll(model, few).mean()
+    order = rules.largest_weights(model, tuple(range(SMALL.layers)), MATRICES, 60)
+
+    def holds(count):
+        free = [place for place in order if place not in found.kept[:count]]
+        sets = (tuple(free[: size + 1]) for size in range(3))
+        return all(window_nll(edited(model, each), few).mean() - clean < level for each in sets)
+
+    first = next(count for count in range(len(found.kept) + 1) if holds(count))
+    assert found.defences[DNL] == first > 0
+    assert found.defences.keys() == set(RULES)
+    # What is asked besides changes none of the games.
+    assert found.attack(OURS, 2).places == game.attack(OURS, 2).places
+    assert not game.defences
+    for rule, count in found.defences.items():
+        if count is not None:
+            assert all(each.estimate.standard_error > 0 for each in found.attack(rule, count).damage)
+            assert f"by {count} weights protected" in found.summary()[f"defence against {rule}"]
+
+
+def test_the_flips_of_a_level_have_a_range(game):
+    """Upper ends of intervals reach a level by no more flips than means do, and lower ends by no fewer."""
+    for each in game.attacks:
+        for level in (*game.levels, 1e-3, 50.0):
+            counts = (each.between(level)[0], each.fewest(level), each.between(level)[1])
+            fewest, count, most = (99 if value is None else value for value in counts)
+            assert fewest <= count <= most
+    assert game.attack(OURS).between(50.0) == (None, None)
+    assert all(len(row["between"]) == 2 for row in game.fewest())
+
+
 def test_lines_rows_and_picture(game):
     lines = game.summary()
     assert "0.2 nats by 1 flip:" in lines["ours"]
@@ -92,7 +128,7 @@ def test_windows_that_are_not_finite_are_counted(game, texts, monkeypatch):
     broken = np.full(16, 2.0)
     broken[1] = np.nan
     module = importlib.import_module("signmag_jax.measure.attacks")
-    monkeypatch.setattr(module, "_chosen", lambda setup: (list(game.kept), sets))
+    monkeypatch.setattr(module, "_chosen", lambda setup: (list(game.kept), sets, {}))
     monkeypatch.setattr(module, "_loss", lambda setup, places: broken if places else np.ones(16))
     found = measure.attacks(planted(*KINDS), *texts, **OPTIONS)
     for each in found.attacks:
@@ -136,6 +172,7 @@ def test_a_pair_that_is_harmless_alone_is_attacked_together(backed_up):  # noqa:
         ({"levels": (0.0,)}, "levels > 0"),
         ({"flips": 0}, "flips >= 1"),
         ({"protected": (-1,)}, "protected >= 0"),
+        ({"defend": 0.0}, "defend > 0"),
         ({"layers": (9,)}, "layers in 0..1"),
     ],
 )

@@ -155,7 +155,7 @@ def test_what_is_not_the_file_itself_is_named(tmp_path, folder):
         lambda: tokenizer_from_hub(tmp_path),
         lambda: GGUFFile(tmp_path / "m.gguf"),
     ):
-        with pytest.raises(MissingResource, match="pointer of Git LFS.*git lfs pull"):
+        with pytest.raises(MissingResource, match=r"pointer of Git LFS.*git lfs pull"):
             read()
     (tmp_path / "model.safetensors").unlink()
     save_file({"a": np.ones(2)}, tmp_path / "model-00001-of-00002.safetensors")
