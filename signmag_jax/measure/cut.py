@@ -79,7 +79,7 @@ def _mark(
     """Note up to where weights of just the level belong to each cut, of which so many do."""
     for name, layer, bits in _slices(scores, layers):
         for index, (cut, (level, left)) in enumerate(zip(cuts, equal, strict=True)):
-            places = np.flatnonzero(bits == level)[:left] if left else ()
+            places = np.flatnonzero(bits == level)[:left]
             if len(places):
                 cut.last[name, layer] = int(places[-1])
                 equal[index] = level, left - len(places)

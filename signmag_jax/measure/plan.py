@@ -28,7 +28,7 @@ from .planned import MeasuredWidths, Plan, PlannedMatrix
 from .protected import METRICS
 from .setup import Options, Setup, prepare
 from .sweep import Row
-from .trial import LOSS, STORED, averages, interval
+from .trial import DIVERGENCE, LOSS, STORED, averages, interval
 from .trials import Cell, with_trials
 from .widths import TERNARY, WIDTHS, check_widths, fewest_bits, rounded, stored_bits
 
@@ -381,7 +381,8 @@ def _report(
         packing.exact,
         sides[0],
         sides[1],
-        *(interval(rows[2:, metric] - rows[1:2, metric]) for metric in (LOSS, STORED.index("kl"))),
+        interval(rows[2:, LOSS] - rows[1:2, LOSS]),
+        interval(rows[2:, DIVERGENCE] - rows[1:2, DIVERGENCE]),
         Estimate.of_samples(rows[0, 0], unit="nat/token", estimator="mean over windows"),
         samples,
         setup.origin(),

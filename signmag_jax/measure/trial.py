@@ -22,7 +22,7 @@ from .setup import Setup
 from .sweep import Row
 
 STORED = ("nll", *METRICS)
-LOSS = STORED.index("delta_nll")
+LOSS, DIVERGENCE = STORED.index("delta_nll"), STORED.index("kl")
 
 
 class Trial:
