@@ -30,9 +30,8 @@ from .trained_chain import trained_chain
 
 DERIVATIVE_ARRAYS = 3
 """Weights, the costs by which single ones are chosen, and a gradient."""
-PROTECT_ARRAYS, PROTECT_COSTS = 2, 1.1
-"""Weights and squares of derivatives; and in float32 the predicted costs, with a tenth for what scores of one
-matrix and masks take more than the squares, which are gone by then."""
+PROTECT_ARRAYS, PROTECT_COSTS = 2, 1.3
+"""Weights and squares of derivatives; in float32 the predicted costs, those of the largest matrices twice."""
 ERROR_ARRAYS = 5
 """Weights, an error, the error with random signs, the gradient and its derivative along that."""
 
