@@ -11,6 +11,7 @@ from .composition import network_ratio
 from .cumulants import FourthCumulants, flip_cumulants, kernel_change, shift_cumulants
 from .depth import Parting, chain, chain_ratios, depth_ratios
 from .depth_limits import depth_floor, residual_first_ratio, residual_limit
+from .depth_slope import finite_width_depth_slope
 from .depth_width import finite_width_depth_ratios
 from .enclosure import Ball, enclose
 from .energies import BlockEnergies, block, cosine_squared, radial_fraction, sign_cosine_squared
@@ -90,6 +91,7 @@ __all__ = [
     "finite_rows_radial_fraction",
     "finite_rows_ratio",
     "finite_width_depth_ratios",
+    "finite_width_depth_slope",
     "finite_width_expansion",
     "finite_width_ratio",
     "finite_width_saturation",

@@ -41,7 +41,11 @@ def flip_cumulants(rate: ArrayLike, weights: Any = "gaussian") -> FourthCumulant
       rate: flip rate.
       weights: a law with third and fourth moments, as in `perturb.find_weights`.
     """
-    p = jnp.asarray(rate)
+    return cumulants_of_flips(jnp.asarray(rate), weights)
+
+
+def cumulants_of_flips(p: Array, weights: WeightMoments) -> FourthCumulants:
+    """`flip_cumulants`, for use inside a law."""
     excess = weights.fourth - 3 + 0 * p
     odd = (1 - 2 * p) * excess
     return FourthCumulants(excess, odd, 8 * p * (1 - p) + excess, odd, excess)
@@ -55,7 +59,11 @@ def shift_cumulants(size: ArrayLike, weights: Any = "gaussian") -> FourthCumulan
       size: in units of σ.
       weights: a law with third and fourth moments, as in `perturb.find_weights`.
     """
-    e = jnp.asarray(size)
+    return cumulants_of_shift(jnp.asarray(size), weights)
+
+
+def cumulants_of_shift(e: Array, weights: WeightMoments) -> FourthCumulants:
+    """`shift_cumulants`, for use inside a law."""
     b, h = weights.b * e, (weights.third - 3 * weights.b) * e
     excess = weights.fourth - 3 + 0 * e
     return FourthCumulants(

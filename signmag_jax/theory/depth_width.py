@@ -33,8 +33,9 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "g
     changes by E w⁴/3, to first order in it. In layer 1 the shift's fourth cumulants change its κ,
     and the realised cosine of n rows adds its own term to both errors, `realised`. Neglected are other terms
     of order 1/n without the 1/√p of Q's: that x and x' differ in shape, that n/2 fluctuates, and what the
-    shift's cumulants do after layer 1. What is neglected has no bound, so that there is no ball around the
-    exact value: `theory.enclose` refuses this law.
+    shift's cumulants do after layer 1. Layer 1 lacks nothing of that order; behind it up to a fifth of the
+    coefficient of 1/n, in the first four, which is complete in `finite_width_depth_slope`. What is neglected
+    has no bound, so that there is no ball around the exact value: `theory.enclose` refuses this law.
 
     Args:
       rate: one flip rate in (0, 1/2]; the shift has size 2√rate.

@@ -14,6 +14,7 @@ from . import (
     composition,
     depth,
     depth_limits,
+    depth_slope,
     depth_width,
     energies,
     network,
@@ -206,6 +207,13 @@ _ALL = [
         {"rate": arguments.RATE, "depth": COUNT, "n": width.WIDTH, **WEIGHTS},
         "flips per row, layer by layer",
         "recursion, quadrature",
+    ),
+    Law(
+        "finite_width_depth_slope",
+        depth_slope.finite_width_depth_slope,
+        {"rate": depth_slope.RATE, "depth": COUNT, **WEIGHTS},
+        "rows and their fourth cumulants, layer by layer",
+        "recursion",
     ),
     Law(
         "profile_width_ratio",

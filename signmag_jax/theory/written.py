@@ -1,18 +1,15 @@
-"""Layers as they are written in one line: "dense, relu, rmsnorm, residual(dense, silu, dense)"."""
+"""A network of infinite width from its layers in one line."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 from typing import Any
 
-from signmag_jax.evidence import InvalidInput, invalid
+from signmag_jax.evidence import written
 
 from .layers import Dense, Layer, LayerNorm, RMSNorm
 from .network import Gate, Network, Residual, as_layer, serial
 
-LONGEST, MOST_LAYERS = 10_000, 1000
-EXAMPLE = "dense, relu, rmsnorm, 4*residual(rmsnorm, gate(serial(dense, silu), dense), dense(scale=0.5))"
 MADE: dict[str, Callable[..., Layer]] = {
     "dense": Dense,
     "rmsnorm": RMSNorm,
@@ -21,87 +18,17 @@ MADE: dict[str, Callable[..., Layer]] = {
     "gate": Gate,
     "serial": serial,
 }
-FIXED = "fixed"
-"""A matrix without an error: dense(fixed)."""
 
 
 def parse(text: str, number: Callable[[str], Any] = float) -> Network:
     """A network from its layers between commas.
 
     Args:
-      text: dense, rmsnorm, layernorm, activations by name, residual(…), gate(a, b), serial(…), each with the
-        arguments of its class by name, dense(scale=0.5, bias=0.1), dense(fixed) without an error, and
-        4*residual(…) for four in a row.
+      text: as `evidence.written.layers` reads it, activations by name, each layer with the arguments of its
+        class.
       number: what a number is read as.
 
     Raises:
       InvalidInput: for what does not read so, or is no network.
     """
-    if len(text) > LONGEST:
-        raise invalid(f"layers of at most {LONGEST} characters", len(text), "repeat with 4*residual(...)")
-    try:
-        # On one line with the bracket: what a comment hid would be left out without a word.
-        row = ast.parse(f"[{text}]", mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        row = None
-    if not isinstance(row, ast.List):
-        raise _unread(text)
-    return serial(*_Reader(f"[{text}]", number).layers(row.elts))
-
-
-def _unread(text: str | None) -> InvalidInput:
-    return invalid(f"layers read like {EXAMPLE!r}", text, "separate them by commas")
-
-
-class _Reader:
-    def __init__(self, text: str, number: Callable[[str], Any]) -> None:
-        self.text, self.number = text, number
-        self.times, self.left = 1, MOST_LAYERS
-
-    def layers(self, nodes: list[ast.expr]) -> list[Layer]:
-        return [layer for node in nodes for layer in self._repeated(node)]
-
-    def _repeated(self, node: ast.expr) -> list[Layer]:
-        count, whole = 1, node
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-            times, node = node.left, node.right
-            count = times.value if isinstance(times, ast.Constant) and type(times.value) is int else 0
-        before, self.times = self.times, self.times * count
-        self.left -= self.times
-        if count < 1 or self.left < 0:
-            raise invalid(f"1 to {MOST_LAYERS} layers in all", self._of(whole), "repeat a layer as 4*dense")
-        layer, self.times = self._layer(node), before
-        return [layer] * count
-
-    def _layer(self, node: ast.expr) -> Layer:
-        if isinstance(node, ast.Name):
-            return MADE[node.id]() if node.id in ("dense", "rmsnorm", "layernorm") else as_layer(node.id)
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MADE):
-            raise _unread(self._of(node))
-        name = node.func.id
-        given = {str(one.arg): self._value(one.value) for one in node.keywords}
-        is_fixed = name == "dense" and [self._of(one) for one in node.args] == [FIXED]
-        args = [None] if is_fixed else self.layers(node.args)
-        try:
-            if len(given) < len(node.keywords):
-                raise TypeError("an argument is given twice")
-            return MADE[name](*args, **given)
-        except TypeError:
-            raise invalid(f"arguments of {name}", self._of(node), f"write layers like {EXAMPLE!r}") from None
-
-    def _value(self, node: ast.expr) -> Any:
-        """A number, a name, or several numbers."""
-        if isinstance(node, ast.List):
-            return [self._value(one) for one in node.elts]
-        if isinstance(node, ast.Name):
-            return node.id
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return node.value
-        text = self._of(node)
-        try:
-            return self.number(text)
-        except ValueError:
-            raise invalid("a number or a name", text, f"write layers like {EXAMPLE!r}") from None
-
-    def _of(self, node: ast.expr) -> str:
-        return ast.get_source_segment(self.text, node) or ""
+    return serial(*written.layers(text, MADE, as_layer, number))

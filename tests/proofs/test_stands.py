@@ -57,6 +57,9 @@ EDITS = [
     slow("single_flip", "(a - b) * h", "a * h"),
     slow("finite_width", "p * (1 - p) * fourth", "p * fourth"),
     slow("any_weights_width", "(-m) ** k", "m**k"),
+    slow("depth_width", "j_ * (3 * k40 + k22) - 4 * k31", "j_ * (3 * k40 + k22) - 3 * k31"),
+    slow("depth_width", "bend * before**2 / 2 + change", "bend * before**2 + change"),
+    slow("depth_width", "(b, d): a / (4 * b * d * root)", "(b, d): a / (2 * b * d * root)"),
     slow("any_weights", "(group * mean(m * m)", "(mean(m * m)"),
     slow("gated", "names[0] ** 2 / names[1]", "names[0] ** 2 / names[2]"),
     slow("gated", '"up": [gated_transverse(WHOLE, pair)', '"up": [gated_transverse(pair, pair)'),
@@ -88,6 +91,7 @@ DOUBLE = [
     ("second_layer", "signal + rest) / m", "signal + 2 * rest) / m", "output_transverse"),
     slow("depth", "9 * sp.pi**2 / 8", "9 * sp.pi**2 / 4", "fixed_point_coefficient"),
     slow("single_flip", "2 * small**2 - 8 *", "4 * small**2 - 16 *", "flip_energy_expansion"),
+    slow("depth_width", "slope**2 * spread + own", "2 * slope**2 * spread + own", "cosine_variance"),
     slow("residual_limit", "flips / (v * shift), h", "2 * flips / (v * shift), h", "residual_limit"),
 ]
 

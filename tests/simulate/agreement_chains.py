@@ -45,6 +45,20 @@ def finite_chain_case(rate, n, networks, *, fast=False):
     return Case("depth", f"n={n} p={rate}", expected, (n,), networks, arguments, fast=fast)
 
 
+def first_order_case(rate, n, weights, networks):
+    """The plain chain to first order in 1/n, told from the infinitely wide one."""
+
+    def infinite():
+        return theory.depth_ratios(rate, 3, weights=weights)
+
+    def law():
+        return infinite() * (1 + theory.finite_width_depth_slope(rate, 3, weights) / n)
+
+    arguments = {"rate": rate, "depth": 3, "inputs": 16, "weights": weights}
+    expected = {"transverse_ratio_of_means": (law, infinite)}
+    return Case("depth", f"n={n} p={rate} {weights} 1/n", expected, (n,), networks, arguments)
+
+
 def scaled_silu_case():
     """At the paper's scale SiLU is linear: half of a linear layer beside a stream."""
     expected = {
@@ -64,6 +78,7 @@ CHAINS = [
     chain_case("v2", "plain", 0.2, depth=2, networks=200, fast=True),
     chain_case("v3", "renormalised", 0.2, depth=2, networks=300, fast=True),
     finite_chain_case(0.05, 128, 300),
+    *(first_order_case(0.3, 96, weights, 1500) for weights in ("gaussian", "uniform")),
     *(
         chain_case(experiment, chain, list(BOTH_RATES), layers=layers, networks=700)
         for (experiment, chain), layers in itertools.product(

@@ -121,6 +121,21 @@ def test_chains_approach_the_infinite_width_and_the_block():
     assert np.sum(weights * (shares - 0.05) ** 2) == pytest.approx(3 * 0.05 * 0.95 / 66, rel=1e-12)
 
 
+@pytest.mark.parametrize("weights", ["gaussian", "laplace", "uniform"])
+@pytest.mark.parametrize("rate", [0.02, 0.3])
+def test_the_first_order_of_chains(rate, weights):
+    """Complete in layer 1, where the law of each width has it as its limit; behind it some terms more."""
+    slope = theory.finite_width_depth_slope(rate, 3, weights)
+    widths = np.array([2**14, 2**17])
+    laws = [theory.finite_width_depth_ratios(rate, 3, int(n), weights) for n in widths]
+    found = widths[:, None] * (np.array(laws) / theory.depth_ratios(rate, 3, weights=weights) - 1)
+    left = np.abs(found - slope)
+    # What is left of the first layer is the next order.
+    assert left[1, 0] == pytest.approx(left[0, 0] / 8, rel=0.1)
+    assert np.all(left[1, 1:] < np.abs(slope[1:]) / 6)
+    assert np.all(left[1, 1:] > 20 * left[1, 0])
+
+
 def test_realised_cosine_against_sampled_rows():
     rng, m, c = np.random.default_rng(7), 24, 0.7
     z = rng.normal(size=(2, 250_000, m))

@@ -16,6 +16,7 @@ from . import (
     columns,
     depth,
     depth_limits,
+    depth_slope,
     energies,
     outliers,
     proposition_1,
@@ -76,6 +77,27 @@ def _stream(pair: Pair, layers: int) -> Iterator[sp.Expr]:
         clean, changed = (depth.residual_energy(layer, growth) for growth in (sp.Integer(1), v))
         q = both / sp.sqrt(clean * changed)
         yield depth.residual_transverse(clean, changed, both)
+
+
+def finite_width_depth_slope(
+    rate: sp.Expr, depth: sp.Integer, weights: AbsoluteMoments = GAUSSIAN
+) -> list[sp.Expr]:
+    """Of flips, less that of the shift."""
+    flip, shift = _pairs(rate, weights.b)
+    flips = _sine_changes(flip, width.flip_cumulants(rate, weights), int(depth))
+    shifts = _sine_changes(shift, width.shift_cumulants(matched_size(rate), weights), int(depth))
+    return [one - other for one, other in zip(flips, shifts, strict=True)]
+
+
+def _sine_changes(pair: Pair, cumulants: width.FourthCumulants, layers: int) -> Iterator[sp.Expr]:
+    """The relative change of E sin² per 1/n after each layer of the plain chain."""
+    q, fourths, fluctuation = sp.Integer(1), depth_slope.SPHERE, depth_slope.STILL
+    turn = pair.c / sp.sqrt(pair.v)
+    for _ in range(layers):
+        change = 2 / sp.sqrt(pair.v) * depth_slope.chain_kernel_change(cumulants, fourths, q, *pair)
+        fluctuation = depth_slope.fluctuation_step(fluctuation, turn * q, turn, change)
+        q, fourths = depth.plain_step(q, *pair), depth_slope.hidden_fourths(turn * q)
+        yield depth_slope.sine_change(q, fluctuation)
 
 
 def residual_limit(rate: sp.Expr, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
@@ -232,6 +254,7 @@ FORMS: dict[str, Callable] = {
     "residual_first_ratio": depth_limits.residual_first_ratio,
     "finite_width_slope": width.finite_width_slope,
     "finite_width_expansion": finite_width_expansion,
+    "finite_width_depth_slope": finite_width_depth_slope,
     "finite_width_saturation": finite_width_saturation,
     "finite_width_saturation_expansion": finite_width_saturation_expansion,
     "profile_width_ratio": profile_width_ratio,
@@ -269,6 +292,7 @@ _BY_MOMENTS: dict[str, Callable] = {
     "residual_limit": residual_limit,
     "finite_width_slope": width.finite_width_slope,
     "finite_width_expansion": finite_width_expansion,
+    "finite_width_depth_slope": finite_width_depth_slope,
     "profile_width_slope": profile_width_slope,
     "profile_width_expansion": profile_width_expansion,
     "finite_rows_ratio": finite_rows_ratio,
