@@ -5,6 +5,7 @@ Nothing here knows a closed form of the theory: weights are drawn, perturbed and
 
 from .block import Arm, BlockResult, block
 from .column_pool import ColumnPool, column_pool
+from .composed import Composed, composed
 from .crossings import Crossings, crossings
 from .depth import Depth, depth
 from .engine import Options
@@ -26,6 +27,7 @@ __all__ = [
     "Arm",
     "BlockResult",
     "ColumnPool",
+    "Composed",
     "Crossings",
     "Depth",
     "Named",
@@ -36,6 +38,7 @@ __all__ = [
     "SingleFlip",
     "block",
     "column_pool",
+    "composed",
     "crossings",
     "depth",
     "experiment",

@@ -14,6 +14,7 @@ from signmag_jax.perturb import Ternarize
 
 from .block import block
 from .column_pool import column_pool
+from .composed import EXAMPLE, composed
 from .crossings import crossings
 from .depth import depth
 from .engine import Options, prepared
@@ -158,6 +159,12 @@ EXPERIMENTS: dict[str, Named] = {
     "depth_residual": Named("a residual chain, its stream unnormalised", depth, {"residual": True}, CHAIN),
     "v2": Named("V2: [W_up, act, W_down, norm] without skips", depth, {"residual": False}, MLP),
     "v3": Named("V3: [W_up, act, W_down, norm] with skips", depth, {"residual": True}, MLP),
+    "network": Named(
+        "a network of layers as written: dense, activations, gates, norms, residual branches",
+        composed,
+        {},
+        {**ONE, "network": EXAMPLE},
+    ),
     "single_flip": Named(
         "R(α, n): one flipped sign a row at an outlier against one at a delocalised entry",
         single_flip,

@@ -14,6 +14,7 @@ from signmag_jax.claims.claim import Missing
 from signmag_jax.claims.families import (
     alignment,
     deciding,
+    kinds,
     leverage,
     own_ratio,
     pictures,
@@ -45,6 +46,7 @@ PARTS = {
     "linear response": (response, (leverage.RESPONSE, leverage.CHECKED)),
     "deciding weights": (deciding, (deciding.DECIDING,)),
     "each matrix by itself": (own_ratio, (own_ratio.EACH,)),
+    "flips against shifts by kind of matrix": (kinds, (kinds.KINDS,)),
     "Exp B": (trained_chains, (trained_chains.CHAIN,)),
     "Exp D": (trained, (trained.EXP_D,)),
     "Exp F and G": (single_columns, (single_columns.ENERGIES, single_columns.LOSSES)),
@@ -195,6 +197,11 @@ def test_damage_is_judged_against_the_first_order_alone(factor, error, word):
         ("exp_g.slope", {"measured": (1.02, 0.04)}, (0.5, 0.04)),
         ("exp_f.output.slope", {"measured": (0.99, 0.02)}, (0.5, 0.02)),
         ("fact_1.own_ratio.matrix=3", {"predicted": (3.12, 0.0), "measured": (3.13, 0.02)}, (3.63, 0.02)),
+        (
+            "trained.flips_over_rest.q_proj.p=0.01",
+            {"predicted": (3.1, 0.0), "measured": (3.1, 0.05)},
+            (1.0, 0.05),
+        ),
         ("exp_b.gaussian.p=0.01.L=1", {"predicted": (3.6, 0.0), "measured": (3.59, 0.02)}, (2.64, 0.02)),
     ],
 )

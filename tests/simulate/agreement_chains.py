@@ -59,6 +59,20 @@ def first_order_case(rate, n, weights, networks):
     return Case("depth", f"n={n} p={rate} {weights} 1/n", expected, (n,), networks, arguments)
 
 
+def network_case(label, network, other, networks, *, fast=False, **options):
+    """A composed network, extrapolated: the rival is that of other layers."""
+    rates = np.array(BOTH_RATES)
+    difference = options.get("difference", "linear")
+    expected = {
+        "transverse_ratio_of_means": (
+            lambda: theory.network_ratio(rates, network, difference),
+            lambda: theory.network_ratio(rates, other, difference),
+        )
+    }
+    arguments = {"rate": list(BOTH_RATES), "inputs": 64, "network": network, **options}
+    return Case("network", label, expected, networks=networks, arguments=arguments, fast=fast)
+
+
 def scaled_silu_case():
     """At the paper's scale SiLU is linear: half of a linear layer beside a stream."""
     expected = {
@@ -72,6 +86,7 @@ def scaled_silu_case():
     return Case("depth_residual", "silu scale=paper", expected, (128, 256), 250, arguments)
 
 
+BRANCH = "rmsnorm, gate(serial(dense, relu), dense), dense"
 CHAINS = [
     finite_chain_case(0.1, 64, 300, fast=True),
     chain_case("depth_residual", "residual", list(BOTH_RATES), depth=2, networks=200, fast=True),
@@ -96,4 +111,16 @@ CHAINS = [
         )
     ),
     scaled_silu_case(),
+    network_case(
+        "residual", f"dense, relu, 2*residual({BRANCH})", f"dense, relu, 2*serial({BRANCH})", 300, fast=True
+    ),
+    network_case("layernorm", "dense, relu, layernorm", "dense, relu", 3000),
+    network_case(
+        "every argument",
+        "dense(weights=laplace, bias=0.5), relu, layernorm(gain=[1, 2], eps=0.2, bias=0.3), "
+        "dense(fixed, scale=2), silu, rmsnorm",
+        "dense(bias=0.5), relu, layernorm(gain=[1, 2], eps=0.2, bias=0.3), dense(fixed, scale=2), silu",
+        1500,
+        difference="finite",
+    ),
 ]

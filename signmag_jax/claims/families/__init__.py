@@ -13,9 +13,11 @@ from signmag_jax.claims.pieces import Results, Simulated
 from . import (
     alignment,
     block,
+    composed,
     deciding,
     depth,
     foundations,
+    kinds,
     leverage,
     outliers,
     own_ratio,
@@ -55,6 +57,7 @@ FAMILIES = (
     Family(theorem_4.rows, theorem_4.experiments),
     Family(proposition_1.rows, proposition_1.experiments),
     Family(depth.rows, depth.experiments),
+    Family(composed.rows, composed.experiments),
     Family(alignment.rows, measurements=(alignment.PROFILE, alignment.QUANTIZATION)),
     Family(
         leverage.rows,
@@ -67,6 +70,7 @@ FAMILIES = (
         ),
     ),
     Family(trained.rows, measurements=(trained.EXP_D, trained.ALL_COLUMNS)),
+    Family(kinds.rows, measurements=(kinds.KINDS,)),
     Family(response.rows),
     Family(sensitivity.rows, measurements=(sensitivity.SENSITIVITY,)),
     Family(deciding.rows, measurements=(deciding.DECIDING,)),
