@@ -124,7 +124,8 @@ def _run(
         raise typer.BadParameter(f"--digits encloses one value: give one {law_arguments.typed([axis])}")
     check_plot(plot)
     law.check(arguments)
-    estimate = _estimate(law, arguments, axis)
+    exact = law_arguments.exact(given, arguments) if axis is None else {}
+    estimate = _estimate(law, arguments, axis, exact)
     result = {"law": law.name, "formula": law.doc, "source": law.source, **estimate.to_json()}
     if axis is not None:
         result["along"] = {axis: list(arguments[axis])}
@@ -134,7 +135,7 @@ def _run(
         with contextlib.suppress(InvalidInput):
             result["expansion"] = _expansion(theory.LAWS[law.expansion], arguments, axis)
     if digits is not None:
-        balls = theory.enclose(law.name, digits=digits, **law_arguments.exact(given, arguments))
+        balls = theory.enclose(law.name, digits=digits, **exact)
         result["enclosure"] = [_ball(ball) for ball in balls] if isinstance(balls, list) else _ball(balls)
     if plot is not None:
         _plot(law.name, axis, arguments, estimate, plot)
@@ -146,8 +147,10 @@ def _run(
     return 0
 
 
-def _estimate(law: Law, arguments: dict[str, Any], axis: str | None) -> Estimate:
-    """The law's value; along `axis`, the result's first, it is called once for each value.
+def _estimate(
+    law: Law, arguments: dict[str, Any], axis: str | None, exact: dict[str, Any] | None = None
+) -> Estimate:
+    """The law's value, enclosed at exact arguments; along `axis`, the result's first, a call for each value.
 
     Not every law takes an array in every argument, and those that do order their results in various ways.
     """
@@ -157,7 +160,7 @@ def _estimate(law: Law, arguments: dict[str, Any], axis: str | None) -> Estimate
     from signmag_jax.evidence import Estimate
 
     if axis is None:
-        return theory.estimate(law, **arguments)
+        return theory.estimate(law, exact=exact, **arguments)
     first, *rest = ({**arguments, axis: value} for value in arguments[axis])
     estimate = theory.estimate(law, **first)
     named = {**estimate.provenance["arguments"], axis: list(arguments[axis])}

@@ -17,11 +17,13 @@ CLOSED, INTEGRATED = 1e-11, 1e-9
 """Relative distance from its ball at which a closed form, or a quadrature, is refused."""
 
 
-def estimate(law: str | Law, **arguments: Any) -> Estimate:
+def estimate(law: str | Law, *, exact: Mapping[str, Any] | None = None, **arguments: Any) -> Estimate:
     """An exact `Estimate` of a law: standard error 0, with the law and its arguments as provenance.
 
     Args:
       law: a name in `LAWS`.
+      exact: the arguments as `enclose` takes them, for the enclosure, where those are roundings of what is
+        meant: 1/100 and not the float nearest to it. By default those.
       **arguments: the law's own, concrete.
 
     Raises:
@@ -31,7 +33,7 @@ def estimate(law: str | Law, **arguments: Any) -> Estimate:
     law = find(law)
     value = law(**arguments)
     provenance = {"law": law.name, "source": law.source, "arguments": _plain(arguments)}
-    ball = _ball(law, arguments) if np.ndim(value) == 0 else None
+    ball = _ball(law, arguments if exact is None else exact) if np.ndim(value) == 0 else None
     estimator = _estimator(law, arguments)
     if ball is not None:
         _check_inside(law.name, float(value), ball, INTEGRATED if "quadrature" in estimator else CLOSED)

@@ -95,7 +95,7 @@ class Dense(Layer):
         elif isinstance(own, str):
             error = given(self.weights)
         else:
-            error = error_of(own, self.weights)
+            error = of.own_error(error_of(own, self.weights))
         check_shapes(error.c, state.pair.energy)
         after = of.dense(state, error, self.scale)
         return after if _is_zero(self.bias) else of.shifted(after, of.spread(self.bias))

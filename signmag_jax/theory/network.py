@@ -93,8 +93,7 @@ class Network(Layer):
             of RMSNorm where there is none; or "finite", sine² of the angle between both outputs.
 
         Returns:
-          Array of the shape of `rate`; NaN where a traced rate lies outside. Its derivative by the rate holds
-          to some eps/√rate, relative, with eps the rounding of its precision.
+          Array of the shape of `rate`; NaN where a traced rate lies outside.
 
         Raises:
           InvalidInput: for a concrete rate outside (0, 1/2], an activation of entries that are not Gaussian,

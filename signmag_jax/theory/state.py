@@ -7,8 +7,10 @@ difference of near equals; see `Scaled`.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -84,14 +86,18 @@ def _relative(state: State) -> Scaled:
 
 
 def _in_one_unit(a: State, b: State) -> tuple[State, State]:
-    """Both in the larger unit of those that differ at all."""
+    """Both in the larger unit of those that differ at all.
+
+    Units that are equal are one: all are of the network's own rate, or constants, see `own_error`.
+    """
     same = a.pair.energy == 0, b.pair.energy == 0
     unit = jnp.where(same[0], b.unit, jnp.where(same[1], a.unit, jnp.maximum(a.unit, b.unit)))
     return _in_unit(a, unit), _in_unit(b, unit)
 
 
 def _in_unit(state: State, unit: Array) -> State:
-    r, pair = state.unit / unit, state.pair
+    # Of one unit the quotient is 1 and has no slope: rounding would leave one of eps/unit.
+    r, pair = jnp.where(state.unit == unit, 1.0, state.unit / unit), state.pair
     pair = pair._replace(
         energy=pair.energy * r * r,
         alignment=pair.alignment * r,
@@ -145,6 +151,15 @@ def dense(state: State, error: Moments | Scaled, scale: ArrayLike) -> State:
     """z = W x of a fresh W, E W² = scale²/n."""
     size = jnp.asarray(scale)
     return _product(_state(held(jnp.ones_like(size), size, size), scaled(error), 0 * size, 0 * size), state)
+
+
+@law()
+def own_error(error: Moments | Scaled) -> Scaled:
+    """An error of one matrix alone, in a unit that is held constant, and is not that of a rate by chance."""
+    of = scaled(error)
+    unit = math.pi * jax.lax.stop_gradient(of.unit)
+    r = of.unit / unit
+    return Scaled(of.c, unit, of.drift * r, of.noise * r * r)
 
 
 @law()
@@ -235,12 +250,12 @@ def energies(state: State) -> BlockEnergies:
 
 @law()
 def linear_ratio(above: State, below: State) -> Array:
-    """Of what the derivative of the normalisation lets through, for errors in one unit."""
-    return above.linear / below.linear * (above.unit / below.unit) ** 2
+    """Of what the derivative of the normalisation lets through, for errors in the same units."""
+    return above.linear / below.linear
 
 
 @law()
 def finite_ratio(above: State, below: State) -> Array:
-    """Of sine² of the angle between clean and perturbed vector."""
+    """Of sine² of the angle between clean and perturbed vector, likewise."""
     a, b = (compared(state.pair, state.unit).sine_squared for state in (above, below))
-    return a / b * (above.unit / below.unit) ** 2
+    return a / b

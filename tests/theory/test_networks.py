@@ -1,6 +1,7 @@
 """Composed networks: the laws of blocks and chains where they coincide, and whole networks drawn in NumPy."""
 
 import math
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -195,6 +196,35 @@ def test_errors_of_several_matrices_may_differ_in_size():
         assert found.cosine == pytest.approx((1 - 2e-14) * 0.6, rel=1e-14)
     one = serial(Dense(small), Dense(None), Dense(small))(large)
     assert one.sine_squared == pytest.approx(8e-14, rel=1e-12)
+
+
+@pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
+def test_the_slope_by_the_rate_keeps_its_digits(mode):
+    """What is left of two slopes of order 1/p, from layer to layer."""
+    network = "dense, relu, rmsnorm, residual(dense, relu, dense)"
+    with jax.enable_x64(True):
+        slope = jax.jit(mode(lambda p: theory.network_ratio(p, network)))
+        for exponent in (33, 10):
+            p, h = Fraction(1, 2**exponent), Fraction(1, 2**exponent) / 10**15
+            high, low = (
+                theory.enclose("network_ratio", rate=x, network=network, digits=50) for x in (p + h, p - h)
+            )
+            exact = (Fraction(high.midpoint) - Fraction(low.midpoint)) / (2 * h)
+            assert float(slope(float(p))) == pytest.approx(float(exact), rel=2e-14)
+
+
+@pytest.mark.parametrize("own", [0.01, 0.04])
+def test_the_slope_beside_an_error_of_a_matrix_alone(own):
+    """Also where both errors are of one size by chance."""
+
+    def law(p, q):
+        return serial(Dense(), "relu", Dense(SignFlip(q)), "relu", Dense(SignFlip(own)), "relu").ratio(p)
+
+    with jax.enable_x64(True):
+        found = jax.jit(jax.jacfwd(law, (0, 1)))(0.01, own)
+        step = 1e-5
+        rises = law(0.01 + step, own) - law(0.01 - step, own), law(0.01, own + step) - law(0.01, own - step)
+    np.testing.assert_allclose(found, np.array(rises) / (2 * step), rtol=1e-5)
 
 
 @pytest.mark.slow
