@@ -175,7 +175,8 @@ def check_first_order(rate: ArrayLike, effective: float, fourth: float) -> None:
             "4·rate·(‖x‖⁴/Σx_j⁴)/E w⁴ >= 1 for weights that are not Gaussian, (n + 2)/3 for ‖x‖⁴/Σx_j⁴ on "
             "the sphere",
             float(np.min(flips)),
-            "raise the rate or the width: the law is a first order in 1/n",
+            "raise the rate or the width: the law is a first order in 1/n, and with so few flips in a row "
+            "sixth moments count, which heavy tails lack",
         )
 
 

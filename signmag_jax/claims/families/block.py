@@ -141,7 +141,7 @@ def _v0(simulated: Supply) -> Claim:
         simulated,
         (lambda: depth_laws.first_ratio(rate, "plain"), "infinite width"),
         source="V0; depth recursion at finite width",
-        proofs=("depth",),
+        proofs=("depth", "depth_width"),
         note="Per-network ratios. The scale of w' drops out of a finite change, and with it the factor v of "
         "the shift: V1's linear ratio is smaller by that.",
         runs_from=V0_FROM,

@@ -21,6 +21,8 @@ from .leverage import missed_singles
 from .trained import ALL_COLUMNS_RATE as RATE
 from .trained import PAIR, law_of
 
+NAMES = {SHIFT: "shifts", REST: "rest"}
+
 Kinds = dict[str, measure.AllColumns]
 
 
@@ -74,7 +76,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 def _row(kind: str, part: str, results: Results, statement: str) -> Claim:
     return Claim(
-        name=f"trained.flips_over_{part}.{kind}.p={RATE:g}",
+        name=f"trained.flips_over_{NAMES[part]}.{kind}.p={RATE:g}",
         claimant="open",
         source="Theorem 3 for the matrices' own E|w|/σ, carried over to a trained model",
         statement=statement,
