@@ -8,13 +8,14 @@ from typing import Unpack
 import numpy as np
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.perturb import Weights
 
 from . import pairs
 from .arguments import Dtype, Numbers, numbers, whole
 from .block import default_inputs
 from .block_network import OPTIONAL, BlockSample
 from .engine import Options
-from .gaussian import activation
+from .gaussian import activation, compiled_apart, drawn
 from .network import Experiment
 from .result import MEAN_OF_RATIOS, Estimates, Result
 
@@ -55,6 +56,7 @@ def proposition_1(
     *,
     rows: int | None = None,
     magnitude: pairs.Magnitude = "noise",
+    weights: str | Weights = "gaussian",
     match: pairs.Match = "realised",
     inputs: int | None = None,
     dtype: Dtype = "float32",
@@ -68,6 +70,7 @@ def proposition_1(
       rows: number m of rows of W; by default the width.
       magnitude: the other error: "noise", sign(W)·g with g Gaussian (Proposition 1), or "shift", which moves
         all magnitudes alike.
+      weights: law of W's entries, as in `block`.
       match: whether the two errors have equal Frobenius norms as drawn ("realised") or in the mean
         ("expected").
       inputs: number of inputs of each network, uniform on the sphere; by default 4n, but at least 256 and
@@ -88,7 +91,7 @@ def proposition_1(
     rates = numbers("rate", rate, pairs.RATES)
     rows = width if rows is None else rows
     whole("rows", rows, 2)
-    label, identity = activation("identity")
+    (label, identity), (named_law, law) = activation("identity"), drawn(weights)
     sample = BlockSample(
         width=width,
         hidden=rows,
@@ -101,13 +104,19 @@ def proposition_1(
         antipodal=False,  # x and −x have the same energies here
         pair=pairs.Matched(match, magnitude),
         ratio=("second", "first"),
+        law=law,
     )
     experiment = Experiment(
         "proposition_1",
-        sample,
-        np.atleast_1d(rates),
-        {"rate": rates.tolist(), "match": match, "magnitude": magnitude, "activation": label}
-        | sample.plain(),
+        *compiled_apart(sample, np.atleast_1d(rates)),
+        {
+            "rate": rates.tolist(),
+            "match": match,
+            "magnitude": magnitude,
+            "activation": label,
+            "weights": named_law,
+            **sample.plain(),
+        },
         sample.work(rates.size),
         lambda tally: tally.ratio("second_transverse", "first_transverse", "ratio"),
         OPTIONAL,

@@ -13,12 +13,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate
 from signmag_jax.evidence.errors import invalid
-from signmag_jax.perturb import Perturbation, SignQuantize
+from signmag_jax.perturb import Perturbation, SignQuantize, Weights
 
 from . import pairs
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype
 from .engine import Options
-from .gaussian import sphere, weights
+from .gaussian import compiled_apart, drawn, sphere
 from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
 from .split import energies, turned
@@ -57,11 +57,12 @@ def quantizer(
     *,
     rows: int | None = None,
     granularity: Granularity = "row",
+    weights: str | Weights = "gaussian",
     inputs: int | None = None,
     dtype: Dtype = "float32",
     **options: Unpack[Options],
 ) -> Quantizer:
-    """Simulate Theorem 4: a Gaussian matrix and its quantised version on spherical inputs.
+    """Simulate Theorem 4: a matrix of independent weights and its quantised version on spherical inputs.
 
     Args:
       width: length n of the input x, at least 2.
@@ -69,6 +70,7 @@ def quantizer(
       rows: number of rows of W; by default the width.
       granularity: whether each row is quantised with a scale of its own ("row"), or the matrix with one
         ("tensor").
+      weights: law of W's entries, as in `block`.
       inputs: number of inputs of each network; by default the width.
       dtype: precision of the weights and of their products.
       options: targets (on the worst of the four estimates), seed, resume and mesh, as in `Options`.
@@ -83,7 +85,8 @@ def quantizer(
     Source: arXiv:2605.18933, Theorem 4 and section 9.6.
     """
     chosen = SignQuantize() if perturbation is None else perturbation
-    drawn, parameters, shape = pairs.given((chosen,), 1)
+    pair, parameters, shape = pairs.given((chosen,), 1)
+    named_law, law = drawn(weights)
     if shape != ():
         raise invalid("the perturbation has scalar parameters", chosen, "simulate one quantiser at a time")
     sample = QuantizerSample(
@@ -92,13 +95,13 @@ def quantizer(
         width if inputs is None else inputs,
         granularity,
         dtype,
-        drawn,
+        pair,
+        law,
     )
     experiment = Experiment(
         "quantizer",
-        sample,
-        parameters,
-        {"perturbation": repr(chosen), **sample.plain()},
+        *compiled_apart(sample, parameters),
+        {"perturbation": repr(chosen), "weights": named_law, **sample.plain()},
         sample.work(),
         _worst,
         frozenset(("row_cosine", "pre_fraction", "post_fraction")),
@@ -131,7 +134,8 @@ class QuantizerSample(Arguments):
     inputs: AtLeast1
     granularity: Granularity
     dtype: Dtype
-    drawn: Any
+    pair: Any
+    law: Weights
 
     def work(self) -> float:
         """Floating-point operations: two products, and about 300 for a random number."""
@@ -140,7 +144,8 @@ class QuantizerSample(Arguments):
     def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, each a scalar."""
         for_w, for_x, for_draw = jax.random.split(key, 3)
-        w = weights(for_w, self.rows, self.width, self.dtype)
+        assert self.law.draw is not None
+        w = self.law.draw(for_w, (self.rows, self.width), self.dtype)
         x = sphere(for_x, self.width, self.inputs, self.dtype)
         # Held, because XLA would draw both again inside each consumer.
         w, x = lax.optimization_barrier((w, x))
@@ -166,6 +171,6 @@ class QuantizerSample(Arguments):
         self, parameters: Any, key: PRNGKeyArray, w: Float[Array, "rows width"]
     ) -> Float[Array, "rows width"]:
         if self.granularity == "tensor":
-            return self.drawn.draw(parameters, key, w)[0]
-        one = lambda own, row: self.drawn.draw(parameters, own, row)[0]  # noqa: E731
+            return self.pair.draw(parameters, key, w)[0]
+        one = lambda own, row: self.pair.draw(parameters, own, row)[0]  # noqa: E731
         return jax.vmap(one)(jax.random.split(key, self.rows), w)

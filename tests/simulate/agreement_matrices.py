@@ -57,6 +57,20 @@ def quantizer_case(experiment, quantizer, rival, *, fast=False, **arguments):
     return Case(experiment, repr(quantizer), expected | cosines, networks=250, arguments=arguments, fast=fast)
 
 
+def other_weights_case(law):
+    """Vectors turn by the weights' own b, quantised or shifted; the rival is that of Gaussian ones."""
+    quantised = {"vector_cosine": (lambda: theory.sign_cosine_squared(law), theory.sign_cosine_squared)}
+    shifted = {
+        "transverse_ratio": (
+            lambda: 1 / theory.flip_to_shift_ratio(0.2, law),
+            lambda: 1 / theory.flip_to_shift_ratio(0.2),
+        )
+    }
+    yield Case("quantizer", law, quantised, networks=250, arguments={"weights": law, "inputs": 64})
+    arguments = {"rate": 0.2, "inputs": 64, "weights": law}
+    yield Case("proposition_1_shift", law, shifted, networks=600, arguments=arguments)
+
+
 def row_cosine_case(n):
     """Exactly 2/π + (1 − 2/π)/n; the nearest wrong answer is the limit."""
     expected = {"row_cosine": (lambda: 2 / np.pi + (1 - 2 / np.pi) / n, lambda: 2 / np.pi)}
@@ -74,4 +88,5 @@ MATRICES = [
     quantizer_case("ternary", Ternarize(), SignQuantize(), fast=True),
     quantizer_case("ternary_bitnet", Ternarize.bitnet(), Ternarize(), fast=True),
     *map(row_cosine_case, (16, 64)),
+    *other_weights_case("laplace"),
 ]
