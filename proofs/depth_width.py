@@ -4,7 +4,7 @@ q is random: n(E q − q̄) and n Var q follow a recursion. Not derived here: Ed
 finite_width.py); that cumulants of independent weights add, so that (z, z') has κ_ab Σ_j x_j^a x_j'^b; the
 law of large numbers, by which n Σ_j x_j^a x_j'^b of a hidden state is E h^a h'^b/(E h²)²; and that Taylor's
 formula may be averaged term by term. t stands for 1/√n. An outcome j of everything up to the rows of a layer
-has probability p_j; x_j/√n is what q before the layer has beyond its mean, and y_j/√n what its rows add.
+has probability p(j); found(j)/√n is what q before the layer has beyond its mean, added(j)/√n what rows add.
 """
 
 # SymPy's own annotations are narrower than what its functions take and return.
@@ -36,7 +36,7 @@ half = sp.Rational(1, 2)
 k, t = sp.symbols("k t", positive=True)
 shift, spread, change, own = sp.symbols("e V b U", real=True)
 j, count = sp.Symbol("j", positive=True, integer=True), sp.Symbol("N", positive=True, integer=True)
-chance, before, rows_add = (sp.IndexedBase(name, real=True)[j] for name in "pxy")
+chance, before, rows_add = (sp.Function(name, real=True)(j) for name in ("p", "found", "added"))
 J = cosine_map
 
 
