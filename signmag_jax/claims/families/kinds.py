@@ -41,7 +41,8 @@ def _measure(run: ModelRun, resume: Path | None, **options: Any) -> Kinds:
 
 
 def _options(level: Level) -> dict[str, Any]:
-    return {"rates": (RATE,), "draws": level.pool_draws, "scattered": 0}
+    # Of draws whose damage scatters as that of few weights does, three are not enough for a ratio.
+    return {"rates": (RATE,), "draws": 2 * level.pool_draws, "scattered": 0}
 
 
 def _passes(level: Level) -> float:
