@@ -21,11 +21,11 @@ A citation hands out the claim with all that it rests on. This is sound, as
 Trusted beside this file: Python, with objects that nobody alters behind their constructors; SymPy's
 constructors, caches and `expand`, with no class beside them that passes for theirs; python-flint through
 `balls.value`; and, as a named step ("normal form"), `normal.canonical` where it says that an expression
-vanishes identically. Of that step all is checked that can be: at points of the domain, which must be found,
-Arb balls have to contain 0. What finds forms, pieces and expansions (`signs`, `tactics`, `expansions`) is not
-trusted: it proposes, and the rules decide. The promise ends where Python is open: it is not kept to who
-rebinds a name of these modules or of SymPy's, reads the closure that keeps the facts, alters an object behind
-its constructor, or fills SymPy's caches with classes of his own.
+vanishes identically and `expand` does not show it. Of that step all is checked that can be: at points of the
+domain, which must be found, Arb balls have to contain 0. What finds forms, pieces and expansions (`signs`,
+`tactics`, `expansions`) is not trusted: it proposes, and the rules decide. The promise ends where Python is
+open: it is not kept to who rebinds a name of these modules or of SymPy's, reads the closure that keeps the
+facts, alters an object behind its constructor, or fills SymPy's caches with classes of his own.
 """
 
 # SymPy's own annotations are narrower than what its functions take and return.
