@@ -437,7 +437,7 @@ class _Rules:
     def antiderivative(integral: sp.Integral, primitive: sp.Expr) -> tuple:
         """∫ = F(high) − F(low) for F of slope f inside the range, continuous up to its ends."""
         ((x, low, high),), smooth = integral.limits, needs(primitive, True)
-        _ask(type(integral) is sp.Integral, "{} is no integral", integral)
+        _ask(type(integral) is sp.Integral, "{} does not integrate over the whole range", integral)
         trusted = _vanishes(_slope(primitive, x) - integral.function, smooth | needs(integral.function))
         start, end, hypotheses = _rise(primitive, smooth, x, low, high)
         return Claim("=", integral, end - start), hypotheses | needs(integral), trusted
