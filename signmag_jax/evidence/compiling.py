@@ -19,12 +19,13 @@ OPTIONS: dict[str, Options] = {
     "gpu": {"xla_gpu_enable_triton_gemm": False},
     # For a kernel of many operations, as of random numbers, a TPU's compiler tries hundreds of ways to cut
     # its arrays: 7 s for 2^20 normal numbers and their norms, against 0.2 s; half of a whole block's.
-    # A float32 product of HIGHEST precision takes seconds too, each anew, while its kernel may fill 16 MiB of
-    # fast memory: with 4 MiB a sixth of that, and 4 to 7 times less for whole programs. By the compiler's own
-    # estimate it costs 7% of a product's cycles, and 10 to 40% of a program that draws random numbers.
+    # A float32 product of HIGHEST precision takes seconds too, each anew, until the best cut is found: to
+    # stop at nine tenths of what it deems possible takes 0.2 s, and costs some 15% of a product's cycles. What
+    # else a kernel may fill of fast memory takes time too: 4 of 16 MiB save up to a quarter of it and cost 5%.
     "tpu": {
         "xla_jf_fusion_max_instruction_count_for_window_config": 50,
         "xla_tpu_scoped_vmem_limit_kib": 4096,
+        "xla_jf_convolution_performance_target": 0.9,
     },
 }
 """What XLA is told beyond its defaults, by platform; a caller's own programs are left alone."""

@@ -101,12 +101,12 @@ def residual_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByC
     """
     run = functools.partial(_with_signs, loss, movable, key)
     none, moved = movable.none(loss.params), movable.all(loss.params)
-    # Held fixed below: the head's own curvature, G, is then no part of what is differentiated.
-    slope = jax.grad(loss.of_states)(run(none))
 
     # The other way round is wrong: for a reverse pass JAX drops the rule of `stretch`'s product.
     def rising(stretches: ByColumn) -> Array:
-        return jnp.vdot(slope, jax.jvp(run, (stretches,), (moved,))[1])
+        states, rise = jax.jvp(run, (stretches,), (moved,))
+        # Held fixed: the head's own curvature, G, is then no part of what is differentiated.
+        return jnp.vdot(jax.grad(loss.of_states)(jax.lax.stop_gradient(states)), rise)
 
     return movable.columns(jax.grad(rising)(none))
 
@@ -205,4 +205,4 @@ def _stretched(loss: WindowLoss, movable: Movable, stretches: ByColumn) -> Float
 def _with_signs(
     loss: WindowLoss, movable: Movable, key: PRNGKeyArray, stretches: ByColumn
 ) -> Float[Array, "batch window hidden"]:
-    return loss.transformed(stretch.stretched_signs(stretches, movable, key))
+    return loss.transformed(stretch.stretched_signs(stretches, movable, key, loss.config.shapes()))

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
 from signmag_jax.evidence import keys
 from signmag_jax.models import LanguageModel, Transform
@@ -105,14 +105,23 @@ def stretched(stretches: Stretches, movable: Movable) -> Transform:
     return transform
 
 
-def stretched_signs(stretches: Stretches, movable: Movable, key: PRNGKeyArray) -> Transform:
+def stretched_signs(
+    stretches: Stretches, movable: Movable, key: PRNGKeyArray, shapes: Mapping[str, tuple[int, int]]
+) -> Transform:
     """The transform `Wx + U(s∘x)`, at s = 0 only, U being W with random signs and without fixed weights."""
+
+    # By matrix and layer, so that a probe of some of them is a part of the probe of all. All layers' are drawn
+    # before the first: a loop over layers draws them again in its backward pass, and is slower to compile.
+    def drawn(name: str) -> UInt32[Array, "layers words 1"]:
+        layers = jnp.arange(len(stretches[name]), dtype=jnp.int32)
+        return jax.vmap(lambda layer: packed(keys.fold(key, name, layer), shapes[name]))(layers)
+
+    words = {name: drawn(name) for name in stretches}
 
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         if name not in stretches:
             return weight
-        # By matrix and layer, so that a probe of some of them is a part of the probe of all.
-        along = weight * signs(keys.fold(key, name, layer), weight.shape, weight.dtype)
+        along = weight * unpacked(words[name][layer], weight.shape, weight.dtype)
         if name in movable.fixed:
             along = along.at[_here(weight, layer, movable.fixed[name])].set(0.0, mode="drop")
         stretch = stretches[name][layer][None, None]
@@ -123,11 +132,19 @@ def stretched_signs(stretches: Stretches, movable: Movable, key: PRNGKeyArray) -
 
 def signs(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
     """Independent random signs, 32 of each random word: drawing them costs next to nothing."""
-    count = math.prod(shape)
+    return unpacked(packed(key, shape), shape, dtype)
+
+
+def packed(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "words 1"]:
+    """The random words that hold the signs of an array of this shape."""
+    return jax.random.bits(key, (-(-math.prod(shape) // BITS), 1), jnp.uint32)
+
+
+def unpacked(words: UInt32[Array, "words 1"], shape: tuple[int, ...], dtype: Any) -> Array:
+    """Their signs, in that shape."""
     # A column of words against a row of shifts: each word gives the 32 signs of its row.
-    words = jax.random.bits(key, (-(-count // BITS), 1), jnp.uint32)
     drawn = (words >> jnp.arange(BITS, dtype=jnp.uint32)[None]) & 1
-    return (1 - 2 * drawn.reshape(-1)[:count].reshape(shape).astype(jnp.int8)).astype(dtype)
+    return (1 - 2 * drawn.reshape(-1)[: math.prod(shape)].reshape(shape).astype(jnp.int8)).astype(dtype)
 
 
 @jax.custom_jvp

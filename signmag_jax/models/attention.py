@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int
@@ -65,7 +67,9 @@ def _attend(
     wide = at_least_float32(queries.dtype)
     key_position = jnp.arange(keys.shape[2], dtype=jnp.int32)[None, :]
 
-    @jax.checkpoint
+    # Within a loop nothing needs to keep XLA from merging what is computed again: of a single chunk, whose
+    # loop XLA removes, a layer's backward pass then computes the scores once.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
     def one(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
         some, start = piece
         scores = jnp.einsum("bkgqd,bksd->bkgqs", some, keys, precision=exact, preferred_element_type=wide)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -87,7 +88,8 @@ def next_token_nll(
     targets = in_chunks(tokens[:, 1:].reshape(count), chunk)
 
     # A backward pass makes a chunk's logits again: kept, those of all chunks would fill as much as the model.
-    @jax.checkpoint
+    # Those of a single chunk XLA may keep, as it comes next.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
     def one(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
         return optax.softmax_cross_entropy_with_integer_labels(_logits(piece[0], head), piece[1])
 

@@ -7,9 +7,12 @@ standard errors miss it in runs that never draw it.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from signmag_jax.evidence.compiling import platform
 
 # E|w| of a standard normal, and E h² of relu(z).
 MEAN_ABSOLUTE = math.sqrt(2 / math.pi)
@@ -17,6 +20,15 @@ MEAN_SQUARE = 0.5
 # Strata over which the direction of an input's projection is spread. Its functions are smooth between the
 # ends: 16 leave a scatter far below that of the rows.
 DIRECTIONS = 16
+
+
+def per_row() -> Any:
+    """The precision of what is drawn and computed for one row: float64, which accelerators do not have.
+
+    They emulate it: sines, χ² and binomial numbers of float64 took a TPU's compiler half a minute. In float32
+    their rounding, below 1e-6 of a row's numbers, is far below their scatter; sums over rows are float64.
+    """
+    return jnp.float64 if platform() == "cpu" else jnp.float32
 
 
 def flip_drift(share: Array) -> Array:
@@ -31,18 +43,19 @@ def shift_drift(step: Array) -> Array:
 
 def biases(rate: Array) -> dict[str, Array]:
     """What crossings add to E hδ/E h² = E z(z' − z) + E max(−zz', 0), of wide rows at the mean angle."""
-    step = 2 * jnp.sqrt(rate)
+    step = 2 * jnp.sqrt(rate.astype(per_row()))
     across, along = step * math.sqrt(1 - MEAN_ABSOLUTE**2), 1 + step * MEAN_ABSOLUTE
     angles = {
-        "flip": (2 * jnp.arcsin(jnp.sqrt(rate)), jnp.ones_like(rate)),
+        "flip": (2 * jnp.arcsin(step / 2), jnp.ones_like(step)),
         "shift": (jnp.arctan2(across, along), jnp.hypot(across, along)),
     }
     # The midpoint rule in place of draws: a number, and nothing that varies from network to network.
-    t = (jnp.arange(DIRECTIONS, dtype=jnp.float64) + 0.5) / DIRECTIONS
-    return {
+    t = (jnp.arange(DIRECTIONS, dtype=per_row()) + 0.5) / DIRECTIONS
+    means = {
         arm: 2 * stretch * angle / jnp.pi * jnp.mean(jnp.sin(t * angle) * jnp.sin((1 - t) * angle))
         for arm, (angle, stretch) in angles.items()
     }
+    return {arm: mean.astype(jnp.float64) for arm, mean in means.items()}
 
 
 def excess(z: Array, other: Array, drift: Array) -> Array:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from signmag_jax.evidence.compiling import platform
+from signmag_jax.evidence.compiling import held
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import SignFlip
@@ -25,6 +25,7 @@ from .crossing_drift import (
     biases,
     excess,
     flip_drift,
+    per_row,
     realignment,
     shift_drift,
     sums,
@@ -140,8 +141,9 @@ class CrossingSample(Arguments):
         square, angle, stretch = (leaf[None, :] for leaf in rows)
         # Where they differ in sign, z and z' are as sin(tθ) and −sin((1−t)θ).
         opposite = jnp.sin(t * angle) * jnp.sin((1 - t) * angle)
-        crossing = 2 / n * square * stretch * angle / jnp.pi * opposite
         z, other = jnp.cos(jnp.pi * t), stretch * jnp.cos(jnp.pi * t - angle)
+        opposite, z, other = held((opposite, z, other))
+        crossing = 2 / n * square * stretch * angle / jnp.pi * opposite
         # The projection's length to the power 4 has the mean 8/(n(n+2)); half of the directions have h > 0.
         fourth = 8 / (n * (n + 2)) * square**2 * excess(z, other, drift) ** 2 / 2
         return (1 + drift) * _mean(crossing) + _mean(fourth) / (m * MEAN_SQUARE)
@@ -192,15 +194,6 @@ class CrossingSample(Arguments):
             }
 
         return lax.map(compare, parameters)
-
-
-def per_row() -> Any:
-    """The precision of what is drawn and computed for one row: float64, which accelerators do not have.
-
-    They emulate it: sines, χ² and binomial numbers of float64 took a TPU's compiler half a minute. In float32
-    their rounding, below 1e-6 of a row's numbers, is far below their scatter; sums over rows are float64.
-    """
-    return jnp.float64 if platform() == "cpu" else jnp.float32
 
 
 def _mean(a: Array) -> Float[Array, ""]:
