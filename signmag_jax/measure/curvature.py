@@ -119,10 +119,10 @@ def gauss_newton_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) ->
     """
     run = functools.partial(_with_signs, loss, movable, key)
     none = movable.none(loss.params)
-    states, pull = jax.vjp(run, none)
-    moved = jax.jvp(run, (none,), (movable.all(loss.params),))[1]
+    states, push = jax.linearize(run, none)
+    moved = push(movable.all(loss.params))
     curved = jax.jvp(jax.grad(loss.of_states), (states,), (moved,))[1]
-    return movable.columns(pull(curved)[0])
+    return movable.columns(jax.linear_transpose(push, none)(curved)[0])
 
 
 @jit

@@ -46,8 +46,8 @@ INTERACTION = (
 )
 """Its unit and estimator."""
 
-GRADIENT_PASSES, RESIDUAL_PASSES, DIRECTION_PASSES = 3, 8, 4
-NEWTON_PASSES = {"signs": 4, "products": 6}
+GRADIENT_PASSES, RESIDUAL_PASSES, DIRECTION_PASSES = 3, 7, 4
+NEWTON_PASSES = {"signs": 4, "products": 5}
 """In forward passes, by the products of matrices in each; attention is computed again for a backward pass."""
 
 

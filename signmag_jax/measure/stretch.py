@@ -106,7 +106,7 @@ def stretched(stretches: Stretches, movable: Movable) -> Transform:
 
 
 def stretched_signs(
-    stretches: Stretches, movable: Movable, key: PRNGKeyArray, shapes: Mapping[str, tuple[int, int]]
+    stretches: Stretches, movable: Movable, key: PRNGKeyArray, shapes: Mapping[str, tuple[int, ...]]
 ) -> Transform:
     """The transform `Wx + U(s∘x)`, at s = 0 only, U being W with random signs and without fixed weights."""
 
