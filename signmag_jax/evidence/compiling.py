@@ -20,8 +20,9 @@ OPTIONS: dict[str, Options] = {
     # For a kernel of many operations, as of random numbers, a TPU's compiler tries hundreds of ways to cut
     # its arrays: 7 s for 2^20 normal numbers and their norms, against 0.2 s; half of a whole block's.
     # A float32 product of HIGHEST precision takes seconds too, each anew, until the best cut is found: to
-    # stop at nine tenths of what it deems possible takes 0.2 s, and costs some 15% of a product's cycles. What
-    # else a kernel may fill of fast memory takes time too: 4 of 16 MiB save up to a quarter of it and cost 5%.
+    # stop at nine tenths of what it deems possible takes 0.2 s, and costs 15 to 20% of a product's cycles.
+    # What a kernel may fill of fast memory takes time too: 4 of its 16 MiB save a tenth to a quarter, and
+    # cost 5%.
     "tpu": {
         "xla_jf_fusion_max_instruction_count_for_window_config": 50,
         "xla_tpu_scoped_vmem_limit_kib": 4096,

@@ -110,8 +110,9 @@ def stretched_signs(
 ) -> Transform:
     """The transform `Wx + U(s∘x)`, at s = 0 only, U being W with random signs and without fixed weights."""
 
-    # By matrix and layer, so that a probe of some of them is a part of the probe of all. All layers' are drawn
-    # before the first: a loop over layers draws them again in its backward pass, and is slower to compile.
+    # By matrix and layer, so that a probe of some of them is a part of the probe of all. All layers' are
+    # drawn before the first: a loop over layers would draw again in its backward pass, and be slower to
+    # compile.
     def drawn(name: str) -> UInt32[Array, "layers words 1"]:
         layers = jnp.arange(len(stretches[name]), dtype=jnp.int32)
         return jax.vmap(lambda layer: packed(keys.fold(key, name, layer), shapes[name]))(layers)
