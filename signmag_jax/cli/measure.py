@@ -28,7 +28,7 @@ from .shared import SHARED, UNUSED_SEED
 
 EXAMPLES = {
     "nll": "--text FILE --window 1024 --windows 1",
-    "quantization-report": "--layers 11 --matrices down_proj --mask protect.json",
+    "quantization-report": "--layers 11 --matrices down_proj --mask mask.json",
     "metrics": "--perturbation flip:0.01 --draws 4",
     "trained-chain": "--draws 8",
     "columns": "--calibration 2 --windows 4 --plot columns.png",

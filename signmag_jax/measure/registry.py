@@ -30,6 +30,8 @@ from .trained_chain import trained_chain
 
 DERIVATIVE_ARRAYS = 3
 """Weights, the costs by which single ones are chosen, and a gradient."""
+DERIVATIVE_SUMS = 0.5
+"""In float32, beside these: what `columns` was measured to take in bfloat16, not what its arrays add up to."""
 PROTECT_ARRAYS, PROTECT_COSTS = 2, 1.3
 """Weights and squares of derivatives; in float32 the predicted costs, those of the largest matrices twice."""
 ERROR_ARRAYS = 5
@@ -50,6 +52,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         DERIVATIVE_ARRAYS,
         option_checks.leverage,
         costs.screening,
+        float32_arrays=DERIVATIVE_SUMS,
     ),
     "quantization": Measurement(quantization, costs.once, fewest=FEWEST),
     "all-columns": Measurement(
@@ -81,6 +84,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         DERIVATIVE_ARRAYS,
         option_checks.response,
         costs.response_screening,
+        float32_arrays=DERIVATIVE_SUMS,
     ),
     "columns": Measurement(
         columns,
@@ -90,6 +94,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         DERIVATIVE_ARRAYS,
         option_checks.response,
         costs.response_screening,
+        float32_arrays=DERIVATIVE_SUMS,
     ),
     "deciding-weights": Measurement(
         deciding_weights,
@@ -99,12 +104,27 @@ MEASUREMENTS: dict[str, Measurement] = {
         DERIVATIVE_ARRAYS,
         option_checks.deciding,
         costs.deciding_search,
+        float32_arrays=DERIVATIVE_SUMS,
     ),
     "sensitivity": Measurement(
-        sensitivity, costs.sensitivity, 1, 2, DERIVATIVE_ARRAYS, check_counts, costs.own_response
+        sensitivity,
+        costs.sensitivity,
+        1,
+        2,
+        DERIVATIVE_ARRAYS,
+        check_counts,
+        costs.own_response,
+        float32_arrays=DERIVATIVE_SUMS,
     ),
     "attacks": Measurement(
-        attacks, costs.attacks, RESPONSE_CALIBRATIONS, 2, DERIVATIVE_ARRAYS, check_game, costs.attack_search
+        attacks,
+        costs.attacks,
+        RESPONSE_CALIBRATIONS,
+        2,
+        DERIVATIVE_ARRAYS,
+        check_game,
+        costs.attack_search,
+        float32_arrays=DERIVATIVE_SUMS,
     ),
     "error-response": Measurement(
         error_response, costs.error_response, fewest=2, arrays=ERROR_ARRAYS, check=option_checks.errors
