@@ -16,6 +16,7 @@ body once; `error` is null where the program compiled.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -177,7 +178,9 @@ def kernels(text: str) -> int:
 
 def main(target: str, chosen: list[str]) -> int:
     """Compile and print; the exit status says whether everything compiled."""
-    report: dict[str, Any] = {"target": target, "versions": provenance.versions(), "programs": {}}
+    compiler = "libtpu" if target == "tpu" else "jax-cuda13-plugin"
+    versions = provenance.versions() | {compiler: importlib.metadata.version(compiler)}
+    report: dict[str, Any] = {"target": target, "versions": versions, "programs": {}}
     with compiling_for("tpu" if target == "tpu" else "gpu"):
         for name, lower in every_program(target):
             if not chosen or name.startswith(tuple(chosen)):
