@@ -41,8 +41,8 @@ gc.set_threshold(20_000, 20, 20)
 
 pytest_plugins = ["fixtures_kernel", "fixtures_models"]
 
-# Shape annotations are enforced here and only here: users pay nothing for them at run time. Modules without any
-# are left to pyright: checking each call of a proof's steps would take longer than the steps.
+# Shape annotations are enforced here and only here: users pay nothing for them at run time. Modules without
+# any are left to pyright: checking each call of a proof's steps would take longer than the steps.
 _package = Path(importlib.util.find_spec("signmag_jax").origin).parent
 _hook = install_import_hook(
     [
@@ -114,7 +114,7 @@ def pytest_terminal_summary(terminalreporter, config):
         for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
             for name, seconds in getattr(report, "user_properties", ()):
                 if name == "cpu_seconds":
-                    rooms[report.nodeid.rpartition("/")[0]] += seconds
+                    rooms[report.nodeid.partition("::")[0].rpartition("/")[0]] += seconds
         terminalreporter.section("CPU seconds by room, with the processes that its tests start")
         for room, seconds in [*rooms.most_common(), ("all rooms", rooms.total())]:
             terminalreporter.line(f"{seconds:7.1f}  {room}")

@@ -27,7 +27,9 @@ def flipped_from(first, name):
     return lambda weight, layer, which: jnp.where((which == name) & (layer >= first), -weight, weight)
 
 
-@pytest.mark.parametrize("apart", [1, 2, 3, 9])
+@pytest.mark.parametrize(
+    "apart", [1, pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(9, marks=pytest.mark.slow)]
+)
 def test_any_layer_on_equals_the_whole_run(model, monkeypatch, apart):
     stream = WINDOWS.size * CONFIG.hidden * 8
     monkeypatch.setattr(prefixes, "MOST", -(-CONFIG.layers * stream // apart))

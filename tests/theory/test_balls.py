@@ -321,8 +321,15 @@ def test_smooth_activations_from_their_hermite_series(activation):
     assert float(law) == pytest.approx(float(ball), rel=1e-12)
 
 
-@pytest.mark.parametrize("activation", ["leaky_relu", "relu_squared", "identity", "gelu", "silu", "tanh"])
-@pytest.mark.parametrize("scale", [0.05, 1.0, 3.0])
+# The balls of smooth activations at wide arguments take longest: in the fast suite, GELU's stands for them.
+@pytest.mark.parametrize(
+    ("activation", "scale"),
+    [
+        pytest.param(name, scale, marks=pytest.mark.slow if scale == 3.0 and name in ("silu", "tanh") else ())
+        for name in ("leaky_relu", "relu_squared", "identity", "gelu", "silu", "tanh")
+        for scale in (0.05, 1.0, 3.0)
+    ],
+)
 def test_float64_laws_lie_in_the_balls_of_every_activation(activation, scale):
     for perturbation in (SignFlip(1e-6), SignFlip(0.5), MagnitudeShift(0.3), Ternarize()):
         ball = theory.enclose(
