@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -32,6 +32,8 @@ from .stratified import Stratified
 from .stretch import Movable
 
 CONTROL = "control variate"
+KEPT = 2**28
+"""Bytes of draws that are kept from window to window, of each rate; others are made again."""
 
 
 def controlled(
@@ -167,7 +169,15 @@ class Known:
     def made(self, arm: str) -> Iterator[tuple[Recipe, Coordinates]]:
         """Every draw of an arm, made again."""
         for draw in range(self.count):
-            yield self.draws.light(arm, draw)
+            yield self._made(arm, draw)
+
+    @functools.cached_property
+    def _made(self) -> Callable[[str, int], tuple[Recipe, Coordinates]]:
+        """One draw: to make it may take longer than the gradient of a window."""
+        draws, layers = self.draws.draws, self.draws.draws.pools.layers_of_model
+        each = 2 * np.dtype(np.int32).itemsize * layers * sum(slots for _, slots in draws.slots)
+        keep = self.count * len(ARMS) * each <= KEPT
+        return functools.cache(self.draws.light) if keep else self.draws.light
 
     def flipped(self, arm: str, recipe: Recipe, coordinates: Coordinates) -> Any:
         """As `Stratified.flipped`, of the weights of known cost."""
