@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-Options = dict[str, bool | int | str]
+Options = dict[str, bool | int | float | str]
 OPTIONS: dict[str, Options] = {
     # Float32 products of HIGHEST precision would be autotuned through Triton, every shape anew: 55 s for one
     # pass of 512 tokens on an H200, against 1.9 s without it, and no faster afterwards.
