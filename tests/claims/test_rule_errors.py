@@ -31,7 +31,9 @@ SIZES = {
     96: 9,
     128: 7,
     144: 5,
+    192: 1,
     256: 4,
+    288: 1,
     1024: 1,
 }
 # Whose error is the deviation of one sample of the paper, which is larger than that of their mean.
