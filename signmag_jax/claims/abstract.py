@@ -73,6 +73,7 @@ FAMILIES = {
     "theorem 4": ("theorem_4", "ternary", "ternary_best", "ternary_bitnet"),
     "proposition 1": ("proposition_1",),
     "depth": ("depth",),
+    "networks": ("network",),
     "outliers": ("outliers", "columns"),
     "leverage": ("leverage", "abstract", "response", "exp_d"),
     "trained matrices": ("fact_1", "trained", "exp_b", "rotation", "deciding"),

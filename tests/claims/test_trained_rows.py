@@ -327,10 +327,10 @@ def test_a_column_that_is_never_active_has_alpha_zero():
     assert (alpha.value, alpha.standard_error) == (0.0, 0.0)
 
 
-def test_windows_that_recur_are_refused_before_the_weights(hub_folder, tmp_path, monkeypatch):
+def test_a_text_that_only_repeats_itself_is_refused_before_the_weights(hub_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(models.Checkpoint, "load", lambda *_: pytest.fail("the weights were read"))
     (tmp_path / "text.txt").write_text("abcdefgh" * 100)
-    with pytest.raises(InvalidInput, match="calibration and evaluation windows disjoint"):
+    with pytest.raises(InvalidInput, match="windows of 16 tokens that repeat none of the first 4"):
         claims.check(ALL, out=tmp_path / "run", model=str(hub_folder), text=str(tmp_path / "text.txt"))
 
 
@@ -338,7 +338,7 @@ def test_the_cost_of_a_level_counts_every_part():
     plain = claims.cost(NOTHING)["forward_passes_of_2048_tokens"]
     tokens = 8 * 16 / 2048
     for change, passes in (
-        ({"probes": 2, "singles": 3}, (3 + 2 * 12 + 12 + 4 + 3 + 5) * tokens + 4 * 4 * 16 / 2048),
+        ({"probes": 2, "singles": 3}, (3 + 2 * 11 + 12 + 4 + 3 + 5) * tokens + 4 * 4 * 16 / 2048),
         ({"verified": 3}, (1 + 3 * 5) * tokens + 4 * 4 * 16 / 2048),
         ({"flipped_columns": 6}, (1 + 24 / 30 + 8) * tokens + 2 * 4 * 16 / 2048),
         ({"rotation_draws": 2}, 10 * tokens + 4 * 4 * 16 / 2048),

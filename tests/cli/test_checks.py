@@ -192,7 +192,7 @@ def test_what_the_config_decides_is_judged_before_the_weights(
 
 
 def test_a_dry_run_reads_no_weights_and_leaves_standard_input_alone(workplace, monkeypatch, capsys):
-    monkeypatch.setitem(models.load.__globals__, "resolve", lambda *_: pytest.fail("looked for a model"))
+    monkeypatch.setattr(models.Checkpoint, "load", lambda *_: pytest.fail("the weights were read"))
     monkeypatch.setattr("sys.stdin", None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: "config.json")
     for model in ([], ["--model", "someone/model"]):
