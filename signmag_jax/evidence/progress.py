@@ -1,4 +1,4 @@
-"""Progress with time left, on a terminal only, and lines that stay."""
+"""Progress with time left, on a terminal or in a notebook, and lines that stay."""
 
 from __future__ import annotations
 
@@ -23,8 +23,16 @@ def set_quiet(quiet: bool) -> None:
 
 
 def shown() -> bool:
-    """Whether bars are shown: on a terminal, unless silenced."""
-    return not _quiet and sys.stderr is not None and sys.stderr.isatty()
+    """Whether bars are shown: on a terminal and in a notebook, unless silenced."""
+    return not _quiet and (_in_notebook() or (sys.stderr is not None and sys.stderr.isatty()))
+
+
+def _in_notebook() -> bool:
+    if "IPython" not in sys.modules:  # then there is no need to load what draws bars
+        return False
+    from .notebook import in_notebook
+
+    return in_notebook()
 
 
 def tell(text: str) -> None:
@@ -40,10 +48,11 @@ def tell(text: str) -> None:
 
 @contextlib.contextmanager
 def progress(description: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """A bar with time left on standard error; yields `advance(steps=1, note="")`.
+    """A bar with time left; yields `advance(steps=1, note="")`.
 
-    Bars nest: an inner one is shown below the outer one while it lasts. Nothing is printed where standard
-    error is not a terminal, or after `set_quiet(True)`. Each step is also where work in a thread that
+    Bars nest: an inner one is shown below the outer one while it lasts. They are on standard error where that
+    is a terminal, and in the output of a notebook's cell; elsewhere, and after `set_quiet(True)`, nothing is
+    printed. Each step is also where work in a thread that
     nobody waits for any more comes to its end.
     """
     if not shown():
@@ -64,7 +73,7 @@ def progress(description: str, total: int | None) -> Iterator[Callable[..., None
 
 @contextlib.contextmanager
 def _display() -> Iterator[Progress]:
-    """The one live display that a terminal can have, shared by nested bars."""
+    """The one live display that a terminal or a cell can have, shared by nested bars."""
     global _active
     if _active is not None:
         yield _active
@@ -79,7 +88,10 @@ def _display() -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    kind: type[Progress] = Progress
+    if _in_notebook():
+        from .notebook import NotebookBars as kind
+    with kind(*columns, console=Console(stderr=True), transient=True) as bars:
         _active = bars
         try:
             yield bars
