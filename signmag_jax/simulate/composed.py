@@ -27,7 +27,7 @@ from .gaussian import Activation, drawn, sphere, unit, weights
 from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
 from .result import MEAN_OF_RATIOS, Estimates, Result
-from .split import energies, turned
+from .split import let_through, turned
 
 DEFAULT_INPUTS = 256
 EXAMPLE = "dense, relu, 2*residual(rmsnorm, gate(serial(dense, relu), dense), dense)"
@@ -163,9 +163,7 @@ class NetworkSample(Arguments):
     def _parted(self, norm: Norm, clean: Array, other: Array) -> Float[Array, ""]:
         if self.difference == "finite":
             return turned(norm.of(clean), norm.of(other))
-        # What the derivative lets through is a vector of its own: none of it is to be split off.
-        through = jax.jvp(norm.of, (clean,), (other - clean,))[1]
-        return energies(jnp.zeros_like(through), through).energy
+        return norm.through(clean, other - clean)
 
 
 @dataclass(frozen=True)
@@ -241,6 +239,14 @@ class Norm:
             y = unit(y) * jnp.asarray(math.sqrt(y.shape[0]), y.dtype)
         gain, bias = (self._features(one, y) for one in (self.gain, self.bias))
         return y * gain + bias
+
+    def through(
+        self, y: Float[Array, "width inputs"], delta: Float[Array, "width inputs"]
+    ) -> Float[Array, ""]:
+        """Energy per entry of what the derivative at y makes of δ."""
+        if self.centred:
+            y, delta = (each - jnp.mean(each, axis=0, keepdims=True) for each in (y, delta))
+        return let_through(y, delta, self._features(self.gain, y), self.eps)
 
     def _features(self, numbers: Any, y: Array) -> Array:
         return jnp.asarray(np.resize(np.asarray(numbers), (y.shape[0], 1)), y.dtype)

@@ -51,6 +51,22 @@ def turned(
     return _mean(jnp.where(square > 0, sine, jnp.zeros_like(sine)))
 
 
+def let_through(
+    y: Float[Array, "coordinates inputs"],
+    delta: Float[Array, "coordinates inputs"],
+    gain: Float[Array, "coordinates 1"],
+    eps: float,
+) -> Float[Array, ""]:
+    """Mean over inputs, per coordinate, of what the derivative of g ∘ y/√(mean y² + eps) makes of δ, squared.
+
+    Formed by hand: automatic derivatives multiply by constants in an order that XLA changes with the number
+    of devices, and the last bits with it.
+    """
+    square = _squares(y) + jnp.asarray(y.shape[0] * eps, y.dtype)
+    along = jnp.sum(y * delta, axis=0, keepdims=True) / _positive(square)
+    return _mean(_squares(gain * (delta - y * along)) / _positive(square))
+
+
 def excess(
     left: Float[Array, "rows inputs"],
     right: Float[Array, "rows inputs"],
