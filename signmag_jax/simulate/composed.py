@@ -26,7 +26,7 @@ from .engine import Options
 from .gaussian import Activation, drawn, sphere, unit, weights
 from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
-from .result import MEAN_OF_RATIOS, Estimates, Result
+from .result import Estimates, Result, flips_over_shift
 from .split import let_through, turned
 
 DEFAULT_INPUTS = 256
@@ -115,14 +115,7 @@ def composed(
         lambda tally: tally.mean("ratio"),
         frozenset(("ratio",)),
     )
-    estimates = Estimates(experiment, shape, **options)
-    return Composed(
-        estimates.mean("ratio", MEAN_OF_RATIOS),
-        estimates.ratio("flip", "shift", among="ratio"),
-        estimates.mean("flip"),
-        estimates.mean("shift"),
-        estimates.networks,
-    )
+    return Composed(*flips_over_shift(Estimates(experiment, shape, **options)))
 
 
 @dataclass(frozen=True)

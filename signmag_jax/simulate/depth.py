@@ -23,7 +23,7 @@ from .gaussian import Activation, ActivationName, compiled_apart, drawn, sphere,
 from .gaussian import activation as named_activation
 from .gaussian import weights as gaussian
 from .network import Experiment, Statistics
-from .result import MEAN_OF_RATIOS, Estimates, Result
+from .result import Estimates, Result, flips_over_shift
 from .split import energies, turned
 
 Layers = Literal["all", "first"]
@@ -117,14 +117,7 @@ def depth(
         lambda tally: tally.mean("ratio"),
         frozenset(("ratio",)),
     )
-    estimates = Estimates(experiment, shape, **options)
-    return Depth(
-        estimates.mean("ratio", MEAN_OF_RATIOS),
-        estimates.ratio("flip", "shift", among="ratio"),
-        estimates.mean("flip"),
-        estimates.mean("shift"),
-        estimates.networks,
-    )
+    return Depth(*flips_over_shift(Estimates(experiment, shape, **options)))
 
 
 State = Float[Array, "width inputs"]

@@ -100,3 +100,14 @@ class Estimates:
         # Of several elements that of the fewest networks decides how wide their intervals are.
         count = int(self._tally.having(name).min())
         return Estimate(value, error, count, "1", estimator, self._provenance)
+
+
+def flips_over_shift(estimates: Estimates) -> tuple[Estimate, Estimate, Estimate, Estimate, int]:
+    """Both ratios of the statistics flip and shift, their means, and how many networks were simulated."""
+    return (
+        estimates.mean("ratio", MEAN_OF_RATIOS),
+        estimates.ratio("flip", "shift", among="ratio"),
+        estimates.mean("flip"),
+        estimates.mean("shift"),
+        estimates.networks,
+    )
