@@ -37,8 +37,10 @@ def keep() -> None:
     # Hundreds of programs that take a tenth of a second each are most of what a short command waits for.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # On a GPU, the choice of kernels is kept with the program: timed again, it could fall otherwise.
-    jax.config.update("jax_persistent_cache_enable_xla_caches", "all")
+    # On a GPU, the choice of kernels is kept too: timed again, it could fall otherwise. XLA's own cache of
+    # kernels is not: it forgets how a Hopper card loads their tiles, and a kernel taken from it ends the
+    # process with an illegal instruction (openxla/xla, issue 35951).
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "xla_gpu_per_fusion_autotune_cache_dir")
     # Half-written, by a command that runs beside this one or was killed: it is compiled anew.
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
 

@@ -48,6 +48,21 @@ def test_a_second_command_compiles_nothing_and_prints_the_same(first):
     assert kept(home) > programs
 
 
+def test_of_xlas_own_caches_that_of_single_kernels_is_not_used(tmp_path):
+    """A kernel that is taken from it ends a process on a Hopper card with an illegal instruction."""
+    script = (
+        "from signmag_jax.cli import programs; programs.keep(); import jax;"
+        "print(jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_enable_xla_caches)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "all"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    folder, caches = done.stdout.split()
+    assert folder.startswith(str(tmp_path))
+    assert "autotune" in caches
+    assert "kernel" not in caches
+
+
 def test_damaged_programs_are_compiled_anew(first, home):
     for path in kept(home):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
