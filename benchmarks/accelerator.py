@@ -1,17 +1,17 @@
-"""Everything that needs an accelerator, in two parts of four minutes: run by `accelerator.sh`.
+"""Everything that needs an accelerator, in three parts of four minutes: run by `accelerator.sh`.
 
     python benchmarks/accelerator.py one --out accelerator-one.json [--seconds 230] [--small]
     python benchmarks/accelerator.py SECTION ... --out FILE
 
 Part one needs no model: `correct` (against the same machine's CPU), `bits` (two processes, killed and
-resumed), `simulation` (networks a second, against PyTorch), `precision` (float32 and three products of TF32
-against float64). Part two: `models` (passes and seconds, against PyTorch), `quick` and `default` (`signmag
-reproduce`, cold and warm), `tests`.
+resumed), `simulation` (networks a second, against PyTorch). Part two: `quick` (`signmag reproduce --quick`,
+cold and warm) and `models` (passes and seconds, against PyTorch). Part three: `default` (`signmag reproduce`,
+likewise), `precision` (float32 and three products of TF32 against float64), `tests`.
 
 A section is a script that prints a line of JSON for each finding as soon as it has it. It ends at its own
 time, and all of them at `--seconds`; what one leaves is the next one's. The file is written anew after every
 finding, so that whatever ends this loses nothing: {"commit", "started", "part", "sections": {name:
-{"ended": "done", "failed" or "out of time", "seconds", "findings": [...]}}}.
+{"ended": "done", "failed" or "out of time", "seconds", "findings": [{"at": seconds, ...}]}}}.
 """
 
 from __future__ import annotations
@@ -31,19 +31,22 @@ from typing import Any
 HERE = Path(__file__).parent
 # Script, arguments, and the seconds after which it is ended.
 SECTIONS: dict[str, tuple[list[str], float]] = {
-    "correct": (["card_correct.py"], 90),
+    "correct": (["card_correct.py"], 110),
     "bits": (["card_bits.py"], 60),
     "simulation": (["card_simulation.py"], 140),
+    "quick": (["card_commands.py", "quick"], 120),
+    "models": (["card_models.py"], 140),
+    "default": (["card_commands.py", "default"], 230),
     "precision": (["simulate_precision.py"], 60),
-    "models": (["card_models.py"], 100),
-    "quick": (["card_commands.py", "quick"], 90),
-    "default": (["card_commands.py", "default"], 200),
     "tests": (["card_commands.py", "tests"], 120),
 }
 PARTS = {
-    "one": ["correct", "bits", "simulation", "precision"],
-    "two": ["models", "quick", "tests", "default"],
+    "one": ["correct", "bits", "simulation"],
+    "two": ["quick", "models"],
+    "three": ["default", "precision", "tests"],
 }
+LIMIT = "SECTION_SECONDS"
+"""The variable that tells a section when it is ended, for one that would rather end its commands itself."""
 
 
 def main(arguments: list[str]) -> int:
@@ -83,7 +86,7 @@ def run(command: list[str], limit: float, entry: dict[str, Any], save: Any) -> N
         return
     start = time.monotonic()
     process = subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, env=environment(limit), stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     late = threading.Event()
 
@@ -98,7 +101,7 @@ def run(command: list[str], limit: float, entry: dict[str, Any], save: Any) -> N
         print(line, end="", flush=True)
         finding = parsed(line)
         if finding is not None:
-            entry["findings"].append(finding)
+            entry["findings"].append({"at": round(time.monotonic() - start, 1), **finding})
             save()
     status = process.wait()
     timer.cancel()
@@ -115,19 +118,19 @@ def parsed(line: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "name" in found else None
 
 
-def environment() -> dict[str, str]:
+def environment(limit: float) -> dict[str, str]:
     """Of every section: JAX and PyTorch share the card, and nobody reads a compiler's warnings."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONUNBUFFERED": "1"}
-    return {**quiet, **os.environ}
+    return {**quiet, **os.environ, LIMIT: f"{limit:.0f}"}
 
 
 def commit() -> str | None:
-    """Of this checkout, or as `accelerator.sh pack` wrote it down for a copy without its history."""
+    """As `accelerator.sh pack` wrote it down, since a copy may have another history, or of this checkout."""
     packed = HERE.parent / "build" / "accelerator" / "commit"
+    if packed.is_file():
+        return packed.read_text().strip()
     asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True)
-    if asked.returncode == 0:
-        return asked.stdout.strip()
-    return packed.read_text().strip() if packed.is_file() else None
+    return asked.stdout.strip() or None
 
 
 def write(out: Path, report: dict[str, Any]) -> None:

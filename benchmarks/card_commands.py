@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -25,8 +26,11 @@ from signmag_jax.models.embedded import FILE, embedded
 ROOT = Path(__file__).parents[1]
 SIGNMAG = [sys.executable, "-m", "signmag_jax"]
 LEVELS = {"quick": ["--quick"], "default": []}
-LAST = 40
-"""Lines of a command's output that are kept where it fails."""
+LAST = 80
+"""Lines of a command's output that are kept: what each part took, or why it failed."""
+SPARE = 5.0
+"""Seconds before this section is ended, at which it ends its command and says how far that had come."""
+END = time.monotonic() + float(os.environ.get("SECTION_SECONDS", "1e6")) - SPARE
 
 
 def home(folder: Path) -> dict[str, str]:
@@ -38,18 +42,21 @@ def home(folder: Path) -> dict[str, str]:
 
 
 def timed(name: str, command: list[str], environment: dict[str, str] | None = None) -> int:
-    """Run a command, say how long it took and how it ended, and what it said where it failed."""
+    """Run a command for as long as there is time; say how long it took, how it ended and what it said."""
     start = time.monotonic()
     process = subprocess.Popen(
         command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+    timer = threading.Timer(max(END - start, 0.0), process.terminate)
+    timer.start()
     assert process.stdout is not None
     last = collections.deque[str](maxlen=LAST)
     for line in process.stdout:
         print(line, end="", file=sys.stderr, flush=True)
-        last.append(line.rstrip())
+        last.append(f"{time.monotonic() - start:.1f} {line.rstrip()}")
     status = process.wait()
-    said = {"last_lines": list(last)} if status else {}
+    timer.cancel()
+    said = {"out_of_time": time.monotonic() >= END, "last_lines": list(last)}
     say(name, seconds=round(time.monotonic() - start, 1), status=status, **said)
     return status
 
@@ -61,9 +68,9 @@ def reproduce(level: str, small: bool) -> int:
         environment, status = home(folder), 0
         for again in ("cold", "warm"):
             out = folder / again
-            command = [*SIGNMAG, "reproduce", *LEVELS[level], "--out", str(out), "--quiet"]
+            command = [*SIGNMAG, "reproduce", *LEVELS[level], "--out", str(out)]
             status |= timed(f"{level}, {again}", [*command, *["--dry-run"] * small], environment)
-            if again == "cold" and not small:
+            if again == "cold" and not small and not status:
                 status |= compare(level, out)
         return status
 
