@@ -38,7 +38,8 @@ def export(
 ) -> int:
     """Write a mask or a plan as options of the tools that quantise: llama.cpp, transformers and others.
 
-    Every file says what it does not do: these options name whole matrices, not single weights.
+    Every file says what it does not do: these options name whole matrices, not single weights. Of a mask
+    whose budget holds no whole matrix, all writes the imatrix alone and says so.
 
     Args:
       source: a mask or a plan, or the folder of signmag plan, or of signmag protect if it had one budget.
@@ -79,7 +80,15 @@ def export(
     every = exports.OF_PLANS if planned else tuple(exports.FORMATS)
     formats = every if format == "all" else tuple({format} - {"imatrix"})
     # An imatrix is of the model, whatever a mask holds.
-    decision = _decision(found, threshold, budget, ternary) if formats else None
+    decision, without = None, ()
+    if formats:
+        try:
+            decision = _decision(found, threshold, budget, ternary)
+        except exports.NothingWhole as error:
+            if format != "all" or any(of_mask.values()):  # then it is what was asked for that cannot be had
+                raise
+            without = (_without(formats, out, str(error)),)
+            remark(*without, quiet=False)
     texts = {} if decision is None else exports.contents(decision, formats)
     names = [*texts, *([exports.IMATRIX] if with_imatrix else [])]
     check_folder(out, "--out", names)
@@ -90,11 +99,12 @@ def export(
     written = () if decision is None else exports.write(decision, out, formats)
     if importance is not None:
         written = (*written, exports.write_imatrix(importance, out))
-    whole, notes = ((), (exports.IMATRIX_NOTE,)) if decision is None else (decision.whole, decision.notes)
+    whole = () if decision is None else decision.whole
+    notes = (exports.IMATRIX_NOTE,) if decision is None else decision.notes
     if json:
         named = [{"layer": layer, "matrix": name} for layer, name in whole]
         files = [str(path) for path in written]
-        return show({"files": files, "whole_matrices": named, "notes": list(notes)}, json)
+        return show({"files": files, "whole_matrices": named, "notes": [*without, *notes]}, json)
     for note in notes:
         remark(note, quiet=quiet)
     return show({path.name: path for path in written}, json)
@@ -106,6 +116,20 @@ def _decision(source: Any, threshold: float | None, budget: str | None, ternary:
     if isinstance(source, export.Widths):
         return source.decision("" if ternary == "nearest" else ternary)
     return export.decide(source, threshold, budget)
+
+
+def _without(formats: tuple[str, ...], out: Path, why: str) -> str:
+    """Which files are not written, and why.
+
+    Raises:
+      InvalidInput: if an earlier export left one of them where its imatrix would be taken for of a piece.
+    """
+    from signmag_jax.evidence import invalid
+    from signmag_jax.export import Decision, contents
+
+    if left := [name for name in contents(Decision((), ()), formats) if (out / name).exists()]:
+        raise invalid("--out without files of another export", left, f"choose another folder, for {why}")
+    return f"Not written: files for {', '.join(formats)}, whose options would name no matrix: {why}"
 
 
 def _refuse(options: Mapping[str, Any], where: str) -> None:

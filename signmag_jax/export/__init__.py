@@ -2,7 +2,7 @@
 
 from .decision import Decision
 from .llama_cpp import TERNARY_TYPES
-from .mask import THRESHOLD, decide, read_mask
+from .mask import THRESHOLD, NothingWhole, decide, read_mask
 from .plan import Widths, read, read_plan
 from .write import (
     FORMATS,
@@ -24,6 +24,7 @@ __all__ = [
     "TERNARY_TYPES",
     "THRESHOLD",
     "Decision",
+    "NothingWhole",
     "Widths",
     "check_loaded",
     "check_model",

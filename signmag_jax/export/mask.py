@@ -28,6 +28,10 @@ THRESHOLD = 0.01
 """Nats per token from which a matrix is kept whole where no budget limits them."""
 
 
+class NothingWhole(InvalidInput):
+    """A mask stands for no whole matrix: options that name such would protect nothing."""
+
+
 def read_mask(path: Path) -> Mask:
     """Read a mask: a file, or a folder with mask.json in it.
 
@@ -103,8 +107,8 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
       budget: part of the weights, such as 2%, or bits per weight, such as 0.3b, instead of the mask's own.
 
     Raises:
-      InvalidInput: if no matrix is left, for a threshold or a budget out of range, or a budget and a matrix
-        of unknown shape.
+      NothingWhole: if no matrix is left.
+      InvalidInput: for a threshold or a budget out of range, or a budget and a matrix of unknown shape.
     """
     if threshold is not None and not (math.isfinite(threshold) and threshold >= 0):
         raise invalid("threshold >= 0", threshold, "pass nats per token, such as 0.01")
@@ -114,13 +118,13 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
     known = {at: cost for at, cost in _costs(mask).items() if cost > 0 and cost >= threshold}
     costs = {at: cost for at, cost in known.items() if at not in first}
     if not (first or costs):
-        raise InvalidInput(_nothing(mask, threshold))
+        raise NothingWhole(_nothing(mask, threshold))
     kept = (*first, *(costs if bits is None else _within(mask, costs, bits - _size(mask, first))))
     if not kept:
         least = min(_size(mask, (at,)) for at in costs)
         # A share of how many weights, not every file says.
         typed = f"give --budget, at least {least / BITS_OF[MATRICES] / mask.of:.2%}, or " if mask.of else ""
-        raise InvalidInput(
+        raise NothingWhole(
             f"a budget of {bits:,} bits holds no whole matrix that costs {_least(threshold)}, which takes "
             f"{least:,}: {typed}protect with a larger one"
         )

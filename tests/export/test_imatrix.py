@@ -211,6 +211,44 @@ def test_the_command_writes_every_format(saved, hub_folder, tmp_path, capsys):
     assert len(read_imatrix(tmp_path / "out/imatrix.gguf").squares) == 3 * len(MATRICES)
 
 
+@pytest.fixture
+def words(tmp_path):
+    """Options of an imatrix of the tests' model."""
+    text = tmp_path / "text.txt"
+    text.write_text("some words that say nothing at all " * 40)
+    return ["--text", str(text), "--window", "16", "--windows", "2", "--out", str(tmp_path / "out")]
+
+
+def test_a_budget_that_holds_no_whole_matrix_leaves_the_imatrix(
+    budgeted, hub_folder, words, tmp_path, capsys
+):
+    """The same mask with bits for one matrix, and with one bit less."""
+    cost = [{"layer": 1, "matrix": "k_proj", "cost": 0.3}]
+    own = {"matrices": [], "predicted": cost, "weights": []}
+    smallest = 16 * 16 * 32
+    call = ["export", str(budgeted(smallest - 1, **own)), "--model", str(hub_folder), *words]
+    assert run([*call, "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["imatrix.gguf"]
+    assert "Not written: files for llama.cpp, transformers" in said.err
+    assert "8,191 bits holds no whole matrix" in said.err
+    assert "--budget, at least 0.51%" in said.err
+    assert run([*call, "--json", "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == ["imatrix.gguf"]
+    # What was asked for by name and cannot be had is a mistake.
+    for asked in (["--format", "llama.cpp", *words[-2:]], ["--budget", "0.5%"], ["--threshold", "0.2"]):
+        start = call[:2] if "--format" in asked else call
+        assert run([*start, *asked]) == 2
+        assert "holds no whole matrix" in capsys.readouterr().err
+    budgeted(smallest, **own)
+    assert run([*call, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["files"]) == 7
+    # The first file of types would be taken for this mask's.
+    budgeted(smallest - 1, **own)
+    assert run(call) == 2
+    assert "choose another folder" in capsys.readouterr().err
+
+
 def test_the_command_needs_no_model_for_a_list(saved, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(["export", str(saved()), "--format", "gptqmodel", "--out", str(out), "--quiet"]) == 0
