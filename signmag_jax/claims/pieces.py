@@ -90,6 +90,6 @@ def subseed(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big")
 
 
-def records(resume: Path | None, name: str) -> str | None:
+def records(resume: Path | None, name: str) -> Path | None:
     """The folder of records of one piece of a run."""
-    return None if resume is None else str(resume / name)
+    return None if resume is None else resume / name

@@ -14,12 +14,12 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate
 from signmag_jax.evidence.domain import Interval
-from signmag_jax.perturb import SignFlip
+from signmag_jax.perturb import SignFlip, Weights
 
 from . import pairs
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers, numbers, whole
 from .engine import Options
-from .gaussian import Activation, ActivationName, weights
+from .gaussian import Activation, ActivationName, compiled_apart, drawn
 from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
 from .profiles import Profile
@@ -78,6 +78,7 @@ def column_pool(
     matching: Matching = "count",
     rows: int = DEFAULT_ROWS,
     activation: ActivationName | Activation = "relu",
+    weights: str | Weights = "gaussian",
     inputs: int = DEFAULT_INPUTS,
     dtype: Dtype = "float32",
     **options: Unpack[Options],
@@ -95,6 +96,7 @@ def column_pool(
         at the rate that gives as many flips; or "rate", and damages are divided by the number of columns.
       rows: number of rows of W, at least 2.
       activation: of each pre-activation, by name, or in Python as a function of an array.
+      weights: law of W's entries, as in `block`.
       inputs: number of inputs of each network.
       dtype: precision of the weights and of their products.
       options: targets (on the leverage), seed, resume and mesh, as in `Options`.
@@ -106,22 +108,22 @@ def column_pool(
       InvalidInput: for an argument out of its range, or a folder of another run.
       Incomplete: if the target is out of reach, or no network holds a flip on one side.
 
-    Source: arXiv:2605.18933, section 5 and Exp E, on Gaussian weights.
+    Source: arXiv:2605.18933, section 5 and Exp E, on independent weights.
     """
     whole("width", width, 2)
     rates = numbers("rate", rate, pairs.RATES)
     FRACTION.require("fraction", fraction)
     squares = named_profile(profile, width, spread)
-    label, function = named_activation(activation)
-    sample = ColumnPoolSample(width, rows, inputs, matching, dtype, function)
+    (label, function), (named_law, law) = named_activation(activation), drawn(weights)
+    sample = ColumnPoolSample(width, rows, inputs, matching, dtype, function, law)
     pool = top(squares, fraction)
     shown = profile if isinstance(profile, str) else squares.tolist()
-    named = {"profile": shown, "spread": spread, "fraction": fraction, "activation": label}
+    named = {"profile": shown, "spread": spread, "fraction": fraction}
+    named |= {"activation": label, "weights": named_law}
     flips = float(np.min(rates)) * rows * min(pool.sum(), (~pool).sum())
     experiment = Experiment(
         "column_pool",
-        sample,
-        {"rate": np.atleast_1d(rates), "amplitudes": np.sqrt(squares), "pool": pool},
+        *compiled_apart(sample, {"rate": np.atleast_1d(rates), "amplitudes": np.sqrt(squares), "pool": pool}),
         {"rate": rates.tolist(), **named, **sample.plain()},
         sample.work(rates.size),
         lambda tally: tally.ratio("pool_flip_energy", "rest_flip_energy"),
@@ -166,6 +168,7 @@ class ColumnPoolSample(Arguments):
     matching: Matching
     dtype: Dtype
     activation: Activation
+    law: Weights
 
     def work(self, rates: int) -> float:
         """Floating-point operations: the matrix products, and about 300 for a random number."""
@@ -175,7 +178,8 @@ class ColumnPoolSample(Arguments):
     def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, of shape (rates,)."""
         for_w, for_x, for_flips = jax.random.split(key, 3)
-        w = weights(for_w, self.rows, self.width, self.dtype)
+        assert self.law.draw is not None
+        w = self.law.draw(for_w, (self.rows, self.width), self.dtype)
         # Only the signs are drawn: |x_j| = α_j in every input, so that leverage has no noise of the profile.
         signs = jax.random.rademacher(for_x, (self.width, self.inputs), self.dtype)
         # Held, because XLA would draw both again inside each consumer.

@@ -88,6 +88,8 @@ def crossings(
 
     For wide networks: with a handful of rows what needs all of them is heavy-tailed, and towards rate 0.5
     crossings are no longer rare; brute force then has the smaller error at the same number of networks.
+    Weights are Gaussian: only then is the norm of the rows that are not drawn a χ². `block` draws all rows,
+    and takes any `weights`.
 
     Args:
       width: length n of the input x, at least 2.

@@ -15,10 +15,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from signmag_jax.evidence import Estimate
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
+from signmag_jax.perturb import Weights
 
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers, numbers, whole
 from .engine import Options
-from .gaussian import Activation, ActivationName, sphere, weights
+from .gaussian import Activation, ActivationName, compiled_apart, drawn, sphere
 from .gaussian import activation as named_activation
 from .network import Experiment, Statistics
 from .result import FEWEST_TERMS, MEAN_OF_RATIOS, Estimates, Result
@@ -58,6 +59,7 @@ def single_flip(
     *,
     rows: int = DEFAULT_ROWS,
     activation: ActivationName | Activation = "relu",
+    weights: str | Weights = "gaussian",
     inputs: int = DEFAULT_INPUTS,
     dtype: Dtype = "float32",
     **options: Unpack[Options],
@@ -71,6 +73,8 @@ def single_flip(
       alpha: amplitude of the outlier, in (0, 1) with α² + 1/n < 1, or a list.
       rows: number of rows of W, at least 2.
       activation: of each pre-activation, by name, or in Python as a function of an array.
+      weights: law of W's entries, as in `block`; R(α, n) is of Gaussian ones, since a weight at an outlier
+        is not averaged over.
       inputs: number of inputs of each network.
       dtype: precision of the weights and of their products.
       options: targets (on the amplification), seed, resume and mesh, as in `Options`.
@@ -88,13 +92,12 @@ def single_flip(
     amplitudes = numbers("alpha", alpha, AMPLITUDE)
     if np.any(amplitudes**2 + 1 / width >= 1):
         raise invalid("alpha**2 + 1/width < 1", float(amplitudes.max()), "leave length for the other entries")
-    label, function = named_activation(activation)
-    sample = SingleFlipSample(width, rows, inputs, dtype, function)
+    (label, function), (named_law, law) = named_activation(activation), drawn(weights)
+    sample = SingleFlipSample(width, rows, inputs, dtype, function, law)
     experiment = Experiment(
         "single_flip",
-        sample,
-        np.atleast_1d(amplitudes),
-        {"alpha": amplitudes.tolist(), "activation": label, **sample.plain()},
+        *compiled_apart(sample, np.atleast_1d(amplitudes)),
+        {"alpha": amplitudes.tolist(), "activation": label, "weights": named_law, **sample.plain()},
         sample.work(amplitudes.size),
         lambda tally: tally.ratio("outlier_energy", "delocalised_energy"),
         frozenset(("ratio",)),
@@ -119,6 +122,7 @@ class SingleFlipSample(Arguments):
     inputs: AtLeast1
     dtype: Dtype
     activation: Activation
+    law: Weights
 
     def work(self, amplitudes: int) -> float:
         """Floating-point operations: one product, about 300 for a random number and 50 for an activation."""
@@ -128,7 +132,8 @@ class SingleFlipSample(Arguments):
     def __call__(self, parameters: Float[Array, " amplitudes"], key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, of shape (amplitudes,)."""
         for_w, for_x = jax.random.split(key)
-        w = weights(for_w, self.rows, self.width, self.dtype)
+        assert self.law.draw is not None
+        w = self.law.draw(for_w, (self.rows, self.width), self.dtype)
         others = sphere(for_x, self.width - 2, self.inputs, self.dtype)
         # Held, because XLA would draw both again inside each consumer.
         w, others = lax.optimization_barrier((w, others))

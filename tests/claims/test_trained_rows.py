@@ -28,6 +28,8 @@ from signmag_jax.claims.ledger import fill
 from signmag_jax.claims.levels import LEVELS, Level
 from signmag_jax.claims.measured import Measured, ModelRun
 from signmag_jax.evidence import Estimate, InvalidInput
+from signmag_jax.measure.place import Place
+from signmag_jax.models import MATRICES
 
 RATE = 0.05
 ALL = Level("small", (64,), (2,), 2, 2, 2, 0, 16, 8, 4, (RATE,), (3,), 2, 2, 2, 6, 2, 3, 3, 2, matrix_draws=2)
@@ -114,6 +116,27 @@ def test_a_level_that_leaves_a_part_out_says_so(part):
             )
             left_out += 1
     assert left_out == (2 if part == "Exp D" else len(rows))
+
+
+@pytest.mark.parametrize(
+    ("piece", "function"), [(kinds.KINDS, "all_columns"), (own_ratio.EACH, "trained_chain")]
+)
+def test_every_part_of_a_measurement_keeps_records_of_its_own(piece, function, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(measure, function, lambda *_, resume, **options: asked.append(resume))
+    model = Mock(spec=models.LanguageModel, config=Mock(hidden=576, layers=30))
+    run = dataclasses.replace(without_a_model(LEVELS["full"]), model=model, resume=tmp_path)
+    assert len(run.result(piece)) == len(set(asked)) > 1
+    assert all(folder.parent.parent == tmp_path for folder in asked)
+
+
+def test_draws_in_one_kind_of_matrix_miss_no_weights_of_another():
+    singles = tuple(Place(MATRICES.index(name), 0, 0, 0) for name in ("q_proj", "down_proj"))
+    known = Mock(singles=singles, costs=np.array([[1.0, 3.0], [5.0, 5.0]]))
+    found = results_of(ALL, {leverage.RESPONSE: known})
+    missed = [leverage.missed_singles(found, 0.1, 2.0, (kind,)) for kind in ("q_proj", "down_proj", "v_proj")]
+    assert missed == pytest.approx([0.1, 0.25, 0.0])
+    assert leverage.missed_singles(found, 0.1, 2.0) == pytest.approx(0.35)
 
 
 def test_a_measurement_that_needs_another_has_no_result_for_the_same_reason():

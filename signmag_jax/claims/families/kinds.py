@@ -89,7 +89,7 @@ def _row(kind: str, part: str, results: Results, statement: str) -> Claim:
         rival=lambda: 1.0,
         rival_is="no asymmetry",
         runs_from="full",
-        missed=lambda: missed_singles(results, RATE, _damage(results, kind, part)),
+        missed=lambda: missed_singles(results, RATE, _damage(results, kind, part), (kind,)),
         note=f"ΔNLL of errors in {kind} of all layers at once, windows paired. Nobody claims that A(p), "
         "which is of one block, carries over to a model's loss.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from signmag_jax.evidence import Estimate, ratio_of_means
 from signmag_jax.measure.pools import OUTLIER, REST
 from signmag_jax.measure.registry import CONTROLLED
 from signmag_jax.measure.suspects import FISHER
+from signmag_jax.models import MATRICES
 
 from .alignment import PROFILE
 
@@ -201,15 +202,16 @@ def published_leverage(rate: float) -> Evidence:
     return published_damage(table, *perplexities, whose="the paper's ten seeds")
 
 
-def missed_singles(results: Results, rate: float, damage: float) -> float:
-    """What draws at a rate may have missed of single weights of known cost, all of them, over a damage.
+def missed_singles(results: Results, rate: float, damage: float, kinds: Sequence[str] = MATRICES) -> float:
+    """What draws at a rate may have missed of all weights of known cost in these matrices, over a damage.
 
     Infinite where none is known: rare heavy weights would then be missed unseen.
     """
     response = results[RESPONSE]
     if isinstance(response, Missing) or not damage > 0:
         return math.inf
-    return rate * float(np.abs(response.costs.mean(axis=1)).sum()) / damage
+    inside = [single.name in kinds for single in response.singles]
+    return rate * float(np.abs(response.costs.mean(axis=1))[inside].sum()) / damage
 
 
 def published_damage(table: Mapping[str, Any], outlier: Any, rest: Any, whose: str) -> Evidence:
