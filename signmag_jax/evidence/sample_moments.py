@@ -32,6 +32,16 @@ class SampleMoments:
         cross = np.outer(shift, shift) * (self.count * later.count / count)
         return SampleMoments(count, mean, self.comoment + later.comoment + cross)
 
+    def extended(self, samples: np.ndarray) -> SampleMoments:
+        """With each row of `samples`, shape (count, d), merged in its turn: the bits of as many merges."""
+        count, mean, comoment = self.count, self.mean, self.comoment.copy()
+        for sample in samples:
+            shift = sample - mean
+            mean = mean + shift * (1 / (count + 1))
+            comoment += shift[:, None] * shift * (count / (count + 1))
+            count += 1
+        return SampleMoments(count, mean, comoment)
+
     @property
     def covariance(self) -> np.ndarray:
         """Unbiased covariance of one sample, shape (d, d)."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from signmag_jax.evidence import InvalidInput, Records
 
-from .network import Experiment, Row
+from .network import Columns, Experiment, networks_in
 
 
 class BlockRecords:
@@ -33,7 +33,7 @@ class BlockRecords:
         self._records = None if folder is None else Records(folder, identity)
         self._shapes: dict[str, tuple[int, ...]] = {}
 
-    def read(self, blocks: Iterable[int]) -> dict[int, list[Row]]:
+    def read(self, blocks: Iterable[int]) -> dict[int, Columns]:
         """The blocks whose records are there in full, each without what lies beyond the limit.
 
         Raises:
@@ -53,21 +53,19 @@ class BlockRecords:
                 )
             # One that an earlier, smaller target cut short is done again.
             if len(payload) >= min(size, self._limit - block * size):
-                recorded[block] = payload[: self._limit - block * size]
+                recorded[block] = _columns(payload[: self._limit - block * size])
         return recorded
 
-    def write(self, block: int, rows: list[Row]) -> None:
+    def write(self, block: int, columns: Columns) -> None:
         """Add a block, unless something in it is no number: JSON could not hold it, and it ends the run.
 
         Raises:
           MissingResource: if it cannot be written.
         """
         optional = self._experiment.optional
-        finite = (
-            np.isfinite(value).all() for row in rows for name, value in row.items() if name not in optional
-        )
+        finite = (np.isfinite(values).all() for name, values in columns.items() if name not in optional)
         if self._records is not None and all(finite):
-            self._records.write(block, rows)
+            self._records.write(block, _rows(columns))
 
     def _fits(self, payload: Any) -> bool:
         self._shapes = self._shapes or self._experiment.shapes()
@@ -75,3 +73,25 @@ class BlockRecords:
             return all({name: np.shape(row[name]) for name in row} == self._shapes for row in payload)
         except (TypeError, ValueError, KeyError, IndexError):
             return False
+
+
+# Of a record, in which a network's statistics are a JSON object.
+Row = dict[str, Any]
+
+
+def _rows(columns: Columns) -> list[Row]:
+    """A network after another; None, which JSON can hold, for what one lacks."""
+    plain = {name: _plain(values) for name, values in columns.items()}
+    return [{name: values[i] for name, values in plain.items()} for i in range(networks_in(columns))]
+
+
+def _plain(values: np.ndarray) -> list[Any]:
+    lacking = ~np.isfinite(values)
+    if lacking.any():
+        values = values.astype(object)
+        values[lacking] = None
+    return values.tolist()
+
+
+def _columns(rows: list[Row]) -> Columns:
+    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in rows[0]}

@@ -35,7 +35,7 @@ from signmag_jax.evidence.progress import progress
 from . import batch
 from .block_records import BlockRecords
 from .identity import identity_of, provenance_of
-from .network import Experiment, Row
+from .network import Columns, Experiment, networks_in
 from .prefix import Prefix
 from .program import check_mesh, dispatch, fixed_numerics, flat
 from .share import ShareDone, check_share, has_enough
@@ -118,7 +118,7 @@ def run(
             raise _work_through(experiment, mesh, stop, kept, share, begin, advance)
         for first, rows in _blocks(experiment, mesh, stop, begin):
             before = prefix.count
-            finished = _merge(prefix, first, rows)
+            finished = prefix.add(first, rows)
             advance(prefix.count - before, prefix.note())
             if finished:
                 ended = "target"
@@ -156,11 +156,6 @@ def prepared(call: Callable[[], Any]) -> tuple[Experiment, Stop]:
     raise AssertionError("a call that simulates nothing prepares none")
 
 
-def _merge(prefix: Prefix, first: int, rows: list[Row]) -> bool:
-    """Read a block network by network until there are enough; says whether there are."""
-    return any(prefix.add(network, row) for network, row in enumerate(rows, start=first))
-
-
 def _require_flips(experiment: Experiment, prefix: Prefix) -> None:
     if prefix.tally.count < experiment.fewest:
         raise Incomplete(
@@ -170,11 +165,11 @@ def _require_flips(experiment: Experiment, prefix: Prefix) -> None:
 
 
 # Statistics of as many blocks as there are devices at most, once they are waited for.
-Fetch = Callable[[], dict[int, list[Row]]]
+Fetch = Callable[[], dict[int, Columns]]
 Begin = Callable[[list[int]], Fetch]
 
 
-def _blocks(experiment: Experiment, mesh: Mesh, stop: Stop, begin: Begin) -> Iterator[tuple[int, list[Row]]]:
+def _blocks(experiment: Experiment, mesh: Mesh, stop: Stop, begin: Begin) -> Iterator[tuple[int, Columns]]:
     """Every block in order: its first network and the statistics of all of them."""
     size = experiment.block
     blocks = range(-(-stop.limit // size))
@@ -184,7 +179,7 @@ def _blocks(experiment: Experiment, mesh: Mesh, stop: Stop, begin: Begin) -> Ite
             yield block * size, done[block]
 
 
-def _in_order(steps: Iterable[list[int]], begin: Begin) -> Iterator[tuple[list[int], dict[int, list[Row]]]]:
+def _in_order(steps: Iterable[list[int]], begin: Begin) -> Iterator[tuple[list[int], dict[int, Columns]]]:
     """Steps of blocks and their statistics, the next one begun before the last is waited for.
 
     What is begun and never fetched, since the run has ended, is in no record and in no result.
@@ -224,17 +219,16 @@ def _work_through(
     for step, rows in _in_order(steps, begin):
         try:
             for block in step:
-                for network, row in enumerate(rows[block], start=block * size):
-                    own.add(network, row)
+                own.add(block * size, rows[block])
                 done.append(block)
-                advance(len(rows[block]))
+                advance(networks_in(rows[block]))
         # Whether the run needs that network is for the stopping rule to say, in the last run.
         except Incomplete as undefined:
             why = str(undefined)
             break
         finished = False
         while not finished and position < len(blocks) and (known := kept.read([position])):
-            finished = _merge(prefix, position * size, known[position])
+            finished = prefix.add(position * size, known[position])
             position += 1
         if finished and prefix.count < stop.limit:
             why = "the target is met"
@@ -270,7 +264,7 @@ def _begin(
         return lambda: done
     computed = dispatch(experiment, root, mesh, missing, limit)
 
-    def fetch() -> dict[int, list[Row]]:
+    def fetch() -> dict[int, Columns]:
         done.update(computed())
         for block in missing:
             kept.write(block, done[block])

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from . import batch
 from .tally import Pair, Tally
 
 Statistics = dict[str, Array]
-# The same on the host, as JSON holds it: None for what a network lacks.
-Row = dict[str, Any]
+# The same of consecutive networks, on the host and with an axis of them in front: NaN for what one lacks.
+Columns = dict[str, np.ndarray]
 # One network's statistics from a pytree of traced arrays and a key. Hashable: compiled programs are kept.
 Sample = Callable[[Any, PRNGKeyArray], Statistics]
 
@@ -62,3 +63,13 @@ class Experiment:
         """Shapes of the statistics of one network, by name; nothing is computed."""
         statistics = jax.eval_shape(self.sample, self.parameters, jax.random.key(0))
         return {name: leaf.shape for name, leaf in statistics.items()}
+
+
+def networks_in(columns: Columns) -> int:
+    """Networks that these are of."""
+    return len(next(iter(columns.values())))
+
+
+def part(columns: Columns, which: slice) -> Columns:
+    """Those of some of the networks."""
+    return {name: values[which] for name, values in columns.items()}

@@ -6,7 +6,7 @@ import numpy as np
 
 from signmag_jax.evidence import Incomplete
 
-from .network import Experiment, Row
+from .network import Columns, Experiment, networks_in, part
 from .stop import FEWEST, Stop, pilot
 from .tally import Tally
 
@@ -46,20 +46,34 @@ class Prefix:
         """Networks of the pilot."""
         return self._pilot.count
 
-    def add(self, network: int, row: Row) -> bool:
-        """Read the next network; says whether it is the last that the run needs.
+    def add(self, first: int, columns: Columns) -> bool:
+        """Read the next networks, up to the last that the run needs; says whether it is among them.
 
         Raises:
-          Incomplete: if the target is out of reach, or the network has no finite statistics.
+          Incomplete: if the target is out of reach, or a network has no finite statistics.
         """
+        read, networks = 0, networks_in(columns)
+        while read < networks:
+            some = min(self._undecided(), networks - read)
+            tally = self._pilot if self._planned is None else self.tally
+            tally.add(first + read, part(columns, slice(read, read + some)))
+            read += some
+            if self._planned is None:
+                self._plan()
+            elif self._enough(self._planned):
+                return True
+        return False
+
+    def _undecided(self) -> int:
+        """Networks before which there is nothing to decide."""
         if self._planned is None:
-            self._pilot.add(network, row)
-            self._plan()
-            return False
-        self.tally.add(network, row)
+            return max(self._least - self.pilot, 1)
+        return max(self._planned - self.tally.count, 1)
+
+    def _enough(self, planned: int) -> bool:
         if self._stop.standard_error is None:
-            return self.tally.count >= self._stop.limit
-        return self.tally.count >= self._least and self._met(self._planned)
+            return self.tally.count >= planned
+        return self.tally.count >= self._least and self._met(planned)
 
     def _met(self, planned: int) -> bool:
         """Whether the planned networks meet the target; if not, there are others to come."""

@@ -21,7 +21,7 @@ from signmag_jax.evidence.errors import invalid
 from signmag_jax.evidence.memory import memory_told
 
 from . import batch
-from .network import Experiment, Row, Sample, Statistics
+from .network import Columns, Experiment, Sample, Statistics, part
 
 AXIS = "networks"
 PRODUCTS = "highest"
@@ -63,7 +63,7 @@ def flat(mesh: Mesh | None) -> Mesh:
 
 def dispatch(
     experiment: Experiment, root: PRNGKeyArray, mesh: Mesh, blocks: list[int], limit: int
-) -> Callable[[], dict[int, list[Row]]]:
+) -> Callable[[], dict[int, Columns]]:
     """Begin to compute the networks of as many blocks as there are devices at most.
 
     Returns:
@@ -81,25 +81,16 @@ def dispatch(
     with memory_told(full):
         begun = program(experiment.parameters, root, first, np.int32(limit))
 
-    def fetch() -> dict[int, list[Row]]:
+    def fetch() -> dict[int, Columns]:
         with memory_told(full):
             result = jax.device_get(begun)
-        plain = {name: _plain(leaf, name in experiment.optional) for name, leaf in result.items()}
-        rows = {}
-        for position, block in enumerate(blocks):
-            inside = range(position * size, position * size + min(size, limit - block * size))
-            rows[block] = [{name: values[i] for name, values in plain.items()} for i in inside]
-        return rows
+        starts = ((position * size, block) for position, block in enumerate(blocks))
+        return {
+            block: part(result, slice(start, start + min(size, limit - block * size)))
+            for start, block in starts
+        }
 
     return fetch
-
-
-def _plain(leaf: np.ndarray, optional: bool) -> list[Any]:
-    """One value for each network; None, which JSON can hold, where one may lack it and it is no number."""
-    if optional and not np.isfinite(leaf).all():
-        lacking, leaf = ~np.isfinite(leaf), leaf.astype(object)
-        leaf[lacking] = None
-    return leaf.tolist()
 
 
 # Kept by what is compiled in. Rates and other numbers are arguments, so that new ones compile nothing.

@@ -29,7 +29,7 @@ class Tally:
     computed from them.
 
     Args:
-      optional: statistics that a network may lack (None or not finite): their mean is that over the networks
+      optional: statistics that a network may lack (NaN): their mean is that over the networks
         that have one, E[DX]/E[D] with D = 1 there and 0 elsewhere.
     """
 
@@ -44,30 +44,27 @@ class Tally:
         """Networks merged so far."""
         return 0 if self.moments is None else self.moments.count
 
-    def add(self, network: int, statistics: Mapping[str, Any]) -> None:
-        """Merge the statistics of the next network in order.
+    def add(self, first: int, columns: Mapping[str, Any]) -> None:
+        """Merge the statistics of the next networks in order, one along the first axis, from number `first`.
 
         Raises:
-          Incomplete: if one that it may not lack is not finite.
+          Incomplete: if one that they may not lack is not finite.
         """
-        values = {name: np.asarray(statistics[name], dtype=np.float64) for name in sorted(statistics)}
+        values = {name: np.asarray(columns[name], dtype=np.float64) for name in sorted(columns)}
         for name in self._optional:
             has = np.isfinite(values[name])
             values[name] = np.where(has, values[name], 0.0)
             values[_indicator(name)] = has.astype(np.float64)
-        for name, value in values.items():
-            if not np.all(np.isfinite(value)):
-                raise Incomplete(
-                    f"network {network} has no finite {_words(name)}: lower the scale of the "
-                    "perturbation, or check the activation"
-                )
+        _require_finite(first, values)
         if not self._shapes:
-            self._shapes = {name: value.shape for name, value in values.items()}
-            sizes = [value.size for value in values.values()]
+            self._shapes = {name: value.shape[1:] for name, value in values.items()}
+            sizes = [math.prod(shape) for shape in self._shapes.values()]
             self._starts = dict(zip(values, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
-        row = np.concatenate([value.ravel() for value in values.values()])
-        one = SampleMoments(1, row, np.zeros((row.size, row.size)))
-        self.moments = one if self.moments is None else self.moments.merge(one)
+        table = np.concatenate([value.reshape(len(value), -1) for value in values.values()], axis=1)
+        if self.moments is None:
+            size = table.shape[1]
+            self.moments, table = SampleMoments(1, table[0], np.zeros((size, size))), table[1:]
+        self.moments = self.moments.extended(table)
 
     def _index(self, name: str) -> np.ndarray:
         shape, start = self._shapes[name], self._starts[name]
@@ -172,6 +169,20 @@ class Tally:
             values[element] = means[element] - slope @ moments.mean[c]
             standard_errors[element] = math.sqrt(residual / count * (count - 2) / (count - used - 2))
         return values, standard_errors
+
+
+def _require_finite(first: int, values: Mapping[str, np.ndarray]) -> None:
+    bad = [
+        (int(np.argmin(finite)), name)
+        for name, value in values.items()
+        if not (finite := np.isfinite(value).reshape(len(value), -1).all(axis=1)).all()
+    ]
+    if bad:
+        network, name = min(bad)
+        raise Incomplete(
+            f"network {first + network} has no finite {_words(name)}: lower the scale of the "
+            "perturbation, or check the activation"
+        )
 
 
 def _indicator(name: str) -> str:

@@ -33,6 +33,18 @@ def test_a_large_mean_does_not_cancel():
     assert abs(raw - truth) > 0.1 * truth
 
 
+@given(st.integers(1, 9), st.integers(0, 9), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_samples_one_after_another_or_many_at_once_have_the_same_bits(before, count, size, seed):
+    samples = np.random.default_rng(seed).lognormal(0, 4, size=(before + count, size))
+    start = SampleMoments.of(samples[:before])
+    found, right = start.extended(samples[before:]), merged([samples[:before], *samples[before:, None]])
+    assert found.count == right.count
+    assert (found.mean.tobytes(), found.comoment.tobytes()) == (
+        right.mean.tobytes(),
+        right.comoment.tobytes(),
+    )
+
+
 def test_merge_in_order_is_reproducible_bit_by_bit():
     pieces = np.split(np.random.default_rng(1).normal(size=(60, 2)), 6)
     first, second = merged(pieces), merged(pieces)

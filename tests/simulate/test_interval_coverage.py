@@ -55,7 +55,7 @@ class Pool:
     def tally(self, networks):
         """What `Tally.add` makes of these networks, all at once."""
         tally = Tally(self.experiment.optional)
-        tally.add(0, {name: leaf[networks[0]] for name, leaf in self.rows.items()})
+        tally.add(0, {name: leaf[networks[:1]] for name, leaf in self.rows.items()})
         values = {name: self.rows[name][networks] for name in sorted(self.rows)}
         for name in self.experiment.optional:
             has = np.isfinite(values[name])
@@ -97,7 +97,7 @@ def test_a_tally_of_many_is_that_of_one_after_another():
     pool = Pool("proposition_1", 40, width=8, rate=0.02, inputs=8)
     single = Tally(pool.experiment.optional)
     for network in range(40):
-        single.add(network, {name: leaf[network] for name, leaf in pool.rows.items()})
+        single.add(network, {name: leaf[network : network + 1] for name, leaf in pool.rows.items()})
     assert pool.all.rarest == single.rarest < 40
     for find in (mean("ratio"), ratio("first_radial", "first_energy", "first_fraction")):
         np.testing.assert_allclose(find(pool.all), find(single), rtol=1e-9)
@@ -213,9 +213,8 @@ EXPONENTIAL = Experiment(
 def to_a_target(values, target):
     """The value, the error and the networks of a run to a target, the networks being these numbers."""
     prefix = Prefix(EXPONENTIAL, Stop(standard_error=target))
-    for network, value in enumerate(values):
-        if prefix.add(network, {"value": value}):
-            return *prefix.tally.mean("value"), prefix.tally.count
+    if prefix.add(0, {"value": values}):
+        return *prefix.tally.mean("value"), prefix.tally.count
     raise AssertionError("too few numbers")
 
 

@@ -86,8 +86,7 @@ def test_control_variates_of_networks_without_the_statistic():
     y = 3 + controls @ [0.5, -1.0] + 0.1 * rng.normal(size=400)
     y[rng.random(400) < 0.3] = np.nan
     tally = Tally(frozenset(("y",)))
-    for network, (value, (one, two)) in enumerate(zip(y, controls, strict=True)):
-        tally.add(network, {"y": value if np.isfinite(value) else None, "one": one, "two": two})
+    tally.add(0, {"y": y, "one": controls[:, 0], "two": controls[:, 1]})
     some = np.isfinite(y)
     mean = y[some].mean()
     deviation = np.where(some, y - mean, 0.0) * 400 / some.sum()
@@ -100,9 +99,9 @@ def test_control_variates_of_networks_without_the_statistic():
 
 def test_what_may_not_be_missing_ends_the_run():
     tally = Tally(frozenset(("ratio",)))
-    tally.add(0, {"ratio": None, "energy": 1.0})
+    tally.add(0, {"ratio": [np.nan], "energy": [1.0]})
     with pytest.raises(Incomplete, match="network 1 has no finite energy"):
-        tally.add(1, {"ratio": 1.0, "energy": np.nan})
-    tally.add(1, {"ratio": 1.0, "energy": 1.0})
+        tally.add(1, {"ratio": [1.0], "energy": [np.nan]})
+    tally.add(1, {"ratio": [1.0], "energy": [1.0]})
     with pytest.raises(Incomplete, match="1 of 2 networks have a ratio"):
         tally.mean("ratio")
