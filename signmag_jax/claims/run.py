@@ -28,9 +28,9 @@ from .news import Listener, News
 from .pieces import Results, Simulated
 
 NO_MODEL = "none"
-# The measurement is one piece and computes throughout; the rest mostly compiles, in one thread: while one is
-# compiled, another is computed.
-AT_ONCE = 2
+# The measurement is one piece and computes throughout, and the proofs are other processes; the rest mostly
+# compiles, in one thread: while one is compiled, another is computed.
+AT_ONCE = 3
 # Measured on two cores with the embedded model and kept programs; to compile them takes half a minute more.
 SECONDS_BESIDE = 50
 PEAK_GIB = {"quick": 2.2, "default": 2.8}
@@ -190,18 +190,16 @@ def _measure(
 
 def _prove(news: News) -> dict[str, bool]:
     """Run every derivation; whether each holds."""
-    from signmag_jax.theory import proof as proofs  # SymPy is slow to import, and a dry run needs none
+    from signmag_jax.theory import proof, provers  # SymPy is slow to import, and a dry run needs none
 
-    names = proofs.names()
-    library = proofs.Library()
-    proved = {}
-    with news.part("proofs"), progress("proofs", len(names)) as advance:
-        for name in names:
-            with timings.part("proofs"):
-                proved[name] = library.result(name).proved
-            news.found({name: proved[name]})
+    names = proof.names()
+    with news.part("proofs"), timings.part("proofs"), progress("proofs", len(names)) as advance:
+
+        def found(name: str, proved: bool) -> None:
+            news.found({name: proved})
             advance(1, name)
-    return proved
+
+        return provers.verdicts(names, provenance.threads(), found)
 
 
 def check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,7 +24,7 @@ class Part:
 
     Args:
       clock: on the wall.
-      cpu: of all cores together.
+      cpu: of all cores together, with the processes that ended in it.
       tracing, compiling: of the clock's, on the way from Python to a program.
       programs: how many were compiled or read.
     """
@@ -65,7 +66,8 @@ class Timings:
 
     def _charge(self) -> None:
         """Time since the last change is that of the innermost part."""
-        now = time.perf_counter(), time.process_time()
+        times = os.times()  # of processes that ended, to a hundredth of a second
+        now = time.perf_counter(), time.process_time() + times.children_user + times.children_system
         if self._within:
             part = self.parts[self._within[-1]]
             part.clock += now[0] - self._since[0]

@@ -59,6 +59,7 @@ def _sign(e: sp.Expr, given: frozenset, strict: bool) -> Any:
     raise Refused(f"the sign of {written(e)} is not found")
 
 
+@lru_cache(maxsize=65536)  # what is given is left out in any order
 def _bracketed(e: sp.Expr, kind: str, given: frozenset) -> sp.Expr | None:
     """The expression so bracketed that its sign is manifest: what is given stands out as a term or factor."""
     if known(Claim(kind, e), given):

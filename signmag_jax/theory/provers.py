@@ -1,0 +1,146 @@
+"""Proofs in processes of their own: they are Python throughout, and would hold up whatever runs beside them.
+
+A prover takes names from its standard input, one a line, and answers each on its standard output as
+`{"name": …, "proved": …}`. It ends with its input, so it does not outlive whoever asks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+from signmag_jax.evidence import MissingResource
+from signmag_jax.evidence.threads import check_abandoned
+
+from .proof import Library, select
+
+PROGRAM = f"from {__name__} import serve; serve()"
+PATIENCE = 0.1
+"""Seconds between two looks at whether anybody still waits for the verdicts."""
+CORES_A_PROVER = 4
+"""What several proofs cite, each prover proves for itself: more of them would mostly do that."""
+
+
+def verdicts(wanted: Sequence[str], cores: int, found: Callable[[str, bool], object]) -> dict[str, bool]:
+    """Whether each of the proofs holds, by name.
+
+    Args:
+      wanted: names of proofs.
+      cores: how many there are to prove on.
+      found: is called with each name and verdict as soon as it is there.
+
+    Raises:
+      InvalidInput: for an unknown name.
+      MissingResource: where a prover ended without its verdict, which then is neither yes nor no.
+    """
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[tuple[str, bool] | Exception] = queue.SimpleQueue()
+    names = set(select(wanted))
+    for name in sorted(names):
+        waiting.put(name)
+    proved: dict[str, bool] = {}
+    with contextlib.ExitStack() as stack:
+        for _ in range(min(max(1, cores // CORES_A_PROVER), len(names))):
+            stack.enter_context(contextlib.closing(_Prover(waiting, ended)))
+        while len(proved) < len(names):
+            try:
+                answer = ended.get(timeout=PATIENCE)
+            except queue.Empty:
+                check_abandoned()
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            proved |= [answer]
+            found(*answer)
+    return proved
+
+
+class _Prover:
+    """A process that proves by the very modules of this one, and the thread that asks it."""
+
+    def __init__(self, waiting: queue.SimpleQueue, ended: queue.SimpleQueue) -> None:
+        if not sys.executable:
+            raise MissingResource(
+                "`sys.executable` is empty, so nothing can be proved: run Python by its full path"
+            )
+        self._waiting, self._ended = waiting, ended
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {PROGRAM}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            encoding="utf-8",
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},  # it comes with the laws, and never computes here
+            process_group=0,  # Ctrl-C is for whoever asks
+        )
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._thread.join()
+        with contextlib.suppress(BrokenPipeError), self._process, self._words:
+            pass
+
+    def _ask(self) -> None:
+        """Have names proved until there are none left."""
+        try:
+            while True:
+                name = self._waiting.get_nowait()
+                self._ended.put((name, self._verdict(name)))
+        except queue.Empty:
+            return
+        except Exception as error:
+            self._ended.put(error)
+
+    def _verdict(self, name: str) -> bool:
+        asked, answers = self._process.stdin, self._process.stdout
+        assert asked is not None
+        assert answers is not None
+        with contextlib.suppress(BrokenPipeError):  # its answer will say so
+            asked.write(f"{name}\n")
+            asked.flush()
+        answer: Any = answers.readline()
+        if not answer:
+            raise MissingResource(f"the process that should prove {name} {self._end()}: run it again")
+        answer = json.loads(answer)
+        if answer["name"] != name or type(answer["proved"]) is not bool:
+            raise MissingResource(
+                f"the process that should prove {name} answered {answer}: reinstall signmag_jax"
+            )
+        return answer["proved"]
+
+    def _end(self) -> str:
+        """What became of the process, with its last words."""
+        code = self._process.wait()
+        self._words.seek(0)
+        words = self._words.read().decode(errors="replace").strip().rpartition("\n")[2]
+        return f"ended with code {code}{': ' if words else ''}{words}"
+
+
+def serve() -> None:
+    """Be a prover."""
+    asked, answers = sys.stdin, sys.stdout
+    sys.stdin, sys.stdout = None, sys.stderr  # what a proof prints is no verdict
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_hear, args=(asked, waiting), daemon=True).start()
+    library = Library()
+    while True:
+        name = waiting.get()
+        print(json.dumps({"name": name, "proved": library.result(name).proved}), file=answers, flush=True)
+
+
+def _hear(asked: IO[str], waiting: queue.SimpleQueue) -> None:
+    for line in asked:
+        waiting.put(line.strip())
+    os._exit(0)  # nobody waits for what is being proved
