@@ -64,6 +64,7 @@ device_description_str: "NVIDIA H200"
 """What XLA's compiler reads of the card, from NVIDIA's data sheet."""
 
 WINDOWS = (512, 2048)
+TYPES = {"float32": "", "bfloat16": " in bfloat16"}
 KERNEL = re.compile(r" (fusion|custom-call|convolution|dot|sort|scatter|all-reduce|all-gather)\(")
 INSIDE = re.compile(
     r" (?:fusion|reduce|reduce-window|scatter|sort|map|all-reduce)\(.*?(?:calls|to_apply)=%([\w.-]+)"
@@ -116,10 +117,10 @@ def experiments(device: Any) -> Iterator[tuple[str, Lower]]:
         yield name, lower
 
 
-def placed(mesh: Mesh) -> dict[str, Any]:
+def placed(mesh: Mesh, dtype: str) -> dict[str, Any]:
     """Parameters that are only described, where `models.load` would place them."""
     return jax.tree.map(
-        lambda shape, sharding: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=sharding),
+        lambda shape, sharding: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding),
         programs.shapes_of(programs.SMOLLM2),
         parameter_shardings(programs.SMOLLM2, mesh),
         is_leaf=lambda leaf: isinstance(leaf, tuple),
@@ -137,10 +138,14 @@ def model_programs(found: list[Any], data: int, tensor: int) -> Iterator[tuple[s
         for name, run in programs.of_model(programs.SMOLLM2).items():
             # Compile time must not grow with the window; one program shows it.
             if window == WINDOWS[0] or name == "loss":
-                yield (
-                    f"{name} of {window} tokens on {data}x{tensor}",
-                    lambda run=run, tokens=tokens: jax.jit(run).lower(placed(mesh), tokens, key),
-                )
+                for dtype, suffix in TYPES.items() if name == "loss" else [("float32", "")]:
+                    parameters = placed(mesh, dtype)
+                    yield (
+                        f"{name} of {window} tokens on {data}x{tensor}{suffix}",
+                        lambda run=run, parameters=parameters, tokens=tokens: jax.jit(run).lower(
+                            parameters, tokens, key
+                        ),
+                    )
 
 
 def every_program(target: str) -> Iterator[tuple[str, Lower]]:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from signmag_jax.evidence.compiling import platform
 from signmag_jax.evidence.precision import at_least_float32
 
+from .attention_kernel import has_kernel, one_kernel
 from .chunks import rows_at_once
 
 # Measured on a CPU at 2,048 tokens: scores of 128 queries stay in cache, and 16 spans of queries, each
@@ -48,6 +49,8 @@ def causal_attention(
 
 @jax.custom_jvp
 def _on_accelerator(queries: Any, keys: Any, values: Any, window: Any) -> jax.Array:
+    if has_kernel(queries, keys, window):
+        return one_kernel(queries, keys, values)
     spans = min(max(queries.shape[1] // SPAN_OF_ACCELERATOR, 1), SPANS_OF_ACCELERATOR)
     return _in_spans(queries, keys, values, window, _even_chunk(queries, spans), spans, _whole)
 
