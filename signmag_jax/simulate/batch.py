@@ -17,10 +17,10 @@ CPU_BLOCK_RANGE = (2, 64)  # a loop of one is compiled away
 # An accelerator waits for the host when it begins a block: a hundredth of a second of work hides it.
 BLOCK_WORK = 1e12
 BLOCK_STEPS = (1, 64)
-# A network of width 256 is 43 kernels, each launched in less time than a microsecond's work takes: together,
-# as many networks as make a millisecond's.
-TOGETHER_WORK = 2e10
-TOGETHER_RANGE = (1, 256)
+# A step is 50 kernels, each launched in 3 microseconds, and the host is asked whether it is to be computed:
+# beside the 5 milliseconds' work of as many networks, that is no matter. They take up to 4 GiB of memory.
+TOGETHER_WORK = 2.5e11
+TOGETHER_RANGE = (1, 512)
 
 
 def together(work: float) -> int:

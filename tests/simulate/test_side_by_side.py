@@ -68,7 +68,7 @@ def test_an_accelerator_hides_its_launches_and_a_cpu_keeps_its_blocks(work):
     assert block % side_by_side == 0
     assert block >= 2
     assert side_by_side * work <= max(batch.TOGETHER_WORK, work)
-    assert side_by_side == 256 or (side_by_side + 1) * work > batch.TOGETHER_WORK
+    assert side_by_side == batch.TOGETHER_RANGE[1] or (side_by_side + 1) * work > batch.TOGETHER_WORK
     with compiling_for("cpu"):
         assert batch.together(work) == 1
         assert 2 <= batch.block(work) <= 64
