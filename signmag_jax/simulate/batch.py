@@ -14,13 +14,14 @@ from signmag_jax.evidence.compiling import platform
 CPU_BLOCK_WORK = 4e9
 CPU_BLOCK_RANGE = (2, 64)  # a loop of one is compiled away
 
-# An accelerator waits for the host when it begins a block: a hundredth of a second of work hides it.
+# An accelerator waits for the host when it begins a block: a hundredth of a second of work hides it. A run to
+# a standard error may take a hundred networks, and what a block holds beyond them is lost.
 BLOCK_WORK = 1e12
-BLOCK_STEPS = (1, 64)
+BLOCK_NETWORKS = 512
 # A step is 50 kernels, each launched in 3 microseconds, and the host is asked whether it is to be computed:
 # beside the 5 milliseconds' work of as many networks, that is no matter. They take up to 4 GiB of memory.
 TOGETHER_WORK = 2.5e11
-TOGETHER_RANGE = (1, 512)
+TOGETHER_RANGE = (1, 256)
 
 
 def together(work: float) -> int:
@@ -40,7 +41,7 @@ def block(work: float) -> int:
     if platform() == "cpu":
         return _clipped(CPU_BLOCK_WORK, work, CPU_BLOCK_RANGE)
     side_by_side = together(work)
-    steps = _clipped(BLOCK_WORK, work * side_by_side, BLOCK_STEPS)
+    steps = _clipped(BLOCK_WORK, work * side_by_side, (1, BLOCK_NETWORKS // side_by_side))
     return side_by_side * max(steps, 2 // side_by_side)
 
 
