@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from signmag_jax.evidence import invalid
 
 ROPE_KINDS = ("default", "linear", "llama3", "divided")
-ACTIVATIONS = ("silu", "relu", "relu2", "gelu", "gelu_tanh")
+ACTIVATIONS = (
+    *("silu", "relu", "relu2", "gelu", "gelu_tanh", "quick_gelu"),
+    *("mish", "hardswish", "leaky_relu", "relu6", "sigmoid", "tanh", "linear"),
+)
 QK_NORMS = (None, "head", "all")
 
 
@@ -79,7 +82,8 @@ class ModelConfig:
       positions: longest context the model was made for, in tokens.
       tied: the head is the embedding.
       qkv_bias, o_bias, mlp_bias: which linear layers have a bias.
-      activation: of the MLP's gate, one of `ACTIVATIONS`; "relu2" is ReLU², "gelu_tanh" GELU by tanh.
+      activation: of the MLP's gate, one of `ACTIVATIONS`; "relu2" is ReLU², "gelu_tanh" GELU by tanh,
+        "quick_gelu" x σ(1.702 x).
       qk_norm: queries and keys are RMS-normalised, each "head" on its own (Qwen3) or "all" heads of a token
         together (OLMo-2); None for neither.
       post_norm: a layer normalises what attention and MLP add to the stream, not what they read (OLMo-2).

@@ -10,7 +10,7 @@ from typing import Any
 from signmag_jax.evidence import MissingResource, invalid
 
 from .bitnet import Ternary, ternary_of
-from .config import ModelConfig
+from .config import ACTIVATIONS, ModelConfig
 from .foreign import heard, reason
 from .rope_hub import rope_from_hub
 
@@ -22,8 +22,9 @@ _O_BIAS = {"mistral": False, "qwen2": False, "phi3": False}
 _QK_NORM = {"qwen3": "head", "olmo2": "all"}
 # Names of activations in `transformers` and in `ModelConfig`.
 _ACTIVATIONS = {
-    **{name: name for name in ("silu", "relu", "relu2", "gelu")},
-    **{"swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh"},
+    **{name: name for name in ACTIVATIONS if name != "gelu_tanh"},
+    **{"swish": "silu", "gelu_python": "gelu"},
+    **{f"gelu_{name}": "gelu_tanh" for name in ("pytorch_tanh", "python_tanh", "new", "fast", "accurate")},
 }
 
 # Attributes of the config that say nothing about the loss of given tokens under given weights.

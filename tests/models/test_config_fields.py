@@ -3,10 +3,12 @@
 import dataclasses
 import importlib
 import inspect
+import itertools
 import json
 import re
 import time
 
+import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
@@ -16,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signmag_jax.evidence import InvalidInput, SignmagError
-from signmag_jax.models import rope
+from signmag_jax.models import config_hub, layers, rope
+from signmag_jax.models.config import ACTIVATIONS
 from signmag_jax.models.config_hub import (
     FAMILIES,
     IRRELEVANT,
@@ -51,6 +54,19 @@ OTHERWISE = {
     "transformers_version": "1.0",
     "_name_or_path": "elsewhere",
 }
+
+
+def test_every_activation_is_that_of_transformers_and_no_other():
+    x = np.linspace(-8, 8, 65)
+    found = {}
+    for name, own in config_hub._ACTIVATIONS.items():
+        expected = transformers.activations.ACT2FN[name](torch.as_tensor(x)).numpy()
+        # The fast GELU rounds √(2/π) to ten digits.
+        np.testing.assert_allclose(layers.ACTIVATIONS[own](jnp.asarray(x)), expected, rtol=1e-6, atol=1e-9)
+        found[own] = expected
+    assert set(found) == set(layers.ACTIVATIONS) == set(ACTIVATIONS)
+    for one, other in itertools.combinations(found, 2):
+        assert np.abs(found[one] - found[other]).max() > 1e-4, (one, other)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
