@@ -122,14 +122,41 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
     kept = (*first, *(costs if bits is None else _within(mask, costs, bits - _size(mask, first))))
     if not kept:
         least = min(_size(mask, (at,)) for at in costs)
-        # A share of how many weights, not every file says.
-        typed = f"give --budget, at least {least / BITS_OF[MATRICES] / mask.of:.2%}, or " if mask.of else ""
         raise NothingWhole(
             f"a budget of {bits:,} bits holds no whole matrix that costs {_least(threshold)}, which takes "
-            f"{least:,}: {typed}protect with a larger one"
+            f"{least:,}: {_larger(mask, least)}"
         )
-    notes = (_rule(mask, kept, len(first), threshold, bits), _covered(mask, kept))
+    notes = (
+        _rule(mask, kept, len(first), threshold, bits),
+        _covered(mask, kept),
+        *_too_large(mask, kept, costs),
+    )
     return Decision(kept, notes, family=family_of(mask.provenance), shapes=mask.shapes)
+
+
+def _too_large(mask: Mask, kept: tuple[Matrix, ...], costs: Mapping[Matrix, float]) -> tuple[str, ...]:
+    """That the costliest matrix is not kept, if so: what a reader would look for first."""
+    at = next(iter(costs), None)
+    if at is None or at in kept:
+        return ()
+    layer, name = at
+    cost = f"{costs[at]:.2g} nat/token" if math.isfinite(costs[at]) else "all that the model knows"
+    size = _size(mask, (at,))
+    return (
+        f"The costliest, layer {layer} {name}, costs {cost} alone and is not kept: it takes {size:,} bits. "
+        f"To keep it, {_larger(mask, size)}.",
+    )
+
+
+def _larger(mask: Mask, bits: int) -> str:
+    """How to have so many bits; a share of how many weights, not every file says."""
+    typed = f"give --budget, at least {_percent(bits / BITS_OF[MATRICES] / mask.of)}, or " if mask.of else ""
+    return f"{typed}protect with a larger one"
+
+
+def _percent(share: float) -> str:
+    """Rounded up: what is typed must suffice."""
+    return f"{math.ceil(share * 1e4) / 100:.2f}%"
 
 
 def _costs(mask: Mask) -> dict[Matrix, float]:

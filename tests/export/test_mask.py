@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from conftest import SHAPES
@@ -119,6 +120,17 @@ def test_as_many_whole_matrices_as_the_bits_of_the_choice_hold(budgeted, bits, w
     assert f"hold {int(held)} of its 1 single weights" in decision.notes[1]
 
 
+def test_the_costliest_matrix_is_named_where_the_budget_does_not_hold_it(budgeted):
+    mask = read_mask(budgeted(K))
+    (note,) = decide(mask).notes[2:]
+    assert "layer 1 down_proj, costs 0.5 nat/token alone and is not kept: it takes 24,576 bits" in note
+    # What is said to be enough is, and nothing is said where nothing is missing.
+    enough = re.search(r"at least ([\d.]+%)", note)[1]
+    for decision in (decide(mask, budget=enough), decide(read_mask(budgeted(DOWN)))):
+        assert decision.whole[0] == (1, "down_proj")
+        assert len(decision.notes) == 2
+
+
 def test_within_a_budget_small_costs_count_too_and_none_does_not(budgeted):
     """A threshold that nobody asked for would end the list before the budget."""
     costs = [{"layer": a, "matrix": "k_proj", "cost": b} for a, b in ((0, 1e-3), (1, 1e-4), (2, 0.0))]
@@ -146,7 +158,7 @@ def test_a_budget_that_is_typed_goes_before_that_of_the_file(budgeted):
     assert decide(mask, budget="1.6%").whole == ((1, "down_proj"),)
     assert decide(mask, budget="0.4b").whole == ((1, "down_proj"), (1, "k_proj"))
     assert decide(mask, threshold=0.35, budget="100%").whole == ((1, "down_proj"), (0, "down_proj"))
-    with pytest.raises(InvalidInput, match=r"holds no whole matrix .* at least 0\.51%"):
+    with pytest.raises(InvalidInput, match=r"holds no whole matrix .* at least 0\.52%"):
         decide(read_mask(budgeted(K - 1)))
     with pytest.raises(InvalidInput, match=r"takes 8,192: protect with a larger one"):
         decide(read_mask(budgeted(K - 1, of=0)))
