@@ -13,7 +13,6 @@ from .derive import flag
 from .values import one_of, several
 
 MOST_POINTS = 10_000
-MOST_LAYERS = 1_000_000
 
 NUMBERS = ("rate", "n", "alpha", "rows", "outputs", "share", "fraction")
 """One number or several; of one law, one of these may have several."""
@@ -161,10 +160,7 @@ def _several(name: str, text: str, kind: Callable[[str], Any]) -> tuple[Any, ...
 
 
 def _depth(text: str) -> int:
-    number = one_of(text, int, "a whole number")
-    if not 1 <= number <= MOST_LAYERS:
-        raise typer.BadParameter(f"--depth lies between 1 and {MOST_LAYERS}, not at {number}")
-    return number
+    return one_of(text, int, "a whole number")
 
 
 def _range(text: str) -> tuple[float, ...]:

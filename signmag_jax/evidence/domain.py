@@ -12,6 +12,19 @@ import numpy as np
 from .errors import invalid
 
 
+def reals(value: Any) -> np.ndarray:
+    """A number, or an array or list of them, in float64.
+
+    Raises:
+      TypeError, ValueError, OverflowError: for anything else. NumPy would drop an imaginary part and what is
+        masked, count a date in days, and read text.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind in "cmMSU" or np.ma.is_masked(value):
+        raise TypeError("not real numbers")
+    return np.asarray(array, dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class Interval:
     """An interval of the real line; infinite values are never inside.
@@ -42,7 +55,7 @@ class Interval:
     def require(self, name: str, value: Any) -> None:
         """Raise `InvalidInput` unless every element of a concrete `value` is a number inside."""
         try:
-            array = np.asarray(value, dtype=np.float64)
+            array = reals(value)
         except (TypeError, ValueError, OverflowError):
             raise invalid(self.describe(name), value, self.fix) from None
         inside = self.contains(array)

@@ -1,5 +1,8 @@
 """Errors that a user can act on: each says what was wrong and how to mend it."""
 
+LONGEST = 300
+"""Characters that an error shows of what it was given."""
+
 
 class SignmagError(Exception):
     """Base of every error that the command line prints as one line instead of a traceback.
@@ -26,4 +29,13 @@ class Incomplete(SignmagError, RuntimeError):
 
 def invalid(invariant: str, received: object, fix: str) -> InvalidInput:
     """The error for a broken invariant: the invariant in backticks, what was received, how to fix it."""
-    return InvalidInput(f"`{invariant}` is required, received {received!r}: {fix}")
+    return InvalidInput(f"`{invariant}` is required, received {_shown(received)}: {fix}")
+
+
+def _shown(received: object) -> str:
+    """What was received in one line that is not too long to read."""
+    try:
+        text = " ".join(repr(received).split())
+    except Exception:  # as of an integer of more digits than Python prints
+        text = f"a value of type {type(received).__name__}"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"

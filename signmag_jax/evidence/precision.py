@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.experimental import checkify
 
-from .domain import Interval
+from .domain import Interval, reals
 from .errors import invalid
 
 P = ParamSpec("P")
@@ -110,8 +110,8 @@ def _is_list(value: Any) -> bool:
 
 def _float64(leaf: Any) -> np.ndarray:
     try:
-        return np.asarray(leaf, dtype=np.float64)
-    except (TypeError, ValueError):
+        return reals(leaf)
+    except (TypeError, ValueError, OverflowError):
         raise invalid("argument is a real number or an array of them", leaf, "pass numbers") from None
 
 

@@ -12,8 +12,8 @@ from signmag_jax.evidence.precision import law
 
 from .base import Moments, perturbation, root_mean_square, visible, within
 
-THRESHOLD = Interval(0.0, fix="pass a finite threshold >= 0 in units of σ")
-FACTOR = Interval(fix="pass a finite factor")
+THRESHOLD = Interval(0.0, normal=True, fix="pass a finite threshold >= 0 in units of σ")
+FACTOR = Interval(normal=True, fix="pass a finite factor of 0 or at least 2.3e-308")
 
 
 @perturbation
@@ -26,7 +26,8 @@ class Prune:
       threshold: t >= 0 in units of σ. An array for moments, a scalar for `apply`.
 
     Raises:
-      InvalidInput: for a concrete threshold that is negative or not finite. A traced one gives NaN moments.
+      InvalidInput: for a concrete threshold that is negative, subnormal or not finite. A traced one gives NaN
+        moments.
     """
 
     threshold: ArrayLike
@@ -40,6 +41,9 @@ class Prune:
         # The incomplete gamma function keeps the digits that erf(t/√2) − 2tφ(t) loses at small t.
         shape = jnp.full_like(t, 1.5)
         lost, kept = gammainc(shape, t**2 / 2), gammaincc(shape, t**2 / 2)
+        # What underflows is not 0: a law that divides by it has to see that there is something.
+        least = jnp.finfo(lost.dtype).tiny
+        lost = jnp.where((t > 0) & (lost < least), least, lost)
         return Moments(kept, kept, -lost, lost * kept)
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -58,7 +62,7 @@ class Scale:
       factor: a. An array for moments, a scalar for `apply`.
 
     Raises:
-      InvalidInput: for a concrete factor that is not finite. A traced one gives NaN moments.
+      InvalidInput: for a concrete factor that is not finite, or subnormal. A traced one gives NaN moments.
     """
 
     factor: ArrayLike

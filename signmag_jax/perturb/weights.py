@@ -6,6 +6,7 @@ import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from numbers import Real
 from typing import Any
 
@@ -113,20 +114,25 @@ def student_t(degrees: float) -> Weights:
 
 @functools.cache
 def _student_t(nu: float) -> Weights:
+    # With all digits: by its name a record knows whose it is.
+    digits = np.format_float_positional(nu, trim="-")
+    # What is left above 2 and 4 decides, and is that of the decimals.
+    spare = Fraction(digits) - 2
+
     def absolute(k: int) -> float | None:
         if nu <= k:
             return None
+        if k == 4:
+            return float(3 * spare / (spare - 2))
         from scipy.special import gamma, poch  # slow to import, and few ask for it
 
-        return float((nu - 2) ** (k / 2) * gamma((k + 1) / 2) * poch(nu / 2, -k / 2) / math.sqrt(math.pi))
+        return float(float(spare) ** (k / 2) * gamma((k + 1) / 2) * poch(nu / 2, -k / 2) / math.sqrt(math.pi))
 
     def draw(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         unit = math.sqrt(1 - 2 / nu)
         return jax.random.t(key, jnp.asarray(nu, dtype), shape, dtype) * jnp.asarray(unit, dtype)
 
-    # With all digits: by its name a record knows whose it is.
-    name = STUDENT + np.format_float_positional(nu, trim="-")
-    return Weights(name, absolute(1), absolute(3), absolute(4), draw)
+    return Weights(STUDENT + digits, absolute(1), absolute(3), absolute(4), draw)
 
 
 def empirical_weights(matrix: Any) -> Weights:

@@ -24,6 +24,7 @@ from .scaled import Scaled, WeightMoments, of_flips, of_noise, of_shift
 
 RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
 NORMAL_RATE = Interval(0.0, 0.5, open_low=True, normal=True, fix="pass a flip rate from 2.3e-308 to 1/2")
+FLIPS = Interval(0.0, 1.0, normal=True, fix="pass a flip rate of 0 or from 2.3e-308 to 1")
 SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
 SIZE = Interval(-1e150, 1e150, normal=True, fix="pass a size of 0 or at least 2.3e-308, and at most 1e150")
 LARGEST_SQUARE = 0.08
@@ -84,6 +85,8 @@ def error_of(perturbation: Any, weights: Any = "gaussian") -> Moments | Scaled:
     """
     law = find_weights(weights)
     if isinstance(perturbation, SignFlip):
+        if not is_traced(perturbation.rate):
+            FLIPS.require("rate", perturbation.rate)
         return of_flips(moments_of(perturbation))
     if isinstance(perturbation, MagnitudeShift | MagnitudeNoise):
         if not is_traced(perturbation.size):
@@ -138,8 +141,10 @@ def shape_of(name: str, value: Any) -> tuple[int, ...]:
     """The shape of numbers, arrays and lists.
 
     Raises:
-      InvalidInput: for lists of unequal length.
+      InvalidInput: for lists of unequal length, and arrays of which something is masked.
     """
+    if np.ma.is_masked(value):
+        raise invalid(f"{name} is a number or an array", value, "fill in what is masked")
     try:
         return np.shape(value)
     except ValueError:

@@ -24,6 +24,7 @@ from .scaled import Scaled, WeightMoments, bounded, flips, scaled, shift
 
 CHAINS = ("plain", "residual", "renormalised")
 LAYERS = ("all", "first")
+MOST_LAYERS = 1_000_000
 
 
 class Parting(NamedTuple):
@@ -240,10 +241,11 @@ def check_chain(depth: int, chain: str, layers: str, scale: ArrayLike) -> None:
     """Refuse what no chain is.
 
     Raises:
-      InvalidInput: for depth < 1 or not an integer, an unknown chain or set of layers, scale <= 0.
+      InvalidInput: for a depth that is not an integer from 1 to 1,000,000, an unknown chain or set of layers,
+        scale <= 0.
     """
-    if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
-        raise invalid("depth is an integer >= 1", depth, "pass the number of layers")
+    if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or not 1 <= depth <= MOST_LAYERS:
+        raise invalid(f"depth is an integer from 1 to {MOST_LAYERS}", depth, "pass the number of layers")
     if chain not in CHAINS:
         raise invalid(f"chain in {CHAINS}", chain, "choose one of these")
     if layers not in LAYERS:

@@ -189,7 +189,7 @@ def radial_fraction(
 
 
 def cosine_squared(perturbation: HasMoments, weights: Any = "gaussian") -> Real:
-    """cos²(w, w') = c²/v, for rows of weights and for pre-activations alike.
+    """cos²(w, w') = c²/v, for rows of weights and for pre-activations alike; 0 where nothing is left of w'.
 
     Args and errors as in `block`.
 

@@ -99,7 +99,10 @@ def _argument(law: Law, name: str, value: Any) -> Any:
 def _inside(allowed: Any, name: str, value: Any) -> fmpq:
     exact = number(name, value)
     if isinstance(allowed, Interval):
-        allowed.require(name, _float(exact))
+        try:
+            allowed.require(name, _float(exact))
+        except OverflowError:
+            raise invalid(allowed.describe(name), value, allowed.fix) from None
     return exact
 
 
@@ -158,9 +161,9 @@ def _one_law(value: Any) -> Callable[[], Any]:
             degrees = number("degrees", value.removeprefix(STUDENT))
             return lambda: balls.weights.student_t(degrees)
         value = found
-    if value == GAUSSIAN:
-        return lambda: None  # what a ball takes for them
     if isinstance(value, perturb.Weights):
+        if value == GAUSSIAN:
+            return lambda: None  # what a ball takes for them
         moments = value.mean_magnitude, value.third, value.fourth
         stated = [None if moment is None else number("moment", moment) for moment in moments]
     else:

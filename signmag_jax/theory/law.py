@@ -65,5 +65,6 @@ class Law:
             raise invalid(wanted, sorted(arguments), "pass these by name, each required one once")
         for name, value in arguments.items():
             allowed = self.arguments[name]
-            if isinstance(allowed, tuple) and value not in allowed:
+            # An array compares entry by entry.
+            if isinstance(allowed, tuple) and (getattr(value, "shape", ()) or value not in allowed):
                 raise invalid(f"{name} in {allowed}", value, "choose one of these")

@@ -44,8 +44,11 @@ def flip_amplification(alpha: ArrayLike, n: ArrayLike) -> Real:
 @law(domain={"alpha": AMPLITUDE, "n": WIDTH})
 def _flip_amplification(alpha: ArrayLike, n: ArrayLike) -> Array:
     alpha, n = jnp.broadcast_arrays(alpha, n)
-    ratio = _relative_cost(alpha, n) / flip_cost(1 / jnp.sqrt(n))
-    # It is never 0: where it vanishes it has underflown.
+    return _not_underflown(_relative_cost(alpha, n) / flip_cost(1 / jnp.sqrt(n)))
+
+
+def _not_underflown(ratio: Array) -> Array:
+    """A ratio that is never 0: where it vanishes it has underflown."""
     return ratio + jnp.where(jnp.abs(ratio) < jnp.finfo(ratio.dtype).tiny, jnp.nan, 0)
 
 
@@ -94,8 +97,7 @@ def _flip_cost_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array
     return flip_cost(alpha), slope * tangents[0]
 
 
-@law(domain={"alpha": EXPANDED_AMPLITUDE, "n": EXPANDED_WIDTH})
-def flip_amplification_expansion(alpha: ArrayLike, n: ArrayLike) -> Float[Array, "..."]:
+def flip_amplification_expansion(alpha: ArrayLike, n: ArrayLike) -> Real:
     """nα²[1 − (4/(3π))(α − 1/√n)]: R(α, n) to first order in both amplitudes.
 
     Args and errors as in `flip_amplification`; refused for α > 0.8 or n < 3, where it is off by more than a
@@ -103,5 +105,10 @@ def flip_amplification_expansion(alpha: ArrayLike, n: ArrayLike) -> Float[Array,
 
     Source: proofs/single_flip.py.
     """
+    return resolved("flip_amplification_expansion", _expansion(alpha, n))
+
+
+@law(domain={"alpha": EXPANDED_AMPLITUDE, "n": EXPANDED_WIDTH})
+def _expansion(alpha: ArrayLike, n: ArrayLike) -> Array:
     alpha, n = jnp.broadcast_arrays(alpha, n)
-    return n * alpha**2 * (1 - 4 / (3 * jnp.pi) * (alpha - 1 / jnp.sqrt(n)))
+    return _not_underflown(n * alpha**2 * (1 - 4 / (3 * jnp.pi) * (alpha - 1 / jnp.sqrt(n))))

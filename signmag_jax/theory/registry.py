@@ -30,7 +30,7 @@ from . import (
 from .activations import ACTIVATIONS
 from .law import Law
 
-COUNT = Interval(1.0, fix="pass a positive integer")
+COUNT = Interval(1.0, depth.MOST_LAYERS, fix="pass a positive integer")
 FLAG = (False, True)
 ACTIVATED = {"activation": tuple(ACTIVATIONS), "scale": arguments.SCALE}
 WEIGHTS = {"weights": None}

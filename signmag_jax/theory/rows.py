@@ -61,8 +61,7 @@ def _hidden(moments: Moments | Scaled, rows: ArrayLike, outputs: ArrayLike) -> A
     energy = out.pair.energy
     some = energy != 0
     share = (out.radial + realignment(s) / jnp.asarray(rows)) / jnp.where(some, energy, jnp.ones_like(energy))
-    fraction = jnp.where(some, share, 0 * share)
-    return fraction + (1 - fraction) / jnp.asarray(outputs)
+    return jnp.where(some, share + (1 - share) / jnp.asarray(outputs), 0 * share)
 
 
 def finite_rows_radial_fraction(
@@ -70,9 +69,9 @@ def finite_rows_radial_fraction(
 ) -> Real:
     """Radial fraction of m ReLU rows, and of d Gaussian outputs behind them, to first order in 1/m.
 
-    R_m = [μ²/ν + Var(hδ − (μ/ν)h²)/(νm)]/e, then R_m + (1 − R_m)/d, which is exact in d. For small errors the
-    row term is 2/m for flips and 2(1−b²)/m for the matched shift. From 8 rows on it is a fraction for every
-    error; with fewer the first order is no approximation.
+    R_m = [μ²/ν + Var(hδ − (μ/ν)h²)/(νm)]/e, then R_m + (1 − R_m)/d, which is exact in d; 0 without an error.
+    For small errors the row term is 2/m for flips and 2(1−b²)/m for the matched shift. From 8 rows on it is a
+    fraction for every error; with fewer the first order is no approximation.
 
     Args:
       perturbation: of the first layer.

@@ -8,7 +8,7 @@ from jaxtyping import Array
 from signmag_jax.evidence.precision import Real, law
 from signmag_jax.perturb import HasMoments, Moments
 
-from .arguments import LARGEST_SQUARE, check_small_error, error_of, moments_of
+from .arguments import LARGEST_SQUARE, check_small_error, error_of, moments_of, resolved
 from .kernel import safe_sqrt
 from .scaled import Scaled, scaled
 
@@ -24,7 +24,7 @@ def radial_fraction_expansion(perturbation: HasMoments, weights: Any = "gaussian
     Source: proofs/small_errors.py.
     """
     check_small_error(moments_of(perturbation, weights).energy)
-    return _radial_fraction(error_of(perturbation, weights))
+    return resolved("radial_fraction_expansion", _radial_fraction(error_of(perturbation, weights)))
 
 
 @law()
@@ -36,4 +36,5 @@ def _radial_fraction(moments: Moments | Scaled) -> Array:
     contraction = 2 * unit * gap / safe
     inside = (unit * unit * square <= LARGEST_SQUARE) | (square == 0)
     value = (drift + unit**2 * gap) ** 2 / safe * (1 + contraction + contraction**2)
-    return value * jnp.where(inside, 1, jnp.nan)
+    lost = (square > 0) & (value < jnp.finfo(value.dtype).tiny)
+    return value * jnp.where(inside & ~lost, 1, jnp.nan)

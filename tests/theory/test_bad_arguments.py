@@ -36,6 +36,11 @@ BAD = {
     "moments of text": Given(Moments("a", 1, 1, 1)),
     "bytes": b"x",
     "none in a list": [None],
+    "complex numbers": np.array([1.0, 1j, 2.0]),
+    "a date": np.datetime64("2020-01-01"),
+    "hidden numbers": np.ma.masked_array([0.1, 0.2, 0.3], [True, False, False]),
+    "more digits than Python prints": -(10**5000),
+    "larger than any float": 10**400,
 }
 
 
@@ -54,6 +59,17 @@ def test_every_argument_of_every_law(name):
                 if isinstance(caught.value, SignmagError):
                     assert "\n" not in str(caught.value), (argument, kind)
     assert not law.arguments or name in BALLS or name == "finite_width_depth_ratios"
+
+
+def test_text_is_for_balls():
+    """They read "1/3" as what it says; NumPy would read "0.3" and stop at "1/3"."""
+    x = np.array(["0.1", "0.2", "0.3"])
+    for call in (theory.profile_width_slope, theory.profile_width_ratio):
+        with pytest.raises(SignmagError, match=r"x is finite.*array\(\['0.1', '0.2', '0.3'\]"):
+            call(0.3, x)
+    assert float(theory.enclose("profile_width_slope", rate="0.3", x=x)) == pytest.approx(
+        theory.profile_width_slope(0.3, x.astype(float)), rel=1e-12
+    )
 
 
 def test_lists_are_arrays():

@@ -150,7 +150,7 @@ def test_shapes_derivatives_and_tracing():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: theory.depth_ratios(0.1, 0), "depth is an integer >= 1"),
+        (lambda: theory.depth_ratios(0.1, 0), "depth is an integer from 1 to 1000000"),
         (lambda: theory.depth_ratios(0.6, 2), "0 < rate <= 0.5"),
         (lambda: theory.depth_ratios(0.1, 2, activation="softplus"), "activation in"),
         (lambda: theory.depth_ratios(0.1, 2, layers="last"), "layers in"),

@@ -8,7 +8,7 @@ import quick
 
 from signmag_jax import theory
 from signmag_jax.evidence import Incomplete, InvalidInput
-from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, Scale, SignFlip
+from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, Prune, Scale, SignFlip
 
 DIGITS = 700
 
@@ -163,6 +163,9 @@ def test_moments_that_have_underflown_are_refused():
     for bad in (Scale(1e-200), Scale(-1e-170)):
         with pytest.raises(InvalidInput, match="the moments of smaller ones underflow"):
             theory.block(bad)
+    for kind in (Scale, Prune):
+        with pytest.raises(InvalidInput, match=r"0 or at least 2.3e-308 in size.*received 5e-324"):
+            kind(5e-324)
 
 
 @pytest.mark.parametrize("name", ["silu", "tanh"])

@@ -168,6 +168,44 @@ def test_a_value_off_its_ball_is_refused(off):
         check(wrong, {"rate": 0.01})
 
 
+@pytest.mark.parametrize(
+    ("law", "given_arguments"),
+    [
+        ("radial_fraction", {"perturbation": perturb.SignFlip(1e-320)}),
+        ("radial_fraction_expansion", {"perturbation": perturb.SignFlip(1e-320)}),
+        ("radial_fraction_expansion", {"perturbation": perturb.MagnitudeNoise(1e-80)}),
+        ("radial_fraction", {"perturbation": perturb.Prune(1e-103)}),
+        ("finite_rows_radial_fraction", {"perturbation": perturb.SignFlip(1e-320), "rows": 64}),
+        ("finite_rows_radial_fraction", {"perturbation": perturb.Prune(1e-103), "rows": 64}),
+        ("finite_rows_radial_fraction", {"perturbation": perturb.Prune(1e-200), "rows": 64}),
+        ("flip_amplification_expansion", {"alpha": 1e-160, "n": 100}),
+    ],
+)
+def test_what_underflows_is_refused_where_the_ball_is_not_zero(law, given_arguments):
+    assert float(theory.enclose(law, **given_arguments).midpoint.partition("E")[0]) > 0
+    with pytest.raises((InvalidInput, Incomplete), match=r"2.3e-308|1e-150|does not resolve it"):
+        theory.LAWS[law](**given_arguments)
+
+
+def test_an_error_of_nothing_has_no_radial_share():
+    assert theory.finite_rows_radial_fraction(perturb.SignFlip(0.0), 64) == 0
+    assert theory.finite_rows_radial_fraction(perturb.SignFlip(0.0), 64, outputs=4) == 0
+
+
+@pytest.mark.parametrize("degrees", ["2.0000001", "4.0001", "4.000000001"])
+def test_decimals_near_the_ends_of_their_moments_keep_their_digits(degrees):
+    """Of the nearest float ν − 2 or ν − 4 may be off by 1e-9 of itself and more."""
+    arguments = {"rate": 0.4, "weights": f"student_t:{degrees}"}
+    for name in ("transverse_ratio", *(["finite_width_slope"] if degrees > "4" else [])):
+        ball = float(theory.enclose(name, **arguments))
+        assert theory.LAWS[name](**arguments) == pytest.approx(ball, rel=1e-12)
+
+
+def test_a_ball_that_would_take_hours_is_refused():
+    with pytest.raises(Incomplete, match=r"32767 levels at .* bits: take fewer digits"):
+        theory.enclose("cosine_squared", perturbation=perturb.UniformQuantize(16, 1e10))
+
+
 def test_an_underflow_is_no_zero():
     found = theory.estimate("radial_fraction", perturbation=perturb.MagnitudeShift(1e-160))
     assert found.value == pytest.approx(2 / math.pi, rel=1e-14)

@@ -12,6 +12,8 @@ from signmag_jax.perturb.lloyd_max import codebook
 from signmag_jax.perturb.quantize import optimal_threshold
 
 NEWTON = 60
+# Levels times bits: half a minute.
+MOST_WORK = 1 << 25
 
 
 def density(t: arb) -> arb:
@@ -65,6 +67,8 @@ def uniform(bits: fmpq, scale: fmpq | str, entries: Any = None) -> tuple[arb, ar
     del entries
     step = (2 / arb.pi()).sqrt() if isinstance(scale, str) else arb(scale)
     steps = 2 ** (int(bits) - 1) - 1
+    if steps * ctx.prec > MOST_WORK:
+        raise Incomplete(f"{steps} levels at {ctx.prec} bits: take fewer digits, or the float64 law")
     # The edges (k + ½)Δ, k = 0..m−1; the last cell has no end.
     edges = [step * fmpq(2 * k + 1, 2) for k in range(steps)]
     first, mass = [density(edge) for edge in edges], [tail(edge) for edge in edges]
