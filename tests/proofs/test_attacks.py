@@ -438,6 +438,70 @@ class TestLimits:
         refused("assumed of the number of steps", by.induction, claim, n, base, held)
 
 
+class TestOtherWays:
+    """False theorems of each kind by which a proof could come to them, beside those that one once did."""
+
+    plane = sp.Integral(sp.exp(-(t**2 + u**2) / 2), (t, -sp.oo, sp.oo), (u, -sp.oo, sp.oo))
+    half = sp.Integral(plane.function, (t, -sp.oo, sp.oo), (u, 0, sp.oo))
+    ray = sp.exp(-(x**2) / 2)
+
+    @pytest.mark.parametrize(
+        ("integral", "r", "result", "reason"),
+        [
+            (half, x, x * ray, "whole plane"),
+            (plane, x, ray, "differ by"),
+            (plane, sp.Symbol("z", real=True), x * ray, "whole plane"),
+        ],
+    )
+    def test_polar_coordinates(self, integral, r, result, reason):
+        refused(reason, by.polar, integral, r, w, zero, result)
+
+    def test_limits_are_not_exchanged(self):
+        """x/(x + y) → 0 for each y > 0, and is 1 at y = 0."""
+        tends = expansion(x / (x + y), x, 0, none)
+        refused("a hypothesis is false", by.specialise, tends, {y: zero})
+        refused("uncaught", by.specialise, tends, {y: x})
+        refused("uncaught", by.specialise, expansion(sp.exp(x * t), x, 0, none), {t: 1 / x})
+
+    def test_an_order_is_lowered_only_by_what_vanishes(self):
+        refused("to order 2", by.lowered, expansion(sp.sin(x), x, 1, none), 2)
+        refused("to order 1", by.lowered, expansion(sp.exp(x), x, 2, none), 1)
+        refused("no function of orders", by.taylor, t**2, x, 3, {t: expansion(sp.sin(x), x, 1, none)})
+
+    @pytest.mark.parametrize(("count", "step"), [(n, n + 2), (t, t + 1)])
+    def test_induction_reaches_every_number(self, count, step):
+        q = sp.Function("q_leap", real=True)
+        claim = least(q(count))
+        held = by.suppose(least(q(step)), frozenset({claim}))
+        refused("no start, or no step", by.induction, claim, count, by.suppose(least(q(0))), held)
+
+    def test_a_weaker_sign_is_not_enough(self):
+        for weaker in (least(t), above(t**3), above(t + 1)):
+            refused("no hypothesis", by.cut, by.suppose(above(t)), by.suppose(weaker))
+
+    @pytest.mark.parametrize(
+        ("left", "right"),
+        [
+            ((t**3) ** sp.Rational(1, 3), t),
+            (sp.log(t**2), 2 * sp.log(t)),
+            (sp.atan(t) + sp.atan(u), sp.atan((t + u) / (1 - t * u))),
+            (sp.exp(sp.pi * sp.sqrt(163)), sp.Integer(640320**3 + 744)),
+            (sp.Sum(n, (n, 0, 5)), sp.Sum(n, (n, 1, 5)) + 1),
+            (sp.Sum(n * t, (n, 0, 3)), t * sp.Sum(n, (n, 0, 4))),
+        ],
+    )
+    def test_identities_that_nearly_hold(self, left, right):
+        refused("differ by|what is left", by.same, left, right)
+
+    def test_an_antiderivative_through_a_pole(self):
+        steep = sp.Integral(sp.cos(w) ** -2, (w, 0, sp.pi))
+        refused("whole range", by.antiderivative, steep, sp.sin(w) / sp.cos(w))
+
+    def test_a_cut_lies_inside(self):
+        bars = by.specialise(by.axiom("|u| = u"), {u: w})
+        refused("whole range", by.pieces, sp.Integral(sp.Abs(w), (w, 0, 1)), (sp.Integer(3),), bars, bars)
+
+
 @pytest.mark.parametrize(
     ("left", "right"),
     [
