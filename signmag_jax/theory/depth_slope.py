@@ -47,7 +47,7 @@ class _Cosine(NamedTuple):
     """Of the cosine q after a layer: 1 − q̄, n(E q − q̄), n Var q; and what sums of fourth powers are made of.
 
     n Σ x_j⁴ is `fourth`; with 1 − ρ = near, n Σ x_j³x_j' is fourth − 6·near + 4·mixed, and n Σ x_j²x_j'² is
-    fourth − 8·near + 4·near² + 4·second.
+    fourth − 8·near + 4·near² + 4·second. `left_out` is what n(E q − q̄) has and averages over rows lack.
     """
 
     lost: Array
@@ -57,6 +57,7 @@ class _Cosine(NamedTuple):
     near: Array
     second: Array
     mixed: Array
+    left_out: Array
 
 
 def finite_width_depth_slope(rate: ArrayLike, depth: int, weights: Any = "gaussian") -> Real:
@@ -65,7 +66,7 @@ def finite_width_depth_slope(rate: ArrayLike, depth: int, weights: Any = "gaussi
     Complete to this order, at every layer: the fourth cumulants of flips and shift, for inputs that differ in
     direction and in shape; the cosine that n rows realise; and what its fluctuations become in later layers.
     A ratio of means over networks and inputs. Meant for n·p ≫ 1, as `finite_width_slope`;
-    `finite_width_depth_ratios` holds for few flips a row too, and leaves out some of these terms.
+    `finite_width_depth_ratios` holds for few flips a row too.
 
     Args:
       rate: flip rate from 1e-12 to 1/2, scalar or array; the shift has size 2√rate.
@@ -82,22 +83,35 @@ def finite_width_depth_slope(rate: ArrayLike, depth: int, weights: Any = "gaussi
     Source: proofs/depth_width.py.
     """
     check_chain(depth, "plain", "all", 1.0)
-    found = _slope(rate, int(depth), layer_weights(weights, depth, weight_cumulants))
+    found = _slopes(rate, int(depth), layer_weights(weights, depth, weight_cumulants))[0]
+    return resolved("finite_width_depth_slope", found)
+
+
+def slope_left_out(rate: float, depth: int, weights: WeightMoments) -> Real:
+    """The part of `finite_width_depth_slope` that averages over the flips of a row do not have.
+
+    Those are of the scatter of Q in every layer, of the mean of sin² over n rows, and in layer 1 of the
+    shift's cumulants: see `finite_width_depth_ratios`. Weights as `layer_weights` gives their moments.
+    """
+    found = _slopes(max(rate, RATE.low), depth, weights)[1]
     return resolved("finite_width_depth_slope", found)
 
 
 @law(static=("depth",), domain={"rate": RATE})
-def _slope(rate: ArrayLike, depth: int, weights: Any) -> Array:
+def _slopes(rate: ArrayLike, depth: int, weights: Any) -> tuple[Array, Array]:
     p = jnp.asarray(rate)
     each = jax.tree.map(lambda moment: jnp.broadcast_to(moment, (depth,)).astype(p.dtype), weights)
     nothing = 0 * p
-    start = _Cosine(nothing, nothing, nothing, nothing + 3, nothing, nothing, nothing)
+    start = _Cosine(nothing, nothing, nothing, nothing + 3, nothing, nothing, nothing, nothing)
 
     def layer(cosines: tuple[_Cosine, _Cosine], own: WeightMoments) -> Any:
         rows = _of_flips(p, own), _of_shift(p, own)
-        after = tuple(_step(cosine, row) for cosine, row in zip(cosines, rows, strict=True))
-        flip, shift = map(_sine_change, after)
-        return after, flip - shift
+        flips, shift = cosines
+        averaged = (1 - flips.lost) ** 2, jnp.where(shift.lost == 0, 1.0, 0.0)
+        after = tuple(map(_step, cosines, rows, averaged))
+        whole = [_sine_change(each, each.mean) for each in after]
+        left_out = [_sine_change(each, each.left_out) for each in after]
+        return after, (whole[0] - whole[1], left_out[0] - left_out[1])
 
     # A scan: compiling takes as long for one layer as for a thousand.
     return jax.lax.scan(layer, (start, start), each)[1]
@@ -128,7 +142,8 @@ def _of_shift(p: Array, weights: WeightMoments) -> _Rows:
     return _Rows(c, v, noise, cumulants, e**4 * level / v**2, e**2 * tilt / v**2, e**2 * turn / v)
 
 
-def _step(before: _Cosine, rows: _Rows) -> _Cosine:
+def _step(before: _Cosine, rows: _Rows, averaged: Array) -> _Cosine:
+    """The next layer; `averaged` is the part of the cumulants' level that averages over rows have."""
     c, v, root = rows.c, rows.v, jnp.sqrt(rows.v)
     parted = c * before.lost
     noise = rows.noise + c**2 * before.lost * (2 - before.lost)
@@ -138,7 +153,8 @@ def _step(before: _Cosine, rows: _Rows) -> _Cosine:
     second, mixed = (f(theta) / (2 * jnp.pi) for f in (second_angle_function, third_angle_function))
     near, j = 2 * jnp.sin(theta / 2) ** 2, rho + bow
     slope, bend = (1 - theta / jnp.pi) * c / root, c**2 / v / (jnp.pi * sine)
-    change = _bent(before, rows, parted) / (24 * jnp.pi * safe_sqrt(noise) * root)
+    unit = 24 * jnp.pi * safe_sqrt(noise) * root
+    change, known = _bent(before, rows, parted) / unit, averaged * before.fourth * rows.level / unit
     bias = bow * (5 + rho**2) - rho * sine**2 + j * second - 4 * mixed
     own = 2 * sine**4 - 4 * rho * bow * sine**2 + bow**2 * (4 + 2 * rho**2)
     own = own + second * (4 + 2 * j**2) - 8 * j * mixed
@@ -150,6 +166,7 @@ def _step(before: _Cosine, rows: _Rows) -> _Cosine:
         near,
         second,
         mixed,
+        slope * before.left_out + bend * before.variance / 2 + change - known - own / (2 * j),
     )
 
 
@@ -162,7 +179,7 @@ def _bent(before: _Cosine, rows: _Rows, parted: Array) -> Array:
     return before.fourth * straight - 24 * lack - 16 * before.mixed * (rows.c - parted) * odd
 
 
-def _sine_change(after: _Cosine) -> Array:
-    """n (E sin²/sin² − 1)."""
-    moved = 2 * (1 - after.lost) * after.mean + after.variance
+def _sine_change(after: _Cosine, mean: Array) -> Array:
+    """n (E sin²/sin² − 1), of this n(E q − q̄)."""
+    moved = 2 * (1 - after.lost) * mean + after.variance
     return -moved / (after.lost * (2 - after.lost))

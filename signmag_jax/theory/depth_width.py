@@ -14,6 +14,7 @@ from . import width as finite_width
 from .arguments import RATE, shape_of, weight_cumulants
 from .cumulants import shift_bend
 from .depth import check_chain, layer_weights
+from .depth_slope import slope_left_out
 from .scaled import WeightMoments
 from .theorem_3 import matched_shift
 
@@ -24,18 +25,17 @@ LEAST_WIDTH = 8
 
 
 def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "gaussian") -> Real:
-    """(1 − q²(flip))/(1 − q²(shift)) after each layer of the plain ReLU chain of width n, to leading order.
+    """(1 − q²(flip))/(1 − q²(shift)) after each layer of the plain ReLU chain of width n.
 
     q_l = E J(q_{l−1}(1 − 2Q)), Q = Σ M_j x_j² the share of the input's energy that a row's flips carry: for
     an input on the sphere Q | K flips ~ Beta(K/2, (n−K)/2), K ~ Bin(n, p). A hidden state is a rectified
     Gaussian: half of its entries are 0 and the others are half-Gaussian, so that its Q follows the law of the
     sphere in n/2 dimensions, with twice the variance. Weights that are not Gaussian multiply what Q's scatter
     changes by E w⁴/3, to first order in it. In layer 1 the shift's fourth cumulants change its κ,
-    and the realised cosine of n rows adds its own term to both errors, `realised`. Neglected are other terms
-    of order 1/n without the 1/√p of Q's: that x and x' differ in shape, that n/2 fluctuates, and what the
-    shift's cumulants do after layer 1. Layer 1 lacks nothing of that order; behind it up to a fifth of the
-    coefficient of 1/n, in the first four, which is complete in `finite_width_depth_slope`. What is neglected
-    has no bound, so that there is no ball around the exact value: `theory.enclose` refuses this law.
+    and the realised cosine of n rows adds its own term to both errors, `realised`. What else is of order 1/n,
+    `slope_left_out`, is added to that order: with it the coefficient is that of `finite_width_depth_slope`.
+    Neglected is the next order, which has no bound, so that there is no ball around the exact value:
+    `theory.enclose` refuses this law.
 
     Args:
       rate: one flip rate in (0, 1/2]; the shift has size 2√rate.
@@ -73,7 +73,7 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "g
             alone += 6 / width * p**1.5 * shift_bend(math.sqrt(p), shift.v, own) / math.sqrt(shift.v)
         shift_apart = realised(alone, width)
         ratios.append(flip_apart * (2 - flip_apart) / (shift_apart * (2 - shift_apart)))
-    return np.asarray(ratios)
+    return np.asarray(ratios) * (1 + slope_left_out(p, depth, laws) / width)
 
 
 def _flipped(p: float, apart: float, law: tuple[np.ndarray, np.ndarray], wider: float) -> float:

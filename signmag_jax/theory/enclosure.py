@@ -15,7 +15,7 @@ from .registry import Law, find
 FIRST_BITS = 128
 MOST_BITS = 1 << 16
 BITS_PER_DIGIT = 3.3219281
-WITHOUT = {"finite_width_depth_ratios": "it is a law to leading order in 1/n, whose remainder has no bound; "}
+WITHOUT = {"finite_width_depth_ratios": "it is a law to first order in 1/n, whose remainder has no bound; "}
 """Laws that no ball can hold, and why."""
 _PRINTED = re.compile(r"^\[?\s*([^\s\]]*?)\s*(?:\+/- ([^\]]+))?\]?$")
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from signmag_jax import theory
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.theory import depth_width
+from signmag_jax.theory import depth_slope, depth_width
+from signmag_jax.theory.arguments import weight_cumulants
+from signmag_jax.theory.depth import layer_weights
 
 # arXiv:2605.18933, table of the plain chain: width, rate, C_1 … C_6, their standard errors.
 PUBLISHED = [
@@ -124,16 +126,24 @@ def test_chains_approach_the_infinite_width_and_the_block():
 @pytest.mark.parametrize("weights", ["gaussian", "laplace", "uniform"])
 @pytest.mark.parametrize("rate", [0.02, 0.3])
 def test_the_first_order_of_chains(rate, weights):
-    """Complete in layer 1, where the law of each width has it as its limit; behind it some terms more."""
-    slope = theory.finite_width_depth_slope(rate, 3, weights)
+    """The law of each width has it as its limit in every layer; without what is added, in layer 1 alone."""
+    slope = theory.finite_width_depth_slope(rate, 4, weights)
     widths = np.array([2**14, 2**17])
-    laws = [theory.finite_width_depth_ratios(rate, 3, int(n), weights) for n in widths]
-    found = widths[:, None] * (np.array(laws) / theory.depth_ratios(rate, 3, weights=weights) - 1)
-    left = np.abs(found - slope)
-    # What is left of the first layer is the next order.
-    assert left[1, 0] == pytest.approx(left[0, 0] / 8, rel=0.1)
-    assert np.all(left[1, 1:] < np.abs(slope[1:]) / 6)
-    assert np.all(left[1, 1:] > 20 * left[1, 0])
+    laws = np.array([theory.finite_width_depth_ratios(rate, 4, int(n), weights) for n in widths])
+    found = widths[:, None] * (laws / theory.depth_ratios(rate, 4, weights=weights) - 1)
+    left = found - slope
+    # What is left is the next order.
+    np.testing.assert_allclose(left[1], left[0] / 8, rtol=0.1)
+    added = depth_slope.slope_left_out(rate, 4, layer_weights(weights, 4, weight_cumulants))
+    assert abs(added[0]) < 1e-12
+    assert np.all(np.abs(added[1:]) > 20 * np.abs(left[1, 1:]))
+
+
+def test_what_is_added_to_averages_over_rows_vanishes_with_the_rate():
+    laws = layer_weights("gaussian", 3, weight_cumulants)
+    rates = np.array([1e-4, 1e-6, 1e-8])
+    added = np.array([np.abs(depth_slope.slope_left_out(rate, 3, laws)[1:]) for rate in rates])
+    np.testing.assert_allclose(np.polyfit(np.log(rates), np.log(added), 1)[0], 0.5, atol=0.01)
 
 
 def test_realised_cosine_against_sampled_rows():

@@ -34,8 +34,8 @@ PUBLISHED = {"trained": "trained", CONTROL: "iid_baseline"}
 NOTES = {
     "trained": "The recursion knows of each matrix E|w|, E|w|³ and E w⁴, and no order among its entries: the "
     "row asks how far that describes trained ones. The paper's figure is of TinyLlama-1.1B.",
-    "permuted": "Only the distribution of the entries is left of training, which the recursion knows. Behind "
-    "the first layer it leaves out what heavy tails do where half of a state's entries are silent.",
+    "permuted": "Only the distribution of the entries is left of training, which the recursion knows. Of "
+    "heavy tails it knows what they do to first order in 1/width.",
     CONTROL: "The control: the same code on what the law is about.",
 }
 

@@ -314,6 +314,6 @@ OPTIONS: dict[tuple[str, str, object], Callable] = {
 WITHOUT_FORM = {
     "network_ratio": "it is put together from its layers, each of which has one",
     "finite_width_ratio": "an average over the flips of a row, integrated numerically",
-    "finite_width_depth_ratios": "it leaves out terms of its own order: nothing exact is meant",
+    "finite_width_depth_ratios": "averages over flips of rows, and a first order in 1/n: nothing is exact",
 }
 """Laws that have no expression here, and why."""
