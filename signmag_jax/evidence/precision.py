@@ -15,6 +15,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.experimental import checkify
 
+from .compiling import of_laws
 from .domain import Interval, reals
 from .errors import invalid
 
@@ -78,7 +79,10 @@ def law(
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
-        compiled = jax.jit(function, static_argnames=static)
+
+        @functools.cache
+        def compiled(options: tuple[tuple[str, bool | int | float | str], ...]) -> Callable[P, R]:
+            return jax.jit(function, static_argnames=static, compiler_options=dict(options))
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -95,7 +99,7 @@ def law(
             # Constants of a caller's own trace are computed now, not staged into it.
             with jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(_cpu()):
                 bound.arguments.update(jax.tree.map(_float64, arguments, is_leaf=_is_list))
-                result = compiled(*bound.args, **bound.kwargs)
+                result = compiled(tuple(of_laws().items()))(*bound.args, **bound.kwargs)
                 return jax.tree.map(lambda leaf: np.asarray(leaf)[()], result)
 
         return call

@@ -2,9 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from signmag_jax.evidence import compiling
+from signmag_jax.evidence.precision import law
 
 REFUSED = {"xla_no_such_option": True}
 """An option that no XLA knows: a program that is compiled with it is an error."""
@@ -69,3 +71,15 @@ def test_the_platform_is_the_default_one_unless_another_is_named():
     with compiling.compiling_for("gpu"):
         assert compiling.in_force() == {"xla_gpu_enable_triton_gemm": False}
     assert compiling.platform() == jax.default_backend()
+
+
+def test_within_a_run_a_law_is_compiled_plainly_to_the_same_bits():
+    bell = law()(lambda x: jnp.sqrt(x) * jnp.exp(-x) + jnp.arccos(x / 3))
+    x = np.linspace(0.1, 2, 37)
+    before = bell(x)
+    with compiling.compiled_sooner():
+        assert compiling.of_laws() == compiling.PLAINLY
+        np.testing.assert_array_equal(bell(x), before)
+        # JAX refuses options within another program, which a law of known numbers is no part of.
+        assert jax.jit(lambda y: y * bell(x[0]))(1.0) == pytest.approx(before[0], rel=1e-6)
+    assert compiling.of_laws() == {}
