@@ -82,7 +82,7 @@ def law(
 
         @functools.cache
         def compiled(options: tuple[tuple[str, bool | int | float | str], ...]) -> Callable[P, R]:
-            return jax.jit(function, static_argnames=static, compiler_options=dict(options))
+            return jax.jit(function, static_argnames=static, compiler_options=dict(options) or None)
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -100,13 +100,18 @@ def _try(end: sp.Expr, point: dict) -> Any:
     return value(end, point) if parts(end) <= point.keys() else None
 
 
+@lru_cache(maxsize=4096)  # for every part that a claim may bound
+def _expanded(e: sp.Expr) -> sp.Expr:
+    return sp.expand(e)
+
+
 def _bounds(claims: list, name: sp.Basic) -> tuple[list, list, set]:
     """Lower and upper bounds of a part, and the parts that these depend on."""
     low, high = [], []
     for claim in claims:
-        k = sp.expand(claim.left).coeff(name) if claim.kind in (">", ">=") else 0
-        rest = sp.expand(claim.left - k * name)
-        if k != 0 and k.is_Rational and not rest.has(name):
+        k = _expanded(claim.left).coeff(name) if claim.kind in (">", ">=") else sp.Integer(0)
+        rest = sp.expand(claim.left - k * name) if k != 0 and k.is_Rational else name
+        if not rest.has(name):
             (low if k > 0 else high).append(-rest / k)
         if claim.kind == "=" and name == claim.left and not claim.right.has(name):
             low.append(claim.right)

@@ -281,12 +281,12 @@ def _vanishes(e: sp.Expr, given: frozenset) -> set:
     return {"normal form"}
 
 
+@cache
 def _slope(e: sp.Expr, x: sp.Symbol) -> sp.Expr:
     if not e.has(x) or e == x:
         return sp.Integer(int(e == x))
     if e.is_Add or e.is_Mul:
-        moving = (part for part in e.args if part.has(x))
-        return sp.Add(*(_slope(part, x) * (1 if e.is_Add else e / part) for part in moving))
+        return sp.Add(*(_slope(p, x) * (1 if e.is_Add else e / p) for p in e.args if p.has(x)))
     if e.is_Pow and not e.exp.has(x):
         return e.exp * e.base ** (e.exp - 1) * _slope(e.base, x)
     _ask(e.func in _SLOPES, "no slope of {} is known", e)

@@ -154,7 +154,7 @@ def _forms(e: sp.Expr, given: frozenset) -> Iterator[Any]:
     size = e.count_ops()
     if size > 120:  # nothing is manifest in so large an expression, and to look takes long
         return
-    factored = sp.factor(sp.together(e))
+    factored = _factored(e)
     yield factored
     if size > 50:
         return
@@ -162,7 +162,7 @@ def _forms(e: sp.Expr, given: frozenset) -> Iterator[Any]:
     intervals = _intervals(e, given)
     for sides in itertools.islice(itertools.product(*map(_sides, intervals)), 27):
         for more in (0, 1, 3) if any(None not in side[1:] for side in sides) else (0,):
-            parts = [_bernstein(part, list(sides), more) for part in (top, bottom)]
+            parts = [_bernstein(part, sides, more) for part in (top, bottom)]
             yield parts[0] / parts[1]
 
 
@@ -191,11 +191,17 @@ def _intervals(e: sp.Expr, given: frozenset) -> list:
     )
 
 
-def _bernstein(e: sp.Expr, intervals: list, more: int) -> sp.Expr:
+@lru_cache(maxsize=4096)
+def _factored(e: sp.Expr) -> sp.Expr:
+    return sp.factor(sp.together(e))
+
+
+@lru_cache(maxsize=16384)
+def _bernstein(e: sp.Expr, intervals: tuple, more: int) -> sp.Expr:
     """A polynomial in powers of x − low and high − x, one symbol after the other."""
     if not intervals:
         return sp.factor_terms(e) if e.is_Add else e
-    (x, low, high), *others = intervals
+    (x, low, high), others = intervals[0], intervals[1:]
     if not e.has(x):
         return _bernstein(e, others, more)
     y = sp.Dummy("y")
