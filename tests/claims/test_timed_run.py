@@ -5,6 +5,7 @@ from small_runs import TINY, results_of
 
 from signmag_jax import claims
 from signmag_jax.claims import run as main_job
+from signmag_jax.evidence.compiling import compiling_for
 
 
 @pytest.fixture
@@ -29,6 +30,18 @@ def test_only_a_timed_run_says_what_its_parts_took(at_once, tmp_path, timed):
     parts = ledger["provenance"].get("timings", {})
     assert set(parts) == ({"reading", "laws and verdicts", "pictures"} if timed else set())
     assert claims.read(tmp_path)["provenance"] == ledger["provenance"]
+
+
+def test_an_accelerators_host_compiles_as_many_pieces_as_it_has_cores_for(monkeypatch):
+    monkeypatch.setattr(main_job.provenance, "threads", lambda: 16)
+    found = []
+    for target in ("cpu", "gpu", "tpu"):
+        with compiling_for(target):
+            found.append(main_job._at_once())
+    assert found == [3, 5, 5]
+    monkeypatch.setattr(main_job.provenance, "threads", lambda: 2)
+    with compiling_for("gpu"):
+        assert main_job._at_once() == 3
 
 
 def test_each_simulation_is_a_part(tmp_path):
