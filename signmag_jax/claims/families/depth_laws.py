@@ -216,11 +216,11 @@ def _compounding() -> Claim:
         name="depth.no_compounding",
         claimant="ours",
         source="abstract (conjecture not supported)",
-        statement="The ratio is bounded in depth, in plain and in residual chains: it cannot compound.",
+        statement="The ratio cannot compound: it is bounded in depth, in plain chains at every rate below "
+        "1/2, in residual ones under two hypotheses.",
         routes={},
         kind="proof",
         proofs=("depth", "residual_depth"),
-        note="In plain chains by induction over the layers, at every rate below 1/2. In residual chains from "
-        "two hypotheses that the proof prints: L layers of flips add at most L/2, and L layers of shifts at "
-        "least L/2 times the loss of the first.",
+        note="In plain chains by induction over the layers. The two hypotheses, which the proof prints: "
+        "L layers of flips add at most L/2, and L layers of shifts at least L/2 times the loss of the first.",
     )
