@@ -438,6 +438,14 @@ class TestLimits:
         refused("assumed of the number of steps", by.induction, claim, n, base, held)
 
 
+def test_what_equals_a_number_has_no_meaning_even_once_that_number_had():
+    by.suppose(above(one))
+    by.slope(one, x)
+    for alike in (1, True, 1.0, sp.Float(1)):
+        refused("does not take|no meaning|no fact", by.suppose, Claim(">", alike))
+        refused("does not take|no meaning|no fact", by.slope, alike, x)
+
+
 class TestOtherWays:
     """False theorems of each kind by which a proof could come to them, beside those that one once did."""
 

@@ -33,7 +33,7 @@ facts, alters an object behind its constructor, or fills SymPy's caches with cla
 # pyright: reportGeneralTypeIssues=false, reportIndexIssue=false, reportOperatorIssue=false
 # pyright: reportOptionalMemberAccess=false, reportReturnType=false, reportSelfClsParameterName=false
 
-from functools import cache, wraps
+from functools import lru_cache, wraps
 from typing import Any, NamedTuple
 
 import sympy as sp
@@ -59,6 +59,8 @@ _KINDS = [
 ]
 _SEEN: dict[int, sp.Basic] = {}
 _DEFINED: dict[str, tuple] = {}
+# By type too: True and 1 equal SymPy's one, and have no meaning here.
+_kept = lru_cache(maxsize=None, typed=True)
 
 
 class Refused(ValueError):
@@ -167,7 +169,7 @@ def _sealed(rules: type) -> tuple:
     return genuine, type("by", (), {name: rule(f) for name, f in vars(rules).items() if name[0] != "_"})
 
 
-@cache
+@_kept
 def needs(e: sp.Expr, strict: bool = False) -> frozenset:
     """Claims under which `e` is a real number; if strict, under which it is smooth."""
     _ask(not _facts(e), "this is no expression")
@@ -233,7 +235,7 @@ def _fixed(e: sp.Expr) -> bool:
     return not (e.free_symbols or e.atoms(*OPAQUE))
 
 
-@cache
+@_kept
 def _sign(e: sp.Expr, given: frozenset) -> str | None:
     """'>' or '>=' if that is manifest where `given` holds: of it, sums, products, powers and numbers."""
     _ask(not _facts((e, given)), "this is no expression")
@@ -281,7 +283,7 @@ def _vanishes(e: sp.Expr, given: frozenset) -> set:
     return {"normal form"}
 
 
-@cache
+@_kept
 def _slope(e: sp.Expr, x: sp.Symbol) -> sp.Expr:
     if not e.has(x) or e == x:
         return sp.Integer(int(e == x))
