@@ -19,10 +19,21 @@ def reals(value: Any) -> np.ndarray:
       TypeError, ValueError, OverflowError: for anything else. NumPy would drop an imaginary part and what is
         masked, count a date in days, and read text.
     """
+    if _is_masked(value):
+        raise TypeError("something is masked")
     array = np.asarray(value)
-    if array.dtype.kind in "cmMSU" or np.ma.is_masked(value):
+    # Objects, such as fractions, say each what they are.
+    kinds = (
+        {np.asarray(one).dtype.kind for one in array.flat} if array.dtype == object else {array.dtype.kind}
+    )
+    if kinds & set("cmMSTU"):
         raise TypeError("not real numbers")
     return np.asarray(array, dtype=np.float64)
+
+
+def _is_masked(value: Any) -> bool:
+    parts = value if isinstance(value, list | tuple) else ()
+    return np.ma.is_masked(value) or any(map(_is_masked, parts))
 
 
 @dataclass(frozen=True)

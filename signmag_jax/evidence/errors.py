@@ -1,5 +1,7 @@
 """Errors that a user can act on: each says what was wrong and how to mend it."""
 
+import re
+
 LONGEST = 300
 """Characters that an error shows of what it was given."""
 
@@ -35,7 +37,7 @@ def invalid(invariant: str, received: object, fix: str) -> InvalidInput:
 def _shown(received: object) -> str:
     """What was received in one line that is not too long to read."""
     try:
-        text = " ".join(repr(received).split())
+        text = re.sub(r"\s*\n\s*", " ", repr(received))
     except Exception:  # as of an integer of more digits than Python prints
         text = f"a value of type {type(received).__name__}"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
