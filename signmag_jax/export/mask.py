@@ -129,23 +129,25 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
     notes = (
         _rule(mask, kept, len(first), threshold, bits),
         _covered(mask, kept),
-        *_too_large(mask, kept, costs),
+        *_left_out(mask, kept, costs, bits),
     )
     return Decision(kept, notes, family=family_of(mask.provenance), shapes=mask.shapes)
 
 
-def _too_large(mask: Mask, kept: tuple[Matrix, ...], costs: Mapping[Matrix, float]) -> tuple[str, ...]:
-    """That the costliest matrix is not kept, if so: what a reader would look for first."""
+def _left_out(
+    mask: Mask, kept: tuple[Matrix, ...], costs: Mapping[Matrix, float], bits: int | None
+) -> tuple[str, ...]:
+    """That the costliest matrix is not kept, if so, and why: what a reader would look for first."""
     at = next(iter(costs), None)
-    if at is None or at in kept:
+    if at is None or bits is None or at in kept:
         return ()
     layer, name = at
     cost = f"{costs[at]:.2g} nat/token" if math.isfinite(costs[at]) else "all that the model knows"
     size = _size(mask, (at,))
-    return (
-        f"The costliest, layer {layer} {name}, costs {cost} alone and is not kept: it takes {size:,} bits. "
-        f"To keep it, {_larger(mask, size)}.",
-    )
+    why = "the budget would hold it in place of others, which weigh more together."
+    if size > bits:
+        why = f"it takes {size:,} bits. To hold it, {_larger(mask, size)}."
+    return (f"The costliest, layer {layer} {name}, costs {cost} alone and is not kept: {why}",)
 
 
 def _larger(mask: Mask, bits: int) -> str:

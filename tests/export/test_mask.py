@@ -131,6 +131,15 @@ def test_the_costliest_matrix_is_named_where_the_budget_does_not_hold_it(budgete
         assert len(decision.notes) == 2
 
 
+def test_no_budget_is_advised_where_the_costliest_matrix_gave_way_to_others(budgeted):
+    costs = [{"layer": layer, "matrix": "k_proj", "cost": 0.3} for layer in range(3)]
+    decision = decide(read_mask(budgeted(DOWN, predicted=costs)))
+    assert {name for _, name in decision.whole} == {"k_proj"}
+    (note,) = decision.notes[2:]
+    assert "layer 1 down_proj, costs 0.5 nat/token alone and is not kept: the budget would hold it" in note
+    assert "--budget" not in note
+
+
 def test_within_a_budget_small_costs_count_too_and_none_does_not(budgeted):
     """A threshold that nobody asked for would end the list before the budget."""
     costs = [{"layer": a, "matrix": "k_proj", "cost": b} for a, b in ((0, 1e-3), (1, 1e-4), (2, 0.0))]
