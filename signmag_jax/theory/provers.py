@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from typing import IO, Any
+from typing import IO
 
 from signmag_jax.evidence import MissingResource
 from signmag_jax.evidence.threads import check_abandoned
@@ -73,15 +73,22 @@ class _Prover:
             )
         self._waiting, self._ended = waiting, ended
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {PROGRAM}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._words,
-            encoding="utf-8",
-            env=os.environ | {"JAX_PLATFORMS": "cpu"},  # it comes with the laws, and never computes here
-            process_group=0,  # Ctrl-C is for whoever asks
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {PROGRAM}"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._words,
+                encoding="utf-8",
+                env=os.environ | {"JAX_PLATFORMS": "cpu"},  # it comes with the laws, and never computes here
+                process_group=0,  # Ctrl-C is for whoever asks
+            )
+        except OSError as error:
+            self._words.close()
+            raise MissingResource(
+                f"`sys.executable`, {sys.executable}, does not start ({error.strerror}), so nothing can be "
+                "proved: run Python by its full path, or with more memory"
+            ) from None
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self._thread.start()
 
@@ -110,15 +117,15 @@ class _Prover:
         with contextlib.suppress(BrokenPipeError):  # its answer will say so
             asked.write(f"{name}\n")
             asked.flush()
-        answer: Any = answers.readline()
-        if not answer:
+        answer = answers.readline()
+        if not answer.endswith("\n"):
             raise MissingResource(f"the process that should prove {name} {self._end()}: run it again")
-        answer = json.loads(answer)
-        if answer["name"] != name or type(answer["proved"]) is not bool:
-            raise MissingResource(
-                f"the process that should prove {name} answered {answer}: reinstall signmag_jax"
-            )
-        return answer["proved"]
+        for proved in (True, False):
+            if answer == _answer(name, proved):
+                return proved
+        raise MissingResource(
+            f"the process that should prove {name} answered {answer.strip()}: reinstall signmag_jax"
+        )
 
     def _end(self) -> str:
         """What became of the process, with its last words."""
@@ -137,7 +144,12 @@ def serve() -> None:
     library = Library()
     while True:
         name = waiting.get()
-        print(json.dumps({"name": name, "proved": library.result(name).proved}), file=answers, flush=True)
+        answers.write(_answer(name, library.result(name).proved))
+        answers.flush()
+
+
+def _answer(name: str, proved: bool) -> str:
+    return f"{json.dumps({'name': name, 'proved': proved})}\n"
 
 
 def _hear(asked: IO[str], waiting: queue.SimpleQueue) -> None:

@@ -59,7 +59,9 @@ def test_a_prover_that_ends_is_an_error_and_no_verdict(proving, source, said):
     ("program", "said"),
     [
         ("", r"`sys.executable` is empty.*full path"),
+        ("/no/python", r"`sys.executable`, /no/python, does not start \(No such file.*full path"),
         (shutil.which("false"), r"prove \w+ ended with code 1: run"),
+        (shutil.which("echo"), r"prove \w+ answered -c import sys.*reinstall"),
     ],
 )
 def test_no_python_is_an_error(monkeypatch, program, said):
