@@ -83,3 +83,12 @@ def test_within_a_run_a_law_is_compiled_plainly_to_the_same_bits():
         # JAX refuses options within another program, which a law of known numbers is no part of.
         assert jax.jit(lambda y: y * bell(x[0]))(1.0) == pytest.approx(before[0], rel=1e-6)
     assert compiling.of_laws() == {}
+
+
+def test_a_law_takes_the_options_of_laws_and_no_others(monkeypatch):
+    monkeypatch.setattr(compiling, "PLAINLY", REFUSED)
+    monkeypatch.setitem(compiling.OPTIONS, "cpu", REFUSED)
+    double = law()(lambda x: 2 * x)
+    assert double(0.5) == 1
+    with compiling.compiled_sooner(), pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
+        double(0.5)

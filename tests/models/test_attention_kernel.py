@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from signmag_jax.evidence.compiling import compiling_for
 from signmag_jax.models import attention, attention_kernel
@@ -82,6 +83,17 @@ def test_the_rule(other, used, monkeypatch):
     queries, keys = (jnp.zeros((2, 24, heads, case["features"]), case["dtype"]) for heads in (4, KV_HEADS))
     with compiling_for(case["target"]):
         assert has_kernel(queries, keys, case["window"]) is used
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_no_kernel_over_several_devices(devices, monkeypatch):
+    monkeypatch.setattr(attention_kernel, "proven", lambda *_: True)
+    mesh = AbstractMesh((devices,), ("data",), axis_types=(AxisType.Auto,))
+    queries = jax.ShapeDtypeStruct(SHAPE, jnp.bfloat16, sharding=NamedSharding(mesh, PartitionSpec("data")))
+    found = []
+    with compiling_for("gpu"):
+        jax.jit(lambda x: found.append(has_kernel(x, x, None)) or x).trace(queries)
+    assert found == [devices == 1]
 
 
 def test_a_pass_takes_the_kernel_and_derivatives_do_not(monkeypatch):
