@@ -93,8 +93,7 @@ def slope_left_out(rate: float, depth: int, weights: WeightMoments) -> Real:
     Those are of the scatter of Q in every layer, of the mean of sin² over n rows, and in layer 1 of the
     shift's cumulants: see `finite_width_depth_ratios`. Weights as `layer_weights` gives their moments.
     """
-    found = _slopes(max(rate, RATE.low), depth, weights)[1]
-    return resolved("finite_width_depth_slope", found)
+    return resolved("finite_width_depth_ratios", _slopes(max(rate, RATE.low), depth, weights)[1])
 
 
 @law(static=("depth",), domain={"rate": RATE})

@@ -22,6 +22,7 @@ NODES = 64
 # Numbers of flips beyond this many standard deviations, or 40 for rare flips, weigh below 1e-15.
 SPREAD = 9.0
 LEAST_WIDTH = 8
+LARGEST_CHANGE = 0.25
 
 
 def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "gaussian") -> Real:
@@ -49,7 +50,8 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "g
 
     Raises:
       InvalidInput: for arguments outside; for weights that are not Gaussian also where a row of the first
-        layer holds too few flips, 4·rate·(n + 2)/3 < E w⁴.
+        layer holds too few flips, 4·rate·(n + 2)/3 < E w⁴; and where what is added changes a ratio by more
+        than a quarter, behind many layers of few units.
     """
     check_chain(depth, "plain", "all", 1.0)
     if shape := shape_of("rate", rate):
@@ -62,6 +64,13 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "g
     for one in weights if isinstance(weights, list | tuple) else [weights]:
         finite_width.check_own_law(one, p, (width + 2) / 3)
     laws = layer_weights(weights, depth, weight_cumulants)
+    left_out = np.asarray(slope_left_out(p, depth, laws)) / width
+    if (largest := float(np.abs(left_out).max())) > LARGEST_CHANGE:
+        raise invalid(
+            f"a first order in 1/n that changes a ratio by at most {LARGEST_CHANGE:g} of it",
+            largest,
+            "raise the width or take fewer layers: the law leaves out higher orders",
+        )
     flip_apart, shift_apart, ratios = 0.0, 0.0, []
     for layer in range(depth):
         own = WeightMoments(*(float(np.broadcast_to(moment, depth)[layer]) for moment in laws))
@@ -73,7 +82,7 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "g
             alone += 6 / width * p**1.5 * shift_bend(math.sqrt(p), shift.v, own) / math.sqrt(shift.v)
         shift_apart = realised(alone, width)
         ratios.append(flip_apart * (2 - flip_apart) / (shift_apart * (2 - shift_apart)))
-    return np.asarray(ratios) * (1 + slope_left_out(p, depth, laws) / width)
+    return np.asarray(ratios) * (1 + left_out)
 
 
 def _flipped(p: float, apart: float, law: tuple[np.ndarray, np.ndarray], wider: float) -> float:

@@ -170,6 +170,8 @@ def test_given_input_traces_and_refuses():
         (lambda: theory.profile_width_ratio(0.1, np.array([1.0, np.nan])), "x is finite"),
         (lambda: theory.finite_width_depth_ratios(0.1, 0, 64), "depth is an integer"),
         (lambda: theory.finite_width_depth_ratios(0.1, 2, 4), "8 <= n"),
+        # Taken to first order there, the ratio would be negative.
+        (lambda: theory.finite_width_depth_ratios(1e-8, 1000, 8), "by at most 0.25 of it.*fewer layers"),
         (lambda: theory.finite_width_depth_ratios(0.7, 2, 64), "0 < rate"),
     ):
         with pytest.raises(InvalidInput, match=message):
