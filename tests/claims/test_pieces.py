@@ -60,14 +60,13 @@ def counted(monkeypatch):
     names = []
 
     def dispatch(experiment, root, mesh, blocks, limit):
-        rng, size, rows = np.random.default_rng(0), experiment.block, {}
+        rng, size, columns = np.random.default_rng(0), experiment.block, {}
         shapes = jax.eval_shape(experiment.sample, experiment.parameters, root)
         for block in blocks:
             count = min(size, limit - block * size)
-            rows[block] = [{n: rng.uniform(1, 2, s.shape) for n, s in shapes.items()} for _ in range(count)]
+            columns[block] = {name: rng.uniform(1, 2, (count, *s.shape)) for name, s in shapes.items()}
             names.extend([experiment.name] * count)
-        plain = {block: [{n: v.tolist() for n, v in row.items()} for row in rows[block]] for block in rows}
-        return lambda: plain
+        return lambda: columns
 
     monkeypatch.setattr(engine, "dispatch", dispatch)
     return names
