@@ -82,8 +82,7 @@ def run(name: str, width: int, networks: int, dtype: str) -> tuple[dict[str, np.
         program = jit(lambda every: jax.lax.map(lambda key: sample(experiment.parameters, key), every))
         statistics = {key: np.asarray(leaf) for key, leaf in program(root).items()}
     tally = Tally(experiment.optional)
-    for network in range(networks):
-        tally.add(network, {key: leaf[network] for key, leaf in statistics.items()})
+    tally.add(0, statistics)
     return statistics, [np.ravel(one) for one in experiment.target(tally)]
 
 
