@@ -65,7 +65,7 @@ WHY = {
     "each other",
     "rotation": "training puts small weights on large inputs, and a rotation undoes that",
 }
-"""By the first part of a row's name, why what nobody claims does not hold where it was measured."""
+"""Why a law that nobody claims does not hold where it was measured, by the first part of its row's name."""
 
 FAMILIES = {
     "foundations": ("constants", "kernel", "rmsnorm", "second_layer"),
@@ -79,7 +79,7 @@ FAMILIES = {
     "trained matrices": ("fact_1", "trained", "exp_b", "rotation", "deciding"),
     "columns one by one": ("exp_f", "exp_g"),
 }
-"""By name, the first parts of the names of its rows."""
+"""The families by name, each with the first parts of its rows' names."""
 
 
 def family_of(row: str) -> str:

@@ -101,7 +101,7 @@ class Claim:
         return sum(not all(isinstance(self.routes[route], Exact) for route in pair) for pair in self.compare)
 
     def not_run(self, reason: str) -> Claim:
-        """The same row where nothing is sampled for it and nothing compared."""
+        """This row with nothing sampled and nothing compared, and the reason for that."""
         absent = Missing("NOT RUN", reason)
         routes = {
             route: supply if route == "published" or isinstance(supply, Exact) else (lambda: absent)

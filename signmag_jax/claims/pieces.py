@@ -42,7 +42,7 @@ class Simulated(Piece[R]):
 
     @property
     def title(self) -> str:
-        """Its name with its variant."""
+        """The name of the piece, with its variant."""
         return ".".join(filter(None, (self.name, self.variant)))
 
     def run(self, seed: int, resume: Path | None) -> R | Missing:

@@ -141,7 +141,7 @@ def _of_embedded(level: Level, passes: float) -> dict[str, Any]:
 
 
 def _of(config: models.ModelConfig, dtype: str, level: Level, passes: float) -> dict[str, Any]:
-    """By the sizes of a model's config; the memory is that of the measurement that takes most."""
+    """What measuring a model of these sizes costs; the memory is that of the measurement that takes most."""
     peaks = [each.peak_bytes(config, dtype, level) for each in families.measurements() if each.amount(level)]
     return {
         "minutes_on_two_cores": math.ceil(SECONDS_BESIDE / 60) + minutes_on_two_cores(config, passes),

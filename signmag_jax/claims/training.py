@@ -24,19 +24,19 @@ def _gaussian(run: training.Training, weights: Any, state: Any) -> float:
 
 
 def _own_weights(run: training.Training, weights: Any, state: Any) -> float:
-    """The moments of the network's own entries, and the size of its pre-activations."""
+    """The ratio by the moments of the network's own entries, at the size of its own pre-activations."""
     return _block(run, weights, float(state.scale))
 
 
 def _own_inputs(run: training.Training, weights: Any, state: Any) -> float:
-    """Besides, its inputs as they are, a few of them."""
+    """The mean ratio at a few of the network's own inputs."""
     if run.activation != "relu":
         raise InvalidInput("a law of given inputs is known for ReLU blocks alone")
     return float(np.mean([theory.profile_width_ratio(run.rate, x, weights) for x in state.inputs]))
 
 
 def _block(run: training.Training, weights: Any, scale: float) -> float:
-    """At its width."""
+    """The ratio by the law of the block's own width."""
     if run.activation == "relu":
         return float(theory.finite_width_ratio(run.rate, run.width, weights))
     return float(theory.gated_width_ratio(run.rate, run.width, "silu", scale=scale, weights=weights))
@@ -86,7 +86,7 @@ class Compared(Result):
 
 
 class Leaving(NamedTuple):
-    """Where a block parts from a law.
+    """The step at which a block parts from a law.
 
     Args:
       before, step: last snapshot at which nothing speaks against the law, and the first at which something
@@ -141,7 +141,7 @@ class TrainedAgainstLaws(Result):
         return [row | dict(_cells(compared[int(row["step"]), int(row["block"])])) for row in self.run.rows()]
 
     def summary(self) -> dict[str, str]:
-        """Of each block, its first and its last snapshot, and where it parts from each law."""
+        """The first and the last snapshot of each block, and where it parts from each law."""
         lines = {}
         for number, each in enumerate(self.blocks, 1):
             name = f"{self.run.title}, block {number}" if len(self.blocks) > 1 else self.run.title

@@ -166,7 +166,7 @@ def command(function: Callable[..., Any], options: list[Option]) -> Callable[...
 
 
 def with_parameters(call: Callable[..., Any], parameters: list[inspect.Parameter]) -> Callable[..., Any]:
-    """The same function, with these parameters for whoever inspects it."""
+    """The function, which now shows these parameters to whoever inspects it."""
     call.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     call.__annotations__ = {each.name: each.annotation for each in parameters}
     return call

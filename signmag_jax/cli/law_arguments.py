@@ -53,7 +53,7 @@ EXAMPLES = {
 }
 """A value of each, for the examples of the help."""
 MANY_FLIPS = {"profile_width_expansion": {"rate": "0.5", "x": "1,1,2,2"}}
-"""Where a law takes others: an expansion in many flips a row."""
+"""Other example values for laws that refuse those above: this expansion needs many flips in a row."""
 
 
 def flags(name: str) -> tuple[str, ...]:

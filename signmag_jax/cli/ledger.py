@@ -89,14 +89,14 @@ class Shown:
     """Shows what a run has found so far: on a terminal each claim as it is decided, elsewhere each part."""
 
     def part(self, name: str, seconds: float) -> None:
-        """A plain line, where no bars are shown."""
+        """Show a plain line for a part that ended, where there are no bars."""
         from signmag_jax.evidence import progress
 
         if not progress.shown() and seconds >= NOTHING:
             progress.tell(f"{name}: {seconds:.1f} s")
 
     def claim(self, sentence: Any, row: Mapping[str, Any]) -> None:
-        """Its words, its verdict and its numbers, above the bars."""
+        """Show a claim's words, verdict and numbers above the bars."""
         from signmag_jax import report as reports
         from signmag_jax.evidence import progress
 

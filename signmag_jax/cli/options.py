@@ -55,7 +55,7 @@ TASKS = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
 )
-"""Where launchers say which task this is, and of how many: srun, Open MPI's mpirun, and MPICH's."""
+"""Variables in which srun, Open MPI's mpirun and MPICH's say which task this is, and of how many."""
 ONE_TASK = "start one task (srun -n 1)"
 
 _PLATFORMS = {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}

@@ -47,7 +47,7 @@ def _parsed(stage: tuple[str, list[str], str]) -> Any:
 
 
 def exact(text: str) -> str:
-    """The same as `theory.enclose` reads it: numbers are the decimals that were typed."""
+    """The perturbation as text for `theory.enclose`, with the very decimals that were typed."""
     return "+".join(
         f"{name}({', '.join(rest)})" + (f"@{group}" if group else "") for name, rest, group in _stages(text)
     )

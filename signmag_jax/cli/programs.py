@@ -11,11 +11,11 @@ from signmag_jax.evidence import MissingResource
 from signmag_jax.evidence.files import cache_folder, check_folder, sha256_of_json
 
 GIVEN = ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
-"""Variables with which a user decides for themselves."""
+"""Variables by which users keep compiled programs elsewhere, or not at all."""
 
 
 def folder() -> Path:
-    """Where this machine's compiled programs lie: in the user's cache folder, one folder a kind of processor.
+    """The folder of this machine's compiled programs, in the user's cache, one for each kind of processor.
 
     A folder that several machines share would otherwise hand one's vector instructions to another.
     """
@@ -25,7 +25,7 @@ def folder() -> Path:
 
 
 def keep() -> None:
-    """Let JAX keep what it compiles in this process, unless the user decided or the folder cannot be written.
+    """Let JAX keep what it compiles, unless the user decided otherwise or the folder cannot be written.
 
     Before the first program is compiled; a caller of the library decides for themselves.
     """

@@ -164,6 +164,6 @@ LAWS = {
     "block_fast": "finite_width_ratio",
     "single_flip": "flip_amplification",
 }
-"""By experiment, the law that its primary result should have."""
+"""The law that an experiment's primary result should obey, by experiment."""
 PLAIN = {"rate", "alpha", "width", "inputs", "networks", "standard_error", "seconds", "seed", "resume"}
 """Arguments that leave an experiment the one of the law."""

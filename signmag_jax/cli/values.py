@@ -183,7 +183,7 @@ def _alone_or_list(given: Sequence[tuple[Any, ...]]) -> Any:
 
 
 def merged(given: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The same of values by name."""
+    """One mapping of all that several options give by name."""
     return {name: value for each in given for name, value in each.items()}
 
 

@@ -30,9 +30,9 @@ class CommonRecords:
         of_first(opened)
 
     def write(self, index: int, payload: Any) -> None:
-        """As `Records.write`."""
+        """Store a piece, in the first process alone; errors as in `Records.write`."""
         of_first(lambda: self._of_first and self._of_first.write(index, payload))
 
     def read(self, index: int) -> Any | None:
-        """As `Records.read`."""
+        """The payload of a piece as the first process reads it; errors as in `Records.read`."""
         return of_first(lambda: self._of_first and self._of_first.read(index))

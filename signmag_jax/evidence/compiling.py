@@ -49,7 +49,7 @@ _sooner = False
 
 @contextlib.contextmanager
 def compiling_for(target: str) -> Iterator[None]:
-    """Within, programs are traced for another platform than this process has ("cpu", "gpu" or "tpu")."""
+    """A context in which programs are traced for "cpu", "gpu" or "tpu", whichever this process has."""
     token = _target.set(target)
     try:
         yield
@@ -59,7 +59,7 @@ def compiling_for(target: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def compiled_sooner(wanted: bool = True) -> Iterator[None]:
-    """Within, in all threads, a CPU's programs are compiled as `SOONER` says: where hundreds run briefly."""
+    """Have all threads compile a CPU's programs as `SOONER` says: for hundreds of short runs."""
     global _sooner
     before, _sooner = _sooner, wanted
     try:
@@ -98,7 +98,7 @@ def _knows_sooner() -> bool:
 
 
 def held(arrays: Any) -> Any:
-    """The same arrays; where this is compiled for an accelerator, they are computed once, and kept.
+    """The arrays themselves, which a program for an accelerator then computes once and keeps.
 
     XLA puts what makes random numbers into each of their consumers, where a TPU's compiler takes seconds for
     every such program. A CPU's programs stay as they are: another fusion rounds otherwise.

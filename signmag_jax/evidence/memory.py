@@ -15,7 +15,7 @@ FULL = "RESOURCE_EXHAUSTED", "Out of memory"
 
 @contextlib.contextmanager
 def memory_told(what: str) -> Iterator[None]:
-    """Within, a full memory is one clear error.
+    """A context in which running out of memory is one clear error.
 
     Args:
       what: that it does not fit, and what to lower: "one network does not fit in memory: lower the width".

@@ -31,7 +31,7 @@ _checking: contextvars.ContextVar[bool] = contextvars.ContextVar("checking", def
 
 @contextlib.contextmanager
 def checking() -> Iterator[None]:
-    """Within, laws of traced input state their domains to `jax.experimental.checkify`."""
+    """A context in which laws of traced input state their domains to `jax.experimental.checkify`."""
     token = _checking.set(True)
     try:
         yield
@@ -40,7 +40,7 @@ def checking() -> Iterator[None]:
 
 
 def check_traced(interval: Interval, name: str, value: jax.Array) -> None:
-    """Where checks are on: an error of `checkify` unless every element of a traced `value` is inside."""
+    """Where checks are on, have `checkify` report a traced `value` of which an element lies outside."""
     if not _checking.get():
         return
     inside = jnp.ravel(interval.contains(value))

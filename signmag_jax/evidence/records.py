@@ -108,7 +108,7 @@ class Records:
 
 
 def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Both values of every name that two configurations do not share, inner names after a dot."""
+    """Both values of every name in which two configurations differ, inner names after a dot."""
     pairs: dict[str, tuple[Any, Any]] = {}
     for name in sorted({*one, *other}):
         here, there = one.get(name), other.get(name)

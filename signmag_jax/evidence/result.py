@@ -166,7 +166,7 @@ def by_draw(samples: Mapping[str, Any], name: str, value: str, **fixed: Any) -> 
 
 
 def by_metric(samples: Mapping[str, Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
-    """As `by_draw`, of several metrics with a table by `name` each."""
+    """Rows as from `by_draw`, of several metrics, each with a table by `name`."""
     return [
         {**row, "metric": metric}
         for metric, tables in samples.items()

@@ -33,7 +33,7 @@ class SampleMoments:
         return SampleMoments(count, mean, self.comoment + later.comoment + cross)
 
     def extended(self, samples: np.ndarray) -> SampleMoments:
-        """With each row of `samples`, shape (count, d), merged in its turn: the bits of as many merges."""
+        """These moments and the rows of `samples`, shape (count, d), with the bits of merging one by one."""
         count, mean, comoment = self.count, self.mean, self.comoment.copy()
         for sample in samples:
             shift = sample - mean

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MESSAGE = 200
-"""Of what the validator says of a damaged file, which may repeat much of it."""
+"""Characters shown of what the validator says, which may repeat much of a damaged file."""
 
 
 def finite(literal: str) -> float:

@@ -58,7 +58,7 @@ class Timings:
             self._within.pop()
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """By part, the seconds to a hundredth."""
+        """The seconds of each part, to a hundredth."""
         return {
             name: {what: round(value, 2) for what, value in asdict(part).items()}
             for name, part in self.parts.items()
@@ -93,7 +93,7 @@ _listening = False
 
 @contextlib.contextmanager
 def recorded(wanted: bool = True) -> Iterator[Timings | None]:
-    """Within, `part` records; None where it is not wanted."""
+    """A context in which `part` records what it took; yields None where that is not wanted."""
     global _active, _listening
     if not wanted:
         yield None

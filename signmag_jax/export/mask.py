@@ -74,7 +74,7 @@ def mask_of(plain: Mapping[str, Any], path: Path) -> Mask:
 
 
 def _at(each: Any) -> Matrix:
-    """Whose it is: a column, a weight or a cost."""
+    """The matrix of a column, a weight or a cost."""
     return each.layer, each.matrix
 
 
@@ -88,7 +88,7 @@ def _places(mask: Mask) -> Iterator[tuple[Matrix, tuple[int, int]]]:
 
 
 def matrices_of(mask: Mask) -> set[Matrix]:
-    """All that it names."""
+    """Every matrix that the mask names."""
     listed = (*mask.columns, *mask.weights, *mask.matrices, *mask.predicted)
     return {*mask.whole, *mask.kept, *map(_at, listed)}
 
@@ -137,7 +137,7 @@ def decide(mask: Mask, threshold: float | None = None, budget: str | None = None
 def _left_out(
     mask: Mask, kept: tuple[Matrix, ...], costs: Mapping[Matrix, float], bits: int | None
 ) -> tuple[str, ...]:
-    """That the costliest matrix is not kept, if so, and why: what a reader would look for first."""
+    """A sentence on why the costliest matrix is not kept, or nothing: a reader looks for that one first."""
     at = next(iter(costs), None)
     if at is None or bits is None or at in kept:
         return ()
@@ -157,7 +157,7 @@ def _larger(mask: Mask, bits: int) -> str:
 
 
 def _percent(share: float) -> str:
-    """Rounded up: what is typed must suffice."""
+    """A share in percent, rounded up, for what is typed must suffice."""
     return f"{math.ceil(share * 1e4) / 100:.2f}%"
 
 

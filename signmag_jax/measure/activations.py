@@ -61,7 +61,7 @@ class Alpha(Result):
 
     @property
     def sites(self) -> dict[str, Any]:
-        """By site: median and largest share of each layer, by both definitions."""
+        """Median and largest share of each layer, by site and by both definitions."""
         return {
             site: {
                 "token_share": _profile(self.token_share[site]),
@@ -207,7 +207,7 @@ def membership(
 
 @functools.partial(jit, static_argnums=0)
 def column_means(config: Any, params: dict[str, Any], tokens: Int[Array, "batch window"]) -> Any:
-    """By site: mean share, mean square and mean magnitude, the last two in the unit that comes fourth."""
+    """Mean share, mean square, mean magnitude, and the unit of the latter two; by site."""
 
     def look(x: Float[Array, "batch window features"], layer: Array, site: str) -> Any:
         wide = x.astype(at_least_float32(x.dtype))

@@ -117,7 +117,7 @@ class Spared:
     kept: Mapping[str, Bool[Array, "layers _ _"]]
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         if name not in self.names:
             return weight
         if self.flips is not None:

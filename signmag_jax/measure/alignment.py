@@ -14,7 +14,7 @@ from signmag_jax.evidence import Estimate, Picture, Result, bootstrap, invalid
 from signmag_jax.evidence.result import KEPT_OUT
 
 KINDS = ("rows", "spherical", "real")
-"""Of inputs: none, so that rows are compared; uniform ones; the model's own."""
+"""Kinds of inputs: none (rows are compared), uniform ones, and the model's own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Alignment:
         windows: Float[np.ndarray, "layers windows"] | None,
         layers: Sequence[int],
     ) -> Alignment:
-        """From cos² of every row, spherical input and, with text, window, in all layers of the model."""
+        """The alignment from cos² of every row, spherical input and, with text, window, in all layers."""
 
         def mean(table: np.ndarray, of: str) -> Estimate:
             samples = table.astype(np.float64)[list(layers)]

@@ -83,7 +83,7 @@ class AllColumns(Result):
         ]
 
     def picture(self) -> Picture:
-        """Both arms and their ratio against the rate."""
+        """The damage of both arms and its ratio against the rate."""
         return arms_picture(
             self.rates, "flips over shifts", "Sign flips against magnitude shifts of equal norm"
         )

@@ -99,7 +99,7 @@ class RateLeverage(ArmComparison):
 
 
 def finite(table: Table, beside: Strata | None = None) -> Table | None:
-    """The same table, or None where a draw, or the flip of a heavy weight, gave no finite loss."""
+    """The given table, or None where a draw, or the flip of a heavy weight, gave no finite loss."""
     return table if np.isfinite(table).all() and (beside is None or beside.finite) else None
 
 
@@ -139,7 +139,7 @@ def damage_line(damage: ConfidenceInterval | None) -> str:
 
 
 def arms_picture(rates: Sequence[ArmComparison], what: str, title: str) -> Picture:
-    """Both arms and their ratio against the rate; what is not finite or not resolved is left out."""
+    """The damage of both arms and its ratio against the rate, as far as they are finite and resolved."""
     damage = {}
     for arm in rates[0].damage:
         points = [

@@ -27,7 +27,7 @@ from .suspects import FISHER, NAMED, Suspect, suspects
 from .token_fisher import token_fisher
 
 KeptWeights = dict[str, Bool[Array, "layers _ _"]]
-"""By matrix, 1 for a weight that stays as it is."""
+"""A mask of each matrix: 1 for a weight that stays as it is."""
 
 
 class Choice:

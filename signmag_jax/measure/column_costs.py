@@ -26,7 +26,7 @@ from .curvature import WindowLoss, pushed_back
 
 OUTPUTS_ALIKE, FACTORISED, TOKENWISE, EXACT = "outputs_alike", "factorised", "tokenwise", "gauss_newton"
 LAWS = (OUTPUTS_ALIKE, FACTORISED, TOKENWISE, EXACT)
-"""From the one that leaves out most to the one that leaves out nothing."""
+"""The four laws, from the one that leaves out most to the one that leaves out nothing."""
 
 Taps = dict[str, Float[Array, "layers laws _"]]
 """Zeros, one for each number that a backward pass is to leave behind, by matrix."""

@@ -34,7 +34,7 @@ class FlippedColumn(NamedTuple):
     column: dict[str, tuple[Int[Array, ""], ...]]
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         if name not in self.column:
             return weight
         where, column = self.column[name]

@@ -154,7 +154,7 @@ class ColumnMap(Result):
 
     @functools.cached_property
     def _flipped(self) -> dict[tuple[str, int, int], tuple[tuple[int, Estimate], ...]]:
-        """By matrix, layer and column the rows that were flipped one by one, the costliest first."""
+        """The rows that were flipped one by one, the costliest first, by matrix, layer and column."""
         inside: dict[tuple[str, int, int], tuple[tuple[int, Estimate], ...]] = {}
         for place, flip in sorted(self.flips, key=lambda one: -float(one[1].value)):
             at = (place.name, place.layer, place.column)
@@ -255,7 +255,7 @@ class ColumnMap(Result):
         return Picture("maps", {"pictures": pictures, "label": label, "layers": self.layers})
 
     def slopes(self) -> dict[str, Any]:
-        """By matrix, both slopes of every column, each with its error and whether it is resolved."""
+        """Both slopes of every column, each with its error and whether it is resolved, by matrix."""
         return {
             name: {
                 kind: {

@@ -29,14 +29,14 @@ TOP_PARTS = (0.01, 0.02, 0.05, 0.1)
 PART = 0.05
 INT8 = "LLM.int8"
 ROUNDING = 1e-6
-"""Of activations and of means in float32, relative: several times the spacing of its numbers."""
+"""Relative rounding of activations and of means in float32: several times the spacing of its numbers."""
 
 PerColumn = dict[str, Float[np.ndarray, "layers features"]]
 
 
 @dataclass(frozen=True, eq=False)
 class ColumnStatistics:
-    """Over the positions of all windows, by site; arrays of shape (layers, features).
+    """Statistics over the positions of all windows, by site; arrays of shape (layers, features).
 
     Args:
       magnitude: E|x_j|.

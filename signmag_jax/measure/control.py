@@ -145,7 +145,7 @@ class Known:
         columns: dict[str, Any],
         costs: Float[np.ndarray, " singles"],
     ) -> Float[np.ndarray, " draws"]:
-        """Of each draw on one window, what derivatives and known costs say of it, less their mean."""
+        """What derivatives and known costs say of each draw on one window, less their mean."""
         draws = self.draws.draws
         inverted = draws.is_inverted(arm)
         totals = {name: draws.pools.pool_sum(name, arm, table) for name, table in columns.items()}
@@ -162,7 +162,7 @@ class Known:
 
     @functools.cached_property
     def _luck_of_singles(self) -> dict[str, Float[np.ndarray, "draws singles"]]:
-        """By arm, whether each draw flipped each weight of known cost, less its probability."""
+        """Whether each draw flipped each weight of known cost, less its probability, by arm."""
         gaps = {arm: [self.flipped(arm, *one) for one in self.made(arm)] for arm in ARMS}
         return {arm: np.stack([hit - mean for hit, mean in pairs]) for arm, pairs in gaps.items()}
 
@@ -180,5 +180,5 @@ class Known:
         return functools.cache(self.draws.light) if keep else self.draws.light
 
     def flipped(self, arm: str, recipe: Recipe, coordinates: Coordinates) -> Any:
-        """As `Stratified.flipped`, of the weights of known cost."""
+        """Whether a draw flipped each weight of known cost, and how probably; see `Stratified.flipped`."""
         return self.draws.flipped(arm, recipe, coordinates, self.singles)

@@ -1,4 +1,4 @@
-"""By what weights are chosen: scores of every weight, the larger the sooner it is protected."""
+"""The criteria by which weights are chosen: the larger a weight's score, the sooner it is protected."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ LABELS = {
     "imatrix_weights": "w² E x² (imatrix)",
     "imatrix_error": "(w' − w)² E x² (imatrix)",
 }
-"""Criteria by name, and what a reader is told. The first is ours, the others are what is compared."""
+"""Criteria by name, as a reader is told them. The first is ours, the others are compared with it."""
 BY_COLUMN = ("llm_int8", "awq", "imatrix")
-"""Those that choose whole columns, whose weights need no places of their own."""
+"""Criteria that choose whole columns, whose weights need no places of their own."""
 Statistic = dict[str, Float[np.ndarray, "layers inputs"]]
 
 
@@ -156,7 +156,7 @@ def _float32(table: Any) -> Array:
 
 
 def _ranks(table: Float[np.ndarray, "layers inputs"]) -> Float[np.ndarray, "layers inputs"]:
-    """In each layer the part of the columns that are not larger."""
+    """The rank of each column within its layer: the part of the columns that are not larger."""
     return (np.argsort(np.argsort(table, axis=1, kind="stable"), axis=1) + 1) / table.shape[1]
 
 

@@ -35,7 +35,7 @@ ByColumn = dict[str, Float[Array, "layers _"]]
 """One number for each input column of each layer, by matrix."""
 
 ByPool = dict[str, Float[Array, "pools layers _"]]
-"""The same for each of several pools."""
+"""One number for each input column of each layer and each of several pools, by matrix."""
 
 
 @jax.tree_util.register_dataclass
@@ -113,7 +113,7 @@ def residual_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByC
 
 @jit
 def gauss_newton_probe(loss: WindowLoss, movable: Movable, key: PRNGKeyArray) -> ByColumn:
-    """The same with `Jᵀ H_out J` instead of H: the logits' own curvature, the model taken as linear.
+    """One probe of `Σ_i G_ii w_i²` over each column, G = `Jᵀ H_out J`: the model taken as linear.
 
     The head is linear and not perturbed, so H_out acts on the final states and no logits are kept.
     """

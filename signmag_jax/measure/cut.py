@@ -76,7 +76,7 @@ def _mark(
     cuts: Sequence[Cut],
     equal: list[tuple[np.uint32, int]],
 ) -> None:
-    """Note up to where weights of just the level belong to each cut, of which so many do."""
+    """Note the last place at which a weight of exactly the level still belongs to each cut."""
     for name, layer, bits in _slices(scores, layers):
         for index, (cut, (level, left)) in enumerate(zip(cuts, equal, strict=True)):
             places = np.flatnonzero(bits == level)[:left]

@@ -45,7 +45,7 @@ class ErrorCost(Result):
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """By matrix, whether each layer's first and second order are separated from zero."""
+        """Whether each layer's first and second order are separated from zero, by matrix."""
         return {
             name: {"first": slopes.separated(first), "second": slopes.separated(self.each_second[name])}
             for name, first in self.each_first.items()
@@ -61,7 +61,7 @@ class ErrorResponse(Result):
     provenance: Mapping[str, Any]
 
     def summary(self) -> dict[str, str]:
-        """Both orders, their sum and the measured cost of every error, and both orders by kind of matrix."""
+        """Both orders, their sum and the measured cost of every error; both orders also by kind of matrix."""
         summary = {}
         for name, cost in self.errors.items():
             for part in ("first", "second", "predicted", "measured"):

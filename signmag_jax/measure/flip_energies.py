@@ -57,7 +57,7 @@ class FlipEnergies(Result):
     provenance: Mapping[str, Any]
 
     def summary(self) -> dict[str, str]:
-        """By level, what α²‖w‖² says of the energies."""
+        """What α²‖w‖² says of the energies at each level."""
         return {
             name: line
             for level, association in self.association.items()
@@ -232,7 +232,7 @@ def _energies(
 
 
 def energies(clean: LayerStates, changed: LayerStates) -> dict[str, Float[Array, " batch"]]:
-    """By level, relative energy of the change in each window."""
+    """Relative energy of the change in each window, by level."""
     wide = at_least_float32(clean.output.dtype)
     change = (changed.output - clean.output).astype(wide)
     signal = clean.output.astype(wide)

@@ -46,7 +46,7 @@ class Recipe(NamedTuple):
     inverted: Bool[Array, " layers"] | None
 
     def empty(self) -> Recipe:
-        """The same shapes with nothing drawn: the other half of an A/A comparison."""
+        """A recipe of these shapes that draws nothing: the other half of an A/A comparison."""
         nothing = {name: jnp.zeros_like(count) for name, count in self.drawn.items()}
         return self._replace(drawn=nothing, inverted=jax.tree.map(jnp.zeros_like, self.inverted))
 
@@ -65,7 +65,7 @@ class Flips(NamedTuple):
     coordinates: Coordinates
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         if name not in self.coordinates:
             return weight
         if self.recipe.inverted is not None:

@@ -21,7 +21,7 @@ PROCESS = 0.9 * 2**30
 DERIVATIVES = 0.5 * 2**30
 """Bytes of a process's other programs, where it takes derivatives."""
 SECONDS_OF_A_PASS = 3.6
-"""Of `PASS_TOKENS` tokens through SmolLM2-135M in float32, on two cores."""
+"""Seconds in which `PASS_TOKENS` tokens pass through SmolLM2-135M in float32, on two cores."""
 RATE = 1.35e8 * PASS_TOKENS / SECONDS_OF_A_PASS
 """Weights times tokens in a second."""
 
@@ -62,7 +62,7 @@ def peak_bytes(
 
 
 def _activations(config: ModelConfig, batch: int, window: int, wide: int) -> int:
-    """Of one layer, and of a chunk of logits."""
+    """Bytes of one layer's activations and of a chunk of logits."""
     tokens = batch * window
     stream = tokens * (4 * config.hidden + 3 * config.intermediate)
     scores = 2 * batch * config.heads * min(QUERY_CHUNK, window) * window
@@ -71,5 +71,5 @@ def _activations(config: ModelConfig, batch: int, window: int, wide: int) -> int
 
 
 def minutes_on_two_cores(config: ModelConfig, passes: int | float) -> int:
-    """Of so many forward passes of `PASS_TOKENS` tokens in float32."""
+    """Minutes that so many forward passes of `PASS_TOKENS` tokens take in float32."""
     return math.ceil(passes * PASS_TOKENS * count_parameters(config) / RATE / 60)

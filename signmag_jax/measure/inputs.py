@@ -54,7 +54,7 @@ class Unmeasurable(InvalidInput):
 
 
 def unmeasurable(invariant: str, received: object, fix: str) -> Unmeasurable:
-    """As `evidence.invalid`, where the fault lies in what is measured and not in what was asked."""
+    """The error of `evidence.invalid` for a fault in what is measured, not in what was asked."""
     return Unmeasurable(str(invalid(invariant, received, fix)))
 
 

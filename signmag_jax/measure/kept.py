@@ -61,7 +61,7 @@ class Replaced:
     weight: Any
 
     def __call__(self, weight: Array, layer: Array, name: str) -> Array:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         return jnp.where(layer == self.layer, self.weight, weight) if name == self.name else weight
 
 
@@ -169,7 +169,7 @@ def kept_rows(matrices: int) -> int:
 
 
 def _chosen(setup: Setup, profile: Alpha, mask: Mask) -> list[tuple[Place, tuple[int, ...]]]:
-    """By matrix the weight that saves most and the columns of largest score, chosen once."""
+    """The weight that saves most and the columns of largest score of each matrix, chosen once."""
     few = excerpt(setup.calibration)
 
     def one(layer: int, name: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""One of several options for each item, at the least cost within a budget of whole units."""
+"""A knapsack: one of several options for each item, at the least cost within a budget of whole units."""
 
 from __future__ import annotations
 

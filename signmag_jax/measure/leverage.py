@@ -31,7 +31,7 @@ from .stratified import Stratified
 
 RATES = (0.001, 0.005, 0.05)
 DRAWS = 5
-"""By 3 no ratio is resolved."""
+"""Random masks in each arm: 3 resolve no ratio."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Leverage(Result):
         return Stratified.of(draws_of(self.pools, one.flips, seed), self.heavy)
 
     def heavy_weights(self) -> dict[str, list[dict[str, Any]]]:
-        """By arm, where each heavy weight stands, and what its flip was predicted to cost and did cost."""
+        """Where each heavy weight stands, what its flip was predicted to cost and what it cost, by arm."""
         return {
             arm: [
                 place.to_json() | {"predicted": predicted, "cost": _finite(cost.mean())}
@@ -94,7 +94,7 @@ class Leverage(Result):
         return [row for each in self.rates for row in each.rows()]
 
     def picture(self) -> Picture:
-        """Both arms and the leverage against the rate."""
+        """The damage of both arms and the leverage against the rate."""
         return arms_picture(self.rates, "leverage", "Sign flips in outlier columns against the rest")
 
 

@@ -80,23 +80,23 @@ class Sensitivity(Result):
 
     @property
     def leverage(self) -> dict[str, Ratio]:
-        """By law, over everything that takes part; with a linear response, the whole one as well."""
+        """The leverage of all that takes part, by each law and by the linear response if there is one."""
         by_law = {law: self.leverage_of(law) for law in LAWS}
         return by_law if self.response is None else by_law | {WHOLE: self.response.leverage}
 
     @property
     def leverage_by_matrix(self) -> dict[str, dict[str, Ratio]]:
-        """By law and matrix."""
+        """The leverage by law and matrix."""
         return {law: {name: self.leverage_of(law, name) for name in self.matrices} for law in LAWS}
 
     @property
     def leverage_by_layer(self) -> dict[str, dict[str, Ratio]]:
-        """By law and layer."""
+        """The leverage by law and layer."""
         return {law: {str(i): self.leverage_of(law, layer=i) for i in self.taking_part} for law in LAWS}
 
     @property
     def pools(self) -> dict[str, dict[str, Estimate]]:
-        """By law and pool: the cost, and of a linear response first order, residual and single weights."""
+        """The cost by law and pool; of a linear response also first order, residual and single weights."""
         costs = {law: {arm: self.cost(law, arm) for arm in ARMS} for law in LAWS}
         if self.response is None:
             return costs

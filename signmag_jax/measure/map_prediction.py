@@ -16,7 +16,7 @@ from signmag_jax.evidence.ratio import paired_ratio
 from .association import FEWEST, slope_of, spearman
 
 GROUPS = 20
-"""Of equally many columns, whose means have logarithms where a single probe may be almost nothing."""
+"""Groups of equally many columns: their means have logarithms where a single probe may be almost nothing."""
 ALL = "all"
 
 Table = Float[np.ndarray, "draws windows columns"]
@@ -57,7 +57,7 @@ class MapPrediction(Result):
 
 
 def of(maps: Mapping[str, Float[np.ndarray, "two draws windows layers _"]]) -> dict[str, MapPrediction]:
-    """By matrix and of all together, from the token-wise law and probes; empty for a single draw.
+    """The predictions of each matrix and of all together; empty for a single draw.
 
     Args:
       maps: cost per weight of every column by the law and by a probe, by matrix.

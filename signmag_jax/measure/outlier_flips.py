@@ -201,7 +201,7 @@ class MatchedFlips(Flips):
     """Multiplies the drawn weights so that their error has the norm expected of flips anywhere."""
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         if name not in self.coordinates:
             return weight
         factor = 1 - 2 * self.scale(weight, layer, name)

@@ -25,7 +25,7 @@ class Place(NamedTuple):
         return MATRICES[self.matrix]
 
     def label(self) -> str:
-        """In words."""
+        """The place in words."""
         return f"layer {self.layer} {self.name} [{self.row}, {self.column}]"
 
     def to_json(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Changed(NamedTuple):
     amount: Any
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         here = (self.places.layer == layer) & (self.places.matrix == MATRICES.index(name))
         # Past the last row is nowhere.
         at = jnp.where(here, self.places.row, weight.shape[0]), self.places.column
@@ -63,7 +63,7 @@ class Changed(NamedTuple):
     def of(
         cls, places: Sequence[Place], *, factor: float = 1.0, amount: float = 0.0, size: int = 1
     ) -> Changed:
-        """Traced, and filled up to `size`: fewer weights compile nothing again."""
+        """The change of these places, filled up to `size` so that fewer weights compile nothing again."""
         filled = [*places, *[NOWHERE] * (size - len(places))]
         indices = (jnp.asarray(part, jnp.int32) for part in zip(*filled, strict=True))
         return cls(Place(*indices), *(jnp.asarray(value, float) for value in (factor, amount)))

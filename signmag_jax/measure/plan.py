@@ -35,11 +35,11 @@ from .widths import TERNARY, WIDTHS, check_widths, fewest_bits, rounded, stored_
 BITS = 4.5
 DRAWS = 2
 DERIVATIVE_PASSES = 6
-"""Two backward passes of a window."""
+"""Cost of a window's two backward passes, in forward passes."""
 TRIALS, TRIAL_WINDOWS = 12, 2
 """Matrices that are quantised alone, and the calibration windows on which they are."""
 AGREED = 2.0
-"""Standard errors."""
+"""Standard errors within which `g·δ` may be chance."""
 Aim = Literal["kl", "nll"]
 AIMS = ("kl", "nll")
 Target = tuple[int, str]
@@ -189,7 +189,7 @@ class Rounded:
     tables: dict[str, Int[Array, " layers"]]
 
     def __call__(self, weight: Array, layer: Array, name: str) -> Array:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         if name not in self.tables:
             return weight
         branches = [lambda w: w, *(functools.partial(rounded, width) for width in self.widths)]
@@ -390,7 +390,7 @@ def _report(
 
 
 def _trial(rises: Row | None) -> tuple[float | None, int]:
-    """Its mean, if there is one, and how many windows have none."""
+    """The mean ΔNLL of a trial, None where it is not finite, and how many windows have none."""
     if rises is None:
         return None, 0
     broken = int((~np.isfinite(rises)).sum())

@@ -158,11 +158,11 @@ class LinearResponse(Result):
         return paired_ratio(np.broadcast_to(np.asarray(cost)[None], whole.shape), whole)
 
     def linear_below_rate(self) -> dict[str, float]:
-        """By pool, the rate above which the slope is not meant."""
+        """The rate of each pool above which its slope is not meant."""
         return {pool: self.linear_below(pool) for pool in self.pools}
 
     def damages(self) -> dict[str, Any]:
-        """By pool, the damage at the usual rates."""
+        """The damage of each pool at the usual rates."""
         return {pool: [self._shown(pool, rate) for rate in RATES] for pool in self.pools}
 
     def summary(self) -> dict[str, str]:

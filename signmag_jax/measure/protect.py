@@ -144,7 +144,7 @@ def checked(
 Key = tuple[str, int]
 """Criterion and number of the budget; `CLEAN` and `EVERYTHING` with 0 besides."""
 Tables = dict[Key, Float[np.ndarray, "_ _ _"]]
-"""By key, draws × metrics × windows."""
+"""Measured draws × metrics × windows, by key."""
 
 
 def _tasks(

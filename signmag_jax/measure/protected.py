@@ -107,7 +107,7 @@ class ProtectionReport(Result):
 
     @property
     def least(self) -> dict[str, str]:
-        """By budget, the criterion that leaves the least ΔNLL; none where no loss was finite."""
+        """The criterion that leaves the least ΔNLL at each budget; none where no loss was finite."""
         best: dict[str, Protected] = {}
         for each in self.choices:
             known = best.get(each.budget)
@@ -135,7 +135,7 @@ class ProtectionReport(Result):
         return lines
 
     def _separated(self, budget: str, least: str) -> bool:
-        """Whether ours leaves less than every other, or another less than ours."""
+        """Whether our choice leaves less than every other, or that other one less than ours."""
         others = [each for each in self.choices if each.budget == budget and each.criterion != COST]
         asked = [each for each in others if least in (COST, each.criterion)]
         return all(each.excess is not None and separated(each.excess.estimate) for each in asked)

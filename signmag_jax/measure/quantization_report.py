@@ -30,7 +30,7 @@ from .quantized_matrix import PARTS, QuantizationReport, QuantizedMatrix
 from .setup import Setup, prepare
 
 QUANTIZERS = BY_DIRECTION | {"bitnet": Ternarize.bitnet()}
-"""Besides, ternary at BitNet b1.58's own scale: a direction does not depend on it, the loss does."""
+"""Quantisers by name. BitNet b1.58's own scale is one more: the loss depends on it, a direction does not."""
 Option = tuple[str, Scale]
 
 
@@ -204,7 +204,7 @@ class OneQuantized:
     option: Any
 
     def __call__(self, weight: Array, layer: Array, name: str) -> Array:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         if name not in self.names:
             return weight
         branches = [functools.partial(_quantized, option) for option in self.options]

@@ -32,22 +32,22 @@ class Ranking:
     beyond: float = 0.0
 
     def to_record(self) -> list[Any]:
-        """As plain values."""
+        """The ranking as plain values, for a record."""
         return [[list(place) for place in self.places], list(self.costs), list(self.left), self.beyond]
 
     @classmethod
     def of_record(cls, record: list[Any]) -> Ranking:
-        """From what `to_record` returned."""
+        """The ranking that `to_record` made plain."""
         places, costs, left, beyond = record
         return cls(tuple(Place(*place) for place in places), tuple(costs), tuple(left), beyond)
 
     def without_heavy(self) -> Ranking:
-        """The same weights, all of them left to chance."""
+        """A ranking of these weights that leaves all of them to chance."""
         return Ranking(left=(*self.costs, *self.left), beyond=self.beyond)
 
     @property
     def predicted(self) -> Float[np.ndarray, " heavy"]:
-        """Of the heavy weights."""
+        """Predicted costs of the heavy weights."""
         return np.asarray(self.costs)
 
     @property

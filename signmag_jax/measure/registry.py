@@ -31,7 +31,7 @@ from .trained_chain import trained_chain
 DERIVATIVE_ARRAYS = 3
 """Weights, the costs by which single ones are chosen, and a gradient."""
 DERIVATIVE_SUMS = 0.5
-"""In float32, beside these: what `columns` was measured to take in bfloat16 beyond the arrays it names."""
+"""Further float32 arrays: what `columns` was measured to take in bfloat16 beyond the arrays it names."""
 PROTECT_ARRAYS, PROTECT_COSTS = 2, 1.3
 """Weights and squares of derivatives; in float32 the predicted costs, those of the largest matrices twice."""
 ERROR_ARRAYS = 5
@@ -130,7 +130,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         error_response, costs.error_response, fewest=2, arrays=ERROR_ARRAYS, check=option_checks.errors
     ),
 }
-"""By the command line's names."""
+"""The measurements by their names on the command line."""
 
 CONTROLLED = Measurement(controlled, costs.controlled, arrays=2)
 """The control variate of a leverage, which is no command of its own."""

@@ -44,11 +44,11 @@ INTERACTION = (
     UNIT.replace("unit flip rate", "squared flip rate"),
     "one Hessian product along the pool minus the probed diagonal",
 )
-"""Its unit and estimator."""
+"""Unit and estimator of an interaction."""
 
 GRADIENT_PASSES, RESIDUAL_PASSES, DIRECTION_PASSES = 3, 7, 4
 NEWTON_PASSES = {"signs": 4, "products": 5}
-"""In forward passes, by the products of matrices in each; attention is computed again for a backward pass."""
+"""Cost of a probe in forward passes, by its matrix products; a backward pass computes attention again."""
 
 
 def linear_response(

@@ -228,7 +228,7 @@ def _largest(profile: Alpha, site: str) -> Float[np.ndarray, " layers"]:
 
 
 def _totals(both: dict[str, LanguageModel], calibration: Windows) -> dict[str, Any]:
-    """In E x_j², not in shares of ‖x‖²: outputs stay the same, but folded gains change the input's norm."""
+    """Ratios of Σ_j E x_j²‖W_·j‖², not of shares of ‖x‖²: folded gains change the input's norm."""
     sums = {}
     for which, model in both.items():
         square = column_statistics(model, calibration).square

@@ -141,7 +141,7 @@ def super_weights(model: LanguageModel, tokens: Windows, layers: Sequence[int], 
 def _spikes(
     config: ModelConfig, params: dict[str, Any], tokens: Int[Array, "batch tokens"], removed: Changed
 ) -> Any:
-    """By layer: channel and size of the largest input of down_proj, and of its largest output."""
+    """Channel and size of the largest input of down_proj, and of its largest output, by layer."""
 
     def spike(values: Array) -> tuple[Array, Array]:
         size = jnp.max(jnp.abs(values.astype(at_least_float32(values.dtype))), axis=(0, 1))

@@ -51,7 +51,7 @@ WIDE = 2
 LEAST_TRIED = 16
 """Weights of each pool, at least, that are flipped in the whole model: so many of either ranking."""
 WINDOW, TOKENS = 64, 128
-"""Calibration text on which they are: tokens of a window, and in all, if there are so many."""
+"""Calibration text on which they are flipped: tokens of a window and, as far as there are so many, in all."""
 
 
 def screening_tokens(heavy: int) -> int:
@@ -69,7 +69,7 @@ def _tried(heavy: int) -> int:
 def rankings(
     model: LanguageModel, calibration: Windows, profile: Alpha, pools: Pools, heavy: int, seed: int
 ) -> dict[str, Ranking]:
-    """Of both pools, from the calibration windows alone.
+    """Rankings of both pools, from the calibration windows alone.
 
     Half of the windows name the steepest weights and the other half says what `2 G w²` they have: read from
     the same windows, the largest of a million noisy numbers would be too large. The steepest and those that
@@ -132,7 +132,7 @@ def _ranking(
     slopes: Sequence[float],
     changes: Mapping[Place, float],
 ) -> Ranking:
-    """Those that are left are ordered by what put them there, and count with what was found apart from it."""
+    """A pool's ranking: what is left to chance is ordered by what named it, and counts with other costs."""
     price = _price(tried, changes)
     order = {place: price * change for place, change in changes.items()}
     cost = dict(order)
@@ -167,7 +167,7 @@ def _price(costs: Mapping[Place, float], changes: Mapping[Place, float]) -> floa
 def _heavy(
     tried: Mapping[str, Mapping[Place, float]], total: Mapping[str, float], heavy: int
 ) -> dict[str, list[Place]]:
-    """By pool, by falling cost."""
+    """The heavy weights of each pool, by falling cost."""
     # As parts of their pool's mean: by such a part the ratio of both is wrong, whichever pool it is.
     shares = [
         (cost / max(total[arm], np.finfo(np.float64).tiny), arm, place)
@@ -182,7 +182,7 @@ def _heavy(
 
 
 Scales = Mapping[str, Float[np.ndarray, "layers inputs"]]
-"""By matrix, the size of each of its inputs."""
+"""The size of each input of a matrix, by matrix."""
 
 
 def input_scales(profile: Alpha, names: Iterable[str]) -> Scales:
@@ -210,7 +210,7 @@ def widest(model: LanguageModel, scales: Scales, pools: Pools, arm: str) -> list
 def within_layers(
     model: LanguageModel, tokens: Windows, places: Mapping[str, Sequence[Sequence[Place]]]
 ) -> dict[str, dict[Place, float]]:
-    """By pool, mean square change of an entry of the next normalised state, descending."""
+    """Mean square change of an entry of the next normalised state, by pool, descending."""
     config, params = model.config, model.params
     text = jnp.asarray(tokens, jnp.int32)
     _, leaving = _streams(config, params, text)

@@ -24,7 +24,7 @@ from .setup import Options, Setup, nested, prepare
 
 DRAWS = 2
 FORWARD_PASSES, DRAW_PASSES = 1, 4
-"""In forward passes; attention is computed again for a backward pass, which makes three products for one."""
+"""Costs in forward passes: a backward pass computes attention again and makes three products for one."""
 
 
 def sensitivity(
@@ -134,7 +134,7 @@ def check_response(response: LinearResponse, setup: Setup, columns: Columns) -> 
 
 
 def _costs(setup: Setup, window: Int[np.ndarray, " window"], key: PRNGKeyArray, draws: int) -> sweep.Row:
-    """By matrix: draws × layers that take part × laws × columns."""
+    """Costs by matrix: draws × layers that take part × laws × columns."""
     loss = WindowLoss.of(setup.model, window)
     tables = fetch(column_costs(loss, setup.matrices, key, draws))
     return np.concatenate([tables[name][:, list(setup.layers)].ravel() for name in setup.matrices])

@@ -41,7 +41,7 @@ class Options(TypedDict, total=False):
 
 
 def nested(options: Options, name: str) -> Options:
-    """The same options for a measurement inside another: its records lie in a folder of that name."""
+    """These options for a measurement inside another, whose records lie in a folder of that name."""
     return {**options, "resume": subfolder(options.get("resume"), name)}
 
 
@@ -81,7 +81,7 @@ class Setup:
         return self.configuration["seed"]
 
     def within(self, layer: int, matrix: str, resume: str | Path | None, **own: Any) -> Setup:
-        """The same measurement in one matrix alone, with records and arguments of its own."""
+        """This measurement in one matrix alone, with records and arguments of its own."""
         configuration = {**self.configuration, "layers": [layer], "matrices": [matrix], **own}
         records = sweep.records_of(resume, self.model, configuration)
         return dataclasses.replace(

@@ -41,15 +41,15 @@ class ShiftPart:
 
     @classmethod
     def of(cls, part: str, size: ArrayLike) -> ShiftPart:
-        """One of `SHIFT_PARTS` of a shift."""
+        """The part of a shift that `part`, one of `SHIFT_PARTS`, names."""
         return cls(size, *{SHIFT: (1.0, 0.0), GROWTH: (0.0, 1.0), REST: (1.0, -1.0)}[part])
 
     def moments(self) -> Moments:
-        """Those of a shift and a factor, under Gaussian weights."""
+        """Moments of a shift and a factor, under Gaussian weights."""
         return self._under(GAUSSIAN_MAGNITUDE).moments()
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, ...]) -> Float[Array, ...]:
-        """With the b of this tensor; `key` is not used."""
+        """Shift the tensor by its own b; `key` is not used."""
         root = root_mean_square(w)
         b = jnp.where(root > 0, mean_absolute(w) / jnp.where(root > 0, root, 1), 0)
         return self._under(b.astype(w.dtype)).apply(key, w)
@@ -73,7 +73,7 @@ class Shift(NamedTuple):
     size: dict[str, Float[Array, " layers"]]
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         if name not in self.size:
             return weight
         # At unit scale, where the squares of tiny or huge weights exist; a power of two changes no bit.
@@ -86,13 +86,13 @@ class Shift(NamedTuple):
 
 
 class Scattered(NamedTuple):
-    """The same change of every weight with a random sign: what is coherent about it is gone."""
+    """A shift that gives every weight's change a random sign: nothing coherent is left of it."""
 
     shift: Shift
     key: PRNGKeyArray
 
     def __call__(self, weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
-        """As `models.token_nll` wants it."""
+        """The transformed weight, as `models.token_nll` asks for it."""
         change = self.shift(weight, layer, name) - weight
         return weight + signs(keys.fold(self.key, name, layer), weight.shape, weight.dtype) * change
 

@@ -93,7 +93,7 @@ def predicted_costs(
 
 
 def costs_of(cost: curvature.Weights, places: Sequence[Place]) -> list[float]:
-    """Those of some weights."""
+    """The costs of some weights."""
     if not places:
         return []
     at = [jnp.asarray(part, jnp.int32) for part in zip(*(place[1:] for place in places), strict=True)]
@@ -144,7 +144,7 @@ def _add(
 
 @functools.partial(jit, static_argnums=1)
 def _largest(values: Float[Array, "layers outputs inputs"], count: int) -> Any:
-    """Of each layer; in float32, as half precisions would be sorted whole."""
+    """The largest values of each layer, in float32: half precisions would be sorted whole."""
 
     def one(layer: Float[Array, "outputs inputs"]) -> Any:
         return jax.lax.top_k(layer.astype(at_least_float32(layer.dtype)).reshape(-1), count)

@@ -98,11 +98,11 @@ class Slopes(Result):
 
     @property
     def gauss_newton_resolved(self) -> Any:
-        """The same of the Gauss–Newton slope."""
+        """Whether each Gauss–Newton slope is separated from zero by 3 standard errors."""
         return separated(self.gauss_newton)
 
     def row(self, at: Any = ()) -> dict[str, Any]:
-        """One of the sets, as the cells of a table."""
+        """The slopes of one set, as the cells of a table."""
         flat: dict[str, Any] = {"weights": int(self.weights[at])}
         for part in PARTS:
             flat |= getattr(self, part).cells(part, at)
@@ -138,12 +138,12 @@ def _estimate(table: Float[np.ndarray, "probes windows ..."], what: str) -> Esti
 
 
 def mean(table: Float[np.ndarray, "probes windows ..."], unit: str, estimator: str) -> Estimate:
-    """Over probes and windows, with its crossed error; windows are the independent units."""
+    """The mean over probes and windows with its crossed error; windows are the independent units."""
     return Estimate(table.mean(axis=(0, 1)), standard_error(table), table.shape[1], unit, estimator)
 
 
 def standard_error(table: Float[np.ndarray, "probes windows ..."]) -> Any:
-    """Of the mean over probes and windows, crossed."""
+    """The crossed standard error of the mean over probes and windows."""
     return np.sqrt(components(table).total)
 
 

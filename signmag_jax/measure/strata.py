@@ -60,7 +60,7 @@ class Strata(Result):
         costs: Float[np.ndarray, "heavy windows"],
         room: Float[np.ndarray, " draws"],
     ) -> Strata:
-        """From the damage of light and joint draws, what heavy weights cost alone, and the room for them."""
+        """Strata from the damage of light and joint draws, heavy weights' own costs and the room for them."""
         count, left = len(light), draws.ranked[arm]
         rate, rows = draws.draws.flips[arm] / draws.draws.pools.size(arm), []
         for draw, row in enumerate(joint):

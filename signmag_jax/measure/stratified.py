@@ -48,7 +48,7 @@ class Stratified:
 
     @classmethod
     def of(cls, draws: Draws, ranked: Mapping[str, Ranking]) -> Stratified:
-        """Without a ranking nothing is heavy."""
+        """The draws stratified by a ranking, without which nothing is heavy."""
         kept = {arm: ranked.get(arm, Ranking()) for arm in draws.flips}
         return cls(
             draws,
@@ -140,7 +140,7 @@ class Stratified:
         return found
 
     def _random(self, arm: str, kind: str, draw: int) -> np.random.Generator:
-        """Of each kind of draw its own: what a light one fills in must not tell what a joint one chose."""
+        """A generator of its own for each kind of draw: a light one must not tell what a joint one chose."""
         words = jax.random.bits(keys.fold(self.draws.key, arm, kind, draw), (4,), jnp.uint32)
         return np.random.default_rng(np.asarray(words).tolist())
 

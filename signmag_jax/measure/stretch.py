@@ -142,7 +142,7 @@ def packed(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "words 1"
 
 
 def unpacked(words: UInt32[Array, "words 1"], shape: tuple[int, ...], dtype: Any) -> Array:
-    """Their signs, in that shape."""
+    """The signs that random words hold, in that shape."""
     # A column of words against a row of shifts: each word gives the 32 signs of its row.
     drawn = (words >> jnp.arange(BITS, dtype=jnp.uint32)[None]) & 1
     return (1 - 2 * drawn.reshape(-1)[: math.prod(shape)].reshape(shape).astype(jnp.int8)).astype(dtype)

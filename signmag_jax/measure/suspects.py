@@ -45,17 +45,17 @@ class Suspect(NamedTuple):
     finite: bool = True
 
     def to_record(self) -> list[Any]:
-        """As plain values."""
+        """The suspect as plain values, for a record."""
         return [list(self.place), list(self.criteria), self.cost, self.turn, self.finite]
 
     @classmethod
     def of_record(cls, record: list[Any]) -> Suspect:
-        """From what `to_record` returned."""
+        """The suspect that `to_record` made plain."""
         place, criteria, *rest = record
         return cls(Place(*place), tuple(criteria), *rest)
 
     def line(self) -> str:
-        """Its cost in words."""
+        """The suspect's cost in words."""
         broken = "" if self.finite else ": the loss is not finite and counts as ln V"
         return f"ΔNLL {self.cost:.3g} on calibration text{broken}"
 

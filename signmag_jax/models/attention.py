@@ -25,7 +25,7 @@ SPAN_OF_ACCELERATOR = 512
 SPANS_OF_ACCELERATOR = 4
 
 Soften = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
-"""Of scores: weights of the keys, and what the mixture of values is divided by after the product."""
+"""Makes of scores the weights of the keys, and the divisor of the mixture of values."""
 
 
 def causal_attention(

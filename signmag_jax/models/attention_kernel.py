@@ -16,7 +16,7 @@ MOST_FEATURES = 128
 """Features of a head that every card with the kernel knows, in multiples of `UNIT`."""
 UNIT = 8
 MOST_ERROR = 2**-6
-"""Of any number, relative to the largest: weights, sums and results are rounded by 2⁻⁹ each."""
+"""Largest error relative to the largest number: weights, sums and results are rounded by 2⁻⁹ each."""
 
 
 def has_kernel(

@@ -16,7 +16,7 @@ from .config import ModelConfig
 UNTOLD = 2**28
 """Numbers of an intermediate array where a device does not tell its memory: 1 GiB in float32."""
 PART = 16
-"""Of a device's memory an intermediate array takes one part in so many: a softmax makes a few of its size."""
+"""An intermediate array takes this part of a device's memory, 1/16: a softmax makes a few of its size."""
 
 
 def numbers_at_once(device: Any) -> int:

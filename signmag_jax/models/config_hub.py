@@ -229,7 +229,7 @@ def _config(
 
 
 def _rotated(attributes: dict[str, Any]) -> tuple[bool, ...] | None:
-    """In which layers the model rotates; None for all."""
+    """Whether each layer rotates; None where all do."""
     flags, layers = attributes.get("no_rope_layers"), attributes["num_hidden_layers"]
     if flags is None:
         return None

@@ -13,7 +13,7 @@ LIBRARIES = ("transformers", "huggingface_hub", "tokenizers", "safetensors", "gg
 """Roots of the loggers that are heard."""
 
 _heard: dict[int, list[str]] = {}
-"""By thread, what has been said to it."""
+"""What libraries have remarked so far, by thread."""
 _lock = threading.RLock()
 
 

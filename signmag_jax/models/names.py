@@ -53,7 +53,7 @@ LONG_DIVISORS = "rope_factors_long.weight"
 
 
 def strangers(names: Iterable[str], style: str) -> list[str]:
-    """Of the tensors that no parameter is read from, those that do not follow from others."""
+    """Tensors from which no parameter is read and that do not follow from others."""
     head = outer_tensor("head", style)
     return [name for name in names if name != head and not name.endswith(DERIVED_SUFFIXES)]
 

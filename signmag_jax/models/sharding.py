@@ -47,7 +47,7 @@ def make_mesh(data: int = 1, tensor: int = 1) -> Mesh:
 
 
 def check_mesh(mesh: Mesh) -> Mesh:
-    """The same mesh with its communication left to XLA.
+    """The given mesh, with its communication left to XLA.
 
     Raises:
       InvalidInput: if its axes are not "data" and "tensor" (either may be absent).

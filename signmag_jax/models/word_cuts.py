@@ -36,7 +36,7 @@ class WordCut:
     whole_words: bool = False
 
     def pre_tokenizer(self) -> Any:
-        """It, for `tokenizers`."""
+        """This cut as a pre-tokenizer of `tokenizers`."""
         from tokenizers import Regex, pre_tokenizers
 
         if self.words is None:

@@ -41,7 +41,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, c: ArrayLike, v: ArrayLike) -> "Moments":
-        """From c and v alone: exact where they are far from 1, cancelling for small errors."""
+        """Moments from c and v alone: exact where they are far from 1, cancelling for small errors."""
         return cls(c, v, c - 1, v - c * c)  # pyright: ignore[reportOperatorIssue]
 
     @property

@@ -60,6 +60,6 @@ def unbounded_drift(step: Float[Array, ""]) -> Float[Array, ""]:
 
 
 def moments_of_errors(along: Array, square: Array) -> Moments:
-    """From E e·w and E e², in units of σ²: drift is the first, noise what it leaves of the second."""
+    """Moments from E e·w and E e², in units of σ²: drift is the first, noise what it leaves of the second."""
     noise = square - along**2
     return Moments(1 + along, noise + (1 + along) ** 2, along, noise)

@@ -83,7 +83,7 @@ class Compose:
         return self.second.apply(keys[1], self.first.apply(keys[0], w))
 
     def moments(self) -> Moments:
-        """In closed form where there is one, otherwise by quadrature over quantiles."""
+        """The moments in closed form where there is one, otherwise by quadrature over quantiles."""
         around, core = _peeled(_stages(self))
         if len(core) > 1:
             result = _quadrature(core)[0]

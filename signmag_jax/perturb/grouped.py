@@ -48,7 +48,7 @@ class Grouped:
             raise invalid(f"size is an integer of at least 2, or {ROW!r}", size, "pass a size like 32")
 
     def moments(self, mean_magnitude: ArrayLike = GAUSSIAN_MAGNITUDE) -> Moments:
-        """Of groups of weights with this b, which no quantiser but the sign's takes."""
+        """The moments in groups of weights with this b, which no quantiser but the sign's takes."""
         one = self.quantizer
         if isinstance(one, SignQuantize):
             if isinstance(self.size, str):

@@ -21,7 +21,7 @@ from .table import rule_line
 
 FILE_NAME = "report.html"
 OF_THE_RUN = ("versions", "platform", "device", "threads", "processor", "model")
-"""Of a number's provenance, what stands once for the whole run."""
+"""Parts of a number's provenance that the page states once for the whole run."""
 
 
 def render(ledger: Mapping[str, Any]) -> str:
@@ -72,7 +72,7 @@ def _environment() -> Environment:
 
 
 def _origin(found: Mapping[str, Any]) -> str:
-    """Where a number comes from, or why there is none."""
+    """The origin of a number in words, or why there is none."""
     if "status" in found:
         inner = found["estimate"]
         return found["reason"] if inner is None else f"{found['reason']}\n{_origin(inner)}"

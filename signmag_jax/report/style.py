@@ -16,7 +16,7 @@ from signmag_jax.evidence import invalid
 from signmag_jax.evidence.files import write_atomic
 
 INK = "#1b1c1f"
-"""Of text and axes: in a page it becomes the colour of the page's text."""
+"""Colour of text and axes; in a page it becomes that of the page's text."""
 MUTED = "#6b6f76"
 # After Okabe and Ito (2008), the purple darkened until it shows on white.
 COLORS = {"predicted": "#0072b2", "paper": "#d55e00", "simulated": "#009e73", "measured": "#7b1f5c"}
@@ -27,7 +27,7 @@ SHAPES = "oDs^vPX"
 DASHES = ("-", "--", "-.", ":")
 SMALL = 8
 SPREAD = 0.055
-"""Between two labels, as a part of the axes' height."""
+"""Distance between two labels, as a part of the axes' height."""
 
 
 def new_figure(width: float = 6.2, height: float = 4.0) -> Figure:

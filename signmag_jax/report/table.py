@@ -68,7 +68,7 @@ def abstract_lines(answered: Sequence[tuple[Sentence, Mapping[str, Any] | None]]
 
 
 def claim_lines(sentence: Sentence, row: Mapping[str, Any]) -> Iterator[Line]:
-    """One of them, before the others are known."""
+    """One claim in words, with its verdict and numbers, before the others are known."""
     yield from _claim(f" *  {sentence.claim}", row, _cells(sentence, row), USUAL)
 
 

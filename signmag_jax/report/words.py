@@ -39,7 +39,7 @@ EXPLAINED = (verdicts.UNRESOLVED, verdicts.NOT_COMPARABLE)
 """Verdicts that are no answer: what they mean is said wherever they appear."""
 
 CLAIMANTS = {"paper": "paper", "ours": "ours", "open": "nobody's"}
-"""Whose claim a row is."""
+"""Claimants as a reader is told them."""
 
 LIMIT, CARRIED_OVER = "theorem_3.limit", "trained.flips_over_shifts.p=0.01"
 """The rows of the question itself: in the block, and on a trained model."""
@@ -51,7 +51,7 @@ CARRIES = {
 }
 
 TOLD = 3
-"""Of what does not hold, how many sentences."""
+"""Sentences that are told of what does not hold."""
 
 
 def by_name(ledger: Row) -> dict[str, Row]:
@@ -69,7 +69,7 @@ def answered(ledger: Row) -> Iterator[tuple[Sentence, Row | None]]:
 
 
 def verdict_of(row: Row | None) -> str:
-    """Whose claim it is, and its verdict in words."""
+    """The claimant of a row and its verdict, in words."""
     whose, word = ("paper", NOT_ASKED) if row is None else (row["claimant"], IN_WORDS[row["verdict"]])
     return f"{CLAIMANTS[whose]}: {word}"
 
@@ -113,7 +113,7 @@ def model_line(ledger: Row) -> str:
 
 
 def failures(ledger: Row) -> list[str]:
-    """Where a claim does not hold, and why, in three sentences; what is beyond them is named.
+    """Three sentences on where claims do not hold, and why; further ones are named.
 
     Of rows that differ in rate, layer or column the first stands for all.
     """

@@ -122,7 +122,7 @@ class BlockSample(Arguments):
         return lax.map(compare, parameters)
 
     def _rows(self) -> int:
-        """Those of W: of a gated block the gates' and, below them, the others'."""
+        """The number of rows of W; a gated block has the gate's and, below them, the other matrix's."""
         return self.hidden if self.gated == "no" else 2 * self.hidden
 
     def _perturbed(self, parameter: Any, key: PRNGKeyArray, w: Float[Array, "rows width"]) -> Any:

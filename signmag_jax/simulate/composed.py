@@ -36,7 +36,7 @@ Difference = Literal["linear", "finite"]
 Arms = Float[Array, "3 width inputs"]
 """The clean state and the two perturbed ones."""
 Errors = Callable[[PRNGKeyArray, Array], tuple[Array, ...]]
-"""Both perturbed versions of a matrix."""
+"""Makes both perturbed versions of a matrix, with a key."""
 Layer = Callable[[Errors, PRNGKeyArray, Arms], Arms]
 
 
@@ -176,7 +176,7 @@ class Dense:
             raise invalid("bias >= 0", self.bias, "pass the standard deviation of the biases")
 
     def __call__(self, errors: Errors, key: PRNGKeyArray, arms: Arms) -> Arms:
-        """Both perturbed matrices are drawn from the clean one."""
+        """Multiply each state by its matrix; both perturbed ones are drawn from the clean one."""
         width, dtype = arms.shape[1], arms.dtype
         for_w, for_errors, for_bias = jax.random.split(key, 3)
         draw = drawn(self.weights)[1].draw
@@ -222,7 +222,7 @@ class Norm:
         return jax.vmap(self.of)(arms)
 
     def of(self, y: Float[Array, "width inputs"]) -> Float[Array, "width inputs"]:
-        """Of one state."""
+        """One state, normalised."""
         if self.centred:
             y = y - jnp.mean(y, axis=0, keepdims=True)
         if self.eps:
@@ -236,7 +236,7 @@ class Norm:
     def through(
         self, y: Float[Array, "width inputs"], delta: Float[Array, "width inputs"]
     ) -> Float[Array, ""]:
-        """Energy per entry of what the derivative at y makes of δ."""
+        """The energy per entry of what the derivative at y makes of δ."""
         if self.centred:
             y, delta = (each - jnp.mean(each, axis=0, keepdims=True) for each in (y, delta))
         return let_through(y, delta, self._features(self.gain, y), self.eps)
@@ -252,7 +252,7 @@ class Serial:
     layers: tuple[Any, ...]
 
     def __call__(self, errors: Errors, key: PRNGKeyArray, arms: Arms) -> Arms:
-        """A layer that is repeated has matrices of its own each time."""
+        """Apply the layers in turn; one that is repeated has matrices of its own each time."""
         for place, layer in enumerate(self.layers):
             arms = layer(errors, keys.fold(key, place), arms)
         return arms
@@ -265,7 +265,7 @@ class Residual:
     branch: Serial
 
     def __call__(self, errors: Errors, key: PRNGKeyArray, arms: Arms) -> Arms:
-        """Added in every arm."""
+        """Add the branch to each state."""
         return arms + self.branch(errors, key, arms)
 
 
@@ -277,7 +277,7 @@ class Gate:
     up: Any
 
     def __call__(self, errors: Errors, key: PRNGKeyArray, arms: Arms) -> Arms:
-        """Each with keys of its own."""
+        """Multiply both branches, each with keys of its own."""
         for_gate, for_up = jax.random.split(key)
         return self.gate(errors, for_gate, arms) * self.up(errors, for_up, arms)
 

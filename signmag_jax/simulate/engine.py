@@ -130,7 +130,7 @@ def run(
 
 
 class _Prepared(Exception):
-    """Not an error: how `run` hands over what it would simulate."""
+    """Carries what `run` would simulate out of a call; it is no error."""
 
     def __init__(self, experiment: Experiment, stop: Stop) -> None:
         super().__init__()

@@ -71,5 +71,5 @@ def networks_in(columns: Columns) -> int:
 
 
 def part(columns: Columns, which: slice) -> Columns:
-    """Those of some of the networks."""
+    """The statistics of some of the networks."""
     return {name: values[which] for name, values in columns.items()}

@@ -39,7 +39,7 @@ class Matched(Arguments):
     magnitude: Magnitude = "shift"
 
     def draw(self, parameters: Float[Array, ""], key: PRNGKeyArray, w: Float[Array, "rows columns"]) -> Two:
-        """With one key for several rates, the flips of a smaller rate are among those of a larger one."""
+        """Both perturbed matrices; with one key, a smaller rate's flips are among those of a larger one."""
         for_flips, for_magnitude = jax.random.split(key)
         flipped = held(SignFlip(parameters).apply(for_flips, w))
         # The realised norm: the luck of how many signs were drawn is then the same in both, and cancels.
@@ -79,7 +79,7 @@ class Given:
     def draw(
         self, parameters: list[Float[Array, ""]], key: PRNGKeyArray, w: Float[Array, ...]
     ) -> tuple[Float[Array, ...], ...]:
-        """Each with a key of its own."""
+        """The perturbed matrices, each drawn with a key of its own."""
         values = iter(parameters)
         leaves = [next(values) if leaf is None else leaf for leaf in self.fixed]
         perturbations = jax.tree.unflatten(self.structure, leaves)
@@ -109,7 +109,7 @@ def either(
 
 
 def given(perturbations: Any, count: int) -> tuple[Given, list[np.ndarray], tuple[int, ...]]:
-    """So many perturbations as one object, their numbers, and the common shape of those.
+    """The given perturbations as one object, their numbers, and the common shape of these.
 
     Raises:
       InvalidInput: unless there are so many and the shapes of their numbers agree.

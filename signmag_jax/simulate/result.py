@@ -103,7 +103,7 @@ class Estimates:
 
 
 def flips_over_shift(estimates: Estimates) -> tuple[Estimate, Estimate, Estimate, Estimate, int]:
-    """Both ratios of the statistics flip and shift, their means, and how many networks were simulated."""
+    """Flips over shift as a mean of ratios and as a ratio of means, both means, the number of networks."""
     return (
         estimates.mean("ratio", MEAN_OF_RATIOS),
         estimates.ratio("flip", "shift", among="ratio"),

@@ -125,7 +125,7 @@ class Stop:
         return count * (float(np.max(error)) / self.standard_error) ** 2
 
     def planned(self, tally: Tally, error: Any) -> int:
-        """As many as these say are needed, and one relative error of that number more: √(2/count)."""
+        """Networks that these say are needed, and one relative error of that number, √(2/count), more."""
         more = 1 + math.sqrt(2 / tally.rarest)
         return max(FEWEST, math.ceil(min(self.needed(tally.count, error) * more, MOST)))
 
@@ -151,5 +151,5 @@ class Stop:
 
 
 def pilot(experiment: Experiment) -> int:
-    """The fewest networks from which it is read how much they scatter."""
+    """Networks of the pilot: the fewest that tell how much networks scatter."""
     return max(FEWEST, experiment.fewest // 4)

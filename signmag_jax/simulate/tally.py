@@ -18,7 +18,7 @@ Pair = tuple[Any, Any]
 
 
 def fewest_networks(controls: tuple[str, ...]) -> int:
-    """That a regression on so many control variates takes."""
+    """The fewest networks on which so many control variates can be regressed."""
     return FEWEST_PER_CONTROL * len(controls)
 
 

@@ -28,7 +28,7 @@ FLIPS = Interval(0.0, 1.0, normal=True, fix="pass a flip rate of 0 or from 2.3e-
 SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
 SIZE = Interval(-1e150, 1e150, normal=True, fix="pass a size of 0 or at least 2.3e-308, and at most 1e150")
 LARGEST_SQUARE = 0.08
-"""Of an error: beyond it its expansion may be off by more than a tenth."""
+"""Largest squared error: beyond it an expansion may be off by more than a tenth."""
 # The square of a smaller error underflows, and with it what distinguishes a shift from a factor.
 SMALLEST_ERROR = 1e-150
 

@@ -30,7 +30,7 @@ class GatedPair:
 
     @property
     def degree(self) -> int:
-        """That of φ, and one for z_u."""
+        """The degree of φ, and one for z_u."""
         return self.inner.degree + 1
 
     def __call__(self, moments: Scaled, scale: Any) -> SecondMoments:
@@ -61,11 +61,11 @@ class Centred:
 
     @property
     def degree(self) -> int:
-        """That of h."""
+        """The degree of h."""
         return self.inner.degree
 
     def __call__(self, moments: Scaled, scale: Any) -> SecondMoments:
-        """As `without_means` has them."""
+        """The moments of h less its mean, as from `without_means`."""
         return without_means(self.inner(moments, scale), moments.unit)
 
 

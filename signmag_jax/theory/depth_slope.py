@@ -44,7 +44,7 @@ class _Rows(NamedTuple):
 
 
 class _Cosine(NamedTuple):
-    """Of the cosine q after a layer: 1 − q̄, n(E q − q̄), n Var q; and what sums of fourth powers are made of.
+    """The cosine q after a layer: 1 − q̄, n(E q − q̄), n Var q; and what sums of fourth powers are made of.
 
     n Σ x_j⁴ is `fourth`; with 1 − ρ = near, n Σ x_j³x_j' is fourth − 6·near + 4·mixed, and n Σ x_j²x_j'² is
     fourth − 8·near + 4·near² + 4·second. `left_out` is what n(E q − q̄) has and averages over rows lack.

@@ -115,7 +115,7 @@ def _block(moments: Moments | Scaled, activation: Activation, scale: ArrayLike) 
 
 
 def energies_of(out: ScaledBlock, unit: Array, own: Array) -> BlockEnergies:
-    """In units of nothing, for use inside a law."""
+    """The energies of a block without any unit, for use inside a law."""
     pair = out.pair
     return BlockEnergies(
         energy=held(pair.energy, unit, unit, own, own),

@@ -28,7 +28,7 @@ from .width import check_width
 RATE = Interval(1e-6, 0.5, fix="pass a flip rate from 1e-6 to 1/2: terms cancel below")
 BINOMIAL = (1, 4, 6, 4, 1)
 LARGEST_CHANGE = 0.25
-"""Of a transverse energy, in parts of it: beyond, the orders in 1/n that are left out count as well."""
+"""Largest relative change of a transverse energy: beyond it, the orders in 1/n left out count as well."""
 
 
 class _Means(NamedTuple):

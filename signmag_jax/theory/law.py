@@ -14,7 +14,6 @@ class Law:
     """One law of the theory.
 
     Args:
-      name: its name in `LAWS`.
       function: the float64 array function.
       arguments: its arguments in order, each with where it may lie, or the values it may take, or None.
       source: where the law comes from.
@@ -24,13 +23,17 @@ class Law:
         where one is given that it does not take, there is no expansion.
     """
 
-    name: str
     function: Callable[..., Any]
     arguments: Mapping[str, Interval | tuple[Any, ...] | None] = field(default_factory=dict)
     source: str = ""
     estimator: str = "closed form"
     unit: str = "1"
     expansion: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name in `LAWS`: that of the function."""
+        return self.function.__name__
 
     @property
     def doc(self) -> str:

@@ -79,11 +79,11 @@ class Dense(Layer):
 
     @property
     def fresh(self) -> bool:
-        """It is."""
+        """Always: its matrix is its own."""
         return True
 
     def gaussian(self, before: bool) -> bool:
-        """They are, as sums of many."""
+        """Always: entries are sums of many terms."""
         del before
         return True
 
@@ -108,7 +108,7 @@ class Activated(Layer):
     activation: Activation
 
     def gaussian(self, before: bool) -> bool:
-        """They are not; they have to be before."""
+        """Never, and the entries that it takes have to be Gaussian."""
         if not before:
             raise invalid(
                 f"Gaussian entries before {self.activation.name!r}",
@@ -118,7 +118,7 @@ class Activated(Layer):
         return False
 
     def step(self, state: State, given: Given) -> State:
-        """By the activation's own kernel, at the scale of the entries."""
+        """The moments by the activation's own kernel, at the scale of the entries."""
         del given
         scale, moments = of.seen(state)
         for one in (scale, *moments):  # a quadrature is chosen by them
@@ -149,11 +149,11 @@ class RMSNorm(Layer):
         _check("eps", self.eps)
 
     def gaussian(self, before: bool) -> bool:
-        """As before, unless the gains differ."""
+        """Whether the entries before it are; never with a gain for each feature."""
         return before and shape_of("gain", self.gain) == ()
 
     def step(self, state: State, given: Given) -> State:
-        """By the law of the exact, finite change; that of its derivative is kept beside it."""
+        """The exact, finite change; the energy that the derivative lets through is kept beside it."""
         del given
         return of.normalised(state, of.two_moments(self.gain), self.eps)
 
@@ -178,11 +178,11 @@ class LayerNorm(RMSNorm):
         _check_features("bias", self.bias)
 
     def gaussian(self, before: bool) -> bool:
-        """As before, without means."""
+        """Whether the entries before it are; never with a gain for each feature, or a bias."""
         return super().gaussian(before) and _is_zero(self.bias)
 
     def step(self, state: State, given: Given) -> State:
-        """That of RMSNorm behind the entries' deviations from their mean."""
+        """RMSNorm of the entries' deviations from their mean, then the bias."""
         after = super().step(of.centred(state), given)
         if _is_zero(self.bias):
             return after

@@ -53,7 +53,7 @@ class Network(Layer):
         return any(layer.fresh for layer in self.layers)
 
     def gaussian(self, before: bool) -> bool:
-        """As behind the last."""
+        """Whether the entries behind the last layer are."""
         for layer in self.layers:
             before = layer.gaussian(before)
         return before
@@ -80,7 +80,7 @@ class Network(Layer):
         return resolved("network", of.energies(self._states(lambda w: error_of(perturbation, w))[-1]))
 
     def after_each(self, perturbation: HasMoments) -> BlockEnergies:
-        """The same after each layer of this network, along the leading axis. Args and errors as of a call."""
+        """Energies after each layer of this network, along the leading axis. Args and errors as of a call."""
         states = self._states(lambda weights: error_of(perturbation, weights))
         return resolved("network", _stacked([of.energies(state) for state in states]))
 
@@ -156,7 +156,7 @@ class Residual(Layer):
             )
 
     def gaussian(self, before: bool) -> bool:
-        """As a sum of two that are."""
+        """Whether y and f(y) both are."""
         return self.branch.gaussian(before) and before
 
     def step(self, state: State, given: Given) -> State:
@@ -189,11 +189,11 @@ class Gate(Layer):
 
     @property
     def fresh(self) -> bool:
-        """Where both are."""
+        """Whether both factors are."""
         return self.gate.fresh and self.up.fresh
 
     def gaussian(self, before: bool) -> bool:
-        """They are not."""
+        """Never: products of Gaussian entries are not."""
         self.gate.gaussian(before)
         self.up.gaussian(before)
         return False

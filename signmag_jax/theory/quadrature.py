@@ -153,7 +153,7 @@ def _taylor(plane: _Plane, step: Array, weight: Callable[[float], float], of: Ca
 
 
 def _from_zero(rule: Rule, plane: _Plane, weight: Callable[[float], float]) -> tuple[Array, Array]:
-    """Where z itself is within reach, and ∫_0^1 weight(t)·φ''(tz) dt there."""
+    """Whether z itself is within reach, and ∫_0^1 weight(t)·φ''(tz) dt there."""
     near = jnp.abs(plane.z) < rule.grid.reach
     start = plane._replace(z=jnp.zeros_like(plane.z), near=near)
     return near, _taylor(start, plane.z, weight, rule.curvature)
@@ -240,7 +240,7 @@ def _average_jvp(rule: Rule, primals: Any, tangents: Any) -> tuple[SecondMoments
     zero = jnp.zeros_like(unit)
 
     def along(grown: Array, turned: Array) -> SecondMoments:
-        """Of grown = ∂δ/unit and turned = ∂h'; h itself stays."""
+        """Derivatives of the moments from grown = ∂δ/unit and turned = ∂h'; h itself stays."""
         lined = mean(h * turned)
         return SecondMoments(
             mean(2 * delta * grown), mean(h * grown), mean(2 * across * grown), zero,

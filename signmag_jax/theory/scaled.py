@@ -119,7 +119,7 @@ def _magnitude(size: Array) -> Array:
 
 
 def _either(some: Array, own: Scaled, moments: Moments) -> Scaled:
-    """Without an error, where its size has no slope, the moments as they are."""
+    """Moments in the error's own units; plain ones where there is no error, whose size has no slope there."""
     none = Scaled(moments.c, jnp.ones_like(own.unit), moments.drift, moments.noise)
     return jax.tree.map(lambda a, b: jnp.where(some, a, b), own, none)
 

@@ -53,7 +53,7 @@ class Smooth:
         return Rule(self.bounded, self.derivative, self.curvature, self.analytic, self.asymptotes, self.grid)
 
     def resolved(self, name: str, scale: Any, growth: float = GROWTH) -> "Smooth":
-        """With a grid that fits pre-activations of deviation scale and scale·growth.
+        """This activation with a grid that fits pre-activations of deviation scale and scale·growth.
 
         Raises:
           InvalidInput: for a scale outside of what any grid resolves, or a function that is not smooth.

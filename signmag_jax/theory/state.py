@@ -55,12 +55,12 @@ NO_ERROR = Moments(1.0, 1.0, 0.0, 0.0)
 
 
 def two_moments(numbers: Any) -> TwoMoments:
-    """Of one number, or of one a feature."""
+    """E g and E g² of one number, or of one for each feature."""
     return _two_moments(numbers)
 
 
 def spread(deviation: ArrayLike) -> TwoMoments:
-    """Of numbers of mean 0 and this standard deviation."""
+    """E g and E g² of numbers of mean 0 and this standard deviation."""
     return two_moments(deviation)._replace(mean=0.0)
 
 
@@ -86,7 +86,7 @@ def _relative(state: State) -> Scaled:
 
 
 def _in_one_unit(a: State, b: State) -> tuple[State, State]:
-    """Both in the larger unit of those that differ at all.
+    """Both states in one unit: the larger of those in which anything differs.
 
     Units that are equal are one: all are of the network's own rate, or constants, see `own_error`.
     """
@@ -108,7 +108,7 @@ def _in_unit(state: State, unit: Array) -> State:
 
 
 def _product(a: State, b: State) -> State:
-    """Entry by entry, of independent vectors; or of a matrix' rows, as a vector of mean 0, with a vector."""
+    """The product, entry by entry, of independent vectors, or of a matrix's rows, of mean 0, and a vector."""
     a, b = _in_one_unit(a, b)
     x, y = _relative(a), _relative(b)
     of = Scaled(x.c * y.c, a.unit, x.drift * y.c + y.drift, y.v * x.noise + x.c**2 * y.noise)
@@ -118,7 +118,7 @@ def _product(a: State, b: State) -> State:
 
 
 def _sum(a: State, b: State) -> State:
-    """Entry by entry, of independent vectors: T = E(δ − D y)² for D = E yδ/E y²."""
+    """The sum, entry by entry, of independent vectors: T = E(δ − D y)² for D = E yδ/E y²."""
     a, b = _in_one_unit(a, b)
     p, q, unit = a.pair, b.pair, a.unit
     power = p.signal + q.signal + 2 * p.mean * q.mean
@@ -250,12 +250,12 @@ def energies(state: State) -> BlockEnergies:
 
 @law()
 def linear_ratio(above: State, below: State) -> Array:
-    """Of what the derivative of the normalisation lets through, for errors in the same units."""
+    """The ratio of what the normalisation's derivative lets through, for errors in the same units."""
     return above.linear / below.linear
 
 
 @law()
 def finite_ratio(above: State, below: State) -> Array:
-    """Of sine² of the angle between clean and perturbed vector, likewise."""
+    """The ratio of sine² of the angle between clean and perturbed vector, for errors in the same units."""
     a, b = (compared(state.pair, state.unit).sine_squared for state in (above, below))
     return a / b

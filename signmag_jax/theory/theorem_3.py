@@ -95,7 +95,7 @@ def transverse_ratio_rate_coefficient(weights: Any = "gaussian") -> Real:
 
 
 def _coefficients(weights: WeightMoments) -> tuple[Array, Array]:
-    """Those of √p and p."""
+    """The coefficients of √p and p."""
     a, b, k = 4 / (3 * math.pi), weights.b, jnp.sqrt(weights.beyond)
     # 1 − k = b²/(1 + k): of heavy tails k is close to 1.
     short = b**2 / (1 + k)

@@ -21,7 +21,7 @@ FEW = 4
 
 
 class BlockEffects(NamedTuple):
-    """Of one block, before the mean over networks.
+    """Effects on one block, before the mean over networks.
 
     Ratios are of means over inputs and draws: a few flips among the outliers differ much between draws.
 

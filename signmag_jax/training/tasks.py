@@ -34,7 +34,7 @@ class Regression:
     unit: str = "1"
 
     def shape(self) -> dict[str, int]:
-        """Vectors in, `TARGETS` numbers out."""
+        """The form of a network: vectors in, `TARGETS` numbers out."""
         return {"width": self.width, "outputs": TARGETS}
 
     def drawn(self, key: PRNGKeyArray, count: int, held_out: bool) -> tuple[Array, Array]:
@@ -72,7 +72,7 @@ class NextByte:
             raise invalid(f"text of {SHORTEST} bytes at least", len(self.content), "pass a longer text")
 
     def shape(self) -> dict[str, int]:
-        """Bytes in, a logit for each byte out."""
+        """The form of a network: bytes in, a logit for each byte out."""
         return {"width": self.width, "outputs": BYTES, "vocabulary": BYTES, "context": CONTEXT}
 
     def drawn(self, key: PRNGKeyArray, count: int, held_out: bool) -> tuple[Array, Array]:

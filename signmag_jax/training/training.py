@@ -31,7 +31,7 @@ INPUTS, DRAWS = 256, 8
 RATE = 0.02
 FEWEST, MOST = 3, 256
 COPIES, SORTED = 8, 25
-"""Measured: how often memory holds each weight while it is learned, and one matrix while signs are drawn."""
+"""Copies in memory of each weight while it is learned, and of a matrix while signs are drawn (measured)."""
 FULL = "the networks do not fit in memory: lower their number, width or blocks"
 ESTIMATOR = "mean over networks of per-network ratios"
 

@@ -77,7 +77,7 @@ def _radial_fraction(error: str, simulated: Supply) -> Claim:
 
 
 def _two_layers(level: Level, results: Results) -> Claim:
-    """All of the paper's second table at once, each configuration beside the law at its own width."""
+    """The paper's whole second table in one row, each configuration beside the law at its own width."""
 
     def published() -> Evidence:
         printed = np.array([1 / row["transverse_magnitude_over_flip"] for row in second_table()])

@@ -24,7 +24,7 @@ WITHOUT_RELU = f"dense, residual({BRANCH})"
 
 
 def experiments(level: Level) -> Iterator[Simulated]:
-    """Both networks at each width."""
+    """Simulations of both networks at each width."""
     for network in NETWORKS:
         yield from (_simulated(level, network, width) for width in WIDTHS)
 

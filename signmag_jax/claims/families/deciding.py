@@ -29,7 +29,7 @@ DECIDING = Measured(
 
 
 def _passes(level: Level) -> float:
-    """Without the linear response, which the command of that name measures as well."""
+    """Forward passes, without those of the linear response, which the command measures as well."""
     scored = measure.MEASUREMENTS["deciding-weights"].passes(
         windows=level.windows, window=level.window, verified=level.verified, probes=0, **FISHER_ALONE
     )

@@ -85,7 +85,7 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
 
 
 def _plain(layer: int) -> Claim:
-    """At the widest of the paper's widths, where 20 seeds tell neighbouring layers apart."""
+    """The plain chain at the widest of the paper's widths, where 20 seeds tell neighbouring layers apart."""
     first = theory.finite_width_depth_ratios(RATE, 1, LARGE_WIDTH)
     return Claim(
         name=f"depth.plain.relu.L={layer}",
@@ -108,7 +108,7 @@ def _plain(layer: int) -> Claim:
 
 
 def _chain(chain: str, activation: str, layer: int, simulated: Supply) -> Claim:
-    """At the narrowest of the paper's widths, beside a simulation of that width."""
+    """A chain at the narrowest of the paper's widths, beside a simulation of that width."""
     linear = activation == "silu"
     rival, meaning = _rival(chain, activation, layer)
     return Claim(
@@ -173,7 +173,7 @@ def _published(chain: str, activation: str, width: int, rate: float, layer: int)
 
 
 def _first_layer(rate: float, simulated: Supply) -> Claim:
-    """Without v the first ratio is the block's: the difference is normalisation and not architecture."""
+    """The first layer: without v its ratio is the block's, so the difference lies in the normalisation."""
     return Claim(
         name=f"depth.first_layer.p={rate:g}",
         claimant="ours",

@@ -34,7 +34,7 @@ SKIPS = {"v2": "without skips", "v3": "with skips"}
 
 @dataclass(frozen=True)
 class SimulatedChain:
-    """One of the simulated chains of layers, by the arguments of `simulate.depth`.
+    """A simulated chain of layers, by the arguments of `simulate.depth`.
 
     Args:
       options: what is neither width, rate nor depth.
@@ -75,7 +75,7 @@ def experiments(level: Level) -> Iterator[Simulated]:
 
 
 def chain_at(level: Level, name: str, width: int) -> Simulated[simulate.Depth]:
-    """One of the chains at one of its widths."""
+    """The simulation of a chain at one of its widths."""
     chain = CHAINS[name]
     hidden = {} if chain.hidden is None else {"hidden": chain.hidden * width}
     run = partial(simulate.depth, width, chain.rate, LAYERS, inputs=chain.inputs, **hidden, **chain.options)

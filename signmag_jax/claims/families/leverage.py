@@ -231,7 +231,7 @@ def published_damage(table: Mapping[str, Any], outlier: Any, rest: Any, whose: s
 
 
 def _plateau(rate: float) -> Claim:
-    """No number here is of the measured model: both figures are the paper's."""
+    """The paper's leverage at one rate against its abstract: neither figure is of the measured model."""
     abstract = paper()["abstract"]
     inside = rate <= abstract["linear_response_up_to_p"]
     about = abstract["leverage_at_linear_response"]

@@ -28,7 +28,7 @@ CURVE_WIDTHS = np.unique(np.geomspace(32, 4096, 15).astype(int))
 STREAM_READERS = {"attention_in": ("q_proj", "k_proj", "v_proj"), "mlp_in": ("gate_proj", "up_proj")}
 DIGITS = 3
 NOT_SEPARATED = -1.0
-"""Where a column stands whose slope is not resolved."""
+"""The height at which a column is drawn whose slope is not resolved."""
 
 
 def series(level: Level, results: Results) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _transverse_ratio(level: Level, results: Results) -> dict[str, Any]:
 
 
 def _geometry() -> dict[str, Any]:
-    """Both errors in units of the signal's norm: along it, with its sign, and across."""
+    """Flips and shift in units of the signal's norm: along it, with its sign, and across."""
     errors = {"flip": SignFlip(RATE), "shift": MagnitudeShift.matching(SignFlip(RATE))}
     blocks = {name: theory.block(error) for name, error in errors.items()}
     return {"rate": RATE} | {
@@ -120,7 +120,7 @@ def _leverage(level: Level, results: Results) -> dict[str, Any]:
 
 
 def _alpha(profile: measure.Alpha) -> dict[str, Any]:
-    """By site, median and largest α of each layer."""
+    """Median and largest α of each layer, by site."""
     return {
         site: {
             "median": _rounded(np.sqrt(np.median(share.value, axis=1))),
@@ -131,7 +131,7 @@ def _alpha(profile: measure.Alpha) -> dict[str, Any]:
 
 
 def column_slopes(response: measure.LinearResponse) -> dict[str, Any]:
-    """By site of the stream, log10 of the measured slope per weight over its mean, layers × columns.
+    """log10 of the measured slope per weight over its mean, layers × columns, by site of the stream.
 
     The matrices that read a site are added up. What three standard errors do not separate from zero, their
     errors added as if they went together, stays at the bottom.
@@ -151,7 +151,7 @@ def column_slopes(response: measure.LinearResponse) -> dict[str, Any]:
 
 
 def _damage(results: Results) -> dict[str, Any] | None:
-    """By arm, ΔNLL against the rate of the outlier pool, and what derivatives predict for these flips."""
+    """ΔNLL of each arm against the rate of the outlier pool, and what derivatives predict for these flips."""
     leverage, checked = results[LEVERAGE], results[CHECKED]
     if isinstance(leverage, Missing):
         return None

@@ -104,7 +104,7 @@ def _leverage(rate: float, results: Results) -> Claim:
 
 
 def _predicted_leverage(run: Checked, rate: float) -> Evidence:
-    """By derivatives; what two orders may leave out of either arm is part of the error."""
+    """The leverage by derivatives; what two orders may leave out of either arm is part of its error."""
     check, parts = run.ratios[rate], []
     predicted = of_ratio(check.predicted, run.response.provenance)
     if isinstance(predicted, Missing):
@@ -157,7 +157,7 @@ def _flipped_damage(run: Checked, rate: float, arm: str) -> Evidence:
 
 
 def unjudged(flipped: Evidence, reason: str) -> Evidence:
-    """With a reason against its comparison, the measured number stands beside the reason."""
+    """The measured number; where there is a reason not to compare it, that reason with the number."""
     return Missing("UNRESOLVED", reason, flipped) if reason and isinstance(flipped, Estimate) else flipped
 
 

@@ -93,7 +93,7 @@ def selection_effect(alpha: np.ndarray, damage: np.ndarray) -> tuple[float, floa
 
 
 def _exp_d(results: Results) -> Iterator[Claim]:
-    """As the paper does it, as plain flips, and its own files looked at again."""
+    """Experiment D as the paper does it, with plain flips, and from the paper's own files."""
     abstract = printed(
         paper()["abstract"]["all_column_nll_ratio"], decimals=1, section="abstract", what="median NLL ratio"
     )

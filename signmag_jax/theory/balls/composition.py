@@ -62,7 +62,7 @@ Given = Callable[[Weights | None], Pair]
 
 
 def network_ratio(rate: fmpq, network: list, difference: str = "linear") -> arb:
-    """Of the flips over the shift."""
+    """What the flips cost over what the shift costs, in a network of layers."""
     arms: list[Given] = [lambda _: flip(rate), partial(matched, rate)]
     above, below = (_cost(network, given, difference) for given in arms)
     return above / below
@@ -122,7 +122,7 @@ def _normalised(layer: Norm, y: SecondMoments) -> SecondMoments:
 
 
 def _added(a: SecondMoments, b: SecondMoments) -> SecondMoments:
-    """Of independent vectors."""
+    """Moments of a sum of independent vectors."""
     return SecondMoments(
         a.own + b.own + 2 * a.mean * b.mean,
         a.other + b.other + 2 * a.other_mean * b.other_mean,

@@ -26,7 +26,7 @@ def _known(weights: Weights | None) -> tuple[arb, arb, arb]:
 
 
 def shift_cumulants(size: arb, weights: Weights | None = None) -> Cumulants:
-    """From E|w|, E|w|³ and E w⁴: the moments E w^i(w + εsign w)^j less their Gaussian parts."""
+    """The cumulants from E|w|, E|w|³ and E w⁴: E w^i(w + εsign w)^j less their Gaussian parts."""
     b, third, fourth = _known(weights)
     c, v = 1 + b * size, 1 + 2 * b * size + size**2
     odd = [b, arb(1), third, fourth]
@@ -55,12 +55,12 @@ def change(pair: Pair, cumulants: Cumulants) -> arb:
 
 
 def flip_change(rate: fmpq, weights: Weights | None = None) -> arb:
-    """Of flips."""
+    """ΔT/T of flips for each unit of Σ x_j⁴."""
     return change(flip(rate), flip_cumulants(rate, weights))
 
 
 def shift_change(rate: fmpq, weights: Weights | None = None) -> arb:
-    """Of the shift of the same norm."""
+    """ΔT/T of the shift of the same norm for each unit of Σ x_j⁴."""
     return change(matched(rate, weights), shift_cumulants(2 * arb(rate).sqrt(), weights))
 
 

@@ -71,15 +71,15 @@ PAIRS: dict[str, Callable[..., Pair]] = {
     "UniformQuantize": uniform,
     "LloydMax": lloyd_max,
 }
-"""By class name."""
+"""The pair of each perturbation, by the name of its class."""
 
 OF_WEIGHTS = ("MagnitudeShift", "matched_shift", "SignQuantize", "Grouped")
-"""Those that take the weights' distribution."""
+"""Perturbations whose pair takes the weights' distribution."""
 UNDER_WEIGHTS = (*OF_WEIGHTS, "SignFlip", "MagnitudeNoise", "Scale")
-"""Those of weights that are not Gaussian."""
+"""Perturbations whose pair is known for weights that are not Gaussian."""
 
 Stage = tuple[str, Sequence[Any]]
-"""Class name and exact arguments."""
+"""A perturbation by its class name, with exact arguments."""
 
 
 def check_composition(stages: Sequence[Stage]) -> None:

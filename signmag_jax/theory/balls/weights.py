@@ -49,5 +49,5 @@ def check_own_law(weights: Weights | None, rate: fmpq, effective: fmpq) -> None:
 
 
 def of(weights: Weights | None) -> Weights:
-    """Those given, or Gaussian ones."""
+    """The given weights, by default Gaussian ones."""
     return named("gaussian") if weights is None else weights

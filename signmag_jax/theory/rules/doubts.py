@@ -23,7 +23,7 @@ _TAKEN = {"pi", "E", "I", "oo", "zoo", "nan", "inf", "sqrt", "cbrt", *(f.__name_
 
 @lru_cache(maxsize=20000)
 def written(part: Any) -> str:
-    """As text; unsorted, since SymPy would evaluate integrals to sort the terms."""
+    """A part as text; unsorted, since SymPy would evaluate integrals to sort the terms."""
     return sp.sstr(part, order="none")
 
 
@@ -198,7 +198,7 @@ def _solved(claim: Any, defined: dict) -> bool:
 
 
 def _told_twice(given: frozenset) -> set:
-    """That what is opaque equals, or tends to, one thing and another: then these are equal."""
+    """Equalities of things that the same opaque part is said to equal, or to tend to."""
     told: dict[tuple, Any] = {}
     found = set()
     for claim in sorted(given, key=written):

@@ -97,7 +97,7 @@ def _with_terms(e: sp.Expr, kind: str, given: frozenset) -> sp.Expr | None:
 
 
 def _needed(claim: Claim, given: frozenset) -> frozenset:
-    """As few of the given claims as suffice."""
+    """A smallest set of the given claims that suffices."""
     for one in (None, *sorted(given, key=written)):
         if known(claim, frozenset({one} - {None})):
             return frozenset({one} - {None})

@@ -30,7 +30,7 @@ def rewritten(left: sp.Expr, right: sp.Expr, facts: Iterable) -> Any:
 
 @dataclass(frozen=True)
 class Algebra:
-    """Both sides have the same normal form."""
+    """An equality whose sides have the same normal form."""
 
     kind: ClassVar[str] = "normal form"
 

@@ -5,6 +5,7 @@ perturbation as its two moments. Laws of several layers give a list. Averages ov
 finite sums over masks, or over the number of flips with an integral over their share of an input.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
@@ -49,12 +50,12 @@ def _normalised(
 
 
 def depth_ratios(rate: sp.Expr, depth: sp.Integer, weights: AbsoluteMoments = GAUSSIAN) -> list[sp.Expr]:
-    """The plain chain."""
+    """The ratios of the plain chain."""
     return _normalised(plain, rate, int(depth), weights.b)
 
 
 def renormalised_ratios(rate: sp.Expr, depth: sp.Integer) -> list[sp.Expr]:
-    """V3."""
+    """The ratios of the renormalised chain, V3."""
     return _normalised(skip, rate, int(depth))
 
 
@@ -62,7 +63,7 @@ plain, skip = depth.plain_step, depth.skip_step
 
 
 def residual_ratios(rate: sp.Expr, depth: sp.Integer) -> list[sp.Expr]:
-    """The residual chain."""
+    """The ratios of the residual chain."""
     energies_ = [_stream(pair, int(depth)) for pair in _pairs(rate)]
     return [flip / shift for flip, shift in zip(*energies_, strict=True)]
 
@@ -82,7 +83,7 @@ def _stream(pair: Pair, layers: int) -> Iterator[sp.Expr]:
 def finite_width_depth_slope(
     rate: sp.Expr, depth: sp.Integer, weights: AbsoluteMoments = GAUSSIAN
 ) -> list[sp.Expr]:
-    """Of flips, less that of the shift."""
+    """The change of E sin² of the flips per 1/n, less that of the shift."""
     flip, shift = _pairs(rate, weights.b)
     flips = _sine_changes(flip, width.flip_cumulants(rate, weights), int(depth))
     shifts = _sine_changes(shift, width.shift_cumulants(matched_size(rate), weights), int(depth))
@@ -224,7 +225,7 @@ def block_ratio(rate: sp.Expr, weights: AbsoluteMoments = GAUSSIAN, gated: str =
 
 
 def centred_ratio(rate: sp.Expr) -> sp.Expr:
-    """Behind LayerNorm."""
+    """The ratio of a ReLU block behind LayerNorm."""
     flip, shift = (blocks.centred_transverse(*pair) for pair in _pairs(rate))
     return flip / shift
 
@@ -242,7 +243,7 @@ FORMS: dict[str, Callable] = {
     "radial_fraction": lambda perturbation: energies.radial_fraction(*perturbation),
     "radial_fraction_expansion": radial_fraction_expansion,
     "cosine_squared": lambda perturbation: energies.cosine_squared(*perturbation),
-    "sign_cosine_squared": lambda: energies.cosine_squared(*sign_quantize()),
+    "sign_cosine_squared": lambda b=GAUSSIAN.b: energies.cosine_squared(*sign_quantize(b)),
     "flip_matrix_radial_fraction": lambda rate, rows: proposition_1.flip_matrix_radial_fraction(rate, rows),
     "noise_matrix_radial_fraction": lambda rows: proposition_1.noise_matrix_radial_fraction(rows),
     "noise_to_flip_ratio": proposition_1.noise_to_flip_ratio,
@@ -273,31 +274,6 @@ FORMS: dict[str, Callable] = {
 
 # Of density e^(−√2|w|)/√2.
 LAPLACE = AbsoluteMoments(1 / sp.sqrt(2), 3 / sp.sqrt(2), sp.Integer(6))
-# Laws that take b alone, and those that take three moments.
-_BY_MAGNITUDE: dict[str, Callable] = {
-    "transverse_ratio": theorem_3.transverse_ratio,
-    "transverse_ratio_limit": theorem_3.transverse_ratio_limit,
-    "transverse_ratio_root_coefficient": theorem_3.transverse_ratio_root_coefficient,
-    "transverse_ratio_rate_coefficient": theorem_3.transverse_ratio_rate_coefficient,
-    "transverse_ratio_expansion": theorem_3.transverse_ratio_expansion,
-    "sign_cosine_squared": lambda b: energies.cosine_squared(*sign_quantize(b)),
-    "flip_to_shift_ratio": proposition_1.flip_to_shift_ratio,
-    "depth_floor": depth_limits.depth_floor,
-    "residual_first_ratio": depth_limits.residual_first_ratio,
-}
-_BY_MOMENTS: dict[str, Callable] = {
-    "block_ratio": block_ratio,
-    "depth_ratios": depth_ratios,
-    "chain_ratios": depth_ratios,
-    "residual_limit": residual_limit,
-    "finite_width_slope": width.finite_width_slope,
-    "finite_width_expansion": finite_width_expansion,
-    "finite_width_depth_slope": finite_width_depth_slope,
-    "profile_width_slope": profile_width_slope,
-    "profile_width_expansion": profile_width_expansion,
-    "finite_rows_ratio": finite_rows_ratio,
-}
-
 OPTIONS: dict[tuple[str, str, object], Callable] = {
     ("depth_ratios", "residual", True): residual_ratios,
     ("chain_ratios", "chain", "residual"): residual_ratios,
@@ -306,8 +282,12 @@ OPTIONS: dict[tuple[str, str, object], Callable] = {
     **{
         ("block_ratio", "gated", where): partial(block_ratio, gated=where) for where in ("both", "gate", "up")
     },
-    **{(name, "weights", "laplace"): partial(form, b=LAPLACE.b) for name, form in _BY_MAGNITUDE.items()},
-    **{(name, "weights", "laplace"): partial(form, weights=LAPLACE) for name, form in _BY_MOMENTS.items()},
+    **{
+        (name, "weights", "laplace"): partial(form, **{argument: value})
+        for name, form in FORMS.items()
+        for argument, value in (("b", LAPLACE.b), ("weights", LAPLACE))
+        if argument in inspect.signature(form).parameters
+    },
 }
 """Forms of a law with an option: (law, argument, value)."""
 
