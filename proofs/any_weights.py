@@ -14,18 +14,20 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Equal, Using, above, by, equal, least
-from signmag_jax.theory.symbolic import (
+from signmag_jax.theory.symbolic.energies import transverse
+from signmag_jax.theory.symbolic.gaussian import angle
+from signmag_jax.theory.symbolic.perturbations import (
     grouped_sign_quantize,
     magnitude_shift,
     matched_size,
     sign_flip,
-    transverse,
+)
+from signmag_jax.theory.symbolic.symbols import magnitude, rate, root_rate, size
+from signmag_jax.theory.symbolic.theorem_3 import (
     transverse_ratio,
     transverse_ratio_expansion,
     transverse_ratio_limit,
 )
-from signmag_jax.theory.symbolic.gaussian import angle
-from signmag_jax.theory.symbolic.symbols import magnitude, rate, root_rate, size
 
 TITLE = "One constant: Theorems 3 and 4 for weights of any law"
 

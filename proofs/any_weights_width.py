@@ -14,16 +14,15 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Using, above, equal
-from signmag_jax.theory.symbolic import (
+from signmag_jax.theory.symbolic.perturbations import magnitude_shift, sign_flip
+from signmag_jax.theory.symbolic.symbols import growth, magnitude, overlap, rate, size
+from signmag_jax.theory.symbolic.width import (
+    AbsoluteMoments,
     flip_cumulants,
     flip_kernel_change,
-    magnitude_shift,
     shift_cumulants,
     shift_kernel_change,
-    sign_flip,
 )
-from signmag_jax.theory.symbolic.symbols import growth, magnitude, overlap, rate, size
-from signmag_jax.theory.symbolic.width import AbsoluteMoments
 
 TITLE = "Finite width for weights of any law"
 

@@ -6,7 +6,8 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Antiderivatives, Polar, Product, Split, Using, least
-from signmag_jax.theory.symbolic import cosine_map, kappa
+from signmag_jax.theory.symbolic.depth import cosine_map
+from signmag_jax.theory.symbolic.energies import kappa
 from signmag_jax.theory.symbolic.gaussian import angle, expectation, first, perturbed, relu, second
 from signmag_jax.theory.symbolic.symbols import cosine, growth, overlap
 

@@ -4,8 +4,9 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Antiderivatives, Differentiate, Split, Using
-from signmag_jax.theory.symbolic import cosine_squared, error_energy, mean_magnitude, sign_quantize
+from signmag_jax.theory.symbolic.energies import cosine_squared
 from signmag_jax.theory.symbolic.gaussian import expectation, normal_density, weight
+from signmag_jax.theory.symbolic.perturbations import error_energy, mean_magnitude, sign_quantize
 from signmag_jax.theory.symbolic.symbols import scale
 
 TITLE = "The Bussgang constant"

@@ -21,19 +21,13 @@ from signmag_jax.theory.rules import (
     settle,
     weakened,
 )
-from signmag_jax.theory.symbolic import (
-    cosine_map,
-    depth_floor,
-    fixed_point_coefficient,
-    kappa,
-    magnitude_shift,
-    plain_bound,
-    plain_ratio,
-    plain_step,
-    transverse_ratio_limit,
-)
+from signmag_jax.theory.symbolic.depth import cosine_map, plain_ratio, plain_step
+from signmag_jax.theory.symbolic.depth_limits import depth_floor, fixed_point_coefficient, plain_bound
+from signmag_jax.theory.symbolic.energies import kappa
 from signmag_jax.theory.symbolic.gaussian import angle
+from signmag_jax.theory.symbolic.perturbations import magnitude_shift
 from signmag_jax.theory.symbolic.symbols import cosine, growth, overlap, root_rate, state_cosine
+from signmag_jax.theory.symbolic.theorem_3 import transverse_ratio_limit
 
 TITLE = "Depth: plain chains"
 

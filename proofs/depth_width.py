@@ -16,7 +16,7 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Differentiate, Using, above, equal
-from signmag_jax.theory.symbolic import cosine_map
+from signmag_jax.theory.symbolic.depth import cosine_map
 from signmag_jax.theory.symbolic.depth_slope import (
     Fluctuation,
     chain_kernel_change,

@@ -17,15 +17,10 @@ from signmag_jax.theory.rules import (
     above,
     least,
 )
-from signmag_jax.theory.symbolic import (
-    energy,
-    flip_rows_coefficient,
-    kappa,
-    magnitude_shift,
-    realignment,
-    shift_rows_coefficient,
-)
+from signmag_jax.theory.symbolic.energies import energy, kappa
 from signmag_jax.theory.symbolic.gaussian import angle, expectation, first, perturbed, relu, second
+from signmag_jax.theory.symbolic.perturbations import magnitude_shift
+from signmag_jax.theory.symbolic.rows import flip_rows_coefficient, realignment, shift_rows_coefficient
 from signmag_jax.theory.symbolic.symbols import growth, overlap, root_rate, rows
 
 TITLE = "Finitely many rows"

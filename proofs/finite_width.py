@@ -24,24 +24,23 @@ from signmag_jax.theory.rules import (
     above,
     equal,
 )
-from signmag_jax.theory.symbolic import (
+from signmag_jax.theory.symbolic.energies import kappa
+from signmag_jax.theory.symbolic.gaussian import angle, expectation, normal_density, weight
+from signmag_jax.theory.symbolic.perturbations import magnitude_shift, sign_flip
+from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, root_rate, size, width
+from signmag_jax.theory.symbolic.width import (
+    FourthCumulants,
     finite_width_slope,
     flip_cumulants,
-    kappa,
     kernel_change,
-    magnitude_shift,
     profile_variance,
     saturation_coefficient,
     share_mean,
     share_variance,
     shift_cumulants,
-    sign_flip,
     transverse_change,
     width_coefficient,
 )
-from signmag_jax.theory.symbolic.gaussian import angle, expectation, normal_density, weight
-from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, root_rate, size, width
-from signmag_jax.theory.symbolic.width import FourthCumulants
 
 TITLE = "Finite width"
 

@@ -13,20 +13,11 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Equal, Using, above
-from signmag_jax.theory.symbolic import (
-    magnitude_shift,
-    sign_flip,
-    transverse_ratio_limit,
-    transverse_ratio_root_coefficient,
-)
-from signmag_jax.theory.symbolic.blocks import (
-    centred_transverse,
-    gated_root_coefficient,
-    gated_transverse,
-)
+from signmag_jax.theory.symbolic.blocks import centred_transverse, gated_root_coefficient, gated_transverse
 from signmag_jax.theory.symbolic.gaussian import angle
-from signmag_jax.theory.symbolic.perturbations import Pair
+from signmag_jax.theory.symbolic.perturbations import Pair, magnitude_shift, sign_flip
 from signmag_jax.theory.symbolic.symbols import growth, magnitude, overlap, root_rate
+from signmag_jax.theory.symbolic.theorem_3 import transverse_ratio_limit, transverse_ratio_root_coefficient
 
 TITLE = "Gated blocks and LayerNorm"
 

@@ -4,7 +4,8 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Antiderivatives, Product, Using, by
-from signmag_jax.theory.symbolic import (
+from signmag_jax.theory.symbolic.gaussian import expectation, normal_density, weight
+from signmag_jax.theory.symbolic.perturbations import (
     error_energy,
     magnitude_noise,
     magnitude_shift,
@@ -13,7 +14,6 @@ from signmag_jax.theory.symbolic import (
     sign_quantize,
     ternarize,
 )
-from signmag_jax.theory.symbolic.gaussian import expectation, normal_density, weight
 from signmag_jax.theory.symbolic.symbols import rate, scale, size, threshold
 
 TITLE = "Moments of weight perturbations"

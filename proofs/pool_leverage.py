@@ -9,17 +9,10 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Equal, Using, above, equal, least
-from signmag_jax.theory.symbolic import (
-    column_ratio_bound,
-    column_ratio_expansion,
-    column_ratio_limit,
-    cosine_map,
-    flip_energy,
-    pool_flip_energy,
-    pool_growth,
-    pool_noise,
-    pool_overlap,
-)
+from signmag_jax.theory.symbolic.columns import column_ratio_bound, column_ratio_expansion, column_ratio_limit
+from signmag_jax.theory.symbolic.depth import cosine_map
+from signmag_jax.theory.symbolic.outliers import flip_energy
+from signmag_jax.theory.symbolic.pools import pool_flip_energy, pool_growth, pool_noise, pool_overlap
 from signmag_jax.theory.symbolic.symbols import fraction, growth, overlap, pool_share, rate, root_rate
 
 TITLE = "Pools of columns"

@@ -7,19 +7,17 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Chain, Proof, run
 from signmag_jax.theory.rules import Algebra, Using, above, by
-from signmag_jax.theory.symbolic import (
-    error_energy,
+from signmag_jax.theory.symbolic.gaussian import expectation, weight
+from signmag_jax.theory.symbolic.perturbations import error_energy, magnitude_noise, matched_size
+from signmag_jax.theory.symbolic.proposition_1 import (
     flip_matrix_radial_fraction,
     flip_to_shift_ratio,
-    magnitude_noise,
-    matched_size,
     matrix_radial,
     matrix_radial_fraction,
     matrix_transverse,
     noise_matrix_radial_fraction,
     noise_to_flip_ratio,
 )
-from signmag_jax.theory.symbolic.gaussian import expectation, weight
 from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, rows, size
 
 TITLE = "Proposition 1: a matrix without a ReLU"

@@ -6,15 +6,15 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Antiderivatives, Split, Using, above, by, equal, least
-from signmag_jax.theory.symbolic import (
+from signmag_jax.theory.symbolic.depth import (
     cosine_map,
-    kappa,
-    residual_bound,
     residual_energy,
     residual_overlap,
     residual_transverse,
     skip_step,
 )
+from signmag_jax.theory.symbolic.depth_limits import residual_bound
+from signmag_jax.theory.symbolic.energies import kappa
 from signmag_jax.theory.symbolic.gaussian import angle, expectation, normal_density, relu
 from signmag_jax.theory.symbolic.symbols import growth, overlap, state_cosine
 

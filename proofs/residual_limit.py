@@ -4,7 +4,8 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, above, least
-from signmag_jax.theory.symbolic import cosine_map, residual_energy, residual_limit, residual_transverse
+from signmag_jax.theory.symbolic.depth import cosine_map, residual_energy, residual_transverse
+from signmag_jax.theory.symbolic.depth_limits import residual_limit
 from signmag_jax.theory.symbolic.symbols import growth
 
 TITLE = "Depth: the limit of residual chains"

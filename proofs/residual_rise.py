@@ -6,19 +6,17 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Equal, above, least
-from signmag_jax.theory.symbolic import (
+from signmag_jax.theory.symbolic.depth import (
     cosine_map,
-    magnitude_shift,
     residual_energy,
-    residual_first_ratio,
-    residual_limit,
     residual_linear_step,
     residual_overlap,
     residual_transverse,
-    sign_flip,
-    transverse_ratio_limit,
 )
+from signmag_jax.theory.symbolic.depth_limits import residual_first_ratio, residual_limit
+from signmag_jax.theory.symbolic.perturbations import magnitude_shift, sign_flip
 from signmag_jax.theory.symbolic.symbols import root_rate
+from signmag_jax.theory.symbolic.theorem_3 import transverse_ratio_limit
 
 TITLE = "Depth: the rise of residual chains"
 

@@ -7,8 +7,8 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Chain, Proof, run
 from signmag_jax.theory.rules import Algebra, Using, above, by, equal
-from signmag_jax.theory.symbolic import output_radial_fraction, output_transverse
 from signmag_jax.theory.symbolic.rmsnorm import projection
+from signmag_jax.theory.symbolic.second_layer import output_radial_fraction, output_transverse
 from signmag_jax.theory.symbolic.symbols import dimension, rows
 
 TITLE = "A Gaussian second layer"

@@ -7,7 +7,7 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Equal, Using, above, equal, least
-from signmag_jax.theory.symbolic import (
+from signmag_jax.theory.symbolic.outliers import (
     flip_amplification,
     flip_amplification_expansion,
     flip_energy,

@@ -8,7 +8,8 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import above
-from signmag_jax.theory.symbolic import energy, energy_expansion, radial_fraction, radial_fraction_expansion
+from signmag_jax.theory.symbolic.energies import energy, radial_fraction
+from signmag_jax.theory.symbolic.small_errors import energy_expansion, radial_fraction_expansion
 
 TITLE = "Small errors"
 

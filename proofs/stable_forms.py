@@ -4,19 +4,11 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Equal, above, least
-from signmag_jax.theory.symbolic import (
-    cosine_map,
-    energy,
-    flip_energy,
-    kappa,
-    normalised_change,
-    radial,
-    residual_transverse,
-    sign_flip,
-    skip_step,
-    transverse,
-)
+from signmag_jax.theory.symbolic.depth import cosine_map, residual_transverse, skip_step
+from signmag_jax.theory.symbolic.energies import energy, kappa, normalised_change, radial, transverse
 from signmag_jax.theory.symbolic.gaussian import angle
+from signmag_jax.theory.symbolic.outliers import flip_energy
+from signmag_jax.theory.symbolic.perturbations import sign_flip
 from signmag_jax.theory.symbolic.symbols import amplitude, growth, overlap, rate, state_cosine
 
 TITLE = "Stable forms of the laws"

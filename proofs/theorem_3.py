@@ -6,21 +6,15 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Equal, Using, above, by, least
-from signmag_jax.theory.symbolic import (
-    energy,
-    kappa,
-    magnitude_shift,
-    matched_size,
-    radial,
-    radial_fraction,
-    sign_flip,
-    transverse,
+from signmag_jax.theory.symbolic.energies import energy, kappa, radial, radial_fraction, transverse
+from signmag_jax.theory.symbolic.gaussian import angle, expectation, first, perturbed, relu, second
+from signmag_jax.theory.symbolic.perturbations import magnitude_shift, matched_size, sign_flip
+from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, root_rate, size
+from signmag_jax.theory.symbolic.theorem_3 import (
     transverse_ratio,
     transverse_ratio_expansion,
     transverse_ratio_limit,
 )
-from signmag_jax.theory.symbolic.gaussian import angle, expectation, first, perturbed, relu, second
-from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, root_rate, size
 
 TITLE = "Theorem 3: the transverse ratio of sign and magnitude errors"
 

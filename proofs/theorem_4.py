@@ -4,13 +4,9 @@ import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
 from signmag_jax.theory.rules import Algebra, Product, Using, by, least
-from signmag_jax.theory.symbolic import (
-    cosine_squared,
-    linear_radial_fraction,
-    sign_quantize,
-    sign_radial_fraction,
-)
+from signmag_jax.theory.symbolic.energies import cosine_squared, sign_radial_fraction
 from signmag_jax.theory.symbolic.gaussian import expectation, first, second, weight
+from signmag_jax.theory.symbolic.perturbations import linear_radial_fraction, sign_quantize
 from signmag_jax.theory.symbolic.symbols import growth, overlap
 
 TITLE = "Theorem 4: the error of the sign quantiser"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from . import costs, inputs, option_checks
 from .activations import alpha
 from .all_columns import all_columns
@@ -28,10 +30,11 @@ from .rotation import rotation
 from .sensitivity import check_counts, sensitivity
 from .trained_chain import trained_chain
 
-DERIVATIVE_ARRAYS = 3
-"""Weights, the costs by which single ones are chosen, and a gradient."""
-DERIVATIVE_SUMS = 0.5
-"""Further float32 arrays: what `columns` was measured to take in bfloat16 beyond the arrays it names."""
+derivatives = functools.partial(Measurement, arrays=3, float32_arrays=0.5)
+"""A measurement that holds the weights, the costs by which single ones are chosen, and a gradient.
+
+The half array is what `columns` was measured to take in bfloat16 beyond these.
+"""
 PROTECT_ARRAYS, PROTECT_COSTS = 2, 1.3
 """Weights and squares of derivatives; in float32 the predicted costs, those of the largest matrices twice."""
 ERROR_ARRAYS = 5
@@ -40,19 +43,19 @@ ERROR_ARRAYS = 5
 MINIMUM, FEWEST = inputs.MINIMUM_WINDOWS, inputs.FEWEST_CALIBRATION
 # Columns, then a backward pass of each window for the single weights.
 RESPONSE_CALIBRATIONS = 1 + SHORTLIST_PASSES
+RESPONSE = (costs.linear_response, RESPONSE_CALIBRATIONS, 2)
+SCREENED = {"check": option_checks.response, "fixed": costs.response_screening}
 
 MEASUREMENTS: dict[str, Measurement] = {
     "nll": Measurement(nll, costs.once),
     "alpha": Measurement(alpha, costs.once, fewest=FEWEST),
-    "leverage": Measurement(
+    "leverage": derivatives(
         leverage,
         costs.leverage,
         1 + SHORTLIST_PASSES,
         MINIMUM,
-        DERIVATIVE_ARRAYS,
-        option_checks.leverage,
-        costs.screening,
-        float32_arrays=DERIVATIVE_SUMS,
+        check=option_checks.leverage,
+        fixed=costs.screening,
     ),
     "quantization": Measurement(quantization, costs.once, fewest=FEWEST),
     "all-columns": Measurement(
@@ -76,55 +79,21 @@ MEASUREMENTS: dict[str, Measurement] = {
         outlier_definitions, costs.outlier_definitions, 2, MINIMUM, check=option_checks.one_rate
     ),
     "rotation": Measurement(rotation, costs.rotation, 4, MINIMUM, arrays=2, check=option_checks.one_rate),
-    "linear-response": Measurement(
-        linear_response,
-        costs.linear_response,
-        RESPONSE_CALIBRATIONS,
-        2,
-        DERIVATIVE_ARRAYS,
-        option_checks.response,
-        costs.response_screening,
-        float32_arrays=DERIVATIVE_SUMS,
-    ),
-    "columns": Measurement(
-        columns,
-        costs.linear_response,
-        RESPONSE_CALIBRATIONS,
-        2,
-        DERIVATIVE_ARRAYS,
-        option_checks.response,
-        costs.response_screening,
-        float32_arrays=DERIVATIVE_SUMS,
-    ),
-    "deciding-weights": Measurement(
+    "linear-response": derivatives(linear_response, *RESPONSE, **SCREENED),
+    "columns": derivatives(columns, *RESPONSE, **SCREENED),
+    "deciding-weights": derivatives(
         deciding_weights,
         costs.deciding_weights,
         SHORTLIST_PASSES + RESPONSE_CALIBRATIONS,
         2,
-        DERIVATIVE_ARRAYS,
-        option_checks.deciding,
-        costs.deciding_search,
-        float32_arrays=DERIVATIVE_SUMS,
+        check=option_checks.deciding,
+        fixed=costs.deciding_search,
     ),
-    "sensitivity": Measurement(
-        sensitivity,
-        costs.sensitivity,
-        1,
-        2,
-        DERIVATIVE_ARRAYS,
-        check_counts,
-        costs.own_response,
-        float32_arrays=DERIVATIVE_SUMS,
+    "sensitivity": derivatives(
+        sensitivity, costs.sensitivity, 1, 2, check=check_counts, fixed=costs.own_response
     ),
-    "attacks": Measurement(
-        attacks,
-        costs.attacks,
-        RESPONSE_CALIBRATIONS,
-        2,
-        DERIVATIVE_ARRAYS,
-        check_game,
-        costs.attack_search,
-        float32_arrays=DERIVATIVE_SUMS,
+    "attacks": derivatives(
+        attacks, costs.attacks, RESPONSE_CALIBRATIONS, 2, check=check_game, fixed=costs.attack_search
     ),
     "error-response": Measurement(
         error_response, costs.error_response, fewest=2, arrays=ERROR_ARRAYS, check=option_checks.errors

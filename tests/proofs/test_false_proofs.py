@@ -9,7 +9,8 @@ from signmag_jax.theory.rules.sources import objection
 
 HEAD = """import sympy as sp
 from signmag_jax.theory.rules import *
-from signmag_jax.theory.symbolic import magnitude_shift, matched_size, sign_flip, transverse
+from signmag_jax.theory.symbolic.energies import transverse
+from signmag_jax.theory.symbolic.perturbations import magnitude_shift, matched_size, sign_flip
 TITLE = "false"
 t = sp.Symbol("t", real=True)
 x, g = sp.symbols("x g", positive=True)

@@ -4,11 +4,11 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
+from symbols import symbolic
 
 from signmag_jax import theory
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.perturb import MagnitudeNoise, MagnitudeShift, SignFlip, SignQuantize, Ternarize
-from signmag_jax.theory import symbolic
 from signmag_jax.theory.symbolic.forms import FORMS, OPTIONS, WITHOUT_FORM
 
 PERTURBATIONS = [

@@ -1,10 +1,10 @@
 """Every proof stands, states what the kernel made, rests on every line, and is found and rendered."""
 
 import pytest
+from symbols import symbolic
 
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.theory import proof as proofs
-from signmag_jax.theory import symbolic
 from signmag_jax.theory.derivation import DEFINITION, LAW
 from signmag_jax.theory.proof import Tamper, folder, prove
 from signmag_jax.theory.rules import genuine

@@ -5,11 +5,11 @@ import dataclasses
 import law_examples
 import numpy as np
 import pytest
+from symbols import symbolic
 
 from signmag_jax import theory
 from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.perturb import Compose, Prune, SignFlip, Ternarize
-from signmag_jax.theory import symbolic
 from signmag_jax.theory.balls import BALLS
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import sympy as sp
+from symbols import symbolic
 
 from signmag_jax import theory
 from signmag_jax.perturb import Grouped, MagnitudeNoise, MagnitudeShift, SignFlip, SignQuantize, Ternarize
-from signmag_jax.theory import symbolic
 
 RATES = [
     sp.Rational(1, 10**12),
