@@ -10,9 +10,10 @@ from signmag_jax.evidence import SignmagError, invalid
 
 from .foreign import heard, reason
 from .tokenizer import Tokenizer
+from .whole_tokens import CONTROL, UNKNOWN, add_whole
 from .word_cuts import cut_by
 
-UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 2, 3, 4, 5, 6
+UNUSED, BYTE = 5, 6
 SPACE = "\u2581"
 """What stands for a space in SentencePiece's vocabularies."""
 
@@ -86,8 +87,8 @@ def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
     backend = Backend(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=cut.whole_words))
     backend.pre_tokenizer = cut.pre_tokenizer()
     backend.decoder = decoders.ByteLevel()
-    _add_whole(backend, tokens, kinds)
-    return Tokenizer(backend, _bos(metadata, tokens, cut.whole_words), f"byte-level BPE, {name}")
+    remarks = add_whole(backend, metadata, tokens, kinds)
+    return Tokenizer(backend, _bos(metadata, tokens, cut.whole_words), f"byte-level BPE, {name}", remarks)
 
 
 def _sentence_pieces(metadata: Mapping[str, Any]) -> Tokenizer:
@@ -122,8 +123,8 @@ def _sentence_pieces(metadata: Mapping[str, Any]) -> Tokenizer:
     strip = [decoders.Strip(" ", 1, 0)] if prefix else []
     spaces = decoders.Replace(SPACE, " ")
     backend.decoder = decoders.Sequence([spaces, decoders.ByteFallback(), decoders.Fuse(), *strip])
-    _add_whole(backend, tokens, kinds)
-    return Tokenizer(backend, _bos(metadata, tokens, True), "SentencePiece BPE")
+    remarks = add_whole(backend, metadata, tokens, kinds)
+    return Tokenizer(backend, _bos(metadata, tokens, True), "SentencePiece BPE", remarks)
 
 
 def _merges_by_score(tokens: list[str], kinds: list[int], scores: list[float]) -> list[tuple[str, str]]:
@@ -138,19 +139,6 @@ def _merges_by_score(tokens: list[str], kinds: list[int], scores: list[float]) -
     ]
     pairs.sort(key=lambda entry: entry[:2], reverse=True)
     return [(token[:cut], token[cut:]) for _, cut, token in pairs]
-
-
-def _add_whole(backend: Any, tokens: list[str], kinds: list[int]) -> None:
-    """Control, unknown and user-defined tokens are found in a text before it is cut."""
-    from tokenizers import AddedToken
-
-    chosen = list(zip(tokens, kinds, strict=True))
-    backend.add_special_tokens(
-        [AddedToken(t, normalized=False, special=True) for t, kind in chosen if kind in (CONTROL, UNKNOWN)]
-    )
-    backend.add_tokens(
-        [AddedToken(t, normalized=False, special=False) for t, kind in chosen if kind == USER_DEFINED]
-    )
 
 
 def _bos(metadata: Mapping[str, Any], tokens: list[str], default: bool) -> int | None:

@@ -106,3 +106,44 @@ def test_scores_that_order_nothing_and_tokens_that_recur_are_refused(pieces):  #
 def test_the_unknown_token_is_one_token(pieces):  # noqa: F811
     assert tokenizer_from_gguf(pieces).encode("<unk>").tolist() == [1, 0]
     assert test_sentence_pieces.by_hand(pieces, "<unk>") != [1, 0]  # spelled out, it would be several
+
+
+OF_OTHERS = ("</s>", "[EOS]", "<|fim_prefix|>", "<fim_suffix>", "[PAD]", "<|file_sep|>", "<|start|>")
+OF_OTHERS += ("<|other|>",)
+AMONG = ["".join(OF_OTHERS), *(f"a {text} b{text}c {text}\n" for text in OF_OTHERS)]
+
+
+def with_others(**parts):
+    """The metadata with such tokens as ordinary ones, and parts of theirs that the file itself gives away."""
+    plain = hostile.metadata(600) | {"tokenizer.ggml.pre": "gpt-2"}
+    plain["tokenizer.ggml.tokens"] = [*plain["tokenizer.ggml.tokens"], *OF_OTHERS]
+    plain["tokenizer.ggml.token_type"] = [*plain["tokenizer.ggml.token_type"], *[1] * len(OF_OTHERS)]
+    return plain | {f"tokenizer.ggml.{part}_token_id": token for part, token in parts.items()}
+
+
+@pytest.mark.parametrize("parts", [{}, {"fim_pre": 5, "suffix": 5}], ids=["none", "two given away"])
+def test_tokens_that_llama_cpp_takes_for_special_by_their_text(tmp_path, parts):
+    metadata = with_others(**parts)
+    (expected,) = by_llamacpp.asked("ids", [write(tmp_path / "m.gguf", metadata)], AMONG)
+    ours = tokenizer_from_gguf(metadata)
+    assert [ours.encode(text).tolist() for text in AMONG] == expected
+    whole = {metadata["tokenizer.ggml.tokens"][token] for ids in expected for token in ids} & {*OF_OTHERS}
+    assert whole == {*OF_OTHERS} - {"<|other|>", *(("<|fim_prefix|>", "<fim_suffix>") if parts else ())}
+    assert [token in ours.remarks[0] for token in OF_OTHERS] == [token in whole for token in OF_OTHERS]
+
+
+def test_special_tokens_of_phi_3_swallow_the_spaces_behind_them(tmp_path, pieces):  # noqa: F811
+    metadata = pieces | {"general.name": "Phi-3 mini", "tokenizer.ggml.unknown_token_id": 0}
+    metadata |= {
+        "tokenizer.ggml.tokens": [*pieces["tokenizer.ggml.tokens"], "<|endoftext|>", "<|user|>"],
+        "tokenizer.ggml.token_type": [*pieces["tokenizer.ggml.token_type"], 3, 3],
+        "tokenizer.ggml.scores": [*pieces["tokenizer.ggml.scores"], -1000.0, -1000.0],
+        "tokenizer.ggml.eos_token_id": 2,
+    }
+    texts = [f"a {token} \n b{token}c" for token in ("<|user|>", "<|endoftext|>", "</s>", "<s>", "<unk>")]
+    (expected,) = by_llamacpp.asked("ids", [write(tmp_path / "m.gguf", metadata)], texts)
+    ours = tokenizer_from_gguf(metadata)
+    assert [ours.encode(text).tolist() for text in texts] == expected
+    other = tokenizer_from_gguf(metadata | {"general.name": "another"})
+    differing = [i for i, text in enumerate(texts) if other.encode(text).tolist() != expected[i]]
+    assert differing == [0, 2]
