@@ -10,7 +10,9 @@ from typing import Any
 
 import typer
 
-from . import derive, environment, group, interruption, streams
+from signmag_jax.interruption import CODE, STOPPED
+
+from . import derive, environment, group, streams
 from .doctor import doctor
 from .export import export
 from .law import Laws
@@ -22,7 +24,6 @@ from .train import train
 
 FAULT = 70
 """Exit code of an error that nobody foresaw: Python's own would be 1, which is a verdict here."""
-STOPPED = "interrupted; nothing half-written is left"
 INTERRUPTED = f"{STOPPED}, and finished records are kept"
 UNKEPT = f"{STOPPED}, and no records were kept: --resume FOLDER keeps them"
 LONG = ("reproduce", "simulate", "measure", "protect", "plan")
@@ -96,7 +97,6 @@ def main() -> None:
     which batch systems end what has run too long.
     """
     streams.prepare()
-    interruption.prepare()
     sys.exit(_flushed(run(sys.argv[1:])))
 
 
@@ -121,7 +121,7 @@ def run(arguments: list[str]) -> int:
             return _complain(_misused(error), 2)
         return _failed(error)
     # Typer turns Ctrl-C into this code without a word.
-    return _interrupted(arguments) if code == 130 else code or 0
+    return _interrupted(arguments) if code == CODE else code or 0
 
 
 def _failed(error: Exception) -> int:
@@ -175,9 +175,9 @@ def _flushed(code: int) -> int:
 
 def _interrupted(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in LONG:
-        return _complain(STOPPED, 130)
+        return _complain(STOPPED, CODE)
     kept = any(typed.partition("=")[0] == "--resume" for typed in arguments)
-    return _complain(INTERRUPTED if kept else UNKEPT, 130)
+    return _complain(INTERRUPTED if kept else UNKEPT, CODE)
 
 
 def _complain(message: str, code: int) -> int:
