@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from signmag_jax.evidence import InvalidInput, Records
+from signmag_jax.evidence.domain import reals
 
-from .network import Columns, Experiment, networks_in
+from .network import Columns, Experiment, networks_in, part
 
 
 class BlockRecords:
@@ -46,14 +47,15 @@ class BlockRecords:
             payload = self._records.read(block)
             if payload is None:
                 continue
-            if not self._fits(payload):
+            columns = self._columns(payload)
+            if columns is None:
                 raise InvalidInput(
                     f"record {block} in {str(self._folder)!r} holds other statistics than this version of "
                     "the program computes: remove it, or give another folder"
                 )
             # One that an earlier, smaller target cut short is done again.
-            if len(payload) >= min(size, self._limit - block * size):
-                recorded[block] = _columns(payload[: self._limit - block * size])
+            if networks_in(columns) >= min(size, self._limit - block * size):
+                recorded[block] = part(columns, slice(self._limit - block * size))
         return recorded
 
     def write(self, block: int, columns: Columns) -> None:
@@ -62,17 +64,23 @@ class BlockRecords:
         Raises:
           MissingResource: if it cannot be written.
         """
-        optional = self._experiment.optional
-        finite = (np.isfinite(values).all() for name, values in columns.items() if name not in optional)
-        if self._records is not None and all(finite):
+        if self._records is not None and self._holds_numbers(columns):
             self._records.write(block, _rows(columns))
 
-    def _fits(self, payload: Any) -> bool:
+    def _columns(self, rows: Any) -> Columns | None:
+        """The statistics in a record's payload; None unless they are this experiment's and numbers."""
         self._shapes = self._shapes or self._experiment.shapes()
         try:
-            return all({name: np.shape(row[name]) for name in row} == self._shapes for row in payload)
-        except (TypeError, ValueError, KeyError, IndexError):
-            return False
+            columns = {name: reals(np.asarray([row[name] for row in rows])) for name in self._shapes}
+            known = all(len(row) == len(columns) for row in rows)
+        except (TypeError, ValueError, KeyError, OverflowError):
+            return None
+        fits = {name: values.shape[1:] for name, values in columns.items()} == self._shapes
+        return columns if fits and known and self._holds_numbers(columns) else None
+
+    def _holds_numbers(self, columns: Columns) -> bool:
+        optional = self._experiment.optional
+        return all(np.isfinite(values).all() for name, values in columns.items() if name not in optional)
 
 
 # Of a record, in which a network's statistics are a JSON object.
@@ -91,7 +99,3 @@ def _plain(values: np.ndarray) -> list[Any]:
         values = values.astype(object)
         values[lacking] = None
     return values.tolist()
-
-
-def _columns(rows: list[Row]) -> Columns:
-    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
