@@ -103,7 +103,7 @@ def experiments(device: Any) -> Iterator[tuple[str, Lower]]:
             prepared, _ = experiment.prepared(networks=16)
             with program.fixed_numerics():
                 block = program.block_program(
-                    prepared.sample, mesh, prepared.block, batch.together(prepared.work)
+                    prepared.sample, mesh, prepared.block, batch.side_by_side(prepared.work)
                 )
                 key = jax.eval_shape(lambda: jax.random.key(0))
                 arguments = (

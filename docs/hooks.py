@@ -15,7 +15,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from signmag_jax.claims import ledger as ledgers
-from signmag_jax.report import figures, words
+from signmag_jax.report import pictures, words
 from signmag_jax.report.numbers import evidence
 
 CHECKOUT = Path(__file__).parents[1]
@@ -72,7 +72,7 @@ MARKS = {
 
 @functools.cache
 def _pictures() -> dict[str, tuple[str, str]]:
-    return figures.draw(_ledger())
+    return pictures.draw(_ledger())
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from mathml import mathml
 
 from signmag_jax.cli import derive, law_arguments
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.report import figures, style
+from signmag_jax.report import pictures, style
 from signmag_jax.theory import LAWS, Law
 from signmag_jax.theory.symbolic.forms import FORMS, WITHOUT_FORM
 from signmag_jax.theory.symbolic.perturbations import Pair
@@ -100,7 +100,7 @@ def _curve(law: Law) -> Any:
     held = {rate: value for rate, value in values.items() if value is not None}
     named = ", ".join(f"{name} = {value}" for name, value in others.items())
     title = f"{law.name} ({named})" if named else law.name
-    return figures.curve("flip rate p", list(held), np.array(list(held.values())), title)
+    return pictures.curve("flip rate p", list(held), np.array(list(held.values())), title)
 
 
 def _value(law: Law, **arguments: Any) -> Any:

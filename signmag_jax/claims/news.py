@@ -75,19 +75,19 @@ class News:
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[dict[Any, Any]]:
         """A part of the run, which enters its results by piece, or by the name of a proof."""
-        found: dict[Any, Any] = {}
+        results: dict[Any, Any] = {}
         begin = time.perf_counter()
-        yield found
+        yield results
         if self._listener is not None:
             self._listener.part(name, time.perf_counter() - begin)
-            self.found(found)
+            self.tell(results)
 
-    def found(self, found: Mapping[Any, Any]) -> None:
-        """Results by piece, or whether a proof holds by its name."""
+    def tell(self, results: Mapping[Any, Any]) -> None:
+        """Tell results by piece, or whether a proof holds by its name."""
         if self._listener is None:
             return
         with self._lock:
-            for name, result in found.items():
+            for name, result in results.items():
                 known = self._proved if isinstance(name, str) else self._results
                 known[name] = result
             self._look()

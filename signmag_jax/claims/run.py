@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,16 +35,6 @@ CORES_A_PIECE = 3
 # Measured on two cores with the embedded model and kept programs; to compile them takes half a minute more.
 SECONDS_BESIDE = 50
 PEAK_GIB = {"quick": 2.2, "default": 3.1}
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The model and the windows of text that the measurements read."""
-
-    model: models.LanguageModel
-    text: models.text.Text
-    calibration: Any
-    evaluation: Any
 
 
 def reproduce(
@@ -98,18 +87,23 @@ def reproduce(
                 resume=resume,
                 overwrite=overwrite,
             )
-            subject = None if reading is None else _subject(reading, dtype, mesh)
-        name = "no model" if subject is None else subject.model.report.source["name"]
+            run = None
+            if reading is not None:
+                loaded = reading.checkpoint.load(dtype, _devices(mesh))
+                source = {"text": reading.text.source, "text_sha256": reading.text.sha256}
+                texts = reading.calibration, reading.evaluation
+                run = ModelRun(loaded, *texts, level, seed, resume, source)
+        name = "no model" if run is None else run.model.report.source["name"]
         news = News(level, name, listener)
         # Where samples are few, the compiler takes longer than what it compiles.
         with compiled_sooner(level.name != "full"):
-            proved, results = _all_routes(level, subject, seed, resume, 1 if timed else _at_once(), news)
+            proved, results = _all_routes(level, run, seed, resume, 1 if timed else _at_once(), news)
         with timings.part("laws and verdicts"):
             claims = families.rows(level, results)
             rows = fill(claims, proved)
         with timings.part("pictures"):
             drawn = pictures.series(level, results)
-    particular = _subject_json(subject) | ({"timings": spent.to_json()} if spent else {})
+    particular = _read(run) | ({"timings": spent.to_json()} if spent else {})
     ledger = assemble(
         rows,
         level=level.to_json(),
@@ -156,42 +150,38 @@ def _at_once() -> int:
 
 
 def _all_routes(
-    level: Level, subject: Subject | None, seed: int, resume: Path | None, at_once: int, news: News
+    level: Level, run: ModelRun | None, seed: int, resume: Path | None, at_once: int, news: News
 ) -> tuple[dict[str, bool], Results]:
     """Proofs, simulations and measurements, so many at a time."""
     experiments = families.experiments(level)
     pieces: list[Callable[[], Any]] = [
-        partial(_measure, level, subject, seed, resume, news),
+        partial(_measure, run, news),
         partial(_prove, news),
         *(partial(_simulate, experiment, seed, resume, news) for experiment in experiments),
     ]
     with progress("proofs, simulation, measurement", len(pieces)) as advance:
         measured, proved, *simulated = in_threads(pieces, at_once, advance)
-    model = {} if subject is None else {"model": subject.model.report.source["name"]}
+    model = {} if run is None else {"model": run.model.report.source["name"]}
     return proved, Results({**dict(zip(experiments, simulated, strict=True)), **measured}, **model)
 
 
 def _simulate(experiment: Simulated[Any], seed: int, resume: Path | None, news: News) -> Any:
-    with news.part(f"simulation {experiment.title}") as found:
-        found[experiment] = experiment.run(seed, resume)
-    return found[experiment]
+    with news.part(f"simulation {experiment.title}") as results:
+        results[experiment] = experiment.run(seed, resume)
+    return results[experiment]
 
 
-def _measure(
-    level: Level, subject: Subject | None, seed: int, resume: Path | None, news: News
-) -> dict[Any, Any]:
+def _measure(run: ModelRun | None, news: News) -> dict[Any, Any]:
     """Results by measurement; without a model each says why, and nothing stands in for it."""
-    if subject is None:
+    if run is None:
         reason = Missing("NOT RUN", f"--model {NO_MODEL}: no model was asked for")
         absent = dict.fromkeys(families.measurements(), reason)
-        news.found(absent)
+        news.tell(absent)
         return absent
-    origin = {"text": subject.text.source, "text_sha256": subject.text.sha256}
-    run = ModelRun(subject.model, subject.calibration, subject.evaluation, level, seed, resume, origin)
     for measurement in families.measurements():
-        with news.part(f"measurement {measurement.name}") as found:
+        with news.part(f"measurement {measurement.name}") as results:
             run.result(measurement)
-            found.update(run.results)  # with those that it needed first
+            results.update(run.results)  # with those that it needed first
     return run.results
 
 
@@ -202,11 +192,11 @@ def _prove(news: News) -> dict[str, bool]:
     names = proof.names()
     with news.part("proofs"), timings.part("proofs"), progress("proofs", len(names)) as advance:
 
-        def found(name: str, proved: bool) -> None:
-            news.found({name: proved})
+        def tell(name: str, proved: bool) -> None:
+            news.tell({name: proved})
             advance(1, name)
 
-        return provers.verdicts(names, provenance.threads(), found)
+        return provers.verdicts(names, provenance.threads(), tell)
 
 
 def check(
@@ -258,17 +248,11 @@ def _devices(mesh: Mapping[str, int] | None) -> Any:
     return None if mesh is None else models.make_mesh(**mesh)
 
 
-def _subject(reading: models.Reading, dtype: str, mesh: Mapping[str, int] | None) -> Subject:
-    """Read the weights."""
-    model = reading.checkpoint.load(dtype, _devices(mesh))
-    return Subject(model, reading.text, reading.calibration, reading.evaluation)
-
-
-def _subject_json(subject: Subject | None) -> dict[str, Any]:
-    if subject is None:
+def _read(run: ModelRun | None) -> dict[str, Any]:
+    """The model and the text of a run, for its provenance."""
+    if run is None:
         return {"model": {"name": NO_MODEL}, "text": {"source": NO_MODEL}}
-    report = subject.model.report.to_json()
     return {
-        "model": {"name": subject.model.report.source["name"], **report},
-        "text": {"source": subject.text.source, "sha256": subject.text.sha256},
+        "model": {"name": run.model.report.source["name"], **run.model.report.to_json()},
+        "text": {"source": run.source["text"], "sha256": run.source["text_sha256"]},
     }

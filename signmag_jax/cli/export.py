@@ -122,7 +122,7 @@ def _without(formats: tuple[str, ...], out: Path, why: str) -> str:
     """Which files are not written, and why.
 
     Raises:
-      InvalidInput: if an earlier export left one of them where its imatrix would be taken for of a piece.
+      InvalidInput: if an earlier export left one of them, which would seem to belong to the new imatrix.
     """
     from signmag_jax.evidence import invalid
     from signmag_jax.export import Decision, contents

@@ -206,10 +206,10 @@ def _plot(name: str, axis: str | None, arguments: dict[str, Any], estimate: Esti
     """A curve along the argument with several values, or along the layers of a chain."""
     import numpy as np
 
-    from signmag_jax.report import figures, style
+    from signmag_jax.report import pictures, style
 
     values = np.asarray(estimate.value)
     if values.size < 2:
         raise typer.BadParameter("--plot draws several values: give several of an argument, or --range")
     along = np.arange(1, values.size + 1) if axis is None else np.asarray(arguments[axis])
-    style.save(figures.curve(axis or "layer", along, values, name, log=axis is not None), path)
+    style.save(pictures.curve(axis or "layer", along, values, name, log=axis is not None), path)

@@ -1,4 +1,4 @@
-"""Compiled programs are kept between commands: a second one waits for the compiler no more."""
+"""Compiled programs are kept between commands, so that a second one need not wait for the compiler."""
 
 from __future__ import annotations
 

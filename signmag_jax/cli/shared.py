@@ -49,7 +49,7 @@ _ALL = [
     Option(
         "errors",
         Kind("PERTURBATION", lambda text: {text: parse(text)}, values.merged),
-        f"A weight error instead of all, or several by several of these options: {PERTURBATIONS}.",
+        f"A weight error in place of the default ones; repeat the option for several: {PERTURBATIONS}.",
         flags=("--perturbation",),
     ),
     Option("json", FLAG, "Print JSON on standard output, and nothing else."),

@@ -1,4 +1,4 @@
-"""Texts of the command line, as the values that a function takes."""
+"""From the text of a command line to the values that a function takes."""
 
 from __future__ import annotations
 

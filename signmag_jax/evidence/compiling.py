@@ -29,19 +29,19 @@ OPTIONS: dict[str, Options] = {
         "xla_jf_convolution_performance_target": 0.9,
     },
 }
-"""What XLA is told beyond its defaults, by platform; a caller's own programs are left alone."""
+"""Options beyond XLA's defaults, by platform; a caller's own programs are left alone."""
 
 
 PLAINLY: Options = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
-"""What small programs of a CPU are compiled with in two thirds of the time."""
+"""Options that compile a CPU's small programs in two thirds of the time."""
 
 SOONER: Options = {"xla_backend_optimization_level": 1, **PLAINLY}
-"""What a CPU's programs are compiled with in half of the time, to run nearly as fast: products of matrices
-are a library's. At level 0 a simulation takes ten times as long."""
+"""Options that compile a CPU's programs in half the time; they run nearly as fast, since a library multiplies
+the matrices. At level 0 a simulation takes ten times as long."""
 
 HALVES: Options = {"xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
-"""What a CPU's programs of half precision are told. It slices only float32, so it converts a whole stack of
-weights before it slices a layer: moved out of the loop over layers, that is a copy of twice their size."""
+"""Options for a CPU's programs of half precision. XLA slices only float32 there, and converts a stack of
+weights to slice one layer: moved out of the loop over layers, that makes a copy of twice their size."""
 
 _target: ContextVar[str | None] = ContextVar("target", default=None)
 _sooner = False
@@ -69,7 +69,7 @@ def compiled_sooner(wanted: bool = True) -> Iterator[None]:
 
 
 def platform() -> str:
-    """What a program traced now is for: the default platform, unless `compiling_for` says otherwise."""
+    """The platform for which programs are traced: the default one, unless `compiling_for` says otherwise."""
     return _target.get() or jax.default_backend()
 
 

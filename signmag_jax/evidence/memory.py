@@ -10,7 +10,7 @@ import jax
 from .errors import MissingResource
 
 FULL = "RESOURCE_EXHAUSTED", "Out of memory"
-"""Devices say it in one of these words, under several kinds of errors."""
+"""Words in which devices say so, under several kinds of errors."""
 
 
 @contextlib.contextmanager

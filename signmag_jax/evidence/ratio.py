@@ -18,7 +18,7 @@ from .strata import Sum
 
 SEPARATION = 3.0
 FEWEST_DRAWS = 3.0
-"""Draws of equal weight that an arm must exceed: by fewer, scatter cannot be told from luck."""
+"""Draws of equal weight that an arm must exceed: with fewer, scatter cannot be told from luck."""
 UNSEEN = 2.0
 """Standard errors that may hide in weights that were hardly ever drawn. Three expected hits scatter by
 1/√3 of what they carry, so that an honest error leaves no more than √3 of itself."""

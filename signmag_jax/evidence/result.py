@@ -93,7 +93,7 @@ class Result:
         """The result's picture as a Matplotlib figure, saved to a file of that name if one is given.
 
         Raises:
-          InvalidInput: if the result has no picture, or the file's suffix is none of a picture.
+          InvalidInput: if the result has no picture, or the file's suffix is not that of a picture.
         """
         picture = self.picture()
         if picture is None:

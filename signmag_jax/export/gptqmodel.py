@@ -37,7 +37,7 @@ def files(decision: Decision) -> dict[str, str]:
 
 
 def _bits(bits: int) -> int:
-    """The nearest that there is, the larger of two."""
+    """The nearest number of bits that it packs; of two, the larger."""
     return min(KNOWN, key=lambda known: (abs(known - bits), -known))
 
 

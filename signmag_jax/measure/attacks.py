@@ -28,9 +28,9 @@ LEVELS = (1.0, 3.0, 5.0)
 FLIPS = 8
 PROTECTED = (4,)
 JUDGED = 512
-"""Calibration tokens, in windows of half as many, on which the best of a few sets is taken."""
+"""Calibration tokens on which the best of a few sets is chosen, in windows of half as many."""
 BEYOND = 1.5
-"""Our own choice ends at so many times the highest level on calibration text: other text may cost less."""
+"""Multiple of the highest level where our own choice ends on calibration text: other text may cost less."""
 
 
 def attacks(

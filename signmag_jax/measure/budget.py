@@ -11,7 +11,7 @@ from signmag_jax.evidence import invalid
 WEIGHTS, COLUMNS, MATRICES = UNITS = ("weights", "columns", "matrices")
 """What is protected: single weights, or only whole columns or matrices."""
 BITS_OF = {WEIGHTS: 16 + 32, COLUMNS: 16, MATRICES: 16}
-"""What a protected weight takes: its value, and its place, which columns and matrices need not say."""
+"""Bits of a protected weight: for its value, and for its place, which columns and matrices need not state."""
 FORM = "a part of the weights such as 0.5%, or bits per weight such as 0.2b"
 
 

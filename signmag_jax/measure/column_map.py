@@ -244,15 +244,15 @@ class ColumnMap(Result):
 
     def picture(self) -> Picture:
         """The slope per weight of every column over the mean, where it is resolved."""
-        pictures = {}
+        tables = {}
         for name, each in self.matrices.items():
             value, clear = np.asarray(each.gauss_newton.value), judged.separated(each.gauss_newton)
             clear &= value > 0
             # 1 where nothing is shown: what is not resolved may have no logarithm.
             relative = np.where(clear, value / np.asarray(each.weights) / self._mean, 1.0)
-            pictures[name] = np.where(clear, np.log10(relative), UNRESOLVED)
+            tables[name] = np.where(clear, np.log10(relative), UNRESOLVED)
         label = "log10 of the slope per weight over the mean; black: not resolved"
-        return Picture("maps", {"pictures": pictures, "label": label, "layers": self.layers})
+        return Picture("maps", {"tables": tables, "label": label, "layers": self.layers})
 
     def slopes(self) -> dict[str, Any]:
         """Both slopes of every column, each with its error and whether it is resolved, by matrix."""

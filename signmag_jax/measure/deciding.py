@@ -29,7 +29,7 @@ from .verified import DecidingWeight, DecidingWeights, JointFlip
 SHORTLIST = 500
 VERIFIED = 50
 SUSPECTED = 12
-"""Weights that are verified besides, whatever their Fisher cost: the costliest that any criterion names."""
+"""Weights verified in addition, whatever their Fisher cost: the costliest that any criterion names."""
 JOINT = 3
 SHORTLIST_PASSES, BRACKET_PASSES = 4, 4
 FEWEST_RANKED = 3
@@ -96,8 +96,8 @@ def deciding_weights(
     tasks = [functools.partial(_clean, setup)]
     tasks += [functools.partial(_verify, setup, place) for place, _ in top]
     # By the program of joint flips, so that what it rounds is in both losses.
-    together = ((), *chosen.sets) if chosen.sets else ()
-    tasks += [functools.partial(_together, setup, places, joint) for places in together]
+    sets = ((), *chosen.sets) if chosen.sets else ()
+    tasks += [functools.partial(_flipped_jointly, setup, places, joint) for places in sets]
     rows = setup.sweep(tasks, first=1)
     singles, sets = rows[1 : 1 + len(top)], rows[1 + len(top) :]
     inputs.check_finite(np.stack(singles), "the loss with a weight flipped")
@@ -224,7 +224,7 @@ def _sets(setup: Setup, tried: list[Suspect], flips: int) -> list[Flips]:
     return costliest_sets(cost, candidates, flips)[1:]
 
 
-def _together(setup: Setup, places: Flips, size: int) -> sweep.Row:
+def _flipped_jointly(setup: Setup, places: Flips, size: int) -> sweep.Row:
     return setup.losses(flipped(places, max(size, 1)))
 
 

@@ -32,7 +32,7 @@ ERRORS: dict[str, Perturbation] = {
     "sign": SignQuantize(),
     "ternary": Ternarize(),
 }
-"""Deterministic, so that the error is one direction."""
+"""The default errors, deterministic, so that each of them is one direction."""
 
 PROBES = 3
 AGREEMENT = 0.25

@@ -23,7 +23,7 @@ DERIVATIVES = 0.5 * 2**30
 SECONDS_OF_A_PASS = 3.6
 """Seconds in which `PASS_TOKENS` tokens pass through SmolLM2-135M in float32, on two cores."""
 RATE = 1.35e8 * PASS_TOKENS / SECONDS_OF_A_PASS
-"""Weights times tokens in a second."""
+"""Weights times tokens that pass in a second."""
 
 
 def peak_bytes(

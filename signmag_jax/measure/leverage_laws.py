@@ -58,7 +58,7 @@ class Sensitivity(Result):
         """Second-order cost by one of `LAWS` of a pool's flips, of one matrix or layer or of all.
 
         Raises:
-          InvalidInput: for a law, pool, matrix or layer that there is not.
+          InvalidInput: for a law, pool, matrix or layer that does not exist.
         """
         unit = "1" if law == OUTPUTS_ALIKE else slopes.UNIT
         return slopes.mean(self._table(law, pool, matrix, layer)[0], unit, f"{law}, one backward pass a draw")

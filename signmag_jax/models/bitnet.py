@@ -97,7 +97,7 @@ class TernarySource:
 
 def unpacked(packed: np.ndarray, name: str = "a matrix") -> np.ndarray:
     """Four rows of −1, 0, 1 out of each of bytes; the lowest two bits hold the first quarter of the rows."""
-    digits = np.concatenate([packed >> 2 * place & 3 for place in range(IN_A_BYTE)])
+    digits = np.concatenate([packed >> 2 * quarter & 3 for quarter in range(IN_A_BYTE)])
     if (digits == 3).any():
         raise invalid(f"{name} of ternary digits", "a fourth digit", "the file is damaged")
     return digits.astype(np.float32) - 1

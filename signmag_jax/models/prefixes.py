@@ -58,15 +58,15 @@ class Prefixes:
             rows.append(fetch(_nll_from(config, params, full, stream, first, data))[:count])
         return np.concatenate(rows).astype(np.float64)
 
-    def _stream(self, index: int, place: int) -> jax.Array:
-        """What enters layer `place · apart`, on one batch."""
+    def _stream(self, index: int, number: int) -> jax.Array:
+        """What enters layer `number · apart`, on one batch."""
         config, params, kept = self._model.config, self._model.params, self._streams[index]
         if not kept:
             kept.append(_entering(config, params, self._batches[index][0]))
-        while len(kept) <= place:
+        while len(kept) <= number:
             first = (len(kept) - 1) * self._apart
             kept.append(_through(config, params, kept[-1], np.int32(first), np.int32(first + self._apart)))
-        return kept[place]
+        return kept[number]
 
 
 @functools.partial(jit, static_argnums=0)

@@ -15,8 +15,8 @@ from signmag_jax.claims.published import PAPER
 from signmag_jax.evidence.files import write_atomic
 
 from . import words
-from .figures import draw
 from .numbers import evidence
+from .pictures import draw
 from .table import rule_line
 
 FILE_NAME = "report.html"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from signmag_jax.evidence import Picture
 
-from . import figures, style
+from . import pictures, style
 from .style import COLORS, DASHES, PALETTE, SHAPES, SMALL, dress, new_figure, single
 
 TICKS = 6
@@ -144,17 +144,17 @@ def layers(table: Any, rows: Sequence[str], columns: Sequence[str], title: str, 
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(range(len(columns)), columns, fontsize=7)
     axes.set(title=title, xlabel="layer")
-    figures.color_bar(figure, picture, axes, label)
+    pictures.color_bar(figure, picture, axes, label)
     return figure
 
 
-def maps(pictures: Mapping[str, Any], label: str, layers: Sequence[int]) -> Figure:
+def maps(tables: Mapping[str, Any], label: str, layers: Sequence[int]) -> Figure:
     """One number for each layer (row) and input column, a picture for each matrix, one scale for all."""
-    figure = new_figure(9.0, 1.5 * len(pictures) + 0.8)
-    grid = figure.subplots(len(pictures), 1, squeeze=False)[:, 0]
+    figure = new_figure(9.0, 1.5 * len(tables) + 0.8)
+    grid = figure.subplots(len(tables), 1, squeeze=False)[:, 0]
     shades = ScalarMappable(Normalize(-1, 2), "cividis")
     every = max(1, len(layers) // TICKS)
-    for axes, (name, table) in zip(grid, pictures.items(), strict=True):
+    for axes, (name, table) in zip(grid, tables.items(), strict=True):
         axes.imshow(
             np.asarray(table), aspect="auto", cmap=shades.cmap, norm=shades.norm, interpolation="nearest"
         )
@@ -163,7 +163,7 @@ def maps(pictures: Mapping[str, Any], label: str, layers: Sequence[int]) -> Figu
         axes.set_yticks(range(0, len(layers), every), [str(layer) for layer in layers[::every]])
     grid[-1].set(xlabel="input column")
     figure.suptitle("Which input columns carry the signs")
-    figures.color_bar(figure, shades, grid.tolist(), label, aspect=50, extend="max")
+    pictures.color_bar(figure, shades, grid.tolist(), label, aspect=50, extend="max")
     return figure
 
 
@@ -173,7 +173,7 @@ def draw(picture: Picture) -> Figure:
 
 
 KINDS = {
-    "alpha": figures.alpha,
+    "alpha": pictures.alpha,
     "points": points,
     "bars": bars,
     "arms": arms,

@@ -20,29 +20,29 @@ BLOCK_WORK = 1e12
 BLOCK_NETWORKS = 512
 # A step is 50 kernels, each launched in 3 microseconds, and the host is asked whether it is to be computed:
 # beside the 5 milliseconds' work of as many networks, that is no matter. They take up to 4 GiB of memory.
-TOGETHER_WORK = 2.5e11
-TOGETHER_RANGE = (1, 256)
+SIDE_BY_SIDE_WORK = 2.5e11
+SIDE_BY_SIDE_RANGE = (1, 256)
 
 
-def together(work: float) -> int:
+def side_by_side(work: float) -> int:
     """Networks side by side in one step: one on a CPU, whose cores a single network fills.
 
     Args:
       work: floating-point operations of one network, roughly.
     """
-    return 1 if platform() == "cpu" else _clipped(TOGETHER_WORK, work, TOGETHER_RANGE)
+    return 1 if platform() == "cpu" else _clipped(SIDE_BY_SIDE_WORK, work, SIDE_BY_SIDE_RANGE)
 
 
 def block(work: float) -> int:
-    """Networks in a block, a multiple of those that are computed together.
+    """Networks in a block, a multiple of those that are computed side by side.
 
-    Args: as of `together`.
+    Args: as of `side_by_side`.
     """
     if platform() == "cpu":
         return _clipped(CPU_BLOCK_WORK, work, CPU_BLOCK_RANGE)
-    side_by_side = together(work)
-    steps = _clipped(BLOCK_WORK, work * side_by_side, (1, BLOCK_NETWORKS // side_by_side))
-    return side_by_side * max(steps, 2 // side_by_side)
+    count = side_by_side(work)
+    steps = _clipped(BLOCK_WORK, work * count, (1, BLOCK_NETWORKS // count))
+    return count * max(steps, 2 // count)
 
 
 def ahead() -> int:

@@ -25,7 +25,7 @@ Difference = Literal["linear", "finite"]
 Gated = Literal["no", "both", "gate", "up"]
 GAUSSIAN = find_weights("gaussian")
 ARMS = ("first", "second")
-# What a network lacks in which nothing is perturbed.
+# Statistics that a network lacks if nothing in it is perturbed.
 OPTIONAL = frozenset(("ratio", *(f"{arm}_{where}fraction" for arm in ARMS for where in ("", "hidden_"))))
 CONTROLS = (
     "square_control",

@@ -33,7 +33,7 @@ FRACTION = Interval(
 Matching = Literal["count", "rate"]
 REGIONS = ("pool", "rest", "everywhere")
 PERTURBATIONS = ("flip", "shift")
-# Of all networks, in the smaller side, on average: fewer leave intervals that cover less than 92% (measured).
+# Flips expected in all networks on the smaller side: with fewer, intervals cover less than 92% (measured).
 FEWEST_FLIPS = 100.0
 DEFAULT_ROWS = 512
 DEFAULT_INPUTS = 256

@@ -253,8 +253,8 @@ class Serial:
 
     def __call__(self, errors: Errors, key: PRNGKeyArray, arms: Arms) -> Arms:
         """Apply the layers in turn; one that is repeated has matrices of its own each time."""
-        for place, layer in enumerate(self.layers):
-            arms = layer(errors, keys.fold(key, place), arms)
+        for index, layer in enumerate(self.layers):
+            arms = layer(errors, keys.fold(key, index), arms)
         return arms
 
 

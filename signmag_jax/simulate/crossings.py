@@ -41,12 +41,12 @@ from .result import Estimates, Result
 
 DEFAULT_ROWS = 64
 DEFAULT_INPUTS = 512
-# So many weights are drawn for all rows of a network, on average over networks.
+# Weights that are drawn for all rows of a network, on average over networks.
 WHOLE = 2**16
-# However wide, all rows are drawn in one network of so many: fewer would be in no run, nor in its error.
+# However wide, all rows are drawn in one network out of this many: a rarer one would be in no run.
 RAREST = 64
-# Of all networks, in the rows that are drawn, on average: a flip's crossing scatters as widely as w³, and
-# intervals from fewer cover less than 92 to 98% (measured: 85% from 32, 92% from 200, 94% from 400).
+# Flips expected in the drawn rows of all networks: a flip's crossing scatters as widely as w³, and with
+# fewer flips intervals cover less than 92 to 98% (measured: 85% from 32, 92% from 200, 94% from 400).
 FEWEST_FLIPS = 400.0
 ESTIMATOR = (
     "exact quadratic mean, sign crossings of sampled rows in uniform directions, all rows by Russian roulette"

@@ -15,7 +15,7 @@ from . import batch
 from .tally import Pair, Tally
 
 Statistics = dict[str, Array]
-# The same of consecutive networks, on the host and with an axis of them in front: NaN for what one lacks.
+# Statistics of consecutive networks, on the host, networks along the first axis: NaN where one lacks them.
 Columns = dict[str, np.ndarray]
 # One network's statistics from a pytree of traced arrays and a key. Hashable: compiled programs are kept.
 Sample = Callable[[Any, PRNGKeyArray], Statistics]

@@ -76,7 +76,7 @@ def dispatch(
     # A device without a block of its own gets networks beyond the limit, which cost nothing.
     first = np.full(mesh.size, limit, dtype=np.int32)
     first[: len(blocks)] = np.asarray(blocks, dtype=np.int32) * size
-    program = block_program(experiment.sample, mesh, size, batch.together(experiment.work))
+    program = block_program(experiment.sample, mesh, size, batch.side_by_side(experiment.work))
     full = f"one network of {experiment.name!r} does not fit in memory: lower the width, rows or inputs"
     with memory_told(full):
         begun = program(experiment.parameters, root, first, np.int32(limit))
@@ -95,23 +95,23 @@ def dispatch(
 
 # Kept by what is compiled in. Rates and other numbers are arguments, so that new ones compile nothing.
 @functools.lru_cache(maxsize=256)
-def block_program(sample: Sample, mesh: Mesh, size: int, together: int) -> Callable[..., dict[str, Any]]:
+def block_program(sample: Sample, mesh: Mesh, size: int, side_by_side: int) -> Callable[..., dict[str, Any]]:
     def one(parameters: Any, root: PRNGKeyArray, network: Array) -> Statistics:
         return sample(parameters, keys.fold(root, network))
 
     def step(parameters: Any, root: PRNGKeyArray, networks: Array, limit: Array) -> Statistics:
         """The networks of one step, computed if the first is within the limit, and zeros otherwise."""
         # Without a batch where there is one network: products of another shape would have other bits.
-        each = one if together == 1 else jax.vmap(one, (None, None, 0))
+        each = one if side_by_side == 1 else jax.vmap(one, (None, None, 0))
         run = functools.partial(each, parameters, root, networks)
         return lax.cond(networks.min() < limit, run, lambda: jax.tree.map(_zeros, jax.eval_shape(run)))
 
     # Not vmap: the shapes of the matrix products, and with them their bits, would follow the block's size.
     def device(parameters: Any, root: PRNGKeyArray, first: Array, limit: Array) -> Statistics:
         networks = first[0] + jnp.arange(size, dtype=first.dtype)
-        if together == 1:
+        if side_by_side == 1:
             return lax.map(lambda network: step(parameters, root, network, limit), networks)
-        steps = networks.reshape(-1, together)
+        steps = networks.reshape(-1, side_by_side)
         result = lax.map(lambda some: step(parameters, root, some, limit), steps)
         return jax.tree.map(lambda leaf: leaf.reshape(size, *leaf.shape[2:]), result)
 

@@ -37,7 +37,7 @@ TWO_RATIOS = (
     "The laws are those of ratios of means."
 )
 MEAN = "mean over networks"
-# Of a denominator that is a sum of so many random squares: 1/χ² of few degrees of freedom has no variance.
+# Random squares that a denominator has to sum: 1/χ² of few degrees of freedom has no variance.
 FEWEST_TERMS = 16
 
 

@@ -18,7 +18,7 @@ from .layers import GIVEN, Activated, Dense, RMSNorm
 from .network import Network, Residual
 
 MOST_INTEGRALS = 64
-"""Each takes some hundredths of a second."""
+"""Numerical integrals that a network may hold: each takes some hundredths of a second."""
 
 Read = Callable[[str, Any], Any]
 

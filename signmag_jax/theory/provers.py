@@ -26,16 +26,16 @@ PROGRAM = f"from {__name__} import serve; serve()"
 PATIENCE = 0.1
 """Seconds between two looks at whether anybody still waits for the verdicts."""
 CORES_A_PROVER = 4
-"""What several proofs cite, each prover proves for itself: more of them would mostly do that."""
+"""Cores for each prover. What several proofs cite, each proves for itself: more would mostly do that."""
 
 
-def verdicts(wanted: Sequence[str], cores: int, found: Callable[[str, bool], object]) -> dict[str, bool]:
+def verdicts(wanted: Sequence[str], cores: int, tell: Callable[[str, bool], object]) -> dict[str, bool]:
     """Whether each of the proofs holds, by name.
 
     Args:
       wanted: names of proofs.
       cores: how many there are to prove on.
-      found: is called with each name and verdict as soon as it is there.
+      tell: is called with each name and verdict as soon as it is there.
 
     Raises:
       InvalidInput: for an unknown name.
@@ -59,7 +59,7 @@ def verdicts(wanted: Sequence[str], cores: int, found: Callable[[str, bool], obj
             if isinstance(answer, Exception):
                 raise answer
             proved |= [answer]
-            found(*answer)
+            tell(*answer)
     return proved
 
 

@@ -45,10 +45,10 @@ def test_a_claim_is_told_once_as_soon_as_nothing_is_missing_and_as_the_ledger_ha
     steps = [{piece: absent[piece]} for piece in PIECES] + [{name: True} for name in PROVED]
     random.Random(seed).shuffle(steps)
     for step in steps[: len(steps) // 2]:
-        told.found(step)
+        told.tell(step)
     half = set(heard.rows)
     for step in steps[len(steps) // 2 :]:
-        told.found(step)
+        told.tell(step)
     assert at_once <= half < set(heard.rows)
     asked = {each.row for each in (*ABSTRACT, *BESIDE)} & set(rows)
     assert set(heard.rows) == asked
@@ -58,9 +58,9 @@ def test_a_claim_is_told_once_as_soon_as_nothing_is_missing_and_as_the_ledger_ha
 def test_a_claim_waits_for_its_proof():
     heard = Heard()
     told = news.News(TINY, "no model", heard)
-    told.found({"arccos_kernel": True})
+    told.tell({"arccos_kernel": True})
     assert "theorem_3.limit" not in heard.rows
-    told.found({"theorem_3": False})
+    told.tell({"theorem_3": False})
     assert heard.rows["theorem_3.limit"]["verdict"] == "DISAGREES"
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from signmag_jax import report
 from signmag_jax.claims import ledger as ledgers
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.report import figures, plots, style
+from signmag_jax.report import pictures, plots, style
 
 
 def test_the_ledger_satisfies_the_shipped_schema(small_ledger):
@@ -154,10 +154,10 @@ def test_no_two_routes_look_alike(who):
 
 
 def test_several_rates_or_layers_have_each_its_own_label():
-    figure = figures.curve("rate", [0.01, 0.1], [[3.6, 3.5], [5.5, 4.6]], "depth")
+    figure = pictures.curve("rate", [0.01, 0.1], [[3.6, 3.5], [5.5, 4.6]], "depth")
     assert {text.get_text() for text in figure.axes[0].texts} == {"L = 1", "L = 2"}
     assert len({line.get_color() for line in figure.axes[0].lines[:2]}) == 2
-    alone = figures.curve("rate", [0.01, 0.1], [2.6, 2.3], "law")
+    alone = pictures.curve("rate", [0.01, 0.1], [2.6, 2.3], "law")
     assert list(alone.axes[0].texts) == []
 
 

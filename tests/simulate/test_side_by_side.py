@@ -37,7 +37,7 @@ def estimates(name):
 def check(name, monkeypatch):
     single = estimates(name)
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "together", lambda work: 2)
+        patch.setattr(batch, "side_by_side", lambda work: 2)
         patch.setattr(batch, "block", lambda work: 4)
         together = estimates(name)
     # The sums of a batched product are those of a single one in another order.
@@ -64,13 +64,13 @@ def test_every_experiment_side_by_side(name, monkeypatch):
 @given(st.floats(1, 1e15))
 def test_an_accelerator_hides_its_launches_and_a_cpu_keeps_its_blocks(work):
     with compiling_for("gpu"):
-        side_by_side, block = batch.together(work), batch.block(work)
+        side_by_side, block = batch.side_by_side(work), batch.block(work)
     assert block % side_by_side == 0
     assert 2 <= block <= 512
-    assert side_by_side * work <= max(batch.TOGETHER_WORK, work)
-    assert side_by_side == batch.TOGETHER_RANGE[1] or (side_by_side + 1) * work > batch.TOGETHER_WORK
+    assert side_by_side * work <= max(batch.SIDE_BY_SIDE_WORK, work)
+    assert side_by_side == batch.SIDE_BY_SIDE_RANGE[1] or (side_by_side + 1) * work > batch.SIDE_BY_SIDE_WORK
     with compiling_for("cpu"):
-        assert batch.together(work) == 1
+        assert batch.side_by_side(work) == 1
         assert 2 <= batch.block(work) <= 64
 
 

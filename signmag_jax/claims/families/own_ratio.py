@@ -53,41 +53,41 @@ EACH = Measured(
 
 def rows(level: Level, results: Results) -> Iterator[Claim]:
     """One a matrix, in the order of the layers."""
-    for place in range(COUNT):
-        yield _row(place, results)
+    for index in range(COUNT):
+        yield _row(index, results)
 
 
-def _predicted(each: Each, place: int) -> Evidence:
-    if place >= len(each):
+def _predicted(each: Each, index: int) -> Evidence:
+    if index >= len(each):
         return Missing("UNRESOLVED", f"the model has only {len(each)} layers")
-    law = law_of(each[place], KIND, (RATE,))
+    law = law_of(each[index], KIND, (RATE,))
     if isinstance(law, Missing):
         return law
-    origin = {**each[place].provenance, "cos²(w, sign w)": float(each[place].moments[0][0]) ** 2}
+    origin = {**each[index].provenance, "cos²(w, sign w)": float(each[index].moments[0][0]) ** 2}
     return with_origin(pick(law, (0, 0)), origin)
 
 
-def _measured(each: Each, place: int) -> Evidence:
-    if place >= len(each):
+def _measured(each: Each, index: int) -> Evidence:
+    if index >= len(each):
         return Missing("UNRESOLVED", f"the model has only {len(each)} layers")
-    return with_origin(pick(each[place].ratio[KIND], (0, 0)), each[place].provenance)
+    return with_origin(pick(each[index].ratio[KIND], (0, 0)), each[index].provenance)
 
 
-def _row(place: int, results: Results) -> Claim:
+def _row(index: int, results: Results) -> Claim:
     return Claim(
-        name=f"fact_1.own_ratio.matrix={place + 1}",
+        name=f"fact_1.own_ratio.matrix={index + 1}",
         claimant="open",
         source="Theorem 3 and Fact 1, for weights of any law",
         statement=f"What flips cost over a shift of equal norm at p = {RATE:g}, behind the gate_proj matrix "
-        f"of middle layer {place + 1}, follows from its own cos²(w, sign w).",
+        f"of middle layer {index + 1}, follows from its own cos²(w, sign w).",
         routes={
-            "predicted": results.supply(EACH, functools.partial(_predicted, place=place)),
-            "measured": results.supply(EACH, functools.partial(_measured, place=place)),
+            "predicted": results.supply(EACH, functools.partial(_predicted, index=index)),
+            "measured": results.supply(EACH, functools.partial(_measured, index=index)),
         },
         compare=(("predicted", "measured"),),
         rival=lambda: float(np.ravel(theory.depth_ratios(RATE, 1))[-1]),
         rival_is="one law for all matrices, that of Gaussian weights",
         runs_from="default",
         note="sin² of the angle behind one layer of ReLU, whose limit as p → 0 is 1/(1 − cos²(w, sign w)). "
-        f"At its width the matrix' E|w|³ and E w⁴ count besides. Measured: {results.model}.",
+        f"At its width the matrix's E|w|³ and E w⁴ count besides. Measured: {results.model}.",
     )

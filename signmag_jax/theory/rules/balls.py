@@ -10,9 +10,9 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 
 OPAQUE = (sp.Integral, sp.Sum, sp.Derivative, AppliedUndef)
-"""What has no value at a point here."""
+"""Kinds of expressions that have no value at a point here."""
 BITS = 200
-"""Working precision."""
+"""Working precision, in bits."""
 
 FUNCTIONS = {
     sp.exp: "exp",
