@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from .errors import invalid
 
@@ -30,6 +32,14 @@ def fold(key: jax.Array, *purpose: Any) -> jax.Array:
     for part in purpose:
         key = jax.random.fold_in(key, _word(part) if isinstance(part, str) else part)
     return key
+
+
+def each(key: jax.Array, names: Sequence[str], count: int) -> jax.Array:
+    """`fold(key, name, index)` of all names and of indices below `count`, shape (names, count), by one program."""
+    words = jnp.asarray([_word(name) for name in names], jnp.uint32)
+    of_names = jax.vmap(jax.random.fold_in, (None, 0))(key, words)
+    of_indices = jax.vmap(jax.random.fold_in, (None, 0))
+    return jax.vmap(of_indices, (0, None))(of_names, jnp.arange(count, dtype=jnp.uint32))
 
 
 def _word(name: str) -> int:

@@ -110,14 +110,10 @@ def stretched_signs(
 ) -> Transform:
     """The transform `Wx + U(s∘x)`, at s = 0 only, U being W with random signs and without fixed weights."""
 
-    # By matrix and layer, so that a probe of some of them is a part of the probe of all. All layers' are
-    # drawn before the first: a loop over layers would draw again in its backward pass, and be slower to
-    # compile.
-    def drawn(name: str) -> UInt32[Array, "layers words 1"]:
-        layers = jnp.arange(len(stretches[name]), dtype=jnp.int32)
-        return jax.vmap(lambda layer: packed(keys.fold(key, name, layer), shapes[name]))(layers)
-
-    words = {name: drawn(name) for name in stretches}
+    # All layers' are drawn before the first: a loop over layers would draw again in its backward pass, and be
+    # slower to compile.
+    sizes = {name: math.prod(shapes[name]) for name in stretches}
+    words = _words(key, sizes, len(next(iter(stretches.values()))))
 
     def transform(weight: Float[Array, "outputs inputs"], layer: Array, name: str) -> Any:
         if name not in stretches:
@@ -129,6 +125,23 @@ def stretched_signs(
         return lambda x: apply_linear(x, weight) + _stretched(x, stretch, along)
 
     return transform
+
+
+def _words(
+    key: PRNGKeyArray, sizes: Mapping[str, int], layers: int
+) -> dict[str, UInt32[Array, "layers words 1"]]:
+    """The signs of so many weights of each matrix in each layer.
+
+    By matrix and layer, so that a probe of some of them is a part of the probe of all. All keys are folded at
+    once, and what is of one size is drawn at once: matrix by matrix it is a third of a GPU's program.
+    """
+    own = dict(zip(sizes, keys.each(key, tuple(sizes), layers), strict=True))
+    words: dict[str, UInt32[Array, "layers words 1"]] = {}
+    for size in set(sizes.values()):
+        names = [name for name in sizes if sizes[name] == size]
+        drawn = jax.vmap(jax.vmap(lambda one, size=size: packed(one, (size,))))
+        words |= dict(zip(names, drawn(jnp.stack([own[name] for name in names])), strict=True))
+    return words
 
 
 def signs(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:

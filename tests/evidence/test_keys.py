@@ -34,3 +34,11 @@ def test_string_words_do_not_depend_on_the_process():
 def test_seed_out_of_range_is_refused(seed):
     with pytest.raises(InvalidInput, match="non-negative"):
         keys.root(seed)
+
+
+def test_keys_of_many_names_and_indices_are_those_of_one_at_a_time():
+    names = ("q_proj", "", "down_proj")
+    found = keys.each(keys.root(7), names, 4)
+    assert found.shape == (3, 4)
+    for row, name in zip(found, names, strict=True):
+        assert [data(key) for key in row] == [data(keys.fold(keys.root(7), name, i)) for i in range(4)]
