@@ -35,7 +35,7 @@ def fold(key: jax.Array, *purpose: Any) -> jax.Array:
 
 
 def each(key: jax.Array, names: Sequence[str], count: int) -> jax.Array:
-    """`fold(key, name, index)` of all names and of indices below `count`, shape (names, count), by one program."""
+    """`fold(key, name, index)` of all names and of indices below `count`, of shape (names, count)."""
     words = jnp.asarray([_word(name) for name in names], jnp.uint32)
     of_names = jax.vmap(jax.random.fold_in, (None, 0))(key, words)
     of_indices = jax.vmap(jax.random.fold_in, (None, 0))
