@@ -138,11 +138,11 @@ def _shown(attributes: dict[str, Any]) -> str:
 
 def _refuse_other_models(raw: dict[str, Any], family: Any) -> Ternary | None:
     """Refuse what no folder of this kind can be loaded as; return how ternary matrices are stored, if any."""
-    if any(raw.get(key) for key in _EXPERTS) or "moe" in str(family):
-        raise invalid(
-            "a dense model", f"mixture of experts ({family})", "choose a dense model of the Llama family"
-        )
     if family not in FAMILIES:
+        if any(raw.get(key) for key in _EXPERTS) or "moe" in str(family):
+            raise invalid(
+                "a dense model", f"mixture of experts ({family})", "choose a dense model of the Llama family"
+            )
         raise invalid(
             f"model_type in {FAMILIES}", family, "this port reads the Llama family; use another model"
         )

@@ -159,7 +159,7 @@ def open_checkpoint(
         tokenizer = tokenizer_from_gguf(stored.metadata)
     else:
         config, remarks, ternary = described_by_hub(resolved.path)
-        source = safetensors_in(resolved.path)
+        source = safetensors_in(resolved.path, config.tied)
         if ternary is not None:
             source = TernarySource(source, ternary)
         tokenizer = tokenizer_from_hub(resolved.path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from signmag_jax.evidence import invalid
+
 from .config import ModelConfig
 
 # Parameter of a layer -> (module in a hub checkpoint, suffix; name in a GGUF file).
@@ -58,16 +60,29 @@ def strangers(names: Iterable[str], style: str) -> list[str]:
     return [name for name in names if name != head and not name.endswith(DERIVED_SUFFIXES)]
 
 
-def full_names(stored: Iterable[str]) -> dict[str, str]:
+def full_names(stored: Iterable[str], tied: bool = False) -> dict[str, str]:
     """Names in a hub checkpoint by their full form: some lack the prefix `model.`, and some have it twice.
 
-    Where a tensor is there under both, the full name counts.
+    Of a tied pair, either may be stored.
+
+    Raises:
+      InvalidInput: where a tensor is there under two names: transformers would mix the two.
     """
-    names = set(stored)
-    bare = {name: f"model.{name}" for name in names if name.startswith(("embed_tokens.", "layers.", "norm."))}
-    twice = {name: name.removeprefix("model.") for name in names if name.startswith("model.model.")}
-    renamed = {name: full for name, full in (bare | twice).items() if full not in names}
-    return {renamed.get(name, name): name for name in sorted(names)}
+    names = sorted(stored)
+    full: dict[str, str] = {}
+    for name in names:
+        known = name
+        if name.startswith(("embed_tokens.", "layers.", "norm.")):
+            known = f"model.{name}"
+        elif name.startswith(("model.model.", "model.lm_head.")):
+            known = name.removeprefix("model.")
+        if known in full:
+            raise invalid("each tensor under one name", f"{full[known]} and {name}", "remove one of the two")
+        full[known] = name
+    embed, head = outer_tensor("embed", "hub"), outer_tensor("head", "hub")
+    if tied and embed not in full and head in full:
+        full[embed] = full.pop(head)
+    return full
 
 
 def layer_tensor(parameter: str, layer: int, style: str) -> str:

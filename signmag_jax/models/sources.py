@@ -38,7 +38,7 @@ class SafetensorsSource:
 
     style = "hub"
 
-    def __init__(self, files: Sequence[Path], notes: Sequence[str] = ()):
+    def __init__(self, files: Sequence[Path], notes: Sequence[str] = (), tied: bool = False):
         self.files = tuple(files)
         self.notes = tuple(notes)
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -51,7 +51,7 @@ class SafetensorsSource:
                     said = f"{name} is read from {path.name} and not from {first}, as transformers does"
                     self.notes = (*self.notes, said)
                 stored[name] = path, shape, dtype
-        self._home = {full: (name, stored[name][0]) for full, name in full_names(stored).items()}
+        self._home = {full: (name, stored[name][0]) for full, name in full_names(stored, tied).items()}
         for full, (name, _) in self._home.items():
             _, self.shapes[full], self.dtypes[full] = stored[name]
 
@@ -80,8 +80,12 @@ def _described(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
         raise damaged(path, error) from None
 
 
-def safetensors_in(folder: Path) -> SafetensorsSource:
+def safetensors_in(folder: Path, tied: bool = False) -> SafetensorsSource:
     """The safetensors of a model folder: the single file, or those of the index.
+
+    Args:
+      folder: of the model.
+      tied: whether its head is its embedding.
 
     Raises:
       MissingResource: if there are none, or a shard is absent.
@@ -94,7 +98,7 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
     if single.is_file():
         if index.is_file():
             notes.append(f"{single.name} is read and {index.name} beside it is not, as transformers does")
-        return SafetensorsSource([single], notes)
+        return SafetensorsSource([single], notes, tied)
     if index.is_file():
         shards = shards_of(index)
         absent = [shard for shard in shards if not (folder / shard).is_file()]
@@ -102,7 +106,7 @@ def safetensors_in(folder: Path) -> SafetensorsSource:
             raise MissingResource(
                 f"{folder} lacks {', '.join(absent)}, named in {index.name}: download the shards"
             )
-        return SafetensorsSource([folder / shard for shard in shards], notes)
+        return SafetensorsSource([folder / shard for shard in shards], notes, tied)
     pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
     if pickles:
         raise MissingResource(
@@ -138,13 +142,12 @@ def shards_of(index: Path) -> list[str]:
 
 
 def _file_name(shard: Any) -> str:
-    """The name of a file beside the index, whatever an index may hold instead."""
+    """The name of a file beside the index or below it, whatever an index may hold instead."""
     if (
         not isinstance(shard, str)
-        or not shard
         or not shard.isprintable()
         or len(shard) > 255
-        or Path(shard).name != shard
+        or any(part in ("", ".", "..") for part in shard.split("/"))
     ):
         raise ValueError(f"{str(shard)[:60]!r} is no name of a file")
     return shard

@@ -186,6 +186,7 @@ def test_layers_that_slide_over_no_window_are_refused_as_transformers_fails_on_t
         ("qwen2", {"mlp_bias": True}),
         ("qwen3", {"mlp_bias": True}),
         ("llama", {"rope_interleaved": False}),
+        ("llama", {"num_local_experts": 8}),
         ("qwen2", {"use_mrope": True}),
         ("llama", {"unsloth_fixed": True}),
         ("mistral", {"logit_softcap": 30.0}),

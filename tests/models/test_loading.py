@@ -193,7 +193,7 @@ REFUSED = {
     "unsupported architecture": ({"model_type": "gpt2"}, "model_type in .*'gpt2'"),
     "no architecture": ({"model_type": "absent"}, "model_type in .*None"),
     "mixture of experts": ({"model_type": "mixtral"}, "mixture of experts|model_type in"),
-    "experts by attribute": ({"num_local_experts": 8}, "mixture of experts"),
+    "experts by attribute": ({"model_type": "other", "num_local_experts": 8}, "mixture of experts"),
     "gptq": ({"quantization_config": {"quant_method": "gptq"}}, "pre-quantised with gptq"),
     "awq": ({"quantization_config": {"quant_method": "awq"}}, "pre-quantised with awq"),
     "yarn": (

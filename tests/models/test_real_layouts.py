@@ -95,6 +95,23 @@ def test_a_prefix_that_only_some_tensors_have_is_completed(folder):
 def test_a_prefix_that_is_there_twice_counts_once(folder):
     edited(folder, lambda tensors: {k.replace("model.", "model.model.", 1): v for k, v in tensors.items()})
     assert agrees(folder).report.notes == ()
+    edited(folder, lambda tensors: {k.replace("lm_head.", "model.lm_head."): v for k, v in tensors.items()})
+    assert agrees(folder).report.notes == ()
+
+
+def test_of_two_tensors_of_one_name_neither_is_guessed_at(folder):
+    edited(folder, lambda tensors: tensors | {"norm.weight": 2 * tensors["model.norm.weight"]})
+    with pytest.raises(InvalidInput, match=r"under one name.*model\.norm\.weight and norm\.weight"):
+        models.load(folder)
+
+
+def test_a_tied_head_alone_is_the_embedding(tmp_path):
+    oracle.save(oracle.oracle("llama", {"num_hidden_layers": 1, "tie_word_embeddings": True}), tmp_path)
+    edited(tmp_path, lambda all: {k.replace("model.embed_tokens.", "lm_head."): v for k, v in all.items()})
+    assert agrees(tmp_path).report.notes == ()
+    configured(tmp_path, tie_word_embeddings=False)
+    with pytest.raises(InvalidInput, match=r"missing model\.embed_tokens\.weight"):
+        models.load(tmp_path)
 
 
 def test_a_part_of_the_rotation_that_the_model_does_not_read_is_noted(folder):

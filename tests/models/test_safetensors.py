@@ -145,6 +145,17 @@ def test_of_a_tensor_in_two_shards_the_last_counts_and_a_note_says_so(tmp_path, 
     assert safetensors_in(tmp_path).notes == ()
 
 
+def test_shards_may_lie_in_folders_below_their_index(tmp_path, folder, config):
+    tensors = load_file(folder / "model.safetensors")
+    (tmp_path / "sub").mkdir()
+    parts = {"a.safetensors": {EMBED: tensors.pop(EMBED)}, "sub/a.safetensors": tensors}
+    shards(tmp_path, parts)
+    params, ignored = load_parameters(config, safetensors_in(tmp_path))
+    np.testing.assert_array_equal(params["embed"], parts["a.safetensors"][EMBED])
+    np.testing.assert_array_equal(params["head"], tensors[HEAD])
+    assert ignored == ()
+
+
 def test_what_is_not_the_file_itself_is_named(tmp_path, folder):
     """A clone without Git LFS; shards without their index; other files of weights."""
     names = ("model.safetensors", "tokenizer.json", "m.gguf")
@@ -175,6 +186,7 @@ def test_what_is_not_the_file_itself_is_named(tmp_path, folder):
         ({}, "damaged or truncated"),
         ([], "damaged or truncated"),
         ({EMBED: "../a.safetensors"}, "damaged or truncated"),
+        ({EMBED: "sub/../../a.safetensors"}, "damaged or truncated"),
         ({EMBED: "/etc/passwd"}, "damaged or truncated"),
         ({EMBED: ""}, "damaged or truncated"),
         ({EMBED: "a" * 5000}, "damaged or truncated"),
