@@ -63,6 +63,7 @@ def inputs_of(model: LanguageModel, tokens: Windows, names: tuple[str, ...]) -> 
     program = functools.partial(_statistics, model.config, model.params)
     pieces = over_windows("activations", tokens, 1, program)
     tables = []
+    # Windows are of one length: the mean of their means is the mean of all tokens.
     for which, merge in enumerate((np.mean, np.mean, np.max)):
         sites = {site: merge([each[site][which] for each in pieces], axis=0) for site in pieces[0]}
         for site, table in sites.items():
@@ -148,6 +149,7 @@ def by_unit(costs: Mapping[str, Array], unit: str) -> Mapping[str, Array]:
     """Costs of single weights, or the mean cost of their column or matrix."""
     if unit == WEIGHTS:
         return costs
+    # Every weight has its unit's mean, so that one cut serves weights, columns and matrices.
     return Scores(costs, lambda name: _mean(costs[name], (1,) if unit == COLUMNS else (1, 2)))
 
 
@@ -157,6 +159,7 @@ def _float32(table: Any) -> Array:
 
 def _ranks(table: Float[np.ndarray, "layers inputs"]) -> Float[np.ndarray, "layers inputs"]:
     """The rank of each column within its layer: the part of the columns that are not larger."""
+    # By rank and not by size: AWQ takes the same part of the columns of every matrix.
     return (np.argsort(np.argsort(table, axis=1, kind="stable"), axis=1) + 1) / table.shape[1]
 
 

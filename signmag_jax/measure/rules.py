@@ -92,6 +92,7 @@ def _scored(
     if slope is not None:
         first = slope.astype(w.dtype) * w
         score += jnp.abs(first + first**2 / 2)
+    # Other layers score 0, which is never among the largest.
     return score * within.astype(w.dtype)[:, None, None]
 
 
@@ -125,6 +126,7 @@ def super_weights(model: LanguageModel, tokens: Windows, layers: Sequence[int], 
     """
     down, found = MATRICES.index("down_proj"), []
     for _ in range(count):
+        # One program, however many have been removed.
         removed = Changed.of(found, factor=0.0, size=count)
         spikes = _spikes(model.config, model.params, jnp.asarray(tokens, jnp.int32), removed)
         column, into, row, out = (fetch(part) for part in spikes)

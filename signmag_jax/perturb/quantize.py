@@ -43,6 +43,7 @@ def optimal_threshold() -> float:
 def _mean_beyond(t: Array, density: Array, tail: Array) -> Array:
     """E[w | w > t] = φ/Q; where Q underflows, above t = 37, from its continued fraction."""
     some = tail > 0
+    # Either branch gets an argument at which its derivative is finite, taken or not.
     far = jnp.where(some, jnp.full_like(t, 40.0), t)
     return jnp.where(
         some, density / jnp.where(some, tail, jnp.ones_like(tail)), far + 1 / (far + 2 / (far + 3 / far))
@@ -60,6 +61,7 @@ class SignQuantize:
     def moments(self, mean_magnitude: ArrayLike = GAUSSIAN_MAGNITUDE) -> Moments:
         """The four constants, as scalars."""
         b = jnp.asarray(mean_magnitude)
+        # Not 1 − b², which cancels for weights nearly all of one size.
         lost = (1 - b) * (1 + b)
         return Moments(b**2, b**2, -lost, b**2 * lost)
 
@@ -142,5 +144,6 @@ class Ternarize:
         if self.scale == "mean_abs":
             return mean_absolute(w)
         wide = jnp.abs(w.astype(at_least_float32(w.dtype)))
+        # Where nothing is kept no scale matters, but 0/0 would be NaN.
         count = jnp.maximum(jnp.sum(kept), 1).astype(wide.dtype)
         return (jnp.sum(jnp.where(kept, wide, jnp.zeros_like(wide))) / count).astype(w.dtype)

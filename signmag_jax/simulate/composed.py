@@ -137,9 +137,11 @@ class NetworkSample(Arguments):
     def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, of shape (rates,)."""
         x = sphere(keys.fold(key, "inputs"), self.width, self.inputs, self.dtype)
+        # Entries of mean square 1, as those of a normalised stream.
         x = x * jnp.asarray(math.sqrt(self.width), self.dtype)
         layers = _read(self.network)
         *_, last = layers
+        # A norm at the end is taken apart: a linear difference goes through its derivative.
         before, norm = (layers[:-1], last) if isinstance(last, Norm) else (layers, Norm())
         inner = Serial(before)
         for_layers = keys.fold(key, "layers")
@@ -185,6 +187,7 @@ class Dense:
         w = lax.optimization_barrier(draw(for_w, (width, width), dtype))
         each = (w, *errors(for_errors, w)) if self.perturbed else (w,) * 3
         z = jnp.stack([matrix @ arm for matrix, arm in zip(each, arms, strict=True)])
+        # One bias for all three states: it carries no error.
         shift = weights(for_bias, width, 1, dtype) * jnp.asarray(self.bias, dtype)
         return z * jnp.asarray(self.scale / math.sqrt(width), dtype) + shift[None]
 
@@ -308,6 +311,7 @@ MADE: dict[str, Callable[..., Layer]] = {
 def _serial(*layers: Any) -> Serial:
     if not layers:
         raise invalid("at least one layer", layers, f"write layers like {EXAMPLE!r}")
+    # Flat, so that serial(a, serial(b, c)) draws what serial(a, b, c) does.
     flat = (one.layers if isinstance(one, Serial) else (one,) for one in layers)
     return Serial(tuple(layer for each in flat for layer in each))
 

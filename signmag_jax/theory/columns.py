@@ -47,9 +47,11 @@ def column_ratio(rate: ArrayLike, share: ArrayLike, fraction: ArrayLike) -> Floa
     """
     p, share, fraction = jnp.broadcast_arrays(rate, share, fraction)
     s = root(p)
+    # Costs per unit of rate: both energies vanish with the rate, and these do not.
     return (1 - fraction) / fraction * (_cost_per_rate(s, share) / _cost_per_rate(s, 1 - share))
 
 
+# By rule: through √share, JAX would multiply 0 by infinity at share 0.
 @jax.custom_jvp
 def _cost_per_rate(s: Array, share: Array) -> Array:
     """D(2s²·share)/s², whose derivative along the share, 2(1 − θ/π), exists at 0 too."""
@@ -92,5 +94,6 @@ def column_ratio_expansion(rate: ArrayLike, share: ArrayLike, fraction: ArrayLik
     Args and errors as in `column_ratio`; refused for rates above 0.4, where it is off by more than a tenth.
     """
     p, share, fraction = jnp.broadcast_arrays(rate, share, fraction)
+    # Either side contracts by 4/(3π) of its own amplitude, √(pσ) or √(p(1−σ)): the difference is left.
     bend = 4 / (3 * jnp.pi) * (jnp.sqrt(share) - jnp.sqrt(1 - share))
     return (1 - fraction) / fraction * share / (1 - share) * (1 - bend * jnp.sqrt(p))

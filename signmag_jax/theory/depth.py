@@ -71,6 +71,7 @@ def correlated(moments: Scaled, angle: Angle) -> Scaled:
 def _choose(first_only: bool, index: Array, moments: Scaled) -> Scaled:
     if not first_only:
         return moments
+    # In the same unit: a state keeps the error's unit through layers that have no error.
     unperturbed = Scaled(jnp.ones_like(moments.c), moments.unit, 0 * moments.drift, 0 * moments.noise)
     return jax.tree.map(lambda p, u: jnp.where(index == 0, p, u), moments, unperturbed)
 

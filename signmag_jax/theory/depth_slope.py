@@ -106,6 +106,8 @@ def _slopes(rate: ArrayLike, depth: int, weights: Any) -> tuple[Array, Array]:
     def layer(cosines: tuple[_Cosine, _Cosine], own: WeightMoments) -> Any:
         rows = _of_flips(p, own), _of_shift(p, own)
         flips, shift = cosines
+        # Averages over the flips of a row hold the flips' cumulants at the cosine reached so far, and of the
+        # shift's those in layer 1 alone, where nothing is lost yet.
         averaged = (1 - flips.lost) ** 2, jnp.where(shift.lost == 0, 1.0, 0.0)
         after = tuple(map(_step, cosines, rows, averaged))
         whole = [_sine_change(each, each.mean) for each in after]
@@ -128,6 +130,8 @@ def _of_shift(p: Array, weights: WeightMoments) -> _Rows:
     c = 1 + b * e
     noise = weights.beyond * e**2
     v = c**2 + noise
+    # Expanded by hand in the size e: orders below e⁴ in the level, and below e² in tilt and turn, cancel
+    # exactly and are never formed.
     a = 2 * b**2 - 1
     level = (2 * a**2 - 1) * fourth - 4 * b * (2 * a - 1) * third + 4 * a - 1
     level = level + e * (2 * b * (2 * a - 1) * fourth - 8 * a * third + 6 * b)
@@ -145,15 +149,19 @@ def _step(before: _Cosine, rows: _Rows, averaged: Array) -> _Cosine:
     """The next layer; `averaged` is the part of the cumulants' level that averages over rows have."""
     c, v, root = rows.c, rows.v, jnp.sqrt(rows.v)
     parted = c * before.lost
+    # As in `depth.correlated`: states that have parted add their own sine² to the error's noise.
     noise = rows.noise + c**2 * before.lost * (2 - before.lost)
     theta = jnp.arctan2(safe_sqrt(noise), c - parted)
     sine, rho = safe_sqrt(noise) / root, (c - parted) / root
     bow = sine_minus_angle_cosine(theta) / jnp.pi
     second, mixed = (f(theta) / (2 * jnp.pi) for f in (second_angle_function, third_angle_function))
     near, j = 2 * jnp.sin(theta / 2) ** 2, rho + bow
+    # J' and J'' of the map of cosines, through which mean and variance pass.
     slope, bend = (1 - theta / jnp.pi) * c / root, c**2 / v / (jnp.pi * sine)
     unit = 24 * jnp.pi * safe_sqrt(noise) * root
     change, known = _bent(before, rows, parted) / unit, averaged * before.fourth * rows.level / unit
+    # Bias and variance of the cosine that n rows realise, in bow, second and mixed: what is left of the
+    # kernels once their leading terms, polynomials of ρ, have cancelled.
     bias = bow * (5 + rho**2) - rho * sine**2 + j * second - 4 * mixed
     own = 2 * sine**4 - 4 * rho * bow * sine**2 + bow**2 * (4 + 2 * rho**2)
     own = own + second * (4 + 2 * j**2) - 8 * j * mixed

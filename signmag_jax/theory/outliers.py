@@ -52,6 +52,7 @@ def _not_underflown(ratio: Array) -> Array:
     return ratio + jnp.where(jnp.abs(ratio) < jnp.finfo(ratio.dtype).tiny, jnp.nan, 0)
 
 
+# By rule: at α = 1 the angle has no derivative, and the cost has.
 @jax.custom_jvp
 def _relative_cost(alpha: Array, n: Array) -> Array:
     """n(1 − J(1 − 2α²)), whose derivative 4nα(1 − θ/π) along α vanishes at 1."""

@@ -119,6 +119,7 @@ def profile_pool_leverage(rate: ArrayLike, x: Any, pool: Any, matching: str = "r
         raise invalid(f"matching in {MATCHINGS[:2]}", matching, "choose one of these")
     x = _numbers("x", x, FINITE)
     if not is_traced(x):
+        # Only ratios matter, and the squares of tiny or huge entries do not exist.
         largest = np.max(np.abs(x), initial=0.0)
         x = x / (largest if largest > 0 else 1.0)
     squares = x**2
@@ -191,6 +192,7 @@ def _arms(alpha_squared: Array, norms: Array, pool: Array, matching: str) -> tup
     if matching == "rate":
         return PoolArm(shares[0], one, counts[0]), PoolArm(shares[1], one, counts[1])
     if matching == "count":
+        # The larger arm is thinned to as many weights as the smaller one has.
         least = jnp.minimum(counts[0], counts[1])
         return PoolArm(shares[0] * (least / counts[0]), one, one), PoolArm(
             shares[1] * (least / counts[1]), one, one
@@ -224,6 +226,7 @@ def _damages(
 
 def _damage(moments: Scaled, arm: PoolArm, measure: str) -> Array:
     """Damage over the squared error of one weight; without any error its limit, half the arm's variance."""
+    # Relative to one weight's squared error, in which small errors have a limit.
     square = moments.drift**2 + moments.noise
     some = square > 0
     block = relu_block(arm_moments(moments, arm)).pair

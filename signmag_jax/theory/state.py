@@ -81,6 +81,7 @@ def _state(power: Any, of: Scaled, mean: Any, mean_shift: Any) -> State:
 def _relative(state: State) -> Scaled:
     """Moments of y' for E y² = 1."""
     pair = state.pair
+    # A vector of zeros has moments as well, all 0.
     power = jnp.where(pair.signal == 0, jnp.ones_like(pair.signal), pair.signal)
     return Scaled(pair.overlap / power, state.unit, pair.alignment / power, pair.transverse / power)
 
@@ -126,6 +127,8 @@ def _sum(a: State, b: State) -> State:
     overlap = p.overlap + q.overlap
     overlap = overlap + p.mean * (q.mean + unit * q.mean_shift) + q.mean * (p.mean + unit * p.mean_shift)
     drift = along / power
+    # What each part has across itself, and its drift against the common one: E δ² − (E yδ)²/E y² would
+    # cancel.
     noise = sum(
         one.transverse + one.signal * (_relative(State(unit, one, 0.0)).drift - drift) ** 2 for one in (p, q)
     )
@@ -157,6 +160,7 @@ def dense(state: State, error: Moments | Scaled, scale: ArrayLike) -> State:
 def own_error(error: Moments | Scaled) -> Scaled:
     """An error of one matrix alone, in a unit that is held constant, and is not that of a rate by chance."""
     of = scaled(error)
+    # A factor of π: a rate's unit that is equal by chance would be taken for the same.
     unit = math.pi * jax.lax.stop_gradient(of.unit)
     r = of.unit / unit
     return Scaled(of.c, unit, of.drift * r, of.noise * r * r)
@@ -199,12 +203,14 @@ def normalised(state: State, gain: TwoMoments, eps: ArrayLike) -> State:
     gone = (of.v == 0) & (jnp.asarray(eps) == 0)
     own, v = pair.signal + eps, jnp.where(gone, jnp.ones_like(of.v), of.v)
     other = pair.signal * v + eps
+    # 0 stays 0, whatever it is divided by: nothing is left of its direction.
     f = jnp.where(gone, 0 * v, jnp.sqrt(own / other))
     # c·f − 1 by its square where that is a difference of near equals.
     ahead = of.c > 0
     parts = eps * of.drift * (1 + of.c) - pair.signal * unit * of.noise
     drift = jnp.where(ahead, parts / (other * jnp.where(ahead, 1 + of.c * f, 1.0)), (of.c * f - 1) / unit)
     noise = jnp.where(gone, 1 / unit**2, of.noise * f**2)
+    # (f − 1)/unit, again without the difference.
     bend = -pair.signal * of.growth / (jnp.sqrt(other) * (jnp.sqrt(other) + jnp.sqrt(own)))
     rise = jnp.where(gone, -pair.mean / unit, pair.mean_shift * f + pair.mean * bend) / jnp.sqrt(own)
     after = _state(
@@ -213,6 +219,7 @@ def normalised(state: State, gain: TwoMoments, eps: ArrayLike) -> State:
         pair.mean / jnp.sqrt(own) * gain.mean,
         rise * gain.mean,
     )
+    # DN(y)[y] = y·eps/(y² + eps): so much of a radial error is let through.
     linear = (of.drift * (eps / own)) ** 2 + of.noise
     return after._replace(linear=pair.signal / own * gain.square * linear)
 

@@ -66,11 +66,13 @@ def mean_gaps(n: int) -> Float[np.ndarray, " flips"]:
     for start in range(1, n, ROWS_AT_ONCE):
         k = np.arange(start, min(start + ROWS_AT_ONCE, n), dtype=np.float64)[:, None]
         result[start : start + k.size] = _beta_means(k, n, nodes, weights)
+    # Kept for later calls, none of which may change it.
     result.setflags(write=False)
     return result
 
 
 def _beta_means(k: np.ndarray, n: int, nodes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    # Where the density peaks; with 2 inputs it is flat.
     mode = np.arctan2(np.sqrt(k - 1), np.sqrt(n - k - 1)) if n > 2 else np.full_like(k, math.pi / 4)
     reach = math.sqrt(2 * CUT / (n - 2)) if n > 2 else math.pi
     low, high = np.maximum(mode - reach, 0.0), np.minimum(mode + reach, math.pi / 2)
