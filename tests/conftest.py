@@ -123,7 +123,7 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.fixture(scope="module", autouse=True)
 def unoptimised(request):
     """Laws compile for longer than they run. A module of another kind overrides this."""
-    rooms = ("frechet", "perturb", "proofs", "theory") if jax.config.jax_enable_x64 else ()
+    rooms = ("frechet", "perturb", "proofs", "theory", "training") if jax.config.jax_enable_x64 else ()
     if not request.config.compiles_less or request.path.parent.name not in rooms:
         yield
         return

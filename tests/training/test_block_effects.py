@@ -1,21 +1,32 @@
 """What flips do in one block, against plain NumPy and against what a planted column must do."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 
 from signmag_jax.training import Architecture
+from signmag_jax.training.architecture import ENTERING
 from signmag_jax.training.block_effects import block_effects, flipped, outlier_columns
 
 WIDTH, RATE, DRAWS = 64, 0.05, 64
 
 
 def block(activation, seed=0, width=WIDTH):
-    network = Architecture(activation, 1, width, 4)
-    matrices = network.matrices(network.init(jax.random.key(seed)), 0)
-    state = jax.random.normal(jax.random.key(seed + 1), (32, width), jnp.float32)
-    return network, matrices, state
+    rng = np.random.default_rng(seed)
+    matrices = {
+        name: (rng.normal(size=(width, width)) / width**0.5).astype(np.float32)
+        for name in (*ENTERING[activation], "down")
+    }
+    state = rng.normal(size=(32, width)).astype(np.float32)
+    return Architecture(activation, 1, width, 4), matrices, state
+
+
+@functools.cache
+def program(network, rate):
+    return quick.jit(lambda *given: block_effects(network, *given, rate, DRAWS))
 
 
 def rms(x):
@@ -70,8 +81,8 @@ def redrawn(matrices, state, draws, seed):
 def test_damage_is_what_numpy_measures(activation):
     network, matrices, state = block(activation)
     # The first five are the outliers, whatever the draw.
-    state = state.at[:, :5].multiply(2.0)
-    found = block_effects(network, matrices, state, jax.random.key(3), RATE, DRAWS)
+    state[:, :5] *= 2
+    found = program(network, RATE)(matrices, state, jax.random.key(3))
     arms = redrawn(matrices, state, 400, seed=4)
     for ours, (above, below) in ((found.ratio, (0, 1)), (found.leverage, (2, 3))):
         ratio = arms[:, above].mean() / arms[:, below].mean()
@@ -87,18 +98,19 @@ def test_damage_is_what_numpy_measures(activation):
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.5])
 def test_exactly_so_many_signs_flip_and_only_in_these_columns(rate):
-    weight = jax.random.normal(jax.random.key(0), (20, 30), jnp.float32)
-    columns = jnp.arange(30) % 2 == 0
-    changed = np.asarray(flipped(weight, columns.astype(jnp.float32), rate, jax.random.key(1))) != weight
+    weight = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32)
+    columns = (np.arange(30) % 2 == 0).astype(np.float32)
+    draw = quick.jit(lambda weight, columns, key: flipped(weight, columns, rate, key))
+    changed = np.asarray(draw(weight, columns, jax.random.key(1))) != weight
     assert changed.sum() == round(rate * 600)
     assert not changed[:, 1::2].any()
 
 
 def test_a_larger_input_is_an_outlier_and_costs_its_square():
     network, matrices, state = block("relu", width=128)
-    planted = jnp.ones(128, jnp.float32).at[jnp.arange(6) * 20].set(4.0)
-    found = block_effects(network, matrices, state * planted[None], jax.random.key(5), 0.02, 64)
-    flat = block_effects(network, matrices, state, jax.random.key(5), 0.02, 64)
+    planted = state.copy()
+    planted[:, np.arange(6) * 20] *= 4
+    found, flat = (program(network, 0.02)(matrices, inputs, jax.random.key(5)) for inputs in (planted, state))
     assert set(np.flatnonzero(found.outliers)) == {0, 20, 40, 60, 80, 100}
     assert 10 < float(found.leverage) < 17
     # The control: nothing planted, nothing found.

@@ -23,6 +23,18 @@ def learned():
     return train(**SMALL)
 
 
+@pytest.fixture(scope="module")
+def beside_laws(learned):
+    return compare(learned)
+
+
+@pytest.fixture(scope="module")
+def of_text():
+    """Of the other kind, briefly."""
+    few = {"width": 32, "networks": 3, "steps": 10}
+    return train(task="text", text=TEXT, activation="swiglu", blocks=1, **SMALL | few)
+
+
 def test_the_loss_falls_and_the_first_snapshot_is_the_initialisation(learned):
     losses = [at.loss for at in learned.snapshots]
     assert [at.step for at in learned.snapshots] == [0, 10, 30, 60]
@@ -62,18 +74,17 @@ def test_a_text_is_learned_and_what_is_held_out_is_scored():
     assert other.snapshots[-1].loss.value > 3 * last.value
 
 
-def test_laws_stand_beside_every_snapshot(learned):
-    found = compare(learned)
-    for each in found.blocks:
+def test_laws_stand_beside_every_snapshot(beside_laws):
+    for each in beside_laws.blocks:
         for at in each:
             assert all(at.ratio[name].gap is not None for name in ("Gaussian weights", "own weights"))
-    row = found.rows()[0]
+    row = beside_laws.rows()[0]
     assert row["law: Gaussian weights"] == pytest.approx(float(theory.finite_width_ratio(0.05, 64)))
     assert {f"law: {name}" for name in LAWS} <= row.keys()
 
 
-def test_a_wrong_law_is_parted_from_at_the_start(learned, monkeypatch):
-    right = compare(learned).leaving(1, "Gaussian weights")
+def test_a_wrong_law_is_parted_from_at_the_start(learned, beside_laws, monkeypatch):
+    right = beside_laws.leaving(1, "Gaussian weights")
     assert right is not None
     assert right.before == 0 or right.step is None
     monkeypatch.setitem(LAWS, "Gaussian weights", lambda run, weights, state: 1.5)
@@ -82,21 +93,20 @@ def test_a_wrong_law_is_parted_from_at_the_start(learned, monkeypatch):
     assert (wrong.before, wrong.step) == (None, 0)
 
 
-def test_more_trainings_beside_it_ask_for_more(learned):
+def test_more_trainings_beside_it_ask_for_more(learned, beside_laws):
     """One percent is shared by all of them."""
-    assert compare(learned, 8).limit > compare(learned).limit
+    assert compare(learned, 8).limit > beside_laws.limit
 
 
-def test_a_law_that_does_not_answer_is_left_out(learned):
-    found = compare(train(**SMALL | {"activation": "swiglu", "steps": 10, "blocks": 1}))
+def test_a_law_that_does_not_answer_is_left_out(of_text):
+    found = compare(of_text)
     assert found.leaving(1, "own weights and inputs") is None
     assert "–" in next(iter(found.summary().values()))
 
 
-def test_a_result_says_of_which_text_and_in_which_unit(learned):
-    found = train(task="text", text=TEXT, blocks=1, **SMALL | {"width": 32, "steps": 10, "networks": 3})
-    assert found.provenance["text_sha256"] == hashlib.sha256(TEXT).hexdigest()
-    assert found.snapshots[0].loss.unit == "nat/byte"
+def test_a_result_says_of_which_text_and_in_which_unit(learned, of_text):
+    assert of_text.provenance["text_sha256"] == hashlib.sha256(TEXT).hexdigest()
+    assert of_text.snapshots[0].loss.unit == "nat/byte"
     assert "text_sha256" not in learned.provenance
     assert learned.snapshots[0].loss.unit == "1"
 
