@@ -53,6 +53,7 @@ def examine() -> dict[str, Any]:
     findings["terminal"] = sys.stderr.isatty()
     findings["devices"] = [] if problems else _devices(problems)
     findings["compiler_options"] = {} if problems else _compiler_options()
+    findings["attention_of_half_precision"] = "unknown" if problems else _attention()
     findings["programs"] = programs.state()
     findings["embedded_model"] = None if problems else _embedded(problems)
     findings["optional"] = optional
@@ -133,6 +134,19 @@ def _compiler_options() -> dict[str, Any]:
     from signmag_jax.evidence.compiling import in_force
 
     return dict(in_force())
+
+
+def _attention() -> str:
+    """What attention without derivatives is made of on the default device, in bfloat16 and at small sizes."""
+    import jax
+    import jax.numpy as jnp
+
+    from signmag_jax.models import attention_kernel
+
+    queries, keys = (jnp.zeros((1, 256, heads, 64), jnp.bfloat16) for heads in (4, 2))
+    if jax.default_backend() != "cpu":
+        attention_kernel.has_kernel(queries, keys, None)
+    return next(iter(attention_kernel.taken().values()), attention_kernel.SPANS)
 
 
 def _embedded(problems: list[str]) -> str:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from signmag_jax.evidence import InvalidInput, invalid, provenance
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, check_windows, fetch, text
+from signmag_jax.models.attention_kernel import taken
 
 MINIMUM_WINDOWS = 8
 FEWEST_CALIBRATION = 2
@@ -158,7 +159,11 @@ def sha256_of_parameters(model: LanguageModel) -> str:
 def provenance_of(
     model: LanguageModel, source: Mapping[str, Any] | None, **particular: Any
 ) -> dict[str, Any]:
-    """Versions, device, threads, model report, dtype; then `source` (the text's sha256) and `particular`."""
-    return provenance.collect(
-        model=model.report.to_json(), dtype=model.report.dtype, **dict(source or {}), **particular
-    )
+    """Versions, device, threads, model report, dtype; then `source` (the text's sha256) and `particular`.
+
+    On an accelerator also `attention`: what `attention_kernel.taken` says of this dtype, in this process.
+    """
+    dtype, own = model.report.dtype, dict(source or {})
+    if jax.default_backend() != "cpu":
+        own["attention"] = {of: how for of, how in taken().items() if of.startswith(f"{dtype},")}
+    return provenance.collect(model=model.report.to_json(), dtype=dtype, **own, **particular)

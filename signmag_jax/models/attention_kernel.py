@@ -1,4 +1,4 @@
-"""Causal attention as one kernel of NVIDIA's cuDNN, in half precision: where it is used, how it is proven."""
+"""Causal attention as one kernel of NVIDIA's cuDNN, in half precision: where and whether it is used."""
 
 from __future__ import annotations
 
@@ -19,26 +19,46 @@ MOST_ERROR = 2**-6
 """Largest error relative to the largest number: weights, sums and results are rounded by 2⁻⁹ each."""
 
 
+ONE_KERNEL, SPANS = "one kernel of cuDNN", "spans of queries"
+
+_taken: dict[str, str] = {}
+
+
+def taken() -> dict[str, str]:
+    """What attention without derivatives was made of in this process on an accelerator, by what it is of.
+
+    "one kernel of cuDNN" or "spans of queries", with the reason where the kernel exists and is not used;
+    "bfloat16, 8 x 2048 tokens, 9 heads of 64" is an example of what it is of.
+    """
+    return dict(_taken)
+
+
 def has_kernel(
     queries: Float[jax.Array, "batch tokens heads head_dim"],
     keys: Float[jax.Array, "batch tokens kv_heads head_dim"],
     window: Int[jax.Array, ""] | None,
 ) -> bool:
-    """Whether attention without derivatives is `one_kernel`: the rule, all of it.
+    """Whether attention without derivatives is `one_kernel`, which `taken` says from then on: the rule.
 
     On a GPU, of half precision, heads of at most `MOST_FEATURES` in multiples of `UNIT`, queries that see all
-    keys before them, on one device rather than a mesh, and where the kernel is `proven` at these sizes.
+    keys before them, on one device rather than a mesh, and where the kernel has no `fault` at these sizes.
     """
-    features = queries.shape[3]
-    return (
+    batch, tokens, heads, features = queries.shape
+    why = ""
+    suits = (
         platform() == "gpu"
         and queries.dtype in HALVES
         and features % UNIT == 0
         and features <= MOST_FEATURES
         and window is None
         and jax.typeof(queries).sharding.mesh.size <= 1
-        and proven(queries.shape, keys.shape[2], queries.dtype, platform() != jax.default_backend())
     )
+    if suits:
+        why = fault(queries.shape, keys.shape[2], queries.dtype, platform() != jax.default_backend())
+    found = SPANS + (f": {why}" if why else "")
+    of = f"{queries.dtype}, {batch} x {tokens} tokens, {heads} heads of {features}"
+    _taken[of] = ONE_KERNEL if suits and not why else found
+    return suits and not why
 
 
 def one_kernel(
@@ -52,8 +72,8 @@ def one_kernel(
 
 
 @functools.cache
-def proven(shape: tuple[int, int, int, int], kv_heads: int, dtype: jnp.dtype, described: bool) -> bool:
-    """Whether this machine's cuDNN builds the kernel at these sizes, and it gives the definition's numbers.
+def fault(shape: tuple[int, int, int, int], kv_heads: int, dtype: jnp.dtype, described: bool) -> str:
+    """Why the kernel is not used at these sizes here; nothing where it gives the definition's numbers.
 
     Other cards than NVIDIA's, old ones and incomplete installations build none. For a device that is only
     `described`: whether JAX knows how to call it.
@@ -64,15 +84,17 @@ def proven(shape: tuple[int, int, int, int], kv_heads: int, dtype: jnp.dtype, de
     try:
         traced = jax.jit(one_kernel).trace(q, k, v)
         if described:
-            return True
+            return ""
         found = np.asarray(traced.lower().compile()(q, k, v), np.float64).reshape(shape)
-    except Exception:  # what a library that is missing or unfit raises differs between versions
-        return False
-    return agree(found, q, k, v)
+    except Exception as error:  # what a library that is missing or unfit raises differs between versions
+        first = str(error).partition("\n")[0][:200]
+        return f"the kernel does not run here ({type(error).__name__}: {first})"
+    error = largest_error(found, q, k, v)
+    return "" if error <= MOST_ERROR else f"the kernel is off by {error:.2g} of the largest number"
 
 
-def agree(found: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> bool:
-    """Whether the first, middle and last queries of the first and last windows are as defined."""
+def largest_error(found: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> float:
+    """Of the first, middle and last queries of the first and last windows, relative to the largest number."""
     batch, tokens, heads, features = q.shape
     errors = []
     for window in {0, batch - 1}:
@@ -86,4 +108,4 @@ def agree(found: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> boo
             weights = np.exp(scores - scores.max(axis=0))
             right = np.einsum("sh,shd->hd", weights / weights.sum(axis=0), mixed)
             errors.append(np.abs(found[window, last] - right).max() / np.abs(right).max())
-    return bool(np.max(errors) <= MOST_ERROR)
+    return float(np.max(errors))

@@ -9,8 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from signmag_jax import simulate
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SHELL = BENCHMARKS / "accelerator.sh"
@@ -148,6 +151,24 @@ def test_a_comparison_can_fail(monkeypatch, capsys):
     assert not card_correct.say_error("model", "a", right * (1 + 1e-2), right)
     assert not card_correct.say_error("model", "a", np.full(5, np.nan), right)
     assert all(json.loads(line)["name"] == "model: a" for line in capsys.readouterr().out.splitlines())
+
+
+def test_experiments_are_compared_from_the_same_draws(monkeypatch):
+    """In another precision `crossings` draws other numbers, whose difference is no error of a device."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import card_correct
+
+    def found(precision):
+        simulate.program.block_program.cache_clear()  # it does not know of the precision
+        with card_correct.rows_in(precision):
+            return np.array(card_correct.estimates("block_fast", card_correct.SMALL))
+
+    try:
+        double, single, again = found(jnp.float64), found(jnp.float32), found(jnp.float32)
+    finally:
+        simulate.program.block_program.cache_clear()
+    np.testing.assert_array_equal(single, again)
+    assert card_correct.largest_error(single, double) > 1e-4
 
 
 def test_a_finding_is_strict_json(monkeypatch, capsys):

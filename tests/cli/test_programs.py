@@ -84,6 +84,8 @@ def test_without_a_folder_nothing_is_kept_and_doctor_says_why(first, tmp_path):
 
 
 def test_doctor_shows_and_removes_them(home):
-    assert f"{len(kept(home))}" in json.loads(run(home, "doctor", "--json"))["programs"]
+    found = json.loads(run(home, "doctor", "--json"))
+    assert f"{len(kept(home))}" in found["programs"]
+    assert found["attention_of_half_precision"] == "spans of queries"  # on a CPU
     assert "(0 files" in json.loads(run(home, "doctor", "--clear-programs", "--json"))["programs"]
     assert not kept(home)

@@ -1,11 +1,13 @@
 """NLL and perplexity as estimates."""
 
+import jax
 import numpy as np
 import pytest
 from conftest import with_block
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput
+from signmag_jax.measure import inputs
 from signmag_jax.models import window_nll
 
 
@@ -46,3 +48,12 @@ def test_a_loss_that_is_not_finite_is_named(tiny, windows):
     broken[0] = np.nan
     with pytest.raises(InvalidInput, match=r"loss finite.*window 0"):
         measure.nll(with_block(tiny, "v_proj", broken), windows[1], batch=8)
+
+
+def test_on_an_accelerator_the_provenance_says_what_attention_was_made_of(tiny, monkeypatch):
+    made = {"float32, 1 x 8 tokens, 4 heads of 8": "spans of queries", "bfloat16, 1 x 8": "another model's"}
+    monkeypatch.setattr(inputs, "taken", lambda: made)
+    assert "attention" not in inputs.provenance_of(tiny, None)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    (only,) = inputs.provenance_of(tiny, None)["attention"].items()
+    assert only == ("float32, 1 x 8 tokens, 4 heads of 8", "spans of queries")
