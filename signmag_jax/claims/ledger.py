@@ -182,7 +182,7 @@ def read(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{str(path)!r} is not a readable ledger ({error}): run it again") from None
-    if not isinstance(ledger, dict) or not _is_current(ledger.get("schema")):
+    if not isinstance(ledger, dict) or ledger.get("schema") != SCHEMA_VERSION:
         raise InvalidInput(
             f"{str(path)!r} is not a ledger of schema {SCHEMA_VERSION}: "
             "use the version of signmag_jax that wrote it, or run it again"
@@ -196,10 +196,6 @@ def read(folder: Path) -> dict[str, Any]:
 def _integer(literal: str) -> int:
     finite(literal)  # an integer beyond every float is no number of ours
     return int(literal)
-
-
-def _is_current(version: Any) -> bool:
-    return version == SCHEMA_VERSION and not isinstance(version, bool)
 
 
 def _inconsistency(ledger: Mapping[str, Any]) -> str | None:

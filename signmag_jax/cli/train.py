@@ -70,16 +70,13 @@ def train(
             say()
     if plot is not None:
         for result in results:
-            path = plot if len(results) == 1 else plot.with_stem(f"{plot.stem}-{_stem(result.run.title)}")
+            title = result.run.title.replace(", ", "-").replace(" ", "-")
+            path = plot if len(results) == 1 else plot.with_stem(f"{plot.stem}-{title}")
             result.plot(path)
             remark(f"Written: {path}", quiet=quiet)
     if json:
         emit({"trainings": [result.to_json() for result in results]})
     return 0
-
-
-def _stem(title: str) -> str:
-    return title.replace(", ", "-").replace(" ", "-")
 
 
 def _cost(plans: Sequence[dict[str, Any]], sizes: dict[str, Any]) -> dict[str, Any]:

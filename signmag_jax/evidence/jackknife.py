@@ -13,7 +13,7 @@ from .estimate import Estimate
 
 
 def jackknife(
-    statistic: Callable[[Int[np.ndarray, " some"]], float], count: int, estimator: str, level: float = LEVEL
+    statistic: Callable[[Int[np.ndarray, " some"]], float], count: int, estimator: str
 ) -> ConfidenceInterval | None:
     """A statistic of windows, with its jackknife error and Student's interval; None where it is not finite.
 
@@ -21,7 +21,6 @@ def jackknife(
       statistic: smooth in means over windows, of which it is given the numbers.
       count: windows, at least 2.
       estimator: the statistic's name.
-      level: coverage of the interval.
 
     Source:
       Efron and Stein 1981, Ann. Statist. 9: the squared error is not too small in the mean.
@@ -34,6 +33,6 @@ def jackknife(
     if not np.isfinite([value, *without]).all():
         return None
     error = math.sqrt((count - 1) * without.var())
-    reach = error * float(stats.t.ppf((1 + level) / 2, count - 1))
+    reach = error * float(stats.t.ppf((1 + LEVEL) / 2, count - 1))
     estimate = Estimate(value, error, count, "1", f"{estimator}, jackknife over windows")
-    return ConfidenceInterval(estimate, value - reach, value + reach, level)
+    return ConfidenceInterval(estimate, value - reach, value + reach, LEVEL)

@@ -17,7 +17,6 @@ from .association import rank_correlation
 from .inputs import Windows
 from .joint import Flips, costliest_sets, joint_cost
 from .place import Place, flipped
-from .pools import OUTLIER
 from .predicted import LinearResponse
 from .response import PROBES, linear_response
 from .screening import excerpt, input_scales
@@ -141,7 +140,7 @@ def deciding_weights(
             for i, (weight, (place, _)) in enumerate(zip(weights, top, strict=True))
             if weight.outlier and place.layer in response.taking_part and place.name in response.matrices
         ]
-        explained = response.share(flips[inside].sum(axis=0), OUTLIER)
+        explained = response.share(flips[inside].sum(axis=0))
     return DecidingWeights(
         weights, tuple(listed), correlations, explained, joints, chosen.suspects, setup.origin()
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from signmag_jax.evidence import Estimate, Picture, Ratio, Result, invalid
+from signmag_jax.evidence import Estimate, Picture, Ratio, Result
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import SITE_OF
@@ -18,7 +18,7 @@ from . import slopes
 from .activations import Columns
 from .leverage import RATES
 from .place import Place
-from .pools import OUTLIER, REST
+from .pools import OUTLIER
 from .response_checks import Check
 from .slopes import Slopes
 from .suspects import Suspect
@@ -94,19 +94,6 @@ class LinearResponse(Result):
         size = int(self.pools[pool].weights)
         return rate**2 - rate * (1 - rate) / max(size - 1, 1)
 
-    def leverage_at(self, flips: int) -> Ratio:
-        """Predicted count-matched leverage of exactly so many flips in each arm, to second order in the rate.
-
-        Raises:
-          InvalidInput: for fewer flips than one or more than a pool holds.
-        """
-        most = min(int(self.pools[arm].weights) for arm in (OUTLIER, REST))
-        if not 1 <= flips <= most:
-            raise invalid(
-                f"1 <= flips <= {most}", flips, "flip at least one weight, and no more than a pool's"
-            )
-        return paired_ratio(*(self.table(arm, *self.rates_of(arm, flips)) for arm in (OUTLIER, REST)))
-
     def rates_of(self, arm: str, flips: int) -> tuple[float, float]:
         """Flips per weight of a pool, and how often two of its weights flip together."""
         rate = flips / int(self.pools[arm].weights)
@@ -147,13 +134,13 @@ class LinearResponse(Result):
             "linear": rate <= self.linear_below(pool),
         }
 
-    def share_of_singles(self, pool: str = OUTLIER) -> Ratio:
-        """Part of a pool's slope that the weights flipped one by one carry, or why it is unresolved."""
-        return self.share(self.known[pool], pool)
+    def share_of_singles(self) -> Ratio:
+        """Part of the outlier slope that the weights flipped one by one carry, or why it is unresolved."""
+        return self.share(self.known[OUTLIER])
 
-    def share(self, cost: Float[np.ndarray, " windows"], pool: str = OUTLIER) -> Ratio:
-        """A cost on each evaluation window as a part of a pool's slope."""
-        whole = self.samples[pool]
+    def share(self, cost: Float[np.ndarray, " windows"]) -> Ratio:
+        """A cost on each evaluation window as a part of the outlier pool's slope."""
+        whole = self.samples[OUTLIER]
         # A cost is exact on each window, and so the same beside every probe of the slope.
         return paired_ratio(np.broadcast_to(np.asarray(cost)[None], whole.shape), whole)
 

@@ -18,7 +18,7 @@ from .gaussian import Activation, ActivationName, compiled_apart, drawn
 from .gaussian import activation as named_activation
 from .network import Experiment
 from .result import MEAN_OF_RATIOS, Estimates, Result
-from .tally import Pair, Tally, fewest_networks
+from .tally import fewest_networks
 
 CONTROLLED = "mean of per-network ratios, regressed on control variates of mean zero"
 
@@ -158,7 +158,7 @@ def block(
         *compiled_apart(sample, parameters),
         {**named, "activation": label, "weights": named_law, **sample.plain()},
         sample.work(math.prod(shape)),
-        _controlled_ratio if controlled else _ratio,
+        lambda tally: tally.controlled("ratio", CONTROLS) if controlled else tally.mean("ratio"),
         OPTIONAL,
     )
     estimates = Estimates(experiment, shape, **options)
@@ -170,14 +170,6 @@ def block(
         estimates.networks,
         estimates.controlled("ratio", CONTROLS, CONTROLLED) if controlled else None,
     )
-
-
-def _ratio(tally: Tally) -> Pair:
-    return tally.mean("ratio")
-
-
-def _controlled_ratio(tally: Tally) -> Pair:
-    return tally.controlled("ratio", CONTROLS)
 
 
 def default_inputs(width: int) -> int:

@@ -144,9 +144,9 @@ def _constant(moments: TwoMoments) -> State:
 
 
 @law()
-def unit_input(power: ArrayLike = 1.0) -> State:
-    """Two equal vectors of mean 0."""
-    return _constant(TwoMoments(0 * jnp.asarray(power), jnp.asarray(power)))
+def unit_input() -> State:
+    """Two equal vectors of mean 0 and mean square 1."""
+    return _constant(TwoMoments(jnp.asarray(0.0), jnp.asarray(1.0)))
 
 
 @law(domain={"scale": SCALE})

@@ -192,16 +192,6 @@ def clear(found):
     return dataclasses.replace(found, samples=samples, pairs=pairs, pools=pools, interaction=interaction)
 
 
-def test_predicted_leverage_at_a_count_is_the_ratio_of_damages_and_is_told_from_that_at_rate_zero(clear):
-    damage = [clear.damage(arm, 40 / int(clear.pools[arm].weights), exactly=True).value for arm in ARMS]
-    ratio = clear.leverage_at(40).interval.estimate
-    assert ratio.value == pytest.approx(damage[0] / damage[1], rel=1e-9)
-    at_zero = clear.leverage_at(1).interval.estimate
-    assert abs(at_zero.value - ratio.value) > 0.05 * ratio.value
-    with pytest.raises(InvalidInput, match="flips"):
-        clear.leverage_at(0)
-
-
 @pytest.mark.parametrize("factor", [1.0, 1.5])
 def test_a_leverage_is_compared_where_both_are_resolved(clear, drawn, factor):
     """Draws that scatter about the prediction; with half as much again in one arm they lie far off."""

@@ -40,7 +40,10 @@ def rows(level: Level, results: Results) -> Iterator[Claim]:
         statement="E relu(z) relu(z') is the degree-1 arc-cosine kernel.",
         routes={
             "published": exact(_textbook_kernel, name="Cho and Saul: √v (sin θ + (π − θ) cos θ)/(2π)"),
-            "predicted": exact(_numeric_kernel, name="½ + E h(h' − h) of the numeric block"),
+            "predicted": exact(
+                lambda: 0.5 + float(theory.block(SignFlip(KERNEL_RATE)).alignment),
+                name="½ + E h(h' − h) of the numeric block",
+            ),
         },
         compare=(("published", "predicted"),),
         kind="proof",
@@ -75,10 +78,6 @@ def _textbook_kernel() -> float:
     from signmag_jax.theory.symbolic import energies
 
     return float(energies.kappa(1 - 2 * sp.Rational(str(KERNEL_RATE)), sp.Integer(1)).evalf(20))
-
-
-def _numeric_kernel() -> float:
-    return 0.5 + float(theory.block(SignFlip(KERNEL_RATE)).alignment)
 
 
 def _identity() -> Claim:
