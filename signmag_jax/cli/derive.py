@@ -8,66 +8,17 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any
-
-import typer
+from dataclasses import replace
+from typing import Any
 
 from . import perturbations
-from .values import FLAG, Kind, kind_of
+from .shared import SHARED, Option, flag
+from .values import FLAG, kind_of
 
 SECTIONS = ("Returns:", "Raises:", "Source:", "Example:", "Yields:")
 # Where another function's arguments, results or errors are meant.
 REFERENCE = re.compile(r"\bArgs\b[\w, ]* as in `(\w+)`\.")
 HELP = {"help_option_names": ["-h", "--help"]}
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option, or one argument by position.
-
-    Args:
-      name: of the parameter.
-      kind: what it takes.
-      help: one or more sentences.
-      default: as the help shows it.
-      flags: as it is typed; from the name, if empty.
-      positional: whether it is typed without a flag.
-      many: whether there may be several of a positional one.
-    """
-
-    name: str
-    kind: Kind
-    help: str = ""
-    default: str = ""
-    flags: tuple[str, ...] = ()
-    positional: bool = False
-    many: bool = False
-
-    def parameter(self) -> inspect.Parameter:
-        """The parameter by which Typer knows it; one that was not given is None."""
-        parse: Any = {"parser": self.kind.parse, "metavar": self.kind.metavar} if self.kind.parse else {}
-        if self.positional:
-            info: Any = typer.Argument(help=self.help, show_default=False, **parse)
-            base: Any = list[str] | None if self.many else str
-        else:
-            flags = self.flags or (flag(self.name),)
-            help_ = f"{self.help} [default: {self.default}]" if self.default else self.help
-            info = typer.Option(*flags, help=help_.strip(), show_default=False, **parse)
-            base = list[str] | None if self.kind.join else str | None if self.kind.parse else bool | None
-        needed = self.positional and not self.many
-        return inspect.Parameter(
-            self.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if needed else None,
-            annotation=Annotated[base, info],
-        )
-
-
-def flag(name: str) -> str:
-    """A parameter as it is typed."""
-    # What two arms have in common has one word here, be it a norm, a rate or a count.
-    return "--" + name.replace("matching", "match").replace("_", "-")
 
 
 def options(
@@ -80,8 +31,6 @@ def options(
       signature: another one of the same parameters, with other defaults.
       leave: parameters that the command fills in.
     """
-    from .shared import SHARED
-
     helps, hints = arguments_of(function), hints_of(function)
     derived: list[Option] = []
     for parameter in (signature or inspect.signature(function)).parameters.values():
@@ -134,8 +83,6 @@ def passing_on(inner: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
 
 def _unpacked(hint: Any, leave: Iterable[str]) -> list[Option]:
     """Options of a `TypedDict` of keyword arguments, all of which may be left out."""
-    from .shared import SHARED
-
     table = next(iter(typing.get_args(hint)), None)
     if table is None:
         return []

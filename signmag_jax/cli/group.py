@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from . import derive
 from .options import emit, say
-from .shared import SHARED, UNUSED_SEED
+from .shared import SHARED, UNUSED_SEED, Option
 
 # More than any first sentence has: Click would cut them to what fits beside the name, in one line.
 WHOLE = 1000
@@ -78,9 +78,7 @@ class Group(Listing):
         raise typer.BadParameter(f"no {self.what} {cmd_name!r}: choose from {', '.join(self.lines())}")
 
 
-def subcommand(
-    name: str, work: Callable[..., int], options: list[derive.Option], help_: str, example: str
-) -> Any:
+def subcommand(name: str, work: Callable[..., int], options: list[Option], help_: str, example: str) -> Any:
     """A sub-command that calls `work` with the options that were given."""
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     _command(single, name, derive.command(work, options), help_, example)

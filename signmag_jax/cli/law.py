@@ -14,7 +14,7 @@ import typer
 from . import derive, law_arguments
 from .group import Group, subcommand
 from .options import check_plot, emit, prepare, remark, say
-from .shared import SHARED, UNUSED_SEED
+from .shared import SHARED, UNUSED_SEED, Option
 from .values import FLAG, Kind, filled
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Laws(Group):
         )
 
 
-def _option(law: Law, name: str) -> derive.Option:
+def _option(law: Law, name: str) -> Option:
     """An argument of a law: where it may lie, what it means and its default."""
     domain = law.arguments[name]
     default = inspect.signature(law.function).parameters[name].default
@@ -75,12 +75,12 @@ def _option(law: Law, name: str) -> derive.Option:
         help_ += f"{'; ' if help_ else ''}{domain.describe(name)}"
     help_ = f"{help_}. Required." if required else f"{help_}."
     shown = "" if required else derive.shown(default)
-    return derive.Option(name, kind, help_.lstrip(". "), shown, law_arguments.flags(name))
+    return Option(name, kind, help_.lstrip(". "), shown, law_arguments.flags(name))
 
 
-def _extra(law: Law) -> list[derive.Option]:
+def _extra(law: Law) -> list[Option]:
     options = [
-        derive.Option(
+        Option(
             "digits",
             Kind("INTEGER", _digits),
             f"Also a rigorous ball of this many digits, 1 to {MOST_DIGITS}, around one value.",
@@ -88,7 +88,7 @@ def _extra(law: Law) -> list[derive.Option]:
     ]
     if "rate" in law.arguments:
         range_ = Kind("START:STOP:COUNT", filled)
-        options.insert(0, derive.Option("range", range_, "Rates in equal factors: 1e-4:0.5:20."))
+        options.insert(0, Option("range", range_, "Rates in equal factors: 1e-4:0.5:20."))
     return options
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from . import perturbations
-from .derive import flag
+from .shared import flag
 from .values import one_of, several
 
 MOST_POINTS = 10_000

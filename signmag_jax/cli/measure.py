@@ -24,7 +24,7 @@ from .options import (
 )
 from .parquet import check_parquet, write_parquet
 from .reading import ReadingOptions
-from .shared import SHARED, UNUSED_SEED
+from .shared import SHARED, UNUSED_SEED, Option
 
 EXAMPLES = {
     "nll": "--text FILE --window 1024 --windows 1",
@@ -77,7 +77,7 @@ def _measurements() -> dict[str, Any]:
     return MEASUREMENTS | {"quantization-report": plain.of(quantization_report, check_files)}
 
 
-def _own(function: Any) -> list[derive.Option]:
+def _own(function: Any) -> list[Option]:
     """Options of the measurement itself."""
     return derive.options(function, leave=FILLED)
 
@@ -87,7 +87,7 @@ def _texts(function: Any) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name in ("calibration", *WINDOWS)]
 
 
-def _reading(function: Any, opened: Any) -> list[derive.Option]:
+def _reading(function: Any, opened: Any) -> list[Option]:
     """Options of the model, and of the text where the measurement reads one."""
     texts = _texts(function)
     unused = [] if texts else ["text", "window", "windows"]
@@ -95,7 +95,7 @@ def _reading(function: Any, opened: Any) -> list[derive.Option]:
     return derive.options(ReadingOptions, signature=inspect.signature(opened), leave=unused)
 
 
-def _output(function: Any) -> list[derive.Option]:
+def _output(function: Any) -> list[Option]:
     """Options of where it runs and what is written."""
     from signmag_jax.evidence import Result
 

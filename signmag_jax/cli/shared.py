@@ -1,12 +1,65 @@
-"""The options that many commands share, by the name of the parameter: one meaning for each."""
+"""An option of a command, and those that many commands share: one meaning for each name."""
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
 from . import values
-from .derive import Option
 from .options import Device
 from .perturbations import PERTURBATIONS, parse
 from .values import FLAG, Kind, kind_of
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, or one argument by position.
+
+    Args:
+      name: of the parameter.
+      kind: what it takes.
+      help: one or more sentences.
+      default: as the help shows it.
+      flags: as it is typed; from the name, if empty.
+      positional: whether it is typed without a flag.
+      many: whether there may be several of a positional one.
+    """
+
+    name: str
+    kind: Kind
+    help: str = ""
+    default: str = ""
+    flags: tuple[str, ...] = ()
+    positional: bool = False
+    many: bool = False
+
+    def parameter(self) -> inspect.Parameter:
+        """The parameter by which Typer knows it; one that was not given is None."""
+        parse: Any = {"parser": self.kind.parse, "metavar": self.kind.metavar} if self.kind.parse else {}
+        if self.positional:
+            info: Any = typer.Argument(help=self.help, show_default=False, **parse)
+            base: Any = list[str] | None if self.many else str
+        else:
+            flags = self.flags or (flag(self.name),)
+            help_ = f"{self.help} [default: {self.default}]" if self.default else self.help
+            info = typer.Option(*flags, help=help_.strip(), show_default=False, **parse)
+            base = list[str] | None if self.kind.join else str | None if self.kind.parse else bool | None
+        needed = self.positional and not self.many
+        return inspect.Parameter(
+            self.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if needed else None,
+            annotation=Annotated[base, info],
+        )
+
+
+def flag(name: str) -> str:
+    """A parameter as it is typed."""
+    return "--" + name.replace("_", "-")
+
 
 _FILE = Kind("FILE", values.path)
 _FOLDER = Kind("FOLDER", values.path)

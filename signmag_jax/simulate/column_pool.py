@@ -30,7 +30,7 @@ from .split import energies
 FRACTION = Interval(
     0.0, 1.0, open_low=True, open_high=True, fix="pass the pool's part of the columns, in (0, 1)"
 )
-Matching = Literal["count", "rate"]
+Match = Literal["count", "rate"]
 REGIONS = ("pool", "rest", "everywhere")
 PERTURBATIONS = ("flip", "shift")
 # Flips expected in all networks on the smaller side: with fewer, intervals cover less than 92% (measured).
@@ -75,7 +75,7 @@ def column_pool(
     profile: Profile = "lognormal",
     spread: float = 1.0,
     fraction: float = 0.05,
-    matching: Matching = "count",
+    match: Match = "count",
     rows: int = DEFAULT_ROWS,
     activation: ActivationName | Activation = "relu",
     weights: str | Weights = "gaussian",
@@ -92,7 +92,7 @@ def column_pool(
       profile: distribution of the scales of the columns, "lognormal" or "student", or n squares α_j².
       spread: standard deviation of the scales' logarithms, or Student's degrees of freedom.
       fraction: part of the columns that make the pool, those of the largest α², in (0, 1).
-      matching: what pool and rest have in common: "count", the smaller is flipped at the rate and the larger
+      match: what pool and rest have in common: "count", the smaller is flipped at the rate and the larger
         at the rate that gives as many flips; or "rate", and damages are divided by the number of columns.
       rows: number of rows of W, at least 2.
       activation: of each pre-activation, by name, or in Python as a function of an array.
@@ -115,7 +115,7 @@ def column_pool(
     FRACTION.require("fraction", fraction)
     squares = named_profile(profile, width, spread)
     (label, function), (named_law, law) = named_activation(activation), drawn(weights)
-    sample = ColumnPoolSample(width, rows, inputs, matching, dtype, function, law)
+    sample = ColumnPoolSample(width, rows, inputs, match, dtype, function, law)
     pool = top(squares, fraction)
     shown = profile if isinstance(profile, str) else squares.tolist()
     named = {"profile": shown, "spread": spread, "fraction": fraction}
@@ -165,7 +165,7 @@ class ColumnPoolSample(Arguments):
     width: int
     rows: AtLeast2
     inputs: AtLeast1
-    matching: Matching
+    match: Match
     dtype: Dtype
     activation: Activation
     law: Weights
@@ -208,7 +208,7 @@ class ColumnPoolSample(Arguments):
         size = jnp.sum(pool, dtype=jnp.float64)
         sizes, one = (size, self.width - size), jnp.ones_like(size)
         least = jnp.minimum(*sizes)
-        count = self.matching == "count"
+        count = self.match == "count"
         sides = [
             (region, columns, least / own if count else one, one if count else own)
             for region, columns, own in zip(REGIONS, (pool, ~pool), sizes, strict=False)

@@ -123,7 +123,7 @@ def _check_pool(exact: dict[str, Any]) -> None:
     norms = np.asarray([_float(one) for one in norms] if isinstance(norms, list) else _float(norms))
     # Only which of them are 0 matters here, and a square could underflow.
     pools.check_columns(np.asarray([float(one != 0) for one in squares]), norms, exact["pool"])
-    if exact.get("matching") == "energy":
+    if exact.get("match") == "energy":
         pools.check_weights(norms, exact["pool"])
     exact["pool"] = [bool(inside) for inside in exact["pool"]]
 

@@ -24,7 +24,7 @@ from .energies import relu_block
 from .profile import gap_of_shares
 from .scaled import Scaled, scaled
 
-MATCHINGS = ("rate", "count", "energy")
+MATCHES = ("rate", "count", "energy")
 MEASURES = ("energy", "transverse")
 NOT_NEGATIVE = Interval(0.0, fix="pass squares")
 FINITE = Interval(fix="pass finite entries")
@@ -49,7 +49,7 @@ def pool_leverage(
     column_norm_squared: Any,
     pool: Any,
     perturbation: Any = None,
-    matching: str = "rate",
+    match: str = "rate",
     measure: str = "energy",
 ) -> Real:
     """Damage of errors inside a pool of columns over that of the same errors outside: exact at every rate.
@@ -71,7 +71,7 @@ def pool_leverage(
       pool: boolean mask of the columns in S, shape (columns,).
       perturbation: of each weight, in units of its column's own standard deviation; array moments give an
         array. An error of exactly 0 gives the limit of small errors, where the measure has one.
-      matching: one of those above.
+      match: one of those above.
       measure: "energy" E(h'−h)², or the part of it across h, "transverse".
 
     Returns:
@@ -83,20 +83,20 @@ def pool_leverage(
 
     Source: arXiv:2605.18933, section 5, with the weight norms that it leaves out.
     """
-    _check_names(matching, measure)
+    _check_names(match, measure)
     alpha_squared = _numbers("alpha_squared", alpha_squared)
     column_norm_squared = _numbers("column_norm_squared", column_norm_squared)
     check_columns(alpha_squared, column_norm_squared, pool)
-    if matching == "energy" and not is_traced(column_norm_squared, pool):
+    if match == "energy" and not is_traced(column_norm_squared, pool):
         check_weights(column_norm_squared, pool)
     if perturbation is None:
-        return _checked_ratio(_small(alpha_squared, column_norm_squared, pool, matching))
+        return _checked_ratio(_small(alpha_squared, column_norm_squared, pool, match))
     moments = error_of(perturbation)
-    damages = _damages(alpha_squared, column_norm_squared, pool, moments, matching, measure)
+    damages = _damages(alpha_squared, column_norm_squared, pool, moments, match, measure)
     return _checked_ratio(damages)
 
 
-def profile_pool_leverage(rate: ArrayLike, x: Any, pool: Any, matching: str = "rate") -> Real:
+def profile_pool_leverage(rate: ArrayLike, x: Any, pool: Any, match: str = "rate") -> Real:
     """Energy of sign flips inside a pool over that outside, for one given input: exact for every profile.
 
     The average over the flips of a row, as in `profile_width_ratio`: E(1 − J(1−2q)), q = Σ M_j x_j²/‖x‖² over
@@ -104,10 +104,10 @@ def profile_pool_leverage(rate: ArrayLike, x: Any, pool: Any, matching: str = "r
     `flip_amplification` for pools. For pools of many small columns it is `pool_leverage`.
 
     Args:
-      rate: flip rate in (0, 1/2], scalar or array; with matching "count" that of the smaller arm.
+      rate: flip rate in (0, 1/2], scalar or array; with match "count" that of the smaller arm.
       x: the input times the columns' weight norms, shape (columns,); only |x_j|/‖x‖ matters.
       pool: boolean mask of the columns in S.
-      matching: "rate" (damage per weight) or "count" (as many flips on either side).
+      match: "rate" (damage per weight) or "count" (as many flips on either side).
 
     Returns:
       Array of the shape of `rate`; the quadrature errs by 1e-12, relative.
@@ -115,8 +115,8 @@ def profile_pool_leverage(rate: ArrayLike, x: Any, pool: Any, matching: str = "r
     Raises:
       InvalidInput: as `pool_leverage`, and for concrete rates outside.
     """
-    if matching not in MATCHINGS[:2]:
-        raise invalid(f"matching in {MATCHINGS[:2]}", matching, "choose one of these")
+    if match not in MATCHES[:2]:
+        raise invalid(f"match in {MATCHES[:2]}", match, "choose one of these")
     x = _numbers("x", x, FINITE)
     if not is_traced(x):
         # Only ratios matter, and the squares of tiny or huge entries do not exist.
@@ -124,12 +124,12 @@ def profile_pool_leverage(rate: ArrayLike, x: Any, pool: Any, matching: str = "r
         x = x / (largest if largest > 0 else 1.0)
     squares = x**2
     check_columns(squares, 1.0, pool)
-    return _checked_ratio(_flip_damages(rate, squares, pool, matching))
+    return _checked_ratio(_flip_damages(rate, squares, pool, match))
 
 
-def _check_names(matching: str, measure: str) -> None:
-    if matching not in MATCHINGS:
-        raise invalid(f"matching in {MATCHINGS}", matching, "choose one of these")
+def _check_names(match: str, measure: str) -> None:
+    if match not in MATCHES:
+        raise invalid(f"match in {MATCHES}", match, "choose one of these")
     if measure not in MEASURES:
         raise invalid(f"measure in {MEASURES}", measure, "choose one of these")
 
@@ -179,7 +179,7 @@ def check_weights(norms: Any, pool: Any) -> None:
         raise invalid("weights in the pool are not all 0", 0.0, "there is no error to rescale")
 
 
-def _arms(alpha_squared: Array, norms: Array, pool: Array, matching: str) -> tuple[PoolArm, PoolArm]:
+def _arms(alpha_squared: Array, norms: Array, pool: Array, match: str) -> tuple[PoolArm, PoolArm]:
     """The arms inside and outside."""
     # Only ratios matter; relative to the largest, no product of two columns' squares underflows.
     norms = jnp.broadcast_to(norms / jnp.max(norms), alpha_squared.shape)
@@ -189,9 +189,9 @@ def _arms(alpha_squared: Array, norms: Array, pool: Array, matching: str) -> tup
     shares = [jnp.sum(variance * mask) / jnp.sum(variance) for mask in masks]
     counts = [jnp.sum(mask) for mask in masks]
     one = jnp.ones_like(shares[0])
-    if matching == "rate":
+    if match == "rate":
         return PoolArm(shares[0], one, counts[0]), PoolArm(shares[1], one, counts[1])
-    if matching == "count":
+    if match == "count":
         # The larger arm is thinned to as many weights as the smaller one has.
         least = jnp.minimum(counts[0], counts[1])
         return PoolArm(shares[0] * (least / counts[0]), one, one), PoolArm(
@@ -209,17 +209,17 @@ def arm_moments(moments: Scaled, arm: PoolArm) -> Scaled:
     return Scaled(1 + moments.unit * drift, moments.unit, drift, noise)
 
 
-@law(static=("matching",), domain={"alpha_squared": NOT_NEGATIVE, "norms": NOT_NEGATIVE})
-def _small(alpha_squared: Any, norms: Any, pool: Any, matching: str) -> tuple[Array, Array]:
-    inside, outside = _arms(alpha_squared, norms, pool, matching)
+@law(static=("match",), domain={"alpha_squared": NOT_NEGATIVE, "norms": NOT_NEGATIVE})
+def _small(alpha_squared: Any, norms: Any, pool: Any, match: str) -> tuple[Array, Array]:
+    inside, outside = _arms(alpha_squared, norms, pool, match)
     return inside.share * inside.size / inside.divisor, outside.share / outside.divisor
 
 
-@law(static=("matching", "measure"), domain={"alpha_squared": NOT_NEGATIVE, "norms": NOT_NEGATIVE})
+@law(static=("match", "measure"), domain={"alpha_squared": NOT_NEGATIVE, "norms": NOT_NEGATIVE})
 def _damages(
-    alpha_squared: Any, norms: Any, pool: Any, moments: Moments | Scaled, matching: str, measure: str
+    alpha_squared: Any, norms: Any, pool: Any, moments: Moments | Scaled, match: str, measure: str
 ) -> tuple[Array, Array]:
-    arms = _arms(alpha_squared, norms, pool, matching)
+    arms = _arms(alpha_squared, norms, pool, match)
     inside, outside = (_damage(scaled(moments), arm, measure) for arm in arms)
     return inside, outside
 
@@ -237,19 +237,19 @@ def _damage(moments: Scaled, arm: PoolArm, measure: str) -> Array:
     return jnp.where(some, relative, limit) / arm.divisor
 
 
-@law(static=("matching",), domain={"rate": RATE})
-def _flip_damages(rate: ArrayLike, squares: Any, pool: Any, matching: str) -> tuple[Array, Array]:
+@law(static=("match",), domain={"rate": RATE})
+def _flip_damages(rate: ArrayLike, squares: Any, pool: Any, match: str) -> tuple[Array, Array]:
     p = jnp.asarray(rate)
     share = squares / jnp.sum(squares)
     masks = jnp.stack([pool, 1 - pool])
     counts = jnp.sum(masks, axis=1)
-    thinned = jnp.min(counts) / counts if matching == "count" else jnp.ones_like(counts)
+    thinned = jnp.min(counts) / counts if match == "count" else jnp.ones_like(counts)
     sides = thinned[:, None] * masks
     # One loop over both sides and all rates: the integrand is compiled once.
     flat = (jnp.tile(jnp.ravel(p), 2), jnp.repeat(sides, p.size, axis=0))
     gaps = jax.lax.map(lambda one: gap_of_shares(one[0], one[1], share), flat).reshape(2, p.size)
     # Per rate: both sides vanish with it.
     cost = 2 * jnp.sum(share[None, :] * sides, axis=1)[:, None] - gaps / jnp.pi
-    if matching == "rate":
+    if match == "rate":
         cost = cost / counts[:, None]
     return cost[0].reshape(p.shape), cost[1].reshape(p.shape)

@@ -18,6 +18,7 @@ from test_cli import call, options_in
 from signmag_jax import simulate, theory
 from signmag_jax.cli import derive, measure
 from signmag_jax.cli.law_arguments import flags
+from signmag_jax.cli.shared import flag
 from signmag_jax.evidence import Result
 from signmag_jax.measure import Options
 from signmag_jax.measure.measurement import Measurement
@@ -163,10 +164,10 @@ def own_options(verb, name):
     if verb == "simulate":
         taken = {"perturbation" if one == "perturbations" else one for one in GROUPS[verb][name].arguments}
         left = taken - {"mesh"} | OUTPUT | {"device", "distributed", "dry_run"}
-        return {derive.flag(one)[2:] for one in left}
+        return {flag(one)[2:] for one in left}
     parameters = inspect.signature(MEASUREMENTS[name].function).parameters
     taken = [*parameters, *(Options.__annotations__ if "options" in parameters else ())]
-    mine = {"perturbation" if one == "errors" else derive.flag(one)[2:] for one in taken}
+    mine = {"perturbation" if one == "errors" else flag(one)[2:] for one in taken}
     mine -= {"source", "tokens", "evaluation", "profile", "response", "transform", "options"}
     text = {"text", "window", "windows"}
     more = READS if {"tokens", "evaluation"} & set(parameters) else READS - text

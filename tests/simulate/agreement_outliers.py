@@ -63,21 +63,21 @@ def pool_case(
     profile="lognormal",
     spread=1.0,
     fraction=0.1,
-    matching="rate",
+    match="rate",
 ):
     squares = simulate.profile(profile, n, spread)
     pool = np.argsort(np.argsort(squares)) >= n - round(fraction * n)
     expected = {
         "leverage": (
-            lambda: theory.profile_pool_leverage(np.asarray(rate), np.sqrt(squares), pool, matching),
+            lambda: theory.profile_pool_leverage(np.asarray(rate), np.sqrt(squares), pool, match),
             lambda: np.full(len(rate), squares[pool].mean() / squares[~pool].mean()),
         )
     }
     arguments = {
-        "rate": list(rate), "profile": profile, "spread": spread, "fraction": fraction, "matching": matching,
+        "rate": list(rate), "profile": profile, "spread": spread, "fraction": fraction, "match": match,
         "rows": 128, "inputs": 32,
     }  # fmt: skip
-    label = f"n={n} {profile} {matching}"
+    label = f"n={n} {profile} {match}"
     return Case("column_pool", label, expected, (n,), networks, arguments, fast=fast)
 
 
@@ -85,8 +85,8 @@ OUTLIERS = [
     single_case(64, (0.26, 0.6), 500, fast=True),
     single_case(24, (0.4, 0.8), 800),
     pool_case(64, 150, fast=True),
-    pool_case(96, 300, profile="student", spread=3.0, matching="count", fraction=0.25),
-    pool_case(128, 300, spread=0.5, matching="count", fraction=0.25),
+    pool_case(96, 300, profile="student", spread=3.0, match="count", fraction=0.25),
+    pool_case(128, 300, spread=0.5, match="count", fraction=0.25),
     laplace_case(256, 0.6, 200),
     laplace_pool_case(128, 100),
 ]

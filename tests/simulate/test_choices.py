@@ -22,7 +22,7 @@ CALLS = {
     "depth(8, 0.1, 2, residual=1)": "`residual is True or False`",
     "proposition_1(8, 0.1, magnitude='both')": "`magnitude in ",
     "quantizer(8, granularity='group')": "`granularity in ",
-    "column_pool(8, 0.1, matching='energy')": "`matching in ",
+    "column_pool(8, 0.1, match='energy')": "`match in ",
     "column_pool(8, 0.1, profile='cauchy')": "received 'cauchy': choose one of lognormal, student",
 }
 

@@ -36,9 +36,7 @@ RATES = np.array([0.1, 0.3])
 
 @pytest.fixture(scope="module")
 def lognormal():
-    return simulate.column_pool(
-        64, RATES.tolist(), matching="rate", rows=128, inputs=32, networks=400, seed=3
-    )
+    return simulate.column_pool(64, RATES.tolist(), match="rate", rows=128, inputs=32, networks=400, seed=3)
 
 
 def lognormal_columns():
@@ -91,7 +89,7 @@ def test_as_many_flips_on_either_side(profile, spread):
 
 def test_equal_columns_have_no_leverage():
     found = simulate.column_pool(
-        64, RATES.tolist(), profile=[1.0] * 64, fraction=0.5, matching="rate", rows=128, inputs=32,
+        64, RATES.tolist(), profile=[1.0] * 64, fraction=0.5, match="rate", rows=128, inputs=32,
         networks=150, seed=5,
     )  # fmt: skip
     assert within(found.leverage, 1.0)

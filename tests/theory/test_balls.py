@@ -162,7 +162,7 @@ def test_pools():
             column_norm_squared=norms,
             pool=[True, False, False],
             perturbation="SignFlip(1/10)",
-            matching="energy",
+            match="energy",
         )
         assert abs(mp.mpf(ball.midpoint) - inside / outside) <= mp.mpf(ball.radius)
     law = theory.pool_leverage(

@@ -45,8 +45,8 @@ PERTURBATIONS = [
 ]
 
 
-def textbook(alpha, norms, pool, moments, matching, measure):
-    """The definition, term by term, at 50 digits: moments of the pair, degree-1 kernel, matching."""
+def textbook(alpha, norms, pool, moments, match, measure):
+    """The definition, term by term, at 50 digits: moments of the pair, degree-1 kernel, and the match."""
     with mp.workdps(50):
         drift, noise = mp.mpf(float(moments.drift)), mp.mpf(float(moments.noise))
         weights = [mp.mpf(float(a)) * mp.mpf(float(n)) for a, n in zip(alpha, norms, strict=True)]
@@ -57,8 +57,8 @@ def textbook(alpha, norms, pool, moments, matching, measure):
         ]
         counts, damages = [len(side) for side in sides], []
         for which, side in enumerate(sides):
-            thinned = mp.mpf(min(counts)) / counts[which] if matching == "count" else mp.mpf(1)
-            factor = mp.sqrt(frobenius[1] / frobenius[0]) if (matching, which) == ("energy", 0) else mp.mpf(1)
+            thinned = mp.mpf(min(counts)) / counts[which] if match == "count" else mp.mpf(1)
+            factor = mp.sqrt(frobenius[1] / frobenius[0]) if (match, which) == ("energy", 0) else mp.mpf(1)
             share = sum(side) / sum(weights)
             # E z z' and E z'² of the sum over columns, of which a part is perturbed.
             c = 1 + share * thinned * factor * drift
@@ -66,16 +66,16 @@ def textbook(alpha, norms, pool, moments, matching, measure):
             theta = mp.acos(c / mp.sqrt(v))
             kappa = mp.sqrt(v) / (2 * mp.pi) * (mp.sin(theta) + (mp.pi - theta) * mp.cos(theta))
             damage = v / 2 - 2 * kappa**2 if measure == "transverse" else (v + 1) / 2 - 2 * kappa
-            damages.append(damage / (counts[which] if matching == "rate" else 1))
+            damages.append(damage / (counts[which] if match == "rate" else 1))
         return float(damages[0] / damages[1])
 
 
 @pytest.mark.parametrize("measure", ["energy", "transverse"])
-@pytest.mark.parametrize("matching", ["rate", "count", "energy"])
+@pytest.mark.parametrize("match", ["rate", "count", "energy"])
 @pytest.mark.parametrize("perturbation", PERTURBATIONS, ids=lambda p: type(p).__name__)
-def test_against_the_textbook_kernel(perturbation, matching, measure):
-    found = theory.pool_leverage(ALPHA, NORMS, POOL, perturbation, matching, measure)
-    expected = textbook(ALPHA, NORMS, POOL, perturbation.moments(), matching, measure)
+def test_against_the_textbook_kernel(perturbation, match, measure):
+    found = theory.pool_leverage(ALPHA, NORMS, POOL, perturbation, match, measure)
+    expected = textbook(ALPHA, NORMS, POOL, perturbation.moments(), match, measure)
     assert found == pytest.approx(expected, rel=1e-12)
 
 
@@ -86,11 +86,11 @@ def test_against_the_textbook_kernel(perturbation, matching, measure):
     st.sampled_from(["rate", "count", "energy"]),
     st.sampled_from(["energy", "transverse"]),
 )
-def test_any_profile_at_any_rate(rate, alpha, matching, measure):
+def test_any_profile_at_any_rate(rate, alpha, match, measure):
     pool = np.array([True, False, False, True, False])
     for perturbation in (SignFlip(rate), MagnitudeShift(2 * math.sqrt(rate)), MagnitudeNoise(rate)):
-        found = theory.pool_leverage(alpha, 1.0, pool, perturbation, matching, measure)
-        expected = textbook(alpha, np.ones(5), pool, perturbation.moments(), matching, measure)
+        found = theory.pool_leverage(alpha, 1.0, pool, perturbation, match, measure)
+        expected = textbook(alpha, np.ones(5), pool, perturbation.moments(), match, measure)
         assert found == pytest.approx(expected, rel=1e-11)
 
 
@@ -124,24 +124,24 @@ def noisy(rng, w):
     return w + np.sign(w) * rng.standard_normal(w.shape)
 
 
-@pytest.mark.parametrize("matching", ["rate", "energy"])
-def test_brute_force_noise_in_any_profile(matching):
+@pytest.mark.parametrize("match", ["rate", "energy"])
+def test_brute_force_noise_in_any_profile(match):
     """Noise leaves (z, z') Gaussian, whatever the profile: the law is exact with 12 columns."""
     rng = np.random.default_rng(11)
     x, pool = rng.uniform(0.3, 1.0, size=12), np.arange(12) < 3
     x[pool] *= 20
     x /= np.linalg.norm(x)
-    factors = (math.sqrt(9 / 3), 1.0) if matching == "energy" else (1.0, 1.0)
+    factors = (math.sqrt(9 / 3), 1.0) if match == "energy" else (1.0, 1.0)
     inside, outside, _ = sampled(rng, 400_000, x, pool, noisy, factors=factors)
-    counts = (9 / 3) if matching == "rate" else 1.0
+    counts = (9 / 3) if match == "rate" else 1.0
     found, error = ratio_of_means(counts * inside**2, outside**2)
-    exact = theory.pool_leverage(x**2, 1.0, pool, MagnitudeNoise(1.0), matching)
-    small = theory.pool_leverage(x**2, 1.0, pool, None, matching)
+    exact = theory.pool_leverage(x**2, 1.0, pool, MagnitudeNoise(1.0), match)
+    small = theory.pool_leverage(x**2, 1.0, pool, None, match)
     assert_tells_apart(found, error, exact, small)
 
 
 @pytest.mark.parametrize(
-    ("perturbation", "change", "matching", "measure"),
+    ("perturbation", "change", "match", "measure"),
     [
         (MagnitudeShift(-1.0), lambda rng, w: w - np.sign(w), "rate", "energy"),
         (SignQuantize(), lambda rng, w: math.sqrt(2 / math.pi) * np.sign(w), "rate", "transverse"),
@@ -155,21 +155,21 @@ def test_brute_force_noise_in_any_profile(matching):
     ],
     ids=["shift", "sign", "ternary", "flip"],
 )
-def test_brute_force_in_delocalised_pools(perturbation, change, matching, measure):
+def test_brute_force_in_delocalised_pools(perturbation, change, match, measure):
     rng, n = np.random.default_rng(5), 256
     pool = np.arange(n) < 64
     x = np.where(pool, 8.0, 1.0)
     x /= np.linalg.norm(x)
-    thin = (1.0, 64 / 192) if matching == "count" else (1.0, 1.0)
-    factors = (math.sqrt(192 / 64), 1.0) if matching == "energy" else (1.0, 1.0)
+    thin = (1.0, 64 / 192) if match == "count" else (1.0, 1.0)
+    factors = (math.sqrt(192 / 64), 1.0) if match == "energy" else (1.0, 1.0)
     # In parts: 20,000 rows of 256 weights are 40 MB.
     parts = [sampled(rng, 20_000, x, pool, change, thin, factors) for _ in range(4)]
     inside, outside, h = (np.concatenate(side) for side in zip(*parts, strict=True))
     if measure == "transverse":
         inside, outside = (d - np.mean(h * d) / np.mean(h**2) * h for d in (inside, outside))
-    found, error = ratio_of_means((3 if matching == "rate" else 1) * inside**2, outside**2)
-    exact = theory.pool_leverage(x**2, np.ones(n), pool, perturbation, matching, measure)
-    small = theory.pool_leverage(x**2, 1.0, pool, None, matching)
+    found, error = ratio_of_means((3 if match == "rate" else 1) * inside**2, outside**2)
+    exact = theory.pool_leverage(x**2, np.ones(n), pool, perturbation, match, measure)
+    small = theory.pool_leverage(x**2, 1.0, pool, None, match)
     assert_tells_apart(found, error, exact, small)
 
 
@@ -348,7 +348,7 @@ def test_expansion_of_the_ratio():
         ((np.where(POOL, ALPHA, 0.0), NORMS, POOL), "variance outside the pool > 0"),
         ((ALPHA, np.where(POOL, NORMS, 0.0), POOL), "variance outside the pool > 0"),
         ((["a", "b"], 1.0, np.array([True, False])), "0 <= alpha_squared"),
-        ((ALPHA, NORMS, POOL, SignFlip(0.1), "mean"), "matching in"),
+        ((ALPHA, NORMS, POOL, SignFlip(0.1), "mean"), "match in"),
         ((ALPHA, NORMS, POOL, SignFlip(0.1), "rate", "radial"), "measure in"),
         ((ALPHA, NORMS, POOL, SignFlip(0.0), "rate", "transverse"), "errors outside the pool cost"),
         ((ALPHA, np.where(POOL, 0.0, NORMS), POOL, SignFlip(0.1), "energy"), "weights in the pool"),
@@ -368,7 +368,7 @@ def test_what_no_comparison_is_made_of(arguments, message):
         ((0.1, np.full(6, np.nan), POOL), "x is finite"),
         ((0.1, np.where(POOL, ALPHA, 0.0), POOL), "variance outside the pool"),
         ((0.1, ALPHA, ~POOL | True), "0 < columns in pool"),
-        ((0.1, ALPHA, POOL, "energy"), "matching in"),
+        ((0.1, ALPHA, POOL, "energy"), "match in"),
     ],
 )
 def test_what_no_given_input_is(arguments, message):

@@ -14,7 +14,7 @@ def pool_leverage(
     column_norm_squared: Sequence[fmpq] | fmpq,
     pool: Sequence[bool],
     perturbation: Pair | None = None,
-    matching: str = "rate",
+    match: str = "rate",
     measure: str = "energy",
 ) -> arb:
     """D(S)/D(rest), each the block's answer to a pair of moments 1 + xa(c−1), 1 + x(2a(c−1) + a²e)."""
@@ -25,9 +25,9 @@ def pool_leverage(
     shares = [_over(products, side) / _over(products, [True] * len(products)) for side in sides]
     counts = [sum(side) for side in sides]
     weights = [_over(column_norm_squared, side) for side in sides]
-    thin = [fmpq(min(counts), count) if matching == "count" else fmpq(1) for count in counts]
-    sizes = [weights[1] / weights[0] if matching == "energy" else fmpq(1), fmpq(1)]
-    divisors = counts if matching == "rate" else [1, 1]
+    thin = [fmpq(min(counts), count) if match == "count" else fmpq(1) for count in counts]
+    sizes = [weights[1] / weights[0] if match == "energy" else fmpq(1), fmpq(1)]
+    divisors = counts if match == "rate" else [1, 1]
     if perturbation is None:
         inside, outside = (
             arb(s * t * a / d) for s, t, a, d in zip(shares, thin, sizes, divisors, strict=True)
@@ -43,15 +43,15 @@ def pool_leverage(
     return damages[0] / damages[1]
 
 
-def profile_pool_leverage(rate: fmpq, x: Sequence[fmpq], pool: Sequence[bool], matching: str = "rate") -> arb:
+def profile_pool_leverage(rate: fmpq, x: Sequence[fmpq], pool: Sequence[bool], match: str = "rate") -> arb:
     """E(1 − 2κ) over the masks of the pool, over that of the masks outside."""
     shares, costs = shares_of(x), []
     counts = [sum(bool(inside) == side for inside in pool) for side in (True, False)]
     for side, count in zip((True, False), counts, strict=True):
-        thinned = rate * fmpq(min(counts), count) if matching == "count" else rate
+        thinned = rate * fmpq(min(counts), count) if match == "count" else rate
         rates = [thinned if bool(inside) == side else fmpq(0) for inside in pool]
         cost = 1 - 2 * mean_over_masks(rates, shares)
-        costs.append(cost if matching == "count" else cost / count)
+        costs.append(cost if match == "count" else cost / count)
     return costs[0] / costs[1]
 
 
