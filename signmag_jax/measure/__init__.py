@@ -19,6 +19,7 @@ from .error_response import error_response
 from .flip_energies import FlipEnergies, flip_energies
 from .granularity import quantized
 from .importance import importance
+from .incoherent import IncoherentErrors, incoherent_errors
 from .inputs import Unmeasurable
 from .kept import Kept, what_is_left
 from .leverage import Leverage, leverage
@@ -74,6 +75,7 @@ __all__ = [
     "ErrorCost",
     "ErrorResponse",
     "FlipEnergies",
+    "IncoherentErrors",
     "Kept",
     "Leverage",
     "LeverageCheck",
@@ -114,6 +116,7 @@ __all__ = [
     "error_response",
     "flip_energies",
     "importance",
+    "incoherent_errors",
     "leverage",
     "leverage_checks",
     "linear_response",

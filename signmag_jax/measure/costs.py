@@ -14,6 +14,7 @@ from .attacks import attack_tokens
 from .column_statistics import TOP_PARTS
 from .deciding import BRACKET_PASSES, SUSPECTED
 from .error_response import PROBE_PASSES, WHOLE_PASSES
+from .incoherent import PASSES as INCOHERENT_PASSES
 from .inputs import draws_per_rate
 from .joint import joint_tokens
 from .kept import HURT, kept_rows, kept_tokens
@@ -164,6 +165,10 @@ def deciding_search(probes: int, response: Any, shortlist: str, joint: int) -> f
 def sensitivity(draws: int, probes: int, response: Any) -> int | float:
     own = linear_response(probes) if response is None and probes else 0
     return FORWARD_PASSES + draws * DRAW_PASSES + own
+
+
+def incoherent_errors() -> int | float:
+    return INCOHERENT_PASSES
 
 
 def attacks(flips: int, protected: Sequence[int], defend: float | None) -> int | float:

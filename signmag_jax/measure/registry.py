@@ -14,6 +14,7 @@ from .control import controlled
 from .deciding import SHORTLIST_PASSES, deciding_weights
 from .error_response import error_response
 from .flip_energies import flip_energies
+from .incoherent import incoherent_errors
 from .leverage import leverage
 from .loss import nll
 from .measurement import Measurement
@@ -91,6 +92,9 @@ MEASUREMENTS: dict[str, Measurement] = {
     ),
     "sensitivity": derivatives(
         sensitivity, costs.sensitivity, 1, 2, check=check_counts, fixed=costs.own_response
+    ),
+    "incoherent-errors": Measurement(
+        incoherent_errors, costs.incoherent_errors, fewest=2, arrays=2, check=check_rate
     ),
     "attacks": derivatives(
         attacks, costs.attacks, RESPONSE_CALIBRATIONS, 2, check=check_game, fixed=costs.attack_search
