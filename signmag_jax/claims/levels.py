@@ -36,6 +36,7 @@ class Level:
       verified: weights of the shortlist of deciding weights that are flipped singly. 0: not run.
       rotation_draws: draws of flips in the trained and in the rotated model. 0: not run.
       leverage_heavy: weights that are flipped one by one and left out of the draws.
+      kind_draws: draws of flips in each kind of matrix alone, on little text. 0: not run.
       matrix_draws: draws of masks and inputs for each trained matrix by itself (Fact 1). 0: not run.
     """
 
@@ -60,6 +61,7 @@ class Level:
     verified: int = 0
     rotation_draws: int = 0
     leverage_heavy: int = 0
+    kind_draws: int = 0
     matrix_draws: int = 0
 
     @property
@@ -102,6 +104,7 @@ _SIZES: dict[str, tuple[Any, Any, Any]] = {
     "verified": (0, 0, 26),
     "rotation_draws": (0, 0, 16),
     "leverage_heavy": (0, 24, 24),
+    "kind_draws": (0, 0, 64),
     "matrix_draws": (0, 12, 48),
 }
 LEVELS = {

@@ -14,6 +14,7 @@ from signmag_jax.claims.claim import Missing
 from signmag_jax.claims.families import (
     alignment,
     deciding,
+    incoherent,
     kinds,
     leverage,
     own_ratio,
@@ -32,9 +33,11 @@ from signmag_jax.measure.place import Place
 from signmag_jax.models import MATRICES
 
 RATE = 0.05
-ALL = Level("small", (64,), (2,), 2, 2, 2, 0, 16, 8, 4, (RATE,), (3,), 2, 2, 2, 6, 2, 3, 3, 2, matrix_draws=2)
+SIZES = (64,), (2,), 2, 2, 2, 0, 16, 8, 4, (RATE,), (3,), 2, 2, 2, 6, 2, 3, 3, 2
+ALL = Level("small", *SIZES, kind_draws=2, matrix_draws=2)
 NOTHING = dataclasses.replace(
     ALL,
+    column_draws=0,
     pool_draws=0,
     chain_draws=0,
     flipped_columns=0,
@@ -42,6 +45,7 @@ NOTHING = dataclasses.replace(
     singles=0,
     verified=0,
     rotation_draws=0,
+    kind_draws=0,
     matrix_draws=0,
 )
 PARTS = {
@@ -49,6 +53,7 @@ PARTS = {
     "deciding weights": (deciding, (deciding.DECIDING,)),
     "each matrix by itself": (own_ratio, (own_ratio.EACH,)),
     "flips against shifts by kind of matrix": (kinds, (kinds.KINDS,)),
+    "errors of random signs": (incoherent, (incoherent.INCOHERENT,)),
     "Exp B": (trained_chains, (trained_chains.CHAIN,)),
     "Exp D": (trained, (trained.EXP_D,)),
     "Exp F and G": (single_columns, (single_columns.ENERGIES, single_columns.LOSSES)),
@@ -125,7 +130,10 @@ def test_every_part_of_a_measurement_keeps_records_of_its_own(piece, function, m
     asked = []
     monkeypatch.setattr(measure, function, lambda *_, resume, **options: asked.append(resume))
     model = Mock(spec=models.LanguageModel, config=Mock(hidden=576, layers=30))
-    run = dataclasses.replace(without_a_model(LEVELS["full"]), model=model, resume=tmp_path)
+    windows = np.zeros((16, 64), np.int32)
+    run = dataclasses.replace(
+        without_a_model(LEVELS["full"]), model=model, evaluation=windows, resume=tmp_path
+    )
     assert len(run.result(piece)) == len(set(asked)) > 1
     assert all(folder.parent.parent == tmp_path for folder in asked)
 

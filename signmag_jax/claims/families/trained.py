@@ -14,7 +14,7 @@ from signmag_jax.claims.pieces import Results
 from signmag_jax.claims.published import paper, printed
 from signmag_jax.claims.supply import exact, of_ratio
 from signmag_jax.evidence import Estimate
-from signmag_jax.measure.shift_parts import REST, SCATTERED, SHIFT
+from signmag_jax.measure.shift_parts import REST, SHIFT
 
 from .alignment import PROFILE
 from .leverage import missed_singles, published_damage
@@ -33,11 +33,7 @@ EXP_D = Measured(
 ALL_COLUMNS = Measured(
     "all_columns",
     lambda run, **options: measure.all_columns(run.model, run.evaluation, **options),
-    options=lambda level: {
-        "rates": (ALL_COLUMNS_RATE,),
-        "draws": level.column_draws,
-        "scattered": level.pool_draws if level.runs("full") else 0,
-    },
+    options=lambda level: {"rates": (ALL_COLUMNS_RATE,), "draws": level.column_draws},
     amount=lambda level: level.column_draws,
     what="flips against shifts over all columns",
 )
@@ -166,7 +162,7 @@ def _all_columns(results: Results) -> Claim:
 
 
 def _without_growth(results: Results) -> Iterator[Claim]:
-    """What is left of the asymmetry, without the shift's growth and then without its coherence."""
+    """What is left of the asymmetry without the shift's growth."""
     rate, law = ALL_COLUMNS_RATE, results.supply(ALL_COLUMNS, law_of)
     yield Claim(
         name=f"trained.flips_over_rest.p={rate:g}",
@@ -186,25 +182,6 @@ def _without_growth(results: Results) -> Iterator[Claim]:
         "residual network. What is left has c = 1, but its changes follow the signs of the weights and may "
         "add up, as those of random flips do not.",
     )
-    yield Claim(
-        name=f"trained.flips_over_scattered.p={rate:g}",
-        claimant="open",
-        source="energies of Theorem 3 in a trained model",
-        statement="Flips cost more than that rest with a random sign of every change, in a trained model.",
-        routes={
-            "predicted": exact(lambda: 1.0, name="no asymmetry"),
-            "measured": results.supply(ALL_COLUMNS, _scattered),
-        },
-        compare=(("measured", "predicted"),),
-        kind="above",
-        rival=lambda: 2.0,
-        rival_is="twice as much, which is to be seen",
-        runs_from="full",
-        missed=lambda: missed_singles(results, rate, _damage(results, SCATTERED)),
-        note="Where this row holds, it is the definition under which the asymmetry survives in a trained "
-        "model: the shift without its growth, and as incoherent as flips are. In a wide block of Gaussian "
-        "weights such signs make no difference.",
-    )
 
 
 def law_of(run: measure.AllColumns) -> Evidence:
@@ -215,17 +192,11 @@ def law_of(run: measure.AllColumns) -> Evidence:
     return Estimate.exact(value, estimator="closed form for E|w|/σ of the weights", provenance=run.provenance)
 
 
-def _scattered(run: measure.AllColumns) -> Evidence:
-    if not run.scattered:
-        return Missing("NOT RUN", "no random signs were drawn")
-    return of_ratio(run.scattered[0].ratio, run.provenance)
-
-
 def _damage(results: Results, part: str) -> float:
-    """Mean ΔNLL of a shift, of that without its growth, or of this with random signs; 0 if there is none."""
+    """Mean ΔNLL of a shift, or of that without its growth; 0 if there is none."""
     run = results[ALL_COLUMNS]
     if isinstance(run, Missing):
         return 0.0
-    found = {SHIFT: run.rates, REST: run.rest, SCATTERED: run.scattered}[part]
-    damage = found[0].damage[part] if found else None
+    found = {SHIFT: run.rates, REST: run.rest}[part]
+    damage = found[0].damage[part]
     return 0.0 if damage is None else float(damage.estimate.value)
