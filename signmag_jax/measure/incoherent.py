@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Ratio, Result, keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import LanguageModel, fetch
 from signmag_jax.perturb import MagnitudeShift, SignFlip
@@ -52,12 +53,12 @@ class IncoherentErrors(Result):
 
     def summary(self) -> dict[str, str]:
         """The ratio and both costs of every kind of matrix."""
-        return {
-            f"{name}, rate {self.rate:g}: flips over scattered changes": (
-                f"{ratio}; {self.flips[name]} over {self.scattered[name]}"
-            )
-            for name, ratio in self.ratio.items()
-        }
+        lines = {}
+        for name, ratio in self.ratio.items():
+            each = (one[name] for one in (self.flips, self.scattered))
+            costs = " over ".join(with_error(float(one.value), float(one.standard_error)) for one in each)
+            lines[f"{name}, rate {self.rate:g}: flips over scattered changes"] = f"{ratio}; {costs} nat/token"
+        return lines
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each kind of matrix."""
@@ -80,7 +81,7 @@ class IncoherentErrors(Result):
 def incoherent_errors(
     model: LanguageModel, evaluation: Windows, *, rate: float = RATE, **options: Unpack[Options]
 ) -> IncoherentErrors:
-    """`½ Σ_i G_ii E e_i²` of two errors whose entries do not know of each other's signs.
+    """What flips cost over a shift that follows no sign, in second order: `½ Σ_i G_ii E e_i²` of either.
 
     Flips, and the shift of equal norm in every matrix divided by its growth 1 + δb, every change with a
     random sign. In a wide block of Gaussian weights only such energies count. G is the diagonal of the
