@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from signmag_jax import models
 from signmag_jax.measure import curvature
+from signmag_jax.measure.flips import Draws, Recipe
+from signmag_jax.measure.pools import ALL, Pools
 from signmag_jax.measure.quantization import BY_DIRECTION
 from signmag_jax.measure.stretch import Movable
 from signmag_jax.models.config import Rope
-from signmag_jax.models.decoder_layer import MATRICES
+from signmag_jax.models.decoder_layer import MATRICES, features_at_sites
 
 # The sizes of SmolLM2-135M: compilation does not depend on the number of layers, nor on the numbers in them.
 SMOLLM2 = models.ModelConfig(
@@ -41,7 +45,7 @@ def of_model(config: models.ModelConfig) -> dict[str, Program]:
     movable = Movable(MATRICES, jnp.ones(config.layers), {})
 
     def flips(params: dict[str, Any], tokens: jax.Array, key: jax.Array) -> Any:
-        return models.token_nll(config, params, tokens, flipping(key))
+        return models.token_nll(config, params, tokens, flipping(config, key))
 
     def quantisers(params: dict[str, Any], tokens: jax.Array, key: jax.Array) -> Any:
         weights = params["blocks"]["gate_proj"]
@@ -64,16 +68,25 @@ def of_model(config: models.ModelConfig) -> dict[str, Program]:
     }
 
 
-def flipping(key: jax.Array) -> models.Transform:
-    """Flips a thousandth of every matrix's signs, by masks that are made inside the program."""
-
-    def transform(weight: jax.Array, layer: jax.Array, name: str) -> jax.Array:
-        place = jax.random.fold_in(jax.random.fold_in(key, layer), MATRICES.index(name))
-        # A float32 rate: the draw would be another one in x64.
-        chosen = jax.random.bernoulli(place, jnp.float32(RATE), weight.shape)
-        return jnp.where(chosen, -weight, weight)
-
-    return transform
+def flipping(config: models.ModelConfig, key: jax.Array) -> models.Transform:
+    """Flips a thousandth of every matrix's signs, drawn within the program as the measurements draw them."""
+    features = features_at_sites(config)
+    sizes = {name: config.shapes()[name] for name in MATRICES}
+    flipped = {name: int(RATE * math.prod(size)) for name, size in sizes.items()}
+    # No column is an outlier: the order of all is their own.
+    columns = {site: np.arange(width, dtype=np.int32) for site, width in features.items()}
+    order = {site: np.tile(each, (config.layers, 1)) for site, each in columns.items()}
+    outputs = {name: rows for name, (rows, _) in sizes.items()}
+    pools = Pools(order, dict.fromkeys(features, 0), outputs, tuple(range(config.layers)))
+    recipe = Recipe(
+        key,
+        jnp.int32(0),
+        dict.fromkeys(features, jnp.int32(0)),
+        {site: jnp.int32(width) for site, width in features.items()},
+        {name: jnp.full(config.layers, count, jnp.int32) for name, count in flipped.items()},
+        None,
+    )
+    return Draws(pools, {ALL: config.layers * sum(flipped.values())}, key).transform(recipe)
 
 
 def shapes_of(config: models.ModelConfig) -> dict[str, Any]:

@@ -34,12 +34,18 @@ def fold(key: jax.Array, *purpose: Any) -> jax.Array:
     return key
 
 
-def each(key: jax.Array, names: Sequence[str], count: int) -> jax.Array:
-    """`fold(key, name, index)` of all names and of indices below `count`, of shape (names, count)."""
-    words = jnp.asarray([_word(name) for name in names], jnp.uint32)
-    of_names = jax.vmap(jax.random.fold_in, (None, 0))(key, words)
-    of_indices = jax.vmap(jax.random.fold_in, (None, 0))
-    return jax.vmap(of_indices, (0, None))(of_names, jnp.arange(count, dtype=jnp.uint32))
+def each(key: jax.Array, *purposes: Sequence[str] | jax.Array) -> jax.Array:
+    """`fold(key, a, b, …)` of every combination of names or indices, folded at once.
+
+    Args:
+      key: the key.
+      purposes: of each part, all names or all indices; their numbers are the shape of the result.
+    """
+    fold_all = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
+    for some in purposes:
+        words = jnp.asarray([_word(one) if isinstance(one, str) else one for one in some], jnp.uint32)
+        key = fold_all(key.reshape(-1), words).reshape(*key.shape, len(words))
+    return key
 
 
 def _word(name: str) -> int:

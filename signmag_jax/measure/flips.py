@@ -184,13 +184,13 @@ def _coordinates(
     """One loop over all matrices and layers, so that the sampler is compiled once and not once a matrix."""
     outputs = dict(rows_of)
     capacity = max(1, *(size for _, size in slots))
-    layers = jnp.arange(len(next(iter(order.values()))), dtype=jnp.int32)
-    key, population, count = [], [], []
+    layers = np.arange(len(next(iter(order.values()))), dtype=np.int32)
+    own = keys.each(recipe.key, layers, tuple(name for name, _ in slots), recipe.draw[None])
+    population, count = [], []
     for name, _ in slots:
-        key.append(jax.vmap(lambda layer, name=name: keys.fold(recipe.key, layer, name, recipe.draw))(layers))
         population.append(jnp.broadcast_to(outputs[name] * recipe.width[SITE_OF[name]], layers.shape))
         count.append(recipe.drawn[name])
-    pieces = (jnp.concatenate(key), jnp.concatenate(population), jnp.concatenate(count))
+    pieces = (own[..., 0].T.reshape(-1), jnp.concatenate(population), jnp.concatenate(count))
     indices = jax.lax.map(lambda piece: subset(piece[0], piece[1], piece[2], capacity), pieces)
     indices = indices.reshape(len(slots), len(layers), capacity)
     coordinates = {}

@@ -135,7 +135,7 @@ def _words(
     By matrix and layer, so that a probe of some of them is a part of the probe of all. All keys are folded at
     once, and what is of one size is drawn at once: matrix by matrix it is a third of a GPU's program.
     """
-    own = dict(zip(sizes, keys.each(key, tuple(sizes), layers), strict=True))
+    own = dict(zip(sizes, keys.each(key, tuple(sizes), np.arange(layers)), strict=True))
     words: dict[str, UInt32[Array, "layers words 1"]] = {}
     for size in set(sizes.values()):
         names = [name for name in sizes if sizes[name] == size]

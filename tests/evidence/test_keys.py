@@ -1,6 +1,7 @@
 """Keys depend on their names only, and never change between versions of this package."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -36,9 +37,9 @@ def test_seed_out_of_range_is_refused(seed):
         keys.root(seed)
 
 
-def test_keys_of_many_names_and_indices_are_those_of_one_at_a_time():
-    names = ("q_proj", "", "down_proj")
-    found = keys.each(keys.root(7), names, 4)
-    assert found.shape == (3, 4)
-    for row, name in zip(found, names, strict=True):
-        assert [data(key) for key in row] == [data(keys.fold(keys.root(7), name, i)) for i in range(4)]
+def test_keys_of_every_combination_are_those_of_one_at_a_time():
+    names, draw = ("q_proj", "", "down_proj"), jnp.int32(5)
+    found = jax.jit(lambda draw: keys.each(keys.root(7), np.arange(4), names, draw[None]))(draw)
+    assert found.shape == (4, 3, 1)
+    for i, j in np.ndindex(4, 3):
+        assert data(found[i, j, 0]) == data(keys.fold(keys.root(7), i, names[j], 5))
