@@ -80,14 +80,14 @@ def quotation(path: str) -> Quotation:
     Raises:
       LookupError: if nothing stands there, or no section is named for it.
     """
-    found: Any = paper()
+    value: Any = paper()
     section = ""
     for part in path.split("."):
-        found = found[int(part)] if isinstance(found, list) else found[part]
-        section = found.get("section", section) if isinstance(found, dict) else section
+        value = value[int(part)] if isinstance(value, list) else value[part]
+        section = value.get("section", section) if isinstance(value, dict) else section
     if not section:
         raise LookupError(f"published.json names no section for {path}")
-    return Quotation(path, found, section)
+    return Quotation(path, value, section)
 
 
 def path_of_row(table: str, **where: Any) -> str:

@@ -148,8 +148,8 @@ class TrainedAgainstLaws(Result):
             for at in (each[0], each[-1]):
                 lines[f"{name}, step {at.step}"] = _line(at)
             for law in LAWS:
-                if (found := self.leaving(number, law)) is not None:
-                    lines[f"{name}: {law}"] = str(found)
+                if (step := self.leaving(number, law)) is not None:
+                    lines[f"{name}: {law}"] = str(step)
         return lines
 
     def picture(self) -> Picture:

@@ -188,10 +188,10 @@ def _logarithm(estimate: Estimate) -> Estimate:
     )
 
 
-def _of_order(claim: Claim, found: float) -> Verdict:
+def _of_order(claim: Claim, order: float) -> Verdict:
     """Whether an approximation leaves out no more than it says."""
-    sizes = f"what the approximation leaves out is of order {found:.2f}, stated: {claim.order:g}"
-    return Verdict(REPRODUCED if found >= claim.order - ORDER_TOLERANCE else DISAGREES, sizes)
+    sizes = f"what the approximation leaves out is of order {order:.2f}, stated: {claim.order:g}"
+    return Verdict(REPRODUCED if order >= claim.order - ORDER_TOLERANCE else DISAGREES, sizes)
 
 
 def _weigh(claim: Claim, comparisons: tuple[Comparison, ...], missed: float) -> Verdict:

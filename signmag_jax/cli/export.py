@@ -63,8 +63,8 @@ def export(
     from signmag_jax.evidence.files import check_folder
 
     check_folder(out, "--out")
-    found = exports.read(source)
-    planned = isinstance(found, exports.Widths)
+    wanted = exports.read(source)
+    planned = isinstance(wanted, exports.Widths)
     of_mask = {"--threshold": threshold is not None, "--budget": budget is not None}
     of_plan = {"--ternary": ternary != "nearest"}
     _refuse(of_mask if planned else {}, "with a mask: a plan names every matrix")
@@ -76,14 +76,14 @@ def export(
 
         checkpoint = open_checkpoint(model, revision, file)
         check_names(checkpoint.config, checkpoint.source)
-        exports.check_model(found, checkpoint.config)
+        exports.check_model(wanted, checkpoint.config)
     every = exports.OF_PLANS if planned else tuple(exports.FORMATS)
     formats = every if format == "all" else tuple({format} - {"imatrix"})
     # An imatrix is of the model, whatever a mask holds.
     decision, without = None, ()
     if formats:
         try:
-            decision = _decision(found, threshold, budget, ternary)
+            decision = _decision(wanted, threshold, budget, ternary)
         except exports.NothingWhole as error:
             if format != "all" or any(of_mask.values()):  # then it is what was asked for that cannot be had
                 raise
@@ -95,7 +95,7 @@ def export(
     reading = ReadingOptions(model, revision, text, window, windows, calibration=None, file=file)
     if dry_run:
         return show({"files": names, **(_cost(reading) if with_imatrix else {})}, json)
-    importance = _importance(found, reading) if with_imatrix else None
+    importance = _importance(wanted, reading) if with_imatrix else None
     written = () if decision is None else exports.write(decision, out, formats)
     if importance is not None:
         written = (*written, exports.write_imatrix(importance, out))

@@ -142,13 +142,13 @@ def exact(given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _weights(text: str, kind: Callable[[str], Any]) -> Any:
     """A law of weights by name or by b, or several, one a layer."""
-    found = []
+    laws = []
     for part in text.split(","):
         try:
-            found.append(kind(part))
+            laws.append(kind(part))
         except ValueError:
-            found.append(part.strip())
-    return found[0] if len(found) == 1 else found
+            laws.append(part.strip())
+    return laws[0] if len(laws) == 1 else laws
 
 
 def _several(name: str, text: str, kind: Callable[[str], Any]) -> tuple[Any, ...]:

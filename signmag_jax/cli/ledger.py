@@ -70,8 +70,8 @@ def reproduce(
         "overwrite": overwrite,
     }
     if dry_run:
-        found = claims.check(level, **asked, fetch=False)
-        config = models.config_alone(model) if found is None else found.checkpoint.config
+        run = claims.check(level, **asked, fetch=False)
+        config = models.config_alone(model) if run is None else run.checkpoint.config
         return show(claims.cost(level, config, dtype), json)
     ledger = claims.reproduce(level, **asked, seed=seed, timed=timings, listener=Shown())
     if timings:

@@ -143,8 +143,8 @@ def _edge(gap: Callable[[float], Sum], value: float, side: int, level: float) ->
     from scipy import optimize
 
     def outside(ratio: float) -> float:
-        found = gap(ratio)
-        return abs(found.value) - found.times(level) * math.sqrt(found.variance)
+        difference = gap(ratio)
+        return abs(difference.value) - difference.times(level) * math.sqrt(difference.variance)
 
     step = math.sqrt(gap(value).variance) / abs(gap(value - 1).value - gap(value).value)
     if step <= abs(value) * np.finfo(np.float64).eps:

@@ -125,11 +125,11 @@ def mean(
     Raises:
       InvalidInput: as `Sum.of`.
     """
-    found = Sum.of(samples)
-    error = math.sqrt(found.variance)
-    half = found.times(level) * error
-    estimate = Estimate(found.value, error, found.units, unit, "mean, draws and windows", provenance or {})
-    return ConfidenceInterval(estimate, found.value - half, found.value + half, level)
+    total = Sum.of(samples)
+    error = math.sqrt(total.variance)
+    half = total.times(level) * error
+    estimate = Estimate(total.value, error, total.units, unit, "mean, draws and windows", provenance or {})
+    return ConfidenceInterval(estimate, total.value - half, total.value + half, level)
 
 
 def _about_zero(table: Table) -> float:

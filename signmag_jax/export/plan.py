@@ -76,18 +76,18 @@ def plan_of(plain: Mapping[str, Any], path: Path) -> Widths:
         for one in plain["matrices"]
     }
     provenance = plain.get("provenance", {})
-    found = Widths(table, provenance)
+    widths = Widths(table, provenance)
     if len(table) < len(plain["matrices"]):
         raise InvalidInput(f"{str(path)!r} names a matrix twice: {MAKE_PLAN}")
     for (layer, name), one in table.items():
-        if one.shape != found.shapes[name]:
+        if one.shape != widths.shapes[name]:
             other = f"in layer {layer} {one.shape}"
             raise InvalidInput(f"{str(path)!r} gives {name} two shapes, {other}: {MAKE_PLAN}")
     wanted = itertools.product(provenance.get("layers", ()), provenance.get("matrices", ()))
     if missing := [at for at in wanted if at not in table]:
         layer, name = missing[0]
         raise InvalidInput(f"{str(path)!r} lacks layer {layer} {name}, which it planned: {MAKE_PLAN}")
-    return found
+    return widths
 
 
 def read(path: Path) -> Mask | Widths:

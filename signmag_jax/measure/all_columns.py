@@ -56,8 +56,8 @@ class AllColumns(Result):
     def summary(self) -> dict[str, str]:
         """For each rate the ratio and the damage of both arms, and so for each kind of matrix."""
         lines = self._lines()
-        for matrix, found in self.by_matrix.items():
-            lines |= {f"{matrix}, {name}": line for name, line in found._lines().items()}
+        for matrix, own in self.by_matrix.items():
+            lines |= {f"{matrix}, {name}": line for name, line in own._lines().items()}
         return lines | {"left to chance": self.left_to_chance}
 
     def _lines(self) -> dict[str, str]:
@@ -149,9 +149,9 @@ def all_columns(
     for rate, k, count in zip(rates, flips, counts, strict=True):
         flipped = np.stack([next(tables) for _ in range(count)])
         parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in SHIFT_PARTS}
-        for found, part in ((results, SHIFT), (rests, REST)):
+        for comparisons, part in ((results, SHIFT), (rests, REST)):
             samples = {"flip": flipped, part: parts[part]}
-            found.append(ArmComparison.of(rate, k, samples, floor=0.0, paired=True))
+            comparisons.append(ArmComparison.of(rate, k, samples, floor=0.0, paired=True))
         growths.append(mean_loss(finite(parts[GROWTH][:1])))
         if scattered:
             samples = {"flip": flipped, SCATTERED: np.stack([next(tables) for _ in range(scattered)])}

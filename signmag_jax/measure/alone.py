@@ -22,8 +22,8 @@ def hurt(each: Alone) -> HurtMatrix:
     """The matrix as a mask names it."""
     if each.damage is None:
         return HurtMatrix(each.layer, each.matrix, None, not_finite=each.not_finite)
-    found = each.damage.estimate
-    return HurtMatrix(each.layer, each.matrix, found.value, found.standard_error, bool(separated(found)))
+    damage = each.damage.estimate
+    return HurtMatrix(each.layer, each.matrix, damage.value, damage.standard_error, bool(separated(damage)))
 
 
 def alone(choice: Choice, trial: Trial, draws: int, first: int) -> tuple[Alone, ...]:

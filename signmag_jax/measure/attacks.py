@@ -86,15 +86,17 @@ def attacks(
     clean, *rows = setup.sweep(tasks, first=1)
     inputs.check_finite(clean[:, None])
     unknowing = float(np.log(model.config.vocabulary))
-    found: dict[tuple[int, str], list[Any]] = {(count, rule): [] for count, by in sets.items() for rule in by}
+    results: dict[tuple[int, str], list[Any]] = {
+        (count, rule): [] for count, by in sets.items() for rule in by
+    }
     for (count, rule, places), row in zip(cells, rows, strict=True):
         # A loss that is not finite counts like that of a model which knows nothing.
         finite = np.isfinite(row)
         damage = bootstrap.mean(np.where(finite, row - clean, unknowing)[None], unit="nat/token")
-        found[count, rule].append((places, damage, int((~finite).sum())))
+        results[count, rule].append((places, damage, int((~finite).sum())))
     each = tuple(
         Attack(rule, count, *(zip(*sets, strict=True) if sets else ((), (), ())))
-        for (count, rule), sets in found.items()
+        for (count, rule), sets in results.items()
     )
     shown = tuple(sorted(map(float, levels)))
     return Attacks(each, shown, tuple(kept), flips, defend, defences, setup.origin())
@@ -145,14 +147,14 @@ def _chosen(setup: Setup) -> tuple[list[Place], Sets, Defences]:
     def choose() -> dict[str, Any]:
         kept, sets, defences = _Players(setup).games(setup.configuration["protected"])
         plain = {
-            str(count): {rule: [[list(p) for p in each] for each in found] for rule, found in by.items()}
+            str(count): {rule: [[list(p) for p in each] for each in games] for rule, games in by.items()}
             for count, by in sets.items()
         }
         return {"kept": [list(place) for place in kept], "sets": plain, "defences": defences}
 
     stored = setup.once(choose)
     opened: Sets = {
-        int(count): {rule: [tuple(Place(*p) for p in each) for each in found] for rule, found in by.items()}
+        int(count): {rule: [tuple(Place(*p) for p in each) for each in games] for rule, games in by.items()}
         for count, by in stored["sets"].items()
     }
     return [Place(*place) for place in stored["kept"]], opened, stored["defences"]
@@ -169,14 +171,14 @@ class _Players:
         listed = shortlist(model, calibration, NAMED[FISHER], *where, setup.seed)
         steepest = [place for place, _ in listed]
         scales = input_scales(alpha(model, calibration), setup.matrices)
-        found = suspects(model, calibration, scales, *where, steepest)
+        suspected = suspects(model, calibration, scales, *where, steepest)
         few = excerpt(calibration)
-        self.by_cost = [each.place for each in found]
-        by_turn = [each.place for each in sorted(found, key=lambda one: one.turn)]
-        self.cost = joint_cost(model, few, self.flips, {each.place: each.cost for each in found})
+        self.by_cost = [each.place for each in suspected]
+        by_turn = [each.place for each in sorted(suspected, key=lambda one: one.turn)]
+        self.cost = joint_cost(model, few, self.flips, {each.place: each.cost for each in suspected})
         # What was looked for on so little text is judged on more of it.
         self.judge = joint_cost(model, excerpt(calibration, JUDGED // 2, JUDGED), self.flips)
-        kept = max(setup.configuration["protected"]) if self.defend is None else self.flips + len(found)
+        kept = max(setup.configuration["protected"]) if self.defend is None else self.flips + len(suspected)
         most = self.flips + kept
         # No rule sees the others' weights: with some protected it takes the next of its own order.
         self.order = {

@@ -82,11 +82,11 @@ class Choice:
     @functools.cached_property
     def _predicted(self) -> Weights:
         setup = self.setup
-        found = token_fisher(setup.model, setup.calibration, setup.matrices, setup.seed)
+        curvatures = token_fisher(setup.model, setup.calibration, setup.matrices, setup.seed)
         blocks = setup.model.params["blocks"]
         within = jnp.asarray(np.isin(np.arange(setup.model.config.layers), setup.layers))
         return {
-            name: _cost(found.pop(name), self.against.change(blocks[name]), within, self.chance)
+            name: _cost(curvatures.pop(name), self.against.change(blocks[name]), within, self.chance)
             for name in setup.matrices
         }
 
@@ -102,8 +102,8 @@ class Choice:
             steepest = [place for place, _ in largest(self._predicted, NAMED[FISHER])]
             scales = {name: np.sqrt(square) for name, square in self.inputs.square.items()}
             where = setup.layers, setup.matrices
-            found = suspects(setup.model, setup.calibration, scales, *where, steepest, self._error)
-            return [each.to_record() for each in found]
+            suspected = suspects(setup.model, setup.calibration, scales, *where, steepest, self._error)
+            return [each.to_record() for each in suspected]
 
         return tuple(Suspect.of_record(record) for record in self.setup.once(choose))
 
@@ -117,8 +117,8 @@ class Choice:
     def by_matrix(self) -> dict[Matrix, float]:
         """The predicted cost of each matrix, the largest first."""
         sums = {name: fetch(_by_layer(table)) for name, table in self.costs.items()}
-        found = {(layer, name): float(sums[name][layer]) for name in sums for layer in self.setup.layers}
-        return dict(sorted(found.items(), key=lambda each: (each[1], each[0]), reverse=True))
+        costs = {(layer, name): float(sums[name][layer]) for name in sums for layer in self.setup.layers}
+        return dict(sorted(costs.items(), key=lambda each: (each[1], each[0]), reverse=True))
 
     @functools.cached_property
     def ours(self) -> tuple[cut.Cut, ...]:

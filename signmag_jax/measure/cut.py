@@ -58,16 +58,16 @@ def cuts(
     for _, _, bits in _slices(scores, layers):
         for first, table in lower.items():
             table += np.bincount(bits[bits >> HALF == first] & (1 << HALF) - 1, minlength=1 << HALF)
-    found, equal = [], []
+    marks, equal = [], []
     for count, (first, above) in zip(counts, bins, strict=True):
         second, within = _crossing(lower[first], count - above)
         level, left = np.uint32(first << HALF | second), count - above - within
         if whole and left < lower[first][second]:
             count, left = count - left, 0
-        found.append(Cut(float(level.view(np.float32)), {}, count))
+        marks.append(Cut(float(level.view(np.float32)), {}, count))
         equal.append((level, left))
-    _mark(scores, layers, found, equal)
-    return tuple(found)
+    _mark(scores, layers, marks, equal)
+    return tuple(marks)
 
 
 def _mark(

@@ -66,10 +66,10 @@ class ErrorResponse(Result):
         for name, cost in self.errors.items():
             for part in ("first", "second", "predicted", "measured"):
                 summary[f"{name}: {part}"] = str(getattr(cost, part))
-            for part, found in (("first", cost.matrix_first), ("second", cost.matrix_second)):
+            for part, by_matrix in (("first", cost.matrix_first), ("second", cost.matrix_second)):
                 lines = (
                     f"{matrix} {with_error(float(one.value), float(one.standard_error))}"
-                    for matrix, one in found.items()
+                    for matrix, one in by_matrix.items()
                 )
                 summary[f"{name}: {part}, by matrix"] = "; ".join(lines)
             if not cost.meant:

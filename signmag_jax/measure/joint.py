@@ -45,8 +45,8 @@ def joint_cost(
     def cost(places: Flips) -> float:
         key = frozenset(places)
         if key not in known:
-            found = float(window_nll(model, tokens, flipped(places, size)).mean()) - clean
-            known[key] = found if math.isfinite(found) else math.log(model.config.vocabulary)
+            rise = float(window_nll(model, tokens, flipped(places, size)).mean()) - clean
+            known[key] = rise if math.isfinite(rise) else math.log(model.config.vocabulary)
         return known[key]
 
     return cost
@@ -96,11 +96,11 @@ def costliest_sets(
 def _ranked(
     cost: Callable[[Flips], float], sets: Sequence[Flips], advance: Callable[[], object]
 ) -> list[Flips]:
-    found = []
+    costed = []
     for each in sets:
-        found.append((cost(each), each))
+        costed.append((cost(each), each))
         advance()
-    return [each for _, each in sorted(found, key=lambda one: -one[0])]
+    return [each for _, each in sorted(costed, key=lambda one: -one[0])]
 
 
 def _pairs(first: Flips, candidates: Sequence[Place], ranked: Sequence[Flips]) -> list[Flips]:

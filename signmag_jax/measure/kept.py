@@ -147,15 +147,15 @@ def what_is_left(
         make = functools.partial(_with_kept, setup.model, mask, one.layer, one.matrix)
         tasks += [functools.partial(_loss, setup, make, keep) for keep in variants]
     rows = iter(setup.sweep(tasks, first=1))
-    found = []
+    results = []
     for one, (place, columns) in zip(hurt, chosen, strict=True):
         clean, *left = (next(rows) for _ in range(3 + len(COLUMNS_KEPT)))
         inputs.check_finite(np.stack([clean, *left], axis=1), "the loss with a matrix partly quantised")
         whole, weight, *kept = (bootstrap.mean((row - clean)[None], unit="nat/token") for row in left)
         by_count: dict[int, ConfidenceInterval] = dict(zip(COLUMNS_KEPT, kept, strict=True))
         which = one.layer, one.matrix, mask.against, str(mask.scale)
-        found.append(Kept(*which, whole, place, weight, columns, by_count))
-    return tuple(found)
+        results.append(Kept(*which, whole, place, weight, columns, by_count))
+    return tuple(results)
 
 
 def kept_tokens(matrices: int) -> int:

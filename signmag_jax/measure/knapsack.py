@@ -59,12 +59,12 @@ def pack(
     room = min(budget, sum(map(max, sizes)))
     divisor = math.gcd(*(size for each in sizes for size in each))
     unit = max(divisor, -(-room // states))
-    found = _within(sizes, costs, unit, room // unit)
-    if found is None:  # rounded up, not even the smallest fit
-        found = [int(np.argmin(each)) for each in sizes]
-    size = sum(each[option] for each, option in zip(sizes, found, strict=True))
-    cost = math.fsum(each[option] for each, option in zip(costs, found, strict=True))
-    return Packing(tuple(found), size, cost, min(_bound(sizes, costs, budget), cost), unit == divisor)
+    chosen = _within(sizes, costs, unit, room // unit)
+    if chosen is None:  # rounded up, not even the smallest fit
+        chosen = [int(np.argmin(each)) for each in sizes]
+    size = sum(each[option] for each, option in zip(sizes, chosen, strict=True))
+    cost = math.fsum(each[option] for each, option in zip(costs, chosen, strict=True))
+    return Packing(tuple(chosen), size, cost, min(_bound(sizes, costs, budget), cost), unit == divisor)
 
 
 def _within(
@@ -83,11 +83,11 @@ def _within(
         best = table.min(axis=0)
     if not np.isfinite(best[-1]):
         return None
-    found, left = [], capacity
+    chosen, left = [], capacity
     for item, table in zip(reversed(sizes), reversed(taken), strict=True):
-        found.append(int(table[left]))
-        left -= -(-item[found[-1]] // unit)
-    return found[::-1]
+        chosen.append(int(table[left]))
+        left -= -(-item[chosen[-1]] // unit)
+    return chosen[::-1]
 
 
 def _bound(sizes: Sequence[Sequence[int]], costs: Sequence[Sequence[float]], budget: int) -> float:

@@ -145,9 +145,9 @@ class Sensitivity(Result):
 
     def picture(self) -> Picture:
         """The leverage by each law, where it is resolved."""
-        found = {law: ratio.interval for law, ratio in self.leverage.items()}
+        intervals = {law: ratio.interval for law, ratio in self.leverage.items()}
         values = {
-            law: (one.estimate.value, one.low, one.high) for law, one in found.items() if one is not None
+            law: (one.estimate.value, one.low, one.high) for law, one in intervals.items() if one is not None
         }
         y, title = "cost of a flip, outlier columns over the rest", "Leverage by law"
         return Picture("bars", {"values": values, "y": y, "title": title})

@@ -73,5 +73,5 @@ def mask_of(choice: Choice, index: int, matrices: tuple[HurtMatrix, ...], origin
 
 
 def _costliest(choice: Choice, count: int) -> tuple[ProtectedWeight, ...]:
-    found = largest(choice.costs, min(LISTED, count))
-    return tuple(ProtectedWeight(p.layer, p.name, p.row, p.column, cost) for p, cost in found)
+    costliest = largest(choice.costs, min(LISTED, count))
+    return tuple(ProtectedWeight(p.layer, p.name, p.row, p.column, cost) for p, cost in costliest)

@@ -169,8 +169,8 @@ def outlier_flips(
     tasks = [functools.partial(losses, arm, draw) for draw, arm in cells]
     clean, same, *rows = setup.sweep([setup.losses, nothing, *tasks], first=1)
     floor = setup.noise_floor((clean, same))
-    found = dict(zip(cells, rows, strict=True))
-    tables = {arm: np.stack([found[draw, arm] for draw in range(count)]) for arm in asked}
+    by_cell = dict(zip(cells, rows, strict=True))
+    tables = {arm: np.stack([by_cell[draw, arm] for draw in range(count)]) for arm in asked}
     nll = {arm: table[:, :windows] for arm, table in tables.items()}
     flips = {arm: masks.flips[ARMS[arm]] for arm in asked}
     factor = {arm: float(np.nanmedian(tables[arm][:, windows:])) for arm in MATCHED}

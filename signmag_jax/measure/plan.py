@@ -216,8 +216,8 @@ def _derivatives(setup: Setup, items: _Items) -> Float[np.ndarray, "orders windo
         tables = []
         for name in setup.matrices:
             weight = setup.model.params["blocks"][name]
-            found = _of_errors(items.widths, weight, slope.pop(name), spread.pop(name))
-            tables.append(fetch(found)[layers])
+            costs = _of_errors(items.widths, weight, slope.pop(name), spread.pop(name))
+            tables.append(fetch(costs)[layers])
         return np.concatenate(tables).astype(np.float64).ravel()
 
     tasks = [functools.partial(task, index) for index in range(len(setup.calibration))]

@@ -178,14 +178,14 @@ def _tables(keys: Sequence[Key], rows: Sequence[Row]) -> Tables:
 
 
 def _choices(choice: Choice, tables: Tables, rivals: tuple[str, ...]) -> tuple[Protected, ...]:
-    found = []
+    choices = []
     for index, budget in enumerate(choice.budgets):
         ours = tables[COST, index]
         for criterion in (COST, *rivals):
             table, weights = tables[criterion, index], choice.weights(criterion)[index]
             excess = None if criterion == COST else interval(table[:, LOSS] - ours[:, LOSS])
-            found.append(Protected(criterion, budget.text, budget.share, weights, averages(table), excess))
-    return tuple(found)
+            choices.append(Protected(criterion, budget.text, budget.share, weights, averages(table), excess))
+    return tuple(choices)
 
 
 def _report(

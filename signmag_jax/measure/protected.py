@@ -148,11 +148,11 @@ class ProtectionReport(Result):
         """ΔNLL against the budget, a line for each criterion."""
         series: dict[str, tuple[list[float], list[float], list[float], list[float]]] = {}
         for each in self.choices:
-            found = each.metrics["delta_nll"]
-            if found is not None:
+            interval = each.metrics["delta_nll"]
+            if interval is not None:
                 line = series.setdefault(LABELS[each.criterion], ([], [], [], []))
                 for part, value in zip(
-                    line, (each.share, found.estimate.value, found.low, found.high), strict=True
+                    line, (each.share, interval.estimate.value, interval.low, interval.high), strict=True
                 ):
                     part.append(value)
         whole = self.everything["delta_nll"]
@@ -169,8 +169,8 @@ SHOWN = 5
 
 def damage(metrics: Metric) -> float:
     """The mean ΔNLL, infinite where a loss was not finite."""
-    found = metrics["delta_nll"]
-    return np.inf if found is None else found.estimate.value
+    interval = metrics["delta_nll"]
+    return np.inf if interval is None else interval.estimate.value
 
 
 def values(metrics: Metric) -> str:
@@ -178,9 +178,9 @@ def values(metrics: Metric) -> str:
     if any(each is None for each in metrics.values()):
         return "a loss is not finite"
     loss, divergence, agreement = (each.estimate for each in metrics.values() if each is not None)
-    found = metrics["delta_nll"]
-    assert found is not None
+    interval = metrics["delta_nll"]
+    assert interval is not None
     return (
-        f"ΔNLL {loss.value:.3g} [{found.low:.3g}, {found.high:.3g}], "
+        f"ΔNLL {loss.value:.3g} [{interval.low:.3g}, {interval.high:.3g}], "
         f"KL {divergence.value:.3g}, top-1 agreement {agreement.value:.1%}"
     )

@@ -124,19 +124,19 @@ def super_weights(model: LanguageModel, tokens: Windows, layers: Sequence[int], 
     Returns:
       At most so many places, in the order in which they are found.
     """
-    down, found = MATRICES.index("down_proj"), []
+    down, heaviest = MATRICES.index("down_proj"), []
     for _ in range(count):
         # One program, however many have been removed.
-        removed = Changed.of(found, factor=0.0, size=count)
+        removed = Changed.of(heaviest, factor=0.0, size=count)
         spikes = _spikes(model.config, model.params, jnp.asarray(tokens, jnp.int32), removed)
         column, into, row, out = (fetch(part) for part in spikes)
         order = sorted(layers, key=lambda layer: -float(into[layer] * out[layer]))
         places = [Place(down, layer, int(row[layer]), int(column[layer])) for layer in order]
-        fresh = [place for place in places if place not in found]
+        fresh = [place for place in places if place not in heaviest]
         if not fresh:
             break
-        found.append(fresh[0])
-    return found
+        heaviest.append(fresh[0])
+    return heaviest
 
 
 @functools.partial(jit, static_argnums=0)

@@ -192,7 +192,7 @@ def input_scales(profile: Alpha, names: Iterable[str]) -> Scales:
 
 def widest(model: LanguageModel, scales: Scales, pools: Pools, arm: str) -> list[list[Place]]:
     """For each layer of the model, the weights of a pool of largest `|w|·√E x²` in each of its matrices."""
-    found: list[list[Place]] = [[] for _ in range(model.config.layers)]
+    by_layer: list[list[Place]] = [[] for _ in range(model.config.layers)]
     for name in pools.outputs:
         weights = model.params["blocks"][name]
         inside = pools.member(name, arm)
@@ -203,8 +203,8 @@ def widest(model: LanguageModel, scales: Scales, pools: Pools, arm: str) -> list
             pairs = np.transpose(np.unravel_index(flat[layer], weights.shape[1:])).tolist()
             places = [Place(MATRICES.index(name), layer, *pair) for pair in pairs]
             # Of a pool with fewer weights that are not 0, others stand among the widest.
-            found[layer] += [place for place in places if inside[layer, place.column]]
-    return found
+            by_layer[layer] += [place for place in places if inside[layer, place.column]]
+    return by_layer
 
 
 def within_layers(
@@ -222,8 +222,8 @@ def within_layers(
             here = [place for each in places.values() for place in each[layer]]
             if here:
                 traced = Place(*(jnp.asarray(part, jnp.int32) for part in zip(*here, strict=True)))
-                found = fetch(_changes(config, params["blocks"], stream, leaving[layer], traced)).tolist()
-                known = dict(zip(here, found, strict=True))
+                rises = fetch(_changes(config, params["blocks"], stream, leaving[layer], traced)).tolist()
+                known = dict(zip(here, rises, strict=True))
                 for arm, each in places.items():
                     changes[arm] |= {place: known[place] for place in each[layer] if known[place] > 0}
             stream = leaving[layer]

@@ -97,8 +97,8 @@ def costs_of(cost: curvature.Weights, places: Sequence[Place]) -> list[float]:
     if not places:
         return []
     at = [jnp.asarray(part, jnp.int32) for part in zip(*(place[1:] for place in places), strict=True)]
-    found = {name: fetch(_at(table, *at)).tolist() for name, table in cost.items()}
-    return [found[place.name][index] for index, place in enumerate(places)]
+    tables = {name: fetch(_at(table, *at)).tolist() for name, table in cost.items()}
+    return [tables[place.name][index] for index, place in enumerate(places)]
 
 
 @jit

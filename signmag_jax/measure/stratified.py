@@ -134,10 +134,10 @@ class Stratified:
 
     def _spared(self, arm: str, name: str) -> Int[np.ndarray, " layers"]:
         """Heavy weights of one matrix, by layer."""
-        found = np.zeros(self.draws.pools.layers_of_model, int)
+        counts = np.zeros(self.draws.pools.layers_of_model, int)
         for place in self.heavy(arm):
-            found[place.layer] += place.name == name
-        return found
+            counts[place.layer] += place.name == name
+        return counts
 
     def _random(self, arm: str, kind: str, draw: int) -> np.random.Generator:
         """A generator of its own for each kind of draw: a light one must not tell what a joint one chose."""

@@ -108,17 +108,17 @@ def suspects(
     places = list(dict.fromkeys(place for turn in turns for place in turn if place is not None))
     by = {place: tuple(kind for kind in CRITERIA if place in named[kind]) for place in places}
     tried = tried_costs(model, few, places, error)
-    found = [
+    suspected = [
         Suspect(place, by[place], tried[place].cost, turn, tried[place].finite)
         for turn, place in enumerate(places)
     ]
     # What breaks the model costs most.
-    return sorted(found, key=lambda one: (one.finite, -one.cost, one.turn))
+    return sorted(suspected, key=lambda one: (one.finite, -one.cost, one.turn))
 
 
 def _widest(
     model: LanguageModel, few: Windows, scales: Scales, layers: Sequence[int], names: Sequence[str]
 ) -> list[Place]:
     everything = Pools.everything(model, layers, names)
-    found = within_layers(model, few, {ALL: widest(model, scales, everything, ALL)})[ALL]
-    return list(found)[: NAMED[WIDEST]]
+    places = within_layers(model, few, {ALL: widest(model, scales, everything, ALL)})[ALL]
+    return list(places)[: NAMED[WIDEST]]

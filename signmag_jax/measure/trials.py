@@ -18,7 +18,7 @@ Cell = tuple[int, int]
 
 
 def with_trials(
-    predicted: Float[np.ndarray, "items options"], found: Mapping[Cell, float]
+    predicted: Float[np.ndarray, "items options"], tried: Mapping[Cell, float]
 ) -> Float[np.ndarray, "items options"]:
     """The predicted costs, but what trials found where that is far more: derivatives miss large errors.
 
@@ -29,13 +29,13 @@ def with_trials(
 
     Args:
       predicted: not negative; options from the narrowest.
-      found: what was tried; it may be anything but a number.
+      tried: what was tried; it may be anything but a number.
     """
     costs = predicted.copy()
-    for item in {item for item, _ in found}:
+    for item in {item for item, _ in tried}:
         factor, least = 1.0, 0.0
         for option in sorted(range(predicted.shape[1]), key=lambda at: (predicted[item, at], -at)):
-            expected, cost = predicted[item, option], found.get((item, option))
+            expected, cost = predicted[item, option], tried.get((item, option))
             if cost is None:
                 costs[item, option] = max(expected * factor, least)
                 continue

@@ -55,9 +55,9 @@ def has_kernel(
     )
     if suits:
         why = fault(queries.shape, keys.shape[2], queries.dtype, platform() != jax.default_backend())
-    found = SPANS + (f": {why}" if why else "")
+    spans = SPANS + (f": {why}" if why else "")
     of = f"{queries.dtype}, {batch} x {tokens} tokens, {heads} heads of {features}"
-    _taken[of] = ONE_KERNEL if suits and not why else found
+    _taken[of] = ONE_KERNEL if suits and not why else spans
     return suits and not why
 
 
@@ -85,15 +85,15 @@ def fault(shape: tuple[int, int, int, int], kv_heads: int, dtype: jnp.dtype, des
         traced = jax.jit(one_kernel).trace(q, k, v)
         if described:
             return ""
-        found = np.asarray(traced.lower().compile()(q, k, v), np.float64).reshape(shape)
+        attended = np.asarray(traced.lower().compile()(q, k, v), np.float64).reshape(shape)
     except Exception as error:  # what a library that is missing or unfit raises differs between versions
         first = str(error).partition("\n")[0][:200]
         return f"the kernel does not run here ({type(error).__name__}: {first})"
-    error = largest_error(found, q, k, v)
+    error = largest_error(attended, q, k, v)
     return "" if error <= MOST_ERROR else f"the kernel is off by {error:.2g} of the largest number"
 
 
-def largest_error(found: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> float:
+def largest_error(attended: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> float:
     """Of the first, middle and last queries of the first and last windows, relative to the largest number."""
     batch, tokens, heads, features = q.shape
     errors = []
@@ -107,5 +107,5 @@ def largest_error(found: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray
             scores = np.einsum("hd,shd->sh", query, seen) / np.sqrt(features)
             weights = np.exp(scores - scores.max(axis=0))
             right = np.einsum("sh,shd->hd", weights / weights.sum(axis=0), mixed)
-            errors.append(np.abs(found[window, last] - right).max() / np.abs(right).max())
+            errors.append(np.abs(attended[window, last] - right).max() / np.abs(right).max())
     return float(np.max(errors))

@@ -136,18 +136,18 @@ class _Reader:
 
     def texts(self, count: int) -> list[str]:
         """Strings, each behind its length: in one loop, since a file has a hundred thousand of them."""
-        found, data = [], self._data
+        texts, data = [], self._data
         for _ in range(count):
             begin = self.offset + _LEAST_STRING
             end = begin + int.from_bytes(data[self.offset : begin], "little")
             if end > self.size:
                 raise Broken(f"{end - begin} bytes are announced at byte {begin} of a file of {self.size}")
             try:
-                found.append(str(data[begin:end], "utf-8"))
+                texts.append(str(data[begin:end], "utf-8"))
             except UnicodeDecodeError:
                 raise Broken(f"a string before byte {end} is not UTF-8") from None
             self.offset = end
-        return found
+        return texts
 
     def value(self, kind: int) -> Any:
         """A number, boolean, string, or a list of them."""

@@ -48,9 +48,9 @@ def ask_hub(name: str, revision: str | None = None, file: str | None = None) -> 
     Raises:
       MissingResource: as `fetch`.
     """
-    found = listing(name, revision)
-    if found is not None:
-        _say(name, found, chosen(name, found, file, lambda: _index(name, found.commit)))
+    contents = listing(name, revision)
+    if contents is not None:
+        _say(name, contents, chosen(name, contents, file, lambda: _index(name, contents.commit)))
         return
     from huggingface_hub import hf_hub_download
 
@@ -71,12 +71,12 @@ def fetch(name: str, revision: str | None = None, file: str | None = None) -> tu
     from huggingface_hub import snapshot_download
 
     bar = None if shown() else _hidden_bar()
-    found = listing(name, revision)
-    if found is None:  # no hub: the cache may have it
+    contents = listing(name, revision)
+    if contents is None:  # no hub: the cache may have it
         patterns = [*PATTERNS] if file is None else [*map(glob.escape, parts_of(file))]
     else:
-        files = chosen(name, found, file, lambda: _index(name, found.commit))
-        _say(name, found, files)
+        files = chosen(name, contents, file, lambda: _index(name, contents.commit))
+        _say(name, contents, files)
         patterns = [*map(glob.escape, files)]
     folder = asked(
         name,
@@ -101,13 +101,13 @@ def listing(name: str, revision: str | None) -> Listing | None:
 
 
 def chosen(
-    name: str, found: Listing, file: str | None, index: Callable[[], Path] | None = None
+    name: str, contents: Listing, file: str | None, index: Callable[[], Path] | None = None
 ) -> tuple[str, ...]:
     """Which files make up the model.
 
     Args:
       name: of the repository.
-      found: what it holds.
+      contents: what it holds.
       file: of its GGUF files, the one to take.
       index: where weights are spread over shards, fetches the file that names them.
 
@@ -115,26 +115,26 @@ def chosen(
       MissingResource: naming what it holds instead of weights that are read.
     """
     if file is not None:
-        return _gguf(name, found, file)
-    weights = _weights(found, index)
-    if not weights or "config.json" not in found.sizes:
-        raise MissingResource(f"{name} on the hub {_instead(found, bool(weights))}")
-    return (*(each for each in _DESCRIPTION if each in found.sizes), *weights)
+        return _gguf(name, contents, file)
+    weights = _weights(contents, index)
+    if not weights or "config.json" not in contents.sizes:
+        raise MissingResource(f"{name} on the hub {_instead(contents, bool(weights))}")
+    return (*(each for each in _DESCRIPTION if each in contents.sizes), *weights)
 
 
-def _weights(found: Listing, index: Callable[[], Path] | None) -> tuple[str, ...]:
-    if SINGLE in found.sizes:  # beside shards it is the same again
+def _weights(contents: Listing, index: Callable[[], Path] | None) -> tuple[str, ...]:
+    if SINGLE in contents.sizes:  # beside shards it is the same again
         return (SINGLE,)
-    if INDEX in found.sizes and index is not None:
+    if INDEX in contents.sizes and index is not None:
         return (INDEX, *shards_of(index()))
     return ()
 
 
-def _gguf(name: str, found: Listing, file: str) -> tuple[str, ...]:
+def _gguf(name: str, contents: Listing, file: str) -> tuple[str, ...]:
     parts = parts_of(file)
-    absent = [part for part in parts if part not in found.sizes]
+    absent = [part for part in parts if part not in contents.sizes]
     if absent or not file.lower().endswith(".gguf"):
-        there = _listed([each for each in found.sizes if each.lower().endswith(".gguf")], found.sizes)
+        there = _listed([each for each in contents.sizes if each.lower().endswith(".gguf")], contents.sizes)
         raise MissingResource(
             f"{name} on the hub holds no GGUF file {absent[0] if absent else file!r}: "
             + (f"give --file one of {there}" if there else "it has none, leave --file out")
@@ -153,9 +153,9 @@ def parts_of(file: str) -> tuple[str, ...]:
     return tuple(f"{file[: split.start()]}-{n:05d}-of-{count:05d}.gguf" for n in range(1, count + 1))
 
 
-def _instead(found: Listing, weighed: bool) -> str:
+def _instead(contents: Listing, weighed: bool) -> str:
     """What a repository without a model holds, and what to do."""
-    names = sorted(found.sizes)
+    names = sorted(contents.sizes)
     top = [name for name in names if "/" not in name]
     if weighed:
         return "holds weights but no config.json: give the repository that describes them"
@@ -163,17 +163,17 @@ def _instead(found: Listing, weighed: bool) -> str:
         return "is an adapter (LoRA), not a model: merge it into its base model and give that folder"
     ggufs = [name for name in names if name.lower().endswith(".gguf")]
     if ggufs:
-        return f"holds GGUF files: choose one by --file ({_listed(ggufs, found.sizes)})"
+        return f"holds GGUF files: choose one by --file ({_listed(ggufs, contents.sizes)})"
     pickles = [name for pattern in _PICKLES for name in fnmatch.filter(top, pattern)]
     if pickles:
-        listed = _listed(pickles, found.sizes)
+        listed = _listed(pickles, contents.sizes)
         return (
             f"holds its weights as pickle ({listed}), which can run code when read and "
             "is never opened: take a revision or another repository with model.safetensors"
         )
     others = [name for name in names if name.endswith(".safetensors")]
     if others:
-        listed = _listed(others, found.sizes)
+        listed = _listed(others, contents.sizes)
         return f"holds weights of another layout ({listed}): give a repository with {SINGLE}"
     return f"holds no weights ({', '.join(top[:6])}): check the name"
 
@@ -188,16 +188,16 @@ def amount(size: int) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.2f} MB"
 
 
-def _say(name: str, found: Listing, files: tuple[str, ...]) -> None:
+def _say(name: str, contents: Listing, files: tuple[str, ...]) -> None:
     """State what is to be fetched before it is; refuse what the disk cannot hold."""
     from huggingface_hub import constants, try_to_load_from_cache
 
     absent = [
         file
         for file in files
-        if not isinstance(try_to_load_from_cache(name, file, revision=found.commit), str)
+        if not isinstance(try_to_load_from_cache(name, file, revision=contents.commit), str)
     ]
-    size = sum(found.sizes.get(file, 0) for file in absent)
+    size = sum(contents.sizes.get(file, 0) for file in absent)
     if not absent:
         return
     cache = Path(constants.HF_HUB_CACHE)
@@ -207,7 +207,7 @@ def _say(name: str, found: Listing, files: tuple[str, ...]) -> None:
         raise MissingResource(
             f"{name} takes {amount(size)} and {amount(free)} are free at {cache}: make room, or set HF_HOME"
         )
-    tell(f"{name} at {found.commit[:12]}: {len(absent)} files to fetch, {amount(size)}")
+    tell(f"{name} at {contents.commit[:12]}: {len(absent)} files to fetch, {amount(size)}")
 
 
 def _index(name: str, commit: str) -> Path:

@@ -94,8 +94,8 @@ class ImportanceMatrix:
         shapes = config.shapes()
         for layer in range(config.layers):
             for name in MATRICES:
-                found = self.squares.get((layer, name))
-                inputs = None if found is None else len(found)
+                squares = self.squares.get((layer, name))
+                inputs = None if squares is None else len(squares)
                 if inputs != shapes[name][1]:
                     raise invalid(
                         f"{shapes[name][1]} inputs of {layer_tensor(name, layer, 'gguf')}",

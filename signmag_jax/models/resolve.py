@@ -76,11 +76,11 @@ def resolve(name: str | Path | None = None, revision: str | None = None, file: s
         )
     if _is_path(name):
         raise MissingResource(f"{path} does not exist: check the path")
-    found, commit = fetch(str(name), revision, file)
+    local, commit = fetch(str(name), revision, file)
     origin = {"name": str(name), "kind": "hub", "revision": commit} | ({} if file is None else {"file": file})
-    if file is not None and not found.is_file():
+    if file is not None and not local.is_file():
         raise MissingResource(f"{name} in the cache of the hub lacks {file}: check the name and the network")
-    return Resolved(found, origin)
+    return Resolved(local, origin)
 
 
 def is_local(name: str | Path | None) -> bool:

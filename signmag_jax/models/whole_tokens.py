@@ -73,7 +73,7 @@ def add_whole(
                 if (kind != USER_DEFINED) == special
             ]
         )
-    found = [token for token, kind in chosen.items() if kind not in (CONTROL, UNKNOWN, USER_DEFINED)]
-    if not found:
+    named = [token for token, kind in chosen.items() if kind not in (CONTROL, UNKNOWN, USER_DEFINED)]
+    if not named:
         return ()
-    return (f"special by their text, as in llama.cpp, though not by the file: {', '.join(found[:8])}",)
+    return (f"special by their text, as in llama.cpp, though not by the file: {', '.join(named[:8])}",)

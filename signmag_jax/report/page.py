@@ -71,18 +71,18 @@ def _environment() -> Environment:
     return environment
 
 
-def _origin(found: Mapping[str, Any]) -> str:
+def _origin(record: Mapping[str, Any]) -> str:
     """The origin of a number in words, or why there is none."""
-    if "status" in found:
-        inner = found["estimate"]
-        return found["reason"] if inner is None else f"{found['reason']}\n{_origin(inner)}"
-    own = {name: each for name, each in found.get("provenance", {}).items() if name not in OF_THE_RUN}
-    return f"{found['estimator']}; n = {found['n']}; unit {found['unit']}\n{_json(own)}"
+    if "status" in record:
+        inner = record["estimate"]
+        return record["reason"] if inner is None else f"{record['reason']}\n{_origin(inner)}"
+    own = {name: each for name, each in record.get("provenance", {}).items() if name not in OF_THE_RUN}
+    return f"{record['estimator']}; n = {record['n']}; unit {record['unit']}\n{_json(own)}"
 
 
-def _value(found: Mapping[str, Any] | None) -> str:
+def _value(record: Mapping[str, Any] | None) -> str:
     """The number by which a row is sorted; empty where there is none."""
-    inner = found if found is None or "status" not in found else found["estimate"]
+    inner = record if record is None or "status" not in record else record["estimate"]
     return "" if inner is None or isinstance(inner["value"], list) else repr(inner["value"])
 
 

@@ -81,10 +81,10 @@ def figure(sentence: Sentence) -> str:
 
 def families(ledger: Row) -> dict[str, list[Row]]:
     """Rows by family, in reading order."""
-    found: dict[str, list[Row]] = {}
+    families: dict[str, list[Row]] = {}
     for row in ledger["rows"]:
-        found.setdefault(family_of(row["name"]), []).append(row)
-    return found
+        families.setdefault(family_of(row["name"]), []).append(row)
+    return families
 
 
 def tally(rows: Sequence[Row]) -> str:

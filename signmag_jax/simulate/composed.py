@@ -323,14 +323,14 @@ def _read(network: str) -> tuple[Any, ...]:
 
 def _matrices(layers: tuple[Any, ...]) -> list[Dense]:
     """Every matrix, as often as it is drawn."""
-    found: list[Dense] = []
+    matrices: list[Dense] = []
     for layer in layers:
         if isinstance(layer, Dense):
-            found.append(layer)
+            matrices.append(layer)
         elif isinstance(layer, Serial):
-            found += _matrices(layer.layers)
+            matrices += _matrices(layer.layers)
         elif isinstance(layer, Residual):
-            found += _matrices(layer.branch.layers)
+            matrices += _matrices(layer.branch.layers)
         elif isinstance(layer, Gate):
-            found += _matrices((layer.gate, layer.up))
-    return found
+            matrices += _matrices((layer.gate, layer.up))
+    return matrices

@@ -149,8 +149,8 @@ def prepared(call: Callable[[], Any]) -> tuple[Experiment, Stop]:
     token = _preparing.set(True)
     try:
         call()
-    except _Prepared as found:
-        return found.experiment, found.stop
+    except _Prepared as raised:
+        return raised.experiment, raised.stop
     finally:
         _preparing.reset(token)
     raise AssertionError("a call that simulates nothing prepares none")

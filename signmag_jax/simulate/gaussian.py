@@ -66,16 +66,16 @@ def drawn(law: str | Weights) -> tuple[str, Weights]:
     Raises:
       InvalidInput: as `perturb.find_weights` does, and for one that cannot be drawn from.
     """
-    found = find_weights(law)
-    if found.draw is None:
-        known = "a number E|w|/σ" if found.name == "given" else repr(found.name)
+    weights = find_weights(law)
+    if weights.draw is None:
+        known = "a number E|w|/σ" if weights.name == "given" else repr(weights.name)
         fix = "pass gaussian, laplace, uniform, student_t:5, a .npy file or perturb.Weights with a draw"
         raise invalid("weights that can be drawn", f"{known}, which has no draw", fix)
-    if isinstance(found.draw, Resampled) or _has_that_name(found):
-        return found.name, found
+    if isinstance(weights.draw, Resampled) or _has_that_name(weights):
+        return weights.name, weights
     # Two laws of one's own may have one name: what they are keeps their records apart.
-    moments = found.mean_magnitude, found.third, found.fourth
-    return f"{found.name} {moments} {_label(found.draw)}", found
+    moments = weights.mean_magnitude, weights.third, weights.fourth
+    return f"{weights.name} {moments} {_label(weights.draw)}", weights
 
 
 def _has_that_name(law: Weights) -> bool:

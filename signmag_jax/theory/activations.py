@@ -76,8 +76,8 @@ class Activation:
         inner = getattr(self.pair, "inner", None)
         if inner is not None:
             # What wraps another pair is as fine as that.
-            found = replace(self, pair=inner).resolved(scale, moments).pair
-            return replace(self, pair=replace(self.pair, inner=found))  # pyright: ignore[reportArgumentType]
+            outer = replace(self, pair=inner).resolved(scale, moments).pair
+            return replace(self, pair=replace(self.pair, inner=outer))  # pyright: ignore[reportArgumentType]
         if not isinstance(self.pair, Smooth):
             return self
         if moments is None or is_traced(moments):

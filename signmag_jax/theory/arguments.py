@@ -39,8 +39,8 @@ def weight_moments(weights: Any) -> WeightMoments:
     Raises:
       InvalidInput: as `perturb.find_weights` does.
     """
-    found = find_weights(weights)
-    b = found.mean_magnitude
+    law = find_weights(weights)
+    b = law.mean_magnitude
     if is_traced(b):
         b = b * jnp.where(MEAN_MAGNITUDE.contains(b), 1, jnp.nan)
     return WeightMoments(b)
@@ -52,9 +52,9 @@ def weight_cumulants(weights: Any) -> WeightMoments:
     Raises:
       InvalidInput: where they are not known, as of a number b alone, or infinite.
     """
-    found = find_weights(weights)
-    check_known(found.third, found.fourth)
-    return WeightMoments(found.mean_magnitude, found.third, found.fourth)
+    law = find_weights(weights)
+    check_known(law.third, law.fourth)
+    return WeightMoments(law.mean_magnitude, law.third, law.fourth)
 
 
 def check_known(third: Any, fourth: Any) -> None:

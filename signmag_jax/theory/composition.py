@@ -67,11 +67,11 @@ def branches(layer: Layer) -> list[Layer]:
 
 def leaves(layer: Layer) -> list[Any]:
     """Every matrix, activation and norm of a network."""
-    found: list[Any] = []
+    every: list[Any] = []
     for one in flat(layer):
         inside = branches(one)
-        found += [leaf for branch in inside for leaf in leaves(branch)] if inside else [one]
-    return found
+        every += [leaf for branch in inside for leaf in leaves(branch)] if inside else [one]
+    return every
 
 
 def integrals(layer: Layer) -> int:

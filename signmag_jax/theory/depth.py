@@ -305,8 +305,8 @@ def chain_ratios(
     """
     check_chain(depth, chain, layers, scale)
     chosen = find_activation(activation).resolved(scale)
-    found = _ratios(rate, int(depth), chain, layers, chosen, scale, layer_weights(weights, depth))
-    return resolved("chain_ratios", found)
+    ratios = _ratios(rate, int(depth), chain, layers, chosen, scale, layer_weights(weights, depth))
+    return resolved("chain_ratios", ratios)
 
 
 def layer_weights(weights: Any, depth: int, read: Callable[[Any], WeightMoments] = weight_moments) -> Any:
@@ -318,9 +318,9 @@ def layer_weights(weights: Any, depth: int, read: Callable[[Any], WeightMoments]
     if not isinstance(weights, list | tuple):
         return read(weights)
     check_layers(weights, depth)
-    found = [read(one) for one in weights]
-    stack = jnp.stack if is_traced(found) else np.stack
-    return jax.tree.map(lambda *each: stack(each), *found)
+    moments = [read(one) for one in weights]
+    stack = jnp.stack if is_traced(moments) else np.stack
+    return jax.tree.map(lambda *each: stack(each), *moments)
 
 
 def check_layers(weights: Sequence[Any], depth: int) -> None:

@@ -83,8 +83,8 @@ def finite_width_depth_slope(rate: ArrayLike, depth: int, weights: Any = "gaussi
     Source: proofs/depth_width.py.
     """
     check_chain(depth, "plain", "all", 1.0)
-    found = _slopes(rate, int(depth), layer_weights(weights, depth, weight_cumulants))[0]
-    return resolved("finite_width_depth_slope", found)
+    slope = _slopes(rate, int(depth), layer_weights(weights, depth, weight_cumulants))[0]
+    return resolved("finite_width_depth_slope", slope)
 
 
 def slope_left_out(rate: float, depth: int, weights: WeightMoments) -> Real:

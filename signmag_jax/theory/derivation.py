@@ -128,9 +128,9 @@ class Proof:
         expr = -sp.sympify(expr) if self._tampers() else sp.sympify(expr)
 
         def make() -> Any:
-            found = sign(expr if form is None else form, self.given, False, *facts)
-            found = found if form is None or form == expr else by.join(by.same(expr, form), found)
-            return settle(found, self.given, *facts)
+            signed = sign(expr if form is None else form, self.given, False, *facts)
+            signed = signed if form is None or form == expr else by.join(by.same(expr, form), signed)
+            return settle(signed, self.given, *facts)
 
         fact = self._allowed(name, make)
         self._record(name, SIGN, expr, sp.Integer(0), began, fact)
@@ -274,11 +274,11 @@ class Chain:
         left, right = self.value, proof._claim(sp.sympify(rhs))
 
         def make() -> Any:
-            found = settle(expansion(left, x, order, proof.given, known), proof.given)
+            expanded = settle(expansion(left, x, order, proof.given, known), proof.given)
             return (
-                found
-                if found.rhs == right
-                else settle(by.join(found, by.same(found.rhs, right)), proof.given)
+                expanded
+                if expanded.rhs == right
+                else settle(by.join(expanded, by.same(expanded.rhs, right)), proof.given)
             )
 
         made = proof._allowed(name, make)
@@ -293,8 +293,8 @@ class Chain:
 
     def sign(self, name: str) -> Any:
         """The sign of the origin, from that of the value."""
-        found = self.proof.positive(name, self.value)
-        return self.proof._allowed(name, lambda: settle(by.join(self.fact, found), self.proof.given))
+        positive = self.proof.positive(name, self.value)
+        return self.proof._allowed(name, lambda: settle(by.join(self.fact, positive), self.proof.given))
 
     def lemma(self, name: str) -> Any:
         """Conclude what the chain has reached."""

@@ -154,13 +154,13 @@ def _weights(value: Any) -> Callable[[], Any]:
 
 def _one_law(value: Any) -> Callable[[], Any]:
     if isinstance(value, str) and not _is_number(value):
-        found = perturb.find_weights(value)
-        if value in NAMED and found != GAUSSIAN:
+        law = perturb.find_weights(value)
+        if value in NAMED and law != GAUSSIAN:
             return lambda: balls.weights.named(value)
         if value.startswith(STUDENT):
             degrees = number("degrees", value.removeprefix(STUDENT))
             return lambda: balls.weights.student_t(degrees)
-        value = found
+        value = law
     if isinstance(value, perturb.Weights):
         if value == GAUSSIAN:
             return lambda: None  # what a ball takes for them

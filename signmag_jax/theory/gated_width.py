@@ -117,8 +117,8 @@ def _change(moments: Moments, cumulants: FourthCumulants, rule: Rule, gated: str
     shape = every[0].shape
     flat = [jnp.ravel(each) for each in every]
     # One rate after another: the plane has many nodes.
-    found = jax.lax.map(one, (Moments(*flat[:4]), FourthCumulants(*flat[4:])))
-    return found.reshape(shape)
+    terms = jax.lax.map(one, (Moments(*flat[:4]), FourthCumulants(*flat[4:])))
+    return terms.reshape(shape)
 
 
 def _gate(rule: Rule, error: Moments, k: FourthCumulants, scale: Array) -> tuple[_Means, _Means]:

@@ -202,7 +202,7 @@ def train(
     root = keys.fold(keys.root(seed), "training", task, activation, blocks)
     each = jnp.stack([keys.fold(root, index) for index in range(networks)])
     measured = _measurement(network, chosen, rate, samples, draws)
-    found = []
+    snapshots = []
     told = progress(f"training, {task}, {activation}", len(snapshot_steps(steps)))
     with memory_told(FULL), told as advance:
         for step, params in fit(network, chosen, each, steps=steps, batch=batch, step_size=step_size):
@@ -210,13 +210,13 @@ def train(
             if not all(np.isfinite(part).all() for part in jax.tree.leaves((losses, effects))):
                 raise invalid("finite losses and effects", f"none at step {step}", "lower the step size")
             loss = Estimate.of_samples(np.asarray(losses), unit=chosen.unit, estimator="mean over networks")
-            found.append(Snapshot(step, loss, _blocks(step, network, jax.device_get(params), effects)))
+            snapshots.append(Snapshot(step, loss, _blocks(step, network, jax.device_get(params), effects)))
             advance()
     options = {"task": task, "activation": activation, "blocks": blocks, "width": width, "rate": rate}
     if text is not None:
         options["text_sha256"] = hashlib.sha256(text).hexdigest()
     origin = provenance.collect(**options, **sizes, step_size=step_size, seed=seed)
-    return Training(task, activation, width, rate, tuple(found), origin)
+    return Training(task, activation, width, rate, tuple(snapshots), origin)
 
 
 def prepared(

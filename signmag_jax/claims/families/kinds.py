@@ -85,7 +85,7 @@ def _row(kind: str, part: str, results: Results, statement: str) -> Claim:
         source="Theorem 3 for the matrices' own E|w|/σ, carried over to a trained model",
         statement=statement,
         routes={
-            "predicted": results.supply(KINDS, lambda found: law_of(found[kind])),
+            "predicted": results.supply(KINDS, lambda kinds: law_of(kinds[kind])),
             "measured": results.supply(KINDS, partial(_ratio, kind, part)),
         },
         compare=(PAIR,),
@@ -98,16 +98,16 @@ def _row(kind: str, part: str, results: Results, statement: str) -> Claim:
     )
 
 
-def _of(found: Kinds, kind: str, part: str) -> Any:
-    return (found[kind].rates if part == SHIFT else found[kind].rest)[0]
+def _of(kinds: Kinds, kind: str, part: str) -> Any:
+    return (kinds[kind].rates if part == SHIFT else kinds[kind].rest)[0]
 
 
-def _ratio(kind: str, part: str, found: Kinds) -> Evidence:
-    return of_ratio(_of(found, kind, part).ratio, found[kind].provenance)
+def _ratio(kind: str, part: str, kinds: Kinds) -> Evidence:
+    return of_ratio(_of(kinds, kind, part).ratio, kinds[kind].provenance)
 
 
 def _damage(results: Results, kind: str, part: str) -> float:
     """Mean ΔNLL of the shift or the rest of it; 0 if there is none."""
-    found = results[KINDS]
-    damage = None if isinstance(found, Missing) else _of(found, kind, part).damage[part]
+    kinds = results[KINDS]
+    damage = None if isinstance(kinds, Missing) else _of(kinds, kind, part).damage[part]
     return 0.0 if damage is None else float(damage.estimate.value)

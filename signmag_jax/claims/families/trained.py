@@ -197,6 +197,6 @@ def _damage(results: Results, part: str) -> float:
     run = results[ALL_COLUMNS]
     if isinstance(run, Missing):
         return 0.0
-    found = {SHIFT: run.rates, REST: run.rest}[part]
-    damage = found[0].damage[part]
+    entries = {SHIFT: run.rates, REST: run.rest}[part]
+    damage = entries[0].damage[part]
     return 0.0 if damage is None else float(damage.estimate.value)

@@ -113,10 +113,10 @@ def _row(kind: str, rate: float, layer: int, law: Evidence, results: Results) ->
             depth = len(chain.layers)
             if layer > depth:
                 return Missing("UNRESOLVED", f"the chain has only {depth} layers")
-            found = ratios(chain)
-            if isinstance(found, Missing):
-                return found
-            return with_origin(pick(found, (RATES.index(rate), layer - 1)), chain.provenance)
+            table = ratios(chain)
+            if isinstance(table, Missing):
+                return table
+            return with_origin(pick(table, (RATES.index(rate), layer - 1)), chain.provenance)
 
         return results.supply(CHAIN, read)
 

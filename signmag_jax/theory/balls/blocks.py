@@ -21,16 +21,16 @@ def block_ratio(
     """T of the flips over that of the shift."""
 
     def transverse(pair: Pair) -> arb:
-        found = second_moments(activation, *(WHOLE if gated == "up" else pair), scale)
+        moments = second_moments(activation, *(WHOLE if gated == "up" else pair), scale)
         if gated != "no":
             # Times an independent pre-activation, of no mean.
             c, v = WHOLE if gated == "gate" else pair
-            found = SecondMoments(found.own, found.other * v, found.cross * c, arb(0), arb(0))
+            moments = SecondMoments(moments.own, moments.other * v, moments.cross * c, arb(0), arb(0))
         if norm == "layer":
-            m, other = found.mean, found.other_mean
-            found = SecondMoments(
-                found.own - m**2, found.other - other**2, found.cross - m * other, arb(0), arb(0)
+            m, other = moments.mean, moments.other_mean
+            moments = SecondMoments(
+                moments.own - m**2, moments.other - other**2, moments.cross - m * other, arb(0), arb(0)
             )
-        return found.transverse
+        return moments.transverse
 
     return transverse(flip(rate)) / transverse(matched(rate, weights))

@@ -31,10 +31,10 @@ def doubt(e: sp.Expr, given: frozenset) -> str | None:
     """Why `e` is not known to vanish where `given` holds: a point where it does not, or too few points."""
     pulled = _pulled(e)
     with precision():
-        found = domain(given, parts(pulled))
-    if len(found) < POINTS:
+        points = domain(given, parts(pulled))
+    if len(points) < POINTS:
         return f"no points of the domain are found, so this may say nothing: {shown(given)}"
-    for point in found:
+    for point in points:
         gap = value(pulled, point)
         if not (gap.contains(0) and gap.rad() < 1e-20):
             return f"the sides differ by {gap.str(8)} at {_where(point)}"
@@ -61,13 +61,13 @@ def domain(given: frozenset, names: frozenset) -> list[dict]:
     """Points, as balls, at which the claims of `given` certainly hold; what is opaque is any real number."""
     claims = [claim for claim in sorted(given, key=written) if not _names(claim)]
     wanted = names.union(*(parts(claim.left) | parts(claim.right) for claim in claims))
-    found = []
+    points = []
     for point in _candidates(claims, sorted(wanted, key=written)):
         if all(_holds(claim, point) for claim in claims):
-            found.append(point)
-        if len(found) == POINTS:
+            points.append(point)
+        if len(points) == POINTS:
             break
-    return found
+    return points
 
 
 def _names(claim: Any) -> bool:
@@ -152,17 +152,17 @@ def stated(claim: Any) -> str:
 
 def domains(fact: Any) -> list[str]:
     """What the free symbols of a fact stand for, unless it is any real number."""
-    found = []
+    lines = []
     for symbol in sorted(_free(fact), key=written):
         sign = " > 0" if symbol.is_positive else " >= 0" if symbol.is_nonnegative else ""
         kind = " an integer" if symbol.is_integer else ""
-        found += [f"{symbol}{sign}{kind}"] if sign or kind else []
-    return found
+        lines += [f"{symbol}{sign}{kind}"] if sign or kind else []
+    return lines
 
 
 def _free(fact: Any) -> set:
-    found = set().union(*(claim.free for claim in (fact.claim, *fact.hypotheses)))
-    return {symbol for symbol in found if symbol.is_Symbol}
+    symbols = set().union(*(claim.free for claim in (fact.claim, *fact.hypotheses)))
+    return {symbol for symbol in symbols if symbol.is_Symbol}
 
 
 def unclear(fact: Any) -> str | None:
@@ -200,26 +200,26 @@ def _solved(claim: Any, defined: dict) -> bool:
 def _told_twice(given: frozenset) -> set:
     """Equalities of things that the same opaque part is said to equal, or to tend to."""
     told: dict[tuple, Any] = {}
-    found = set()
+    claims = set()
     for claim in sorted(given, key=written):
         if claim.kind == "order" or (claim.kind == "=" and isinstance(claim.left, OPAQUE)):
             one, other = told.setdefault((claim.left, claim.variable), claim).right, claim.right
             gap = sp.expand(one - other)
             # What is opaque in both sides has to cancel, to be seen.
             sides = (gap, 0 * gap) if gap.is_number else (one, other)
-            found.add(type(claim)("=", *sides))
-    return found
+            claims.add(type(claim)("=", *sides))
+    return claims
 
 
 def _named(fact: Any) -> dict[str, set]:
     """What the statement calls by each name: symbols, bound ones too, and functions."""
-    found: dict[str, set] = {}
+    meanings: dict[str, set] = {}
     for claim in (fact.claim, *fact.hypotheses):
         for side in (claim.left, claim.right):
             for part in side.atoms(sp.Symbol, AppliedUndef):
                 # Functions are equal if their names and assumptions are.
-                found.setdefault(str(part.name), set()).add(part if part.is_Symbol else part.func)
-    return found
+                meanings.setdefault(str(part.name), set()).add(part if part.is_Symbol else part.func)
+    return meanings
 
 
 def _where(point: dict) -> str:

@@ -115,10 +115,10 @@ def settle(fact: Any, given: frozenset, *lemmas: Any) -> Any:
         }:
             fact = by.cut(fact, lemma)
     for claim in sorted(fact.hypotheses - given, key=written):
-        found = (
+        signed = (
             _found(claim, given, lemmas) if claim in fact.hypotheses and claim.kind in (">", ">=") else None
         )
-        fact = by.cut(fact, found) if found else fact
+        fact = by.cut(fact, signed) if signed else fact
     return fact
 
 
@@ -131,10 +131,10 @@ def settled_by(fact: Any, equalities: Any, given: frozenset) -> Any:
         try:
             inserted = by.inside(claim.left, *used)
             others = given | (fact.hypotheses - {claim})
-            found = by.join(inserted, sign(inserted.rhs, others, strict=claim.kind == ">"))
+            signed = by.join(inserted, sign(inserted.rhs, others, strict=claim.kind == ">"))
         except Refused:
             continue
-        fact = by.cut(fact, found) if claim in fact.hypotheses - found.hypotheses else fact
+        fact = by.cut(fact, signed) if claim in fact.hypotheses - signed.hypotheses else fact
     return fact
 
 
@@ -176,7 +176,7 @@ def _sides(interval: tuple) -> list[tuple]:
 
 def _intervals(e: sp.Expr, given: frozenset) -> list:
     """(symbol, low, high) for symbols of `e` between bounds that are given."""
-    found = []
+    bounds = []
     for symbol in sorted(e.free_symbols, key=written):
         low, high = (0 if symbol.is_nonnegative else None), None
         for claim in given:
@@ -185,9 +185,9 @@ def _intervals(e: sp.Expr, given: frozenset) -> list:
             if k in (1, -1) and not rest.has(symbol):
                 low, high = (-rest, high) if k == 1 else (low, rest)
         if high is not None or (low is not None and low != 0):
-            found.append((symbol, low, high))
+            bounds.append((symbol, low, high))
     return sorted(
-        found, key=lambda bound: -len(sp.Tuple(*(end for end in bound[1:] if end is not None)).free_symbols)
+        bounds, key=lambda bound: -len(sp.Tuple(*(end for end in bound[1:] if end is not None)).free_symbols)
     )
 
 

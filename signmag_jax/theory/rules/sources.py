@@ -17,9 +17,9 @@ _DOORS = {"S", "core", "lambdify", "nsimplify", "parse_expr", "sympify", "sys", 
 def objection(source: str) -> str | None:
     """Why the source is not that of a proof, if it is not."""
     for node in ast.walk(ast.parse(source)):
-        found = _objection(node)
-        if found is not None:
-            return f"line {getattr(node, 'lineno', 0)}: {found}"
+        why = _objection(node)
+        if why is not None:
+            return f"line {getattr(node, 'lineno', 0)}: {why}"
     return None
 
 

@@ -53,14 +53,14 @@ class Using:
 
 
 def _integrals(e: sp.Expr, variable: sp.Symbol, count: int = 1) -> list:
-    found = [
+    integrals = [
         whole
         for whole in e.atoms(sp.Integral)
         if len(whole.limits) == count and whole.limits[0][0] == variable
     ]
-    if not found:
+    if not integrals:
         raise Refused(f"there is no such integral over {variable}")
-    return sorted(found, key=written)
+    return sorted(integrals, key=written)
 
 
 @dataclass(frozen=True)
