@@ -59,6 +59,18 @@ def limit(n):
     return one.limit
 
 
+def resolving(n):
+    """The largest standard error of n samples by which the rule tells a rival at 1 from 0."""
+    one = rule.compare(("predicted", "measured"), estimate(0, 0, 0), estimate(0, 1, n), 1.0, CRITICAL)
+    assert one.resolving is not None
+    return one.resolving
+
+
+def student(n):
+    """The same by Student's tails alone."""
+    return tails.student(CRITICAL, [estimate(0, 1, n)])
+
+
 def false_alarms(kind, families, bound, seed=0):
     """How many families of true comparisons hold at least one that is beyond its bound."""
     draw, mean = EVIDENCE[kind]
@@ -84,9 +96,6 @@ def test_false_disagreements_are_rare(kind):
 def test_students_thresholds_alone_would_not_do():
     """Control: what keeps the level on normal errors loses it on skewed ones."""
 
-    def student(n):
-        return tails.student(CRITICAL, [estimate(0, 1, n)])
-
     assert excess(false_alarms("normal", 400, student), 400) < 3
     for kind in ("exponential", "log-normal"):
         assert excess(false_alarms(kind, 400, student), 400) > 5
@@ -95,14 +104,17 @@ def test_students_thresholds_alone_would_not_do():
 @pytest.mark.slow
 def test_the_error_rates_of_the_rule(capsys):
     families = 10_000
-    rates = {kind: false_alarms(kind, families, limit, seed=1) / families for kind in EVIDENCE}
+    rates = {
+        kind: [false_alarms(kind, families, bound, seed=1) / families for bound in (limit, student)]
+        for kind in EVIDENCE
+    }
     with capsys.disabled():
-        print(
-            f"\nfalse DISAGREES in families of {sum(SIZES.values())} true comparisons, {families} families:"
-        )
-        for kind, rate in rates.items():
-            print(f"  {kind:12} {rate:.2%}")
-    assert all(rate <= ALLOWED for rate in rates.values())
+        print(f"\nfalse DISAGREES in {families} families of {sum(SIZES.values())} true comparisons:")
+        for kind, (rate, alone) in rates.items():
+            print(f"  {kind:12} {rate:.2%}, by Student's thresholds alone {alone:.0%}")
+        for n in (16, 64):
+            print(f"  {n} samples exclude a rival {1 / resolving(n):.1f} standard errors away")
+    assert all(rate <= ALLOWED for rate, _ in rates.values())
 
 
 def judged(samples, truth, missed):
@@ -143,10 +155,8 @@ def test_rare_heavy_draws_that_may_have_been_missed_never_disagree(n):
 @pytest.mark.parametrize("n", [8, 16, 32, 128])
 def test_a_resolved_rival_is_excluded_four_times_in_five(n):
     """At the largest error that the rule calls resolved, samples of the rival disagree."""
-    one = rule.compare(("predicted", "measured"), estimate(0, 0, 0), estimate(0, 1, n), 1.0, CRITICAL)
-    assert one.resolving is not None
     rng, families = np.random.default_rng(3), 4000
-    samples = rng.normal(1, one.resolving * math.sqrt(n), (families, n))
+    samples = rng.normal(1, resolving(n) * math.sqrt(n), (families, n))
     distance = samples.mean(axis=1) / (samples.std(axis=1, ddof=1) / math.sqrt(n))
     excluded = (np.abs(distance) > limit(n)).mean()
     assert abs(excluded - tails.POWER) < 4 * math.sqrt(tails.POWER * (1 - tails.POWER) / families)
