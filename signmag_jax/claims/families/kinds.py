@@ -27,7 +27,7 @@ Kinds = dict[str, measure.AllColumns]
 
 
 # Draws scatter more than windows do: many of them on little text cost less, and tell more, than few on much.
-WINDOWS, TOKENS = 16, 64
+WINDOWS, TOKENS = 32, 64
 
 
 def _measure(run: ModelRun, resume: Path | None, **options: Any) -> Kinds:
