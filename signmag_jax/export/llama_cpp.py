@@ -34,7 +34,7 @@ BITS_OF = {
 }
 """Bits a weight, scales included."""
 LARGE = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "q8_0")
-"""For rows of whole blocks of 256; those of 32 have no type below 4.5 bits."""
+"""The types for rows of whole blocks of 256; rows of blocks of 32 have no type below 4.5 bits."""
 SMALL = ("q4_0", "q5_0", "q5_1", "q8_0")
 WHY = (
     "Ternary widths get the nearest type in bits: tq1_0 and tq2_0 (--ternary) round to the largest of 256, "

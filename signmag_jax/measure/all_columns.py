@@ -54,7 +54,7 @@ class AllColumns(Result):
     by_matrix: dict[str, AllColumns] = field(default_factory=dict)
 
     def summary(self) -> dict[str, str]:
-        """For each rate the ratio and the damage of both arms, and so for each kind of matrix."""
+        """The ratio and the damage of both arms at each rate, and the same in each kind of matrix."""
         lines = self._lines()
         for matrix, own in self.by_matrix.items():
             lines |= {f"{matrix}, {name}": line for name, line in own._lines().items()}

@@ -88,8 +88,8 @@ class ColumnFlips(Result):
 
     def picture(self) -> Picture:
         """The damage of every column against α²‖w‖²."""
-        errors = [damage.estimate.standard_error for damage in self.damage]
-        series = {self.sample.title(): (self.sample.predictor, self.samples.mean(axis=1), errors)}
+        standard_errors = [damage.estimate.standard_error for damage in self.damage]
+        series = {self.sample.title(): (self.sample.predictor, self.samples.mean(axis=1), standard_errors)}
         y, title = "ΔNLL, nats per token", "Flipping one whole column"
         return Picture("points", {"series": series, "x": "α²‖w‖²", "y": y, "title": title})
 

@@ -30,7 +30,7 @@ from .stretch import Movable
 
 RATE = 0.01
 PASSES = 4
-"""In forward passes a window: one backward pass, and attention is computed again for it."""
+"""Forward passes for each window: a backward pass counts as two, and attention is computed again for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ def _window(loss: WindowLoss, movable: Movable, rate: float, key: PRNGKeyArray) 
 def _costs(
     loss: WindowLoss, movable: Movable, size: Float[Array, ""], key: PRNGKeyArray
 ) -> Float[Array, "2 matrices"]:
-    """Of a window, of both errors, by matrix: one sample of G's diagonal for every weight."""
+    """One window's responses to both errors, by matrix: one sample of G's diagonal for every weight."""
     root = fisher(loss, movable.names, key)
 
     def both(name: str) -> Float[Array, " errors"]:

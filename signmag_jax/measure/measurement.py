@@ -84,7 +84,7 @@ class Measurement:
         return fixed + (scored + self.calibrations * calibration) * window / sweep.PASS_TOKENS
 
     def of(self, function: Callable[..., Any], check_files: Callable[..., Any] | None = None) -> Measurement:
-        """This measurement by a function that takes its options and more, and writes files."""
+        """A copy that calls another function, one with more options, which writes files."""
         return dataclasses.replace(self, function=function, check_files=check_files)
 
     def refuse(self, options: dict[str, Any]) -> None:

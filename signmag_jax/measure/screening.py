@@ -221,8 +221,8 @@ def within_layers(
             # Both pools in one program, from the clean model's own stream: no other layer is run again.
             here = [place for each in places.values() for place in each[layer]]
             if here:
-                traced = Place(*(jnp.asarray(part, jnp.int32) for part in zip(*here, strict=True)))
-                rises = fetch(_changes(config, params["blocks"], stream, leaving[layer], traced)).tolist()
+                arrays = Place(*(jnp.asarray(part, jnp.int32) for part in zip(*here, strict=True)))
+                rises = fetch(_changes(config, params["blocks"], stream, leaving[layer], arrays)).tolist()
                 known = dict(zip(here, rises, strict=True))
                 for arm, each in places.items():
                     changes[arm] |= {place: known[place] for place in each[layer] if known[place] > 0}

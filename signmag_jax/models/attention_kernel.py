@@ -94,9 +94,9 @@ def fault(shape: tuple[int, int, int, int], kv_heads: int, dtype: jnp.dtype, des
 
 
 def largest_error(attended: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> float:
-    """Of the first, middle and last queries of the first and last windows, relative to the largest number."""
+    """The largest error at three tokens of the outer windows, relative to the largest number of each."""
     batch, tokens, heads, features = q.shape
-    errors = []
+    gaps = []
     for window in {0, batch - 1}:
         for last in {0, tokens // 2, tokens - 1}:
             query = q[window, last].astype(np.float64)
@@ -107,5 +107,5 @@ def largest_error(attended: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndar
             scores = np.einsum("hd,shd->sh", query, seen) / np.sqrt(features)
             weights = np.exp(scores - scores.max(axis=0))
             right = np.einsum("sh,shd->hd", weights / weights.sum(axis=0), mixed)
-            errors.append(np.abs(attended[window, last] - right).max() / np.abs(right).max())
-    return float(np.max(errors))
+            gaps.append(np.abs(attended[window, last] - right).max() / np.abs(right).max())
+    return float(np.max(gaps))

@@ -96,7 +96,7 @@ class FromMatrix:
     sample: Any
 
     def __call__(self, parameters: Any, key: PRNGKeyArray) -> dict[str, Array]:
-        """Statistics of one network, as the sample has them."""
+        """The sample's statistics of one network."""
         sizes, rest = parameters
         law = dataclasses.replace(self.sample.law, draw=Resampled(sizes))
         return dataclasses.replace(self.sample, law=law)(rest, key)

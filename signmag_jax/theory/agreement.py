@@ -70,5 +70,5 @@ def _taylor_error(rule: Rule, x: np.ndarray, weight: np.ndarray, size: float) ->
 
     # No move is longer than the grid is wide.
     longest = min(rule.grid.reach, 2 * REACH * size)
-    errors = [np.asarray(residue(size * x, np.full_like(x, longest * share))) for share in (-1.0, 0.5, 1.0)]
-    return max(float(np.sqrt(error**2 @ weight)) for error in errors)
+    residues = [np.asarray(residue(size * x, np.full_like(x, longest * share))) for share in (-1.0, 0.5, 1.0)]
+    return max(float(np.sqrt(error**2 @ weight)) for error in residues)

@@ -239,7 +239,7 @@ def chain(
 
 
 def check_chain(depth: int, chain: str, layers: str, scale: ArrayLike) -> None:
-    """Refuse what no chain is.
+    """Refuse arguments that describe no chain.
 
     Raises:
       InvalidInput: for a depth that is not an integer from 1 to 1,000,000, an unknown chain or set of layers,

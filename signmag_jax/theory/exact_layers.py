@@ -39,7 +39,7 @@ class Typed(float):
         return self
 
     def as_integer_ratio(self) -> tuple[int, int]:
-        """What `Fraction` makes of it."""
+        """The ratio of the decimal as it was typed, which `Fraction` reads."""
         return self.exact.as_integer_ratio()
 
 

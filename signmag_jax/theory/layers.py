@@ -79,7 +79,7 @@ class Dense(Layer):
 
     @property
     def fresh(self) -> bool:
-        """Always: its matrix is its own."""
+        """Always: the matrix is drawn for this layer alone."""
         return True
 
     def gaussian(self, before: bool) -> bool:
@@ -149,7 +149,7 @@ class RMSNorm(Layer):
         _check("eps", self.eps)
 
     def gaussian(self, before: bool) -> bool:
-        """Whether the entries before it are; never with a gain for each feature."""
+        """Whether entries stay Gaussian; never with a gain for each feature."""
         return before and shape_of("gain", self.gain) == ()
 
     def step(self, state: State, given: Given) -> State:
@@ -178,7 +178,7 @@ class LayerNorm(RMSNorm):
         _check_features("bias", self.bias)
 
     def gaussian(self, before: bool) -> bool:
-        """Whether the entries before it are; never with a gain for each feature, or a bias."""
+        """Whether entries stay Gaussian; never with a bias or a gain for each feature."""
         return super().gaussian(before) and _is_zero(self.bias)
 
     def step(self, state: State, given: Given) -> State:

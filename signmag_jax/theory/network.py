@@ -49,11 +49,11 @@ class Network(Layer):
 
     @property
     def fresh(self) -> bool:
-        """Whether one of them is."""
+        """Whether one layer's random weights make the output independent of the input."""
         return any(layer.fresh for layer in self.layers)
 
     def gaussian(self, before: bool) -> bool:
-        """Whether the entries behind the last layer are."""
+        """Whether the entries behind the last layer are Gaussian."""
         for layer in self.layers:
             before = layer.gaussian(before)
         return before
@@ -156,7 +156,7 @@ class Residual(Layer):
             )
 
     def gaussian(self, before: bool) -> bool:
-        """Whether y and f(y) both are."""
+        """Whether the entries of y and of f(y) are Gaussian."""
         return self.branch.gaussian(before) and before
 
     def step(self, state: State, given: Given) -> State:
@@ -189,7 +189,7 @@ class Gate(Layer):
 
     @property
     def fresh(self) -> bool:
-        """Whether both factors are."""
+        """Whether both factors are independent of what they take."""
         return self.gate.fresh and self.up.fresh
 
     def gaussian(self, before: bool) -> bool:

@@ -251,7 +251,7 @@ shift_error = law(domain={"rate": RATE}, read=WEIGHTS)(shift)
 
 @law()
 def energies(state: State) -> BlockEnergies:
-    """What can be read off it."""
+    """The energies that can be read off a state."""
     return energies_of(compared(state.pair, state.unit), state.unit, jnp.ones_like(state.unit))
 
 

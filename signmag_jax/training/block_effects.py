@@ -53,7 +53,7 @@ def block_effects(
     rate: float,
     draws: int,
 ) -> BlockEffects:
-    """BlockEffects in a block, at the states that enter it.
+    """The effects of flips and of the shift in one block, at the states that enter it.
 
     Args:
       network: whose block it is.

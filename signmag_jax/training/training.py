@@ -201,12 +201,12 @@ def train(
     # As for networks of a simulation: more of them leave the first ones what they are.
     root = keys.fold(keys.root(seed), "training", task, activation, blocks)
     each = jnp.stack([keys.fold(root, index) for index in range(networks)])
-    measured = _measurement(network, chosen, rate, samples, draws)
+    effects_of = _measurement(network, chosen, rate, samples, draws)
     snapshots = []
     told = progress(f"training, {task}, {activation}", len(snapshot_steps(steps)))
     with memory_told(FULL), told as advance:
         for step, params in fit(network, chosen, each, steps=steps, batch=batch, step_size=step_size):
-            losses, effects = jax.device_get(measured(params, each))
+            losses, effects = jax.device_get(effects_of(params, each))
             if not all(np.isfinite(part).all() for part in jax.tree.leaves((losses, effects))):
                 raise invalid("finite losses and effects", f"none at step {step}", "lower the step size")
             loss = Estimate.of_samples(np.asarray(losses), unit=chosen.unit, estimator="mean over networks")

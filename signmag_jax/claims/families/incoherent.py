@@ -27,7 +27,7 @@ TOLD = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj")
 
 
 def rows(level: Level, results: Results) -> Iterator[Claim]:
-    """Of all matrices, and of each kind alone."""
+    """The rows of all matrices together, and those of each kind alone."""
     del level
     for name in (ALL, *MATRICES):
         yield _row(name, results)

@@ -21,7 +21,7 @@ def _fourth(x: Sequence[fmpq]) -> fmpq:
 
 
 def profile_width_slope(rate: fmpq, x: Sequence[fmpq], weights: Weights | None = None) -> arb:
-    """The change of the ratio for each Σx⁴/(Σx²)², times it."""
+    """Σx⁴/(Σx²)² times the change of the ratio for each unit of it."""
     return ratio_change(rate, weights) * _fourth(x)
 
 
