@@ -50,8 +50,10 @@ def round_inputs(x: Float[jax.Array, "*batch features"], bits: int) -> Float[jax
     """
     wide = x.astype(at_least_float32(x.dtype))
     most = 2 ** (bits - 1) - 1
+    # The floor with which it was trained; a token of zeros has no largest feature.
     scale = most / jnp.maximum(jnp.abs(wide).max(axis=-1, keepdims=True), 1e-5)
     codes = jnp.clip(jnp.round(wide * scale), -most - 1, most)
+    # The value of the first term, the derivative of the second.
     return jax.lax.stop_gradient((codes / scale).astype(x.dtype)) + (x - jax.lax.stop_gradient(x))
 
 

@@ -81,8 +81,10 @@ def block_effects(
         for name in names:
             weight, own = matrices[name], keys.fold(key, name)
             flips = flipped(weight, jnp.ones_like(outliers), rate, keys.fold(own, "all"))
+            # The error of these very flips: the luck of the draw is in both arms, and cancels.
             error = jnp.sum((flips - weight) ** 2) / jnp.sum(weight**2)
             shift = MagnitudeShift(jnp.sqrt(error)).apply(own, weight)
+            # As many flips on either side, so many as the rate makes of the outliers.
             few = rate * count / network.width
             among = flipped(weight, outliers, few, keys.fold(own, "among"))
             elsewhere = flipped(weight, 1 - outliers, few, keys.fold(own, "elsewhere"))
@@ -107,6 +109,7 @@ def flipped(
     weight: Float[Array, "outputs inputs"], columns: Float[Array, " inputs"], rate: float, key: PRNGKeyArray
 ) -> Float[Array, "outputs inputs"]:
     """The matrix with exactly round(rate × weights) signs flipped, at random places of these columns."""
+    # Lots lie below 1: a 2 comes after all of them.
     lots = jnp.where(columns > 0, jax.random.uniform(key, weight.shape, jnp.float32), 2.0)
     last = jax.lax.top_k(-lots.ravel(), round(rate * weight.size))[1]
     return weight.ravel().at[last].multiply(-1.0).reshape(weight.shape)

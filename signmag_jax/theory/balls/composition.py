@@ -77,6 +77,7 @@ def _cost(layers: list, given: Given, difference: str) -> arb:
         return 1 - after.cross**2 / (after.own * after.other)
     if isinstance(last, Norm):
         y = _centred(before) if last.centred else before
+        # The norm's derivative takes the part along y away, but for what eps leaves of it.
         root, radial = y.own + last.eps, (y.cross - y.own) ** 2 / y.own
         return last.gain.square * (y.transverse + radial * (last.eps / root) ** 2) / root
     return _step(last, before, given).transverse
@@ -91,18 +92,21 @@ def _run(layers: list, y: SecondMoments, given: Given) -> SecondMoments:
 def _step(layer: object, y: SecondMoments, given: Given) -> SecondMoments:
     if isinstance(layer, Dense):
         c, v = layer.own if layer.own is not None else given(layer.weights)
+        # Symmetric weights, and biases of mean 0: behind a matrix no entry has a mean.
         size, shift = arb(layer.scale) ** 2, arb(layer.bias) ** 2
         none = arb(0)
         return SecondMoments(
             size * y.own + shift, size * v * y.other + shift, size * c * y.cross + shift, none, none
         )
     if isinstance(layer, Activated):
+        # Gaussian entries: they are told by c and v of a clean entry of variance 1, at their scale.
         return second_moments(layer.name, y.cross / y.own, y.other / y.own, y.own.sqrt())
     if isinstance(layer, Norm):
         return _normalised(layer, _centred(y) if layer.centred else y)
     if isinstance(layer, Residual):
         return _added(y, _run(layer.branch, y, given))
     assert isinstance(layer, Gate)
+    # A matrix of its own in one factor makes them independent: moments multiply.
     a, b = _run(layer.gate, y, given), _run(layer.up, y, given)
     return SecondMoments(*(p * q for p, q in zip(a, b, strict=True)))
 

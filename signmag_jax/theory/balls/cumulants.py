@@ -47,6 +47,7 @@ def change(pair: Pair, cumulants: Cumulants) -> arb:
     """ΔT/T for each unit of Σ x_j⁴: T = v/2 − 2κ², Δκ from E δδ' = 1/(2π√D) and its like."""
     c, v = pair
     d = v - c**2
+    # E h'² = v/2 for every symmetric z', Gaussian or not: only κ moves.
     unit = 1 / (2 * arb.pi() * d.sqrt())
     tail = (c**2 - d) * unit
     k40, k31, k22, k13, k04 = cumulants

@@ -21,6 +21,7 @@ def _plain(pair: Pair, state: State, kernel: Kernel) -> tuple[State, arb]:
 
 def _renormalised(pair: Pair, state: State, kernel: Kernel) -> tuple[State, arb]:
     c, v = pair
+    # Both streams have power 1: their cosine is their covariance.
     before = arb(1) if state is None else state
     out = kernel(c * before, v)
     q = (before + out.cross) / ((1 + out.own) * (1 + out.other)).sqrt()

@@ -113,6 +113,7 @@ def composed(stages: Sequence[Stage], weights: Weights | None = None) -> Pair:
 
 
 def _core(stages: Sequence[Stage]) -> list[Stage]:
+    # These only multiply c and v, wherever they stand; so does noise before all others and after them.
     core = [stage for stage in stages if stage[0] not in ("SignFlip", "Scale")]
     while core and core[0][0] == "MagnitudeNoise":
         core = core[1:]
