@@ -81,7 +81,7 @@ def flipping(config: models.ModelConfig, key: jax.Array) -> models.Transform:
     recipe = Recipe(
         key,
         jnp.int32(0),
-        dict.fromkeys(features, jnp.int32(0)),
+        {site: jnp.int32(0) for site in features},
         {site: jnp.int32(width) for site, width in features.items()},
         {name: jnp.full(config.layers, count, jnp.int32) for name, count in flipped.items()},
         None,

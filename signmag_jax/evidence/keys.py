@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -34,7 +34,7 @@ def fold(key: jax.Array, *purpose: Any) -> jax.Array:
     return key
 
 
-def each(key: jax.Array, *purposes: Sequence[str] | jax.Array) -> jax.Array:
+def each(key: jax.Array, *purposes: Iterable[Any]) -> jax.Array:
     """`fold(key, a, b, …)` of every combination of names or indices, folded at once.
 
     Args:
