@@ -7,6 +7,7 @@ network is the same in both perturbed ones.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, invalid, keys, written
+from signmag_jax.evidence.compiling import platform
 
 from . import pairs
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers
@@ -256,8 +258,18 @@ class Serial:
 
     def __call__(self, errors: Errors, key: PRNGKeyArray, arms: Arms) -> Arms:
         """Apply the layers in turn; one that is repeated has matrices of its own each time."""
-        for index, layer in enumerate(self.layers):
-            arms = layer(errors, keys.fold(key, index), arms)
+        for layer, run in itertools.groupby(range(len(self.layers)), self.layers.__getitem__):
+            indices = list(run)
+
+            def step(index: Any, arms: Arms, layer: Layer = layer) -> Arms:
+                return layer(errors, keys.fold(key, index), arms)
+
+            # Compiled once, however often it is repeated; a CPU's programs keep their last bit as they are.
+            if len(indices) > 1 and platform() != "cpu":
+                arms = lax.fori_loop(indices[0], indices[-1] + 1, step, arms)
+            else:
+                for index in indices:
+                    arms = step(index, arms)
         return arms
 
 

@@ -105,3 +105,24 @@ def test_what_a_network_skips_is_skipped_side_by_side_too():
         found, right = jax.jit(together)(rates, keys), single(keys)
     for name, leaf in right.items():
         np.testing.assert_allclose(found[name], leaf, rtol=2e-4, atol=1e-6)
+
+
+def test_a_repeated_layer_is_compiled_once_for_an_accelerator_and_gives_the_same_network():
+    def network(repeats, target):
+        lines = f"dense, relu, {repeats}*residual(rmsnorm, dense)"
+        prepared, _ = simulate.experiment("network").prepared(
+            width=16, rate=[0.1], network=lines, inputs=8, networks=2
+        )
+        with fixed_numerics(), compiling_for(target):
+            # A function of its own: what was traced for one target is not what is traced for another.
+            run = jax.jit(lambda key: prepared.sample(prepared.parameters, key)).trace(jax.random.key(3))
+            found = run.lower().compile()(jax.random.key(3))
+        return str(run.jaxpr).count("dot_general"), {name: np.asarray(x) for name, x in found.items()}
+
+    of_three, looped = network(3, "gpu")
+    in_turn, single = network(3, "cpu")
+    assert network(2, "gpu")[0] == of_three < in_turn
+    assert set(looped) == {"flip", "shift", "ratio"}
+    for name, found in looped.items():
+        np.testing.assert_allclose(found, single[name], rtol=1e-4)
+        assert not np.allclose(found, network(2, "gpu")[1][name], rtol=1e-4)
