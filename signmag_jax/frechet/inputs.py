@@ -1,4 +1,4 @@
-"""What the functions of RMSNorm take: arrays, or lists and integers that become arrays, checked."""
+"""What the functions of normalisations take: arrays, or lists and integers that become arrays, checked."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,10 +18,13 @@ Rows = Num[Array, "*batch features"] | Num[np.ndarray, "*batch features"] | Sequ
 Gain = Num[Array, "..."] | Num[np.ndarray, "..."] | Sequence[Any] | None
 
 
-def accept(y: Rows, gain: Gain, eps: ArrayLike, *directions: Rows) -> tuple[Array, ...]:
+def accept(
+    y: Rows, gain: Gain, eps: ArrayLike, *directions: Rows, centred: bool = False
+) -> tuple[Array, ...]:
     """(y, gain, *directions) as floating-point arrays, the gain 1 where there is none.
 
-    Lists and integers take JAX's default precision.
+    A centred normalisation takes the mean away first: what may not be 0 is what y has beyond it. Lists and
+    integers take JAX's default precision.
 
     Raises:
       InvalidInput: for anything but real numbers, rows without features, a direction or gain of another
@@ -39,11 +42,14 @@ def accept(y: Rows, gain: Gain, eps: ArrayLike, *directions: Rows) -> tuple[Arra
     factor = jnp.ones(rows.shape[-1], dtype=rows.dtype) if gain is None else floating("gain", gain)
     if factor.shape != rows.shape[-1:]:
         raise invalid("gain.shape == (features,)", (factor.shape, rows.shape), "pass one factor a feature")
-    _check_defined(rows, eps)
+    if centred:
+        _check_defined(rows - rows[..., :1], eps, "entries of y that differ", "a row of equal entries")
+    else:
+        _check_defined(rows, eps, "y != 0", "a row of zeros")
     return rows, factor, *along
 
 
-def _check_defined(rows: Array, eps: ArrayLike) -> None:
+def _check_defined(rows: Array, eps: ArrayLike, needed: str, found: str) -> None:
     if np.ndim(eps) != 0:
         raise invalid("eps is one number", np.shape(eps), EPS.fix)
     if is_traced(eps):
@@ -55,4 +61,4 @@ def _check_defined(rows: Array, eps: ArrayLike) -> None:
     # XLA flushes subnormal numbers to zero, so a row of them counts as one of zeros.
     tiny = float(jnp.finfo(rows.dtype).tiny)
     if np.any(np.max(np.abs(np.asarray(rows)), axis=-1) < tiny):
-        raise invalid("y != 0 where eps == 0", "a row of zeros", "drop the row, or pass the model's eps > 0")
+        raise invalid(f"{needed} where eps == 0", found, "drop the row, or pass the model's eps > 0")
