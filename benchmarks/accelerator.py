@@ -34,7 +34,7 @@ SECTIONS: dict[str, tuple[list[str], float]] = {
     "correct": (["card_correct.py"], 110),
     "bits": (["card_bits.py"], 60),
     "simulation": (["card_simulation.py"], 140),
-    "quick": (["card_commands.py", "quick"], 120),
+    "quick": (["card_commands.py", "quick"], 170),
     "models": (["card_models.py"], 140),
     "default": (["card_commands.py", "default"], 230),
     "precision": (["simulate_precision.py"], 60),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import math
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from findings import say
 
@@ -30,6 +32,8 @@ LAST = 80
 """Lines of a command's output that are kept: what each part took, or why it failed."""
 SPARE = 5.0
 """Seconds before this section is ended, at which it ends its command and says how far that had come."""
+ROUNDING, TOO_FAR, EXACT = 0.1, 4.0, 1e-6
+"""Standard errors that rounding may move an estimate by, and other draws; of what has none, its part."""
 END = time.monotonic() + float(os.environ.get("SECTION_SECONDS", "1e6")) - SPARE
 
 
@@ -83,9 +87,33 @@ def compare(level: str, out: Path) -> int:
         return 0
     command = [*SIGNMAG, "diff", str(ledger), str(out), "--json"]
     changes = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    other = [row["name"] for row in changes["changed"] if len(set(row["verdict"])) > 1]
-    say(f"{level}: diff", compared=True, other_verdicts=other, **changes)
-    return int(bool(other))
+    judged = judge(changes)
+    say(f"{level}: diff", compared=True, **judged, **changes)
+    return int(bool(judged["other_verdicts"] or judged["too_far"]))
+
+
+def judge(changes: dict[str, Any]) -> dict[str, list[str]]:
+    """Rows with another verdict, and rows with an estimate that moved by more than rounding, and too far.
+
+    `crossings` draws single rows in float32 on an accelerator and in float64 on a CPU: its rows move as far
+    as other draws do, and are named here.
+    """
+    far = {row["name"]: max(map(_distance, row["moved"].values()), default=0.0) for row in changes["changed"]}
+    return {
+        "other_verdicts": [row["name"] for row in changes["changed"] if len(set(row["verdict"])) > 1],
+        "beyond_rounding": [name for name, distance in far.items() if distance > ROUNDING],
+        "too_far": [name for name, distance in far.items() if distance > TOO_FAR],
+    }
+
+
+def _distance(move: dict[str, Any]) -> float:
+    """In standard errors; an exact number may move by `EXACT`, and none may become something else."""
+    if move.get("standard_errors") is not None:
+        return abs(move["standard_errors"])
+    old, new = move["from"], move["to"]
+    if not all(isinstance(each, int | float) for each in (old, new)):
+        return math.inf
+    return abs(new - old) / max(abs(old), abs(new)) / EXACT * ROUNDING
 
 
 def tests(small: bool) -> int:

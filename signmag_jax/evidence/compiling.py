@@ -21,11 +21,11 @@ OPTIONS: dict[str, Options] = {
     # its arrays: 7 s for 2^20 normal numbers and their norms, against 0.2 s; half of a whole block's.
     # A float32 product of HIGHEST precision takes seconds too, each anew, until the best cut is found: to
     # stop at nine tenths of what it deems possible takes 0.2 s, and costs 15 to 20% of a product's cycles.
-    # What a kernel may fill of fast memory takes time too: 4 of its 16 MiB save a tenth to a quarter, and
-    # cost 5%.
+    # What a kernel may fill of fast memory takes time too, and 8 of its 16 MiB are enough. With 4 MiB
+    # its compiler aborts where something is summed up in order, as in a draw of flips.
     "tpu": {
         "xla_jf_fusion_max_instruction_count_for_window_config": 50,
-        "xla_tpu_scoped_vmem_limit_kib": 4096,
+        "xla_tpu_scoped_vmem_limit_kib": 8192,
         "xla_jf_convolution_performance_target": 0.9,
     },
 }

@@ -153,6 +153,35 @@ def test_a_comparison_can_fail(monkeypatch, capsys):
     assert all(json.loads(line)["name"] == "model: a" for line in capsys.readouterr().out.splitlines())
 
 
+def test_a_ledger_is_judged_by_verdicts_and_by_how_far_estimates_moved(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import card_commands
+
+    def row(name, verdict=("REPRODUCED",) * 2, **moved):
+        return {"name": name, "verdict": list(verdict), "moved": moved}
+
+    def move(errors, before=1.0, after=1.0):
+        return {"from": before, "to": after, "standard_errors": errors}
+
+    found = card_commands.judge(
+        {
+            "changed": [
+                row("rounded", simulated=move(-0.01)),
+                row("other draws", simulated=move(-0.5), measured=move(0.001)),
+                row("wrong", simulated=move(-7.0)),
+                row("exact", predicted=move(None, 2.0, 2.0 + 1e-9)),
+                row("another law", predicted=move(None, 2.0, 2.01)),
+                row("gone", ("REPRODUCED", "NOT RUN"), measured={"from": 1.0, "to": "NOT RUN"}),
+            ]
+        }
+    )
+    assert found == {
+        "other_verdicts": ["gone"],
+        "beyond_rounding": ["other draws", "wrong", "another law", "gone"],
+        "too_far": ["wrong", "another law", "gone"],
+    }
+
+
 def test_experiments_are_compared_from_the_same_draws(monkeypatch):
     """In another precision `crossings` draws other numbers, whose difference is no error of a device."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))

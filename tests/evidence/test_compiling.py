@@ -64,7 +64,7 @@ def test_the_platform_is_the_default_one_unless_another_is_named():
         assert compiling.in_force() == {
             "xla_jf_fusion_max_instruction_count_for_window_config": 50,
             "xla_jf_convolution_performance_target": 0.9,
-            "xla_tpu_scoped_vmem_limit_kib": 4096,
+            "xla_tpu_scoped_vmem_limit_kib": 8192,
         }
     with compiling.compiling_for("cpu"):
         assert compiling.in_force() == {}
