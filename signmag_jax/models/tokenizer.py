@@ -12,7 +12,10 @@ import numpy as np
 from signmag_jax.evidence import MissingResource
 
 from .foreign import heard, reason
+from .sentence_pieces import of_model
 from .sources import POINTER, is_pointer
+
+PIECES = "tokenizer.model"
 
 PROBE = "Row  12,345: don't STOP; naïve 日本 x=1\n\n\tend "
 """What tells two ways of cutting a text apart: numerals, spaces, contractions, capitals, other scripts."""
@@ -64,7 +67,8 @@ def tokenizer_from_hub(folder: Path) -> Tokenizer:
     """The tokenizer of a model folder, without remote code.
 
     tokenizer.json is read as it is: `transformers` rebuilds some classes from their vocabulary and drops how
-    the file cuts a text. What `transformers` warns of, or would cut otherwise, is among the remarks.
+    the file cuts a text. A tokenizer.model alone is read as `sentencepiece` reads it. What `transformers`
+    warns of, or would cut otherwise, is among the remarks.
 
     Raises:
       MissingResource: if the folder has none that `tokenizers` can run.
@@ -77,6 +81,8 @@ def tokenizer_from_hub(folder: Path) -> Tokenizer:
 
                 backend, kind = Backend.from_file(str(own)), own.name
                 remarks = _second_opinion(folder, backend)
+            elif (folder / PIECES).is_file():
+                backend, kind, remarks = _pieces(folder)
             else:
                 kind = "built by transformers"
                 backend, remarks = _built(folder)
@@ -106,10 +112,7 @@ def _second_opinion(folder: Path, backend: Any) -> list[str]:
     """What `transformers` has to say of a tokenizer.json that needs it no longer."""
     try:
         theirs, remarks = _built(folder)
-        same = (
-            theirs.encode(PROBE, add_special_tokens=False).ids
-            == backend.encode(PROBE, add_special_tokens=False).ids
-        )
+        same = _agree(theirs, backend)
     except Exception as error:
         return [
             f"transformers cannot read this tokenizer ({reason(error, 100)}); tokenizer.json itself is used"
@@ -117,6 +120,24 @@ def _second_opinion(folder: Path, backend: Any) -> list[str]:
     if not same:
         remarks.append("transformers cuts a text otherwise than tokenizer.json, which is used as it is")
     return remarks
+
+
+def _pieces(folder: Path) -> tuple[Any, str, list[str]]:
+    """tokenizer.model as it is, with what `transformers` adds to it: tokens, and what comes before a text."""
+    theirs, remarks = _built(folder)
+    ours = of_model(folder / PIECES, theirs.get_added_tokens_decoder())
+    if ours is None:
+        return theirs, "built by transformers", remarks
+    ours.post_processor = theirs.post_processor
+    if not _agree(ours, theirs):
+        remarks.append(f"transformers cuts a text otherwise than {PIECES}, which is used as it is")
+    return ours, PIECES, remarks
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two tokenizers cut alike, as far as one text tells."""
+    ids, others = (each.encode(PROBE, add_special_tokens=False).ids for each in (one, other))
+    return ids == others
 
 
 def _built(folder: Path) -> tuple[Any, list[str]]:
@@ -136,7 +157,7 @@ def _built(folder: Path) -> tuple[Any, list[str]]:
 def _remedy(folder: Path) -> str:
     if is_pointer(folder / "tokenizer.json"):
         return f"tokenizer.json {POINTER}"
-    pieces = folder / "tokenizer.model"
+    pieces = folder / PIECES
     if pieces.is_file() and importlib.util.find_spec("sentencepiece") is None:
         return f"{pieces.name} is read with sentencepiece: pip install sentencepiece, or add tokenizer.json"
     return "the folder needs tokenizer.json (or the files that transformers builds it from)"

@@ -9,13 +9,10 @@ from typing import Any
 from signmag_jax.evidence import SignmagError, invalid
 
 from .foreign import heard, reason
+from .sentence_pieces import joined_by_score
 from .tokenizer import Tokenizer
-from .whole_tokens import CONTROL, UNKNOWN, add_whole
+from .whole_tokens import add_whole
 from .word_cuts import cut_by
-
-UNUSED, BYTE = 5, 6
-SPACE = "\u2581"
-"""What stands for a space in SentencePiece's vocabularies."""
 
 
 def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
@@ -92,10 +89,6 @@ def _byte_level(metadata: Mapping[str, Any]) -> Tokenizer:
 
 
 def _sentence_pieces(metadata: Mapping[str, Any]) -> Tokenizer:
-    """Two neighbours become the token of the highest score that they can form, until none can be formed."""
-    from tokenizers import Tokenizer as Backend
-    from tokenizers import decoders, models, normalizers
-
     tokens, kinds = _vocabulary(metadata)
     scores = _list_of(float, metadata, "scores")
     if len(scores) != len(tokens):
@@ -106,39 +99,10 @@ def _sentence_pieces(metadata: Mapping[str, Any]) -> Tokenizer:
             f"{scores[0]} for each of {len(scores)}",
             "the converter lost them, so the text would be cut differently; use the hub folder",
         )
-    unknown = next((token for token, kind in zip(tokens, kinds, strict=True) if kind == UNKNOWN), None)
-    vocabulary = {token: i for i, token in enumerate(tokens)}
-    backend = Backend(
-        models.BPE(
-            vocab=vocabulary,
-            merges=_merges_by_score(tokens, kinds, scores),
-            unk_token=unknown,
-            fuse_unk=True,
-            byte_fallback=True,
-        )
-    )
-    prefix = metadata.get("tokenizer.ggml.add_space_prefix", True)
-    steps = [normalizers.Prepend(SPACE)] if prefix else []
-    backend.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
-    strip = [decoders.Strip(" ", 1, 0)] if prefix else []
-    spaces = decoders.Replace(SPACE, " ")
-    backend.decoder = decoders.Sequence([spaces, decoders.ByteFallback(), decoders.Fuse(), *strip])
+    prefix = bool(metadata.get("tokenizer.ggml.add_space_prefix", True))
+    backend = joined_by_score(tokens, kinds, scores, prefix)
     remarks = add_whole(backend, metadata, tokens, kinds)
     return Tokenizer(backend, _bos(metadata, tokens, True), "SentencePiece BPE", remarks)
-
-
-def _merges_by_score(tokens: list[str], kinds: list[int], scores: list[float]) -> list[tuple[str, str]]:
-    """Every way to make a token of two others, the highest score first."""
-    whole = (UNKNOWN, CONTROL, UNUSED, BYTE)
-    score_of = {t: score for t, kind, score in zip(tokens, kinds, scores, strict=True) if kind not in whole}
-    pairs = [
-        (score, cut, token)
-        for token, score in score_of.items()
-        for cut in range(1, len(token))
-        if token[:cut] in score_of and token[cut:] in score_of
-    ]
-    pairs.sort(key=lambda entry: entry[:2], reverse=True)
-    return [(token[:cut], token[cut:]) for _, cut, token in pairs]
 
 
 def _bos(metadata: Mapping[str, Any], tokens: list[str], default: bool) -> int | None:

@@ -262,21 +262,26 @@ def test_a_tokenizer_of_more_tokens_than_the_model_is_a_note_until_it_uses_one(f
         models.window_nll(model, models.text.windows(model.tokenizer.encode("ab <extra 8> cd"), 4, 1))
 
 
+def trained(folder, model_type="bpe", normalization_rule_name="identity"):
+    """Train a tokenizer.model on the folder's text."""
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "text"),
+        model_prefix=str(folder / "tokenizer"),
+        vocab_size=290,
+        byte_fallback=True,
+        remove_extra_whitespaces=False,
+        hard_vocab_limit=False,
+        minloglevel=9,
+        model_type=model_type,
+        normalization_rule_name=normalization_rule_name,
+    )
+
+
 @pytest.fixture
 def pieces(tmp_path):
     """A folder whose only tokenizer is a SentencePiece model."""
     (tmp_path / "text").write_text("the cat sat on the mat\nand the rat ran\n" * 20)
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(tmp_path / "text"),
-        model_prefix=str(tmp_path / "tokenizer"),
-        vocab_size=290,
-        model_type="bpe",
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        hard_vocab_limit=False,
-        minloglevel=9,
-    )
+    trained(tmp_path)
     declared = {
         "tokenizer_class": "LlamaTokenizer",
         "add_bos_token": True,
@@ -291,8 +296,31 @@ def pieces(tmp_path):
 def test_a_sentence_piece_model_alone_is_read_where_sentencepiece_is_installed(pieces):
     own = sentencepiece.SentencePieceProcessor(model_file=str(pieces / "tokenizer.model"))
     tokenizer = tokenizer_from_hub(pieces)
-    for text in ("the cat", "the  rat 12, naïve 日本\nran", "mat"):
+    for text in ("the cat", "the  rat 12, naïve 日本\nran", "mat", " the", "\n\n  the\n cat", "   ", ""):
         assert tokenizer.encode(text).tolist() == [own.bos_id(), *own.encode(text)]
+    # Control: transformers' own reading, which is what is left where ours would not be sentencepiece's.
+    theirs = transformers.AutoTokenizer.from_pretrained(pieces)
+    assert theirs(" the").input_ids != [own.bos_id(), *own.encode(" the")]
+    assert theirs("a</s><s>").input_ids == tokenizer.encode("a</s><s>").tolist()
+
+
+def test_tokens_beside_a_sentence_piece_model_are_found_whole(pieces):
+    own = sentencepiece.SentencePieceProcessor(model_file=str(pieces / "tokenizer.model"))
+    path = pieces / "tokenizer_config.json"
+    extra = {"content": "<|x|>", "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    added = {"added_tokens_decoder": {str(len(own)): extra | {"single_word": False}}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | added))
+    ids = tokenizer_from_hub(pieces).encode(" the<|x|>").tolist()
+    assert ids == [own.bos_id(), *own.encode(" the"), len(own)]
+
+
+@pytest.mark.parametrize("other", [{"model_type": "unigram"}, {"normalization_rule_name": "nmt_nfkc"}])
+def test_a_sentence_piece_model_of_another_kind_is_left_to_transformers(pieces, other):
+    trained(pieces, **other)
+    tokenizer = tokenizer_from_hub(pieces)
+    theirs = transformers.AutoTokenizer.from_pretrained(pieces)
+    assert tokenizer.kind == "built by transformers"
+    assert tokenizer.encode(" the ﬁ").tolist() == theirs(" the ﬁ").input_ids
 
 
 def test_without_sentencepiece_the_line_says_how_to_get_it(pieces):
