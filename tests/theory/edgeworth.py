@@ -8,7 +8,6 @@ s, c, v.
 """
 
 import functools
-from typing import NamedTuple
 
 import mpmath as mp
 import sympy as sp
@@ -16,13 +15,43 @@ import sympy as sp
 _S, _C, _V = sp.symbols("s c v", positive=True)
 
 
-class Kernel(NamedTuple):
-    """κ = plain + S₄·fourth + S₆·sixth + S₄²·squared + …"""
+class Kernel:
+    """κ = plain + S₄·fourth + S₆·sixth + S₄²·squared + …, each computed when it is asked for.
 
-    plain: mp.mpf
-    fourth: mp.mpf
-    sixth: mp.mpf
-    squared: mp.mpf
+    Args:
+      mixed: E w^i w'^j of the weights, i + j even.
+    """
+
+    def __init__(self, mixed):
+        self._mixed = mixed
+
+    @functools.cached_property
+    def plain(self):
+        return self._mean({(0, 0): mp.mpf(1)})
+
+    @functools.cached_property
+    def fourth(self):
+        return self._mean(self._fourth)
+
+    @functools.cached_property
+    def sixth(self):
+        two, four, six = (_terms(self._mixed, degree) for degree in (2, 4, 6))
+        return self._mean(
+            _sum(six, _product(two, four, -1), _product(_product(two, two), two, mp.mpf(1) / 3))
+        )
+
+    @functools.cached_property
+    def squared(self):
+        return self._mean(_product(self._fourth, self._fourth, mp.mpf(1) / 2))
+
+    @property
+    def _fourth(self):
+        """Of the logarithm, log(1 + two + four + six) by degree."""
+        two, four = (_terms(self._mixed, degree) for degree in (2, 4))
+        return _sum(four, _product(two, two, -mp.mpf(1) / 2))
+
+    def _mean(self, terms):
+        return _mean(terms, self._mixed(1, 1), self._mixed(0, 2))
 
 
 def flipped(p):
@@ -38,18 +67,6 @@ def shifted(size):
 def absolute(k):
     """E|w|^k of a standard normal weight."""
     return mp.sqrt(mp.mpf(2) ** k / mp.pi) * mp.gamma(mp.mpf(k + 1) / 2)
-
-
-def kernel(mixed):
-    """The expansion for weights with these E w^i w'^j, i + j even."""
-    c, v = mixed(1, 1), mixed(0, 2)
-    two, four, six = (_terms(mixed, degree) for degree in (2, 4, 6))
-    # log(1 + two + four + six) by degree.
-    fourth = _sum(four, _product(two, two, -mp.mpf(1) / 2))
-    cube = _product(_product(two, two), two, mp.mpf(1) / 3)
-    sixth = _sum(six, _product(two, four, -1), cube)
-    means = [_mean(terms, c, v) for terms in (fourth, sixth, _product(fourth, fourth, mp.mpf(1) / 2))]
-    return Kernel(_mean({(0, 0): mp.mpf(1)}, c, v), *means)
 
 
 def _terms(mixed, degree):

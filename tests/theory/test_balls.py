@@ -61,7 +61,7 @@ def pair_kernel(c, v):
 def shift_transverse(p, fourth):
     """T of the matched shift to first order in Σ x_j⁴."""
     size = 2 * mp.sqrt(p)
-    shifted = edgeworth.kernel(edgeworth.shifted(size))
+    shifted = edgeworth.Kernel(edgeworth.shifted(size))
     v = 1 + 2 * size * mp.sqrt(2 / mp.pi) + size**2
     return v / 2 - 2 * shifted.plain**2 - 4 * shifted.plain * shifted.fourth * fourth
 

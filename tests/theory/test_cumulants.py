@@ -27,7 +27,7 @@ def changes(p):
     pairs = (edgeworth.flipped(p), mp.mpf(1)), (edgeworth.shifted(size), shift_power(size))
     found = []
     for mixed, v in pairs:
-        kernel = edgeworth.kernel(mixed)
+        kernel = edgeworth.Kernel(mixed)
         found.append(-4 * kernel.plain * kernel.fourth / (v / 2 - 2 * kernel.plain**2))
     return found
 
@@ -75,7 +75,7 @@ def check_the_general_formula(size, rate, excess):
         own = theory.FourthCumulants(*(k + excess * sign for k, sign in zip(cumulants, signs, strict=True)))
         for kappas, law in ((cumulants, mixed), (own, heavier)):
             with mp.workdps(40):
-                expected = float(edgeworth.kernel(law).fourth)
+                expected = float(edgeworth.Kernel(law).fourth)
             try:
                 found = theory.kernel_change(perturbation.moments(), kappas)
             except Incomplete:
@@ -95,7 +95,7 @@ def second_order(rate, n):
     """T(shift)/T − 1 on the sphere with the terms of 1/n² besides, and by 3/n or 3/(n + 2) alone."""
     with mp.workdps(40):
         size = 2 * mp.sqrt(rate)
-        kernel = edgeworth.kernel(edgeworth.shifted(size))
+        kernel = edgeworth.Kernel(edgeworth.shifted(size))
         across = shift_power(size) / 2 - 2 * kernel.plain**2
         fourth = mp.mpf(3) / (n + 2)
         sixth = mp.mpf(15) / ((n + 2) * (n + 4))

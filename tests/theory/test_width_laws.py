@@ -37,7 +37,7 @@ def averaged_ratio(p, n):
     flip = 2 * p * (1 - p) - (1 - 2 * p) * mean / mp.pi - (mean / mp.pi) ** 2 / 2
     size = 2 * mp.sqrt(p)
     v = 1 + 2 * size * mp.sqrt(2 / mp.pi) + size**2
-    kernel = edgeworth.kernel(edgeworth.shifted(size))
+    kernel = edgeworth.Kernel(edgeworth.shifted(size))
     # T of the shift to first order in Σ x_j⁴ = 3/n.
     return float(flip / (v / 2 - 2 * kernel.plain**2 - 4 * kernel.plain * kernel.fourth * 3 / n))
 
