@@ -17,6 +17,7 @@ finding, so that whatever ends this loses nothing: {"commit", "started", "part",
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,8 @@ PARTS = {
     "two": ["quick", "models"],
     "three": ["default", "precision", "tests"],
 }
+GRACE = 2.0
+"""Seconds after the end of a section in which its last lines may come."""
 LIMIT = "SECTION_SECONDS"
 """The variable that tells a section when it is ended, for one that would rather end its commands itself."""
 
@@ -84,29 +88,34 @@ def run(command: list[str], limit: float, entry: dict[str, Any], save: Any) -> N
     if limit <= 0:
         entry["ended"] = "out of time"
         return
-    start = time.monotonic()
+    start, over = time.monotonic(), threading.Event()
     process = subprocess.Popen(
         command, env=environment(limit), stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    late = threading.Event()
 
-    def end() -> None:
-        late.set()
-        os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
+    def keep(lines: Iterable[str]) -> None:
+        for line in lines:
+            if over.is_set():
+                return
+            print(line, end="", flush=True)
+            finding = parsed(line)
+            if finding is not None:
+                entry["findings"].append({"at": round(time.monotonic() - start, 1), **finding})
+                save()
 
-    timer = threading.Timer(limit, end)
-    timer.start()
     assert process.stdout is not None
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        finding = parsed(line)
-        if finding is not None:
-            entry["findings"].append({"at": round(time.monotonic() - start, 1), **finding})
-            save()
-    status = process.wait()
-    timer.cancel()
+    # In a thread: what a section leaves behind may hold its output open for ever.
+    reader = threading.Thread(target=keep, args=(process.stdout,), daemon=True)
+    reader.start()
+    try:
+        entry["ended"] = "failed" if process.wait(limit) else "done"
+    except subprocess.TimeoutExpired:
+        entry["ended"] = "out of time"
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
+    reader.join(GRACE)
+    over.set()
     entry["seconds"] = round(time.monotonic() - start, 1)
-    entry["ended"] = "out of time" if late.is_set() else "failed" if status else "done"
 
 
 def parsed(line: str) -> dict[str, Any] | None:

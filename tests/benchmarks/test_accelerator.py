@@ -50,8 +50,11 @@ SAYS = 'print(\'{"name": "a", "x": 1}\', flush=True); print("[1] not a finding",
 HANGS = SAYS + "import subprocess; subprocess.run(['sleep', '600'])"
 
 
-def test_a_section_that_hangs_keeps_what_it_found_and_costs_its_own_time_alone(ran):
-    status, found = ran({"hangs": (HANGS, 1.0), "after": (SAYS, 60.0)})
+@pytest.mark.parametrize("of_its_own", [False, True])
+def test_a_section_that_hangs_keeps_what_it_found_and_costs_its_own_time_alone(ran, of_its_own):
+    """Also where its child leaves the group that is ended."""
+    hangs = HANGS.replace("'600']", "'40'], start_new_session=True") if of_its_own else HANGS
+    status, found = ran({"hangs": (hangs, 1.0), "after": (SAYS, 60.0)})
     assert status == 1
     assert found["hangs"]["ended"] == "out of time"
     assert 1 <= found["hangs"]["seconds"] < 30
