@@ -32,7 +32,7 @@ VERBS = {
     "columns": (DERIVATIVES, "resolved columns, gauss_newton"),
     "deciding-weights": ((*DERIVATIVES, "--verified", "5"), "pool's slope that they carry"),
     "sensitivity": (("--windows", "2", "--draws", "2", *PLACE), "leverage, tokenwise"),
-    "incoherent-errors": (("--windows", "2", "--rate", "0.1", *PLACE), "flips over scattered changes"),
+    "incoherent-errors": (("--windows", "3", "--rate", "0.1", *PLACE), "flips over scattered changes"),
     "attacks": (("--windows", "2", "--flips", "2", *PLACE), "chosen by DNL"),
     "error-response": ((*DERIVATIVES, "--perturbation", "sign"), "sign: predicted"),
 }
