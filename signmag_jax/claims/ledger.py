@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from signmag_jax.evidence import Estimate, InvalidInput
 from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.evidence.schemas import broken, finite
+from signmag_jax.evidence.threads import in_threads
 
 from .claim import ROUTES, Claim, Evidence, Missing
 from .published import quotation
@@ -23,8 +25,8 @@ SCHEMA_VERSION = 3
 FILE_NAME = "ledger.json"
 
 
-def fill(claims: Sequence[Claim], proved: Mapping[str, bool]) -> list[dict[str, Any]]:
-    """Gather the evidence of each claim, judge it, and return the rows as JSON objects.
+def fill(claims: Sequence[Claim], proved: Mapping[str, bool], at_once: int = 1) -> list[dict[str, Any]]:
+    """Gather the evidence of each claim, so many at a time, judge it, and return the rows as JSON objects.
 
     The threshold is fixed by the number of declared comparisons before any evidence is read; those of exact
     numbers with exact ones do not count.
@@ -33,7 +35,8 @@ def fill(claims: Sequence[Claim], proved: Mapping[str, bool]) -> list[dict[str, 
     if len(set(names)) != len(names):
         raise InvalidInput(f"claims are declared twice: {sorted({n for n in names if names.count(n) > 1})}")
     critical = threshold(sampled_comparisons(claims))
-    return [row_of(claim, proved, critical) for claim in claims]
+    rows = [partial(row_of, claim, proved, critical) for claim in claims]
+    return in_threads(rows, at_once, lambda: None)
 
 
 def sampled_comparisons(claims: Sequence[Claim]) -> int:

@@ -73,7 +73,8 @@ def reproduce(
     Raises:
       InvalidInput, MissingResource: before anything is computed or written.
     """
-    with timings.recorded(timed) as spent:
+    # Where samples are few, the compiler takes longer than what it compiles.
+    with timings.recorded(timed) as spent, compiled_sooner(level.name != "full"):
         with timings.part("reading"):
             reading = check(
                 level,
@@ -94,13 +95,13 @@ def reproduce(
                 texts = reading.calibration, reading.evaluation
                 run = ModelRun(loaded, *texts, level, seed, resume, source)
         name = "no model" if run is None else run.model.report.source["name"]
-        news = News(level, name, listener)
-        # Where samples are few, the compiler takes longer than what it compiles.
-        with compiled_sooner(level.name != "full"):
-            proved, results = _all_routes(level, run, seed, resume, 1 if timed else _at_once(), news)
+        at_once = 1 if timed else _at_once()
+        with timings.part("first laws"):
+            news = News(level, name, listener)
+        proved, results = _all_routes(level, run, seed, resume, at_once, news)
         with timings.part("laws and verdicts"):
             claims = families.rows(level, results)
-            rows = fill(claims, proved)
+            rows = fill(claims, proved, at_once)
         with timings.part("pictures"):
             drawn = pictures.series(level, results)
     particular = _read(run) | ({"timings": spent.to_json()} if spent else {})

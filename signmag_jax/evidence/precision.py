@@ -96,8 +96,9 @@ def law(
                 return function(*bound.args, **bound.kwargs)
             for name, interval in intervals.items():
                 interval.require(name, arguments[name])
-            # Constants of a caller's own trace are computed now, not staged into it.
-            with jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(_cpu()):
+            # Outside of a caller's own trace. `jax.ensure_compile_time_eval` would also compile every constant
+            # within the law by itself.
+            with jax.core.eval_context(), jax.enable_x64(True), jax.default_device(_cpu()):
                 bound.arguments.update(jax.tree.map(_float64, arguments, is_leaf=_is_list))
                 result = compiled(tuple(of_laws().items()))(*bound.args, **bound.kwargs)
                 return jax.tree.map(lambda leaf: np.asarray(leaf)[()], result)
