@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import traceback
@@ -22,6 +23,8 @@ from .prove import prove
 from .simulate import Experiments
 from .train import train
 
+OBJECTS = 100_000
+"""Python looks for garbage when so many have come to be since the last time; by default, 700."""
 FAULT = 70
 """Exit code of an error that nobody foresaw: Python's own would be 1, which is a verdict here."""
 INTERRUPTED = f"{STOPPED}, and finished records are kept"
@@ -96,6 +99,8 @@ def main() -> None:
     70 is for an error that nobody foresaw, whose traceback is shown; 130 for Ctrl-C and for SIGTERM, with
     which batch systems end what has run too long.
     """
+    # Modules, traces and programs are many objects, hardly any of them garbage.
+    gc.set_threshold(OBJECTS)
     streams.prepare()
     sys.exit(_flushed(run(sys.argv[1:])))
 

@@ -96,8 +96,8 @@ def law(
                 return function(*bound.args, **bound.kwargs)
             for name, interval in intervals.items():
                 interval.require(name, arguments[name])
-            # Outside of a caller's own trace. `jax.ensure_compile_time_eval` would also compile every constant
-            # within the law by itself.
+            # Outside of a caller's own trace. `jax.ensure_compile_time_eval` would compile each constant
+            # within the law by itself besides.
             with jax.core.eval_context(), jax.enable_x64(True), jax.default_device(_cpu()):
                 bound.arguments.update(jax.tree.map(_float64, arguments, is_leaf=_is_list))
                 result = compiled(tuple(of_laws().items()))(*bound.args, **bound.kwargs)

@@ -148,12 +148,12 @@ def finite_width_gap(rate: ArrayLike, n: int) -> Real:
 
 @functools.lru_cache(maxsize=16)
 def means_per_flip(n: int) -> Float[np.ndarray, " padded"]:
-    """`mean_gaps(n)`[K]/K for K = 1..n, with zeros up to a power of two, so that few widths compile anew.
+    """`mean_gaps(n)`[K]/K for K = 1..n, with zeros up to 512 or a power of two: few widths compile anew.
 
     K·Bin(K; n, p) is np·Bin(K − 1; n − 1, p): n times its mean over Bin(n − 1, p) is the mean gap per p.
     """
     means = mean_gaps(n)[1:] / np.arange(1, n + 1)
-    size = max(64, 1 << (n - 1).bit_length())
+    size = max(512, 1 << (n - 1).bit_length())
     return np.concatenate([means, np.zeros(size - n)])
 
 

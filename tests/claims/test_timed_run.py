@@ -28,7 +28,7 @@ def test_only_a_timed_run_says_what_its_parts_took(at_once, tmp_path, timed):
     ledger = claims.reproduce(TINY, out=tmp_path, model="none", timed=timed)
     assert at_once == ([1] if timed else [main_job.AT_ONCE])
     parts = ledger["provenance"].get("timings", {})
-    assert set(parts) == ({"reading", "laws and verdicts", "pictures"} if timed else set())
+    assert set(parts) == ({"reading", "first laws", "laws and verdicts", "pictures"} if timed else set())
     assert claims.read(tmp_path)["provenance"] == ledger["provenance"]
 
 
