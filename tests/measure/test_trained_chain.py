@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from small_models import TINY
 
 from signmag_jax import measure
 from signmag_jax.evidence import Estimate, InvalidInput, keys
-from signmag_jax.measure.trained_chain import _weights, flips_and_shift
+from signmag_jax.measure.trained_chain import _shuffled, _weights, flips_and_shift
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_the_controls_tell_structure_from_the_distribution_of_weights():
 @pytest.mark.parametrize("kind", ["signs", "rows", "columns", "permuted"])
 def test_a_shuffle_keeps_what_its_name_says_and_nothing_else(kind):
     stack = np.random.default_rng(4).normal(size=(2, 30, 30)).astype(np.float32)
-    drawn = np.asarray(_weights(jnp.asarray(stack), keys.root(1), kind, "trained"))
+    drawn = np.asarray(_weights(stack, keys.root(1), kind, "trained"))
     ordered = {
         "signs": np.abs,
         "rows": lambda w: np.sort(w, axis=2),
@@ -81,6 +82,16 @@ def test_a_shuffle_keeps_what_its_name_says_and_nothing_else(kind):
     kept = {kind, "permuted"} - ({"permuted"} if kind == "signs" else set())
     for name, order in ordered.items():
         assert np.array_equal(order(drawn), order(stack)) == (name in kept)
+
+
+def test_shuffles_are_those_of_jax():
+    matrix = np.random.default_rng(4).normal(size=(30, 30)).astype(np.float32)
+    key = keys.root(2)
+    for kind, axis in (("rows", 1), ("columns", 0)):
+        theirs = jax.random.permutation(key, matrix, axis=axis, independent=True)
+        np.testing.assert_array_equal(_shuffled(key, matrix, kind), theirs)
+    theirs = jax.random.permutation(key, matrix.ravel()).reshape(30, 30)
+    np.testing.assert_array_equal(_shuffled(key, matrix, "permuted"), theirs)
 
 
 def test_relu_does_not_see_the_scale_and_silu_does(tiny):
