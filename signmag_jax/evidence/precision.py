@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
+from jax.core import Tracer, eval_context
 from jax.experimental import checkify
 
 from .compiling import of_laws
@@ -98,7 +98,7 @@ def law(
                 interval.require(name, arguments[name])
             # Outside of a caller's own trace. `jax.ensure_compile_time_eval` would compile each constant
             # within the law by itself besides.
-            with jax.core.eval_context(), jax.enable_x64(True), jax.default_device(_cpu()):
+            with eval_context(), jax.enable_x64(True), jax.default_device(_cpu()):
                 bound.arguments.update(jax.tree.map(_float64, arguments, is_leaf=_is_list))
                 result = compiled(tuple(of_laws().items()))(*bound.args, **bound.kwargs)
                 return jax.tree.map(lambda leaf: np.asarray(leaf)[()], result)
