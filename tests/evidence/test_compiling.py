@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.core import eval_context
 
-from signmag_jax.evidence import compiling
+from signmag_jax.evidence import compiling, precision, timings
 from signmag_jax.evidence.precision import law
 
 REFUSED = {"xla_no_such_option": True}
@@ -92,3 +93,13 @@ def test_a_law_takes_the_options_of_laws_and_no_others(monkeypatch):
     assert double(0.5) == 1
     with compiling.compiled_sooner(), pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
         double(0.5)
+
+
+@pytest.mark.parametrize(("here", "alone"), [(eval_context, True), (jax.ensure_compile_time_eval, False)])
+def test_a_law_is_one_program(monkeypatch, here, alone):
+    """With the other way out of a caller's trace, each operation on its constants is one by itself."""
+    monkeypatch.setattr(precision, "eval_context", here)
+    shifted = law()(lambda x: x + jnp.cos(jnp.arange(37.0)).sum())
+    with timings.recorded() as spent, timings.part("law"):
+        assert shifted(1.0) == pytest.approx(1 + np.cos(np.arange(37.0)).sum())
+    assert (spent.parts["law"].programs == 1) is alone
