@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform, runt
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -17,6 +18,7 @@ from signmag_jax.evidence.precision import at_least_float32, floating, is_traced
 
 C = TypeVar("C", bound=type)
 
+MOMENT = Interval(fix="return finite moments")
 GAUSSIAN_MAGNITUDE = math.sqrt(2 / math.pi)
 """E|w|/σ of Gaussian weights."""
 
@@ -40,9 +42,17 @@ class Moments(NamedTuple):
     noise: Any
 
     @classmethod
-    def of(cls, c: ArrayLike, v: ArrayLike) -> "Moments":
-        """Moments from c and v alone: exact where they are far from 1, cancelling for small errors."""
-        return cls(c, v, c - 1, v - c * c)  # pyright: ignore[reportOperatorIssue]
+    def of(cls, c: Any, v: Any) -> "Moments":
+        """Of c and v alone, numbers, lists or arrays: exact far from c = 1, cancelling for small errors.
+
+        Raises:
+          InvalidInput: for concrete ones that are no finite numbers or arrays.
+        """
+        for name, value in (("c", c), ("v", v)):
+            if not is_traced(value):
+                MOMENT.require(name, value)
+        c, v = (np.asarray(value) if isinstance(value, list) else value for value in (c, v))
+        return cls(c, v, c - 1, v - c * c)
 
     @property
     def energy(self) -> Any:

@@ -84,7 +84,18 @@ class Given:
         leaves = [next(values) if leaf is None else leaf for leaf in self.fixed]
         perturbations = jax.tree.unflatten(self.structure, leaves)
         each = zip(perturbations, jax.random.split(key, len(perturbations)), strict=True)
-        return tuple(held(perturbation.apply(own, w)) for perturbation, own in each)
+        return tuple(held(_applied(perturbation, own, w)) for perturbation, own in each)
+
+
+def _applied(perturbation: Perturbation, key: PRNGKeyArray, w: Float[Array, ...]) -> Float[Array, ...]:
+    changed = perturbation.apply(key, w)
+    if np.shape(changed) != w.shape:
+        raise invalid(
+            f"apply(key, w) of {type(perturbation).__name__} keeps the shape of w",
+            (w.shape, np.shape(changed)),
+            "return one weight for each",
+        )
+    return changed
 
 
 def either(

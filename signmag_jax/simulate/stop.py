@@ -122,7 +122,8 @@ class Stop:
     def needed(self, count: int, error: Any) -> float:
         """Networks that bring the largest of these standard errors of `count` networks to the target."""
         assert self.standard_error is not None
-        return count * (float(np.max(error)) / self.standard_error) ** 2
+        relative = float(np.max(error)) / self.standard_error
+        return count * relative * relative  # a float's power raises where its product is infinite
 
     def planned(self, tally: Tally, error: Any) -> int:
         """Networks that these say are needed, and one relative error of that number, √(2/count), more."""

@@ -18,6 +18,7 @@ from signmag_jax.perturb import (
     find_weights,
     moments_under,
 )
+from signmag_jax.perturb.base import MOMENT
 from signmag_jax.perturb.weights import MEAN_MAGNITUDE
 
 from .scaled import Scaled, WeightMoments, of_flips, of_noise, of_shift
@@ -120,9 +121,9 @@ def moments_of(perturbation: Any, weights: Any = "gaussian") -> Moments:
 
 def _check(moments: Moments) -> None:
     for name, value in zip(Moments._fields, moments, strict=True):
-        Interval(fix="return finite moments").require(name, value)
-    noise = np.asarray(moments.noise, dtype=np.float64)
-    if np.any(noise + 1e-12 * np.square(moments.c) < 0):
+        MOMENT.require(name, value)
+    c, noise = (np.asarray(value, dtype=np.float64) for value in (moments.c, moments.noise))
+    if np.any(noise + 1e-12 * np.square(c) < 0):
         raise invalid("noise = v - c**2 >= 0", float(np.min(noise)), "check the perturbation's moments")
 
 

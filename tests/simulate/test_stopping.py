@@ -13,7 +13,7 @@ from signmag_jax.simulate import engine
 from signmag_jax.simulate.engine import run
 from signmag_jax.simulate.network import Experiment
 from signmag_jax.simulate.program import block_program
-from signmag_jax.simulate.stop import FEWEST
+from signmag_jax.simulate.stop import FEWEST, Stop
 
 SMALL = {"width": 16, "inputs": 32}
 ROW_COSINE = 2 / np.pi + (1 - 2 / np.pi) / 16
@@ -81,6 +81,11 @@ def test_the_number_that_a_target_needs_is_named():
     tally, _ = run(DRAWS, standard_error=0.05, max_networks=1100)
     assert tally.mean("value")[1] <= 0.05
     assert FEWEST + tally.count <= 1100
+
+
+def test_a_target_beyond_all_numbers_is_out_of_reach():
+    with pytest.raises(Incomplete, match="standard error 1e-300 needs about inf networks"):
+        Stop(standard_error=1e-300).require_within_reach(1000, 32, 0.1, "something")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +192,14 @@ def test_a_mask_shared_by_all_networks_breaks_the_error(sample, honest):
     assert (abs(value - 0.04) < 4 * error) == honest
 
 
+class Shorter:
+    def moments(self):
+        return perturb.Moments.of(0.5, 1.0)
+
+    def apply(self, key, w):
+        return w[1:]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -208,6 +221,10 @@ def test_a_mask_shared_by_all_networks_breaks_the_error(sample, honest):
         ({"width": 8, "rate": 0.1, "seed": -1}, "0 <= seed"),
         ({"width": 8, "rate": 0.1, "mesh": "cpu"}, "`mesh is a jax.sharding.Mesh or None`"),
         ({"width": 8, "perturbations": (1, 2)}, "a perturbation has moments"),
+        (
+            {"width": 8, "perturbations": (perturb.SignFlip(0.1), Shorter())},
+            r"`apply\(key, w\) of Shorter keeps the shape of w` .* \(\(8, 8\), \(7, 8\)\): return one weight",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line(arguments, message):

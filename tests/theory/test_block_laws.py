@@ -1,6 +1,8 @@
 """One block: reference values, an independent mpmath route, stability, derivatives, identities, bad input."""
 
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -226,6 +228,24 @@ def test_rates_outside_are_refused_and_traced_ones_are_nan(bad):
         theory.paper_transverse_ratio(np.array([0.1, bad]))
     mapped = jax.vmap(theory.transverse_ratio)(jnp.array([0.1, bad]))
     assert np.isnan(np.asarray(mapped)).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("c", ["1", None, math.nan, 1e200, 10**400, 1j, [0.5, [0.6]], [0.5, math.inf]])
+def test_moments_that_are_no_numbers_are_refused_by_name(c):
+    mine = type("Mine", (), {"moments": lambda self: Moments.of(c, 1.0)})()
+    with pytest.raises(InvalidInput, match=r"^`(c|noise) is finite` is required, received .*: return finite"):
+        theory.block(mine)
+
+
+@pytest.mark.parametrize(
+    ("c", "v"), [([0.5, 0.3], [1, 2]), (Fraction(1, 2), 1), (Decimal("0.5"), Decimal(1))], ids=type
+)
+def test_moments_may_be_lists_fractions_and_decimals(c, v):
+    def fraction(moments):
+        return theory.radial_fraction(type("Given", (), {"moments": lambda self: moments})())
+
+    arrays = (np.asarray(one, dtype=np.float64) for one in (c, v))
+    np.testing.assert_array_equal(fraction(Moments.of(c, v)), fraction(Moments.of(*arrays)))
 
 
 def test_impossible_moments_and_unknown_activations_are_refused():
