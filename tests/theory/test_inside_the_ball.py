@@ -1,6 +1,7 @@
 """No law leaves its own ball, or the bounds of what it is; an estimate off its enclosure is refused."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -160,7 +161,8 @@ def test_energies_split_and_bounded_things_have_bounds(perturbation, activation,
 @pytest.mark.parametrize("off", [1e-9, -1e-9, 1.0])
 def test_a_value_off_its_ball_is_refused(off):
     law = find("transverse_ratio")
-    wrong = dataclasses.replace(law, function=lambda rate: (1 + off) * law.function(rate))
+    function = functools.wraps(law.function)(lambda rate: (1 + off) * law.function(rate))
+    wrong = dataclasses.replace(law, function=function)  # of the same name, and so with its ball
     assert theory.estimate(law, rate=0.01).enclosure is not None
     with pytest.raises(Incomplete, match=r"transverse_ratio evaluates to .* rigorous enclosure is 2.668"):
         theory.estimate(wrong, rate=0.01)
