@@ -61,6 +61,7 @@ def run(name, seed, heavy=16, draws=DRAWS, windows=WINDOWS):
         columns=COLUMNS,
         seed=seed,
         heavy=heavy,
+        batch=16,
     )
 
 
@@ -121,6 +122,7 @@ def test_joint_draws_weigh_as_often_as_a_draw_flips_any_heavy_weight(stratified)
         assert abs(np.mean(found) - truth) < 4 * error
 
 
+@pytest.mark.slow  # a hundred programs: that what is measured alone is taken is tested in `test_control`
 @pytest.mark.parametrize(("name", "arm"), [("numerator", OUTLIER), ("denominator", REST)])
 def test_the_planted_weight_is_measured_alone(name, arm):
     found, model = run(name, 0, draws=4, windows=EVERY), planted(*PLANTED[name])

@@ -46,6 +46,7 @@ def test_flips_per_row_law(width):
     assert not within(ratio, neighbour, 3)
 
 
+@pytest.mark.slow  # the fast suite has narrower blocks against the laws
 def test_the_papers_figures_belong_to_width_512():
     found = simulate.block(512, [0.01, 0.05], second_layer="explicit", inputs=2048, networks=16, seed=2)
     ours, published = found.transverse_ratio, np.array([2.639, 2.465])

@@ -20,6 +20,7 @@ SILU = (
 )
 
 
+@pytest.mark.slow  # the fast suite has narrower chains against the laws
 @pytest.mark.parametrize(
     ("arguments", "published", "nearest_wrong"),
     [
