@@ -120,16 +120,16 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.line(f"{seconds:7.1f}  {room}")
 
 
+BRIEF = ("frechet", "perturb", "proofs", "theory", "training")
+"""Rooms whose programs run for a shorter time than they compile."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def unoptimised(request):
     """Laws compile for longer than they run. A module of another kind overrides this."""
-    rooms = ("frechet", "perturb", "proofs", "theory", "training") if jax.config.jax_enable_x64 else ()
-    if not request.config.compiles_less or request.path.parent.name not in rooms:
+    briefly = request.path.parent.name in BRIEF and jax.config.jax_enable_x64
+    with quick.unoptimised(request.config.compiles_less and briefly):
         yield
-        return
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 # A compiled program takes three and more of the 65,530 that Linux gives a process, and jaxlib crashes where

@@ -1,5 +1,6 @@
 """Compiling with less optimisation, since a test waits for the compiler longer than for what it compiles."""
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -20,6 +21,17 @@ _LESS = (
 def jit(function, **options):
     """`jax.jit` of the same program without optimisation: for what a test runs once, on little."""
     return jax.jit(function, compiler_options=_known_options(), **options)
+
+
+@contextlib.contextmanager
+def unoptimised(wanted=True):
+    """Within, if wanted, programs are compiled without optimisation, as suits those that run briefly."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", wanted)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 @functools.cache

@@ -27,9 +27,8 @@ LOUD = {"attention_norm": (7, 20), "mlp_norm": (3, 31)}
 @pytest.fixture(scope="module", autouse=True)
 def unoptimised():
     """These programs compile for longer than they run. A module of another kind overrides this."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    with quick.unoptimised():
+        yield
 
 
 def build(seed=0, config=TINY, loud=12.0, dtype=np.float32, scale=1.0):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,13 @@ NETWORKS = 7  # of two blocks of two steps of two: the last three would be too m
 SIZES = {"width": 64, "rate": [0.05, 0.1], "depth": 2, "inputs": 32, "networks": NETWORKS, "seed": 7}
 SIZES |= {"alpha": 0.3, "hidden": 96}
 FEW = ("block", "block_fast")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unoptimised(request):
+    """So few networks run for a shorter time than they compile."""
+    with quick.unoptimised(request.config.compiles_less):
+        yield
 
 
 def numbers(plain):
