@@ -45,6 +45,10 @@ def load(source: str | Path | None = None) -> Text:
     if source is None:
         return _default()
     if str(source) == "-":
+        if sys.stdin is None:
+            raise MissingResource(
+                "text - is standard input, which is closed: pipe a text into it, or pass a file"
+            )
         return _decoded("standard input", sys.stdin.buffer.read())
     if _is_wikitext(source):
         return _text("wikitext-2-v1, test split", _wikitext())

@@ -51,6 +51,14 @@ def test_file_and_standard_input_give_the_same_text(tmp_path, monkeypatch):
     assert by_path.sha256 == by_stream.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_closed_standard_input_is_named(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(
+        MissingResource, match="text - is standard input, which is closed: pipe a text into it"
+    ):
+        text.load("-")
+
+
 def test_windows_are_consecutive_and_disjoint():
     tokens = np.arange(100, dtype=np.int32)
     calibration = text.windows(tokens, 7, 3)
