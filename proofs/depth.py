@@ -16,6 +16,8 @@ from signmag_jax.theory.rules import (
     above,
     by,
     increase,
+    inside,
+    join,
     least,
     limit,
     settle,
@@ -101,7 +103,7 @@ def _concavity(proof: Proof) -> dict[str, Any]:
     proof.conclude("D is positive", proof.positive("D > 0", drop(x), room, steep))
     fall = proof.start("(−D/x)'", sp.Derivative(-drop(x) / x, x))
     fall.step("quotient rule", room.lhs / x**2, Differentiate())
-    falling = by.join(fall.fact, proof.positive("−D/x increases", room.lhs / x**2, room))
+    falling = join(fall.fact, proof.positive("−D/x increases", room.lhs / x**2, room))
     proof.suppose("in order", least(b, a))
     rises = proof.conclude("D increases", increase(slanting, a, b, proof.given))
     falls = proof.conclude("D/x decreases", increase(weakened(falling), a, b, proof.given))
@@ -125,7 +127,7 @@ def _larger_argument(proof: Proof, shape: dict[str, Any]) -> Any:
     ratio = proof.fact("D_a/a ≥ D_b/b", "hypothesis", lambda: by.suppose(least(d_a / a, d_b / b)))
     form = (r * a - b) / a * d_a + b * (d_a / a - d_b / b)
     second = proof.positive("b ≥ a", r * d_a - d_b, ratio, some, form=form)
-    steeper = by.join(by.same(drop(a) / a - drop(b) / b, shape["D/x falls"].lhs), shape["D/x falls"])
+    steeper = join(by.same(drop(a) / a - drop(b) / b, shape["D/x falls"].lhs), shape["D/x falls"])
     second = proof.apply("D(b) ≤ r D(a) if b ≥ a", second, named, least_a, settle(steeper, proof.given))
     both = proof.fact("D(b) ≤ r D(a)", "two cases", lambda: by.either(first, second, a - b))
     assert both.lhs == claim
@@ -138,7 +140,7 @@ def _cosines(proof: Proof, shape: dict[str, Any]) -> tuple[sp.Expr, dict[str, An
     proof.suppose("a layer turns", above(1, k))
     q_n, begins, continues = proof.sequence("plain_cosine", n, state, one, J(k * state))
     square = least(1, q_n**2)
-    start = by.join(by.inside(square.left.xreplace({n: zero}), begins), by.suppose(least(zero)))
+    start = join(inside(square.left.xreplace({n: zero}), begins), by.suppose(least(zero)))
 
     y_square = proof.fact("1 − y² ≥ 0", "hypothesis", lambda: by.suppose(least(1, y**2)))
     inner = proof.positive("y ≤ 1 if y ≤ 1", 1 - y, by.suppose(least(1, y)))
@@ -161,8 +163,8 @@ def _cosines(proof: Proof, shape: dict[str, Any]) -> tuple[sp.Expr, dict[str, An
     )
     following = proof.apply("1 − J² ≥ 0", unit, {j: J(turned)}, map_low, map_high, less, more)
     continues = settle(continues, proof.given, less, more)
-    step = by.join(
-        settle(by.inside(square.left.xreplace({n: n + 1}), continues), proof.given, less, more), following
+    step = join(
+        settle(inside(square.left.xreplace({n: n + 1}), continues), proof.given, less, more), following
     )
     all_n = proof.induction("1 − q_n² ≥ 0", square, n, start, step)
     facts = {
@@ -174,8 +176,8 @@ def _cosines(proof: Proof, shape: dict[str, Any]) -> tuple[sp.Expr, dict[str, An
         "begins": begins,
     }
     low_n = least(q_n)
-    begin_low = by.join(by.inside(q_n.xreplace({n: zero}), begins), by.suppose(least(one)))
-    step_low = by.join(settle(continues, proof.given, all_n), settle(map_low, proof.given, all_n))
+    begin_low = join(inside(q_n.xreplace({n: zero}), begins), by.suppose(least(one)))
+    step_low = join(settle(continues, proof.given, all_n), settle(map_low, proof.given, all_n))
     held_low = by.cut(by.suppose(step_low.claim, frozenset({low_n})), step_low)
     facts["q ≥ 0"] = proof.induction("q_n ≥ 0", low_n, n, begin_low, held_low)
     proof.conclude("cosines are at most 1", facts["q ≤ 1"])
@@ -202,17 +204,17 @@ def _bound(proof: Proof, shape: dict[str, Any], multiple: Any) -> Any:
     )
     values = {rho: k_shift * q_s, low: k_flip * q_f}
     larger = proof.apply("so is J", shape["J rises"], values, inner, shift["k q < 1"], flips["k q > −1"])
-    following = by.inside(order.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
+    following = inside(order.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
     step = settle(
-        by.join(following, larger),
+        join(following, larger),
         proof.given,
         flips["k q < 1"],
         flips["k q > −1"],
         shift["k q < 1"],
         shift["k q > −1"],
     )
-    begin = by.join(
-        by.inside(order.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero))
+    begin = join(
+        inside(order.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero))
     )
     ordered = proof.conclude(
         "the shift keeps more", proof.induction("q_shift ≥ q_flip", order, n, begin, step)
@@ -234,13 +236,11 @@ def _bound(proof: Proof, shape: dict[str, Any], multiple: Any) -> Any:
     grown = proof.apply(
         "D(x_flip) ≤ r D(x_shift)", multiple, values, turned, more, *sizes, shift["k q < 1"], flips["k q < 1"]
     )
-    following = by.inside(loss.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
-    grown = by.join(by.same(following.rhs, grown.lhs), grown) if following.rhs != grown.lhs else grown
+    following = inside(loss.left.xreplace({n: n + 1}), shift["continues"], flips["continues"])
+    grown = join(by.same(following.rhs, grown.lhs), grown) if following.rhs != grown.lhs else grown
     lemmas = [chain[key] for chain in (flips, shift) for key in ("k q < 1", "k q > −1")]
-    step = settle(by.join(following, grown), proof.given, *lemmas)
-    begin = by.join(
-        by.inside(loss.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero))
-    )
+    step = settle(join(following, grown), proof.given, *lemmas)
+    begin = join(inside(loss.left.xreplace(start), shift["begins"], flips["begins"]), by.suppose(least(zero)))
     losses = proof.conclude(
         "losses stay in proportion", proof.induction("1 − q_flip ≤ r(1 − q_shift)", loss, n, begin, step)
     )
@@ -273,7 +273,7 @@ def _at_rates(proof: Proof, bound: Any) -> None:
     whole = proof.fact(
         "in the moments",
         "substitution",
-        lambda: settle(by.join(by.same(stated, at.lhs), at), proof.given, less, noise),
+        lambda: settle(join(by.same(stated, at.lhs), at), proof.given, less, noise),
     )
     proof.conclude("bound at every depth", whole)
 
@@ -293,7 +293,7 @@ def _floor(proof: Proof) -> None:
     ratio.limit("p → 0", sp.pi / (sp.pi - 2), s)
     ratio.conclude("limit of the bound", transverse_ratio_limit())
 
-    parts, losses = {sp.Symbol("R", positive=True): ratio.fact}, []
+    parts, losses = {sp.Symbol("R", positive=True): (ratio.fact, 0)}, []
     for name, turned in turns.items():
         size = sp.Function(f"t_{name}", real=True)(s)
         small = proof.suppose(f"the {name}s' fixed point tends to 1", limit(size, zero, s))
@@ -304,7 +304,10 @@ def _floor(proof: Proof) -> None:
         at = proof.fact(
             f"u³/η² of the {name}s", "limit", lambda ends=(small, positive): by.composed(power.fact, *ends)
         )
-        parts |= {sp.Symbol(f"P_{name}", positive=True): at, sp.Symbol(f"E_{name}", positive=True): solves}
+        parts |= {
+            sp.Symbol(f"P_{name}", positive=True): (at, 0),
+            sp.Symbol(f"E_{name}", positive=True): (solves, 0),
+        }
         losses.append(loss.xreplace({t: size}))
     r_, p_flip, e_flip, p_shift, e_shift = parts
     whole = p_flip / p_shift * (r_ * e_flip / e_shift) ** 2
@@ -313,7 +316,7 @@ def _floor(proof: Proof) -> None:
     )
     assert cubes.lhs == losses[0] ** 3 / losses[1] ** 3
     root = proof.fact(
-        "u_flip/u_shift", "limit", lambda: settle(by.taylor(sp.cbrt(r_), s, 0, {r_: cubes}), proof.given)
+        "u_flip/u_shift", "limit", lambda: settle(by.taylor(sp.cbrt(r_), s, 0, {r_: (cubes, 0)}), proof.given)
     )
     proof.begin(root).conclude("floor", depth_floor())
 

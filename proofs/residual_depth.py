@@ -5,7 +5,7 @@ from typing import Any
 import sympy as sp
 
 from signmag_jax.theory.proof import Proof, run
-from signmag_jax.theory.rules import Antiderivatives, Split, Using, above, by, equal, least
+from signmag_jax.theory.rules import Antiderivatives, Split, Using, above, by, equal, inside, join, least
 from signmag_jax.theory.symbolic.depth import (
     cosine_map,
     residual_energy,
@@ -68,10 +68,10 @@ def _energies(proof: Proof, moments: dict[str, Any]) -> None:
     state = sp.Symbol("state", real=True)
     energy, begins, continues = proof.sequence("stream_energy", n, state, one, state + grown.value)
     claim = equal(energy, residual_energy(n, v))
-    start = by.join(begins, by.same(one, residual_energy(zero, v)))
+    start = join(begins, by.same(one, residual_energy(zero, v)))
     held = proof.fact("the energy of L layers", "hypothesis", lambda: by.suppose(claim))
-    step = by.join(continues, by.inside(continues.rhs, held))
-    step = by.join(step, by.same(step.rhs, residual_energy(n + 1, v)))
+    step = join(continues, inside(continues.rhs, held))
+    step = join(step, by.same(step.rhs, residual_energy(n + 1, v)))
     proof.conclude("energy of the stream", proof.induction("E y'² by induction", claim, n, start, step))
 
     cross = n * mean.lhs * sp.sqrt(v) * mean.lhs + n * sp.sqrt(v) * mean.lhs * mean.lhs
@@ -123,7 +123,7 @@ def _bound(proof: Proof) -> None:
     law = proof.positive("C_L ≤ 2 X_flip/X_shift", gap, form=rest * (2 / ((1 - less) * x_shift)))
     stated = proof.apply("J of the shift", law, {less: cosine_map(c / sp.sqrt(v))})
     left = residual_bound(c, v) - 2 * x_flip / x_shift
-    law = proof.fact("the law", "substitution", lambda: by.join(by.same(left, stated.lhs), stated))
+    law = proof.fact("the law", "substitution", lambda: join(by.same(left, stated.lhs), stated))
     proof.conclude("bound of a residual chain", law)
 
 

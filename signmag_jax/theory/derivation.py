@@ -15,7 +15,7 @@ from typing import Any
 
 import sympy as sp
 
-from .rules import Claim, Refused, by, doubts, expansion, genuine, settle, settled_by, sign, written
+from .rules import Claim, Refused, by, doubts, expansion, genuine, join, settle, settled_by, sign, written
 from .rules.balls import Unsupported
 
 DEFINITION, HYPOTHESIS, LAW, CITATION, SIGN = "definition", "hypothesis", "law", "citation", "sign"
@@ -96,8 +96,8 @@ class Proof:
         """A new symbol for the left side of an equality; the fact that it equals the right side."""
         named = self.let(symbol, fact.lhs, str(symbol))
         with suppress(Refused):
-            self._signs.append(by.join(fact, sign(fact.rhs, self.given)))
-        return self._allowed(str(symbol), lambda: by.join(named, fact))
+            self._signs.append(join(fact, sign(fact.rhs, self.given)))
+        return self._allowed(str(symbol), lambda: join(named, fact))
 
     def start(self, name: str, expr: sp.Expr) -> "Chain":
         """A chain of rewritings of `expr`."""
@@ -129,7 +129,7 @@ class Proof:
 
         def make() -> Any:
             signed = sign(expr if form is None else form, self.given, False, *facts)
-            signed = signed if form is None or form == expr else by.join(by.same(expr, form), signed)
+            signed = signed if form is None or form == expr else join(by.same(expr, form), signed)
             return settle(signed, self.given, *facts)
 
         fact = self._allowed(name, make)
@@ -256,7 +256,7 @@ class Chain:
     def _joined(self, made: Any) -> Any:
         """The fact of the origin that a fact of the value gives."""
         start = self.fact.claim.kind == "=" and self.origin == self.value
-        return settle(made if start else by.join(self.fact, made), self.proof.given)
+        return settle(made if start else join(self.fact, made), self.proof.given)
 
     def at(self, name: str, values: dict) -> "Chain":
         """The whole chain with expressions for some of its symbols; their assumptions have to be met."""
@@ -278,7 +278,7 @@ class Chain:
             return (
                 expanded
                 if expanded.rhs == right
-                else settle(by.join(expanded, by.same(expanded.rhs, right)), proof.given)
+                else settle(join(expanded, by.same(expanded.rhs, right)), proof.given)
             )
 
         made = proof._allowed(name, make)
@@ -294,7 +294,7 @@ class Chain:
     def sign(self, name: str) -> Any:
         """The sign of the origin, from that of the value."""
         positive = self.proof.positive(name, self.value)
-        return self.proof._allowed(name, lambda: settle(by.join(self.fact, positive), self.proof.given))
+        return self.proof._allowed(name, lambda: settle(join(self.fact, positive), self.proof.given))
 
     def lemma(self, name: str) -> Any:
         """Conclude what the chain has reached."""

@@ -18,7 +18,7 @@ from signmag_jax.evidence import MissingResource, invalid
 
 from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, StepFailed, Tamper
 from .rules import Refused, by, doubts, genuine, written
-from .rules.kernel import recursion
+from .rules.kernel import RECURSIONS
 from .rules.sources import objection
 
 __all__ = [
@@ -132,7 +132,7 @@ def _recursions(fact: Any) -> list[str]:
     """What the sequences are that a fact speaks of."""
     sides = [side for claim in (fact.claim, *fact.hypotheses) for side in (claim.left, claim.right)]
     names = sorted({part.name for side in sides for part in side.atoms(AppliedUndef)})
-    known = [(name, recursion(name)) for name in names]
+    known = [(name, RECURSIONS.get(name)) for name in names]
     return [
         doubts.stated(by.sequence(name, *parts, begins).claim)
         for name, parts in known

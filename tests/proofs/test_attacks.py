@@ -1,7 +1,9 @@
 """False theorems, each refused for its own reason: what facts are, what hypotheses and ranges do, limits."""
 
+import ast
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 import sympy as sp
@@ -18,9 +20,13 @@ from signmag_jax.theory.rules import (
     equal,
     expansion,
     genuine,
+    inside,
+    join,
+    kernel,
     least,
     limit,
 )
+from signmag_jax.theory.rules.derived import antiderivative
 from signmag_jax.theory.rules.kernel import Fact, known, needs
 
 x, y = sp.symbols("x y", positive=True)
@@ -33,6 +39,25 @@ zero, one = sp.Integer(0), sp.Integer(1)
 def refused(reason, rule, *given):
     with pytest.raises(Refused, match=reason):
         rule(*given)
+
+
+def slope(e, x):
+    """By the chain rule, as the kernel has it."""
+    return by.same(sp.Derivative(e, x), kernel.slope(e, x))
+
+
+def primitive(whole, function):
+    return antiderivative(whole, function, none)
+
+
+def test_the_trusted_part_is_one_short_file_that_names_what_it_trusts():
+    source = Path(kernel.__file__).read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 400
+    beside = {node.module for node in ast.walk(ast.parse(source)) if getattr(node, "level", 0)}
+    assert beside == {"balls", "doubts", "normal"}
+    assert all(
+        name in kernel.__doc__ for name in ("balls.value", "doubts", "normal.canonical", "SymPy", "Python")
+    )
 
 
 class Agreeable(Claim):
@@ -87,7 +112,7 @@ class TestFacts:
     @pytest.mark.parametrize("forged", [Fact(equal(sp.pi, sp.Integer(3)), none, none), None, object()])
     def test_what_the_kernel_did_not_make(self, forged):
         assert not genuine(forged)
-        refused("no fact of the kernel's", by.inside, sp.pi, forged)
+        refused("no fact of the kernel's", by.rewrite, by.same(sp.pi, sp.pi), forged, sp.pi, sp.Integer(3))
 
     @pytest.mark.parametrize(
         "twin", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f)), lambda f: f._replace()]
@@ -156,13 +181,13 @@ class TestFacts:
         """log(8, 2) is 3 to SymPy, and its first argument's logarithm to whoever looks at that alone."""
         eight = sp.log(8, 2, evaluate=False)
         refused("no meaning", by.suppose, above(eight - 2))
-        refused("no meaning", by.slope, sp.log(x, 2, evaluate=False), x)
+        refused("no meaning", slope, sp.log(x, 2, evaluate=False), x)
 
     def test_what_is_remembered_is_of_plain_expressions(self):
         """Asked of a lying one that equals an honest one, the kernel would know the answer for both."""
         lying, honest = UndefinedFunction("g", (Lenient,), real=True), UndefinedFunction("g", real=True)
         assert lying(1 / t) == honest(1 / t)
-        for ask in (lambda e: known(above(e), none), needs):
+        for ask in (lambda e: known(above(e), none), needs, lambda e: kernel.slope(e, t)):
             with pytest.raises(Refused, match="no meaning"):
                 ask(lying(1 / t))
         assert above(honest(u)) in by.suppose(above(honest(u))).hypotheses
@@ -180,9 +205,9 @@ class TestFacts:
 
     def test_a_number_is_no_family_of_its_name(self):
         entry = sp.IndexedBase(t)[n]
-        refused("no meaning", by.inside, entry, by.suppose(equal(t, u)))
+        refused("no meaning", inside, entry, by.suppose(equal(t, u)))
         whole = sp.Sum(entry, (n, 0, 3))
-        refused("no meaning", by.inside, t + whole, by.suppose(equal(t, one)))
+        refused("no meaning", inside, t + whole, by.suppose(equal(t, one)))
 
     def test_an_entry_of_a_list_is_no_real_number(self):
         """The square of an entry is not negative; the first entry here is √(−1 − t²)."""
@@ -190,7 +215,7 @@ class TestFacts:
         refused("no meaning", by.suppose, least(entry**2))
 
     def test_a_tactic_of_ones_own_makes_no_fact(self):
-        refused("does not take this", by.join, by.same(x, x), (equal(x, y), none, none))
+        refused("does not take this", by.rewrite, by.same(x, x), (equal(x, y), none, none), x, y)
 
 
 class TestHypotheses:
@@ -198,7 +223,8 @@ class TestHypotheses:
         fact = by.suppose(equal(t, zero))
         assert fact.hypotheses == {equal(t, zero)}
         refused("no hypothesis", by.cut, fact, by.same(x, x))
-        refused("bound|Invalid limits", by.inside, sp.Integral(t * w, (t, 0, 1)), fact)
+        whole = sp.Integral(t * w, (t, 0, 1))
+        refused("is bound", by.rewrite, by.same(whole, whole), fact, whole, zero)
 
     def test_the_assumptions_of_a_symbol_are_hypotheses_of_what_replaces_it(self):
         root = by.same(sp.sqrt((x + y) ** 2), x + y)
@@ -234,8 +260,8 @@ class TestSymbols:
     def test_no_bound_symbol_is_captured(self):
         fact = by.same(self.integral, self.integral)
         refused("uncaught", by.specialise, fact, {t: w})
-        refused("bound|Invalid limits", by.inside, self.integral, by.suppose(equal(w, one)))
-        refused("bound", by.inside, self.integral, by.suppose(equal(t, w)))
+        refused("is bound", by.rewrite, fact, by.suppose(equal(w, one)), self.integral, t)
+        refused("bound", inside, self.integral, by.suppose(equal(t, w)))
 
     def test_two_names_do_not_become_one(self):
         double = sp.Integral(w * u, (w, 0, 1), (u, 0, 2))
@@ -253,7 +279,7 @@ class TestSymbols:
             refused("uncaught", by.specialise, fact, {t: new})
 
     def test_a_slope_has_no_value_at_a_point(self):
-        refused("uncaught", by.specialise, by.slope(t**2, t), {t: one})
+        refused("uncaught", by.specialise, slope(t**2, t), {t: one})
 
     def test_a_sequence(self):
         q = sp.Function("q_of_itself", real=True)
@@ -276,18 +302,18 @@ class TestIntegrals:
         whole = sp.Integral(function, (w, -1, 1))
         refused("not known to be defined|no meaning", by.same, whole, whole)
         with pytest.raises(Refused):
-            by.antiderivative(whole, sp.log(sp.Abs(w)) if function == 1 / w else -1 / w)
+            primitive(whole, sp.log(sp.Abs(w)) if function == 1 / w else -1 / w)
 
     def test_sums_are_finite_and_no_integrals(self):
         refused("converge", by.same, sp.Sum(n, (n, 0, sp.oo)), sp.Sum(n, (n, 0, sp.oo)))
         with pytest.raises(Refused):
-            by.antiderivative(sp.Sum(n, (n, 0, 5)), n**2 / 2)
+            primitive(sp.Sum(n, (n, 0, 5)), n**2 / 2)
         refused("no such range", by.same, sp.Sum(w, (w, 0, 5)), sp.Sum(w, (w, 0, 5)))
         refused("no such range", by.same, sp.Integral(n, (n, 0, 5)), sp.Integral(n, (n, 0, 5)))
 
     def test_a_sum_has_no_antiderivative(self):
         """Σ n, n = 0 … 5, is 15, and n²/2 between the same ends 25/2."""
-        refused("whole range|Expected type", by.antiderivative, sp.Sum(n, (n, 0, 5)), n**2 / 2)
+        refused("by a real symbol|Expected type", primitive, sp.Sum(n, (n, 0, 5)), n**2 / 2)
         refused("another|Expected type", by.pieces, sp.Sum(n, (n, 0, 5)), (), by.same(n, n))
 
     def test_only_symbols_run(self):
@@ -302,10 +328,11 @@ class TestIntegrals:
     def test_an_inner_range_says_nothing_of_the_outer_variable(self):
         double = sp.Integral(u * t, (u, 0, 1), (t, -1, 1))
         bars = by.same(sp.Integral(u * sp.Abs(t), (u, 0, 1)), sp.Abs(t) * sp.Integral(u, (u, 0, 1)))
-        inner = by.same(sp.Integral(u * t, (u, 0, 1)), t * sp.Integral(u, (u, 0, 1)), frozenset({above(u)}))
-        assert above(u) in by.pieces(double, (), inner).hypotheses
+        inner = by.same(sp.Integral(u * t, (u, 0, 1)), t * sp.Integral(u, (u, 0, 1)))
+        rooted = by.same(inner.lhs, inner.rhs, inner, by.same(sp.sqrt(u), sp.sqrt(u)))
+        assert least(u) in by.pieces(double, (), rooted).hypotheses
         refused("another integrand", by.pieces, double, (), bars)
-        only = by.join(inner, by.inside(inner.rhs, by.suppose(equal(t, sp.Abs(t)))))
+        only = join(inner, inside(inner.rhs, by.suppose(equal(t, sp.Abs(t)))))
         refused("whole range", by.pieces, double, (), only)
 
     def test_a_positive_symbol_runs_over_positive_numbers(self):
@@ -316,7 +343,7 @@ class TestIntegrals:
         refused("no such range", by.same, line, line)
 
     def test_a_range_that_runs_backwards(self):
-        bars = by.join(by.same(sp.Abs(w), sp.Abs(w)), by.specialise(by.axiom("|u| = u"), {u: w}))
+        bars = join(by.same(sp.Abs(w), sp.Abs(w)), by.specialise(by.axiom("|u| = u"), {u: w}))
         whole = sp.Integral(sp.Abs(w), (w, 0, -1))
         refused("a hypothesis is false", by.pieces, whole, (), bars)
         refused("no such range", by.same, sp.Integral(w, (w, 0, -sp.oo)), zero)
@@ -337,20 +364,21 @@ class TestIntegrals:
 
     def test_an_antiderivative_is_continuous_and_has_the_slope(self):
         with pytest.raises(Refused):
-            by.antiderivative(sp.Integral(one, (w, 0, sp.pi)), sp.atan(sp.tan(w)))
+            primitive(sp.Integral(one, (w, 0, sp.pi)), sp.atan(sp.tan(w)))
         whole = sp.Integral(1 / (1 + w**2), (w, -1, 1))
         with pytest.raises(Refused):
-            by.antiderivative(whole, -sp.atan(1 / w))
-        refused("differ by", by.antiderivative, sp.Integral(w, (w, 0, 1)), w**2)
+            primitive(whole, -sp.atan(1 / w))
+        refused("differ by", primitive, sp.Integral(w, (w, 0, 1)), w**2)
         slanted = w * sp.erf(w / sp.sqrt(2))
         slope = sp.erf(w / sp.sqrt(2)) + w * sp.sqrt(2 / sp.pi) * sp.exp(-(w**2) / 2)
-        refused("converge|no limit", by.antiderivative, sp.Integral(slope, (w, 0, sp.oo)), slanted)
+        refused("converge|no limit", primitive, sp.Integral(slope, (w, 0, sp.oo)), slanted)
 
     def test_ranges_that_depend_on_each_other(self):
         triangle = sp.Integral(w * u, (w, 0, u), (u, 0, 1))
         inner = sp.Integral(w * u, (w, 0, u))
         refused("no such range", by.pieces, triangle, (), by.same(inner, u * sp.Integral(w, (w, 0, u))))
-        refused("whole plane", by.polar, sp.Integral(w, (w, 0, 1), (u, 0, 1)), x, t, zero, x**2)
+        square = sp.Integral(w, (w, 0, 1), (u, 0, 1))
+        refused("whole plane", by.polar, square, x, t, zero, by.same(x**2, x**2))
         refused("differ by|no points", by.same, sp.Integral(w * u, (w, 0, 1)), w * sp.Integral(u, (w, 0, 1)))
 
     def test_a_derivative_is_no_integral(self):
@@ -365,29 +393,29 @@ class TestSlopes:
         """atan(1/t) = π/2 − atan t holds on one side only."""
         with pytest.raises(Refused):
             Equal(t, one).prove(sp.atan(1 / t), sp.pi / 2 - sp.atan(t), none)
-        flat = by.slope(sp.atan(1 / t) + sp.atan(t), t)
-        flat = by.join(flat, by.same(flat.rhs, zero))
-        refused("whole range", by.along, flat, -one, y)
+        flat = slope(sp.atan(1 / t) + sp.atan(t), t)
+        flat = join(flat, by.same(flat.rhs, zero))
+        refused("whole range", by.rise, flat, -one, y)
 
     @pytest.mark.parametrize("times", [n, sp.Integer(0), sp.Integer(2), sp.Rational(1, 2)])
     def test_only_the_first(self, times):
         """SymPy evaluates a derivative of order n to 0 for what does not vary, and one of order 0 to that."""
         several = sp.Basic.__new__(sp.Derivative, u * t, sp.Tuple(t, times))
         refused("no slope", by.same, several, several)
-        refused("no slope", by.inside, sp.Derivative(u, (t, n), evaluate=False), by.suppose(equal(u, w)))
+        refused("no slope", inside, sp.Derivative(u, (t, n), evaluate=False), by.suppose(equal(u, w)))
 
     def test_none_at_a_corner(self):
-        assert above(t**2) in by.slope(sp.Abs(t), t).hypotheses
-        refused("no slope", by.slope, sp.sign(t), t)
-        refused("no real symbol", by.slope, n**2, n)
+        assert above(t**2) in slope(sp.Abs(t), t).hypotheses
+        refused("no slope", slope, sp.sign(t), t)
+        refused("by a real symbol", slope, n**2, n)
 
     def test_only_along_an_interval_from_its_end(self):
-        flat = by.slope(t - t + sp.acos(2 * t**2 - 1) - 2 * sp.acos(t), t)
+        flat = slope(t - t + sp.acos(2 * t**2 - 1) - 2 * sp.acos(t), t)
         with pytest.raises(Refused):
-            by.along(by.join(flat, by.same(flat.rhs, zero)), -one, y)
-        rising = by.join(by.slope(t**2, t), by.suppose(above(2 * t)))
-        refused("whole range", by.along, rising, -one, y)
-        refused("whole range", by.along, by.suppose(least(sp.Derivative(t**3, t))), zero, y)
+            by.rise(join(flat, by.same(flat.rhs, zero)), -one, y)
+        rising = join(slope(t**2, t), by.suppose(above(2 * t)))
+        refused("whole range", by.rise, rising, -one, y)
+        refused("whole range", by.rise, by.suppose(least(sp.Derivative(t**3, t))), zero, y)
 
 
 class TestLimits:
@@ -395,10 +423,10 @@ class TestLimits:
         """sin x = x + o(x) does not make 0 = sin π equal π."""
         order = expansion(sp.sin(x), x, 1, none)
         assert order.claim.kind == "order"
-        refused("of kind order", by.inside, sp.sin(x), order)
-        refused("of kind order", by.same, sp.sin(x), x, none, order)
+        refused("of kind order", inside, sp.sin(x), order)
+        refused("of kind order", by.same, sp.sin(x), x, order)
         refused("free symbols take values", by.specialise, order, {x: sp.pi})
-        refused("is not", by.join, order, by.suppose(equal(y, x)))
+        refused("is not", join, order, by.suppose(equal(y, x)))
         refused("only limits", by.suppose, order.claim)
 
     def test_a_hidden_zero_is_no_divisor(self):
@@ -415,11 +443,11 @@ class TestLimits:
 
     def test_a_limit_does_not_speak_of_its_variable(self):
         tends = expansion(sp.exp(x), x, 0, none)
-        refused("near the limit|false", by.join, tends, by.suppose(equal(one, x)))
+        refused("near the limit|false", join, tends, by.suppose(equal(one, x)))
         f = sp.Function("f", real=True)(x)
         refused("only limits", by.suppose, limit(f, x, x))
-        refused("no function of orders", by.taylor, sp.Integral(t * w, (w, 0, 1)), x, 0, {t: tends})
-        refused("false|no meaning to zoo", by.taylor, 1 / t, x, 0, {t: expansion(sp.sin(x), x, 0, none)})
+        refused("no slope", by.taylor, sp.Integral(t * w, (w, 0, 1)), x, 0, {t: (tends, 0)})
+        refused("false|no meaning to zoo", by.taylor, 1 / t, x, 0, {t: (expansion(sp.sin(x), x, 0, none), 0)})
 
     def test_composition_needs_the_side(self):
         f = sp.Function("f", real=True)(y)
@@ -440,10 +468,10 @@ class TestLimits:
 
 def test_what_equals_a_number_has_no_meaning_even_once_that_number_had():
     by.suppose(above(one))
-    by.slope(one, x)
+    by.same(one, one)
     for alike in (1, True, 1.0, sp.Float(1)):
         refused("does not take|no meaning|no fact", by.suppose, Claim(">", alike))
-        refused("does not take|no meaning|no fact", by.slope, alike, x)
+        refused("does not take|no meaning|no fact", by.same, alike, one)
 
 
 class TestOtherWays:
@@ -457,12 +485,12 @@ class TestOtherWays:
         ("integral", "r", "result", "reason"),
         [
             (half, x, x * ray, "whole plane"),
-            (plane, x, ray, "differ by"),
+            (plane, x, ray, "is not what"),
             (plane, sp.Symbol("z", real=True), x * ray, "whole plane"),
         ],
     )
     def test_polar_coordinates(self, integral, r, result, reason):
-        refused(reason, by.polar, integral, r, w, zero, result)
+        refused(reason, by.polar, integral, r, w, zero, by.same(result, result))
 
     def test_limits_are_not_exchanged(self):
         """x/(x + y) → 0 for each y > 0, and is 1 at y = 0."""
@@ -472,9 +500,9 @@ class TestOtherWays:
         refused("uncaught", by.specialise, expansion(sp.exp(x * t), x, 0, none), {t: 1 / x})
 
     def test_an_order_is_lowered_only_by_what_vanishes(self):
-        refused("to order 2", by.lowered, expansion(sp.sin(x), x, 1, none), 2)
-        refused("to order 1", by.lowered, expansion(sp.exp(x), x, 2, none), 1)
-        refused("no function of orders", by.taylor, t**2, x, 3, {t: expansion(sp.sin(x), x, 1, none)})
+        refused("no function of orders", by.taylor, t, x, 0, {t: (expansion(sp.sin(x), x, 1, none), 2)})
+        refused("no function of orders", by.taylor, t, x, 1, {t: (expansion(sp.exp(x), x, 2, none), 1)})
+        refused("no function of orders", by.taylor, t**2, x, 3, {t: (expansion(sp.sin(x), x, 1, none), 0)})
 
     @pytest.mark.parametrize(("count", "step"), [(n, n + 2), (t, t + 1)])
     def test_induction_reaches_every_number(self, count, step):
@@ -503,11 +531,139 @@ class TestOtherWays:
 
     def test_an_antiderivative_through_a_pole(self):
         steep = sp.Integral(sp.cos(w) ** -2, (w, 0, sp.pi))
-        refused("whole range", by.antiderivative, steep, sp.sin(w) / sp.cos(w))
+        refused("whole range", primitive, steep, sp.sin(w) / sp.cos(w))
 
     def test_a_cut_lies_inside(self):
         bars = by.specialise(by.axiom("|u| = u"), {u: w})
         refused("whole range", by.pieces, sp.Integral(sp.Abs(w), (w, 0, 1)), (sp.Integer(3),), bars, bars)
+
+
+class Shifty(dict):
+    """Values that could differ from one look to the next."""
+
+
+class TestDerivedRules:
+    """False theorems by what derived rules are made of: rewriting, rises, expansions of parts."""
+
+    f = sp.Function("f", real=True)(t)
+
+    def test_rewriting_is_by_the_equality_alone(self):
+        known_of_u = by.suppose(equal(u, w))
+        refused("is not", by.rewrite, by.same(u + t, u + t), known_of_u, u + t, w + w)
+        refused("is not", by.rewrite, by.suppose(above(u)), known_of_u, w, one)
+        refused("of kind >", by.rewrite, by.same(u, u), by.suppose(above(u)), u, zero)
+        assert equal(u, w) in by.rewrite(by.same(u, u), known_of_u, u, w).hypotheses
+
+    def test_rewriting_captures_nothing(self):
+        """u = t² makes the slope of t·u by t no slope of t³, nor Σ n·k a Σ n²."""
+        slanted = by.same(sp.Derivative(t * u, t), u)
+        refused("is bound", by.rewrite, slanted, by.suppose(equal(u, t**2)), sp.Derivative(t**3, t), u)
+        k = sp.Symbol("k", integer=True, nonnegative=True)
+        whole = sp.Sum(n * k, (n, 0, 3))
+        made = by.same(whole, whole)
+        refused("is bound", by.rewrite, made, by.suppose(equal(k, n)), whole, sp.Sum(n**2, (n, 0, 3)))
+
+    def test_rewriting_does_not_enter_what_the_equality_replaces(self):
+        """From a = n² with a = Σ (1 + n²), n = 0 … 3, a = Σ (1 + a) does not follow: 18 is not 76."""
+        whole = sp.Sum(1 + n**2, (n, 0, 3))
+        squared, twice = by.suppose(equal(whole, n**2)), sp.Sum(1 + whole, (n, 0, 3))
+        refused("is not", by.rewrite, by.same(whole, whole), squared, whole, twice)
+        refused("is bound", by.rewrite, by.same(twice, twice), squared, twice, zero)
+
+    def test_rewriting_does_not_differentiate_twice(self):
+        """An equality with the count of a derivative: of order u it has no meaning."""
+        several = sp.Basic.__new__(sp.Derivative, t**2, sp.Tuple(t, u))
+        once = by.same(sp.Derivative(t**2, t), 2 * t)
+        refused("no slope|is not", by.rewrite, once, by.suppose(equal(one, u)), several, 2 * t)
+
+    def test_rewriting_does_not_divide_by_zero(self):
+        quotient = by.same(1 / (t - u), 1 / (t - u))
+        refused("no meaning", by.rewrite, quotient, by.suppose(equal(u, t)), sp.zoo, 1 / (t - u))
+
+    def test_rewriting_a_limit_needs_the_equality_near_it(self):
+        tends, below = expansion(sp.exp(x), x, 0, none), expansion(x - 1, x, 0, none)
+        far = by.specialise(by.axiom("|u| = u"), {u: x - 1})
+        refused("a hypothesis is false", by.rewrite, below, far, sp.Abs(x - 1), -one)
+        at = by.suppose(equal(one, sp.cos(x)))
+        refused("near the limit", by.rewrite, tends, at, sp.exp(x), sp.cos(x))
+
+    @pytest.mark.parametrize(
+        ("function", "low", "high", "reason"),
+        [
+            (-1 / t, -one, one, "whole range"),
+            (sp.atan(1 / t), -one, one, "whole range"),
+            (sp.Abs(t), -one, one, "whole range"),
+            (t, zero, sp.oo, "no limit"),
+            (sp.exp(t**2) * (1 - sp.erf(t / sp.sqrt(2))), zero, sp.oo, "no limit"),
+            (1 / (2 - sp.erf(t / sp.sqrt(2)) ** 2), zero, sp.oo, "no limit"),
+            (t * sp.erf(t / sp.sqrt(2)), zero, sp.oo, "no limit"),
+            (sp.exp(-(t**2) / 4), zero, sp.oo, "no limit"),
+        ],
+    )
+    def test_a_rise_is_between_two_ends(self, function, low, high, reason):
+        refused(reason, by.rise, slope(function, t), low, high)
+
+    def test_a_rise_supposes_nothing_of_its_variable(self):
+        flat = by.suppose(equal(sp.Derivative(t**2, t), zero))
+        refused("whole range", by.rise, flat, zero, one)
+        refused("no such range", by.rise, slope(t**2, t), zero, t)
+        refused("says nothing of a slope", by.rise, by.same(t, t), zero, one)
+        rising = by.rewrite(
+            by.suppose(above(sp.exp(t)), none), slope(sp.exp(t), t), sp.Derivative(sp.exp(t), t), zero
+        )
+        refused("between these ends", by.rise, rising, zero, sp.oo)
+        assert above(u) in by.rise(rising, zero, u).hypotheses, "it may run backwards"
+
+    def test_slopes_in_an_identity_keep_their_corners(self):
+        assert above(t**2) in by.same(sp.Derivative(sp.Abs(t), t), sp.sign(t)).hypotheses
+        refused("no slope", by.same, sp.Derivative(self.f, t), zero)
+        refused("differ by", by.same, sp.Derivative(t * u, t), t)
+        refused("uncaught", by.specialise, slope(sp.sqrt(u), u), {u: -one})
+
+    @pytest.mark.parametrize(
+        ("e", "n", "reason"),
+        [
+            (sp.Abs(t - x), 1, "a hypothesis is false"),
+            (sp.sqrt(t + x), 0, "a hypothesis is false"),
+            (1 / t, 0, "a hypothesis is false|no meaning"),
+            (y, 0, "a hypothesis is false"),
+            (t, 2, "no function of orders"),
+            (t, -1, "no claim"),
+            (t, True, "no claim"),
+        ],
+    )
+    def test_an_expansion_is_of_what_is_smooth(self, e, n, reason):
+        sine = expansion(sp.sin(x), x, 1, none)
+        refused(reason, by.taylor, e, x, n, {part: (sine, 0) for part in (t, y) if e.has(part)})
+
+    def test_an_expansion_is_of_facts(self):
+        forged = Fact(limit(self.f, zero, x), none, none)
+        refused("no fact of the kernel's", by.taylor, t, x, 0, {t: (forged, 0)})
+        refused("no function of orders", by.taylor, t, x, 0, {t: (by.same(x, x), 0)})
+        refused("no function of orders", by.taylor, x, x, 0, {x: (expansion(sp.exp(x), x, 0, none), 0)})
+        refused("no fact of the kernel's", by.taylor, t, x, 0, Shifty())
+        refused("no fact of the kernel's", by.specialise, by.same(t, t), Shifty({t: one}))
+
+    def test_polar_coordinates_are_of_what_the_integrand_becomes(self):
+        plane, ray = TestOtherWays.plane, x * sp.exp(-(x**2) / 2)
+        half = by.rewrite(by.same(ray, ray), by.suppose(equal(ray, 2 * ray)), ray, 2 * ray)
+        refused("two new names", by.polar, plane, x, w, zero, half)
+        refused("two new names", by.polar, plane, x, w, w, by.same(ray, ray))
+        refused("two new names", by.polar, plane, x, u, zero, by.same(ray, ray))
+
+    def test_a_limit_is_not_composed_of_an_equality(self):
+        g = sp.Function("g", real=True)(y)
+        tends, side = by.suppose(limit(g, zero, y)), by.suppose(limit(sp.sign(g), one, y))
+        refused("is not 0", by.composed, by.same(x, x), tends, side)
+        refused("is not 0", by.composed, by.suppose(above(t)), tends, side)
+        refused("may vary", by.composed, expansion(sp.exp(x * y), x, 0, none), tends, side)
+
+    def test_induction_starts_at_zero(self):
+        """A count that is positive never is 0, and of a real number not every one is reached."""
+        for count in (sp.Symbol("m", integer=True, positive=True), self.f):
+            claim = above(count)
+            held = by.suppose(above(count + 1), frozenset({claim}))
+            refused("no start|does not take", by.induction, claim, count, by.suppose(above(one)), held)
 
 
 @pytest.mark.parametrize(

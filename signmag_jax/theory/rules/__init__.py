@@ -1,7 +1,8 @@
 """The kernel that makes facts, and the tactics that find them."""
 
+from .derived import inside, join
 from .expansions import expansion
-from .kernel import Claim, Refused, by, genuine, written
+from .kernel import Claim, Refused, by, written
 from .signs import above, equal, least, limit, settle, settled_by, sign
 from .tactics import (
     Algebra,
@@ -15,6 +16,8 @@ from .tactics import (
     increase,
     weakened,
 )
+
+genuine = by.genuine
 
 __all__ = [
     "Algebra",
@@ -33,6 +36,8 @@ __all__ = [
     "expansion",
     "genuine",
     "increase",
+    "inside",
+    "join",
     "least",
     "limit",
     "settle",

@@ -21,6 +21,10 @@ POINTS, TRIES = 6, 4000
 _TAKEN = {"pi", "E", "I", "oo", "zoo", "nan", "inf", "sqrt", "cbrt", *(f.__name__ for f in FUNCTIONS)}
 
 
+class Refused(ValueError):
+    """A side condition of a rule does not hold, so it makes no fact."""
+
+
 @lru_cache(maxsize=20000)
 def written(part: Any) -> str:
     """A part as text; unsorted, since SymPy would evaluate integrals to sort the terms."""
@@ -39,6 +43,13 @@ def doubt(e: sp.Expr, given: frozenset) -> str | None:
         if not (gap.contains(0) and gap.rad() < 1e-20):
             return f"the sides differ by {gap.str(8)} at {_where(point)}"
     return None
+
+
+def false(claim: Any) -> bool:
+    """Whether the claim is the sign of a number that has another."""
+    if claim.kind not in (">", ">=") or parts(claim.left):
+        return False
+    return (claim.left == 0 and claim.kind == ">") or bool(value(claim.left, {}) < 0)
 
 
 def _pulled(e: sp.Expr) -> sp.Expr:
@@ -161,7 +172,7 @@ def domains(fact: Any) -> list[str]:
 
 
 def _free(fact: Any) -> set:
-    symbols = set().union(*(claim.free for claim in (fact.claim, *fact.hypotheses)))
+    symbols = set().union(*(claim.free - {claim.variable} for claim in (fact.claim, *fact.hypotheses)))
     return {symbol for symbol in symbols if symbol.is_Symbol}
 
 

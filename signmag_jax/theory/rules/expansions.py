@@ -9,6 +9,7 @@ from typing import Any
 
 import sympy as sp
 
+from .derived import join
 from .kernel import Refused, by
 from .normal import canonical
 from .signs import settle
@@ -25,7 +26,7 @@ def expansion(e: sp.Expr, x: sp.Symbol, order: int, given: frozenset, known: tup
             fact = _Parts(x, order + extra, given, {one.lhs: one for one in known}).expanded(e)
             if fact.claim.order >= order:
                 exact = fact.claim.order == order
-                return fact if exact else by.join(fact, _taylor(fact.rhs, x, order, given))
+                return fact if exact else join(fact, _taylor(fact.rhs, x, order, given))
     raise Refused("too many orders are lost to cancellation")
 
 
@@ -50,20 +51,19 @@ class _Parts:
 
     def _expanded(self, e: sp.Expr) -> Any:
         if e in self.known:
-            return by.join(self.known[e], self.expanded(self.known[e].rhs))
+            return join(self.known[e], self.expanded(self.known[e].rhs))
         if not e.has(self.x) or e.is_polynomial(self.x):
             return _taylor(e, self.x, self.order, self.given)
         if e.is_Add:
             parts = [part for part in e.args if part.has(self.x)]
             names = [sp.Dummy("y", real=True) for _ in parts]
             rest = sp.Add(*(part for part in e.args if not part.has(self.x)))
-            return self._through(
-                e, rest + sp.Add(*names), dict(zip(names, map(self.expanded, parts), strict=True))
-            )
+            facts = {name: (self.expanded(part), 0) for name, part in zip(names, parts, strict=True)}
+            return self._through(e, rest + sp.Add(*names), facts)
         if e.is_Mul or (e.is_Pow and e.exp.is_Rational):
             return self._product(e)
         name = sp.Dummy("y", real=True)
-        return self._through(e, e.func(name), {name: self.expanded(e.args[0])})
+        return self._through(e, e.func(name), {name: (self.expanded(e.args[0]), 0)})
 
     def _product(self, e: sp.Expr) -> Any:
         """Factors may vanish at 0, divisors too: powers of x are taken out of them first."""
@@ -83,7 +83,7 @@ class _Parts:
                     fact = self._root(base, m)
                     m = _valuation(fact.rhs, x)
                 name = sp.Dummy("y", real=True)
-                facts[name] = by.lowered(fact, m) if m else fact
+                facts[name] = fact, m
                 shift += m * int(power) if m else 0
                 template *= name**power
         if not facts:
@@ -92,10 +92,11 @@ class _Parts:
         if shift < 0:
             if fact.rhs != 0 and _valuation(fact.rhs, x) < -shift:
                 raise Refused("the expression has a pole at 0")
-            return by.lowered(fact, -shift)
+            name = sp.Dummy("y", real=True)
+            return self._through(e, name, {name: (fact, -shift)})
         if shift > 0:
-            y, z = sp.symbols("y z", cls=sp.Dummy, real=True)
-            return self._through(e, y * z, {y: _taylor(x**shift, x, self.order, self.given), z: fact})
+            name = sp.Dummy("y", real=True)
+            return self._through(e, x**shift * name, {name: (fact, 0)})
         return fact
 
     def _root(self, e: sp.Expr, m: int) -> Any:
@@ -104,13 +105,13 @@ class _Parts:
         whole = lead * sp.expand(e.base / self.x**m) ** e.exp
         if not (m * e.exp).is_Integer or whole == e:
             raise Refused(f"the root of {e.base} is not analytic at 0")
-        return by.join(settle(by.same(e, whole), self.given), self.expanded(whole))
+        return join(settle(by.same(e, whole), self.given), self.expanded(whole))
 
     def _through(self, e: sp.Expr, template: sp.Expr, facts: dict) -> Any:
         """e = template(parts), whose parts have expansions."""
-        order = min(fact.claim.order for fact in facts.values())
+        order = min(fact.claim.order - k for fact, k in facts.values())
         fact = _simple(by.taylor(template, self.x, order, facts), self.x, self.given)
-        return fact if fact.lhs == e else by.join(settle(by.same(e, fact.lhs), self.given), fact)
+        return fact if fact.lhs == e else join(settle(by.same(e, fact.lhs), self.given), fact)
 
 
 def _valuation(polynomial: sp.Expr, x: sp.Symbol) -> int:
@@ -127,7 +128,7 @@ def _taylor(f: sp.Expr, x: sp.Symbol, n: int, given: frozenset) -> Any:
 def _simple(fact: Any, x: sp.Symbol, given: frozenset) -> Any:
     """An expansion with simple coefficients."""
     fact, simple = settle(fact, given), _collected(fact.rhs, x)
-    return fact if simple == fact.rhs else settle(by.join(fact, by.same(fact.rhs, simple)), given)
+    return fact if simple == fact.rhs else settle(join(fact, by.same(fact.rhs, simple)), given)
 
 
 def _collected(polynomial: sp.Expr, x: sp.Symbol) -> sp.Expr:

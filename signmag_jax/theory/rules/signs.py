@@ -11,6 +11,7 @@ from typing import Any
 
 import sympy as sp
 
+from .derived import inside, join
 from .kernel import OPAQUE, SIGNS, Claim, Refused, by, known, written
 
 _U = sp.Symbol("u", real=True)
@@ -55,7 +56,7 @@ def _sign(e: sp.Expr, given: frozenset, strict: bool) -> Any:
             made = _bracketed(form, kind, given)
             if made is not None:
                 fact = by.suppose(Claim(kind, made), _needed(Claim(kind, made), given))
-                return fact if made == e else by.join(by.same(e, made), fact)
+                return fact if made == e else join(by.same(e, made), fact)
     raise Refused(f"the sign of {written(e)} is not found")
 
 
@@ -129,9 +130,9 @@ def settled_by(fact: Any, equalities: Any, given: frozenset) -> Any:
         if not used or claim.kind not in (">", ">="):
             continue
         try:
-            inserted = by.inside(claim.left, *used)
+            inserted = inside(claim.left, *used)
             others = given | (fact.hypotheses - {claim})
-            signed = by.join(inserted, sign(inserted.rhs, others, strict=claim.kind == ">"))
+            signed = join(inserted, sign(inserted.rhs, others, strict=claim.kind == ">"))
         except Refused:
             continue
         fact = by.cut(fact, signed) if claim in fact.hypotheses - signed.hypotheses else fact

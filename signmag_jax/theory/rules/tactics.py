@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import sympy as sp
 
-from .kernel import Claim, Refused, by, written
+from .derived import antiderivative, inside, join
+from .kernel import Claim, Refused, by, slope, written
 from .normal import canonical, terms
 from .signs import settle
 
@@ -19,13 +20,13 @@ Given = frozenset
 
 def joined(fact: Any, target: sp.Expr) -> Any:
     """The equality with another right side, if the normal forms agree."""
-    return fact if fact.rhs == target else by.join(fact, by.same(fact.rhs, target))
+    return fact if fact.rhs == target else join(fact, by.same(fact.rhs, target))
 
 
 def rewritten(left: sp.Expr, right: sp.Expr, facts: Iterable) -> Any:
     """left = right by inserting equalities."""
     used = [fact for fact in facts if fact.lhs != fact.rhs]
-    return joined(by.inside(left, *used) if used else by.same(left, left), right)
+    return joined(inside(left, *used) if used else by.same(left, left), right)
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,14 @@ class Antiderivatives:
     kind: ClassVar[str] = "antiderivative"
 
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
-        facts = [settle(self._one(whole), given) for whole in _integrals(left, self.variable)]
+        facts = [settle(self._one(whole, given), given) for whole in _integrals(left, self.variable)]
         return rewritten(left, right, facts)
 
-    def _one(self, whole: sp.Integral) -> Any:
+    def _one(self, whole: sp.Integral, given: Given) -> Any:
         objections = []
         for candidate in self.candidates:
             try:
-                return by.antiderivative(whole, candidate)
+                return antiderivative(whole, candidate, given)
             except Refused as objection:
                 objections.append(str(objection))
         raise Refused(f"no primitive fits {whole.function}: {'; '.join(objections)}")
@@ -105,12 +106,12 @@ class Split:
 
     def _smooth(self, function: sp.Expr, low: sp.Expr, high: sp.Expr, given: Given) -> Any:
         """The function without bars between two points."""
-        inside = {Claim(">", self.variable - low)} if low != -sp.oo else set()
-        inside |= {Claim(">", high - self.variable)} if high != sp.oo else set()
-        known = given | inside
+        between = {Claim(">", self.variable - low)} if low != -sp.oo else set()
+        between |= {Claim(">", high - self.variable)} if high != sp.oo else set()
+        known = given | between
         fact = by.same(function, function)
         while bars := sorted(fact.rhs.atoms(sp.Abs, sp.sign), key=written):
-            fact = by.join(fact, by.inside(fact.rhs, self._known(bars[0], known)))
+            fact = join(fact, inside(fact.rhs, self._known(bars[0], known)))
         return fact
 
     def _known(self, part: sp.Expr, given: Given) -> Any:
@@ -125,9 +126,7 @@ class Split:
             for claim in fact.hypotheses & {sign.claim, sign.claim._replace(kind=">=")}:
                 fact = by.cut(fact, sign) if claim in fact.hypotheses else fact
             if not any(hypothesis.free & {self.variable} for hypothesis in fact.hypotheses - given):
-                return (
-                    fact if fact.lhs == part else by.same(part, -fact.rhs, Given(), by.inside(fact.rhs, fact))
-                )
+                return fact if fact.lhs == part else by.same(part, -fact.rhs, inside(fact.rhs, fact))
         raise Refused(f"the sign of {part.args[0]} is not known on a piece")
 
 
@@ -171,8 +170,9 @@ class Polar:
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
         (plane,) = _integrals(left, self.x, 2)
         there = {self.x: self.radius * sp.cos(self.angle), self.y: self.radius * sp.sin(self.angle)}
-        inside = canonical(self.radius * plane.function.xreplace(there))
-        fact = by.polar(plane, self.radius, self.angle, self.start, inside)
+        function = self.radius * plane.function.xreplace(there)
+        fact = by.same(function, canonical(function))
+        fact = by.polar(plane, self.radius, self.angle, self.start, fact)
         return rewritten(left, right, [fact])
 
 
@@ -187,7 +187,7 @@ class Product:
         fact = joined(by.same(left, left), pulled)
         doubles = sorted((part for part in pulled.atoms(sp.Integral) if len(part.limits) == 2), key=written)
         factors = [_product(part) for part in doubles]
-        return joined(by.join(fact, by.inside(pulled, *factors)), right)
+        return joined(join(fact, inside(pulled, *factors)), right)
 
 
 def _is_double(e: sp.Basic) -> bool:
@@ -231,9 +231,8 @@ class Differentiate:
     kind: ClassVar[str] = "derivative"
 
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
-        facts = [
-            by.slope(part.expr, part.variables[0]) for part in sorted(left.atoms(sp.Derivative), key=written)
-        ]
+        parts = sorted(left.atoms(sp.Derivative), key=written)
+        facts = [by.same(part, slope(part.expr, part.variables[0])) for part in parts]
         return rewritten(left, right, [settle(fact, given) for fact in facts])
 
 
@@ -249,22 +248,22 @@ class Equal:
     def prove(self, left: sp.Expr, right: sp.Expr, given: Given) -> Any:
         gap = left - right
         known = given | frozenset(self.inside)
-        slope = settle(by.slope(gap, self.variable), known)
-        flat = settle(joined(slope, sp.Integer(0)), known)
-        constant = increase(flat, self.start, self.variable, known)
-        constant = joined(constant, sp.Integer(0))
-        return by.same(left, right, Given(), constant)
+        flat = settle(by.same(sp.Derivative(gap, self.variable), sp.Integer(0)), known)
+        gained = increase(flat, self.start, self.variable, known)
+        start = by.same(gap.xreplace({self.variable: self.start}), sp.Integer(0))
+        return by.same(left, right, gained, start)
 
 
 def increase(fact: Any, low: sp.Expr, high: sp.Expr, given: Given) -> Any:
-    """f(high) − f(low) from a sign of f' between them; f(high) = f(low) from f' = 0."""
+    """The sign of f(high) − f(low) from that of f' between them, 0 from f' = 0."""
     x = fact.lhs.variables[0]
     end = sp.Dummy(
         "end", **{k: v for k, v in x.assumptions0.items() if k in ("real", "positive", "nonnegative")}
     )
     there = Given(claim.at({x: end}) for claim in given)
-    inside = there | {Claim(">", x - low), Claim(">", end - x)}
-    made = settle(by.along(settle(fact, inside), low, end), there)
+    between = there | {Claim(">", x - low), Claim(">", end - x)}
+    made = by.rise(settle(fact, between), low, end)
+    made = settle(joined(made, fact.rhs) if fact.claim.kind == "=" else made, there)
     return settle(by.specialise(made, {end: high}), given)
 
 
