@@ -90,6 +90,7 @@ def test_devices_and_shares_change_no_bit(one_device, tmp_path, devices, flags):
     assert finish(start(1, folder)) == one_device
 
 
+@pytest.mark.slow  # four processes: within one, `test_share` starts a share again
 def test_a_share_killed_and_started_again_on_other_devices(one_device, tmp_path):
     """Beside another that runs on; the last run has the bits of one process."""
     folder = tmp_path / "run"

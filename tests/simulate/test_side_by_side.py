@@ -16,7 +16,6 @@ from signmag_jax.simulate.program import fixed_numerics
 NETWORKS = 7  # of two blocks of two steps of two: the last three would be too many
 SIZES = {"width": 64, "rate": [0.05, 0.1], "depth": 2, "inputs": 32, "networks": NETWORKS, "seed": 7}
 SIZES |= {"alpha": 0.3, "hidden": 96}
-FEW = ("block", "block_fast")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,12 +52,11 @@ def check(name, monkeypatch):
     return single
 
 
-@pytest.mark.parametrize("name", FEW)
-def test_side_by_side_gives_the_same_estimates(name, monkeypatch):
-    single = check(name, monkeypatch)
+def test_side_by_side_gives_the_same_estimates(monkeypatch):
+    single = check("block", monkeypatch)
     # Control: one network more is another estimate.
     monkeypatch.setitem(SIZES, "networks", NETWORKS + 1)
-    assert not np.allclose(estimates(name), single, rtol=2e-4, atol=1e-6)
+    assert not np.allclose(estimates("block"), single, rtol=2e-4, atol=1e-6)
 
 
 @pytest.mark.slow
