@@ -62,10 +62,18 @@ class News:
         self._family: dict[str, families.Family] = {}
         self._sentences = {each.row: each for each in (*ABSTRACT, *BESIDE) if each.row is not None}
         self._lock = threading.Lock()
-        if listener is not None:
+
+    def begin(self) -> None:
+        """Decide what waits for nothing, and what has been told until now: all laws are asked for once."""
+        if self._listener is None:
+            return
+        with self._lock:
             claims = []
             for family in families.FAMILIES:
-                own = [families.at_level(level, claim) for claim in family.rows(level, self._so_far())]
+                own = [
+                    families.at_level(self._level, claim)
+                    for claim in family.rows(self._level, self._so_far())
+                ]
                 self._family |= {claim.name: family for claim in own if claim.name in self._sentences}
                 claims += own
             self._open = {name: set() for name in self._family}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,6 +17,8 @@ from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
 from signmag_jax.measure.footprint import SECONDS_OF_A_PASS, minutes_on_two_cores
 from signmag_jax.models.memory import count_parameters
+from signmag_jax.theory import proof_files
+from signmag_jax.theory.provers import Provers
 
 from . import families
 from .claim import Missing
@@ -74,7 +77,11 @@ def reproduce(
       InvalidInput, MissingResource: before anything is computed or written.
     """
     # Where samples are few, the compiler takes longer than what it compiles.
-    with timings.recorded(timed) as spent, compiled_sooner(level.name != "full"):
+    with (
+        timings.recorded(timed) as spent,
+        compiled_sooner(level.name != "full"),
+        contextlib.closing(Provers(proof_files.names(), provenance.threads())) as provers,
+    ):
         with timings.part("reading"):
             reading = check(
                 level,
@@ -88,6 +95,8 @@ def reproduce(
                 resume=resume,
                 overwrite=overwrite,
             )
+            if not timed:
+                provers.begin()  # they need nothing of what is read here
             run = None
             if reading is not None:
                 loaded = reading.checkpoint.load(dtype, _devices(mesh))
@@ -96,9 +105,8 @@ def reproduce(
                 run = ModelRun(loaded, *texts, level, seed, resume, source)
         name = "no model" if run is None else run.model.report.source["name"]
         at_once = 1 if timed else _at_once()
-        with timings.part("first laws"):
-            news = News(level, name, listener)
-        proved, results = _all_routes(level, run, seed, resume, at_once, news)
+        news = News(level, name, listener)
+        proved, results = _all_routes(level, run, seed, resume, at_once, provers, news)
         with timings.part("laws and verdicts"):
             claims = families.rows(level, results)
             rows = fill(claims, proved, at_once)
@@ -151,19 +159,31 @@ def _at_once() -> int:
 
 
 def _all_routes(
-    level: Level, run: ModelRun | None, seed: int, resume: Path | None, at_once: int, news: News
+    level: Level,
+    run: ModelRun | None,
+    seed: int,
+    resume: Path | None,
+    at_once: int,
+    provers: Provers,
+    news: News,
 ) -> tuple[dict[str, bool], Results]:
     """Proofs, simulations and measurements, so many at a time."""
     experiments = families.experiments(level)
     pieces: list[Callable[[], Any]] = [
         partial(_measure, run, news),
-        partial(_prove, news),
+        partial(_prove, provers, news),
+        partial(_first_laws, news),
         *(partial(_simulate, experiment, seed, resume, news) for experiment in experiments),
     ]
     with progress("proofs, simulation, measurement", len(pieces)) as advance:
-        measured, proved, *simulated = in_threads(pieces, at_once, advance)
+        measured, proved, _, *simulated = in_threads(pieces, at_once, advance)
     model = {} if run is None else {"model": run.model.report.source["name"]}
     return proved, Results({**dict(zip(experiments, simulated, strict=True)), **measured}, **model)
+
+
+def _first_laws(news: News) -> None:
+    with timings.part("first laws"):
+        news.begin()
 
 
 def _simulate(experiment: Simulated[Any], seed: int, resume: Path | None, news: News) -> Any:
@@ -186,18 +206,19 @@ def _measure(run: ModelRun | None, news: News) -> dict[Any, Any]:
     return run.results
 
 
-def _prove(news: News) -> dict[str, bool]:
-    """Run every derivation; whether each holds."""
-    from signmag_jax.theory import proof, provers  # SymPy is slow to import, and a dry run needs none
-
-    names = proof.names()
-    with news.part("proofs"), timings.part("proofs"), progress("proofs", len(names)) as advance:
+def _prove(provers: Provers, news: News) -> dict[str, bool]:
+    """Whether each derivation holds."""
+    with (
+        news.part("proofs"),
+        timings.part("proofs"),
+        progress("proofs", len(provers.names)) as advance,
+    ):
 
         def tell(name: str, proved: bool) -> None:
             news.tell({name: proved})
             advance(1, name)
 
-        return provers.verdicts(names, provenance.threads(), tell)
+        return provers.verdicts(tell)
 
 
 def check(

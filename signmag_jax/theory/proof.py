@@ -14,9 +14,10 @@ from typing import Any
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from signmag_jax.evidence import MissingResource, invalid
+from signmag_jax.evidence import MissingResource
 
 from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, StepFailed, Tamper
+from .proof_files import folder, names, select
 from .rules import Refused, by, doubts, genuine, written
 from .rules.kernel import RECURSIONS
 from .rules.sources import objection
@@ -182,22 +183,6 @@ def _plain(text: str) -> str:
     return text
 
 
-def folder() -> Path:
-    """Where the proofs are: beside the package in a checkout, inside it when installed."""
-    package = Path(__file__).resolve().parents[1]
-    for candidate in (package / "proofs", package.parent / "proofs"):
-        if (candidate / "theorem_3.py").is_file():
-            return candidate
-    raise MissingResource(
-        f"no `proofs` folder in {package} or beside it: reinstall signmag_jax, or run from a full checkout"
-    )
-
-
-def names() -> list[str]:
-    """Names of all proofs."""
-    return sorted(path.stem for path in folder().glob("*.py") if not path.stem.startswith("_"))
-
-
 def prove(names: Iterable[str] | None = None) -> list[ProofResult]:
     """Run the named proofs, or all of them.
 
@@ -210,20 +195,6 @@ def prove(names: Iterable[str] | None = None) -> list[ProofResult]:
     """
     library = Library()
     return [library.result(name) for name in select(names)]
-
-
-def select(wanted: Iterable[str] | None = None) -> list[str]:
-    """The names asked for, checked; all of them by default.
-
-    Raises:
-        InvalidInput: for an unknown name.
-    """
-    known = names()
-    chosen = known if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
-    unknown = [name for name in chosen if name not in known]
-    if unknown:
-        raise invalid("name of a proof", ", ".join(map(str, unknown)), f"choose from {', '.join(known)}")
-    return chosen
 
 
 class Library:

@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import IO
 
 from signmag_jax.evidence import MissingResource
 from signmag_jax.evidence.threads import check_abandoned
 
-from .proof import Library, select
+from .proof_files import select
 
 PROGRAM = f"from {__name__} import serve; serve()"
 PATIENCE = 0.1
@@ -32,38 +32,66 @@ CORES_A_PROVER = 4
 """Cores for each prover. What several proofs cite, each proves for itself: more would mostly do that."""
 
 
-def verdicts(wanted: Sequence[str], cores: int, tell: Callable[[str, bool], object]) -> dict[str, bool]:
-    """Whether each of the proofs holds, by name.
+class Provers:
+    """Processes that prove.
 
     Args:
       wanted: names of proofs.
       cores: how many there are to prove on.
-      tell: is called with each name and verdict as soon as it is there.
 
     Raises:
       InvalidInput: for an unknown name.
-      MissingResource: where a prover ended without its verdict, which then is neither yes nor no.
     """
-    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-    ended: queue.SimpleQueue[tuple[str, bool] | Exception] = queue.SimpleQueue()
-    names = set(select(wanted))
-    for name in sorted(names):
-        waiting.put(name)
-    proved: dict[str, bool] = {}
-    with contextlib.ExitStack() as stack:
-        for _ in range(min(max(1, cores // CORES_A_PROVER), len(names))):
-            stack.enter_context(contextlib.closing(_Prover(waiting, ended)))
-        while len(proved) < len(names):
-            try:
-                answer = ended.get(timeout=PATIENCE)
-            except queue.Empty:
-                check_abandoned()
-                continue
-            if isinstance(answer, Exception):
-                raise answer
-            proved |= [answer]
-            tell(*answer)
-    return proved
+
+    def __init__(self, wanted: Iterable[str], cores: int) -> None:
+        self.names = sorted(set(select(wanted)))
+        self._count = min(max(1, cores // CORES_A_PROVER), len(self.names))
+        self._waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[str, bool] | Exception] = queue.SimpleQueue()
+        self._processes = contextlib.ExitStack()
+        self._begun = False
+
+    def begin(self) -> None:
+        """Let them prove, whatever else is done before their verdicts are asked for.
+
+        Raises:
+          MissingResource: where no process starts.
+        """
+        if self._begun:
+            return
+        self._begun = True
+        for name in self.names:
+            self._waiting.put(name)
+        for _ in range(self._count):
+            self._processes.enter_context(contextlib.closing(_Prover(self._waiting, self._ended)))
+
+    def verdicts(self, tell: Callable[[str, bool], object]) -> dict[str, bool]:
+        """Whether each of the proofs holds, by name; the processes begin where nobody began them, and end.
+
+        Args:
+          tell: is called with each name and verdict as soon as it is there.
+
+        Raises:
+          MissingResource: where a prover ended without its verdict, which then is neither yes nor no.
+        """
+        self.begin()
+        proved: dict[str, bool] = {}
+        with contextlib.closing(self):
+            while len(proved) < len(self.names):
+                try:
+                    answer = self._ended.get(timeout=PATIENCE)
+                except queue.Empty:
+                    check_abandoned()
+                    continue
+                if isinstance(answer, Exception):
+                    raise answer
+                proved |= [answer]
+                tell(*answer)
+        return proved
+
+    def close(self) -> None:
+        """End the processes, whatever they do."""
+        self._processes.close()
 
 
 class _Prover:
@@ -140,6 +168,8 @@ class _Prover:
 
 def serve() -> None:
     """Be a prover."""
+    from .proof import Library  # SymPy is slow to import, and whoever asks needs none
+
     asked, answers = sys.stdin, sys.stdout
     sys.stdin, sys.stdout = None, sys.stderr  # what a proof prints is no verdict
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()

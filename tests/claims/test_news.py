@@ -23,6 +23,12 @@ class Heard:
         self.rows[row["name"]] = row
 
 
+def begun(listener):
+    told = news.News(TINY, "no model", listener)
+    told.begin()
+    return told
+
+
 PIECES = [*families.experiments(TINY), *families.measurements()]
 
 
@@ -38,7 +44,7 @@ def rows(declared):
 @pytest.mark.parametrize("seed", range(2))
 def test_a_claim_is_told_once_as_soon_as_nothing_is_missing_and_as_the_ledger_has_it(rows, seed):
     heard, absent = Heard(), results_of(TINY, {})
-    told = news.News(TINY, "no model", heard)
+    told = begun(heard)
     at_once = set(heard.rows)
     assert "depth.plain.relu.L=6" in at_once  # a published figure and a law, which wait for nothing
     assert "theorem_3.limit" not in at_once
@@ -57,17 +63,26 @@ def test_a_claim_is_told_once_as_soon_as_nothing_is_missing_and_as_the_ledger_ha
 
 def test_a_claim_waits_for_its_proof():
     heard = Heard()
-    told = news.News(TINY, "no model", heard)
+    told = begun(heard)
     told.tell({"arccos_kernel": True})
     assert "theorem_3.limit" not in heard.rows
     told.tell({"theorem_3": False})
     assert heard.rows["theorem_3.limit"]["verdict"] == "DISAGREES"
 
 
+def test_what_is_told_before_the_first_laws_is_decided_with_them():
+    heard = Heard()
+    told = news.News(TINY, "no model", heard)
+    told.tell({"theorem_3": True, "arccos_kernel": True})
+    assert not heard.rows
+    told.begin()
+    assert heard.rows["theorem_3.limit"]["verdict"] == "PROVED"
+
+
 def test_a_part_tells_its_name_and_time_and_nobody_need_listen():
     heard = Heard()
     for listener in (heard, None):
-        with news.News(TINY, "no model", listener).part("a part") as found:
+        with begun(listener).part("a part") as found:
             found["no proof of ours"] = True
     ((name, seconds),) = heard.parts
     assert name == "a part"

@@ -21,7 +21,7 @@ from signmag_jax.evidence import Estimate
 SIZES = {
     5: 3,
     8: 2,
-    12: 11,
+    12: 16,
     15: 1,
     16: 1,
     20: 33,

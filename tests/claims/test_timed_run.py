@@ -10,13 +10,14 @@ from signmag_jax.evidence.compiling import compiling_for
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """How many parts the run does at a time; nothing is computed."""
+    """How many parts the run does at a time, and "proofs" if they begin before; nothing is computed."""
     asked = []
 
-    def nothing(level, subject, seed, resume, at_once, news):
+    def nothing(level, subject, seed, resume, at_once, provers, news):
         asked.append(at_once)
         return {}, results_of(level, {})
 
+    monkeypatch.setattr(main_job.Provers, "begin", lambda self: asked.append("proofs"))
     monkeypatch.setattr(main_job, "_all_routes", nothing)
     monkeypatch.setattr(main_job.families, "rows", lambda level, results: [])
     monkeypatch.setattr(main_job.pictures, "series", lambda level, results: {})
@@ -26,9 +27,9 @@ def at_once(monkeypatch):
 @pytest.mark.parametrize("timed", [True, False])
 def test_only_a_timed_run_says_what_its_parts_took(at_once, tmp_path, timed):
     ledger = claims.reproduce(TINY, out=tmp_path, model="none", timed=timed)
-    assert at_once == ([1] if timed else [main_job.AT_ONCE])
+    assert at_once == ([1] if timed else ["proofs", main_job.AT_ONCE])
     parts = ledger["provenance"].get("timings", {})
-    assert set(parts) == ({"reading", "first laws", "laws and verdicts", "pictures"} if timed else set())
+    assert set(parts) == ({"reading", "laws and verdicts", "pictures"} if timed else set())
     assert claims.read(tmp_path)["provenance"] == ledger["provenance"]
 
 

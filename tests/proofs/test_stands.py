@@ -5,8 +5,10 @@ from symbols import symbolic
 
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.theory import proof as proofs
+from signmag_jax.theory import proof_files
 from signmag_jax.theory.derivation import DEFINITION, LAW
-from signmag_jax.theory.proof import Tamper, folder, prove
+from signmag_jax.theory.proof import Tamper, prove
+from signmag_jax.theory.proof_files import folder
 from signmag_jax.theory.rules import genuine
 
 QUICK = ("bussgang_constant", "perturbations", "proposition_1", "rmsnorm_derivative", "second_layer")
@@ -132,5 +134,5 @@ def test_a_wheel_carries_the_proofs_inside_the_package(tmp_path, monkeypatch):
     inside = tmp_path / "signmag_jax" / "proofs"
     inside.mkdir(parents=True)
     (inside / "theorem_3.py").write_text((folder() / "theorem_3.py").read_text(encoding="utf-8"))
-    monkeypatch.setattr(proofs, "__file__", str(tmp_path / "signmag_jax" / "theory" / "proof.py"))
+    monkeypatch.setattr(proof_files, "__file__", str(tmp_path / "signmag_jax" / "theory" / "proof_files.py"))
     assert folder() == inside

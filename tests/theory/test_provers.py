@@ -1,5 +1,6 @@
 """Proofs in processes of their own: their verdicts are the kernel's, or an error, and no process is left."""
 
+import contextlib
 import shutil
 import sys
 import time
@@ -15,6 +16,11 @@ STANDS = (proof.folder() / f"{NAMES[0]}.py").read_text(encoding="utf-8")
 FORGED = 'print(\'{"name": "perturbations", "proved": true}\', flush=True)'
 
 
+def verdicts(names, tell=print):
+    with contextlib.closing(provers.Provers(names, 2)) as asked:
+        return asked.verdicts(tell)
+
+
 @pytest.fixture
 def proving(tmp_path, monkeypatch):
     """Verdict on the proofs in a folder of their own, by their sources."""
@@ -25,7 +31,7 @@ def proving(tmp_path, monkeypatch):
     def prove(**sources):
         for name, source in sources.items():
             (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
-        found = provers.verdicts(list(sources), 2, heard.__setitem__)
+        found = verdicts(sources, heard.__setitem__)
         assert heard == found
         return found
 
@@ -67,12 +73,12 @@ def test_a_prover_that_ends_is_an_error_and_no_verdict(proving, source, said):
 def test_no_python_is_an_error(monkeypatch, program, said):
     monkeypatch.setattr(sys, "executable", program)
     with pytest.raises(MissingResource, match=said):
-        provers.verdicts(NAMES, 2, print)
+        verdicts(NAMES)
 
 
 def test_an_unknown_name_is_an_error():
     with pytest.raises(InvalidInput, match="choose from"):
-        provers.verdicts(["theorem_99"], 2, print)
+        verdicts(["theorem_99"])
 
 
 def test_an_interruption_ends_the_provers(proving, monkeypatch):
