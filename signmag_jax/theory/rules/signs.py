@@ -205,23 +205,28 @@ def _bernstein(e: sp.Expr, intervals: tuple, more: int) -> sp.Expr:
     (x, low, high), others = intervals[0], intervals[1:]
     if not e.has(x):
         return _bernstein(e, others, more)
-    y = sp.Dummy("y")
     try:
+        whole = sp.Poly(e, x)
         if low is None:
-            shifted = sp.Poly(sp.expand(e.xreplace({x: high - y})), y)
+            shifted = _inserted(whole, sp.Poly(high - x, x), sp.Poly(1, x), whole.degree())
             return sp.Add(*(_bernstein(c, others, more) * (high - x) ** k for (k,), c in shifted.terms()))
         if high is None:
-            shifted = sp.Poly(sp.expand(e.xreplace({x: low + y})), y)
+            shifted = _inserted(whole, sp.Poly(low + x, x), sp.Poly(1, x), whole.degree())
             return sp.Add(*(_bernstein(c, others, more) * (x - low) ** k for (k,), c in shifted.terms()))
-        degree = sp.Poly(sp.expand(e), x).degree() + more
-        whole = sp.together((1 + y) ** degree * e.xreplace({x: (low + high * y) / (1 + y)}))
-        shifted = sp.Poly(sp.expand(sp.cancel(whole)), y)
+        degree = whole.degree() + more
+        shifted = _inserted(whole, sp.Poly(low + high * x, x), sp.Poly(1 + x, x), degree)
     except sp.PolynomialError:
         return e
     total = sp.Add(
         *(
-            _bernstein(sp.expand(c), others, more) * (x - low) ** k * (high - x) ** (degree - k)
+            _bernstein(c, others, more) * (x - low) ** k * (high - x) ** (degree - k)
             for (k,), c in shifted.terms()
         )
     )
     return total / (high - low) ** degree
+
+
+def _inserted(polynomial: sp.Poly, top: sp.Poly, bottom: sp.Poly, degree: int) -> sp.Poly:
+    """The polynomial at top / bottom, times the bottom to that degree."""
+    powers = (c * top**k * bottom ** (degree - k) for (k,), c in polynomial.terms())
+    return sum(powers, sp.Poly(0, polynomial.gen))
