@@ -16,8 +16,9 @@ from sympy.core.function import AppliedUndef
 
 from signmag_jax.evidence import MissingResource
 
+from . import proof_files
 from .derivation import DEFINITION, HYPOTHESIS, LAW, SIGN, Chain, Proof, Step, StepFailed, Tamper
-from .proof_files import folder, names, select
+from .proof_files import names, select
 from .rules import Refused, by, doubts, genuine, written
 from .rules.kernel import RECURSIONS
 from .rules.sources import objection
@@ -212,7 +213,8 @@ class Library:
         if name not in self._results:
             self._running.append(name)
             try:
-                self._results[name] = check(load(folder() / f"{name}.py"), self, on_step=self.on_step)
+                module = load(proof_files.folder() / f"{name}.py")
+                self._results[name] = check(module, self, on_step=self.on_step)
             finally:
                 self._running.pop()
         return self._results[name]

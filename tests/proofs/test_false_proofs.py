@@ -3,7 +3,7 @@
 import pytest
 import sympy as sp
 
-from signmag_jax.theory import proof as proofs
+from signmag_jax.theory import proof_files
 from signmag_jax.theory.proof import Library, Proof, StepFailed, check, load
 from signmag_jax.theory.rules.sources import objection
 
@@ -233,7 +233,7 @@ def test_a_citation_keeps_what_it_rests_on(tmp_path, library, body, reason):
 
 
 def test_citations_in_a_circle(tmp_path, monkeypatch):
-    monkeypatch.setattr(proofs, "folder", lambda: tmp_path)
+    monkeypatch.setattr(proof_files, "folder", lambda: tmp_path)
     for name, other in (("one", "two"), ("two", "one")):
         (tmp_path / f"{name}.py").write_text(HEAD + f"    proof.cite('{other}', 'a')\n", encoding="utf-8")
     assert "in a circle: one → two → one" in Library().result("one").failure

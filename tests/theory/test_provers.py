@@ -9,10 +9,10 @@ import pytest
 
 from signmag_jax.evidence import InvalidInput, MissingResource
 from signmag_jax.evidence.threads import Abandoned, in_threads
-from signmag_jax.theory import proof, provers
+from signmag_jax.theory import proof_files, provers
 
 NAMES = ["bussgang_constant", "perturbations"]
-STANDS = (proof.folder() / f"{NAMES[0]}.py").read_text(encoding="utf-8")
+STANDS = (proof_files.folder() / f"{NAMES[0]}.py").read_text(encoding="utf-8")
 FORGED = 'print(\'{"name": "perturbations", "proved": true}\', flush=True)'
 
 
@@ -24,8 +24,10 @@ def verdicts(names, tell=print):
 @pytest.fixture
 def proving(tmp_path, monkeypatch):
     """Verdict on the proofs in a folder of their own, by their sources."""
-    there = f"import pathlib; from signmag_jax.theory import proof; there = pathlib.Path({str(tmp_path)!r})"
-    monkeypatch.setattr(provers, "PROGRAM", f"{there}; proof.folder = lambda: there; {provers.PROGRAM}")
+    there = (
+        f"import pathlib; from signmag_jax.theory import proof_files; there = pathlib.Path({str(tmp_path)!r})"
+    )
+    monkeypatch.setattr(provers, "PROGRAM", f"{there}; proof_files.folder = lambda: there; {provers.PROGRAM}")
     heard = {}
 
     def prove(**sources):

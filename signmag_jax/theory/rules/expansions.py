@@ -132,5 +132,5 @@ def _simple(fact: Any, x: sp.Symbol, given: frozenset) -> Any:
 
 
 def _collected(polynomial: sp.Expr, x: sp.Symbol) -> sp.Expr:
-    terms = sp.Poly(sp.expand(polynomial), x).terms()
+    terms = sp.Poly(polynomial, x).terms()
     return sp.Add(*(canonical(coefficient) * x**k for (k,), coefficient in terms))

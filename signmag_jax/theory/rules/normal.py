@@ -57,13 +57,13 @@ class _Reader:
         while changed:
             changed = False
             for dummy, (degree, value) in self.relation.items():
-                if sp.degree(expr, dummy) < degree if expr.has(dummy) else True:
+                if not _reaches(expr, dummy, degree):
                     continue
                 changed = True
                 expr = sum(
                     (
                         coefficient * dummy ** (power % degree) * value ** (power // degree)
-                        for (power,), coefficient in sp.Poly(expr, dummy).terms()
+                        for (power,), coefficient in sp.Poly(expr, dummy, expand=False).terms()
                     ),
                     sp.Integer(0),
                 )
@@ -189,3 +189,9 @@ def _canonical_arguments(expr: sp.Expr) -> sp.Expr:
     if isinstance(expr, sp.Function):
         return expr.func(*(canonical(argument) for argument in expr.args))
     return expr
+
+
+def _reaches(expanded: sp.Expr, x: sp.Symbol, degree: int) -> bool:
+    """Whether a polynomial, expanded, has this power of x or a higher one."""
+    powers = (power for power in expanded.atoms(sp.Pow) if power.base == x and power.exp.is_Integer)
+    return any(power.exp >= degree for power in powers)
