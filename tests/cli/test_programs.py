@@ -63,12 +63,14 @@ def test_of_xlas_own_caches_that_of_single_kernels_is_not_used(tmp_path):
     assert "kernel" not in caches
 
 
+@pytest.mark.slow
 def test_damaged_programs_are_compiled_anew(first, home):
     for path in kept(home):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert run(home, *LAW) == first[1]
 
 
+@pytest.mark.slow
 def test_who_decides_for_themselves_is_left_alone(tmp_path):
     own = tmp_path / "own"
     run(tmp_path, *LAW, JAX_COMPILATION_CACHE_DIR=str(own), JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
@@ -76,6 +78,7 @@ def test_who_decides_for_themselves_is_left_alone(tmp_path):
     assert kept(tmp_path) == kept(own)
 
 
+@pytest.mark.slow
 def test_without_a_folder_nothing_is_kept_and_doctor_says_why(first, tmp_path):
     _, printed = first
     (tmp_path / "signmag_jax").write_text("a file in its place")

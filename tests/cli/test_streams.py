@@ -23,7 +23,7 @@ def shell(line, **environment):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-@pytest.mark.parametrize("what", [LAW, "--help"])
+@pytest.mark.parametrize("what", ["--help", pytest.param(LAW, marks=pytest.mark.slow)])
 def test_a_full_disk_is_one_line(what):
     done = shell(f"{what} > /dev/full")
     assert done.returncode == 2
@@ -36,8 +36,8 @@ def test_a_full_disk_is_one_line(what):
     [
         (f"{LAW} | true", 0),
         ("--help | head -1", 0),
-        (f"{LAW} --json >&-", 0),
-        ("law transverse_ratio --rate 9 2>&-", 2),
+        pytest.param(f"{LAW} --json >&-", 0, marks=pytest.mark.slow),
+        pytest.param("law transverse_ratio --rate 9 2>&-", 2, marks=pytest.mark.slow),
         ("nonsense 2>/dev/full", 2),
     ],
 )
