@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signmag_jax import theory
@@ -81,6 +81,7 @@ def test_block_agrees_with_double_integral(v, cosine):
 
 
 @given(st.floats(1e-6, 1))
+@example(0.28386814805365174)
 def test_energy_splits_and_fractions_are_fractions(x):
     for perturbation in (
         SignFlip(x),
@@ -91,6 +92,10 @@ def test_energy_splits_and_fractions_are_fractions(x):
     ):
         for activation in ("relu", "identity"):
             b = theory.block(perturbation, activation)
+            if np.isnan(b.radial):  # E hδ changes its sign there: none of its digits is sure, nor any needed
+                assert isinstance(perturbation, Ternarize)
+                assert b.transverse == pytest.approx(b.energy, rel=1e-9)
+                continue
             assert b.energy == pytest.approx(b.radial + b.transverse, rel=1e-12, abs=1e-300)
             assert 0 <= b.radial_fraction <= 1
             assert -1e-15 <= b.sine_squared <= 1 + 1e-15
