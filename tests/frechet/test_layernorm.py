@@ -6,25 +6,12 @@ import numpy as np
 import pytest
 import quick
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from rows64 import WIDTH, epsilons, float64, gains, vectors  # noqa: F401 - the fixture works by being here
 
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.frechet import layernorm, layernorm_adjoint, layernorm_hessian, layernorm_jvp, rmsnorm_jvp
 
-WIDTH = 7
-
-vectors = arrays(np.float64, WIDTH, elements=st.floats(-3, 3, allow_subnormal=False))
 directions = vectors.filter(lambda x: np.ptp(x) > 0.1)
-gains = arrays(np.float64, WIDTH, elements=st.floats(-2, 2))
-epsilons = st.sampled_from([0.0, 1e-6, 0.3])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def float64():
-    """The tolerances here are those of float64; narrower inputs are tested as such below."""
-    with jax.enable_x64(True):
-        yield
 
 
 def definition(y, gain, eps):

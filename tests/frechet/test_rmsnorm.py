@@ -7,8 +7,15 @@ import pytest
 import quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from jaxtyping import TypeCheckError
+from rows64 import (  # noqa: F401 - the fixture works by being here
+    WIDTH,
+    epsilons,
+    float64,
+    gains,
+    numbers,
+    vectors,
+)
 
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.frechet import (
@@ -21,20 +28,7 @@ from signmag_jax.frechet import (
     split,
 )
 
-WIDTH = 7
-
-numbers = st.floats(-3, 3, allow_subnormal=False)
-vectors = arrays(np.float64, WIDTH, elements=numbers)
 directions = vectors.filter(lambda x: np.abs(x).max() > 0.1)
-gains = arrays(np.float64, WIDTH, elements=st.floats(-2, 2))
-epsilons = st.sampled_from([0.0, 1e-6, 0.3])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def float64():
-    """The tolerances here are those of float64; narrower inputs are tested as such below."""
-    with jax.enable_x64(True):
-        yield
 
 
 def reference(y, gain, eps):
