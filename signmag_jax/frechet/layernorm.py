@@ -61,6 +61,7 @@ def layernorm_adjoint(
     """DM(y)*[u]: ⟨u, DM(y)[δ]⟩ = ⟨DM(y)*[u], δ⟩ for all δ. Args, dtype and errors as in `layernorm`."""
     rows, factor, u = accept(y, gain, eps, cotangent, centred=True)
     wide = u.astype(at_least_float32(u.dtype))
+    # (N∘P)* = P∘N*: the cotangent is centred behind N's adjoint, not before it.
     return _centred(normalisation._adjoint(_centred(rows), factor, wide, eps)).astype(rows.dtype)
 
 

@@ -148,6 +148,7 @@ def all_columns(
     results, growths, rests, loose = [], [], [], []
     for rate, k, count in zip(rates, flips, counts, strict=True):
         flipped = np.stack([next(tables) for _ in range(count)])
+        # Nothing of a shift is drawn: its one row stands beside every mask.
         parts = {part: np.repeat(next(tables)[None], count, axis=0) for part in SHIFT_PARTS}
         for comparisons, part in ((results, SHIFT), (rests, REST)):
             samples = {"flip": flipped, part: parts[part]}
@@ -199,6 +200,7 @@ def _cosine(setup: Setup) -> float:
     for name in setup.matrices:
         for layer in setup.layers:
             weight = fetch(setup.model.params["blocks"][name][layer]).astype(np.float64)
+            # Relative to the largest weight: tiny or huge ones have no squares.
             unit = np.abs(weight).max() or 1.0
             square = np.mean((weight / unit) ** 2)
             along += np.mean(np.abs(weight / unit)) ** 2 * weight.size * unit**2

@@ -63,6 +63,7 @@ def associate(predictor: Items, damage: Table) -> Association:
         raise invalid(f"at least {FEWEST} items with a positive predictor", predictor, "sample more columns")
     rng = np.random.default_rng(0)
     means = damage.mean(axis=1)
+    # A fixed seed: the interval is a function of the table.
     items = rng.integers(0, len(predictor), (REPLICATES, len(predictor)))
     weights = bootstrap.resample(rng, damage.shape[1], REPLICATES)
     resampled = np.take_along_axis(weights @ damage.T, items, axis=1)

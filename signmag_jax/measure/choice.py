@@ -39,6 +39,7 @@ class Choice:
         self.shapes = {name: (shapes[name][0], shapes[name][1]) for name in setup.matrices}
         self.total = len(setup.layers) * sum(rows * columns for rows, columns in self.shapes.values())
         self.counts = [each.weights(self.total) for each in budgets]
+        # The part of the weights that meets the error: all of them, of a quantiser.
         self.chance = against.rate or 1.0
         self._check_budgets()
         self._cuts, self.kept = _last(self._cuts_of), _last(self._kept)
@@ -74,6 +75,7 @@ class Choice:
             of_name = [one for one in suspects if one.place.name == name]
             places = tuple(np.transpose([one.place[1:] for one in of_name]))
             table = costs.pop(name)
+            # The larger of both: derivatives miss what saturates a unit, and a trial reads little text.
             costs[name] = table.at[places].max(
                 jnp.asarray([self.chance * one.cost for one in of_name], table.dtype)
             )

@@ -143,6 +143,7 @@ def _costs(
             return jnp.stack([jnp.sum((slope.astype(size.dtype) * x) ** 2) for x in wide]) / 2
 
         costs = jax.lax.map(one, (loss.params["blocks"][name], root[name]))
+        # Layers that take no part weigh 0.
         return movable.layers.astype(costs.dtype) @ costs
 
     return jnp.stack([both(name) for name in movable.names], axis=1)

@@ -143,6 +143,7 @@ def check_probes(probes: int) -> None:
 
 def sha256_of_tokens(tokens: Windows) -> str:
     """Identity of a set of windows: SHA-256 of shape and ids."""
+    # Little-endian: one identity on every machine.
     return hashlib.sha256(repr(tokens.shape).encode() + tokens.astype("<i4").tobytes()).hexdigest()
 
 

@@ -142,6 +142,7 @@ def what_is_left(
     chosen = _chosen(setup, profile, mask) if hurt else []
     tasks = []
     for one, (place, columns) in zip(hurt, chosen, strict=True):
+        # Everything kept is the clean model by the others' program: what that rounds drops out.
         variants: list[Part] = [EVERYTHING, NOTHING, ([place.row], [place.column])]
         variants += [(slice(None), list(columns[:count])) for count in COLUMNS_KEPT]
         make = functools.partial(_with_kept, setup.model, mask, one.layer, one.matrix)

@@ -113,6 +113,7 @@ def _bound(sizes: Sequence[Sequence[int]], costs: Sequence[Sequence[float]], bud
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         value, slope = at(middle)
+        # Every price gives a bound: no rounding in the search makes one of them false.
         best = max(best, value)
         low, high = (middle, high) if slope > 0 else (low, middle)
     return best

@@ -73,6 +73,8 @@ class Sensitivity(Result):
 
         def logarithm(windows: Int[np.ndarray, " some"]) -> float:
             means = np.array([table[:, windows].mean() for table in tables])
+            # Of the logarithm, so that either law may stand above, and by the same windows: their common luck
+            # drops out.
             signs = np.array([1, -1, -1, 1])
             return float(signs @ np.log(means)) if means.min() > 0 else np.nan
 

@@ -277,6 +277,7 @@ def _packed(
         left = [at for at in enumerate(packing.options) if at not in tried]
         if not left or len(tried) == TRIALS:
             return packing, tried
+        # Of equal costs the first item, so that a resumed run tries the same.
         item, option = max(left, key=lambda at: (costs[at], -at[0]))
         task = functools.partial(losses, {item: option})
         tried[item, option] = setup.sweep([task], first=start + 1 + len(tried))[0] - clean
@@ -289,6 +290,7 @@ def _mixtures(items: _Items, budget: int, draws: int, seed: int) -> tuple[str, l
     named = [f"{width}{'' if width == TERNARY else ' bits'}" for width in items.widths]
     if base + 1 == len(totals) or totals[base] == budget:
         return f"{named[base]} everywhere", [(base,) * count]
+    # At random, not by cost: what a size buys without knowing which matrices matter.
     drawn = []
     for draw in range(draws):
         options, room = [base] * count, budget - totals[base]

@@ -89,6 +89,7 @@ def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
 
 def orthogonal(size: int, seed: int) -> Float[np.ndarray, "size size"]:
     """Uniform on the orthogonal group: QR of a Gaussian matrix, with the signs of R's diagonal."""
+    # Drawn in float32, whatever JAX's flag: one seed is one rotation.
     raw = jax.random.normal(keys.fold(keys.root(seed), "rotation"), (size, size), jnp.float32)
     turn, upper = np.linalg.qr(np.asarray(raw, np.float64))
     # QR leaves the signs to the routine: the law would be its own, and not uniform.

@@ -146,6 +146,7 @@ def _result(
     shapes = {name: setup.model.config.shapes()[name] for name in setup.matrices}
     layers, windows = list(setup.layers), len(rows)
     ends = np.cumsum([draws * len(layers) * len(LAWS) * shape[1] for shape in shapes.values()])[:-1]
+    # A flip moves w by −2w, and ½D(2w)² is 2Dw².
     pieces = zip(*(np.split(2 * row, ends) for row in rows), strict=True)
     costs, weights, maps, means = [], [], {}, {}
     for (name, (outputs, width)), each in zip(shapes.items(), pieces, strict=True):

@@ -32,6 +32,7 @@ class Trial:
         self.setup, self.against, self.choice = setup, against, choice
         pools = Pools.everything(setup.model, setup.layers, setup.matrices)
         self.draws = against.draws(pools, setup.seed)
+        # The last draw alone: the budgets ask for it in turn, and of a large model it fills gigabytes.
         self.flips = functools.lru_cache(maxsize=1)(self._flips)
 
     def _flips(self, draw: int) -> Any:

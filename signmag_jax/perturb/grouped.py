@@ -86,5 +86,6 @@ class Grouped:
 def _signs(mean_magnitude: ArrayLike, size: ArrayLike) -> Moments:
     b = jnp.asarray(mean_magnitude)
     beyond, lost = (1 - b) * (1 + b), 1 - 1 / jnp.asarray(size)
+    # 1 − c = (1 − b²)(1 − 1/size) and c − c² = c(1 − c), as products: neither is a difference of near equals.
     c = b**2 + beyond / size
     return Moments(c, c, -beyond * lost, c * (beyond * lost))

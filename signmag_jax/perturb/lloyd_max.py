@@ -34,6 +34,7 @@ def codebook(bits: int) -> tuple[Float[np.ndarray, " inner"], Float[np.ndarray, 
 
     check_bits(bits, 1, MOST_BITS)
     count = 2 ** (bits - 1)
+    # φ^(1/3) is the density of a Gaussian of variance 3, but for a factor.
     thresholds = np.sqrt(3.0) * ndtri(0.5 + 0.5 * np.arange(1, count) / count)
     residual = np.full(1, np.inf)
     for _ in range(MOST_STEPS):

@@ -99,5 +99,6 @@ class MagnitudeNoise:
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:
         """Add size·σ·sign(w)·g."""
+        # g is symmetric: sign(w) changes no law, and is kept because the error is one of the magnitude.
         gaussian = jax.random.normal(key, w.shape, dtype=w.dtype)
         return w + jnp.asarray(self.size, dtype=w.dtype) * root_mean_square(w) * signs(w) * gaussian

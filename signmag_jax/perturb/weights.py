@@ -81,6 +81,7 @@ class Weights:
 
 
 def _laplace(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    # JAX's law has the variance 2, and the uniform one below 1 on (−√3, √3).
     return jax.random.laplace(key, shape, dtype) / jnp.asarray(math.sqrt(2), dtype)
 
 
@@ -126,6 +127,7 @@ def _student_t(nu: float) -> Weights:
             return float(3 * spare / (spare - 2))
         from scipy.special import gamma, poch  # slow to import, and few ask for it
 
+        # Γ((ν − k)/2)/Γ(ν/2) as a Pochhammer symbol: from ν = 343 on either overflows by itself.
         return float(float(spare) ** (k / 2) * gamma((k + 1) / 2) * poch(nu / 2, -k / 2) / math.sqrt(math.pi))
 
     def draw(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike) -> Array:

@@ -150,6 +150,7 @@ def block(
         law=law,
         gated=gated,
     )
+    # Before anything is computed: the regression itself would say so only at the end.
     fewest, networks = fewest_networks(CONTROLS), options.get("networks")
     if controlled and isinstance(networks, int) and networks < fewest:
         raise invalid(f"networks >= {fewest} with control variates", networks, "raise it, or leave them out")

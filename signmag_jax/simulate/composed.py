@@ -234,6 +234,7 @@ class Norm:
             square = jnp.mean(y * y, axis=0, keepdims=True)
             y = y / jnp.sqrt(square + jnp.asarray(self.eps, y.dtype))
         else:
+            # By `unit`, which leaves a state of zeros as it is: 0/0 would be in every mean.
             y = unit(y) * jnp.asarray(math.sqrt(y.shape[0]), y.dtype)
         gain, bias = (self._features(one, y) for one in (self.gain, self.bias))
         return y * gain + bias

@@ -111,6 +111,7 @@ def run(
         fixed_numerics(),
         progress(experiment.name, stop.total) as advance,
     ):
+        # By name, so that experiments of one seed are independent of each other.
         root = keys.fold(keys.root(seed), experiment.name)
         kept = BlockRecords(experiment, resume, identity_of(experiment, seed, mesh), stop.limit)
         begin = functools.partial(_begin, experiment, root, mesh, limit=stop.limit, kept=kept)
@@ -123,6 +124,7 @@ def run(
             if finished:
                 ended = "target"
                 break
+            # However short the time, there are as many networks as a standard error takes.
             if time.monotonic() > deadline and prefix.tally.count >= FEWEST:
                 _require_flips(experiment, prefix)
                 break

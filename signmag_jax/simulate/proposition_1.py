@@ -103,6 +103,7 @@ def proposition_1(
         dtype=dtype,
         antipodal=False,  # x and −x have the same energies here
         pair=pairs.Matched(match, magnitude),
+        # The way round of Proposition 1: the other error over the flips.
         ratio=("second", "first"),
         law=law,
     )

@@ -104,6 +104,7 @@ def quantizer(
         {"perturbation": repr(chosen), "weights": named_law, **sample.plain()},
         sample.work(),
         _worst,
+        # Rows quantised to zeros have no cosine, and an error that is 0 has no fraction.
         frozenset(("row_cosine", "pre_fraction", "post_fraction")),
     )
     estimates = Estimates(experiment, **options)

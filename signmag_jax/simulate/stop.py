@@ -15,6 +15,7 @@ from signmag_jax.evidence.errors import invalid
 from .network import Experiment
 from .tally import Tally
 
+# The standard error of so many networks is itself known to 1/√(2·31), an eighth.
 FEWEST = 32
 DEFAULT_NETWORKS = 64
 DEFAULT_LIMIT = 100_000

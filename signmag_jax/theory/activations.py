@@ -144,6 +144,8 @@ def smooth(
 
 
 def _silu_bounded(z: Array) -> Array:
+    # Less the asymptotes 0 and z, what is left decays: differences far out are then no roundings of large
+    # numbers.
     return -jnp.abs(z) * jax.nn.sigmoid(-jnp.abs(z))
 
 
@@ -158,6 +160,7 @@ def _silu_curvature(z: Array) -> Array:
 
 
 def _gelu_bounded(z: Array) -> Array:
+    # erfc, because 1 − erf of a far z has no digits left.
     return -jnp.abs(z) * erfc(jnp.abs(z) / math.sqrt(2)) / 2
 
 
@@ -194,6 +197,7 @@ _KNOWN = {
     # Entire, but of size exp(y²/2) and exp(y²) at distance y from the axis.
     "gelu": Smooth(_gelu_bounded, _gelu_slope, _gelu_curvature, 2.0, RAMP, known=True),
     "erf": Smooth(erf, _erf_slope, _erf_curvature, math.sqrt(2), known=True),
+    # The logistic function's poles nearest to the axis are ±iπ, tanh's ±iπ/2.
     "silu": Smooth(_silu_bounded, _silu_slope, _silu_curvature, math.pi, RAMP, known=True),
     "tanh": Smooth(jnp.tanh, _tanh_slope, _tanh_curvature, math.pi / 2, known=True),
 }

@@ -23,6 +23,7 @@ def agrees(rule: Rule, size: float) -> bool:
     made of; Stein's identity E xf(x) = E f'(x), which a derivative that lacks a jump breaks; Taylor's formula
     within reach; and hardly anything beyond the grid.
     """
+    # Numbers even where a caller traces: Python decides by them which grid is compiled.
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         x, weight = (np.asarray(a) for a in rule.grid.axis(jnp.zeros(()), jnp.asarray(rule.analytic / size)))
         step = 2 * (REACH + 1) / TRAPEZOID

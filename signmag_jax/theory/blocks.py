@@ -35,6 +35,7 @@ class GatedPair:
 
     def __call__(self, moments: Scaled, scale: Any) -> SecondMoments:
         """E hh' = E φφ'·c and E h'² = E φ'²·v: T = v·T_φ + (E φφ')²/E φ²·noise, without cancellation."""
+        # The factor without an error is kept in the other's unit, or their moments could not be added.
         whole = Scaled(jnp.ones_like(moments.c), moments.unit, 0 * moments.drift, 0 * moments.noise)
         gate = self.inner(whole if self.where == "up" else moments, scale)
         up = whole if self.where == "gate" else moments
@@ -42,12 +43,15 @@ class GatedPair:
         alignment = kept(along[0] + along[1], *along)
         transverse = up.v * gate.transverse + gate.overlap**2 / gate.signal * up.noise
         return SecondMoments(
+            # A sum of squares: E h'² + E h² − 2E hh' would cancel at small errors.
             energy=transverse + alignment**2 / gate.signal,
             alignment=alignment,
             transverse=transverse,
             signal=gate.signal,
             perturbed=gate.perturbed * up.v,
             overlap=gate.overlap * up.c,
+            # z_u has mean 0 and is independent of the gate: so the product has none, and LayerNorm acts on it
+            # as RMSNorm.
             mean=0 * gate.mean,
             mean_shift=0 * gate.mean_shift,
         )
@@ -72,6 +76,7 @@ class Centred:
 def without_means(pair: SecondMoments, unit: Array) -> SecondMoments:
     """T less the part that points along the mean: (E δ − E hδ·m/E h²)²/(1 − m²/E h²), m = E h."""
     m, rise = pair.mean, pair.mean_shift
+    # The constant vector's own part across h has the square 1 − m²/E h²; `apart` is δ's component along it.
     apart = rise - pair.alignment * m / pair.signal
     parts = pair.transverse, apart**2 / (1 - m**2 / pair.signal)
     changed = m + unit * rise
@@ -164,4 +169,5 @@ def _ratio(rate: ArrayLike, activation: Activation, scale: ArrayLike, weights: A
     flip, shifted = (
         activated_block(moments, activation, size).pair for moments in (flips(rate), shift(rate, weights))
     )
+    # Both are in units of √rate, and T/rate has a limit: as they stand the energies would underflow together.
     return flip.transverse / shifted.transverse

@@ -46,6 +46,8 @@ def flip_cumulants(rate: ArrayLike, weights: Any = "gaussian") -> FourthCumulant
 
 def cumulants_of_flips(p: Array, weights: WeightMoments) -> FourthCumulants:
     """`flip_cumulants`, for use inside a law."""
+    # κ₂₂ = E w⁴ − 1 − 2(1 − 2p)², multiplied out: of Gaussian weights a small rate leaves 8p(1 − p), and the
+    # difference would lose it.
     excess = weights.fourth - 3 + 0 * p
     odd = (1 - 2 * p) * excess
     return FourthCumulants(excess, odd, 8 * p * (1 - p) + excess, odd, excess)
@@ -64,6 +66,8 @@ def shift_cumulants(size: ArrayLike, weights: Any = "gaussian") -> FourthCumulan
 
 def cumulants_of_shift(e: Array, weights: WeightMoments) -> FourthCumulants:
     """`shift_cumulants`, for use inside a law."""
+    # The Gaussian parts, 3v² and its like, are subtracted by hand, power by power: as numbers they would
+    # cancel.
     b, h = weights.b * e, (weights.third - 3 * weights.b) * e
     excess = weights.fourth - 3 + 0 * e
     return FourthCumulants(
@@ -80,6 +84,7 @@ def _kernel_change(moments: Moments, cumulants: FourthCumulants) -> Array:
     c, v, d = moments.c, moments.v, moments.noise
     k40, k31, k22, k13, k04 = map(jnp.asarray, cumulants)
     terms = (k40 * (c**2 - d), -4 * k31 * c, 6 * k22, -4 * k13 * c / v, k04 * (c**2 - d) / v**2)
+    # For a small shift the five cancel down to ε⁴. `shift_bend` is the shift's own form, in which they have.
     return kept(terms[0] + terms[1] + terms[2] + terms[3] + terms[4], *terms) / (48 * jnp.pi * jnp.sqrt(d))
 
 
@@ -104,6 +109,7 @@ def kernel_change(moments: Moments, cumulants: FourthCumulants) -> Real:
 
 def flip_change(moments: Scaled, weights: WeightMoments) -> Array:
     """ΔT/T of flips per Σ x_j⁴: −κ√D m₄/(3πT), from Δκ = √D m₄/(12π), m₄ = E w⁴; for use inside a law."""
+    # ΔT = −4κΔκ, because E h'² = v/2 holds at every width for symmetric weights: only κ moves.
     spread = safe_sqrt(moments.noise) * (weights.fourth / 3)
     return -_kappa(moments) * spread / (jnp.pi * moments.unit * _transverse(moments))
 

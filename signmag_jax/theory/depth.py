@@ -59,6 +59,8 @@ class Angle(NamedTuple):
 
 def correlated(moments: Scaled, angle: Angle) -> Scaled:
     """Moments of a layer whose clean and perturbed unit inputs are that angle apart."""
+    # c·cos − 1 = (c − 1) − c(1 − cos) and v − (c·cos)² = noise + c²sin²: written so, small errors and small
+    # angles keep their digits.
     c, unit, drift, noise = moments
     return Scaled(
         c * angle.cosine,

@@ -48,6 +48,8 @@ def residual_first_ratio(weights: Any = "gaussian") -> Real:
     Args:
       weights: as in `residual_limit`.
     """
+    # One layer leaves a stream of power 3/2. Of the shift's energy 2p its part along it, (½·2b√p)²/(3/2), is
+    # b²/3; of the flips' it is of the order of p².
     return 1 / (1 - jnp.asarray(weights.b) ** 2 / 3)
 
 
@@ -60,4 +62,6 @@ def depth_floor(weights: Any = "gaussian") -> Real:
     Args:
       weights: as in `residual_limit`.
     """
+    # With d = 1 − q and a layer's own defect s, d ← d + s − (2√2/(3π))(d + s)^{3/2}: at the fixed point d
+    # goes like s^{2/3}, and s is 2p for flips, 2p(1 − b²) for the shift.
     return jnp.asarray(weights.beyond) ** (-2 / 3)

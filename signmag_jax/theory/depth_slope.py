@@ -101,6 +101,7 @@ def _slopes(rate: ArrayLike, depth: int, weights: Any) -> tuple[Array, Array]:
     p = jnp.asarray(rate)
     each = jax.tree.map(lambda moment: jnp.broadcast_to(moment, (depth,)).astype(p.dtype), weights)
     nothing = 0 * p
+    # n Σ x_j⁴ of an input on the sphere.
     start = _Cosine(nothing, nothing, nothing, nothing + 3, nothing, nothing, nothing, nothing)
 
     def layer(cosines: tuple[_Cosine, _Cosine], own: WeightMoments) -> Any:
@@ -169,6 +170,7 @@ def _step(before: _Cosine, rows: _Rows, averaged: Array) -> _Cosine:
         near - bow,
         slope * before.mean + bend * before.variance / 2 + change + bias,
         slope**2 * before.variance + own,
+        # n Σ x_j⁴ of rectified Gaussians: E h⁴/(E h²)² = (3/2)/(1/4).
         0 * before.fourth + 6,
         near,
         second,

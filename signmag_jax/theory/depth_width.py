@@ -79,8 +79,10 @@ def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "g
         flip_apart = realised(_flipped(p, flip_apart, share_law(p, inputs), own.fourth / 3), width)
         alone = _shifted(shift, shift_apart)
         if layer == 0:
+            # 1 − q is 1 − 2κ/√v, and Σ x_j⁴ is 3/n.
             alone += 6 / width * p**1.5 * shift_bend(math.sqrt(p), shift.v, own) / math.sqrt(shift.v)
         shift_apart = realised(alone, width)
+        # 1 − q² as (1 − q)(1 + q) of 1 − q, which is what is kept: q itself rounds to 1.
         ratios.append(flip_apart * (2 - flip_apart) / (shift_apart * (2 - shift_apart)))
     return np.asarray(ratios) * (1 + left_out)
 
@@ -127,6 +129,7 @@ def realised(apart: float, m: int) -> float:
     bend = 2 * sine**2 * (2 * sine**2 - 1) + 4 * cosine * e * (1 + 2 * cosine**2)
     bend += e**2 * (14 + 4 * cosine**2) + 4 * a * (1 + j**2) - 16 * j * b
     square = apart * (2 - apart) - bend / m
+    # 1 − √(1 − sin²) without the difference.
     return square / (1 + math.sqrt(1 - square))
 
 
@@ -142,6 +145,8 @@ def _angle_of(apart: float) -> float:
             - apart
         )
 
+    # Relative accuracy at small angles: no absolute tolerance may end the search, and halving π down to
+    # 1e-300 takes a thousand steps.
     root: Any = brentq(excess, 0.0, math.pi, xtol=1e-300, maxiter=2000)
     return float(root)
 
@@ -162,6 +167,7 @@ def share_law(p: float, n: int) -> tuple[np.ndarray, np.ndarray]:
     law: Any = beta(k / 2, (n - k) / 2)
     # √Q in place of Q: one flip alone has a density with a pole at 0.
     first, last = (np.sqrt(law.ppf(tail)) for tail in (0.0, 1.0))
+    # Nodes are spent where there is mass: beyond these quantiles lies less than a rounding.
     inner, outer = np.sqrt(law.ppf(1e-17)), np.sqrt(law.isf(1e-17))
     first, last = np.maximum(first, inner), np.minimum(last, outer)
     s = (first + last) / 2 + (last - first) / 2 * nodes

@@ -14,6 +14,7 @@ from .registry import Law, find
 
 FIRST_BITS = 128
 MOST_BITS = 1 << 16
+# log₂ 10, rounded up.
 BITS_PER_DIGIT = 3.3219281
 WITHOUT = {"finite_width_depth_ratios": "it is a law to first order in 1/n, whose remainder has no bound; "}
 """Laws that no ball can hold, and why."""
@@ -83,6 +84,7 @@ def enclose(law: str | Law, *, digits: int = 30, **arguments: Any) -> Ball | lis
 def _accurate(ball: arb, digits: int) -> bool:
     if not ball.is_finite():
         return False
+    # Four bits more than asked for: turning the ball into decimals widens it again.
     return ball.is_exact() or ball.rel_accuracy_bits() >= BITS_PER_DIGIT * digits + 4
 
 

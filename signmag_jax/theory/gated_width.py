@@ -75,9 +75,11 @@ def gated_width_ratio(
     if not is_traced(rate):
         RATE.require("rate", rate)
     limit = block_ratio(rate, activation, gated=gated, scale=scale, weights=weights)
+    # E Σ x_j⁴ over the sphere.
     share = 3 / (check_width(n) + 2)
     if gated == "up":
         return limit
+    # NumPy's root keeps float64 whatever JAX's flag says.
     size = 2 * jnp.sqrt(jnp.asarray(rate)) if is_traced(rate) else 2 * np.sqrt(rate)
     arms = (
         (SignFlip(rate), flip_cumulants(rate, weights)),
@@ -87,6 +89,7 @@ def gated_width_ratio(
     above, below = (share * _change(moments_of(one, weights), k, rule, gated, scale) for one, k in arms)
     if not is_traced(above, below):
         _check_change(np.maximum(np.abs(above), np.abs(below)))
+    # Linear, not (1 + above)/(1 + below): that quotient's second order is no nearer to the one left out.
     return resolved("gated_width_ratio", limit * (1 + above - below))
 
 

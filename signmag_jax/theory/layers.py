@@ -150,6 +150,7 @@ class RMSNorm(Layer):
 
     def gaussian(self, before: bool) -> bool:
         """Whether entries stay Gaussian; never with a gain for each feature."""
+        # Entries of several deviations are together a mixture of Gaussians, and not Gaussian.
         return before and shape_of("gain", self.gain) == ()
 
     def step(self, state: State, given: Given) -> State:
@@ -179,6 +180,7 @@ class LayerNorm(RMSNorm):
 
     def gaussian(self, before: bool) -> bool:
         """Whether entries stay Gaussian; never with a bias or a gain for each feature."""
+        # The laws of activations are those of Gaussians of mean 0: even one bias for all entries leaves them.
         return super().gaussian(before) and _is_zero(self.bias)
 
     def step(self, state: State, given: Given) -> State:
@@ -186,6 +188,7 @@ class LayerNorm(RMSNorm):
         after = super().step(of.centred(state), given)
         if _is_zero(self.bias):
             return after
+        # β is added behind the normalisation, whose derivative does not see it.
         return of.shifted(after, of.two_moments(self.bias))._replace(linear=after.linear)
 
 

@@ -111,15 +111,20 @@ class Network(Layer):
     def _ratios(self, rate: ArrayLike, difference: str, where: slice) -> Any:
         if difference not in DIFFERENCES:
             raise invalid(f"difference in {DIFFERENCES}", difference, "choose one of these")
+        # Once for all layers: c and v of flips are the same whatever the law of the weights, the shift's are
+        # not.
         flip = of.flip_error(rate)
         flipped = self._states(lambda _: flip)[where]
         shifted = self._states(lambda weights: of.shift_error(rate, weights))[where]
+        # Of the flips alone: what they do not reach, the shift of equal norm does not reach either.
         if not is_traced(flipped) and not all(np.all(state.pair.energy) for state in flipped):
             raise invalid("a difference to compare", 0.0, "perturb a Dense before what is asked about")
         law = of.linear_ratio if difference == "linear" else of.finite_ratio
         return resolved("network", _stacked([law(*pair) for pair in zip(flipped, shifted, strict=True)]))
 
     def _states(self, given: Given) -> list[State]:
+        # The input is given and not drawn: its entries are Gaussian to no activation until a matrix has mixed
+        # them.
         self.gaussian(False)
         states = [of.unit_input()]
         for layer in self.layers:

@@ -56,6 +56,7 @@ def _not_underflown(ratio: Array) -> Array:
 @jax.custom_jvp
 def _relative_cost(alpha: Array, n: Array) -> Array:
     """n(1 − J(1 − 2α²)), whose derivative 4nα(1 − θ/π) along α vanishes at 1."""
+    # α√n before the square: of an amplitude that is allowed, α² alone may underflow.
     return (alpha * jnp.sqrt(n)) ** 2 * flip_cost(alpha)
 
 

@@ -27,6 +27,8 @@ def flip_matrix_radial_fraction(rate: ArrayLike, rows: ArrayLike) -> Float[Array
     Source: arXiv:2605.18933, Proposition 1.
     """
     p = jnp.asarray(rate)
+    # Given y, each δ_i is −2p·y_i and an uncorrelated rest of variance 4p(1 − p); of the rest, one direction
+    # in m is radial.
     return p + (1 - p) / jnp.asarray(rows)
 
 
@@ -53,6 +55,8 @@ def noise_to_flip_ratio(rate: ArrayLike) -> Float[Array, "..."]:
 
     Source: arXiv:2605.18933, Proposition 1.
     """
+    # What is transverse is 1 − 1/m of the noise and (1 − p)(1 − 1/m) of the flips: the number of rows
+    # cancels.
     return 1 / (1 - jnp.asarray(rate))
 
 
@@ -67,4 +71,5 @@ def flip_to_shift_ratio(rate: ArrayLike, weights: Any = "gaussian") -> Float[Arr
       rate: flip rate in (0, 1/2].
       weights: law of the weights, as in `perturb.find_weights`: a name, b = E|w|/σ or `perturb.Weights`.
     """
+    # Of the shift ε·sign(w) the share b² lies along w: cos²(w, sign w). Rows cancel as above.
     return (1 - jnp.asarray(rate)) / weights.beyond

@@ -16,6 +16,7 @@ from signmag_jax.perturb import Moments
 
 from .kernel import safe_sqrt
 
+# What some dozens of operations may add up to. A larger excess is no rounding: it is left to be seen.
 ROUNDINGS = 64
 
 
@@ -145,11 +146,13 @@ def flips(rate: ArrayLike) -> Scaled:
     """Sign flips, in units of √rate."""
     p = jnp.asarray(rate)
     s = root(p)
+    # 1 − (1 − 2p)² = 4p(1 − p), divided by p by hand.
     return Scaled(1 - 2 * p, s, -2 * s, 4 * (1 - p))
 
 
 def shift(rate: ArrayLike, weights: WeightMoments) -> Scaled:
     """The magnitude shift of the same norm as flips of this rate, of size 2√rate, in units of √rate."""
     s = root(jnp.asarray(rate))
+    # Size 2√p, because flips have the energy p·E(2w)² = 4p and the shift ε². v − c² is ε²(1 − b²).
     drift = 2 * weights.b + 0 * s
     return Scaled(1 + drift * s, s, drift, 4 * weights.beyond + 0 * s)

@@ -112,6 +112,8 @@ def _product(a: State, b: State) -> State:
     """The product, entry by entry, of independent vectors, or of a matrix's rows, of mean 0, and a vector."""
     a, b = _in_one_unit(a, b)
     x, y = _relative(a), _relative(b)
+    # c_x·c_y − 1 and v_x·v_y − (c_x·c_y)², each as a sum of what the factors themselves lack: no difference
+    # of products near 1.
     of = Scaled(x.c * y.c, a.unit, x.drift * y.c + y.drift, y.v * x.noise + x.c**2 * y.noise)
     p, q = a.pair, b.pair
     rise = p.mean * q.mean_shift + p.mean_shift * q.mean + a.unit * p.mean_shift * q.mean_shift

@@ -41,6 +41,7 @@ def transverse_ratio(rate: ArrayLike, weights: Any = "gaussian") -> Float[Array,
 
     Source: arXiv:2605.18933, Theorem 3.
     """
+    # Both T are per rate: T itself underflows at rates where the quotient is at its limit.
     return relu_block(flips(rate)).pair.transverse / relu_block(shift(rate, weights)).pair.transverse
 
 

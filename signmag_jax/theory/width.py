@@ -62,6 +62,7 @@ def mean_gaps(n: int) -> Float[np.ndarray, " flips"]:
     """
     nodes, weights = np.polynomial.legendre.leggauss(ANGLE_NODES)
     result = np.empty(n + 1)
+    # Atoms: θ is 0 without a flip, and π if all entries are flipped, where the gap is π.
     result[0], result[n] = 0.0, math.pi
     for start in range(1, n, ROWS_AT_ONCE):
         k = np.arange(start, min(start + ROWS_AT_ONCE, n), dtype=np.float64)[:, None]
@@ -198,6 +199,7 @@ def finite_ratio(p: Array, mean_gap: Array, fourth: Array, weights: WeightMoment
     # To first order in the scatter of what a row's flips move, which is that of Gaussian weights times this.
     wider = weights.fourth / 3
     opened = (wider * mean_gap + (1 - wider) * gap(*flips(p)[:2], flips(p).noise)) / jnp.pi
+    # T/p with the gap's mean in place of the gap: (E κ)², for infinitely many rows average before the square.
     flip = 2 * (1 - p) - (1 - 2 * p) * opened - p * opened**2 / 2
     shifted = shift(p, weights)
     return flip / (relu_block(shifted).pair.transverse * (1 + fourth * shift_change(shifted, weights)))
@@ -222,6 +224,7 @@ def binomial_mean(p: Array, n: Array, table: Array) -> Array:
     values = jnp.where(inside, table, jnp.zeros_like(k)).reshape(wide)
     # The saddle-point form divides by K and n − K.
     last = jnp.sum(jnp.where(flips == n, table, jnp.zeros_like(table)))
+    # (1 − p)^n by log1p: 1 − p is rounded, and the power would multiply that by n.
     ends = jnp.exp(n * jnp.log1p(-p)) * table[0] + jnp.where(n > 0, p**n * last, 0 * p)
     return jnp.sum(jnp.exp(log_weight) * values, axis=0) + ends
 

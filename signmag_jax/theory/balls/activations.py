@@ -25,6 +25,7 @@ def angle(c: arb, v: arb) -> Angle:
     """The pair's angle; sound, if wide, where the two are parallel."""
     # True values of v − c² are never negative, whatever rounding has left in the ball.
     root = (v - c**2).nonnegative_part().sqrt()
+    # By atan: a ball of c/√v that crosses 1 has no acos.
     if c > 0:
         return Angle(root, (root / c).atan())
     if c < 0:

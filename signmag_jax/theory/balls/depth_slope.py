@@ -21,6 +21,7 @@ def finite_width_depth_slope(
 def _changes(layers: list[tuple[Pair, Cumulants]]) -> list[arb]:
     """n (E sin²/sin² − 1) after each layer."""
     q, mean, variance, changes = arb(1), arb(0), arb(0), []
+    # The sums n Σ x_j^a x_j'^b of equal inputs on the sphere, and below of rectified Gaussian pairs.
     fourths = [arb(3)] * 5
     for (c, v), cumulants in layers:
         root, overlap = v.sqrt(), c * q
