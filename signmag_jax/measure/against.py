@@ -59,6 +59,7 @@ class Against:
         bits = kind[1:] if kind[:1] == "q" else ""
         if colon or not (kind in QUANTIZERS or (len(bits) == 1 and bits in "2345678")):
             raise invalid(f"against is {KNOWN}", name, "pass one of these")
+        # As they are in use: k bits in llama.cpp's groups, one-bit and ternary weights by tensor.
         quantizer, usual = (UniformQuantize(int(bits)), GROUP) if bits else (QUANTIZERS[kind], TENSOR)
         return cls(name, quantizer, check_scales([usual if scale is None else scale])[0], None)
 
@@ -92,6 +93,7 @@ def _rate(text: str) -> float:
 
 @functools.partial(jit, static_argnums=(0, 1))
 def _error(quantizer: Perturbation, scale: Scale, weights: Array) -> Array:
+    # In the weights' dtype before the difference: the error is that of what the model would hold.
     return jax.lax.map(lambda w: quantized(quantizer, w, scale).astype(w.dtype) - w, weights)
 
 

@@ -77,6 +77,7 @@ def sampled(model: LanguageModel, profile: Alpha, layer: int, matrix: str, count
     order = alive[np.argsort(share[alive], kind="stable")]
     logs = np.log(share[order])
     chosen: list[int] = []
+    # By logarithms: energies span decades, and evenly spaced ranks would pass the large ones over.
     for target in np.linspace(logs[0], logs[-1], count):
         # The nearest that is still free: where columns are sparse, one may be nearest to several targets.
         free = np.setdiff1d(np.arange(len(order)), chosen)

@@ -136,6 +136,7 @@ def _above(
 ) -> Bool[Array, "layers outputs inputs"]:
     place = jnp.arange(scores[0].size, dtype=jnp.int32).reshape(1, *scores.shape[1:])
     scores = scores.astype(jnp.float32)
+    # As on the host: a subnormal that is 0 there and not here would fall on the other side of a cut.
     scores = jnp.where(scores < TINY, jnp.zeros_like(scores), scores)
     equal = (scores == level) & (place <= last[:, None, None])
     return (scores > level) | equal | apart[:, None, None]

@@ -183,6 +183,7 @@ def _chosen(setup: Setup, profile: Alpha, mask: Mask) -> list[tuple[Place, tuple
             loss = float(window_nll(setup.model, few, transform).mean())
             return loss if np.isfinite(loss) else np.inf
 
+        # Of equal losses the weight of the larger score, which comes first.
         best = min(places, key=left)
         columns = np.argsort(-score.sum(axis=0), kind="stable")[: max(COLUMNS_KEPT)]
         return [list(best), columns.tolist()]

@@ -205,6 +205,7 @@ class MatchedFlips(Flips):
         if name not in self.coordinates:
             return weight
         factor = 1 - 2 * self.scale(weight, layer, name)
+        # No arm is inverted here: `draws_at` flips at most half of a pool.
         drawn = weight.at[self.drawn(layer, name)]
         return drawn.multiply(factor.astype(weight.dtype), mode="drop")
 

@@ -109,6 +109,7 @@ def _agreed(
     mean, spread = first.mean(axis=0), second.mean(axis=0)
     own = first.var(axis=0, ddof=1) / len(first)
     seen = spread > 0
+    # The median: a few heavy matrices would set a mean.
     factor = np.median(own[seen] / spread[seen]) if seen.any() else 0.0
     size = np.where(mean == 0, 1.0, mean**2)
     return mean * np.maximum(0.0, 1 - AGREED**2 * factor * spread / size)

@@ -46,6 +46,7 @@ class Pools:
         order = {}
         for site, features in features_at_sites(model.config).items():
             mask = membership(columns[site], features)
+            # An arm's columns are then one run, which a draw finds by an offset and without a mask.
             order[site] = np.argsort(~mask, axis=1, kind="stable").astype(np.int32)
         outputs = {name: model.config.shapes()[name][0] for name in names}
         return cls(order, {site: columns[site].shape[1] for site in SITES}, outputs, tuple(layers))

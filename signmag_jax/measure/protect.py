@@ -183,6 +183,7 @@ def _choices(choice: Choice, tables: Tables, rivals: tuple[str, ...]) -> tuple[P
         ours = tables[COST, index]
         for criterion in (COST, *rivals):
             table, weights = tables[criterion, index], choice.weights(criterion)[index]
+            # Paired: both met the same draws on the same windows.
             excess = None if criterion == COST else interval(table[:, LOSS] - ours[:, LOSS])
             choices.append(Protected(criterion, budget.text, budget.share, weights, averages(table), excess))
     return tuple(choices)

@@ -104,6 +104,7 @@ def suspects(
         LARGEST: largest_weights(model, layers, names, NAMED[LARGEST]),
         SPIKES: super_weights(model, few, layers, NAMED[SPIKES]) if "down_proj" in names else [],
     }
+    # In turns, because costs by different criteria are numbers of different kinds.
     turns = itertools.zip_longest(*named.values())
     places = list(dict.fromkeys(place for turn in turns for place in turn if place is not None))
     by = {place: tuple(kind for kind in CRITERIA if place in named[kind]) for place in places}

@@ -31,6 +31,7 @@ def rounded(width: str, weight: Float[Array, "outputs inputs"]) -> Float[Array, 
 def stored_bits(width: str, shape: tuple[int, ...]) -> int:
     """Bits that a matrix takes: k a weight, or a byte for five ternary ones of a row; 16 for each scale."""
     rows, inputs = shape
+    # 3⁵ = 243 ternary codes fit into a byte's 256.
     codes = 8 * -(-inputs // 5) if width == TERNARY else int(width) * inputs
     return rows * (codes + SCALE_BITS * -(-inputs // GROUP))
 

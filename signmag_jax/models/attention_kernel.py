@@ -78,6 +78,7 @@ def fault(shape: tuple[int, int, int, int], kv_heads: int, dtype: jnp.dtype, des
     Other cards than NVIDIA's, old ones and incomplete installations build none. For a device that is only
     `described`: whether JAX knows how to call it.
     """
+    # The same numbers in every process: sizes that pass in one may not fail in another.
     rng = np.random.default_rng(0)
     sizes = shape, *[(*shape[:2], kv_heads, shape[3])] * 2
     q, k, v = (rng.standard_normal(size, np.float32).astype(dtype) for size in sizes)

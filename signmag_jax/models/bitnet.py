@@ -105,5 +105,7 @@ def unpacked(packed: np.ndarray, name: str = "a matrix") -> np.ndarray:
 
 def made_ternary(weight: np.ndarray) -> np.ndarray:
     """`s·clip(round(W/s), −1, 1)` for s = mean |W|: absmean quantisation (arXiv:2402.17764)."""
+    # In float32 and in this order, as `transformers` has it: a weight near s/2 could be rounded the other
+    # way.
     scale = np.float32(1) / np.maximum(np.abs(weight).mean(dtype=np.float32), np.float32(1e-5))
     return np.clip(np.round(weight * scale), -1, 1) / scale

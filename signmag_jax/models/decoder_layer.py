@@ -70,6 +70,7 @@ class DecoderLayer(nnx.Module):
 
         def look(value: jax.Array, site: str) -> jax.Array:
             if self.config.input_bits is not None:
+                # Before it is observed: statistics are of what the products take.
                 value = round_inputs(value, self.config.input_bits)
             if observe is not None:
                 seen[site] = observe(value, layer, site)

@@ -54,6 +54,7 @@ class Prefixes:
         rows = []
         for index, (full, count) in enumerate(self._batches):
             stream = self._stream(index, layer // self._apart)
+            # As data: one program goes on from any layer.
             first = np.int32(layer // self._apart * self._apart)
             rows.append(fetch(_nll_from(config, params, full, stream, first, data))[:count])
         return np.concatenate(rows).astype(np.float64)

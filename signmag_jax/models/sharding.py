@@ -162,5 +162,6 @@ def _divisible(config: ModelConfig, name: str) -> tuple[int, int] | None:
     if stem not in units or kind == "norm":
         return None
     if stem in ("o", "down"):
+        # Split by their inputs: outputs are sums over devices, and a bias is added to them whole.
         return (1, units[stem]) if kind == "proj" else None
     return 0, units[stem]

@@ -165,6 +165,8 @@ def block(
     estimates = Estimates(experiment, shape, **options)
     return BlockResult(
         estimates.mean("ratio", MEAN_OF_RATIOS),
+        # Networks without a flip add 0 to both means: they say nothing of the ratio, and make no error
+        # smaller.
         estimates.ratio("first_transverse", "second_transverse", among="ratio"),
         _arm(estimates, "first"),
         _arm(estimates, "second"),

@@ -85,6 +85,7 @@ class Tally:
         if self.moments is None or name not in self._optional:
             return np.full(self._shapes.get(name, ()), self.count)
         share = self.moments.mean[self._index(_indicator(name))]
+        # A whole number, which the mean of ones and zeros gives but for rounding.
         return np.asarray(np.rint(share * self.count), dtype=int)
 
     def mean(self, name: str) -> Pair:

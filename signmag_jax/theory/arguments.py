@@ -43,6 +43,7 @@ def weight_moments(weights: Any) -> WeightMoments:
     law = find_weights(weights)
     b = law.mean_magnitude
     if is_traced(b):
+        # A traced b cannot be refused: outside (0, 1) it is NaN, and so is what follows.
         b = b * jnp.where(MEAN_MAGNITUDE.contains(b), 1, jnp.nan)
     return WeightMoments(b)
 
@@ -123,6 +124,7 @@ def _check(moments: Moments) -> None:
     for name, value in zip(Moments._fields, moments, strict=True):
         MOMENT.require(name, value)
     c, noise = (np.asarray(value, dtype=np.float64) for value in (moments.c, moments.noise))
+    # Cauchy and Schwarz, but for the rounding of whoever formed v − c².
     if np.any(noise + 1e-12 * np.square(c) < 0):
         raise invalid("noise = v - c**2 >= 0", float(np.min(noise)), "check the perturbation's moments")
 

@@ -96,6 +96,7 @@ class Proof:
         """A new symbol for the left side of an equality; the fact that it equals the right side."""
         named = self.let(symbol, fact.lhs, str(symbol))
         with suppress(Refused):
+            # Kept where it is found: hypotheses about the new symbol are met by it in the end.
             self._signs.append(join(fact, sign(fact.rhs, self.given)))
         return self._allowed(str(symbol), lambda: join(named, fact))
 
@@ -125,6 +126,7 @@ class Proof:
     def positive(self, name: str, expr: sp.Expr, *facts: Any, form: sp.Expr | None = None) -> Any:
         """The fact expr > 0 or expr ≥ 0, by signs that are established, in another form if one is given."""
         began = time.perf_counter()
+        # A sign is falsified by turning it: a thousandth more would leave most of them true.
         expr = -sp.sympify(expr) if self._tampers() else sp.sympify(expr)
 
         def make() -> Any:
@@ -185,6 +187,7 @@ class Proof:
     def _stated(self, fact: Any) -> Any:
         if not genuine(fact):
             raise Refused("this fact was not made by the kernel")
+        # The last first: a definition may be written in those before it.
         for symbol, expr in reversed(self._lets.items()):
             if any(symbol in claim.free for claim in (fact.claim, *fact.hypotheses)):
                 fact = by.specialise(fact, {symbol: expr})
@@ -197,6 +200,7 @@ class Proof:
         except (Refused, Unsupported) as objection:
             raise StepFailed(name, len(self.steps), objection) from None
         if genuine(fact):
+            # What a fact speaks of is no new symbol any more.
             self._seen |= fact.claim.free.union(*(claim.free for claim in fact.hypotheses))
         return fact
 

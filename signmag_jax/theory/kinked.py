@@ -131,6 +131,8 @@ def _factor(line: _Line, moments: Scaled) -> tuple[Array, Array, Array]:
     x, weight = _axis(line.kinks, turned)
     before, after = (jnp.sum(line.below(z), axis=1) for z in (x, c * x))
     values = line(x)
+    # On one piece the move is straight, and known without the difference, which small errors would leave no
+    # digits.
     moved = jnp.where(before == after, line.slope(x) * drift * x, (line(c * x) - values) / unit)
     return jnp.sum(weight * moved**2), jnp.sum(weight * values * moved), jnp.sum(weight * moved)
 

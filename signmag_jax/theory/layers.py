@@ -75,6 +75,7 @@ class Dense(Layer):
         if isinstance(own, str) and own != GIVEN:
             raise invalid(f"perturbation is {GIVEN!r}, None or has moments()", own, "pass one of these")
         if own is not None and not isinstance(own, str):
+            # Here already: a mistake is told where it is made.
             error_of(own, self.weights)
 
     @property

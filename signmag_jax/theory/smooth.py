@@ -79,6 +79,7 @@ class Smooth:
     def __call__(self, moments: Scaled, scale: Any) -> SecondMoments:
         shape = jnp.shape(moments.c)
         size = jnp.asarray(scale, dtype=moments.c.dtype)
+        # A little more than `resolved` lets through: rounding may refuse nothing that was accepted.
         largest = 1.001 * self.grid.largest(self.analytic)
 
         def one(m: Scaled) -> SecondMoments:

@@ -49,8 +49,10 @@ def mean_over_masks(rates: Sequence[fmpq], shares: Sequence[fmpq]) -> arb:
     """E κ at correlation 1 − 2q, q = Σ M_j share_j, sum by sum: equal entries share their sums."""
     law = {fmpq(0): arb(1)}
     for rate, share in zip(rates, shares, strict=True):
+        # What never flips, or moves nothing, would only double the sums.
         if rate == 0 or share == 0:
             continue
+        # By exact sums: equal ones meet, in whatever order the columns come.
         following: dict[fmpq, arb] = {}
         for q, weight in law.items():
             for total, part in ((q, 1 - rate), (q + share, rate)):

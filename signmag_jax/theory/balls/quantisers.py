@@ -57,6 +57,7 @@ def best_threshold() -> arb:
         if abs(step) < arb(2) ** (4 - ctx.prec):
             break
     reach = arb(2) ** (12 - ctx.prec)
+    # Newton's last step was below 2^(4 − prec): a root that is not within so much more is none.
     if not equation(t - reach) > 0 > equation(t + reach):
         raise Incomplete("the best threshold is not enclosed at this precision")
     return arb(t, reach)

@@ -40,6 +40,7 @@ def doubt(e: sp.Expr, given: frozenset) -> str | None:
         return f"no points of the domain are found, so this may say nothing: {shown(given)}"
     for point in points:
         gap = value(pulled, point)
+        # A wide ball contains 0 whatever the sides are.
         if not (gap.contains(0) and gap.rad() < 1e-20):
             return f"the sides differ by {gap.str(8)} at {_where(point)}"
     return None
@@ -95,6 +96,7 @@ def _holds(claim: Any, point: dict) -> bool:
 
 def _candidates(claims: list, names: list) -> Iterator[dict]:
     """Random points; a part lies between the bounds that the claims give it, if they are linear in it."""
+    # A fixed seed: what is refused once is refused every time.
     draw = random.Random(0)
     bounds = {name: _bounds(claims, name) for name in names}
     for _ in range(TRIES):
@@ -134,6 +136,7 @@ def _between(draw: random.Random, name: sp.Basic, low: list, high: list) -> Any:
     if name.is_Symbol and name.is_integer:
         first = max([math.ceil(float(v.mid())) for v in low] + [int(bool(name.is_positive))])
         return flint.arb(first + draw.randint(0, 6))
+    # Of a prime: shares at which nothing vanishes by its form.
     share = flint.arb(flint.fmpq(draw.randint(1, 126), 127))
     size = flint.arb(flint.fmpq(draw.choice((1, 4, 16)), 4))
     if name.is_nonnegative:

@@ -21,6 +21,7 @@ def expansion(e: sp.Expr, x: sp.Symbol, order: int, given: frozenset, known: tup
     Raises:
       Refused: if e has no such expansion, or none is found.
     """
+    # Cancellation costs orders, how many is seen afterwards: more are carried until enough are left.
     for extra in (0, 2, 3, 4, 5, 6, 9):
         with suppress(_OrdersLostError):
             fact = _Parts(x, order + extra, given, {one.lhs: one for one in known}).expanded(e)

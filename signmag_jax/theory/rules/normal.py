@@ -165,6 +165,7 @@ class _Reader:
         if sine not in self.dummy:
             self.dummy[cosine] = sp.Dummy(f"cosine{len(self.dummy)}")
             self.dummy[sine] = sp.Dummy(f"sine{len(self.dummy)}")
+            # Of sine alone: with a relation of both, each would turn the other back without end.
             self.relation[self.dummy[sine]] = (2, 1 - self.dummy[cosine] ** 2)
         return self.dummy[expanded]
 
@@ -172,6 +173,7 @@ class _Reader:
 @no_type_check
 def terms(function: sp.Expr, variables: list[sp.Symbol]) -> Iterator[tuple[sp.Expr, sp.Expr]]:
     """The terms of an expanded function, each as what is free of the variables times the rest."""
+    # Powers stay whole: √(ab) is √a√b for some signs only.
     for term in sp.Add.make_args(sp.expand(function, power_base=False, power_exp=False)):
         yield term.as_independent(*variables, as_Add=False)
 

@@ -161,7 +161,10 @@ def _forms(e: sp.Expr, given: frozenset) -> Iterator[Any]:
         return
     top, bottom = sp.fraction(factored)
     intervals = _intervals(e, given)
+    # 27: three symbols, each by either end or by both.
     for sides in itertools.islice(itertools.product(*map(_sides, intervals)), 27):
+        # What is positive on an interval has positive Bernstein coefficients, of a degree that may be higher
+        # than its own.
         for more in (0, 1, 3) if any(None not in side[1:] for side in sides) else (0,):
             parts = [_bernstein(part, sides, more) for part in (top, bottom)]
             yield parts[0] / parts[1]
