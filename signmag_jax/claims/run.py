@@ -12,6 +12,7 @@ from typing import Any
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, invalid, provenance, timings
 from signmag_jax.evidence.compiling import compiled_sooner, platform
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
@@ -40,6 +41,7 @@ SECONDS_BESIDE = 50
 PEAK_GIB = {"quick": 2.2, "default": 3.1}
 
 
+@counting
 def reproduce(
     level: Level,
     *,

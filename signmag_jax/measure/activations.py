@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import at_least_float32, unit_of
 from signmag_jax.evidence.ratio import ratio_over_samples
 from signmag_jax.evidence.result import KEPT_OUT
@@ -122,6 +123,7 @@ class ColumnEnergy:
     alpha_error: Float[np.ndarray, "layers features"]
 
 
+@counting
 def alpha(
     model: LanguageModel, tokens: Windows, *, batch: int = 1, source: Mapping[str, Any] | None = None
 ) -> Alpha:
@@ -169,6 +171,7 @@ def alpha(
     return Alpha(token_share, energy_share, magnitude, origin)
 
 
+@counting
 def column_energies(
     model: LanguageModel, profile: Alpha, fraction: float = OUTLIER_FRACTION
 ) -> dict[str, ColumnEnergy]:

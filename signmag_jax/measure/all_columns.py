@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from signmag_jax.evidence import ConfidenceInterval, Picture, Result, invalid, keys
+from signmag_jax.evidence.counts import counting
 from signmag_jax.models import LanguageModel, fetch
 
 from . import inputs, sweep
@@ -89,6 +90,7 @@ class AllColumns(Result):
         )
 
 
+@counting
 def all_columns(
     model: LanguageModel,
     evaluation: Windows,

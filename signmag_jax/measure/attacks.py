@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from signmag_jax.evidence import bootstrap, invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.models import LanguageModel
 
 from . import inputs, sweep
@@ -33,6 +34,7 @@ BEYOND = 1.5
 """Multiple of the highest level where our own choice ends on calibration text: other text may cost less."""
 
 
+@counting
 def attacks(
     model: LanguageModel,
     calibration: Windows,

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import ConfidenceInterval, Picture, Result, bootstrap
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.result import named
 from signmag_jax.models import LanguageModel
 
@@ -94,6 +95,7 @@ class ColumnFlips(Result):
         return Picture("points", {"series": series, "x": "α²‖w‖²", "y": y, "title": title})
 
 
+@counting
 def column_flips(
     model: LanguageModel,
     calibration: Windows,

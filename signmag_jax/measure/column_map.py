@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import SITE_OF, LanguageModel
@@ -273,6 +274,7 @@ def _flip(costs: Float[np.ndarray, " windows"]) -> Estimate:
     return judged.mean(costs[None], "nat/token", "single flip")
 
 
+@counting
 def columns(
     model: LanguageModel,
     calibration: Windows,

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, fetch
@@ -36,6 +37,7 @@ KEPT = 2**28
 """Bytes of draws that are kept from window to window, of each rate; others are made again."""
 
 
+@counting
 def controlled(
     model: LanguageModel, evaluation: Windows, leverage: Leverage, response: LinearResponse
 ) -> Leverage:

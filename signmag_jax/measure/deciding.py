@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, Ratio, invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.models import LanguageModel
 
 from . import inputs, sweep
@@ -34,6 +35,7 @@ SHORTLIST_PASSES, BRACKET_PASSES = 4, 4
 FEWEST_RANKED = 3
 
 
+@counting
 def deciding_weights(
     model: LanguageModel,
     calibration: Windows,

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, invalid, keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.models import MATRICES, LanguageModel, fetch
 from signmag_jax.perturb import MagnitudeShift, Perturbation, Prune, SignQuantize, Ternarize
 
@@ -40,6 +41,7 @@ AGREEMENT = 0.25
 PROBE_PASSES, WHOLE_PASSES = 8, 5
 
 
+@counting
 def error_response(
     model: LanguageModel,
     evaluation: Windows,

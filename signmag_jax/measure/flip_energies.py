@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Result, keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, ModelConfig, fetch
@@ -88,6 +89,7 @@ class FlipEnergies(Result):
         return Picture("points", {"series": series, "x": "α²‖w‖²", "y": y, "title": title})
 
 
+@counting
 def flip_energies(
     model: LanguageModel,
     calibration: Windows,

@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.perturb import Grouped, Perturbation
 from signmag_jax.perturb.grouped import ROW
 
@@ -33,6 +34,7 @@ def check_scales(scales: Sequence[Scale]) -> tuple[Scale, ...]:
     return sizes
 
 
+@counting
 def quantized(
     quantizer: Perturbation, weight: Float[Array, "outputs inputs"], scale: Scale
 ) -> Float[Array, "outputs inputs"]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from signmag_jax.evidence.counts import counting
 from signmag_jax.models import MATRICES, SITE_OF, LanguageModel
 from signmag_jax.models.imatrix import ImportanceMatrix
 
@@ -16,6 +17,7 @@ from .inputs import FEWEST_CALIBRATION, Windows, check_finite, checked_windows
 from .sweep import over_windows
 
 
+@counting
 def importance(
     model: LanguageModel, tokens: Windows, *, batch: int = 1, source: Mapping[str, Any] | None = None
 ) -> ImportanceMatrix:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Ratio, Result, keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import LanguageModel, fetch
@@ -78,6 +79,7 @@ class IncoherentErrors(Result):
         return Picture("bars", {"values": values, "y": "ratio of costs", "title": title})
 
 
+@counting
 def incoherent_errors(
     model: LanguageModel, evaluation: Windows, *, rate: float = RATE, **options: Unpack[Options]
 ) -> IncoherentErrors:

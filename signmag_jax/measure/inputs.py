@@ -93,7 +93,7 @@ def check_layers(layers: Sequence[int] | None, count: int) -> tuple[int, ...]:
     unknown = [layer for layer in asked if layer not in range(count)]
     if unknown or not asked or len(set(asked)) < len(asked):
         raise invalid(f"distinct layers in 0..{count - 1}", unknown or asked, "name layers of this model")
-    return tuple(sorted(asked))
+    return tuple(sorted(map(int, asked)))
 
 
 def check_matrices(matrices: Sequence[str] | None) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence import ConfidenceInterval, Result, bootstrap
+from signmag_jax.evidence.counts import counting
 from signmag_jax.models import MATRICES, LanguageModel, window_nll
 
 from . import inputs
@@ -100,6 +101,7 @@ class Kept(Result):
         return lines
 
 
+@counting
 def what_is_left(
     model: LanguageModel,
     calibration: Windows,

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import Picture, Result, keys
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.files import sha256_of_json
 from signmag_jax.evidence.result import KEPT_OUT
 from signmag_jax.models import LanguageModel
@@ -98,6 +99,7 @@ class Leverage(Result):
         return arms_picture(self.rates, "leverage", "Sign flips in outlier columns against the rest")
 
 
+@counting
 def leverage(
     model: LanguageModel,
     calibration: Windows,

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, Transform, window_nll
 
@@ -24,6 +25,7 @@ class Loss(Estimate):
         return {"nll": str(self), "perplexity": str(perplexity(self))}
 
 
+@counting
 def nll(
     model: LanguageModel,
     tokens: Windows,

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result, bootstrap, invalid, keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, Transform, fetch
@@ -78,6 +79,7 @@ class Metrics(Result):
         return Picture("bars", {"values": values, "y": "nats per token", "title": title})
 
 
+@counting
 def metrics(
     model: LanguageModel,
     evaluation: Windows,

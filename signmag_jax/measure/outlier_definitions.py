@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from signmag_jax.evidence import Picture, Ratio, Result
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.result import KEPT_OUT, named
 from signmag_jax.models import SITES, LanguageModel
 
@@ -95,6 +96,7 @@ class OutlierDefinitions(Result):
         return Picture("bars", {"values": values, "y": "leverage", "title": title})
 
 
+@counting
 def outlier_definitions(
     model: LanguageModel,
     calibration: Windows,

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import ConfidenceInterval, Picture, Ratio, Result, invalid, keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.result import by_draw
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
@@ -99,6 +100,7 @@ class OutlierFlips(Result):
         return Picture("bars", {"values": values, "y": "ΔNLL, nats per token", "title": title})
 
 
+@counting
 def outlier_flips(
     model: LanguageModel,
     calibration: Windows,

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, InvalidInput, invalid, keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, Llama, ModelConfig, fetch, window_nll
 
@@ -45,6 +46,7 @@ AIMS = ("kl", "nll")
 Target = tuple[int, str]
 
 
+@counting
 def plan(
     model: LanguageModel,
     calibration: Windows,

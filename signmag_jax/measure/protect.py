@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.models import LanguageModel
 
 from . import inputs
@@ -34,6 +35,7 @@ CLEAN = "clean"
 Unit = Literal["weights", "columns", "matrices"]
 
 
+@counting
 def protect(
     model: LanguageModel,
     calibration: Windows,

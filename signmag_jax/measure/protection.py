@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from .activations import Alpha
@@ -22,6 +23,7 @@ from .slopes import separated
 COLUMNS, WEIGHTS = 200, 200
 
 
+@counting
 def protection(
     model: LanguageModel,
     profile: Alpha,

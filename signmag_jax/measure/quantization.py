@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import invalid, keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import unit_of
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import SITE_OF, LanguageModel, ModelConfig, fetch, token_nll
@@ -26,6 +27,7 @@ BY_DIRECTION: dict[str, Perturbation] = {"sign": SignQuantize(), "ternary": Tern
 """Per tensor; "ternary" has BitNet b1.58's threshold and the least-squares scale (cos² ignores the scale)."""
 
 
+@counting
 def quantization(
     model: LanguageModel,
     tokens: Windows | None = None,

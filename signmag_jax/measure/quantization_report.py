@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, bootstrap, invalid
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.evidence.progress import progress
 from signmag_jax.frechet import split
@@ -34,6 +35,7 @@ QUANTIZERS = BY_DIRECTION | {"bitnet": Ternarize.bitnet()}
 Option = tuple[str, Scale]
 
 
+@counting
 def quantization_report(
     model: LanguageModel,
     tokens: Windows,

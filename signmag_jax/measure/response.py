@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from signmag_jax.evidence import invalid, keys
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, Prefixes, fetch
 
@@ -51,6 +52,7 @@ NEWTON_PASSES = {"signs": 4, "products": 5}
 """Cost of a probe in forward passes, by its matrix products; a backward pass computes attention again."""
 
 
+@counting
 def linear_response(
     model: LanguageModel,
     calibration: Windows,

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.result import named
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
 from signmag_jax.perturb import SignFlip
@@ -40,6 +41,7 @@ RATE = 0.01
 DRAWS = 5
 
 
+@counting
 def rotated(model: LanguageModel, seed: int = 0) -> LanguageModel:
     """Another model with the same function, whose residual stream is turned by a random orthogonal matrix.
 
@@ -168,6 +170,7 @@ class Rotation(Result):
         )
 
 
+@counting
 def rotation(
     model: LanguageModel,
     calibration: Windows,

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int, PRNGKeyArray
 
 from signmag_jax.evidence import invalid, keys
+from signmag_jax.evidence.counts import counting
 from signmag_jax.models import SITE_OF, LanguageModel, fetch
 
 from . import inputs, map_prediction, sweep
@@ -27,6 +28,7 @@ FORWARD_PASSES, DRAW_PASSES = 1, 4
 """Costs in forward passes: a backward pass computes attention again and makes three products for one."""
 
 
+@counting
 def sensitivity(
     model: LanguageModel,
     calibration: Windows,

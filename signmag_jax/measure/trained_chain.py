@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.numbers import with_error
 from signmag_jax.evidence.precision import at_least_float32
 from signmag_jax.models import LanguageModel, fetch
@@ -93,6 +94,7 @@ class TrainedChain(Result):
         return Picture("curves", {"series": series, "x": "layers L", "y": y, "title": title})
 
 
+@counting
 def trained_chain(
     model: LanguageModel,
     *,

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import at_least_float32
 
 from .chunks import in_chunks, rows_at_once
@@ -41,6 +42,7 @@ def logits(
     return Llama.of_parameters(config, params)(tokens)
 
 
+@counting
 def token_nll(
     config: ModelConfig,
     params: dict[str, Any],
@@ -74,6 +76,7 @@ def token_nll(
     return nll if observe is None else (nll, seen)
 
 
+@counting
 def next_token_nll(
     states: Float[jax.Array, "batch tokens hidden"],
     tokens: Int[jax.Array, "batch tokens"],

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 
 from .chunks import windows_at_once
 from .config import ModelConfig
@@ -21,6 +22,7 @@ from .load import LanguageModel
 from .sharding import data_devices, fetch
 
 
+@counting
 def window_nll(
     model: LanguageModel,
     windows: Int[np.ndarray, "count window"],
@@ -83,6 +85,7 @@ def check_windows(config: ModelConfig, windows: Int[np.ndarray, "count window"])
     check_window(config, windows.shape[1])
 
 
+@counting
 def check_window(config: ModelConfig, window: int) -> None:
     """Refuse windows longer than the context that the model was made for."""
     if window > config.positions:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from signmag_jax.evidence.counts import counting
+
 from . import text as texts
 from .load import Checkpoint, open_checkpoint
 from .nll import check_window, check_windows
@@ -23,6 +25,7 @@ class Reading:
     evaluation: Int[np.ndarray, "_ window"]
 
 
+@counting
 def open_reading(
     model: str | None,
     text: str | None,

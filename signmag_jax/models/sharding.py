@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import is_traced
 
 from .config import ModelConfig
@@ -22,6 +23,7 @@ from .config import ModelConfig
 DATA, TENSOR = "data", "tensor"
 
 
+@counting
 def make_mesh(data: int = 1, tensor: int = 1) -> Mesh:
     """A mesh of the first `data` · `tensor` devices of all processes, with the axes "data" and "tensor".
 

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import whole
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import at_least_float32, floating, is_traced
 
@@ -93,8 +94,11 @@ def perturbation(cls: C) -> C:
     domain: Mapping[str, Interval] = getattr(cls, "DOMAIN", {})
     strings: Mapping[str, tuple[str, ...]] = getattr(cls, "NAMES", {})
     check = getattr(cls, "__post_init__", lambda self: None)
+    static: tuple[str, ...] = getattr(cls, "STATIC", ())
 
     def check_fields(self: Any) -> None:
+        for name in static:
+            object.__setattr__(self, name, whole(getattr(self, name)))
         check(self)
         for name, interval in domain.items():
             value, known = getattr(self, name), strings.get(name, ())
@@ -109,7 +113,6 @@ def perturbation(cls: C) -> C:
     if "apply" in vars(cls):
         cls.apply = on_arrays(cls.apply)
     names = tuple(field.name for field in dataclasses.fields(cls))
-    static = getattr(cls, "STATIC", ())
 
     def is_structure(name: str, value: Any) -> bool:
         return name in static or isinstance(value, str)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Weights
 
@@ -67,6 +68,7 @@ class BlockResult(Result):
     controlled_ratio: Estimate | None = None
 
 
+@counting
 def block(
     width: int,
     rate: Numbers | None = None,

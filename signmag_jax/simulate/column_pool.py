@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.perturb import SignFlip, Weights
 
@@ -68,6 +69,7 @@ class ColumnPool(Result):
     networks: int
 
 
+@counting
 def column_pool(
     width: int,
     rate: Numbers,

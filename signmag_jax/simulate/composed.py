@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, invalid, keys, written
 from signmag_jax.evidence.compiling import platform
+from signmag_jax.evidence.counts import counting
 
 from . import pairs
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers
@@ -62,6 +63,7 @@ class Composed(Result):
     networks: int
 
 
+@counting
 def composed(
     width: int,
     rate: Numbers | None,

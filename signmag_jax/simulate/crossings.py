@@ -31,6 +31,7 @@ from typing import Unpack
 import numpy as np
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.counts import counting
 
 from . import pairs
 from .arguments import Dtype, Numbers, numbers, whole
@@ -72,6 +73,7 @@ class Crossings(Result):
     networks: int
 
 
+@counting
 def crossings(
     width: int,
     rate: Numbers,

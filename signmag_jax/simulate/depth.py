@@ -14,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate, keys
+from signmag_jax.evidence.counts import counting
 from signmag_jax.perturb import Weights
 
 from . import pairs
@@ -52,6 +53,7 @@ class Depth(Result):
     networks: int
 
 
+@counting
 def depth(
     width: int,
     rate: Numbers | None,

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 
@@ -18,6 +19,7 @@ SPREAD = Interval(0.0, open_low=True, fix="pass the deviation of log s, or Stude
 SQUARES = Interval(0.0, fix="pass squares")
 
 
+@counting
 def profile(shape: Profile, width: int, spread: float = 1.0) -> np.ndarray:
     """α_j², j = 1..n, ascending and of sum 1: the quantiles of a heavy-tailed law of column scales s.
 

@@ -8,6 +8,7 @@ from typing import Unpack
 import numpy as np
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.counts import counting
 from signmag_jax.perturb import Weights
 
 from . import pairs
@@ -50,6 +51,7 @@ class Proposition1(Result):
     networks: int
 
 
+@counting
 def proposition_1(
     width: int,
     rate: Numbers,

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Perturbation, SignQuantize, Weights
 
@@ -51,6 +52,7 @@ class Quantizer(Result):
     networks: int
 
 
+@counting
 def quantizer(
     width: int,
     perturbation: Perturbation | None = None,

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.errors import invalid
 from signmag_jax.perturb import Weights
@@ -53,6 +54,7 @@ class SingleFlip(Result):
     networks: int
 
 
+@counting
 def single_flip(
     width: int,
     alpha: Numbers,

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import HasMoments, Moments
 
@@ -203,6 +204,7 @@ def _chain(
     )
 
 
+@counting
 def chain(
     perturbation: HasMoments,
     depth: int,
@@ -247,7 +249,7 @@ def check_chain(depth: int, chain: str, layers: str, scale: ArrayLike) -> None:
       InvalidInput: for a depth that is not an integer from 1 to 1,000,000, an unknown chain or set of layers,
         scale <= 0.
     """
-    if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or not 1 <= depth <= MOST_LAYERS:
+    if isinstance(depth, bool) or not isinstance(depth, int) or not 1 <= depth <= MOST_LAYERS:
         raise invalid(f"depth is an integer from 1 to {MOST_LAYERS}", depth, "pass the number of layers")
     if chain not in CHAINS:
         raise invalid(f"chain in {CHAINS}", chain, "choose one of these")
@@ -256,6 +258,7 @@ def check_chain(depth: int, chain: str, layers: str, scale: ArrayLike) -> None:
     check_scale(scale)
 
 
+@counting
 def depth_ratios(
     rate: ArrayLike,
     depth: int,
@@ -292,6 +295,7 @@ def depth_ratios(
     return chain_ratios(rate, depth, "residual" if residual else "plain", layers, activation, scale, weights)
 
 
+@counting
 def chain_ratios(
     rate: ArrayLike,
     depth: int,

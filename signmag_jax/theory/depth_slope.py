@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, law
 
@@ -60,6 +61,7 @@ class _Cosine(NamedTuple):
     left_out: Array
 
 
+@counting
 def finite_width_depth_slope(rate: ArrayLike, depth: int, weights: Any = "gaussian") -> Real:
     """Coefficient of 1/n in C_l(n)/C_l − 1 for C_l(n) = E sin²(flip)/E sin²(shift) of the plain ReLU chain.
 

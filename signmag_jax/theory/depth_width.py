@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.precision import Real
 from signmag_jax.perturb import Moments
 
@@ -25,6 +26,7 @@ LEAST_WIDTH = 8
 LARGEST_CHANGE = 0.25
 
 
+@counting
 def finite_width_depth_ratios(rate: float, depth: int, n: int, weights: Any = "gaussian") -> Real:
     """(1 − q²(flip))/(1 − q²(shift)) after each layer of the plain ReLU chain of width n.
 

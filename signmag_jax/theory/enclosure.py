@@ -8,6 +8,7 @@ from typing import Any
 from flint import arb, ctx
 
 from signmag_jax.evidence import Incomplete, invalid
+from signmag_jax.evidence.counts import counting
 
 from . import balls, exact
 from .registry import Law, find
@@ -38,6 +39,7 @@ class Ball:
         return self.midpoint, self.radius
 
 
+@counting
 def enclose(law: str | Law, *, digits: int = 30, **arguments: Any) -> Ball | list[Ball]:
     """A ball with at least `digits` correct digits around the exact value of a law.
 

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import MagnitudeShift, Moments, SignFlip
@@ -39,6 +40,7 @@ class _Means(NamedTuple):
     own: Array
 
 
+@counting
 def gated_width_ratio(
     rate: ArrayLike,
     n: int,

@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 
@@ -189,6 +190,7 @@ def profile_width_slope(rate: ArrayLike, x: ArrayLike, weights: Any = "gaussian"
     return resolved("profile_width_slope", _slope(rate, x, weights))
 
 
+@counting
 def infinite_width_holds(rate: ArrayLike, x: ArrayLike | None = None, *, n: int | None = None) -> Any:
     """Whether a row holds enough flips for the infinite-width law to be meant: p‖x‖⁴/Σx_j⁴ >= 10.
 

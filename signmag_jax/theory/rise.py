@@ -6,12 +6,14 @@ from typing import Any
 from flint import arb, ctx
 
 from signmag_jax.evidence import Incomplete
+from signmag_jax.evidence.counts import counting
 
 from .enclosure import Ball, enclose
 
 DIGITS = 30
 
 
+@counting
 def first_fall(rate: Any, depth: int = 64) -> int | None:
     """The first L < `depth` with C_{L+1} < C_L in the residual ReLU chain; None if each of its layers rises.
 

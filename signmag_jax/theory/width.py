@@ -24,6 +24,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from signmag_jax.evidence import invalid
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.evidence.precision import Real, is_traced, law
 from signmag_jax.perturb import find_weights
@@ -100,11 +101,12 @@ def check_width(n: Any) -> int:
     Raises:
       InvalidInput: unless n is an integer from 2 to 1,000,000.
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not WIDTH.contains(n):
+    if isinstance(n, bool) or not isinstance(n, int) or not WIDTH.contains(n):
         raise invalid(f"{WIDTH.describe('n')}, an integer", n, WIDTH.fix)
-    return int(n)
+    return n
 
 
+@counting
 def finite_width_ratio(rate: ArrayLike, n: int, weights: Any = "gaussian") -> Real:
     """A(p) at n inputs on the sphere and infinitely many rows: flips exact, the shift to first order in 1/n.
 
@@ -285,6 +287,7 @@ def ratio_change(p: Array, weights: WeightMoments) -> Array:
     return flip_change(flips(p), weights) - shift_change(shift(p, weights), weights)
 
 
+@counting
 def finite_width_saturation(n: int) -> Real:
     """lim_{p→0} A_n(p)/A(p) − 1 = −n·E[g | one flip]/(2π), which → −(4/(3π))√(8/π)/√n for large n.
 
@@ -300,6 +303,7 @@ def finite_width_saturation(n: int) -> Real:
     return np.float64(-check_width(n) * mean_gaps(n)[1] / (2 * math.pi))
 
 
+@counting
 def finite_width_expansion(rate: ArrayLike, n: int, weights: Any = "gaussian") -> Real:
     """A(p)·(1 + slope/n): the law of width n to first order in 1/n, for rows that hold many flips.
 
@@ -325,6 +329,7 @@ def width_expansion(rate: ArrayLike, fourth: ArrayLike, effective: ArrayLike, we
     return value * jnp.where(p * effective >= 1, 1, jnp.nan) * first_order(p, jnp.asarray(effective), weights)
 
 
+@counting
 def finite_width_saturation_expansion(n: int) -> Real:
     """−(4/(3π))√(8/π)/√n: the change of the ratio where rows hold one flip at most, to leading order.
 

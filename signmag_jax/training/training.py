@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from signmag_jax.evidence import Estimate, Picture, Result, invalid, keys, provenance
 from signmag_jax.evidence.compiling import jit
+from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.memory import memory_told
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.result import KEPT_OUT
@@ -155,6 +156,7 @@ class Training(Result):
         return Picture("curves", {"series": series, "along": along, **named})
 
 
+@counting
 def train(
     *,
     task: str = "regression",
@@ -219,6 +221,7 @@ def train(
     return Training(task, activation, width, rate, tuple(snapshots), origin)
 
 
+@counting
 def prepared(
     task: str,
     activation: str,
@@ -255,12 +258,14 @@ def prepared(
     return chosen, network
 
 
+@counting
 def operations(activation: str, blocks: int, width: int, networks: int, steps: int) -> float:
     """Floating-point operations of a training, without what is measured: three products for each matrix."""
     products = 3 * blocks * (len(ENTERING[activation]) + 1)
     return 2.0 * products * BATCH * width**2 * networks * steps
 
 
+@counting
 def memory(activation: str, blocks: int, width: int, networks: int) -> float:
     """Bytes that a training takes at its peak, about."""
     matrices = blocks * (len(ENTERING[activation]) + 1)
