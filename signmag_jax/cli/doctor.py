@@ -138,15 +138,11 @@ def _compiler_options() -> dict[str, Any]:
 
 def _attention() -> str:
     """What attention without derivatives is made of on the default device, in bfloat16 and at small sizes."""
-    import jax
     import jax.numpy as jnp
 
     from signmag_jax.models import attention_kernel
 
-    queries, keys = (jnp.zeros((1, 256, heads, 64), jnp.bfloat16) for heads in (4, 2))
-    if jax.default_backend() != "cpu":
-        attention_kernel.has_kernel(queries, keys, None)
-    return next(iter(attention_kernel.taken().values()), attention_kernel.SPANS)
+    return attention_kernel.made_of((1, 256, 4, 64), 2, jnp.dtype("bfloat16"), plain=True)
 
 
 def _embedded(problems: list[str]) -> str:

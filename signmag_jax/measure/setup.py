@@ -83,7 +83,8 @@ class Setup:
     def within(self, layer: int, matrix: str, resume: str | Path | None, **own: Any) -> Setup:
         """This measurement in one matrix alone, with records and arguments of its own."""
         configuration = {**self.configuration, "layers": [layer], "matrices": [matrix], **own}
-        records = sweep.records_of(resume, self.model, configuration)
+        together = self.batch, self.evaluation.shape[1]
+        records = sweep.records_of(resume, self.model, configuration, together)
         return dataclasses.replace(
             self, layers=(layer,), matrices=(matrix,), configuration=configuration, records=records
         )
@@ -191,5 +192,5 @@ def prepare(
     parts = {"layers": list(chosen[0]), "matrices": list(chosen[1])}
     drawn = {} if seed is None else {"seed": seed}
     configuration = {**own, **drawn, **texts, **parts, "batch": batch}
-    records = sweep.records_of(resume, model, configuration)
+    records = sweep.records_of(resume, model, configuration, (batch, evaluation.shape[1]))
     return Setup(model, calibration, evaluation, *chosen, batch, configuration, records, source)

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from signmag_jax.evidence import Records, provenance
+from signmag_jax.evidence import Records, compiling, provenance
 from signmag_jax.evidence.common_records import CommonRecords
-from signmag_jax.evidence.compiling import in_force
 from signmag_jax.evidence.progress import progress
 from signmag_jax.models import LanguageModel, fetch
+from signmag_jax.models.llama import attention_of
 from signmag_jax.models.sharding import spans_processes
 
 from .inputs import Windows, sha256_of_parameters
@@ -28,11 +28,17 @@ AnyRecords = Records | CommonRecords
 
 
 def records_of(
-    folder: str | Path | None, model: LanguageModel, configuration: Mapping[str, Any]
+    folder: str | Path | None,
+    model: LanguageModel,
+    configuration: Mapping[str, Any],
+    together: tuple[int, int] | None = None,
 ) -> AnyRecords | None:
     """Records of this very computation: same weights, options, platform, versions; None without a folder.
 
     Those of all processes together where the model lies on the devices of several.
+
+    Args:
+      together: windows that pass through the model at a time, and their tokens; None if none do.
     """
     if folder is None:
         return None
@@ -43,11 +49,14 @@ def records_of(
         # Matrix products are split differently only between one thread and more than one.
         "threads": "1" if provenance.threads() == 1 else "2 or more",
         "x64": jnp.zeros(0, float).dtype == jnp.float64,
-        "compiled": in_force(),
+        "compiled": compiling.in_force(),
     }
     weights: dict[str, Any] = {"parameters_sha256": sha256_of_parameters(model), "dtype": model.report.dtype}
     if model.report.notes:  # a mesh sums in another order
         weights["notes"] = list(model.report.notes)
+    # On a card it may differ between two runs of all else the same: a library is missing, or unfit.
+    if together and compiling.platform() != "cpu":
+        weights["attention"] = attention_of(model.config, model.params, *together)
     kind = CommonRecords if spans_processes(model.params) else Records
     return kind(folder, {**configuration, **weights, **platform})
 

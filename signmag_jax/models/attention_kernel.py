@@ -38,27 +38,28 @@ def has_kernel(
     keys: Float[jax.Array, "batch tokens kv_heads head_dim"],
     window: Int[jax.Array, ""] | None,
 ) -> bool:
-    """Whether attention without derivatives is `one_kernel`, which `taken` says from then on: the rule.
+    """Whether attention without derivatives is `one_kernel`, which `taken` says from then on."""
+    plain = window is None and jax.typeof(queries).sharding.mesh.size <= 1
+    return made_of(queries.shape, keys.shape[2], queries.dtype, plain) == ONE_KERNEL
 
-    On a GPU, of half precision, heads of at most `MOST_FEATURES` in multiples of `UNIT`, queries that see all
-    keys before them, on one device rather than a mesh, and where the kernel has no `fault` at these sizes.
+
+def made_of(shape: tuple[int, ...], kv_heads: int, dtype: jnp.dtype, plain: bool) -> str:
+    """What attention without derivatives is made of, in the words of `taken`, which has them from then on.
+
+    One kernel on a GPU, of half precision, heads of at most `MOST_FEATURES` in multiples of `UNIT`, where it
+    has no `fault` at these sizes.
+
+    Args:
+      shape: of the queries, (batch, tokens, heads, features).
+      plain: whether queries see all keys before them, on one device rather than a mesh.
     """
-    batch, tokens, heads, features = queries.shape
-    why = ""
-    suits = (
-        platform() == "gpu"
-        and queries.dtype in HALVES
-        and features % UNIT == 0
-        and features <= MOST_FEATURES
-        and window is None
-        and jax.typeof(queries).sharding.mesh.size <= 1
-    )
-    if suits:
-        why = fault(queries.shape, keys.shape[2], queries.dtype, platform() != jax.default_backend())
-    spans = SPANS + (f": {why}" if why else "")
-    of = f"{queries.dtype}, {batch} x {tokens} tokens, {heads} heads of {features}"
-    _taken[of] = ONE_KERNEL if suits and not why else spans
-    return suits and not why
+    batch, tokens, heads, features = shape
+    made, unit = SPANS, features % UNIT == 0 and features <= MOST_FEATURES
+    if platform() == "gpu" and dtype in HALVES and unit and plain:
+        why = fault(shape, kv_heads, dtype, platform() != jax.default_backend())
+        made = f"{SPANS}: {why}" if why else ONE_KERNEL
+    _taken[f"{dtype}, {batch} x {tokens} tokens, {heads} heads of {features}"] = made
+    return made
 
 
 def one_kernel(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Float, Int
 
+from . import attention_kernel
 from .config import ModelConfig
 from .decoder_layer import DecoderLayer, Observe, Transform
 from .layers import apply_linear, normalise
@@ -123,3 +124,14 @@ def window_of_each_layer(config: ModelConfig, tokens: int) -> jax.Array | None:
     if config.sliding is None or all(window is None or window >= tokens for window in config.sliding):
         return None
     return jnp.asarray([tokens if w is None else min(w, tokens) for w in config.sliding], jnp.int32)
+
+
+def attention_of(config: ModelConfig, params: dict[str, Any], windows: int, tokens: int) -> str:
+    """What attention without derivatives is made of, so many windows at a time: a kernel or spans.
+
+    Their losses differ by what rounding may do.
+    """
+    embed = params["embed"]
+    plain = len(embed.sharding.device_set) == 1 and window_of_each_layer(config, tokens) is None
+    shape = windows, tokens, config.heads, config.head_dim
+    return attention_kernel.made_of(shape, config.kv_heads, embed.dtype, plain).partition(":")[0]
