@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from signmag_jax import measure as room
-from signmag_jax.evidence.files import check_folder, strict_json, writable_folder, write_atomic
+from signmag_jax.evidence.files import check_folder, writable_folder
 from signmag_jax.export.mask import MASK_FILE
 from signmag_jax.measure.budget import budgets_of
 from signmag_jax.measure.registry import PROTECT
@@ -52,7 +52,7 @@ def _write(result: room.ProtectionReport, folder: Path) -> None:
     names = _mask_files([each.budget["typed"] for each in result.masks])
     for mask, name in zip(result.masks, names, strict=True):
         mask.write(folder / name)
-    write_atomic(folder / REPORT, strict_json(result.to_json()))
+    result.write(folder / REPORT)
     style.save(plots.draw(result.picture()), folder / PICTURE)
 
 

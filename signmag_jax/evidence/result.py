@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .errors import InvalidInput, MissingResource
+from .files import strict_json, write_atomic
 
 LONGEST_REPR = 400
 KEPT_OUT: Mapping[str, Any] = {"json": None}
@@ -54,10 +55,12 @@ class Result:
     """Base of results, which are frozen dataclasses.
 
     The JSON has every field by its name, unless its metadata say otherwise: `KEPT_OUT` or `named(...)`.
-    `SHOWN` names properties and methods without arguments whose values stand beside the fields.
+    `SHOWN` names properties and methods without arguments whose values stand beside the fields, `SCHEMA` the
+    kind of file that it is, if others read it.
     """
 
     SHOWN: ClassVar[tuple[str, ...]] = ()
+    SCHEMA: ClassVar[str | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -66,11 +69,16 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """A strict-JSON object."""
-        content = _fields(self)
+        content = {} if self.SCHEMA is None else {"schema": self.SCHEMA}
+        content |= _fields(self)
         for name in self.SHOWN:
             value = getattr(self, name)
             content[name] = plain(value() if callable(value) else value)
         return content
+
+    def write(self, path: Path) -> None:
+        """Write the JSON to a file, whole or not at all."""
+        write_atomic(path, strict_json(self.to_json()))
 
     def summary(self) -> dict[str, str]:
         """Lines for a terminal, by name."""
@@ -165,10 +173,10 @@ def by_draw(samples: Mapping[str, Any], name: str, value: str, **fixed: Any) -> 
     ]
 
 
-def by_metric(samples: Mapping[str, Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Rows as from `by_draw`, of several metrics, each with a table by `name`."""
+def by_metric(samples: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as from `by_draw`, of several metrics, each with a table for every choice."""
     return [
         {**row, "metric": metric}
         for metric, tables in samples.items()
-        for row in by_draw(tables, name, "value")
+        for row in by_draw(tables, "choice", "value")
     ]

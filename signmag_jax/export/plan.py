@@ -10,7 +10,7 @@ from typing import Any
 
 from signmag_jax.evidence import InvalidInput
 from signmag_jax.measure import Mask
-from signmag_jax.measure.planned import SCHEMA
+from signmag_jax.measure.planned import Plan
 from signmag_jax.measure.widths import stored_bits
 from signmag_jax.models.imatrix import Matrix
 
@@ -102,4 +102,4 @@ def read(path: Path) -> Mask | Widths:
             raise InvalidInput(f"{str(path)!r} holds several: give one, {several}")
         return read_plan(path)
     plain = read_json(path, MASK_FILE, f"{MAKE_MASK}, or {MAKE_PLAN.removeprefix('give ')}")
-    return plan_of(plain, path) if plain.get("schema") == SCHEMA else mask_of(plain, path)
+    return plan_of(plain, path) if plain.get("schema") == Plan.SCHEMA else mask_of(plain, path)

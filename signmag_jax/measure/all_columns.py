@@ -137,10 +137,14 @@ def all_columns(
     pools = Pools.everything(model, setup.layers, setup.matrices)
     flips = [flips_at(rate, pools.size(ALL)) for rate in rates]
     root = functools.partial(keys.fold, keys.root(setup.seed), "all columns")
+
+    def masked(masks: Draws, draw: int) -> sweep.Row:
+        return setup.losses(masks.transform(masks.recipe(ALL, draw)))
+
     tasks: list[Any] = [setup.losses]
     for k, count in zip(flips, counts, strict=True):
         masks = Draws(pools, {ALL: k}, root(k))
-        tasks += [functools.partial(_flipped, setup, masks, draw) for draw in range(count)]
+        tasks += [functools.partial(masked, masks, draw) for draw in range(count)]
         shifts = {part: matching(pools, k / pools.size(ALL), part) for part in SHIFT_PARTS}
         loose = [Scattered(shifts[REST], keys.fold(root(k), SCATTERED, i)) for i in range(scattered)]
         tasks += [functools.partial(setup.losses, each) for each in (*shifts.values(), *loose)]
@@ -190,10 +194,6 @@ def check_scattered(scattered: int) -> None:
     """
     if scattered < 0 or scattered == 1:
         raise invalid("scattered >= 2, or 0 for none", scattered, "one draw has no standard error")
-
-
-def _flipped(setup: Setup, masks: Draws, draw: int) -> sweep.Row:
-    return setup.losses(masks.transform(masks.recipe(ALL, draw)))
 
 
 def _cosine(setup: Setup) -> float:

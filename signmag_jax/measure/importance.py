@@ -19,14 +19,13 @@ from .sweep import over_windows
 
 @counting
 def importance(
-    model: LanguageModel, tokens: Windows, *, batch: int = 1, source: Mapping[str, Any] | None = None
+    model: LanguageModel, tokens: Windows, *, source: Mapping[str, Any] | None = None
 ) -> ImportanceMatrix:
     """E x_j² over all tokens for every input column of every matrix, one forward pass.
 
     Args:
       model: from `models.load`.
       tokens: at least two windows; every position of a window counts, as in `llama-imatrix`.
-      batch: number of windows that are computed at a time.
       source: names the text under "text".
 
     Raises:
@@ -34,7 +33,7 @@ def importance(
     """
     tokens = checked_windows(model, tokens, "calibration", FEWEST_CALIBRATION)
     program = functools.partial(column_means, model.config, model.params)
-    pieces = over_windows("activations", tokens, batch, program)
+    pieces = over_windows("activations", tokens, 1, program)
     squares, counts = {}, {}
     for name in MATRICES:
         # (layers, windows, inputs) in each batch, in the unit of its window.

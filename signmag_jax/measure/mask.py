@@ -17,8 +17,6 @@ from signmag_jax.models.imatrix import Matrix
 
 from .granularity import Scale
 
-SCHEMA = "signmag.protect/1"
-
 
 class ProtectedColumn(NamedTuple):
     """A column of a matrix (an input), and its score in nats per token."""
@@ -85,6 +83,8 @@ class Mask(Result):
       kept: by matrix and layer, all places.
     """
 
+    SCHEMA = "signmag.protect/1"
+
     against: str
     scale: Scale
     columns: tuple[ProtectedColumn, ...]
@@ -100,7 +100,7 @@ class Mask(Result):
 
     def to_json(self) -> dict[str, Any]:
         """The mask as a strict-JSON object."""
-        content = {"schema": SCHEMA, **super().to_json(), "scale": str(self.scale), "quantizer": self.against}
+        content = {**super().to_json(), "scale": str(self.scale), "quantizer": self.against}
         content["whole"] = [{"layer": layer, "matrix": name} for layer, name in self.whole]
         if self.budget:
             content["kept"] = [

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from signmag_jax.evidence import ConfidenceInterval, Estimate, Picture, Result
-from signmag_jax.evidence.files import strict_json, write_atomic
 from signmag_jax.evidence.result import KEPT_OUT, by_metric
 
 from .protected import Metric
 
-SCHEMA = "signmag.plan/1"
 SUMMARISED = 10
 """Matrices that a terminal shows."""
 
@@ -73,7 +70,7 @@ class MeasuredWidths(Result):
 
 @dataclass(frozen=True, eq=False)
 class Plan(Result):
-    """Result of `plan`.
+    """Result of `plan`; as JSON of schema `signmag.plan/1`, layers count from 0.
 
     Args:
       bits: bits a weight that were asked for.
@@ -95,6 +92,8 @@ class Plan(Result):
       provenance: model, texts, seed, versions, device.
     """
 
+    SCHEMA = "signmag.plan/1"
+
     bits: float
     weights: int
     budget: int
@@ -112,14 +111,6 @@ class Plan(Result):
     clean: Estimate
     samples: Mapping[str, Mapping[str, Float[np.ndarray, "draws windows"]]] = field(metadata=KEPT_OUT)
     provenance: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """A strict-JSON object of schema `signmag.plan/1`; layers count from 0."""
-        return {"schema": SCHEMA, **super().to_json()}
-
-    def write(self, path: Path) -> None:
-        """Write the plan, whole or not at all."""
-        write_atomic(path, strict_json(self.to_json()))
 
     def summary(self) -> dict[str, str]:
         """Sizes, what was predicted and measured, and the widest matrices."""
@@ -144,7 +135,7 @@ class Plan(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """ΔNLL, KL and agreement of the plan and of uniform widths, for every window."""
-        return by_metric(self.samples, "choice")
+        return by_metric(self.samples)
 
     def picture(self) -> Picture:
         """Bits a weight by matrix and layer."""

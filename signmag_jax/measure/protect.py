@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +24,7 @@ from .inputs import Windows
 from .masks import mask_of
 from .metrics import check_draws
 from .protected import EVERYTHING, METRICS, Protected, ProtectionReport
-from .setup import prepare
+from .setup import Options, prepare
 from .sweep import Row
 from .trial import LOSS, STORED, Trial, averages, interval
 
@@ -48,11 +47,7 @@ def protect(
     compare: Sequence[str] | None = None,
     draws: int = DRAWS,
     batch: int | None = None,
-    layers: Sequence[int] | None = None,
-    matrices: Sequence[str] | None = None,
-    seed: int = 0,
-    resume: str | Path | None = None,
-    source: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
 ) -> ProtectionReport:
     """Choose the weights whose error costs most, keep them as they are, and measure what that saves.
 
@@ -76,11 +71,7 @@ def protect(
         imatrix_error.
       draws: random choices, and draws of flips, which all criteria share.
       batch: number of windows that are computed at a time; by default all.
-      layers: numbers of the layers whose weights are perturbed, from 0; by default all.
-      matrices: names of the matrices that are perturbed, such as up_proj; by default all.
-      seed: root seed of everything random.
-      resume: folder of records; an interrupted run goes on where it stopped, with an identical result.
-      source: added to the provenance.
+      options: as in `Options`.
 
     Raises:
       InvalidInput: for windows that are too few or overlap, an unknown error, unit or criterion, budgets that
@@ -96,18 +87,7 @@ def protect(
         "compare": list(rivals),
         "draws": draws,
     }
-    setup = prepare(
-        model,
-        calibration,
-        evaluation,
-        own,
-        batch=batch,
-        layers=layers,
-        matrices=matrices,
-        seed=seed,
-        resume=resume,
-        source=source,
-    )
+    setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
     choice = Choice(setup, error, known, unit)
     trial = Trial(setup, error, choice)
     tasks = _tasks(trial, choice, rivals, draws)

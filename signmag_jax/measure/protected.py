@@ -142,7 +142,7 @@ class ProtectionReport(Result):
 
     def rows(self) -> list[dict[str, Any]]:
         """ΔNLL, KL and agreement of every choice, draw and window."""
-        return by_metric(self.samples, "choice")
+        return by_metric(self.samples)
 
     def picture(self) -> Picture:
         """ΔNLL against the budget, a line for each criterion."""

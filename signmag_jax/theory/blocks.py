@@ -107,7 +107,7 @@ def gated(activation: str | Activation = "relu", perturbed: str = "both") -> Act
     if perturbed not in GATED[1:]:
         raise invalid(f"perturbed in {GATED[1:]}", perturbed, "choose one of these")
     chosen = find_activation(activation)
-    return _wrapped(chosen, f"gated({chosen.name}, {perturbed})", GatedPair(chosen.pair, perturbed))
+    return replace(chosen, name=f"gated({chosen.name}, {perturbed})", pair=GatedPair(chosen.pair, perturbed))
 
 
 def centred(activation: str | Activation = "relu") -> Activation:
@@ -117,11 +117,7 @@ def centred(activation: str | Activation = "relu") -> Activation:
       activation: what gives h.
     """
     chosen = find_activation(activation)
-    return _wrapped(chosen, f"centred({chosen.name})", Centred(chosen.pair))
-
-
-def _wrapped(inner: Activation, name: str, pair: GatedPair | Centred) -> Activation:
-    return replace(inner, name=name, pair=pair)
+    return replace(chosen, name=f"centred({chosen.name})", pair=Centred(chosen.pair))
 
 
 def block_ratio(
@@ -157,7 +153,7 @@ def block_ratio(
     check_scale(scale)
     chosen = find_activation(activation).resolved(scale)
     if gated != "no":
-        chosen = _wrapped(chosen, gated, GatedPair(chosen.pair, gated))
+        chosen = replace(chosen, name=gated, pair=GatedPair(chosen.pair, gated))
     if norm == "layer":
         chosen = centred(chosen)
     return resolved("block_ratio", _ratio(rate, chosen, scale, weights))

@@ -8,6 +8,9 @@ from typing import Any
 from signmag_jax.evidence import invalid
 from signmag_jax.evidence.domain import Interval
 
+Domain = Interval | tuple[Any, ...] | None
+"""Where an argument may lie, or the values that it may take; None where the law itself decides."""
+
 
 @dataclass(frozen=True)
 class Law:
@@ -15,7 +18,7 @@ class Law:
 
     Args:
       function: the float64 array function.
-      arguments: its arguments in order, each with where it may lie, or the values it may take, or None.
+      arguments: its arguments in order, each with its domain.
       source: where the law comes from.
       estimator: "closed form", "recursion" or "quadrature".
       unit: of the value.
@@ -24,7 +27,7 @@ class Law:
     """
 
     function: Callable[..., Any]
-    arguments: Mapping[str, Interval | tuple[Any, ...] | None] = field(default_factory=dict)
+    arguments: Mapping[str, Domain] = field(default_factory=dict)
     source: str = ""
     estimator: str = "closed form"
     unit: str = "1"

@@ -201,8 +201,7 @@ def prove(names: Iterable[str] | None = None) -> list[ProofResult]:
 class Library:
     """Runs proofs and keeps their results, so that a cited proof runs once."""
 
-    def __init__(self, on_step: Callable[[Step], None] | None = None) -> None:
-        self.on_step = on_step
+    def __init__(self) -> None:
         self._results: dict[str, ProofResult] = {}
         self._running: list[str] = []
 
@@ -214,7 +213,7 @@ class Library:
             self._running.append(name)
             try:
                 module = load(proof_files.folder() / f"{name}.py")
-                self._results[name] = check(module, self, on_step=self.on_step)
+                self._results[name] = check(module, self)
             finally:
                 self._running.pop()
         return self._results[name]

@@ -26,10 +26,13 @@ def _check_inputs(n: int) -> None:
 
 def mean_angles(n: int) -> list[arb]:
     """A_K = E[asin √q | K], K = 0..n."""
-    rises = [_first_rise(n)]
+    rises = [_beta(fmpq(1, 2), fmpq(n - 1, 2)) / 2]  # A_2 − A_0
     # B((K+1)/2, (n−K−1)/2)/(K B(K/2, (n−K)/2)) for K = 1..n−3, each from the one before the last.
     for k in range(1, n - 2):
-        rises.append(_rise(k, n) if k < 3 else rises[k - 2] * _growth(k - 2, n))
+        if k < 3:
+            rises.append(_beta(fmpq(k + 1, 2), fmpq(n - k - 1, 2)) / (k * _beta(fmpq(k, 2), fmpq(n - k, 2))))
+        else:
+            rises.append(rises[k - 2] * fmpq((k - 1) * (n - k), (n - k - 1) * k))
     result = [arb(0)] * (n + 1)
     result[n] = arb.pi() / 2
     for k in range(2, n, 2):
@@ -43,20 +46,6 @@ def mean_angles(n: int) -> list[arb]:
         for k in range(3, n, 2):
             result[k] = result[k - 2] + rises[k - 2]
     return result
-
-
-def _first_rise(n: int) -> arb:
-    """A_2 − A_0."""
-    return _beta(fmpq(1, 2), fmpq(n - 1, 2)) / 2
-
-
-def _rise(k: int, n: int) -> arb:
-    return _beta(fmpq(k + 1, 2), fmpq(n - k - 1, 2)) / (k * _beta(fmpq(k, 2), fmpq(n - k, 2)))
-
-
-def _growth(k: int, n: int) -> fmpq:
-    """The rise after k+2 over that after k."""
-    return fmpq((k + 1) * (n - k - 2), (n - k - 3) * (k + 2))
 
 
 def _beta(a: fmpq, b: fmpq) -> arb:
