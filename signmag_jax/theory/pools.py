@@ -35,11 +35,13 @@ class PoolArm(NamedTuple):
 
     Args:
       share: of the pre-activation's variance that the perturbed weights carry, thinning included.
+      rest: what the others carry; as 1 − share it would lose the digits of a small rest.
       size: factor of each error, squared.
       divisor: what the damage is divided by.
     """
 
     share: Array
+    rest: Array
     size: Array
     divisor: Array
 
@@ -188,24 +190,28 @@ def _arms(alpha_squared: Array, norms: Array, pool: Array, match: str) -> tuple[
     # Two sums that add up to 1, so that neither side is a difference.
     shares = [jnp.sum(variance * mask) / jnp.sum(variance) for mask in masks]
     counts = [jnp.sum(mask) for mask in masks]
+    others = shares[::-1]
     one = jnp.ones_like(shares[0])
+    sizes, divisors = (one, one), (one, one)
     if match == "rate":
-        return PoolArm(shares[0], one, counts[0]), PoolArm(shares[1], one, counts[1])
-    if match == "count":
+        divisors = counts
+    elif match == "count":
         # The larger arm is thinned to as many weights as the smaller one has.
-        least = jnp.minimum(counts[0], counts[1])
-        return PoolArm(shares[0] * (least / counts[0]), one, one), PoolArm(
-            shares[1] * (least / counts[1]), one, one
-        )
-    size = jnp.sum(norms * masks[1]) / jnp.sum(norms * masks[0])
-    return PoolArm(shares[0], size, one), PoolArm(shares[1], one, one)
+        least = jnp.minimum(*counts)
+        kept = [least / count for count in counts]
+        others = [t * y + (count - least) / count for t, y, count in zip(kept, others, counts, strict=True)]
+        shares = [t * x for t, x in zip(kept, shares, strict=True)]
+    else:
+        sizes = (jnp.sum(norms * masks[1]) / jnp.sum(norms * masks[0]), one)
+    inside, outside = map(PoolArm, shares, others, sizes, divisors)
+    return inside, outside
 
 
 def arm_moments(moments: Scaled, arm: PoolArm) -> Scaled:
     """Moments of the pair when only the arm is perturbed, for use inside a law."""
     x = arm.share
     drift = x * jnp.sqrt(arm.size) * moments.drift
-    noise = arm.size * (x * moments.noise + x * (1 - x) * moments.drift**2)
+    noise = arm.size * (x * moments.noise + x * arm.rest * moments.drift**2)
     return Scaled(1 + moments.unit * drift, moments.unit, drift, noise)
 
 
