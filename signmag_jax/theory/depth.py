@@ -92,10 +92,13 @@ def renormalised_step(
     out = activated_block(correlated(moments, angle), activation, scale).pair
     unit, size = moments.unit, activation.size(scale)
     # Of unit states ‖y' − y‖² is 2(1 − cos) and ⟨y, y' − y⟩ is −(1 − cos).
-    along = size**2 * out.alignment - unit * angle.apart(unit)
-    energy = 2 * angle.apart(unit) + size**2 * out.energy
+    apart = angle.apart(unit)
+    along = size**2 * out.alignment - unit * apart
+    energy = 2 * apart + size**2 * out.energy
     power = 1 + size**2 * out.signal
-    transverse = energy - along**2 / power
+    drift = along / power
+    transverse = across(apart * (2 - unit**2 * apart), 1, -unit * apart, drift)
+    transverse = transverse + size**2 * across(out.transverse, out.signal, out.alignment, drift)
     perturbed = power + 2 * unit * along + unit**2 * energy
     after = Angle((power + unit * along) / jnp.sqrt(power * perturbed), transverse / perturbed)
     return after, transverse / power
@@ -104,12 +107,12 @@ def renormalised_step(
 class Stream(NamedTuple):
     """Second moments and means of an unnormalised residual stream and of its difference δ.
 
-    δ is in units of unit·size, the error's and the activation's; its moments are energy E δ², along E yδ and
-    mean_difference E δ.
+    δ is in units of unit·size, the error's and the activation's; its moments are transverse
+    E δ² − (E yδ)²/E y², along E yδ and mean_difference E δ.
     """
 
     power: Array
-    energy: Array
+    transverse: Array
     along: Array
     mean: Array
     mean_difference: Array
@@ -119,29 +122,37 @@ def residual_step(moments: Scaled, stream: Stream, activation: Activation, scale
     """y ← y + φ(W y/‖y‖): outputs with a mean, as ReLU's, leave cross terms with the stream."""
     unit, size = moments.unit, activation.size(scale)
     out = activated_block(correlated(moments, angle_of(stream, unit, size)), activation, scale).pair
+    power = stream.power + size**2 * out.signal + 2 * size * stream.mean * out.mean
+    along = stream.along + size * out.alignment
+    along = along + stream.mean * out.mean_shift + size * stream.mean_difference * out.mean
+    drift = along / power
+    transverse = across(stream.transverse, stream.power, stream.along, drift)
+    transverse = transverse + across(out.transverse, out.signal, out.alignment, size * drift)
+    means = (stream.mean_difference - drift * stream.mean) * (out.mean_shift - size * drift * out.mean)
     return Stream(
-        power=stream.power + size**2 * out.signal + 2 * size * stream.mean * out.mean,
-        energy=stream.energy + out.energy + 2 * stream.mean_difference * out.mean_shift,
-        along=stream.along
-        + size * out.alignment
-        + stream.mean * out.mean_shift
-        + size * stream.mean_difference * out.mean,
+        power=power,
+        transverse=transverse + 2 * means,
+        along=along,
         mean=stream.mean + size * out.mean,
         mean_difference=stream.mean_difference + out.mean_shift,
     )
 
 
-def transverse_of(stream: Stream) -> Array:
-    """E δ² − (E yδ)²/E y², in the stream's units."""
-    return stream.energy - stream.along**2 / stream.power
+def across(transverse: ArrayLike, power: ArrayLike, along: ArrayLike, drift: Array) -> Array:
+    """E(δ − drift·y)² of one summand of a sum whose own drift this is.
+
+    The sum's transverse energy as E δ² − (E yδ)²/E y² would lose what digits the summands' common growth has
+    more than the angle between them.
+    """
+    return transverse + power * (along / power - drift) ** 2
 
 
 def angle_of(stream: Stream, unit: Array, size: Array) -> Angle:
     """The angle between y and y'."""
     step = unit * size
-    perturbed = stream.power + 2 * step * stream.along + step**2 * stream.energy
-    cosine = (stream.power + step * stream.along) / jnp.sqrt(stream.power * perturbed)
-    return Angle(cosine, size**2 * transverse_of(stream) / perturbed)
+    signal = stream.power + step * stream.along
+    perturbed = signal**2 / stream.power + step**2 * stream.transverse
+    return Angle(signal / jnp.sqrt(stream.power * perturbed), size**2 * stream.transverse / perturbed)
 
 
 def _normalised_chain(
@@ -176,7 +187,7 @@ def _residual_chain(
     def layer(stream: Stream, here: tuple[Array, Scaled | None]) -> tuple[Stream, Parting]:
         index, own = here
         stream = residual_step(_choose(first_only, index, own or moments), stream, activation, scale)
-        return stream, Parting(angle_of(stream, moments.unit, size).sine_squared, transverse_of(stream))
+        return stream, Parting(angle_of(stream, moments.unit, size).sine_squared, stream.transverse)
 
     zero = jnp.zeros_like(moments.c)
     start = Stream(zero + 1, zero, zero, zero, zero)
