@@ -53,8 +53,8 @@ _hook = install_import_hook(
     "beartype.beartype",
 )
 
-# Times vary on shared machines; the examples themselves are what is tested. They are the same in every run, so that
-# a commit which passed passes again: `--hypothesis-profile=explore` looks for new ones.
+# Times vary on shared machines; the examples themselves are what is tested. They are the same in every run:
+# a commit that passed passes again, and `--hypothesis-profile=explore` looks for new ones.
 settings.register_profile("signmag", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("signmag")

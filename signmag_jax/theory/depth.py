@@ -138,7 +138,7 @@ def residual_step(moments: Scaled, stream: Stream, activation: Activation, scale
     )
 
 
-def across(transverse: ArrayLike, power: ArrayLike, along: ArrayLike, drift: Array) -> Array:
+def across(transverse: Array, power: ArrayLike, along: Array, drift: Array) -> Array:
     """E(δ − drift·y)² of one summand of a sum whose own drift this is.
 
     The sum's transverse energy as E δ² − (E yδ)²/E y² would lose what digits the summands' common growth has

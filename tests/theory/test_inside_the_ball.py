@@ -133,6 +133,32 @@ def test_every_law_is_in_its_ball(name, data):
     check(law, data.draw(arguments(law, ("relu", "leaky_relu", "relu_squared"))))
 
 
+POOLS = {
+    "alpha_squared": np.ones(4),
+    "column_norm_squared": np.array([1, 1, 1e-3, 100]),
+    "pool": np.array([False, False, True, False]),
+    "perturbation": perturb.Scale(10.0),
+    "measure": "transverse",
+}
+CHAIN = {"rate": 0.1, "depth": 3, "weights": 1 - 2.3e-9, "scale": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("pool_leverage", POOLS | {"match": "rate"}),
+        ("pool_leverage", POOLS | {"match": "count"}),
+        ("chain_ratios", CHAIN | {"chain": "residual"}),
+        ("chain_ratios", CHAIN | {"chain": "renormalised"}),
+        ("depth_ratios", CHAIN | {"residual": True, "activation": "relu_squared", "scale": 10.0}),
+    ],
+)
+def test_the_rest_keeps_its_digits_beside_a_part_that_carries_nearly_all(name, arguments):
+    law = theory.LAWS[name]
+    exact = np.array(theory.enclose(law, digits=18, **arguments), float)
+    np.testing.assert_allclose(law(**arguments), exact, rtol=DOMAIN)
+
+
 @pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
