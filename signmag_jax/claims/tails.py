@@ -44,7 +44,7 @@ def student(critical: float, estimates: Sequence[Estimate], paired: bool = False
     return critical if math.isinf(count) else -float(stdtrit(count, ndtr(-critical)))
 
 
-def skewed(critical: float, estimates: Sequence[Estimate]) -> float:
+def skewed(critical: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
     """The threshold for samples as skewed as a log-normal's.
 
     A studentised mean of n samples of skewness γ has its quantile at z + γ(2z² + 1)/(6√n), to first order
@@ -54,9 +54,12 @@ def skewed(critical: float, estimates: Sequence[Estimate]) -> float:
     sampled = _sampled(estimates)
     if not sampled:
         return critical
-    total = _error(estimates)
-    lean = sum((one.standard_error / total) ** 3 / math.sqrt(one.n) for one in sampled)
-    return student(critical, estimates) + SKEWNESS * lean * (2 * critical**2 + 1) / 6
+    if paired:
+        lean = 1 / math.sqrt(min(estimate.n for estimate in sampled))
+    else:
+        total = _error(estimates)
+        lean = sum((one.standard_error / total) ** 3 / math.sqrt(one.n) for one in sampled)
+    return student(critical, estimates, paired) + SKEWNESS * lean * (2 * critical**2 + 1) / 6
 
 
 def telling(limit: float, estimates: Sequence[Estimate], paired: bool = False) -> float:
