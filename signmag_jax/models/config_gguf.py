@@ -19,6 +19,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "smollm3": {},
     "olmo2": {"post_norm": True, "qk_norm": "all"},
     "phi3": {},
+    "bitnet": {"sub_norms": True},
 }
 # In llama.cpp every fourth layer of SmolLM3 has no rotation.
 _UNROTATED = {"smollm3": 4}
@@ -69,7 +70,7 @@ def config_from_gguf(
     positions = keys.whole("context_length")
     if architecture == "phi3":
         positions = _undisputed(keys, positions, bool(divisors))
-    first = {name.removeprefix("blk.0.") for name in shapes if name.startswith("blk.0.")}
+    kinds = {name.split(".", 2)[-1] for name in shapes if name.startswith("blk.")}
     config = ModelConfig(
         family=architecture,
         vocabulary=keys.whole("vocab_size", shapes.get("token_embd.weight", (0,))[0]),
@@ -85,9 +86,10 @@ def config_from_gguf(
         ),
         positions=positions,
         tied="output.weight" not in shapes,
-        qkv_bias="attn_q.bias" in first,
-        o_bias="attn_output.bias" in first,
-        mlp_bias="ffn_gate.bias" in first,
+        # Each is optional in each layer.
+        qkv_bias=not kinds.isdisjoint(f"attn_{letter}.bias" for letter in "qkv"),
+        o_bias="attn_output.bias" in kinds,
+        mlp_bias=not kinds.isdisjoint(f"ffn_{part}.bias" for part in ("gate", "up", "down")),
         rotated=_rotated(architecture, layers),
         **FAMILIES[architecture],
     )

@@ -22,6 +22,8 @@ PROMPTS = [np.random.default_rng(n).integers(3, VOCABULARY, n).tolist() for n in
 CASES = {
     "smollm3": {"num_hidden_layers": 5, "no_rope_layer_interval": 4},
     "olmo2": {"rms_norm_eps": 1e-2},
+    # Of the first BitNets, whose gate is SiLU.
+    "bitnet": {"hidden_act": "silu", "rms_norm_eps": 1e-2, "tie_word_embeddings": True},
     # llama.cpp takes the long divisors for every window where its context is longer than the original one.
     "phi3": {
         "max_position_embeddings": 600,
@@ -71,13 +73,15 @@ def write(path, model, **changes):
     norms = ("attention_post_norm", "mlp_post_norm") if family == "olmo2" else ("attention_norm", "mlp_norm")
     parts = [
         name
-        for name in (*models.MATRICES, *norms, "q_norm", "k_norm")
+        for name in (*models.MATRICES, *norms, "q_norm", "k_norm", "attention_sub_norm", "mlp_sub_norm")
         if (family, name) != ("phi3", "up_proj")
     ]
     for layer in range(c.num_hidden_layers):
         names |= {f"model.layers.{layer}.{a}": f"blk.{layer}.{b}" for a, b in fused.items()}
         names |= {layer_tensor(name, layer, "hub"): layer_tensor(name, layer, "gguf") for name in parts}
     for name, value in tensors.items():
+        if name == "lm_head.weight" and c.tie_word_embeddings:
+            continue
         stored = np.ascontiguousarray(value.astype(np.float32))
         if family == "smollm3" and (".q_proj" in name or ".k_proj" in name):
             heads = c.num_attention_heads if ".q_proj" in name else c.num_key_value_heads
@@ -130,6 +134,7 @@ def test_a_file_is_computed_as_transformers_and_llama_cpp_compute_it(theirs, fam
     wrong = {
         "smollm3": {"rotated": None},
         "olmo2": {"eps": 0.1},
+        "bitnet": {"activation": "relu2"},
         "phi3": {"rope": dataclasses.replace(ours.config.rope, scale=1.0)},
     }
     other = ours.replace(config=dataclasses.replace(ours.config, **wrong[family]))
