@@ -59,11 +59,12 @@ class Rope:
                 "divisors of RoPE frequencies positive and finite", self.divisors[:8], "the file is damaged"
             )
         if self.kind == "llama3" and not (
-            0 < self.low_frequency_factor < self.high_frequency_factor < math.inf
+            0 < self.low_frequency_factor < math.inf
+            and 0 < self.high_frequency_factor < math.inf
             and self.original_positions > 0
         ):
             raise invalid(
-                "0 < low_freq_factor < high_freq_factor and original_max_position_embeddings > 0",
+                "low_freq_factor > 0, high_freq_factor > 0 and original_max_position_embeddings > 0",
                 (self.low_frequency_factor, self.high_frequency_factor, self.original_positions),
                 "check the RoPE parameters in the model's config",
             )

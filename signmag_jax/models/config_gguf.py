@@ -21,6 +21,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "phi3": {},
     "bitnet": {"sub_norms": True},
 }
+# Of bitnet.cpp: ternary only in its own types of tensors.
+_FOREIGN = ("bitnet-b1.58", "bitnet-25")
 # In llama.cpp every fourth layer of SmolLM3 has no rotation.
 _UNROTATED = {"smollm3": 4}
 
@@ -30,7 +32,12 @@ HARMLESS = (
     "pooling_type",
     "rope.scaling.original_context_length",
     "rope.scaling.finetuned",
+    # Of YaRN, which itself is refused.
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
 )
+# Of mixtures of experts, of which a dense model has none.
+_EXPERTS = "expert"
 _SCALING = "rope.scaling."
 # Metadata may claim any number of layers, before the tensors are looked at.
 MOST_LAYERS = 1_000_000
@@ -54,7 +61,9 @@ def config_from_gguf(
         raise invalid(
             f"GGUF architecture in {tuple(FAMILIES)}",
             _shown(architecture),
-            "this port has no other; use another file, or the hub folder",
+            "bitnet.cpp's own; use the hub folder, microsoft/bitnet-b1.58-2B-4T"
+            if architecture in _FOREIGN
+            else "this port has no other; use another file, or the hub folder",
         )
     keys = _Keys(metadata, architecture)
     heads, hidden = keys.whole("attention.head_count"), keys.whole("embedding_length")
@@ -143,7 +152,12 @@ class _Keys:
             )
 
     def refuse_rest(self) -> None:
-        rest = {key: self._rest[key] for key in self._rest if key.removeprefix(self._prefix) not in HARMLESS}
+        names = {key: key.removeprefix(self._prefix) for key in self._rest}
+        rest = {
+            key: self._rest[key]
+            for key, name in names.items()
+            if name not in HARMLESS and not name.startswith(_EXPERTS)
+        }
         if rest:
             first = sorted(rest.items())[:8]
             shown = ", ".join(f"{key[:80]} = {str(value)[:40]}" for key, value in first)

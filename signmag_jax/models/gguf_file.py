@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,10 @@ class GGUFFile:
                 raise invalid("each tensor stored once", twice[0][:60], f"{self.files[number]} repeats it")
             self.tensors |= tensors
             self._data |= dict.fromkeys(tensors, data)
-        self.shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
-        self.dtypes = {name: tensor.dtype for name, tensor in self.tensors.items()}
+        self._scales = scales_of(self.tensors)
+        others = [name for name in self.tensors if name not in self._scales.values()]
+        self.shapes = {name: self.tensors[name].shape for name in others}
+        self.dtypes = {name: self.tensors[name].dtype for name in others}
         strange = sorted(n for n, dtype in self.dtypes.items() if dtype not in readable_types())
         if strange:
             shown = ", ".join(f"{name} ({self.dtypes[name]})" for name in strange[:8])
@@ -82,6 +85,9 @@ class GGUFFile:
             with np.errstate(all="ignore"):  # what is not finite is named by who asked for it
                 values = dequantize(rows, GGMLQuantizationType(tensor.kind)).astype(np.float32, copy=False)
         values = np.asarray(values).reshape(tensor.shape)
+        if name in self._scales:
+            scale = self._scales[name]
+            values = values * self._data[scale][self.tensors[scale].start :][:4].view("<f4")
         heads = self._interleaved_heads(name)
         return values if heads is None else unpermute(values, heads)
 
@@ -109,6 +115,14 @@ class GGUFFile:
         elif ".attn_q." not in name:
             return None
         return heads[0] if isinstance(heads, list) else heads
+
+
+def scales_of(tensors: Mapping[str, StoredTensor]) -> dict[str, str]:
+    """For matrices of layers, the tensor of the one number by which llama.cpp multiplies what each gives."""
+    matrices = [name for name in tensors if name.startswith("blk.") and len(tensors[name].shape) == 2]
+    numbers = {name for name, each in tensors.items() if (each.shape, each.dtype) == ((1,), "F32")}
+    pairs = ((name, f"{name.removesuffix('weight')}scale") for name in matrices)
+    return {name: scale for name, scale in pairs if scale in numbers}
 
 
 def unpermute(rows: np.ndarray, heads: int) -> np.ndarray:

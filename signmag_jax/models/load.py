@@ -18,6 +18,7 @@ from .bitnet import TernarySource
 from .config import ModelConfig
 from .config_gguf import config_from_gguf
 from .config_hub import described_by_hub
+from .filled import filled
 from .fused import FUSED_FAMILIES, SplitSource
 from .gguf_file import GGUFFile
 from .llama import Llama
@@ -167,7 +168,7 @@ def open_checkpoint(
         source = SplitSource(source, config)
     config, said = with_own_head(config, source)
     remarks += said
-    return Checkpoint(config, tokenizer, source, resolved.origin, remarks)
+    return Checkpoint(config, tokenizer, filled(source, config), resolved.origin, remarks)
 
 
 def config_alone(name_or_path: str | Path | None) -> ModelConfig | None:

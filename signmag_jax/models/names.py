@@ -48,7 +48,7 @@ ROPE_DIVISORS = ("rope_freqs.weight", "rope_factors_short.weight")
 DERIVED_SUFFIXES = (".self_attn.rotary_emb.inv_freq",)
 
 # Tensors of a GGUF file that llama.cpp knows and does not use.
-UNUSED_SUFFIXES = (".attn_rot_embd", ".attn_rot_embd.weight")
+UNUSED_SUFFIXES = (".attn_rot_embd", ".attn_rot_embd.weight", ".input_scale")
 
 # Divisors beyond the length before stretching, which no window exceeds here.
 LONG_DIVISORS = "rope_factors_long.weight"

@@ -31,6 +31,8 @@ def frequencies(rope: Rope, head_dim: int) -> Float[np.ndarray, " pairs"]:
         return slow
     wavelength = np.float32(2 * math.pi) / fast
     low, high = rope.low_frequency_factor, rope.high_frequency_factor
+    if low >= high:  # no step between: what is not slow is fast
+        return np.where(wavelength > rope.original_positions / low, slow, fast)
     step = (np.float32(rope.original_positions) / wavelength - np.float32(low)) / np.float32(high - low)
     smooth = (1 - step) * slow + step * fast
     stretched = np.where(wavelength > rope.original_positions / low, slow, smooth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from typing import Any
@@ -16,6 +17,8 @@ _USED = {
     # Scales with the length beyond the trained one, which no window exceeds here.
     "dynamic": frozenset(("rope_theta",)),
     "linear": frozenset(("rope_theta", "factor")),
+    # Of factor 1 alone: the plain frequencies.
+    "yarn": frozenset(("rope_theta",)),
     "llama3": frozenset(("rope_theta", "factor", "low_freq_factor", "high_freq_factor", _ORIGINAL)),
     "longrope": frozenset(("rope_theta", _ORIGINAL)),
 }
@@ -36,8 +39,14 @@ def rope_from_hub(
       InvalidInput: for a type that the port does not know, and for parameters that are no numbers.
     """
     kind = parameters.get("rope_type", "default")
-    if not isinstance(kind, str) or kind not in _USED:
-        raise invalid(f"RoPE type in {tuple(_USED)}", kind, "this port knows no other; use another model")
+    scale = _scale_of_yarn(parameters, positions) if kind == "yarn" else 1.0
+    if not isinstance(kind, str) or kind not in _USED or scale is None:
+        received = f"yarn of factor {parameters.get('factor')}"[:60] if kind == "yarn" else kind
+        raise invalid(
+            f"RoPE type in {tuple(_USED)}, yarn with the factor 1",
+            received,
+            "this port knows no other; use another model",
+        )
     numbers = _numbers(parameters, kind)
     part = parameters.get("partial_rotary_factor")
     # Of transformers' models only these read it themselves; what scales a rotation reads it in all of them.
@@ -45,11 +54,11 @@ def rope_from_hub(
     if part not in (None, 1.0) and not (partial and _is_finite(part) and 0 < part < 1):
         raise invalid("a rotation of whole heads", f"partial_rotary_factor = {part}", "use another model")
     features = int(head_dim * part) if part not in (None, 1.0) else None
-    common: dict[str, Any] = {"theta": float(numbers["rope_theta"]), "features": features}
+    common: dict[str, Any] = {"theta": float(numbers["rope_theta"]), "features": features, "scale": scale}
     known = (
         _USED[kind]
         | {"rope_type", "type"}
-        | {*(_LONG if kind == "longrope" else ())}
+        | {*{"longrope": _LONG, "yarn": ("attention_factor",)}.get(kind, ())}
         | {*(("partial_rotary_factor",) if partial else ())}
     )
     rest = {key: value for key, value in parameters.items() if key not in known and value is not None}
@@ -69,7 +78,7 @@ def rope_from_hub(
         )
     return (
         Rope(
-            kind="default" if kind == "dynamic" else kind,
+            kind="default" if kind in ("dynamic", "yarn") else kind,
             factor=float(numbers.get("factor", 1.0)),
             low_frequency_factor=float(numbers.get("low_freq_factor", 1.0)),
             high_frequency_factor=float(numbers.get("high_freq_factor", 1.0)),
@@ -93,6 +102,17 @@ def _numbers(parameters: dict[str, Any], kind: str) -> dict[str, Any]:
     return numbers
 
 
+def _scale_of_yarn(parameters: dict[str, Any], positions: int) -> float | None:
+    """What YaRN (arXiv:2309.00071) multiplies cosines and sines by; None where it changes frequencies too."""
+    factor, scale = parameters.get("factor", 0), parameters.get("attention_factor")
+    original = parameters.get(_ORIGINAL)
+    if factor is None and _is_finite(original) and original:
+        factor = positions / original
+    if not _is_finite(factor) or factor != 1 or not (scale is None or _is_finite(scale)):
+        return None
+    return 1.0 if scale is None else float(scale)
+
+
 def _longrope(parameters: dict[str, Any], original: int, positions: int, common: dict[str, Any]) -> Rope:
     """LongRoPE (arXiv:2402.13753) within the length before stretching: the short divisors alone."""
     divisors, factor = parameters.get("short_factor"), parameters.get("factor")
@@ -106,7 +126,8 @@ def _longrope(parameters: dict[str, Any], original: int, positions: int, common:
     stretch = float(positions / original if factor is None else factor)
     if scale is None:
         scale = 1.0 if stretch <= 1 else math.sqrt(1 + math.log(stretch) / math.log(original))
-    return Rope(kind="divided", divisors=tuple(map(float, numbers[:-2])), scale=float(scale), **common)
+    divided = Rope(kind="divided", divisors=tuple(map(float, numbers[:-2])), **common)
+    return dataclasses.replace(divided, scale=float(scale))
 
 
 def _is_finite(value: Any) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 import numpy as np
 
 from signmag_jax.evidence import MissingResource
@@ -15,7 +16,13 @@ from .foreign import reason
 from .names import full_names
 
 FLOAT_TYPES = ("F64", "F32", "F16", "BF16")
+SMALL_FLOATS = {
+    **{"F8_E4M3": jnp.float8_e4m3fn, "F8_E5M2": jnp.float8_e5m2, "F8_E8M0": jnp.float8_e8m0fnu},
+    **{"F8_E4M3FNUZ": jnp.float8_e4m3fnuz, "F8_E5M2FNUZ": jnp.float8_e5m2fnuz},
+}
+"""Floats of 8 bits, which are numbers where no scale lies beside them."""
 PACKED = "U8 of 4 ternary digits"
+FILLED = "not stored"
 
 
 @runtime_checkable
@@ -60,8 +67,20 @@ class SafetensorsSource:
         from safetensors import safe_open
 
         stored, path = self._home[name]
+        if self.dtypes[name] in SMALL_FLOATS:  # for which `safetensors` makes no NumPy array
+            small = np.frombuffer(_bytes_of(path, stored), SMALL_FLOATS[self.dtypes[name]])
+            return small.reshape(self.shapes[name])
         with safe_open(path, framework="numpy") as opened:
             return opened.get_tensor(stored)
+
+
+def _bytes_of(path: Path, name: str) -> bytes:
+    """The bytes of a tensor of a file that was described."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        start, stop = json.loads(file.read(length))[name]["data_offsets"]
+        file.seek(8 + length + start)
+        return file.read(stop - start)
 
 
 def _described(path: Path) -> list[tuple[str, tuple[int, ...], str]]:

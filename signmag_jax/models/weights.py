@@ -31,7 +31,7 @@ from .names import (
     strangers,
 )
 from .sharding import parameter_shardings
-from .sources import FLOAT_TYPES, PACKED, TensorSource
+from .sources import FILLED, FLOAT_TYPES, PACKED, SMALL_FLOATS, TensorSource
 
 MOST_LINES = 24
 """Tensors that one error names."""
@@ -210,18 +210,33 @@ def check_names(config: ModelConfig, source: TensorSource) -> tuple[str, ...]:
             "the checkpoint and its config do not belong together, or the architecture is not supported",
         )
     if source.style == "hub":
-        check_floats(source, wanted)
+        check_floats(source, wanted, others)
     return tuple(others)
 
 
-def check_floats(source: TensorSource, names: Iterable[str]) -> None:
-    """Refuse a checkpoint whose weights are stored as codes of a quantiser."""
-    strange = [name for name in names if source.dtypes[name] not in (*FLOAT_TYPES, PACKED)]
+def check_floats(source: TensorSource, names: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Refuse a checkpoint whose weights are stored as codes of a quantiser.
+
+    Args:
+      source: the checkpoint.
+      names: of its weights.
+      others: tensors that would be left out. Scales among them belong to weights of 8 bits.
+    """
+    known = (*FLOAT_TYPES, *SMALL_FLOATS, PACKED, FILLED)
+    strange = [name for name in names if source.dtypes[name] not in known]
     if strange:
         raise invalid(
-            f"every weight in one of {FLOAT_TYPES}",
+            f"every weight in one of {(*FLOAT_TYPES, *SMALL_FLOATS)}",
             ", ".join(f"{name} ({source.dtypes[name]})" for name in strange[:8]),
             "pre-quantised weights are not read; use the original",
+        )
+    small = next((name for name in names if source.dtypes[name] in SMALL_FLOATS), None)
+    scales = [name for name in others if "scale" in name]
+    if small and scales:
+        raise invalid(
+            "weights of 8 bits without scales beside them",
+            f"{small} ({source.dtypes[small]}) beside {', '.join(scales[:4])}",
+            "the scales change the model, and transformers leaves them out here; use the original",
         )
 
 

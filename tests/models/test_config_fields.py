@@ -167,6 +167,32 @@ def test_older_spellings_of_the_rotation_are_read_as_transformers_reads_them(tmp
     )
 
 
+YARN = {"rope_type": "yarn", "rope_theta": 50.0, "original_max_position_embeddings": 64}
+ROTATIONS = {
+    "yarn that stretches by nothing": YARN | {"factor": 1},
+    "yarn that scales alone": YARN | {"factor": 1.0, "attention_factor": 0.8, "beta_fast": 4},
+    "yarn by the ratio of equal lengths": YARN | {"factor": None, "mscale": 0.7, "mscale_all_dim": 1.0},
+    "llama3 with one end": oracle.LLAMA3 | {"low_freq_factor": 4.0},
+    "llama3 with its ends exchanged": oracle.LLAMA3 | {"low_freq_factor": 4.0, "high_freq_factor": 1.0},
+}
+
+
+@pytest.mark.parametrize("case", ROTATIONS)
+def test_rotations_are_those_of_transformers(tmp_path, case):
+    ours = _config_of(tmp_path, rope_parameters=ROTATIONS[case])
+    theirs = CLASSES["llama"](**oracle.SIZES, rope_parameters=ROTATIONS[case])
+    kind = ROTATIONS[case]["rope_type"]
+    found, scale = transformers.modeling_rope_utils.ROPE_INIT_FUNCTIONS[kind](theirs, "cpu")
+    np.testing.assert_allclose(rope.frequencies(ours.rope, ours.head_dim), found.numpy(), rtol=1e-6)
+    assert ours.rope.scale == scale
+
+
+@pytest.mark.parametrize("change", [{"factor": 4.0}, {"factor": 0.5}, {"factor": None}, {"factor": "1"}])
+def test_yarn_that_changes_frequencies_is_refused(tmp_path, change):
+    with pytest.raises(InvalidInput, match=r"yarn of factor|config\.json"):
+        _config_of(tmp_path, rope_parameters=YARN | {"original_max_position_embeddings": 32} | change)
+
+
 def test_layers_that_slide_over_no_window_are_refused_as_transformers_fails_on_them(tmp_path):
     kinds = {"layer_types": [oracle.FULL, oracle.SLIDING, oracle.FULL], "model_type": "qwen2"}
     for window in ({"use_sliding_window": False}, {"use_sliding_window": True, "sliding_window": None}):

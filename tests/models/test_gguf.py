@@ -15,7 +15,9 @@ import torch
 
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.models.gguf_file import unpermute
+from signmag_jax.models.config_gguf import config_from_gguf
+from signmag_jax.models.filled import filled
+from signmag_jax.models.gguf_file import GGUFFile, unpermute
 from signmag_jax.models.tokenizer_gguf import tokenizer_from_gguf
 
 WIDE = {"hidden_size": 64, "intermediate_size": 96}
@@ -178,6 +180,7 @@ def test_impossible_divisors_are_refused(tmp_path, divisors, pattern):
     ("changes", "pattern"),
     [
         ({"architecture": "falcon"}, "GGUF architecture in .*falcon"),
+        ({"architecture": "bitnet-b1.58"}, "use the hub folder, microsoft/bitnet-b1"),
         ({"expert_count": 8}, r"llama\.expert_count = 0.*8"),
         ({"rope.scaling.type": "yarn", "rope.scaling.factor": 4.0}, "RoPE scaling.*yarn"),
         ({"rope.dimension_count": 8}, r"llama\.rope\.dimension_count = 16.*8"),
@@ -193,6 +196,32 @@ def test_what_the_port_does_not_compute_is_refused_by_name(tmp_path, changes, pa
     write(tmp_path / "m.gguf", oracle.oracle("llama", WIDE), **changes)
     with pytest.raises(InvalidInput, match=pattern):
         models.load(tmp_path / "m.gguf")
+
+
+def test_what_llama_cpp_asks_of_experts_or_of_yarn_alone_changes_nothing(tmp_path):
+    write(tmp_path / "m.gguf", oracle.oracle("llama", WIDE))
+    plain = models.load(tmp_path / "m.gguf").config
+    harmless = {"expert_count": 0, "expert_weights_scale": 2.5, "rope.scaling.yarn_beta_fast": 32.0}
+    write(tmp_path / "m.gguf", oracle.oracle("llama", WIDE), **harmless)
+    assert models.load(tmp_path / "m.gguf").config == plain
+
+
+def test_biases_of_a_part_of_the_layers_are_zero_in_the_others(tmp_path):
+    write(tmp_path / "m.gguf", oracle.oracle("llama", WIDE))
+    stored = GGUFFile(tmp_path / "m.gguf")
+    shapes = stored.shapes | {"blk.1.attn_k.bias": (32,), "blk.0.ffn_down.bias": (64,)}
+    config = config_from_gguf(stored.metadata, shapes)
+    assert (config.qkv_bias, config.o_bias, config.mlp_bias) == (True, False, True)
+    stored.shapes = shapes
+    source = filled(stored, config)
+    assert len(source.shapes) == len(shapes) + 9 + 9 - 2
+    assert source.dtypes["blk.0.attn_k.bias"] == "not stored"
+    np.testing.assert_array_equal(source.read("blk.0.attn_k.bias"), np.zeros(32))
+    assert "16 tensors are not stored (biases are 0, as in llama.cpp)" in source.notes[-1]
+    # llama.cpp wants every gain, and nothing stands in for a weight.
+    for name in ("blk.1.attn_norm.weight", "blk.1.attn_q.weight"):
+        stored.shapes = {key: shape for key, shape in shapes.items() if key != name}
+        assert filled(stored, config) is stored
 
 
 def test_a_merge_of_unknown_tokens_is_named():

@@ -87,6 +87,10 @@ def write(path, model, **changes):
             heads = c.num_attention_heads if ".q_proj" in name else c.num_key_value_heads
             halves = stored.reshape(heads, 2, size // 2, -1)
             stored = np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(stored.shape)
+        if family == "bitnet" and "_proj" in name:
+            scale = np.float32(1.5 if ".0." in name else 0.7)
+            writer.add_tensor(names[name].replace("weight", "scale"), scale[None])
+            stored = stored / scale
         writer.add_tensor(names[name], stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

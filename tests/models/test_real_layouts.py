@@ -13,10 +13,13 @@ import tokenizers
 import torch
 import transformers
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch
 
 from signmag_jax import models
 from signmag_jax.evidence import InvalidInput, MissingResource
 from signmag_jax.models.config_hub import described_by_hub
+from signmag_jax.models.load import open_checkpoint
+from signmag_jax.models.sources import SMALL_FLOATS, safetensors_in
 from signmag_jax.models.tokenizer import tokenizer_from_hub
 
 TOKENS = np.random.default_rng(4).integers(0, 90, (1, 23)).astype(np.int32)
@@ -119,6 +122,58 @@ def test_a_part_of_the_rotation_that_the_model_does_not_read_is_noted(folder):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"partial_rotary_factor": 0.5}))
     (note,) = agrees(folder).report.notes
     assert note == "without effect in this model's RoPE: partial_rotary_factor = 0.5"
+
+
+CONSTANT = (".bias", "norm.weight")
+
+
+@pytest.mark.parametrize("family", oracle.CLASSES)
+def test_gains_and_biases_that_are_not_stored_are_those_of_transformers(tmp_path, family):
+    biased = {"num_hidden_layers": 1, "attention_bias": True, "mlp_bias": True}
+    oracle.save(oracle.oracle(family, biased), tmp_path)
+    edited(tmp_path, lambda all: {k: v for k, v in all.items() if not k.endswith(CONSTANT)})
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).state_dict()
+    source = open_checkpoint(tmp_path).source
+    missing = [name for name, dtype in source.dtypes.items() if dtype == "not stored"]
+    assert set(missing) == {name for name in theirs if name.endswith(CONSTANT)}
+    for name in missing:
+        np.testing.assert_array_equal(source.read(name), theirs[name].numpy())
+    assert source.notes[-1].startswith(f"{len(missing)} tensors are not stored (gains are 1 and biases 0")
+
+
+def test_gains_that_are_not_stored_are_noted_and_a_weight_is_never_filled_in(folder):
+    norm = "model.layers.0.input_layernorm.weight"
+    edited(folder, lambda all: {k: v for k, v in all.items() if k != norm})
+    model = agrees(folder)
+    assert says(model, "1 tensors are not stored", norm)
+    assert model.report.dtypes == {"F32": 11, "not stored": 1}
+    edited(folder, lambda all: {k: v for k, v in all.items() if "up_proj" not in k})
+    with pytest.raises(InvalidInput, match=rf"missing {norm} .*missing model\.layers\.0\.mlp\.up_proj"):
+        models.load(folder)
+
+
+SMALL = {name: dtype for name in SMALL_FLOATS if (dtype := getattr(torch, SMALL_FLOATS[name].__name__, None))}
+
+
+@pytest.mark.parametrize("stored", SMALL)
+def test_floats_of_8_bits_are_the_numbers_that_pytorch_reads(tmp_path, stored):
+    values = torch.arange(250, dtype=torch.uint8).view(SMALL[stored]).reshape(25, 10)
+    save_torch({"model.norm.weight": values}, tmp_path / "model.safetensors")
+    source = safetensors_in(tmp_path)
+    assert source.dtypes == {"model.norm.weight": stored}
+    found = source.read("model.norm.weight").astype(np.float32)
+    np.testing.assert_array_equal(found, values.float().numpy())
+
+
+def test_weights_of_8_bits_are_loaded_where_no_scale_lies_beside_them(folder):
+    path = folder / "model.safetensors"
+    small = {name: torch.from_numpy(v).to(torch.float8_e4m3fn) for name, v in load_file(path).items()}
+    save_torch(small, path, metadata={"format": "pt"})
+    assert agrees(folder).report.dtypes == {"F8_E4M3": 12}
+    scale = "model.layers.0.mlp.up_proj.weight_scale"
+    save_torch(small | {scale: torch.ones(1)}, path, metadata={"format": "pt"})
+    with pytest.raises(InvalidInput, match=rf"8 bits without scales.*F8_E4M3\) beside {scale}'"):
+        models.load(folder)
 
 
 LONG = {"short_factor": [1.5, 2.0, 3.0], "long_factor": [4.0, 5.0, 6.0], "type": "longrope"}
