@@ -221,8 +221,6 @@ REFUSED = {
     "intermediate": ({"intermediate_size": 49}, "has shape"),
     "head_dim": ({"head_dim": 10}, "has shape"),
     "heads of another width": ({"num_attention_heads": 8, "head_dim": 8}, "has shape"),
-    "attention_bias": ({"attention_bias": True}, "missing model.layers.0.self_attn.q_proj.bias"),
-    "mlp_bias": ({"mlp_bias": True}, "missing model.layers.0.mlp.gate_proj.bias"),
     "a billion layers": ({"num_hidden_layers": 10**9}, "a tensor at least for each of 1000000000 layers"),
     "a billion sliding layers": (
         {"model_type": "mistral", "sliding_window": 5, "num_hidden_layers": 10**9},
