@@ -20,7 +20,7 @@ from .joint import joint_tokens
 from .kept import HURT, kept_rows, kept_tokens
 from .leverage import DRAWS
 from .outlier_flips import outlier_arms
-from .plan import TRIAL_WINDOWS, TRIALS
+from .plan_costs import TRIAL_WINDOWS, TRIALS
 from .pools import ARMS
 from .protect import checked as checked_protection
 from .quantization_report import checked_options

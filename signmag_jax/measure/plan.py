@@ -5,45 +5,33 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
-from signmag_jax.evidence import Estimate, InvalidInput, invalid, keys
+from signmag_jax.evidence import Estimate, InvalidInput, invalid
 from signmag_jax.evidence.compiling import jit
 from signmag_jax.evidence.counts import counting
-from signmag_jax.evidence.precision import at_least_float32
-from signmag_jax.models import LanguageModel, Llama, ModelConfig, fetch, window_nll
+from signmag_jax.models import LanguageModel, Llama, ModelConfig
 
-from . import curvature, inputs, slopes
-from .curvature import WindowLoss
+from . import inputs, slopes
 from .inputs import Windows
-from .knapsack import Packing, pack
+from .knapsack import Packing
 from .metrics import check_draws, window_means
+from .plan_costs import AIMS, TRIALS, Aim, derivatives, packed
+from .plan_items import Items, Rounded, rounding
 from .planned import MeasuredWidths, Plan, PlannedMatrix
 from .protected import METRICS
 from .setup import Options, Setup, prepare
 from .sweep import Row
 from .trial import DIVERGENCE, LOSS, STORED, averages, interval
-from .trials import Cell, with_trials
-from .widths import TERNARY, WIDTHS, check_widths, fewest_bits, rounded, stored_bits
+from .trials import Cell
+from .widths import TERNARY, WIDTHS, check_widths, fewest_bits
 
 BITS = 4.5
 DRAWS = 2
-DERIVATIVE_PASSES = 6
-"""Cost of a window's two backward passes, in forward passes."""
-TRIALS, TRIAL_WINDOWS = 12, 2
-"""Matrices that are quantised alone, and the calibration windows on which they are."""
-AGREED = 2.0
-"""Standard errors within which `g·δ` may be chance."""
-Aim = Literal["kl", "nll"]
-AIMS = ("kl", "nll")
-Target = tuple[int, str]
 
 
 @counting
@@ -88,33 +76,16 @@ def plan(
         raise invalid(f"aim in {AIMS}", aim, "name one of them")
     own = {"experiment": "plan", "bits": bits, "widths": list(known), "aim": aim, "draws": draws}
     setup = prepare(model, calibration, evaluation, own, batch=batch, **options)
-    items = _Items.of(setup, known)
+    items = Items.of(setup, known)
     # Of the decimal that was typed: as floats, 2.8 × 360 is less than 1008.
     budget = math.floor(Fraction(str(bits)) * items.weights)
     # Where a row is too short for its codes' bytes, no width may be the narrowest of all matrices; but beside
     # the plan stands one width everywhere.
     if budget < min(items.uniform):
         raise _too_few(bits, min(items.uniform) / items.weights)
-    orders = _derivatives(setup, items)
-    packing, tried = _packed(setup, items, orders, aim, budget)
+    orders = derivatives(setup, items)
+    packing, tried = packed(setup, items, orders, aim, budget)
     return _report(setup, items, orders, packing, tried, bits, budget, draws)
-
-
-def _agreed(
-    first: Float[np.ndarray, "windows items widths"], second: Float[np.ndarray, "windows items widths"]
-) -> Float[np.ndarray, "items widths"]:
-    """`g·δ` without what may be chance: all of it up to 2 standard errors, and less of what is larger.
-
-    Its variance over windows is taken as proportional to `δᵀGδ`, as that of independent tokens is, by a
-    factor that all matrices and widths share: few windows tell none of them apart.
-    """
-    mean, spread = first.mean(axis=0), second.mean(axis=0)
-    own = first.var(axis=0, ddof=1) / len(first)
-    seen = spread > 0
-    # The median: a few heavy matrices would set a mean.
-    factor = np.median(own[seen] / spread[seen]) if seen.any() else 0.0
-    size = np.where(mean == 0, 1.0, mean**2)
-    return mean * np.maximum(0.0, 1 - AGREED**2 * factor * spread / size)
 
 
 def check_plan(bits: float, widths: Sequence[str] = tuple(WIDTHS), draws: int = DRAWS) -> tuple[str, ...]:
@@ -137,156 +108,7 @@ def _too_few(bits: float, least: float) -> InvalidInput:
     return invalid(f"bits >= {smallest:g}", bits, "no narrower widths exist, or allow more of them")
 
 
-@dataclass(frozen=True)
-class _Items:
-    """What is to be given a width.
-
-    Args:
-      widths: the options, from the narrowest.
-      targets: layer and name of each matrix.
-      shapes: outputs and inputs of each.
-      sizes: bits of each at every width.
-    """
-
-    widths: tuple[str, ...]
-    targets: tuple[Target, ...]
-    shapes: tuple[tuple[int, int], ...]
-    sizes: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, setup: Setup, widths: tuple[str, ...]) -> _Items:
-        """The matrices that take part, name by name."""
-        known = setup.model.config.shapes()
-        targets = tuple((layer, name) for name in setup.matrices for layer in setup.layers)
-        shapes = tuple((known[name][0], known[name][1]) for _, name in targets)
-        sizes = tuple(tuple(stored_bits(width, shape) for width in widths) for shape in shapes)
-        return cls(widths, targets, shapes, sizes)
-
-    @property
-    def weights(self) -> int:
-        """How many there are in all."""
-        return sum(rows * columns for rows, columns in self.shapes)
-
-    @property
-    def uniform(self) -> list[int]:
-        """Bits of each width everywhere."""
-        return [sum(each) for each in zip(*self.sizes, strict=True)]
-
-    def size(self, options: Sequence[int]) -> int:
-        """Bits of a choice."""
-        return sum(each[option] for each, option in zip(self.sizes, options, strict=True))
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Rounded:
-    """The weight transform that gives each matrix its width.
-
-    Args:
-      widths: the options.
-      tables: by matrix and layer, 0 for a matrix as it is, else 1 + the number of its width. As data: one
-        program serves every plan.
-    """
-
-    widths: tuple[str, ...] = field(metadata={"static": True})
-    tables: dict[str, Int[Array, " layers"]]
-
-    def __call__(self, weight: Array, layer: Array, name: str) -> Array:
-        """The transformed weight, as `models.token_nll` asks for it."""
-        if name not in self.tables:
-            return weight
-        branches = [lambda w: w, *(functools.partial(rounded, width) for width in self.widths)]
-        return jax.lax.switch(self.tables[name][layer], branches, weight)
-
-
-def _rounded(setup: Setup, items: _Items, options: Mapping[int, int]) -> Rounded:
-    """The transform for some items' options; the other items stay as they are."""
-    tables = {name: np.zeros(setup.model.config.layers, np.int32) for name in setup.matrices}
-    for item, option in options.items():
-        layer, name = items.targets[item]
-        tables[name][layer] = 1 + option
-    return Rounded(items.widths, {name: jnp.asarray(table) for name, table in tables.items()})
-
-
-def _derivatives(setup: Setup, items: _Items) -> Float[np.ndarray, "orders windows items widths"]:
-    """`g·δ` and `½ Σ G_ii δ_i²` of every matrix at every width, window by window."""
-    root = keys.fold(keys.root(setup.seed), "plan")
-
-    def task(index: int) -> Row:
-        loss = WindowLoss.of(setup.model, setup.calibration[index])
-        slope, spread = _backward(loss, setup.matrices, keys.fold(root, index))
-        layers = np.asarray(setup.layers)
-        tables = []
-        for name in setup.matrices:
-            weight = setup.model.params["blocks"][name]
-            costs = _of_errors(items.widths, weight, slope.pop(name), spread.pop(name))
-            tables.append(fetch(costs)[layers])
-        return np.concatenate(tables).astype(np.float64).ravel()
-
-    tasks = [functools.partial(task, index) for index in range(len(setup.calibration))]
-    table = np.stack(setup.sweep(tasks)).reshape(len(tasks), len(items.targets), len(items.widths), 2)
-    inputs.check_finite(table, "derivatives of the loss")
-    return np.moveaxis(table, -1, 0)
-
-
-@functools.partial(jit, static_argnums=1)
-def _backward(loss: WindowLoss, names: tuple[str, ...], key: PRNGKeyArray) -> tuple[Any, Any]:
-    """The gradient, and a random vector whose square has the Gauss–Newton diagonal as its mean."""
-    return jax.grad(loss)(loss.weights(names)), curvature.fisher(loss, names, key)
-
-
-@functools.partial(jit, static_argnums=0)
-def _of_errors(
-    widths: tuple[str, ...],
-    weights: Float[Array, "layers outputs inputs"],
-    slope: Float[Array, "layers outputs inputs"],
-    spread: Float[Array, "layers outputs inputs"],
-) -> Float[Array, "layers widths 2"]:
-    wide = at_least_float32(weights.dtype)
-
-    # Layer by layer: the errors at all widths of a whole stack would be several models.
-    def one(piece: tuple[Array, Array, Array]) -> Array:
-        weight, g, r = piece
-        errors = [(rounded(width, weight) - weight).astype(wide) for width in widths]
-        parts = [(jnp.sum(g.astype(wide) * e), jnp.sum((r.astype(wide) * e) ** 2) / 2) for e in errors]
-        return jnp.stack([jnp.stack(pair) for pair in parts])
-
-    return jax.lax.map(one, (weights, slope, spread))
-
-
-def _packed(
-    setup: Setup,
-    items: _Items,
-    orders: Float[np.ndarray, "orders calibration items widths"],
-    aim: Aim,
-    budget: int,
-) -> tuple[Packing, dict[Cell, Row]]:
-    """The cheapest widths, and ΔNLL of those that were tried: in turn the costliest that is not yet."""
-    slope, spread = orders[0, :TRIAL_WINDOWS].mean(axis=0), orders[1].mean(axis=0)
-    agreed = _agreed(*orders) if aim == "nll" else 0.0
-    windows, start = setup.calibration[:TRIAL_WINDOWS], len(setup.calibration)
-
-    def losses(options: Mapping[int, int]) -> Row:
-        return window_nll(setup.model, windows, _rounded(setup, items, options), len(windows)).mean(axis=1)
-
-    clean = setup.sweep([functools.partial(losses, {})], first=start)[0]
-    inputs.check_finite(clean)
-    tried: dict[Cell, Row] = {}
-    while True:
-        # What the windows' own first order does not say.
-        beyond = {at: float(rises.mean() - slope[at]) for at, rises in tried.items()}
-        costs = agreed + with_trials(spread, beyond)
-        packing = pack(items.sizes, costs.tolist(), budget)
-        left = [at for at in enumerate(packing.options) if at not in tried]
-        if not left or len(tried) == TRIALS:
-            return packing, tried
-        # Of equal costs the first item, so that a resumed run tries the same.
-        item, option = max(left, key=lambda at: (costs[at], -at[0]))
-        task = functools.partial(losses, {item: option})
-        tried[item, option] = setup.sweep([task], first=start + 1 + len(tried))[0] - clean
-
-
-def _mixtures(items: _Items, budget: int, draws: int, seed: int) -> tuple[str, list[tuple[int, ...]]]:
+def _mixtures(items: Items, budget: int, draws: int, seed: int) -> tuple[str, list[tuple[int, ...]]]:
     """One width everywhere, or two neighbouring ones at random, of at most that size."""
     count, totals = len(items.targets), items.uniform
     base = max(option for option, total in enumerate(totals) if total <= budget)
@@ -307,7 +129,7 @@ def _mixtures(items: _Items, budget: int, draws: int, seed: int) -> tuple[str, l
 
 
 def _evaluated(
-    setup: Setup, items: _Items, choices: Sequence[Sequence[int]], first: int
+    setup: Setup, items: Items, choices: Sequence[Sequence[int]], first: int
 ) -> Float[np.ndarray, "choices metrics windows"]:
     """Window means of `STORED`; the first choice is that of the model as it is."""
     states = functools.partial(_states, setup.model.config, setup.model.params)
@@ -315,10 +137,10 @@ def _evaluated(
     @functools.cache
     def clean() -> list[Array]:
         """Computed when first needed, by the same program."""
-        return [states(tokens, _rounded(setup, items, {})) for tokens in setup.batches]
+        return [states(tokens, rounding(setup, items, {})) for tokens in setup.batches]
 
     def task(options: Sequence[int]) -> Row:
-        transform = _rounded(setup, items, dict(enumerate(options)))
+        transform = rounding(setup, items, dict(enumerate(options)))
         return window_means(setup, clean(), lambda tokens: states(tokens, transform), STORED)
 
     tasks: list[Callable[[], Row]] = [functools.partial(task, options) for options in choices]
@@ -334,7 +156,7 @@ def _states(
 
 def _report(
     setup: Setup,
-    items: _Items,
+    items: Items,
     orders: Float[np.ndarray, "orders calibration items widths"],
     packing: Packing,
     tried: Mapping[Cell, Row],

@@ -21,7 +21,8 @@ from .measurement import Measurement
 from .metrics import metrics
 from .outlier_definitions import outlier_definitions
 from .outlier_flips import check_rate, outlier_flips
-from .plan import DERIVATIVE_PASSES, check_plan, plan
+from .plan import check_plan, plan
+from .plan_costs import DERIVATIVE_PASSES
 from .protect import checked as checked_protection
 from .protect import protect
 from .quantization import quantization

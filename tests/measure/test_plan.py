@@ -16,7 +16,8 @@ from small_models import MINUTE, TINY
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
-from signmag_jax.measure.plan import Rounded, check_plan
+from signmag_jax.measure.plan import check_plan
+from signmag_jax.measure.plan_items import Rounded
 from signmag_jax.measure.trials import BROKEN, with_trials
 from signmag_jax.measure.widths import WIDTHS, rounded, stored_bits
 from signmag_jax.models import MATRICES, logits, token_nll
@@ -58,7 +59,7 @@ def test_bits_are_the_decimal_that_is_typed(windows, monkeypatch):
     def reached(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(importlib.import_module("signmag_jax.measure.plan"), "_derivatives", reached)
+    monkeypatch.setattr(importlib.import_module("signmag_jax.measure.plan"), "derivatives", reached)
     model = build(config=dataclasses.replace(TINY, intermediate=9, layers=1))
     options = {"matrices": ("up_proj",), "widths": ("2",)}
     assert 2.8 * 360 < stored_bits("2", (9, 40)) == 1008
@@ -257,7 +258,7 @@ def test_a_planted_matrix_that_derivatives_do_not_see_gets_its_bits(monkeypatch)
     # What is minimised is each matrix's own cost, once.
     slack = sum(abs(each.tried) for each in found.matrices if each.tried is not None)
     assert found.cost <= found.predicted.value + slack
-    monkeypatch.setattr(importlib.import_module("signmag_jax.measure.plan"), "TRIALS", 0)
+    monkeypatch.setattr(importlib.import_module("signmag_jax.measure.plan_costs"), "TRIALS", 0)
     blind, without = gate()
     assert blind.width == "2"
     lost, left = (each.measured.metrics["delta_nll"].estimate.value for each in (without, found))
