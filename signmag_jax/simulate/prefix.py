@@ -73,6 +73,7 @@ class Prefix:
     def _enough(self, planned: int) -> bool:
         if self._stop.standard_error is None:
             return self.tally.count >= planned
+        # Fewer than a pilot has do not know how much they scatter.
         return self.tally.count >= self._least and self._met(planned)
 
     def _met(self, planned: int) -> bool:

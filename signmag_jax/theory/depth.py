@@ -321,6 +321,7 @@ def chain_ratios(
     V2 is "plain", V3 is "renormalised". Args, result and errors as in `depth_ratios`.
     """
     check_chain(depth, chain, layers, scale)
+    # Without moments: a quadrature that is fine enough for both errors at every rate.
     chosen = find_activation(activation).resolved(scale)
     ratios = _ratios(rate, int(depth), chain, layers, chosen, scale, layer_weights(weights, depth))
     return resolved("chain_ratios", ratios)

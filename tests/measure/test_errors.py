@@ -11,8 +11,9 @@ from small_models import MINUTE
 
 from signmag_jax import measure
 from signmag_jax.evidence import InvalidInput
+from signmag_jax.measure.error_response import is_deterministic
 from signmag_jax.models import MATRICES, token_nll
-from signmag_jax.perturb import MagnitudeShift, Prune, SignFlip, SignQuantize, Ternarize
+from signmag_jax.perturb import Compose, MagnitudeShift, Prune, Scale, SignFlip, SignQuantize, Ternarize
 
 ERRORS = {
     "shift": MagnitudeShift(0.02),
@@ -108,8 +109,11 @@ def test_the_size_at_which_the_quadratic_model_is_meant_is_said(found):
 
 
 def test_random_errors_and_single_probes_are_refused(minute, minute_text):
-    with pytest.raises(InvalidInput, match="deterministic errors"):
-        measure.error_response(minute, minute_text[1], {"flip": SignFlip(0.1)})
+    # One in a million flips shows in no sample of weights, and is drawn all the same.
+    for flips in (SignFlip(0.1), SignFlip(1e-6), Compose(SignFlip(1e-6), Scale(2.0))):
+        with pytest.raises(InvalidInput, match="deterministic errors"):
+            measure.error_response(minute, minute_text[1], {"flip": flips})
+    assert all(map(is_deterministic, (SignFlip(0.0), SignFlip(1.0), *ERRORS.values())))
     with pytest.raises(InvalidInput, match="probes >= 2"):
         measure.error_response(minute, minute_text[1], probes=1)
     assert measure.MEASUREMENTS["error-response"].passes(

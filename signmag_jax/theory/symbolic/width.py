@@ -9,6 +9,7 @@ from .perturbations import magnitude_shift, matched_size, mean_magnitude, sign_f
 from .symbols import growth, overlap, rate, size, width
 
 
+# Apart from that of `theory.cumulants`: neither may rest on the other, whose agreement is the evidence.
 class FourthCumulants(NamedTuple):
     """κ_ab of (w, w')/σ with a + b = 4."""
 
