@@ -10,14 +10,18 @@ likewise), `precision` (float32 and three products of TF32 against float64), `te
 
 A section is a script that prints a line of JSON for each finding as soon as it has it. It ends at its own
 time, and all of them at `--seconds`; what one leaves is the next one's. The file is written anew after every
-finding, so that whatever ends this loses nothing: {"commit", "started", "part", "sections": {name:
-{"ended": "done", "failed" or "out of time", "seconds", "findings": [{"at": seconds, ...}]}}}.
+finding, so that whatever ends this loses nothing: {"commit", "started", "machine", "part", "sections": {name:
+{"ended", "seconds", "findings": [{"at": seconds, ...}]}}}. A section has "ended" as "not begun", "running",
+"done", "failed", "out of time" or "stopped" (by who ended this); unless it is done, "last_lines" are its
+last ones on standard error. A section that fails does not keep the next one from its time.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
+import importlib.metadata
 import json
 import os
 import signal
@@ -25,7 +29,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,8 +53,11 @@ PARTS = {
 }
 GRACE = 2.0
 """Seconds after the end of a section in which its last lines may come."""
-LIMIT = "SECTION_SECONDS"
-"""The variable that tells a section when it is ended, for one that would rather end its commands itself."""
+END = "SECTION_END"
+"""The variable that tells a section when it is ended, on the monotonic clock that all processes share."""
+LAST = 40
+"""Lines of a section's standard error that are kept."""
+PACKAGES = ("jax", "jaxlib", "jax-cuda13-plugin", "nvidia-cudnn-cu13", "numpy", "torch", "transformers")
 
 
 def main(arguments: list[str]) -> int:
@@ -65,32 +72,46 @@ def main(arguments: list[str]) -> int:
     report: dict[str, Any] = {
         "commit": commit(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
         "part": options.names,
-        "sections": {},
+        "sections": {name: {"ended": "not begun", "seconds": 0.0, "findings": []} for name in sections},
     }
     deadline = time.monotonic() + options.seconds
-    for name in sections:
+    # Whoever ends this ends the section too: left behind, it would keep the card from what comes next.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for name, entry in report["sections"].items():
         script, limit = SECTIONS[name]
         command = [sys.executable, str(HERE / script[0]), *script[1:], *["--small"] * options.small]
-        entry = report["sections"][name] = {"ended": "running", "seconds": 0.0, "findings": []}
         print(f"== {name}", flush=True)
         left = deadline - time.monotonic()
         # How long small sizes take depends on what else the machine does.
         limit = left if options.small else min(limit, left)
         run(command, limit, entry, lambda: write(options.out, report))
-        write(options.out, report)
-        print(f"== {name}: {entry['ended']} after {entry['seconds']} s", flush=True)
+    # Together, at the end: of a long output, often no more than that is seen.
+    for name, entry in report["sections"].items():
+        found = len(entry["findings"])
+        print(f"== {name}: {entry['ended']} after {entry['seconds']} s, {found} findings", flush=True)
+    print(f"== {options.out}", flush=True)
     return any(entry["ended"] != "done" for entry in report["sections"].values())
 
 
-def run(command: list[str], limit: float, entry: dict[str, Any], save: Any) -> None:
+def run(command: list[str], limit: float, entry: dict[str, Any], save: Callable[[], None]) -> None:
     """Run a section, print what it prints, and keep its findings in `entry`."""
     if limit <= 0:
         entry["ended"] = "out of time"
-        return
+        return save()
     start, over = time.monotonic(), threading.Event()
+    entry["ended"], last = "running", collections.deque[str](maxlen=LAST)
+    save()
+    # A group, but no session, of its own: who ends a session reaches it.
     process = subprocess.Popen(
-        command, env=environment(limit), stdout=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment(start + limit),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        process_group=0,
     )
 
     def keep(lines: Iterable[str]) -> None:
@@ -103,19 +124,35 @@ def run(command: list[str], limit: float, entry: dict[str, Any], save: Any) -> N
                 entry["findings"].append({"at": round(time.monotonic() - start, 1), **finding})
                 save()
 
-    assert process.stdout is not None
-    # In a thread: what a section leaves behind may hold its output open for ever.
-    reader = threading.Thread(target=keep, args=(process.stdout,), daemon=True)
-    reader.start()
+    def pass_on(lines: Iterable[str]) -> None:
+        for line in lines:
+            print(line, end="", file=sys.stderr, flush=True)
+            last.append(line.rstrip())
+
+    # In threads: what a section leaves behind may hold its output open for ever.
+    readers = [
+        threading.Thread(target=read, args=(pipe,), daemon=True)
+        for read, pipe in ((keep, process.stdout), (pass_on, process.stderr))
+    ]
+    for reader in readers:
+        reader.start()
     try:
         entry["ended"] = "failed" if process.wait(limit) else "done"
     except subprocess.TimeoutExpired:
         entry["ended"] = "out of time"
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
-    reader.join(GRACE)
-    over.set()
-    entry["seconds"] = round(time.monotonic() - start, 1)
+    finally:
+        if entry["ended"] == "running":
+            entry["ended"] = "stopped"
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
+        grace = time.monotonic() + GRACE
+        for reader in readers:
+            reader.join(max(grace - time.monotonic(), 0.0))
+        over.set()
+        entry["seconds"] = round(time.monotonic() - start, 1)
+        if entry["ended"] != "done":
+            entry["last_lines"] = list(last)
+        save()
 
 
 def parsed(line: str) -> dict[str, Any] | None:
@@ -127,10 +164,31 @@ def parsed(line: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "name" in found else None
 
 
-def environment(limit: float) -> dict[str, str]:
+def environment(end: float) -> dict[str, str]:
     """Of every section: JAX and PyTorch share the card, and nobody reads a compiler's warnings."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYTHONUNBUFFERED": "1"}
-    return {**quiet, **os.environ, LIMIT: f"{limit:.0f}"}
+    return {**quiet, **os.environ, END: f"{end:.1f}"}
+
+
+def machine() -> dict[str, Any]:
+    """The card, its driver and the libraries that a run depends on; None for what is not there."""
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        card = subprocess.run(asked, capture_output=True, text=True, timeout=20).stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        card = None
+    return {
+        "card": card,
+        "processors": os.cpu_count(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def version(package: str) -> str | None:
+    """The version of a package, if it is installed."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    return None
 
 
 def commit() -> str | None:
@@ -138,7 +196,10 @@ def commit() -> str | None:
     packed = HERE.parent / "build" / "accelerator" / "commit"
     if packed.is_file():
         return packed.read_text().strip()
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True)
+    try:
+        asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True)
+    except OSError:
+        return None
     return asked.stdout.strip() or None
 
 

@@ -6,6 +6,13 @@
 #   benchmarks/accelerator.sh two    there, after it: `signmag reproduce --quick` and models, at most 4 minutes
 #   benchmarks/accelerator.sh three  there, after it: `signmag reproduce`, products and the tests, at most 4 minutes
 #
+# Before `pack`, for a CPU's numbers to compare with: signmag reproduce --quick --out signmag-run-quick, and
+# signmag reproduce --out signmag-run-default.
+#
+# The parts follow each other on one machine, each allowed 250 seconds by whoever lends it: what part one installs
+# and the halves of the model lie in /tmp there. With minutes left, a section alone runs likewise, such as
+# `benchmarks/accelerator.sh tests`; accelerator.py names them.
+#
 # The machine has an NVIDIA card, Python 3.12, JAX, PyTorch, transformers, pytest-xdist and hypothesis. Every part is
 # brought this checkout, which is what runs; `pack` says what else goes with which part. Part two joins the two halves
 # of the default model. What they find lies in $OUT (by default build/accelerator/out), written as it comes: commit it
@@ -32,15 +39,26 @@ pack() {
   local model; model="$("$PYTHON" -c 'from signmag_jax.models.embedded import embedded; print(embedded().path)')"
   split --numeric-suffixes --suffix-length=1 --number=2 "$model" "$PACKED/model."
   gzip --force "$PACKED"/model.?
-  for level in quick default; do # a CPU's runs, where they were made
-    if [ -f "signmag-run-$level/ledger.json" ]; then
-      mkdir -p "$PACKED/ledger-$level"
-      cp "signmag-run-$level/ledger.json" "$PACKED/ledger-$level/"
-    fi
-  done
+  for level in quick default; do ledger "$level"; done
   brings one wheels model.0.gz commit
   brings two model.1.gz ledger-quick
   brings three ledger-default
+}
+
+ledger() { # a CPU's run of this commit: rows of another one would differ for other reasons
+  local level="$1" run="signmag-run-$1/ledger.json" why=""
+  rm -rf "$PACKED/ledger-$level"
+  if [ ! -f "$run" ]; then
+    why="is not here"
+  elif [ "$(stat --format=%Y "$run")" -lt "$(git log -1 --format=%ct -- signmag_jax)" ]; then
+    why="is older than this checkout's signmag_jax"
+  fi
+  if [ -n "$why" ]; then
+    echo "$run $why: the card's run at this level will be compared with nothing" >&2
+  else
+    mkdir -p "$PACKED/ledger-$level"
+    cp "$run" "$PACKED/ledger-$level/"
+  fi
 }
 
 brings() { # what a part is brought, unless that is too much
@@ -60,7 +78,7 @@ setup() { # what the machine lacks, beside its own packages (its Python may be t
 
 install() {
   local had="$KEPT/had" wheel name
-  [ -d "$PACKED/wheels" ] || { echo "$PACKED/wheels is not here: part one brings it" >&2; exit 1; }
+  [ -d "$PACKED/wheels" ] || { echo "$PACKED/wheels is not here: part one brings it, on the same machine" >&2; exit 1; }
   "$PYTHON" -m pip --disable-pip-version-check list --format=freeze > "$had"
   for wheel in "$PACKED"/wheels/*.whl; do
     name="$(basename "$wheel" | cut -d- -f1 | tr _ -)"
@@ -87,7 +105,7 @@ part() { # 4 minutes, the setup included
 
 case "${1:-}" in
   pack) pack ;;
-  one) setup; part one "${@:2}" ;;
-  two | three) setup; join; part "$@" ;;
-  *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  one | correct | bits | simulation) setup; part "$@" ;;
+  two | three | quick | models | default | precision | tests) setup; join; part "$@" ;;
+  *) sed -n '2,22s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

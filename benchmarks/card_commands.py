@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ SPARE = 5.0
 """Seconds before this section is ended, at which it ends its command and says how far that had come."""
 ROUNDING, TOO_FAR, EXACT = 0.1, 4.0, 1e-6
 """Standard errors that rounding may move an estimate by, and other draws; of what has none, its part."""
-END = time.monotonic() + float(os.environ.get("SECTION_SECONDS", "1e6")) - SPARE
+END = float(os.environ.get("SECTION_END", time.monotonic() + 1e6)) - SPARE
 
 
 def home(folder: Path) -> dict[str, str]:
@@ -51,18 +52,35 @@ def timed(name: str, command: list[str], environment: dict[str, str] | None = No
     process = subprocess.Popen(
         command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    timer = threading.Timer(max(END - start, 0.0), process.terminate)
-    timer.start()
-    assert process.stdout is not None
     last = collections.deque[str](maxlen=LAST)
-    for line in process.stdout:
-        print(line, end="", file=sys.stderr, flush=True)
-        last.append(f"{time.monotonic() - start:.1f} {line.rstrip()}")
-    status = process.wait()
-    timer.cancel()
-    said = {"out_of_time": time.monotonic() >= END, "last_lines": list(last)}
-    say(name, seconds=round(time.monotonic() - start, 1), status=status, **said)
+
+    def read(lines: Iterable[str]) -> None:
+        for line in lines:
+            print(line, end="", file=sys.stderr, flush=True)
+            last.append(f"{time.monotonic() - start:.1f} {line.rstrip()}")
+
+    # In a thread: a process that the command leaves behind may hold its output open.
+    reader = threading.Thread(target=read, args=(process.stdout,), daemon=True)
+    reader.start()
+    out_of_time = False
+    try:
+        status = process.wait(max(END - start, 0.0))
+    except subprocess.TimeoutExpired:
+        out_of_time, status = True, ended(process)
+    reader.join(1.0)
+    took = round(time.monotonic() - start, 1)
+    say(name, seconds=took, status=status, out_of_time=out_of_time, last_lines=list(last))
     return status
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    """The status of a command that is asked to end, and made to if it does not."""
+    process.terminate()
+    try:
+        return process.wait(SPARE / 2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def reproduce(level: str, small: bool) -> int:

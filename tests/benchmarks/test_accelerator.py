@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,8 +65,9 @@ def test_a_section_that_hangs_keeps_what_it_found_and_costs_its_own_time_alone(r
 
 
 def test_a_section_that_fails_is_no_success(ran):
-    status, found = ran({"fails": (SAYS + "raise SystemExit(3)", 60.0), "after": (SAYS, 60.0)})
+    status, found = ran({"fails": (SAYS + "raise SystemExit('no card')", 60.0), "after": (SAYS, 60.0)})
     assert (status, found["fails"]["ended"], found["after"]["ended"]) == (1, "failed", "done")
+    assert found["fails"]["last_lines"] == ["no card"]
     assert ran({"good": (SAYS, 60.0)})[0] == 0
 
 
@@ -74,12 +76,44 @@ def test_all_sections_end_in_time(ran):
     assert (status, found["after"]["ended"], found["after"]["findings"]) == (1, "out of time", [])
 
 
+ENDED = """
+import sys
+sys.path.insert(0, {folder!r})
+import accelerator
+accelerator.PARTS = {{}}
+accelerator.SECTIONS = dict.fromkeys(("hangs", "after"), ([{script!r}], 60.0))
+sys.exit(accelerator.main(["hangs", "after", "--out", {out!r}]))
+"""
+
+
+def test_whoever_ends_it_ends_its_section_too(tmp_path):
+    """Left behind, that would keep the card from the next part."""
+    script, out = tmp_path / "hangs.py", tmp_path / "out.json"
+    script.write_text(
+        "import json, os, time\n"
+        "print(json.dumps({'name': 'a', 'process': os.getpid()}), flush=True)\n"
+        "time.sleep(60)"
+    )
+    source = ENDED.format(folder=str(BENCHMARKS), script=str(script), out=str(out))
+    process = subprocess.Popen([sys.executable, "-c", source])
+    deadline = time.monotonic() + 50
+    while time.monotonic() < deadline and '"process"' not in (out.read_text() if out.exists() else ""):
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(20) == 143
+    found = json.loads(out.read_text())["sections"]
+    assert (found["hangs"]["ended"], found["after"]["ended"]) == ("stopped", "not begun")
+    with pytest.raises(ProcessLookupError):
+        os.kill(found["hangs"]["findings"][0]["process"], 0)
+
+
 def test_the_shell_knows_every_part(accelerator):
     assert sorted(name for part in accelerator.PARTS.values() for name in part) == sorted(
         accelerator.SECTIONS
     )
-    for script, _ in accelerator.SECTIONS.values():
+    for name, (script, _) in accelerator.SECTIONS.items():
         assert (BENCHMARKS / script[0]).is_file()
+        assert re.search(rf"^  [a-z |]*\b{name}\b[a-z |]*\) setup;", SHELL.read_text(), re.MULTILINE)
     done = subprocess.run([str(SHELL)], capture_output=True, text=True)
     assert done.returncode == 2
     assert {"pack", *accelerator.PARTS} == {
