@@ -30,6 +30,7 @@ from .inputs import (
 )
 from .sweep import over_windows
 
+# The paper's pool, the top 5% of the columns.
 OUTLIER_FRACTION = 0.05
 Columns = dict[str, Int[np.ndarray, "layers chosen"]]
 

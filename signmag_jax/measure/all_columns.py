@@ -145,6 +145,7 @@ def all_columns(
     for k, count in zip(flips, counts, strict=True):
         masks = Draws(pools, {ALL: k}, root(k))
         tasks += [functools.partial(masked, masks, draw) for draw in range(count)]
+        # Of the flips as they are counted: the rate that was asked for is rounded to whole ones.
         shifts = {part: matching(pools, k / pools.size(ALL), part) for part in SHIFT_PARTS}
         loose = [Scattered(shifts[REST], keys.fold(root(k), SCATTERED, i)) for i in range(scattered)]
         tasks += [functools.partial(setup.losses, each) for each in (*shifts.values(), *loose)]

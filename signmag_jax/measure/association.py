@@ -13,6 +13,7 @@ from signmag_jax.evidence.result import named
 
 FEWEST = 5
 """Items below which ranks say nothing."""
+# 50 of them beyond either end of a 95% interval.
 REPLICATES = 2000
 
 ALIKE = 1e-6

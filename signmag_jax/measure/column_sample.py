@@ -18,6 +18,7 @@ from .association import FEWEST
 from .inputs import Unmeasurable, check_layers, check_matrices
 from .setup import subfolder
 
+# As many as the paper flips.
 COLUMNS = 20
 R = TypeVar("R", bound=Result)
 

@@ -50,6 +50,7 @@ def cuts(
     Raises:
       Unmeasurable: for scores that are not finite.
     """
+    # Counted in two passes, by either half of the bits, and not sorted: no copy of all scores exists.
     upper = np.zeros(1 << HALF, np.int64)
     for _, _, bits in _slices(scores, layers):
         upper += np.bincount(bits >> HALF, minlength=1 << HALF)

@@ -31,7 +31,9 @@ VERIFIED = 50
 SUSPECTED = 12
 """Weights verified in addition, whatever their Fisher cost: the costliest that any criterion names."""
 JOINT = 3
+# In forward passes: a backward pass with its forward one; two derivatives in turn along one weight.
 SHORTLIST_PASSES, BRACKET_PASSES = 4, 4
+# Two ranks agree or do not: their correlation is 1 or −1.
 FEWEST_RANKED = 3
 
 

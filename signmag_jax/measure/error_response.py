@@ -38,6 +38,8 @@ ERRORS: dict[str, Perturbation] = {
 PROBES = 3
 AGREEMENT = 0.25
 """Part of the cost by which two orders may miss it and still be said to describe it."""
+# In forward passes: a product with H, forward over reverse; two derivatives along one error, and the loss
+# with it.
 PROBE_PASSES, WHOLE_PASSES = 8, 5
 
 

@@ -13,6 +13,7 @@ from signmag_jax.evidence import invalid
 
 STATES = 200_000
 """Sizes that are told apart at most; where more would be needed, sizes are rounded up to fewer."""
+# Down to 1e-60 of where the search begins: prices of a bit may be far below 1.
 HALVINGS = 200
 
 

@@ -29,6 +29,7 @@ from .metrics import check_draws, exponential
 from .pools import ALL, OUTLIER, REST, Pools, flips_at
 from .setup import Options, prepare
 
+# Exp D's rate, and as many draws as it has seeds.
 RATE = 0.05
 DRAWS = 5
 ANYWHERE = "anywhere"

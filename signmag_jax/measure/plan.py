@@ -30,6 +30,7 @@ from .trial import DIVERGENCE, LOSS, STORED, averages, interval
 from .trials import Cell
 from .widths import TERNARY, WIDTHS, check_widths, fewest_bits
 
+# 4 bits, and a scale of 16 for each group of 32.
 BITS = 4.5
 DRAWS = 2
 

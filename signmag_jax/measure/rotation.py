@@ -206,6 +206,7 @@ def rotation(
     perturbation = SignFlip(inputs.check_rates((rate,))[0])
     own = {"experiment": "rotation", "rate": rate, "draws": count}
     options: Options = {"matrices": tuple(READERS), "seed": seed, "resume": resume, "source": source}
+    # No records here: the metrics of either model, which take the time, keep their own.
     setup = prepare(model, calibration, evaluation, own, batch=batch, **{**options, "resume": None})
     both = {"trained": model, "rotated": rotated(model, seed)}
     losses = {which: dataclasses.replace(setup, model=each).losses() for which, each in both.items()}

@@ -29,6 +29,7 @@ from .metrics import check_draws
 
 RATES = (0.01, 0.02, 0.05)
 DRAWS = 8
+# As many layers as the paper's chains.
 DEPTH = 6
 INPUTS = 256
 ACTIVATIONS = {"relu": jax.nn.relu, "silu": jax.nn.silu}

@@ -13,6 +13,7 @@ from .granularity import quantized
 
 GROUP = 32
 """Neighbours in a row that share one scale, as in llama.cpp's formats; it divides most models' widths."""
+# A scale in half precision, as llama.cpp's formats have it.
 SCALE_BITS = 16
 TERNARY = "ternary"
 UNIFORM = tuple(str(bits) for bits in range(2, 9))

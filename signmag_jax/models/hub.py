@@ -201,6 +201,7 @@ def _say(name: str, contents: Listing, files: tuple[str, ...]) -> None:
     if not absent:
         return
     cache = Path(constants.HF_HUB_CACHE)
+    # The nearest folder that exists already: only of such a one the system tells what is free.
     cache = next(path for path in (cache, *cache.parents) if path.exists())
     free = shutil.disk_usage(cache).free
     if size > free:

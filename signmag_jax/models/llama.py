@@ -121,6 +121,7 @@ class Llama(nnx.Module):
 
 def window_of_each_layer(config: ModelConfig, tokens: int) -> jax.Array | None:
     """How many keys a query sees in each layer; None where all see all before them."""
+    # None and not the whole length: a mask that hides nothing is then not compiled.
     if config.sliding is None or all(window is None or window >= tokens for window in config.sliding):
         return None
     return jnp.asarray([tokens if w is None else min(w, tokens) for w in config.sliding], jnp.int32)

@@ -144,6 +144,7 @@ def check_dtype(dtype: Any) -> None:
         known = False
     if not known:
         raise invalid(f"dtype in {DTYPES}", str(dtype), "weights are floating-point numbers")
+    # Without the flag JAX would make float32 of it and say so only in a warning.
     if jax.dtypes.canonicalize_dtype(dtype) != jnp.dtype(dtype):
         raise invalid("jax_enable_x64 for float64", False, "set JAX_ENABLE_X64=1, or load in float32")
 

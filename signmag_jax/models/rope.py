@@ -29,6 +29,7 @@ def frequencies(rope: Rope, head_dim: int) -> Float[np.ndarray, " pairs"]:
     slow = fast / np.float32(rope.factor)
     if rope.kind == "linear":
         return slow
+    # Each step in float32 and in this order, as `transformers` has it.
     wavelength = np.float32(2 * math.pi) / fast
     low, high = rope.low_frequency_factor, rope.high_frequency_factor
     if low >= high:  # no step between: what is not slow is fast

@@ -163,6 +163,7 @@ def shards_of(index: Path) -> list[str]:
 def _file_name(shard: Any) -> str:
     """The name of a file beside the index or below it, whatever an index may hold instead."""
     if (
+        # An index is anybody's text: no name may lead out of the folder.
         not isinstance(shard, str)
         or not shard.isprintable()
         or len(shard) > 255

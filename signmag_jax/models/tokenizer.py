@@ -53,6 +53,7 @@ class Tokenizer:
                 f"the tokenizer cannot encode this text ({reason(error)}): it is damaged, or of another model"
             ) from None
         lead = [] if self.bos is None else [self.bos]
+        # Wide at first: as int32 an id of a damaged file would wrap round into a token.
         tokens = np.asarray([*lead, *ids], np.int64)
         if tokens.size and tokens.max() > np.iinfo(np.int32).max:
             raise MissingResource(f"the tokenizer gives a token the id {tokens.max()}: it is damaged")
@@ -97,6 +98,7 @@ def tokenizer_from_hub(folder: Path) -> Tokenizer:
 
 def _lead(backend: Any) -> int | None:
     """The token that the post-processor puts before a text, if any: a window's first token may be that."""
+    # Asked of the backend itself, whatever the configs beside it say.
     bare = backend.encode("a", add_special_tokens=False).ids
     if not bare:
         raise ValueError("it is empty")

@@ -15,6 +15,7 @@ from .cells import cell_errors
 from .uniform import check_bits
 
 MOST_BITS = 8
+# Newton's method takes 5 at 8 bits: so many end what does not converge.
 MOST_STEPS = 100
 NODES = 16
 

@@ -41,6 +41,7 @@ class Matched(Arguments):
     def draw(self, parameters: Float[Array, ""], key: PRNGKeyArray, w: Float[Array, "rows columns"]) -> Two:
         """Both perturbed matrices; with one key, a smaller rate's flips are among those of a larger one."""
         for_flips, for_magnitude = jax.random.split(key)
+        # Held, because XLA would draw the flips again for the norm and for each product.
         flipped = held(SignFlip(parameters).apply(for_flips, w))
         # The realised norm: the luck of how many signs were drawn is then the same in both, and cancels.
         size = 2 * jnp.sqrt(parameters) if self.match == "expected" else relative_norm(flipped - w, w)

@@ -175,5 +175,6 @@ class QuantizerSample(Arguments):
     ) -> Float[Array, "rows width"]:
         if self.granularity == "tensor":
             return self.pair.draw(parameters, key, w)[0]
+        # A key for each row: quantisers do not draw, but other perturbations may.
         one = lambda own, row: self.pair.draw(parameters, own, row)[0]  # noqa: E731
         return jax.vmap(one)(jax.random.split(key, self.rows), w)

@@ -17,6 +17,7 @@ from .tally import Tally
 
 # The standard error of so many networks is itself known to 1/√(2·31), an eighth.
 FEWEST = 32
+# The standard error of 64 networks is itself known to 1/√(2·63), a tenth.
 DEFAULT_NETWORKS = 64
 DEFAULT_LIMIT = 100_000
 # Their numbers, and those of the block after the last, are int32 keys.

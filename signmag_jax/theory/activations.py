@@ -192,6 +192,7 @@ def _tanh_curvature(z: Array) -> Array:
     return -2 * jnp.tanh(z) * _tanh_slope(z)
 
 
+# Slopes of the asymptotes that gelu and silu have on either side.
 RAMP = (0.0, 1.0)
 _KNOWN = {
     # Entire, but of size exp(y²/2) and exp(y²) at distance y from the axis.

@@ -28,6 +28,7 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 RATIO = 2.0
 # Below these shares of the panels' half-width 3/2 in distance, a singularity costs digits.
 CLEAR, NEAR = 2.2, 1.5
+# Deviations of 6e12 times the distance of the singularity.
 MOST_NARROWED = 44
 LEGENDRE, LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(10)
 # Many roundings of a difference add up to this share of its terms, over what `kept` allows.

@@ -12,6 +12,7 @@ from .cumulants import finite_ratio, ratio_change
 from .theorem_3 import transverse_ratio
 from .weights import Weights, check_own_law
 
+# 2¹²: twelve entries of different size.
 MOST_SUMS = 4096
 
 

@@ -11,6 +11,7 @@ from signmag_jax.evidence import Incomplete
 from signmag_jax.perturb.lloyd_max import codebook
 from signmag_jax.perturb.quantize import optimal_threshold
 
+# Each step doubles the digits, so that a dozen would do: so many end what does not converge.
 NEWTON = 60
 # Levels times bits: half a minute.
 MOST_WORK = 1 << 25
