@@ -144,6 +144,8 @@ def _in_matrix(
 ) -> ColumnFlips:
     sample = sampled(setup.model, profile, layer, matrix, columns)
     setup = setup.within(layer, matrix, resume, columns=sample.columns.tolist())
+    # The program of the flips with nothing flipped: what it differs by from the clean loss is rounding, the
+    # floor.
     cells = [(NOWHERE, 0), *((layer, int(column)) for column in sample.columns)]
     flips = [FlippedColumn({matrix: tuple(jnp.asarray(i, jnp.int32) for i in cell)}) for cell in cells]
     flipped = [functools.partial(setup.losses_from, layer, one) for one in flips]

@@ -132,6 +132,7 @@ def super_weights(model: LanguageModel, tokens: Windows, layers: Sequence[int], 
         column, into, row, out = (fetch(part) for part in spikes)
         order = sorted(layers, key=lambda layer: -float(into[layer] * out[layer]))
         places = [Place(down, layer, int(row[layer]), int(column[layer])) for layer in order]
+        # A weight that is removed may still lie where both spikes meet, if others keep them up.
         fresh = [place for place in places if place not in heaviest]
         if not fresh:
             break

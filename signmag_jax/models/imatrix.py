@@ -79,6 +79,7 @@ class ImportanceMatrix:
                 if not np.isfinite(sums).all():
                     raise invalid("sums of squares below 3e38", f"infinity at {stored}", "take fewer windows")
                 writer.add_tensor(stored + SUMS, sums[None])
+                # As the format has it: float32 rounds counts above 2²⁴, by less than 1e-7 of them.
                 writer.add_tensor(stored + COUNTS, np.full((1, 1), count, np.float32))
             writer.write_header_to_file()
             writer.write_kv_data_to_file()

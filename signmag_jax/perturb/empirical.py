@@ -42,6 +42,7 @@ def empirical_moments(
         checked_weights(weights)
         return perturbation.moments()
     w = checked_weights(weights)
+    # Evaluated even while a law that takes the moments is traced: the weights are known.
     with jax.ensure_compile_time_eval(), jax.enable_x64(True):
         changed = np.asarray(perturbation.apply(jax.random.key(0) if key is None else key, jnp.asarray(w)))
         # Another key: what draws nothing gives the same again.

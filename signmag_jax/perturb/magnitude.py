@@ -60,6 +60,7 @@ class MagnitudeShift:
         """(1 + size·b, 1 + 2·size·b + size², size·b, size²·(1 − b²)), of the shape of `size`."""
         size, b = within(SHIFT, self.size), jnp.asarray(mean_magnitude)
         # v − c² in closed form: formed from c and v it would lose all digits of a small size.
+        # 1 − b² as a product: of weights of almost one magnitude b is close to 1.
         drift = size * b
         return Moments(1 + drift, 1 + 2 * drift + size**2, drift, size**2 * ((1 - b) * (1 + b)))
 
@@ -95,6 +96,7 @@ class MagnitudeNoise:
     def moments(self) -> Moments:
         """(1, 1 + size², 0, size²), of the shape of `size`."""
         size = within(NOISE, self.size)
+        # Not plain 1 and 0: each moment takes the size's shape, and its NaN outside.
         return Moments(1 + 0 * size, 1 + size**2, 0 * size, size**2)
 
     def apply(self, key: PRNGKeyArray, w: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -114,6 +114,7 @@ class UniformQuantize:
             low = jnp.maximum(level - step / 2, self.steps * step)
             beyond, _ = _both_signs(cell_errors(low, level + step / 2, level))
             along = jnp.where(fine, unbounded_drift(step) - beyond, along)
+            # The largest weight is itself a level and has no error; the others follow the law within ±a.
             others = (1 - 1 / self.entries) / (1 - 2 * norm.sf(a))
             return others * along, others * square
 

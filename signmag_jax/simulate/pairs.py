@@ -40,6 +40,7 @@ class Matched(Arguments):
 
     def draw(self, parameters: Float[Array, ""], key: PRNGKeyArray, w: Float[Array, "rows columns"]) -> Two:
         """Both perturbed matrices; with one key, a smaller rate's flips are among those of a larger one."""
+        # Also where a shift draws nothing: the flips are then the same beside either error of the magnitude.
         for_flips, for_magnitude = jax.random.split(key)
         # Held, because XLA would draw the flips again for the norm and for each product.
         flipped = held(SignFlip(parameters).apply(for_flips, w))

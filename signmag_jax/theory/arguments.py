@@ -24,9 +24,11 @@ from signmag_jax.perturb.weights import MEAN_MAGNITUDE
 from .scaled import Scaled, WeightMoments, of_flips, of_noise, of_shift
 
 RATE = Interval(0.0, 0.5, open_low=True, fix="pass a flip rate in (0, 1/2]")
+# XLA may count subnormal numbers as 0: whoever divides by the rate refuses them.
 NORMAL_RATE = Interval(0.0, 0.5, open_low=True, normal=True, fix="pass a flip rate from 2.3e-308 to 1/2")
 FLIPS = Interval(0.0, 1.0, normal=True, fix="pass a flip rate of 0 or from 2.3e-308 to 1")
 SCALE = Interval(0.0, open_low=True, fix="pass the standard deviation of the pre-activations")
+# Up to 1e150 the square is a number of float64.
 SIZE = Interval(-1e150, 1e150, normal=True, fix="pass a size of 0 or at least 2.3e-308, and at most 1e150")
 LARGEST_SQUARE = 0.08
 """Largest squared error: beyond it an expansion may be off by more than a tenth."""

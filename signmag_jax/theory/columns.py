@@ -19,6 +19,7 @@ SHARE = Interval(
     normal=True,
     fix="pass the pool's share of the variance, in [0, 1), 0 or >= 2.3e-308",
 )
+# From 1e-300 on (1 − f)/f leaves room below float64's largest number for the ratio of costs.
 FRACTION = Interval(1e-300, 1.0, open_high=True, fix="pass the pool's part of the columns, in (0, 1)")
 
 EXPANDED_RATE = Interval(0.0, 0.4, open_low=True, fix="take column_ratio")

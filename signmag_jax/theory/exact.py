@@ -208,6 +208,7 @@ def _given(value: perturb.HasMoments) -> Callable[[], Any]:
         raise invalid("one pair of moments for an enclosure", np.shape(moments.c), "enclose them singly")
     c, _, drift, noise = (number("moment", moment) for moment in moments)
     overlap = c if abs(c) < fmpq(1, 2) else 1 + drift
+    # What rounding brought below 0 is 0: no v is less than c².
     return lambda weights=None: (arb(overlap), arb(overlap * overlap + max(noise, fmpq(0))))
 
 
@@ -239,6 +240,7 @@ def _stage(value: Any) -> tuple[str, list[Any]]:
         CLASSES[name](*map(_plain, exact))
     except TypeError:
         raise invalid(f"arguments of {name}", value, "pass its numbers in order, by position") from None
+    # The largest of n weights is random: the moments are then a mean over it, which has no ball here.
     if name == "UniformQuantize" and (len(exact) < 2 or exact[1] == "absmax"):
         raise invalid("a step for an enclosure", "absmax", 'pass "mean_abs" or a number of σ')
     return name, exact

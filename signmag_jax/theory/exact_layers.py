@@ -58,6 +58,7 @@ def exact_layers(network: Network, number: Read, perturbation: Read, weights: Re
         raise invalid("a difference to compare", 0.0, "perturb a Dense before what is asked about")
     if (count := integrals(network)) > MOST_INTEGRALS:
         raise invalid(f"at most {MOST_INTEGRALS} integrals for an enclosure", count, "take the float64 law")
+    # Functions, not layers: a ball keeps the radius it was made with, so that more digits need new ones.
     layers = [_exact(layer, number, perturbation, weights) for layer in flat(network)]
     return lambda: [layer() for layer in layers]
 
@@ -72,6 +73,7 @@ def _exact(layer: Any, number: Read, perturbation: Read, weights: Read) -> Calla
         return lambda: ball.Activated(name)
     if isinstance(layer, RMSNorm):
         moments = [_two_moments(n, getattr(layer, n, 0), number) for n in ("gain", "bias")]
+        # Rational throughout: one norm serves every precision.
         norm = ball.Norm(hasattr(layer, "bias"), moments[0], number("eps", layer.eps), moments[1])
         return lambda: norm
     inside = [[_exact(one, number, perturbation, weights) for one in flat(b)] for b in branches(layer)]

@@ -36,6 +36,7 @@ def noise(size: fmpq) -> Pair:
 
 def sign(weights: Weights | None = None) -> Pair:
     """The sign quantiser."""
+    # c = v: at the least-squares scale b the error is orthogonal to what is kept.
     return of(weights).b ** 2, of(weights).b ** 2
 
 
@@ -54,6 +55,7 @@ def scale(factor: fmpq) -> Pair:
 def prune(threshold: fmpq) -> Pair:
     """Pruning: c = v = erfc(t/√2) + 2tφ(t)."""
     t = arb(threshold)
+    # A weight is left as it is or becomes 0, so that w·w' = w'².
     kept = (t / arb(2).sqrt()).erfc() + 2 * t * (-(t**2) / 2).exp() / (2 * arb.pi()).sqrt()
     return kept, kept
 
@@ -89,6 +91,7 @@ def check_composition(stages: Sequence[Stage]) -> None:
       InvalidInput: unless flips and factors anywhere, and noise at either end, surround at most one other.
     """
     core = _core(stages)
+    # What the first leaves is not Gaussian, and the pair of a second one is known of Gaussian weights alone.
     if len(core) > 1:
         names = " + ".join(name for name, _ in core)
         raise invalid(

@@ -28,6 +28,7 @@ class AbsoluteMoments(NamedTuple):
     fourth: sp.Expr
 
 
+# E|z|³ = 2E|z| of a normal z, by parts.
 GAUSSIAN = AbsoluteMoments(mean_magnitude(), 2 * mean_magnitude(), sp.Integer(3))
 
 
@@ -75,11 +76,13 @@ def shift_kernel_change(size: sp.Expr = size, weights: AbsoluteMoments = GAUSSIA
 
 def transverse_change(cumulants: FourthCumulants, c: sp.Expr = overlap, v: sp.Expr = growth) -> sp.Expr:
     """ΔT/T per Σ x_j⁴, −4κΔκ/T."""
+    # dT = −4κ dκ of T = v/2 − 2κ²: v is a second moment, the same at every width.
     return -4 * kappa(c, v) * kernel_change(cumulants, c, v) / transverse(c, v)
 
 
 def profile_slope(rate: sp.Expr = rate, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
     """Relative change of the transverse ratio per Σ x_j⁴ of a unit input: the flips' less the shift's."""
+    # Relative changes of a quotient subtract, to first order.
     shift = matched_size(rate)
     flips = transverse_change(flip_cumulants(rate, weights), *sign_flip(rate))
     return flips - transverse_change(shift_cumulants(shift, weights), *magnitude_shift(shift, weights.b))
@@ -97,6 +100,7 @@ def share_mean(rate: sp.Expr = rate) -> sp.Expr:
 
 def share_variance(rate: sp.Expr = rate, n: sp.Expr = width) -> sp.Expr:
     """Var q = 3p(1 − p)/(n + 2) for an input on the sphere and flips at rate p."""
+    # The mean of `profile_variance`, for E Σ x_j⁴ = 3/(n + 2) on the sphere; E q is the same for every input.
     return 3 * rate * (1 - rate) / (n + 2)
 
 
