@@ -5,7 +5,6 @@
 
 import collections
 import gc
-import importlib.util
 import itertools
 import os
 import signal
@@ -16,8 +15,8 @@ from pathlib import Path
 import jax
 import pytest
 import quick
+import shapes
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
 jax.config.update("jax_enable_x64", os.environ.get("SIGNMAG_TEST_X64", "1") == "1")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -41,17 +40,7 @@ gc.set_threshold(20_000, 20, 20)
 
 pytest_plugins = ["fixtures_kernel", "fixtures_models"]
 
-# Shape annotations are enforced here and only here: users pay nothing for them at run time. Modules without
-# any are left to pyright: checking each call of a proof's steps would take longer than the steps.
-_package = Path(importlib.util.find_spec("signmag_jax").origin).parent
-_hook = install_import_hook(
-    [
-        ".".join(file.relative_to(_package.parent).with_suffix("").parts)
-        for file in _package.rglob("*.py")
-        if "jaxtyping" in file.read_text()
-    ],
-    "beartype.beartype",
-)
+shapes.check()
 
 # Times vary on shared machines; the examples themselves are what is tested. They are the same in every run:
 # a commit that passed passes again, and `--hypothesis-profile=explore` looks for new ones.
