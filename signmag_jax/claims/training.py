@@ -20,12 +20,12 @@ Law = Callable[[training.Training, Any, Any], float]
 
 def _gaussian(run: training.Training, weights: Any, state: Any) -> float:
     """Gaussian weights at inputs on the sphere, where every network begins."""
-    return _block(run, "gaussian", 1.0)
+    return _block(run.activation, run.rate, run.width, "gaussian", 1.0)
 
 
 def _own_weights(run: training.Training, weights: Any, state: Any) -> float:
     """The ratio by the moments of the network's own entries, at the size of its own pre-activations."""
-    return _block(run, weights, float(state.scale))
+    return _block(run.activation, run.rate, run.width, weights, float(state.scale))
 
 
 def _own_inputs(run: training.Training, weights: Any, state: Any) -> float:
@@ -35,11 +35,12 @@ def _own_inputs(run: training.Training, weights: Any, state: Any) -> float:
     return float(np.mean([theory.profile_width_ratio(run.rate, x, weights) for x in state.inputs]))
 
 
-def _block(run: training.Training, weights: Any, scale: float) -> float:
+@functools.lru_cache  # all networks begin at one law, of every snapshot and block
+def _block(activation: str, rate: float, width: int, weights: Any, scale: float) -> float:
     """The ratio by the law of the block's own width."""
-    if run.activation == "relu":
-        return float(theory.finite_width_ratio(run.rate, run.width, weights))
-    return float(theory.gated_width_ratio(run.rate, run.width, "silu", scale=scale, weights=weights))
+    if activation == "relu":
+        return float(theory.finite_width_ratio(rate, width, weights))
+    return float(theory.gated_width_ratio(rate, width, "silu", scale=scale, weights=weights))
 
 
 LAWS: dict[str, Law] = {

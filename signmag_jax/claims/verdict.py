@@ -150,7 +150,8 @@ def decide(
         compare(pair, compared[pair[0]], compared[pair[1]], rival, critical, paired, missed)
         for pair in claim.compare
     )
-    return _weigh(claim, comparisons, missed)
+    verdict = _weigh(claim, comparisons)
+    return replace(verdict, reason=f"{verdict.reason}; {_unhit(missed)}") if missed > 0 else verdict
 
 
 def outside(claim: Claim, evidence: Mapping[Route, Evidence], critical: float) -> str:
@@ -194,7 +195,7 @@ def _of_order(claim: Claim, order: float) -> Verdict:
     return Verdict(REPRODUCED if order >= claim.order - ORDER_TOLERANCE else DISAGREES, sizes)
 
 
-def _weigh(claim: Claim, comparisons: tuple[Comparison, ...], missed: float) -> Verdict:
+def _weigh(claim: Claim, comparisons: tuple[Comparison, ...]) -> Verdict:
     if claim.kind == "other":
         return Verdict(NOT_COMPARABLE, claim.note, comparisons)
     if claim.kind == "above":
@@ -204,7 +205,7 @@ def _weigh(claim: Claim, comparisons: tuple[Comparison, ...], missed: float) -> 
         return Verdict(DISAGREES, "; ".join(_size(comparison) for comparison in worst), comparisons)
     between = [comparison for comparison in comparisons if not comparison.agrees]
     if between:
-        return Verdict(UNRESOLVED, "; ".join(_in_between(one, missed) for one in between), comparisons)
+        return Verdict(UNRESOLVED, "; ".join(_in_between(one) for one in between), comparisons)
     if claim.kind == "proof":
         return Verdict(PROVED, f"derived in {', '.join(claim.proofs)}", comparisons)
     wide = [comparison for comparison in comparisons if not comparison.resolved]
@@ -225,15 +226,19 @@ def _exceeds(comparisons: tuple[Comparison, ...]) -> Verdict:
     return Verdict(REPRODUCED, reason, comparisons)
 
 
-def _in_between(comparison: Comparison, missed: float) -> str:
+def _in_between(comparison: Comparison) -> str:
     """Why numbers that normal errors would keep apart do not disagree."""
-    why = (
-        f"from so few samples normal errors allow {comparison.threshold:.1f}, and errors as skewed as a "
-        f"log-normal's {comparison.limit:.1f}"
+    return (
+        f"{_size(comparison)}: from so few samples normal errors allow {comparison.threshold:.1f}, and "
+        f"errors as skewed as a log-normal's {comparison.limit:.1f}"
     )
-    if missed > 0:
-        why += f", and rare heavy draws that were missed {missed:.2g} more"
-    return f"{_size(comparison)}: {why}"
+
+
+def _unhit(missed: float) -> str:
+    """What no standard error of the evidence knows."""
+    if missed == math.inf:
+        return "what rare heavy draws add that were missed is in no error, and not known"
+    return f"rare heavy draws that were missed may add {missed:.2g}, which is in no error"
 
 
 def _within(comparisons: tuple[Comparison, ...]) -> str:

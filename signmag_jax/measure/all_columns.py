@@ -14,7 +14,7 @@ from signmag_jax.evidence.counts import counting
 from signmag_jax.models import LanguageModel, fetch
 
 from . import inputs, sweep
-from .arm_comparison import UNPREDICTED, ArmComparison, arms_picture, damage_line, finite, mean_loss
+from .arm_comparison import ArmComparison, arms_picture, damage_line, finite, mean_loss
 from .flips import Draws
 from .inputs import Windows
 from .pools import ALL, Pools, flips_at
@@ -43,7 +43,6 @@ class AllColumns(Result):
     """
 
     SHOWN = ("left_to_chance",)
-    left_to_chance = UNPREDICTED
 
     rates: tuple[ArmComparison, ...]
     growth: tuple[ConfidenceInterval | None, ...]
@@ -54,18 +53,28 @@ class AllColumns(Result):
     provenance: Mapping[str, Any]
     by_matrix: dict[str, AllColumns] = field(default_factory=dict)
 
+    @property
+    def left_to_chance(self) -> tuple[str, ...]:
+        """Per rate, what no standard error knows of."""
+        return tuple(
+            f"{(1 - each.flips / self.pool_size) ** each.draws:.1%} of the weights, which no draw flips: "
+            "what single ones of them cost is in no error"
+            for each in self.rates
+        )
+
     def summary(self) -> dict[str, str]:
         """The ratio and the damage of both arms at each rate, and the same in each kind of matrix."""
         lines = self._lines()
         for matrix, own in self.by_matrix.items():
             lines |= {f"{matrix}, {name}": line for name, line in own._lines().items()}
-        return lines | {"left to chance": self.left_to_chance}
+        return lines
 
     def _lines(self) -> dict[str, str]:
         lines = {}
-        for each, growth, rest in zip(self.rates, self.growth, self.rest, strict=True):
-            lines |= each.lines("flips over shifts")
+        parts = zip(self.rates, self.growth, self.rest, self.left_to_chance, strict=True)
+        for each, growth, rest, chance in parts:
             name = f"rate {each.rate:g}, {each.flips} flips"
+            lines |= each.lines("flips over shifts") | {f"{name}: left to chance": chance}
             lines[f"{name}: ΔNLL of the shift's growth alone"] = damage_line(growth)
             lines[f"{name}: ΔNLL of the shift without growth"] = damage_line(rest.damage[REST])
             lines[f"{name}: flips over shifts without growth"] = str(rest.ratio)

@@ -16,7 +16,9 @@ from signmag_jax.evidence.strata import mean
 from .strata import Strata
 
 C = TypeVar("C", bound="ArmComparison")
-UNPREDICTED = "what single weights cost that no draw flips: nothing is predicted of them, as `leverage` does"
+UNPREDICTED = (
+    "what single weights cost that no draw flips: it is in no error, and not predicted as by `leverage`"
+)
 Table = Float[np.ndarray, "_ _"]
 """ΔNLL in nats per token, draws × windows."""
 

@@ -14,7 +14,7 @@ DIGITS = 30
 
 
 @counting
-def first_fall(rate: Any, depth: int = 64) -> int | None:
+def first_fall(rate: Any, depth: int = 64, weights: Any = "gaussian") -> int | None:
     """The first L < `depth` with C_{L+1} < C_L in the residual ReLU chain; None if each of its layers rises.
 
     An interval proof at this one rate and up to this depth: all C_L are enclosed in balls, and a rise or fall
@@ -24,12 +24,14 @@ def first_fall(rate: Any, depth: int = 64) -> int | None:
     Args:
       rate: one flip rate in (0, 1/2], exact as for `enclose`: "1/100".
       depth: number of layers.
+      weights: law of the weights, as for `enclose`.
 
     Raises:
       InvalidInput: for arguments outside.
       Incomplete: where two neighbouring balls overlap, so that neither is certain.
     """
-    layers: Any = enclose("depth_ratios", rate=rate, depth=depth, residual=True, digits=DIGITS)
+    chain = {"rate": rate, "depth": depth, "weights": weights, "residual": True}
+    layers: Any = enclose("depth_ratios", **chain, digits=DIGITS)
     with ctx.workprec(8 * DIGITS):
         balls = [_ball(each) for each in layers]
         for layer, (here, following) in enumerate(pairwise(balls), start=1):

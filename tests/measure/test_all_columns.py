@@ -100,6 +100,10 @@ def test_a_kind_of_matrix_alone_is_what_a_run_of_it_measures(tiny, windows):
     assert not np.array_equal(found.by_matrix["k_proj"].rates[0].samples["shift"], both[0]["shift"])
     assert {row["matrix"] for row in found.rows()} == {"all", *kinds}
     assert any(line.startswith("up_proj, rate 0.1") for line in found.summary())
+    # Beside every ratio, in text and JSON: two draws of a tenth leave 0.9² of the weights.
+    chance = [line for name, line in found.summary().items() if name.endswith("left to chance")]
+    assert [line.split(" of ")[0] for line in chance] == ["81.0%"] * 3
+    assert found.to_json()["by_matrix"]["up_proj"]["left_to_chance"] == chance[2:]
     passes = measure.MEASUREMENTS["all-columns"].passes
     plain, more = (passes(windows=8, window=33, by_matrix=each, **options) for each in (False, True))
     assert more == 8 * plain

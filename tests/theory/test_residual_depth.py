@@ -78,5 +78,6 @@ def test_the_first_fall_of_a_rate():
         falls = np.flatnonzero(np.diff(ratios) < 0)
         assert (int(falls[0]) + 1 if falls.size else None) == fall
     assert theory.first_fall("1/20", 1) is None, "one layer alone cannot fall"
+    assert theory.first_fall("1/20", 8, weights="uniform") is None, "flips cost more: it rises still"
     with pytest.raises(InvalidInput, match="0 < rate"):
         theory.first_fall("3/4")
