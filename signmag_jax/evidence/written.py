@@ -6,6 +6,7 @@ What the words make is told by whoever reads: the theory makes laws of them, the
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ ALONE = ("dense", "rmsnorm", "layernorm")
 """What may stand without brackets."""
 FIXED = "fixed"
 """A matrix without an error: dense(fixed)."""
+NAMED = re.compile(r"""('[^']*'|"[^"]*")|=\s*((?:\.{0,2}/|~|[^\W\d])[^\s,()\[\]'"]*)""")
+"""Text in quotes, and outside of them a name or a path behind an equals sign."""
 
 
 def layers(
@@ -29,7 +32,8 @@ def layers(
 
     Args:
       text: dense, rmsnorm, layernorm, other words, residual(…), gate(a, b), serial(…), each with arguments by
-        name, dense(scale=0.5, bias=0.1), dense(fixed) without an error, and 4*residual(…) for four in a row.
+        name, dense(scale=0.5, weights=student_t:5), dense(fixed) without an error, and 4*residual(…) for four
+        in a row.
       made: what each word with brackets makes of the layers and the arguments in them; dense(fixed) of None.
       other: what any other word makes.
       number: what a number is read as.
@@ -39,6 +43,8 @@ def layers(
     """
     if len(text) > LONGEST:
         raise invalid(f"layers of at most {LONGEST} characters", len(text), "repeat with 4*residual(...)")
+    # Names such as student_t:5, and paths, are read as Python only in quotes.
+    text = NAMED.sub(lambda found: found[1] or f"={found[2]!r}", text)
     try:
         # On one line with the bracket: what a comment hid would be left out without a word.
         row = ast.parse(f"[{text}]", mode="eval").body

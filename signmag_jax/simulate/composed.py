@@ -22,6 +22,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from signmag_jax.evidence import Estimate, invalid, keys, written
 from signmag_jax.evidence.compiling import platform
 from signmag_jax.evidence.counts import counting
+from signmag_jax.perturb import Weights
+from signmag_jax.perturb.weights import Resampled
 
 from . import pairs
 from .arguments import Arguments, AtLeast1, AtLeast2, Dtype, Numbers
@@ -106,10 +108,11 @@ def composed(
     Source: arXiv:2605.18933, section 4, layer by layer.
     """
     pair, parameters, shape, named = pairs.either(rate, perturbations, match)
-    layers = _read(network)
+    layers = _serial(*written.layers(network, MADE, _entrywise)).layers
     if not any(one.perturbed for one in _matrices(layers)):
         raise invalid("a matrix to perturb", network, "put dense into it")
-    sample = NetworkSample(width, network, difference, inputs, dtype, pair)
+    named |= {"network": network} | _files(layers)
+    sample = NetworkSample(width, layers, difference, inputs, dtype, pair)
     experiment = Experiment(
         "network",
         sample,
@@ -124,10 +127,10 @@ def composed(
 
 @dataclass(frozen=True)
 class NetworkSample(Arguments):
-    """One network of `composed`; the fields are its arguments."""
+    """One network of `composed`; the fields are its arguments, with the layers as they were read."""
 
     width: AtLeast2
-    network: str
+    layers: tuple[Any, ...]
     difference: Difference
     inputs: AtLeast1
     dtype: Dtype
@@ -136,17 +139,16 @@ class NetworkSample(Arguments):
     def work(self, rates: int) -> float:
         """Floating-point operations: three products of a matrix for each rate, and 900 for a weight."""
         each = self.width**2 * (6.0 * self.inputs * rates + 900)
-        return each * len(_matrices(_read(self.network)))
+        return each * len(_matrices(self.layers))
 
     def __call__(self, parameters: Any, key: PRNGKeyArray) -> Statistics:
         """Statistics of one network, of shape (rates,)."""
         x = sphere(keys.fold(key, "inputs"), self.width, self.inputs, self.dtype)
         # Entries of mean square 1, as those of a normalised stream.
         x = x * jnp.asarray(math.sqrt(self.width), self.dtype)
-        layers = _read(self.network)
-        *_, last = layers
+        *most, last = self.layers
         # A norm at the end is taken apart: a linear difference goes through its derivative.
-        before, norm = (layers[:-1], last) if isinstance(last, Norm) else (layers, Norm())
+        before, norm = (tuple(most), last) if isinstance(last, Norm) else (self.layers, Norm())
         inner = Serial(before)
         for_layers = keys.fold(key, "layers")
 
@@ -170,12 +172,13 @@ class Dense:
     """z = W x + β, with independent entries of W of variance scale²/width and of β of variance bias²."""
 
     perturbed: bool | None = True
-    weights: str = "gaussian"
+    weights: str | Weights = "gaussian"
     scale: float = 1.0
     bias: float = 0.0
 
     def __post_init__(self) -> None:
-        drawn(self.weights)
+        # A file is read here: within a program it could not be.
+        object.__setattr__(self, "weights", drawn(self.weights)[1])
         if not (self.scale > 0 and math.isfinite(self.scale)):
             raise invalid("scale > 0", self.scale, "pass the standard deviation of the pre-activations")
         if not 0 <= self.bias < math.inf:
@@ -185,7 +188,8 @@ class Dense:
         """Multiply each state by its matrix; both perturbed ones are drawn from the clean one."""
         width, dtype = arms.shape[1], arms.dtype
         for_w, for_errors, for_bias = jax.random.split(key, 3)
-        draw = drawn(self.weights)[1].draw
+        assert isinstance(self.weights, Weights)
+        draw = self.weights.draw
         assert draw is not None
         # Held, because XLA would draw it again for each of the states that it acts on.
         w = lax.optimization_barrier(draw(for_w, (width, width), dtype))
@@ -331,9 +335,11 @@ def _serial(*layers: Any) -> Serial:
     return Serial(tuple(layer for each in flat for layer in each))
 
 
-@functools.cache
-def _read(network: str) -> tuple[Any, ...]:
-    return _serial(*written.layers(network, MADE, _entrywise)).layers
+def _files(layers: tuple[Any, ...]) -> dict[str, Any]:
+    """By what a record knows matrices of weights that were read: a file may change under its name."""
+    laws = [one.weights for one in _matrices(layers)]
+    names = [law.name for law in laws if isinstance(law, Weights) and isinstance(law.draw, Resampled)]
+    return {"weights": names} if names else {}
 
 
 def _matrices(layers: tuple[Any, ...]) -> list[Dense]:

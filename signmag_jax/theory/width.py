@@ -293,7 +293,8 @@ def finite_width_saturation(n: int) -> Real:
     """lim_{p→0} A_n(p)/A(p) − 1 = −n·E[g | one flip]/(2π), which → −(4/(3π))√(8/π)/√n for large n.
 
     A row then holds at most one flip, q ~ Beta(½, (n−1)/2): the limits p → 0 and n → ∞ of the ratio are both
-    π/(π−2), but not uniformly. Of Gaussian weights: where one weight flips, more than moments of its law counts.
+    π/(π−2), but not uniformly. Of Gaussian weights: where one weight flips, more than moments of its law
+    counts.
 
     Args:
       n: number of inputs, 2 to 1,000,000.

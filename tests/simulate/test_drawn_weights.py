@@ -50,6 +50,22 @@ def test_what_cannot_be_drawn_is_refused():
             gaussian.drawn(law)
 
 
+def test_a_network_knows_a_file_by_what_it_holds(tmp_path):
+    """Also where another matrix has its name since."""
+    path = tmp_path / "w.npy"
+
+    def run(matrix):
+        np.save(path, matrix)
+        written = f"dense(weights={path}), relu"
+        return simulate.composed(8, 0.3, written, inputs=8, networks=2, resume=tmp_path / "run")
+
+    first = run(MATRIX).transverse_ratio
+    assert first.provenance["weights"] == [empirical_weights(MATRIX).name]
+    assert run(MATRIX).transverse_ratio.value == first.value
+    with pytest.raises(InvalidInput, match="records of another run"):
+        run(MATRIX**3)
+
+
 def test_a_matrix_is_an_argument_of_the_program():
     """The program holds none of its numbers, and draws what it would draw with them."""
     sample = BlockSample(

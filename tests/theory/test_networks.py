@@ -333,7 +333,8 @@ WRITTEN = """dense(weights=uniform, scale=1.3, bias=0.8), relu,
     ("text", "network"),
     [
         (WRITTEN, WHOLE),
-        ("2*residual(rmsnorm, dense(weights='student_t:5'), relu), 3*serial(dense, rmsnorm)", None),
+        ("2*residual(rmsnorm, dense(weights=student_t:5), relu), 3*serial(dense, rmsnorm)", None),
+        ("dense(weights='student_t:5'), relu", serial(Dense(weights="student_t:5"), "relu")),
         ("dense(scale=1e-9), relu, rmsnorm(eps=0.5)", serial(Dense(scale=1e-9), "relu", RMSNorm(eps=0.5))),
     ],
 )
