@@ -22,6 +22,7 @@ class CommonRecords:
     """
 
     def __init__(self, folder: str | Path, configuration: Mapping[str, Any]) -> None:
+        self.folder = Path(folder)
         self._of_first: Records | None = None
 
         def opened() -> None:

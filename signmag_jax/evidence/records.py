@@ -107,6 +107,14 @@ class Records:
         return payload
 
 
+def foreign(index: int, folder: Path | str) -> InvalidInput:
+    """The error for a record that is whole but holds something else than its reader writes."""
+    return InvalidInput(
+        f"record {index} in {str(folder)!r} holds other values than this version of the program computes: "
+        "remove it, or give another folder"
+    )
+
+
 def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Both values of every name in which two configurations differ, inner names after a dot."""
     pairs: dict[str, tuple[Any, Any]] = {}

@@ -49,7 +49,10 @@ def alone(choice: Choice, trial: Trial, draws: int, first: int) -> tuple[Alone, 
         for _, layer, name in ranked
         for draw in range(draws)
     ]
-    rows = [row.reshape(len(STORED), -1)[LOSS] for row in setup.sweep(tasks, first=first)]
+    rows = [
+        row.reshape(len(STORED), -1)[LOSS]
+        for row in setup.sweep(tasks, first, len(STORED) * len(setup.evaluation))
+    ]
     tables = np.stack(rows).reshape(2, len(ranked), draws, -1)
     result = []
     for index, (predicted, layer, name) in enumerate(ranked):

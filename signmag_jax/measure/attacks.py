@@ -13,7 +13,7 @@ from signmag_jax.evidence import bootstrap, invalid
 from signmag_jax.evidence.counts import counting
 from signmag_jax.models import LanguageModel
 
-from . import inputs, sweep
+from . import inputs, recorded, sweep
 from .activations import alpha
 from .attacked import DNL, ONE_PASS, OURS, RULES, SUPER, Attack, Attacks
 from .inputs import Windows
@@ -154,12 +154,20 @@ def _chosen(setup: Setup) -> tuple[list[Place], Sets, Defences]:
         }
         return {"kept": [list(place) for place in kept], "sets": plain, "defences": defences}
 
-    stored = setup.once(choose)
-    opened: Sets = {
-        int(count): {rule: [tuple(Place(*p) for p in each) for each in games] for rule, games in by.items()}
-        for count, by in stored["sets"].items()
-    }
-    return [Place(*place) for place in stored["kept"]], opened, stored["defences"]
+    def reader(stored: dict[str, Any]) -> tuple[list[Place], Sets, Defences]:
+        config, most = setup.model.config, setup.configuration["flips"]
+        sets: Sets = {
+            int(count): {
+                rule: [recorded.places(each, config, most) for each in recorded.listed(games)]
+                for rule, games in recorded.named(by, RULES).items()
+            }
+            for count, by in stored["sets"].items()
+        }
+        defences = recorded.named(stored["defences"], RULES)
+        recorded.whole([count for count in defences.values() if count is not None])
+        return list(recorded.places(stored["kept"], config)), sets, defences
+
+    return setup.once(choose, reader)
 
 
 class _Players:

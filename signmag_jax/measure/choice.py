@@ -107,7 +107,8 @@ class Choice:
             suspected = suspects(setup.model, setup.calibration, scales, *where, steepest, self._error)
             return [each.to_record() for each in suspected]
 
-        return tuple(Suspect.of_record(record) for record in self.setup.once(choose))
+        config = self.setup.model.config
+        return self.setup.once(choose, lambda stored: Suspect.of_records(stored, config))
 
     def _error(self, place: Place) -> Changed:
         """The transform that makes the error of one weight."""

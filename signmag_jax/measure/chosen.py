@@ -8,8 +8,9 @@ import numpy as np
 
 from signmag_jax.evidence import invalid
 
+from . import recorded
 from .activations import Alpha, Columns, alpha
-from .pools import Pools
+from .pools import ARMS, Pools
 from .ranking import Ranking
 from .screening import rankings
 from .setup import Setup
@@ -32,7 +33,7 @@ def stored_columns(setup: Setup, fraction: float, profile: Alpha | None = None) 
         known = alpha(setup.model, setup.calibration) if profile is None else profile
         return plain_columns(known.outliers(fraction))
 
-    return _opened(setup.once(choose))
+    return setup.once(choose, lambda stored: recorded.columns(stored, setup.model.config))
 
 
 def columns_and_heavy(
@@ -56,17 +57,14 @@ def columns_and_heavy(
             "heavy": {arm: one.to_record() for arm, one in ranked.items()},
         }
 
-    stored = setup.once(choose)
-    return _opened(stored["columns"]), {
-        arm: Ranking.of_record(record) for arm, record in stored["heavy"].items()
-    }
+    def reader(stored: Any) -> tuple[Columns, dict[str, Ranking]]:
+        config, heavy = setup.model.config, recorded.named(stored["heavy"], ARMS)
+        ranked = {arm: Ranking.of_record(record, config) for arm, record in heavy.items()}
+        return recorded.columns(stored["columns"], config), ranked
+
+    return setup.once(choose, reader)
 
 
 def plain_columns(columns: Columns) -> dict[str, Any]:
     """Columns by site as lists, for a record or a digest."""
     return {site: np.asarray(chosen).tolist() for site, chosen in columns.items()}
-
-
-def _opened(stored: dict[str, Any]) -> Columns:
-    # Of no columns at all, a list does not say that they were whole numbers.
-    return {site: np.asarray(chosen, dtype=np.int64) for site, chosen in stored.items()}

@@ -10,9 +10,9 @@ from jaxtyping import Float
 
 from signmag_jax.evidence import Estimate, Ratio, invalid
 from signmag_jax.evidence.counts import counting
-from signmag_jax.models import LanguageModel
+from signmag_jax.models import LanguageModel, ModelConfig
 
-from . import inputs, sweep
+from . import inputs, recorded, sweep
 from .activations import alpha
 from .association import rank_correlation
 from .inputs import Windows
@@ -101,7 +101,8 @@ def deciding_weights(
     # By the program of joint flips, so that what it rounds is in both losses.
     sets = ((), *chosen.sets) if chosen.sets else ()
     tasks += [functools.partial(_flipped_jointly, setup, places, joint) for places in sets]
-    rows = setup.sweep(tasks, first=1)
+    windows = len(setup.evaluation)
+    rows = setup.sweep(tasks, 1, [windows, *([3 * windows] * len(top)), *([windows] * len(sets))])
     singles, sets = rows[1 : 1 + len(top)], rows[1 + len(top) :]
     inputs.check_finite(np.stack(singles), "the loss with a weight flipped")
     inputs.check_finite(np.stack([rows[0], *sets]))
@@ -210,13 +211,18 @@ def _chosen(setup: Setup, count: int, verified: int) -> _Chosen:
             "sets": [[list(place) for place in each] for each in sets],
         }
 
-    stored = setup.once(choose)
-    listed, further = (
-        [(Place(*parts), cost) for parts, cost in stored[name]] for name in ("listed", "further")
-    )
-    sets = [tuple(Place(*parts) for parts in each) for each in stored["sets"]]
-    tried = tuple(Suspect.of_record(record) for record in stored["suspects"])
-    return _Chosen(listed, [*listed[:verified], *further], tried, sets)
+    def reader(stored: dict[str, Any]) -> _Chosen:
+        listed, further = (_priced(stored[name], model.config) for name in ("listed", "further"))
+        sets = [recorded.places(each, model.config) for each in recorded.listed(stored["sets"])]
+        tried = Suspect.of_records(stored["suspects"], model.config)
+        return _Chosen(listed, [*listed[:verified], *further], tried, sets)
+
+    return setup.once(choose, reader)
+
+
+def _priced(stored: Any, config: ModelConfig) -> list[Priced]:
+    costs = recorded.numbers([cost for _, cost in recorded.listed(stored)])
+    return [(recorded.place(at, config), cost) for (at, _), cost in zip(stored, costs, strict=True)]
 
 
 def _sets(setup: Setup, tried: list[Suspect], flips: int) -> list[Flips]:

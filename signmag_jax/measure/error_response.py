@@ -92,7 +92,10 @@ def error_response(
             key = keys.fold(keys.root(setup.seed), "error response", name, index)
             tasks.append(functools.partial(_whole, loss, along))
             tasks += [functools.partial(_probe, loss, along, keys.fold(key, p)) for p in range(probes)]
-    rows = setup.sweep(tasks)
+    # What `_whole` gives, then probes: two orders of every matrix of every layer.
+    blocks = 2 * len(setup.matrices) * model.config.layers
+    sizes = [6, *([blocks] * probes)] * (len(errors) * len(setup.evaluation))
+    rows = setup.sweep(tasks, entries=sizes)
     for row in rows:
         inputs.check_finite(row[None], "the cost of an error")
     each = len(rows) // len(errors)

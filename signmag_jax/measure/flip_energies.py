@@ -166,7 +166,8 @@ def _in_matrix(
         return np.stack([by_level[level] for level in LEVELS]).ravel()
 
     tasks = [functools.partial(task, start) for start in range(0, len(evaluation), batch)]
-    pieces = setup.sweep(tasks)
+    each = len(LEVELS) * len(sample.columns) * count
+    pieces = setup.sweep(tasks, entries=[each * len(tokens) for tokens in setup.batches])
     shape = (len(LEVELS), len(sample.columns), count, -1)
     table = np.concatenate([piece.reshape(shape) for piece in pieces], axis=-1)
     samples: dict[str, Any] = dict(zip(LEVELS, table, strict=True))

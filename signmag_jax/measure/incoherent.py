@@ -108,7 +108,7 @@ def incoherent_errors(
         functools.partial(_window, WindowLoss.of(model, window), movable, rate, keys.fold(root, index))
         for index, window in enumerate(setup.evaluation)
     ]
-    rows = setup.sweep(tasks)
+    rows = setup.sweep(tasks, entries=2 * len(setup.matrices))
     for row in rows:
         inputs.check_finite(row[None], "gradients of the loss")
     # windows, errors, matrices -> errors, windows

@@ -21,7 +21,7 @@ from signmag_jax.evidence import ConfidenceInterval, Result, bootstrap
 from signmag_jax.evidence.counts import counting
 from signmag_jax.models import MATRICES, LanguageModel, window_nll
 
-from . import inputs
+from . import inputs, recorded
 from .activations import Alpha
 from .granularity import quantized
 from .inputs import Windows
@@ -193,7 +193,22 @@ def _chosen(setup: Setup, profile: Alpha, mask: Mask) -> list[tuple[Place, tuple
     def choose() -> list[Any]:
         return [one(layer, name) for layer, name in setup.configuration["hurt"]]
 
-    return [(Place(*place), tuple(columns)) for place, columns in setup.once(choose)]
+    def reader(stored: Any) -> list[tuple[Place, tuple[int, ...]]]:
+        config = setup.model.config
+        chosen = [
+            (recorded.place(at, config), *recorded.whole(columns)[None])
+            for at, columns in recorded.listed(stored)
+        ]
+        for (place, columns), (layer, name) in zip(chosen, setup.configuration["hurt"], strict=True):
+            inputs_ = config.shapes()[name][1]
+            inside = np.isin(columns, range(inputs_)).all() and columns.shape == (
+                min(max(COLUMNS_KEPT), inputs_),
+            )
+            if (place.name, place.layer) != (name, layer) or not inside:
+                raise ValueError("other matrices")
+        return [(place, tuple(columns.tolist())) for place, columns in chosen]
+
+    return setup.once(choose, reader)
 
 
 def _with_kept(model: LanguageModel, mask: Mask, layer: int, name: str, keep: Part) -> Replaced:

@@ -230,7 +230,9 @@ def _rows(setup: Setup, perturbation: Perturbation, count: int) -> Float[np.ndar
 
     tasks = [functools.partial(task, (), nothing, 0), functools.partial(task, setup.matrices, nothing, 0)]
     tasks += [functools.partial(task, setup.matrices, taking_part, draw) for draw in range(count)]
-    return np.stack(setup.sweep(tasks)).reshape(len(tasks), len(STORED), -1)
+    return np.stack(setup.sweep(tasks, entries=len(STORED) * len(setup.evaluation))).reshape(
+        len(tasks), len(STORED), -1
+    )
 
 
 @functools.partial(jit, static_argnums=(0, 1, 2))

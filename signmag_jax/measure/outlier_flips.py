@@ -170,7 +170,10 @@ def outlier_flips(
     # An arm and its matched version one after the other, by the same draw.
     cells = [(draw, arm) for draw in range(count) for arm in sorted(asked, key=ARMS.__getitem__)]
     tasks = [functools.partial(losses, arm, draw) for draw, arm in cells]
-    clean, same, *rows = setup.sweep([setup.losses, nothing, *tasks], first=1)
+    # Behind the losses of a matched arm stand its factors, one for each matrix.
+    factored = windows + len(setup.matrices) * model.config.layers
+    sizes = [windows, windows, *(factored if arm in MATCHED else windows for _, arm in cells)]
+    clean, same, *rows = setup.sweep([setup.losses, nothing, *tasks], 1, sizes)
     floor = setup.noise_floor((clean, same))
     by_cell = dict(zip(cells, rows, strict=True))
     tables = {arm: np.stack([by_cell[draw, arm] for draw in range(count)]) for arm in asked}

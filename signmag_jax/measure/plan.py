@@ -145,7 +145,8 @@ def _evaluated(
         return window_means(setup, clean(), lambda tokens: states(tokens, transform), STORED)
 
     tasks: list[Callable[[], Row]] = [functools.partial(task, options) for options in choices]
-    return np.stack(setup.sweep(tasks, first=first)).reshape(len(tasks), len(STORED), -1)
+    rows = setup.sweep(tasks, first, len(STORED) * len(setup.evaluation))
+    return np.stack(rows).reshape(len(tasks), len(STORED), -1)
 
 
 @functools.partial(jit, static_argnums=0)

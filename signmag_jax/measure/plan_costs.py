@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -51,7 +52,8 @@ def derivatives(setup: Setup, items: Items) -> Float[np.ndarray, "orders windows
         return np.concatenate(tables).astype(np.float64).ravel()
 
     tasks = [functools.partial(task, index) for index in range(len(setup.calibration))]
-    table = np.stack(setup.sweep(tasks)).reshape(len(tasks), len(items.targets), len(items.widths), 2)
+    shape = len(items.targets), len(items.widths), 2
+    table = np.stack(setup.sweep(tasks, entries=math.prod(shape))).reshape(len(tasks), *shape)
     inputs.check_finite(table, "derivatives of the loss")
     return np.moveaxis(table, -1, 0)
 
@@ -96,7 +98,7 @@ def packed(
     def losses(options: Mapping[int, int]) -> Row:
         return window_nll(setup.model, windows, rounding(setup, items, options), len(windows)).mean(axis=1)
 
-    clean = setup.sweep([functools.partial(losses, {})], first=start)[0]
+    clean = setup.sweep([functools.partial(losses, {})], start, len(windows))[0]
     inputs.check_finite(clean)
     tried: dict[Cell, Row] = {}
     while True:
@@ -110,7 +112,7 @@ def packed(
         # Of equal costs the first item, so that a resumed run tries the same.
         item, option = max(left, key=lambda at: (costs[at], -at[0]))
         task = functools.partial(losses, {item: option})
-        tried[item, option] = setup.sweep([task], first=start + 1 + len(tried))[0] - clean
+        tried[item, option] = setup.sweep([task], start + 1 + len(tried), len(windows))[0] - clean
 
 
 def _agreed(

@@ -92,7 +92,7 @@ def protect(
     trial = Trial(setup, error, choice)
     tasks = _tasks(trial, choice, rivals, draws)
     # Record 0 holds the weights that were tried.
-    rows = setup.sweep([task for _, task in tasks], first=1)
+    rows = setup.sweep([task for _, task in tasks], 1, len(STORED) * len(setup.evaluation))
     tables = _tables([key for key, _ in tasks], rows)
     inputs.check_finite(tables[CLEAN, 0][0].T)
     return _report(choice, trial, tables, rivals, first=1 + len(tasks))

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from signmag_jax.models import ModelConfig
+
+from . import recorded
 from .place import Place
 
 EXPECTED = 3.0
@@ -36,10 +39,13 @@ class Ranking:
         return [[list(place) for place in self.places], list(self.costs), list(self.left), self.beyond]
 
     @classmethod
-    def of_record(cls, record: list[Any]) -> Ranking:
-        """The ranking that `to_record` made plain."""
+    def of_record(cls, record: Any, config: ModelConfig) -> Ranking:
+        """The ranking of a model's weights that `to_record` made plain; errors as in `recorded`."""
         places, costs, left, beyond = record
-        return cls(tuple(Place(*place) for place in places), tuple(costs), tuple(left), beyond)
+        if len(places) != len(costs):
+            raise ValueError("a cost for each place")
+        heavy = recorded.places(places, config), recorded.numbers(costs)
+        return cls(*heavy, recorded.numbers(left), *recorded.numbers([beyond]))
 
     def without_heavy(self) -> Ranking:
         """A ranking of these weights that leaves all of them to chance."""

@@ -17,7 +17,7 @@ from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.ratio import paired_ratio
 from signmag_jax.models import MATRICES, SITE_OF, LanguageModel, Prefixes, fetch
 
-from . import curvature, inputs, slopes, sweep
+from . import curvature, inputs, recorded, slopes, sweep
 from .activations import OUTLIER_FRACTION, Alpha, Columns, alpha, membership
 from .chosen import check_profile
 from .control import controlled
@@ -118,7 +118,7 @@ def linear_response(
     check_profile(profile, setup.configuration["calibration_sha256"])
     columns, places, looked_at = _selection(setup, fraction, profile, asked, shortlist)
     run = _Run(setup, probes, NEWTON[newton], columns, places, looked_at)
-    rows = setup.sweep(run.tasks(), first=1)
+    rows = setup.sweep(run.tasks(), 1, run.entries())
     for row in rows:
         inputs.check_finite(row[None], "derivatives of the loss")
     response = run.result(rows)
@@ -175,10 +175,13 @@ def _selection(
             "suspects": [each.to_record() for each in tried],
         }
 
-    stored = setup.once(choose)
-    columns = {site: np.asarray(rows) for site, rows in stored["columns"].items()}
-    tried = tuple(Suspect.of_record(record) for record in stored["suspects"])
-    return columns, tuple(Place(*parts) for parts in stored["singles"]), tried
+    def reader(stored: Any) -> tuple[Columns, tuple[Place, ...], tuple[Suspect, ...]]:
+        config, most = model.config, asked if isinstance(asked, int) else len(asked)
+        tried = Suspect.of_records(stored["suspects"], config)
+        singles = recorded.places(stored["singles"], config, most)
+        return recorded.columns(stored["columns"], config), singles, tried
+
+    return setup.once(choose, reader)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +210,13 @@ class _Run:
             if self.singles:
                 tasks.append(functools.partial(self._flips, window))
         return tasks
+
+    def entries(self) -> list[int]:
+        """How many numbers each task gives."""
+        columns = len(self.setup.layers) * sum(map(self._width, self.setup.matrices))
+        flips = [1 + len(self.singles)] if self.singles else []
+        window = [*([columns] * (1 + 2 * self.probes)), len(POOLS), *flips]
+        return window * len(self.setup.evaluation)
 
     @functools.cached_property
     def _movable(self) -> Movable:

@@ -99,7 +99,8 @@ def sensitivity(
         functools.partial(_costs, setup, window, keys.fold(root, index), draws)
         for index, window in enumerate(setup.evaluation)
     ]
-    rows = setup.sweep(tasks, first=1)
+    inputs_ = sum(model.config.shapes()[name][1] for name in setup.matrices)
+    rows = setup.sweep(tasks, 1, draws * len(setup.layers) * len(LAWS) * inputs_)
     for row in rows:
         inputs.check_finite(row[None], "gradients of the loss")
     return _result(setup, rows, draws, columns, response)

@@ -16,8 +16,9 @@ from jaxtyping import Array, Float, Int
 from signmag_jax.models import LanguageModel, Prefixes, Transform, window_nll
 from signmag_jax.models.chunks import windows_at_once
 
-from . import inputs, sweep
+from . import inputs, recorded, sweep
 from .inputs import FEWEST_CALIBRATION, MINIMUM_WINDOWS, Windows
+from .recorded import Read
 from .sweep import AnyRecords, Row
 
 
@@ -89,18 +90,34 @@ class Setup:
             self, layers=(layer,), matrices=(matrix,), configuration=configuration, records=records
         )
 
-    def once(self, choose: Callable[[], Any]) -> Any:
-        """What `choose` returns, as record 0: a near tie may not fall differently on resumption."""
-        stored = None if self.records is None else self.records.read(0)
-        if stored is None:
-            stored = choose()
-            if self.records is not None:
-                self.records.write(0, stored)
-        return stored
+    def once(self, choose: Callable[[], Any], reader: Callable[[Any], Read]) -> Read:
+        """What `reader` makes of what `choose` returns, which is record 0: a near tie may not fall
+        differently on resumption.
 
-    def sweep(self, tasks: Sequence[Callable[[], Row]], first: int = 0) -> list[Row]:
-        """Rows of all tasks; those already in the records, numbered from `first`, are read."""
-        return sweep.run(self.configuration["experiment"], tasks, self.records, first)
+        Raises:
+          InvalidInput: if the record holds nothing that the reader knows.
+        """
+        stored = None if self.records is None else self.records.read(0)
+        if stored is not None:
+            return recorded.read(self.records, 0, stored, reader)
+        chosen = choose()
+        if self.records is not None:
+            self.records.write(0, chosen)
+        return reader(chosen)
+
+    def sweep(
+        self,
+        tasks: Sequence[Callable[[], Row]],
+        first: int = 0,
+        entries: int | Sequence[int] | None = None,
+    ) -> list[Row]:
+        """Rows of all tasks; those already in the records, numbered from `first`, are read.
+
+        Args:
+          entries: how many numbers each task gives, or one task after another; by default one a window.
+        """
+        sizes = len(self.evaluation) if entries is None else entries
+        return sweep.run(self.configuration["experiment"], tasks, self.records, sizes, first)
 
     def losses(self, transform: Transform | None = None) -> Row:
         """Mean NLL of each evaluation window, in the model as it is or with transformed weights."""

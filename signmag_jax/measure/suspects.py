@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from signmag_jax.evidence import invalid
-from signmag_jax.models import MATRICES, LanguageModel, Transform
+from signmag_jax.models import MATRICES, LanguageModel, ModelConfig, Transform
 
+from . import recorded
 from .inputs import Windows
 from .place import Place
 from .pools import ALL, Pools
@@ -49,10 +50,19 @@ class Suspect(NamedTuple):
         return [list(self.place), list(self.criteria), self.cost, self.turn, self.finite]
 
     @classmethod
-    def of_record(cls, record: list[Any]) -> Suspect:
-        """The suspect that `to_record` made plain."""
-        place, criteria, *rest = record
-        return cls(Place(*place), tuple(criteria), *rest)
+    def of_record(cls, record: Any, config: ModelConfig) -> Suspect:
+        """The suspect of a model that `to_record` made plain; errors as in `recorded`."""
+        place, criteria, cost, turn, finite = record
+        recorded.whole([turn])
+        if not criteria or not set(criteria) <= set(NAMED) or not isinstance(finite, bool):
+            raise ValueError("no suspect")
+        (cost,) = recorded.numbers([cost])
+        return cls(recorded.place(place, config), tuple(criteria), cost, turn, finite)
+
+    @classmethod
+    def of_records(cls, payload: Any, config: ModelConfig) -> tuple[Suspect, ...]:
+        """Several suspects, each as from `of_record`."""
+        return tuple(cls.of_record(record, config) for record in recorded.listed(payload))
 
     def line(self) -> str:
         """The suspect's cost in words."""

@@ -18,6 +18,7 @@ from signmag_jax.models import LanguageModel, fetch
 from signmag_jax.models.llama import attention_of
 from signmag_jax.models.sharding import spans_processes
 
+from . import recorded
 from .inputs import Windows, sha256_of_parameters
 
 PASS_TOKENS = 2048
@@ -73,28 +74,39 @@ def over_windows(description: str, tokens: Windows, batch: int, program: Callabl
 
 
 def run(
-    description: str, tasks: Sequence[Callable[[], Row]], records: AnyRecords | None, first: int = 0
+    description: str,
+    tasks: Sequence[Callable[[], Row]],
+    records: AnyRecords | None,
+    entries: int | Sequence[int],
+    first: int = 0,
 ) -> list[Row]:
     """Results of `tasks` in order; those already in `records` (numbered from `first`) are read, not redone.
 
     A value that is not finite is kept as NaN in the returned rows, for the caller to name.
+
+    Args:
+      entries: how many numbers each task gives, or one task after another.
+
+    Raises:
+      InvalidInput: if a record holds anything but so many numbers.
     """
+    sizes = [entries] * len(tasks) if isinstance(entries, int) else entries
     rows = []
     with progress(description, len(tasks)) as advance:
-        for index, task in enumerate(tasks, start=first):
-            rows.append(_one(index, task, records))
+        for index, (task, size) in enumerate(zip(tasks, sizes, strict=True), start=first):
+            rows.append(_one(index, task, records, size))
             advance(1)
     return rows
 
 
-def _one(index: int, task: Callable[[], Row], records: AnyRecords | None) -> Row:
+def _one(index: int, task: Callable[[], Row], records: AnyRecords | None, size: int) -> Row:
     stored = None if records is None else records.read(index)
-    if stored is None:
-        # The same list for fresh and stored rows: an interruption cannot change a bit.
-        row = np.asarray(task(), np.float64)
-        stored = [
-            value if finite else None for value, finite in zip(row.tolist(), np.isfinite(row), strict=True)
-        ]
-        if records is not None:
-            records.write(index, stored)
-    return np.asarray([np.nan if value is None else value for value in stored], np.float64)
+    if stored is not None:
+        assert records is not None
+        return recorded.read(records, index, stored, lambda row: recorded.row(row, size))
+    row = np.asarray(task(), np.float64)
+    assert row.shape == (size,), f"{row.shape} numbers of record {index} where {size} are declared"
+    row = np.where(np.isfinite(row), row, np.nan)
+    if records is not None:
+        records.write(index, [None if np.isnan(value) else value for value in row.tolist()])
+    return row

@@ -178,7 +178,8 @@ def trained_chain(
         return fetch(_ratios(drawn, key, flips, activation, samples, capacity)).ravel()
 
     tasks = [functools.partial(task, kind, draw) for kind in weights for draw in range(draws)]
-    rows = sweep.run("trained chain", tasks, sweep.records_of(resume, model, configuration))
+    records = sweep.records_of(resume, model, configuration)
+    rows = sweep.run("trained chain", tasks, records, len(rates) * len(chain))
     table = np.stack(rows).reshape(len(weights), draws, len(rates), len(chain))
     inputs.check_finite(table.reshape(len(weights), -1), "the ratio of every chain")
     name = "mean over masks and inputs of per-draw ratios"

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from signmag_jax.evidence import InvalidInput, Records
+from signmag_jax.evidence import Records
 from signmag_jax.evidence.domain import reals
+from signmag_jax.evidence.records import foreign
 
 from .network import Columns, Experiment, networks_in, part
 
@@ -30,7 +31,7 @@ class BlockRecords:
     def __init__(
         self, experiment: Experiment, folder: str | Path | None, identity: dict[str, Any], limit: int
     ) -> None:
-        self._experiment, self._folder, self._limit = experiment, folder, limit
+        self._experiment, self._limit = experiment, limit
         self._records = None if folder is None else Records(folder, identity)
         self._shapes: dict[str, tuple[int, ...]] = {}
 
@@ -49,10 +50,7 @@ class BlockRecords:
                 continue
             columns = self._columns(payload)
             if columns is None:
-                raise InvalidInput(
-                    f"record {block} in {str(self._folder)!r} holds other statistics than this version of "
-                    "the program computes: remove it, or give another folder"
-                )
+                raise foreign(block, self._records.folder)
             # One that an earlier, smaller target cut short is done again.
             if networks_in(columns) >= min(size, self._limit - block * size):
                 recorded[block] = part(columns, slice(self._limit - block * size))

@@ -99,7 +99,7 @@ def test_what_hardly_any_draw_hits_is_bounded_from_its_ranking():
     assert ranking.hardly_seen(0.1, 1) == pytest.approx(0.1 * 7.0)
     full = Ranking(left=(2.0,) * 100, beyond=2.0)
     assert full.hardly_seen(1e-4, 3) == pytest.approx(1e-4 * 2.0 * 10_000)
-    assert Ranking.of_record(ranking.to_record()) == ranking
+    assert Ranking.of_record(ranking.to_record(), SMALL) == ranking
     assert ranking.without_heavy().hardly_seen(0.1, 30) == pytest.approx(0.1 * 9.0)
 
 

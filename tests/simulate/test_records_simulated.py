@@ -43,7 +43,7 @@ def kept(tmp_path):
 )
 def test_what_is_no_statistic_is_refused(kept, row):
     kept._records.write(0, [SOUND, row])
-    with pytest.raises(InvalidInput, match=r"record 0 in '.*' holds other statistics than this version"):
+    with pytest.raises(InvalidInput, match=r"record 0 in '.*' holds other values than this version"):
         kept.read([0])
 
 
