@@ -98,6 +98,9 @@ def described_by_hub(folder: Path) -> tuple[ModelConfig, tuple[str, ...], Ternar
     except (ValueError, AttributeError) as error:
         raise MissingResource(f"{path} is no JSON object ({error}): download it again") from None
     ternary = _refuse_other_models(raw, family)
+    # Widths are divided by it, here and in some of transformers' config classes.
+    if raw.get("num_attention_heads") == 0:
+        raise invalid("num_attention_heads >= 1", 0, f"mend {path}")
     try:
         with heard():
             from transformers import AutoConfig

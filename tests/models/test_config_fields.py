@@ -261,3 +261,9 @@ def test_any_value_of_any_field_is_read_or_refused_in_one_line(tmp_path, family,
         assert np.isfinite(rope.frequencies(config.rope, min(config.head_dim, 512))).all()
     assert "\n" not in line
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_without_heads_is_refused_by_name(tmp_path, family):
+    with pytest.raises(InvalidInput, match="num_attention_heads"):
+        _config_of(tmp_path, model_type=family, num_attention_heads=0)
