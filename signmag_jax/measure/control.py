@@ -39,7 +39,10 @@ KEPT = 2**28
 
 @counting
 def controlled(
-    model: LanguageModel, evaluation: Windows, leverage: Leverage, response: LinearResponse
+    model: LanguageModel,
+    evaluation: Windows,
+    leverage: Leverage,
+    response: LinearResponse | None = None,
 ) -> Leverage:
     """A leverage with `Σ_i (m_i − E m_i) c_i` taken from every draw, on every window.
 
@@ -51,7 +54,8 @@ def controlled(
     Args:
       model, evaluation: those of the leverage and of the response.
       leverage: from `leverage`; a rate at which a draw gave no finite loss is left as it is.
-      response: from `linear_response`.
+      response: from `linear_response`, which knows its `singles`; without it derivatives alone tell, of all
+        weights but the heavy ones of the leverage, whose cost is exact already.
 
     Raises:
       InvalidInput: for other windows, a leverage and a response that were not measured alike, or a leverage
@@ -61,16 +65,19 @@ def controlled(
     sha256 = inputs.sha256_of_tokens(evaluation)
     if sha256 != leverage.provenance["evaluation_sha256"]:
         raise invalid("the leverage's own evaluation windows", sha256, "pass the windows that it read")
-    check_alike(response, leverage)
+    singles, costs = (), np.zeros((0, len(evaluation)))
+    if response is not None:
+        check_alike(response, leverage)
+        singles, costs = response.singles, response.costs
     if CONTROL in leverage.provenance:
         raise invalid("a leverage as it was measured", "one that was controlled before", "pass that")
     pools = leverage.pools
     heavy = [place for ranking in leverage.heavy.values() for place in ranking.places]
     # No light draw flips a heavy weight, so that its derivative is nobody's luck.
-    apart = tuple(dict.fromkeys((*response.singles, *heavy)))
+    apart = tuple(dict.fromkeys((*singles, *heavy)))
     movable = Movable.of(model, tuple(pools.outputs), range(model.config.layers), apart)
     seed = leverage.provenance["seed"]
-    known = [Known(leverage.stratified(one, seed), one.draws, response.singles) for one in leverage.rates]
+    known = [Known(leverage.stratified(one, seed), one.draws, singles) for one in leverage.rates]
     luck = [{arm: np.zeros((one.draws, len(evaluation))) for arm in ARMS} for one in leverage.rates]
     with progress("control variate", len(evaluation)) as advance:
         for index, window in enumerate(evaluation):
@@ -79,14 +86,15 @@ def controlled(
             columns = {name: table.astype(np.float64) for name, table in columns.items()}
             for each, table in zip(known, luck, strict=True):
                 for arm in ARMS:
-                    table[arm][:, index] = each.luck(arm, products, columns, response.costs[:, index])
+                    table[arm][:, index] = each.luck(arm, products, columns, costs[:, index])
             del products  # before the next ones are made
             advance()
     pairs = zip(leverage.rates, luck, strict=True)
+    told = "first derivatives" + (" and exact costs of single weights" if singles else "")
     return dataclasses.replace(
         leverage,
         rates=tuple(_without(one, table, leverage.noise_floor) for one, table in pairs),
-        provenance={**leverage.provenance, CONTROL: "first derivatives and exact costs of single weights"},
+        provenance={**leverage.provenance, CONTROL: told},
     )
 
 

@@ -38,11 +38,17 @@ def masks(found):
 
 
 @pytest.fixture(scope="module")
-def costs(minute, minute_text, some, response):
-    """`−2 g w` of every weight on every window, dense; of some their exact cost."""
+def slopes(minute, minute_text):
+    """`−2 g w` of every weight on every window, dense."""
     weights = weights_of(minute)
     gradient = quick.jit(lambda window: jax.grad(loss_of(minute, window[None]))(jnp.asarray(weights)))
-    table = np.stack([-2 * np.asarray(gradient(window)) * weights for window in minute_text[1]], axis=1)
+    return np.stack([-2 * np.asarray(gradient(window)) * weights for window in minute_text[1]], axis=1)
+
+
+@pytest.fixture(scope="module")
+def costs(slopes, some, response):
+    """The same, and of some weights their exact cost."""
+    table = slopes.copy()
     table[[PLACES.index(place) for place in some]] = response.costs
     return table
 
@@ -89,7 +95,7 @@ def unpriced(found, some):
     return np.array([place in heavy for place in PLACES])
 
 
-def test_what_is_taken_is_the_first_order_of_each_draw_less_its_mean(found, corrected, masks, costs, some):
+def check_what_is_taken(found, corrected, masks, costs, some):
     """Dense masks times dense derivatives; weights of known cost carry that instead."""
     for before, after in zip(found.rates, corrected.rates, strict=True):
         for arm in control.ARMS:
@@ -99,6 +105,18 @@ def test_what_is_taken_is_the_first_order_of_each_draw_less_its_mean(found, corr
             costs = np.where(unpriced(found, some)[:, None], 0.0, costs)
             np.testing.assert_allclose(taken, (flipped - expected) @ costs, rtol=1e-6, atol=1e-9)
             assert not np.allclose(taken, flipped @ costs, rtol=1e-2)
+
+
+def test_what_is_taken_is_the_first_order_of_each_draw_less_its_mean(found, corrected, masks, costs, some):
+    check_what_is_taken(found, corrected, masks, costs, some)
+
+
+def test_without_a_response_derivatives_alone_are_taken(minute, minute_text, found, masks, slopes, costs):
+    corrected = measure.controlled(minute, minute_text[1], found)
+    assert corrected.provenance[control.CONTROL] == "first derivatives"
+    check_what_is_taken(found, corrected, masks, slopes, ())
+    with pytest.raises(AssertionError):
+        check_what_is_taken(found, corrected, masks, costs, ())
 
 
 def test_scatter_goes_and_the_mean_stays(minute, minute_text, found, response, masks, costs):
