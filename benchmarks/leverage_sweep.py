@@ -20,7 +20,7 @@ import functools
 import json
 import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import forward
@@ -31,6 +31,8 @@ ARMS = ("outlier", "rest")
 DRAWS, WINDOWS, TOKENS = 10, 8, 1024
 DRAWN = ("indices", "permutation", "dense")
 CALIBRATION = 2
+AT_ONCE = 1024
+"""Tokens that the loop reads together."""
 
 
 def main() -> None:
@@ -39,6 +41,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="draws of each arm and rate")
     parser.add_argument("--windows", type=int, default=WINDOWS)
     parser.add_argument("--tokens", type=int, default=TOKENS)
+    parser.add_argument("--calibration", type=int, default=CALIBRATION, help="windows that choose columns")
     parser.add_argument("--rates", type=float, nargs="+", default=[RATES[0], RATES[2], RATES[-1]])
     parser.add_argument("--quick", action="store_true", help="one window, two rates, one round")
     parser.add_argument("--whole", action="store_true", help="all rates and draws")
@@ -49,7 +52,8 @@ def main() -> None:
     if options.whole:
         options.rates, options.rounds = list(RATES), DRAWS
     if options.worker:
-        turns.serve({"ours": ours, "theirs": theirs}[options.worker](options.windows, options.tokens))
+        sizes = options.windows, options.tokens, options.calibration
+        turns.serve({"ours": ours, "theirs": theirs}[options.worker](*sizes))
     else:
         print(json.dumps(compare(options), indent=2))
 
@@ -131,28 +135,34 @@ def judged(steps: dict[str, dict[str, float]], clean: dict[str, float], floor: f
 
 
 @functools.cache
-def pools(windows: int, tokens: int) -> tuple[Any, Any, Any]:
-    """Model, evaluation windows and pools, as the package itself makes them."""
+def profiled(windows: int, tokens: int, calibration: int) -> tuple[Any, Any, Any, Any]:
+    """Model, windows that choose, windows that score, and the activations on the former."""
     from signmag_jax import measure, models
-    from signmag_jax.measure.pools import Pools
 
     model = models.load()
-    text = models.text.windows(
-        model.tokenizer.encode(models.text.load().content), tokens, CALIBRATION + windows
-    )
-    columns = measure.alpha(model, text[:CALIBRATION]).outliers()
+    encoded = model.tokenizer.encode(models.text.load().content)
+    choosing, scoring = models.text.divided(encoded, tokens, calibration, windows)
+    return model, choosing, scoring, measure.alpha(model, choosing)
+
+
+def pools(*sizes: int) -> tuple[Any, Any, Any]:
+    """Model, windows that score and pools, as the package itself makes them."""
+    from signmag_jax import models
+    from signmag_jax.measure.pools import Pools
+
+    model, _, scoring, profile = profiled(*sizes)
     chosen = range(model.config.layers), models.MATRICES
-    return model, text[CALIBRATION:], Pools.of(model, columns, *chosen)
+    return model, scoring, Pools.of(model, profile.outliers(), *chosen)
 
 
-def ours(windows: int, tokens: int) -> Callable[..., Any]:
+def ours(windows: int, tokens: int, calibration: int) -> Callable[..., Any]:
     """Draw, then one forward pass of all windows that flips on its way."""
     import jax
 
     from signmag_jax.measure.leverage import draws_of
     from signmag_jax.models import window_nll
 
-    model, text, found = pools(windows, tokens)
+    model, text, found = pools(windows, tokens, calibration)
 
     def evaluate(arm: str, rate: float, draw_number: int) -> dict[str, Any]:
         flips = round(rate * found.size("outlier"))
@@ -180,16 +190,18 @@ def ours(windows: int, tokens: int) -> Callable[..., Any]:
     return answer
 
 
-def theirs(windows: int, tokens: int) -> Callable[..., Any]:
+def theirs(windows: int, tokens: int, calibration: int) -> Callable[..., Any]:
     """Draw on the host, flip in place, read the windows, flip back."""
     import numpy as np
     import torch
 
     from signmag_jax.models import SITE_OF
 
-    _, text, found = pools(windows, tokens)
+    _, text, found = pools(windows, tokens, calibration)
     network = forward.network(forward.export())
-    rows = [torch.from_numpy(row[None].astype(np.int64)) for row in text]
+    # Short windows side by side, as many tokens as one long one: PyTorch is fastest so.
+    sections = range(AT_ONCE // tokens or 1, windows, AT_ONCE // tokens or 1)
+    rows = [torch.from_numpy(part.astype(np.int64)) for part in np.split(text, sections)]
     places = []
     for layer in found.layers:
         block = network.model.layers[layer]
@@ -210,11 +222,11 @@ def theirs(windows: int, tokens: int) -> Callable[..., Any]:
             for weight, site, layer in places
         ]
 
-    def evaluate(arm: str, rate: float, draw: int) -> dict[str, Any]:
+    def evaluate(arm: str, rate: float, draw: int, ways: Sequence[str]) -> dict[str, Any]:
         times: dict[str, Any] = {}
         masks: Any = None
         watch = turns.Stopwatch()
-        for way in reversed(DRAWN):
+        for way in ways:
             masks = indices(arm, rate, way, draw)
             times[f"build_{way}"] = watch.look()
         for _ in range(2):  # there and back, then there again for the pass
@@ -227,20 +239,33 @@ def theirs(windows: int, tokens: int) -> Callable[..., Any]:
         flip(places, masks)
         return {**times, "nll": loss}
 
-    def read() -> float:
+    def read(texts: Sequence[Any] = rows) -> float:
         with torch.inference_mode():
-            return float(np.mean([network(row, labels=row, use_cache=False).loss.item() for row in rows]))
+            losses = [network(row, labels=row, use_cache=False).loss.item() for row in texts]
+            return float(np.average(losses, weights=[len(row) for row in texts]))
 
-    def clean() -> list[float]:
+    def clean(texts: Sequence[Any] = rows) -> list[float]:
         watch = turns.Stopwatch()
-        read()
+        read(texts)
         return watch.look()
 
-    def answer(do: str, rates: Any = (), arm: str = "", rate: float = 0.0, draw: int = 0) -> Any:
+    # Last the way whose masks are used.
+    def answer(
+        do: str,
+        rates: Any = (),
+        arm: str = "",
+        rate: float = 0.0,
+        draw: int = 0,
+        ways: Sequence[str] = DRAWN[::-1],
+    ) -> Any:
         if do == "products":
             matrices = forward.shape_of_model()["matrices"]
             return forward.rate_of_products(forward.their_product, tokens, matrices)
-        return evaluate(arm, rate, draw) if do == "evaluate" else clean()
+        if do == "nll":
+            return read()
+        if do == "one window":
+            return clean([rows[0][:1]])
+        return evaluate(arm, rate, draw, ways) if do == "evaluate" else clean()
 
     return answer
 
