@@ -9,13 +9,14 @@ from signmag_jax.evidence import InvalidInput, invalid
 from signmag_jax.evidence.files import writable_folder, write_atomic
 from signmag_jax.measure import Mask
 from signmag_jax.models import MATRICES, LanguageModel, ModelConfig
+from signmag_jax.models.fused import FUSED_FAMILIES
 from signmag_jax.models.imatrix import ImportanceMatrix
 
 from . import gptqmodel, llama_cpp, llm_compressor, torchao, transformers_skips
 from .decision import Decision, check_stored, tensor
 from .mask import matrices_of
 from .plan import Widths
-from .reading import files_of
+from .reading import family_of, files_of
 
 FORMATS: Mapping[str, Callable[[Decision], dict[str, str]]] = {
     "llama.cpp": llama_cpp.files,
@@ -90,8 +91,14 @@ def check_model(source: Mask | Widths, config: ModelConfig) -> None:
     """Refuse a model that a mask or a plan was not made for, by its layers and shapes; no weights are read.
 
     Raises:
-      InvalidInput: naming the first matrix that the model has not, or has in another shape.
+      InvalidInput: naming the first matrix that the model has not, or has in another shape, or its family, if
+        that stores matrices as parts of others and the other does not.
     """
+    family = family_of(source.provenance)
+    if family and (family in FUSED_FAMILIES) != (config.family in FUSED_FAMILIES):
+        raise invalid(
+            f"a model of {family}, as was measured", config.family, "give the model that was measured"
+        )
     named = matrices_of(source) if isinstance(source, Mask) else source.planned
     for layer, name in sorted(named):
         if layer >= config.layers:

@@ -58,6 +58,7 @@ class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         remarks = _heard.get(record.thread or 0)
         if remarks is not None:
+            _EARS.hush()
             _keep(remarks, record.getMessage())
 
 
@@ -70,18 +71,26 @@ class _Ears:
         self._show: Any = None
 
     def open(self) -> None:
-        loggers = [logging.getLogger(name) for name in LIBRARIES]
-        # A library's own handler, and those of whoever configured the root, would print the record too.
-        self._filtered = [handler for one in (*loggers, logging.getLogger()) for handler in one.handlers]
-        for handler in self._filtered:
-            handler.addFilter(unheard)
-        for logger in loggers:
-            logger.addHandler(self._listener)
+        self.hush()
+        for name in LIBRARIES:
+            logging.getLogger(name).addHandler(self._listener)
         self._show, warnings.showwarning = warnings.showwarning, self._warn
+
+    def hush(self) -> None:
+        """Filter a library's own handlers, and those of whoever configured the root, which would print too.
+
+        A library that is imported meanwhile adds its handler behind the listener, which calls this again.
+        """
+        for name in (*LIBRARIES, None):
+            for handler in logging.getLogger(name).handlers:
+                if handler is not self._listener and handler not in self._filtered:
+                    handler.addFilter(unheard)
+                    self._filtered.append(handler)
 
     def close(self) -> None:
         for handler in self._filtered:
             handler.removeFilter(unheard)
+        self._filtered.clear()
         for name in LIBRARIES:
             logging.getLogger(name).removeHandler(self._listener)
         # Somebody may have put a hook of their own over ours, which then still asks ours.

@@ -230,6 +230,15 @@ def test_a_file_of_other_layers_or_shapes_is_refused_by_the_config_alone(saved, 
         check_model(read(path), config)
 
 
+@pytest.mark.parametrize(("measured", "given"), [("llama", "phi3"), ("phi3", "qwen2")])
+def test_a_family_that_stores_its_matrices_otherwise_is_refused(budgeted, measured, given):
+    mask = read_mask(budgeted(K, provenance={"family": measured}))
+    config = dataclasses.replace(HUB, layers=12, family=measured)
+    check_model(mask, config)
+    with pytest.raises(InvalidInput, match=f"a model of {measured}, as was measured.* received '{given}'"):
+        check_model(mask, dataclasses.replace(config, family=given))
+
+
 def test_the_command_checks_a_model_without_reading_its_weights(saved, hub_folder, tmp_path, capsys):
     call = ["export", str(saved()), "--format", "llama.cpp", "--out", str(tmp_path / "out")]
     assert run([*call, "--quiet"]) == 0

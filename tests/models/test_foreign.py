@@ -57,6 +57,18 @@ def test_a_librarys_remarks_are_kept_and_nobody_else_is_silenced():
     assert not any(remark in done.stderr for remark in remarks)
 
 
+def test_a_library_that_is_imported_meanwhile_is_heard_and_not_shown(capsys):
+    log = logging.getLogger("safetensors")
+    with heard() as remarks:
+        own = logging.StreamHandler()
+        log.addHandler(own)
+        log.warning("odd")
+    assert (remarks, capsys.readouterr().err) == (["odd"], "")
+    log.warning("later")
+    log.removeHandler(own)
+    assert (capsys.readouterr().err, own.filters) == ("later\n", [])
+
+
 def test_inner_remarks_are_the_inner_listeners():
     log = logging.getLogger("tokenizers")
     with heard() as outer:
