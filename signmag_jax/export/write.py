@@ -121,7 +121,7 @@ def check_loaded(source: Mask | Widths, model: LanguageModel) -> None:
       InvalidInput: naming the files, or a matrix that is not stored by itself.
     """
     every = [(0, name) for name in MATRICES]
-    check_stored(model.config.family, every, "make the imatrix with llama-imatrix, or leave it out")
+    check_stored(model.config.family, every, "make the imatrix with llama-imatrix, and name another --format")
     files = files_of(source.provenance)
     if files and files != model.report.files:
         raise InvalidInput(

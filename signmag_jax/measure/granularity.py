@@ -21,7 +21,7 @@ def check_scales(scales: Sequence[Scale]) -> tuple[Scale, ...]:
     """Distinct granularities; numbers may come as text.
 
     Raises:
-      InvalidInput: for anything but "tensor", "row" or a group of at least 2.
+      InvalidInput: for anything but "tensor", "row" or a group of 2 or more.
     """
     sizes = tuple(int(scale) if str(scale).isdecimal() else scale for scale in scales)
     strange = [
@@ -29,7 +29,9 @@ def check_scales(scales: Sequence[Scale]) -> tuple[Scale, ...]:
     ]
     if strange or not sizes or len(set(sizes)) < len(sizes):
         raise invalid(
-            'distinct scales: "tensor", "row" or a group of 32, 64, 128', tuple(scales), "name some"
+            'distinct scales: "tensor", "row" or a group of 2 or more',
+            tuple(scales),
+            "name some",
         )
     return sizes
 

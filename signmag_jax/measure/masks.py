@@ -58,7 +58,7 @@ def mask_of(choice: Choice, index: int, matrices: tuple[HurtMatrix, ...], origin
     }
     return Mask(
         against.name,
-        against.scale,
+        "" if against.quantizer is None else against.scale,
         tuple(sorted(columns, key=lambda one: -one.score)),
         _costliest(choice, count) if choice.unit == WEIGHTS else (),
         matrices,

@@ -158,6 +158,7 @@ def test_flips_are_common_to_all_criteria(model, text):
     same = table["everything"] == table[f"{ONE}, at random"]
     assert same.all(axis=1).any()
     assert len(np.unique(table["everything"][:, 0])) == 3
+    assert {mask.scale for mask in report.masks} == {""}  # a flip has none
 
 
 def test_a_budget_in_bits_is_the_same_bits_for_all(model, text, tmp_path):
