@@ -76,6 +76,15 @@ def folder(tmp_path):
     return tmp_path / "run"
 
 
+def test_shares_one_after_the_other(tmp_path, capsys):
+    for index in range(2):
+        done = last(capsys, "--resume", str(tmp_path), "--share", f"{index}/2")
+        assert done["share"] == f"{index}/2"
+        assert done["done"] == list(range(index, BLOCKS, 2))
+    check_last_run(capsys, tmp_path)
+
+
+@pytest.mark.slow  # as above, in processes
 def test_a_slurm_array(folder, capsys):
     """Each task has its own variables, and no other connection."""
     tasks = {"SLURM_ARRAY_TASK_COUNT": "2"}
@@ -87,7 +96,7 @@ def test_a_slurm_array(folder, capsys):
     check_last_run(capsys, folder)
 
 
-@pytest.mark.slow  # as above, with more processes
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("parallel") is None, reason="GNU parallel is not installed")
 def test_gnu_parallel(folder, capsys):
     shell("parallel --will-cite -j2 SIGNMAG --share {}/2 ::: 0 1", folder)

@@ -122,11 +122,13 @@ def test_selection_and_json(tiny, found):
 
 
 def test_one_quantiser_alone_gives_the_same_numbers(tiny, windows, found):
-    alone = measure.quantization(tiny, windows[0], quantizers=("sign",), **SAMPLED)
+    names = ("v_proj", "down_proj")
+    alone = measure.quantization(tiny, windows[0], quantizers=("sign",), matrices=names, **SAMPLED)
     assert set(alone.alignments) == {"sign"}
-    for which in ("rows", "real"):
-        one, other = alone.overall("sign", which), found.overall("sign", which)
-        np.testing.assert_allclose(one.value, other.value, rtol=1e-5)
+    for name in names:
+        one, other = alone.alignments["sign"][name], found.alignments["sign"][name]
+        for which in ("rows", "real"):
+            np.testing.assert_allclose(getattr(one, which).value, getattr(other, which).value, rtol=1e-5)
     with pytest.raises(InvalidInput, match="quantizers among"):
         measure.quantization(tiny, quantizers=("sign", "best"), **SAMPLED)
 

@@ -14,6 +14,7 @@ from signmag_jax.measure import draw as draw_room
 from signmag_jax.measure import pools as pool_room
 from signmag_jax.measure.quantization import cosine_squared
 from signmag_jax.measure.shift_parts import matching
+from signmag_jax.measure.strata import HEAVY
 from signmag_jax.models import MATRICES
 
 # Further down, the smallest of the weights are subnormal, and processors flush those to 0.
@@ -167,19 +168,21 @@ def test_the_shift_has_the_norm_of_flips_in_the_mean_at_any_scale(tiny, scale):
         np.testing.assert_allclose(((shifted - w) ** 2).sum(axis=(1, 2)), energy, rtol=1e-5)
 
 
-def test_flips_of_weights_that_are_zero_cost_nothing_and_say_so(tiny, windows, profile):
+@pytest.mark.parametrize("heavy", [0, pytest.param(HEAVY, marks=pytest.mark.slow)])
+def test_flips_of_weights_that_are_zero_cost_nothing_and_say_so(tiny, windows, profile, heavy):
+    options = {"rates": (0.5,), "draws": 2, "matrices": ("q_proj",), "heavy": heavy}
     outliers = profile.outliers()["attention_in"]
     weight = np.array(tiny.params["blocks"]["q_proj"])
     for layer, columns in enumerate(outliers):
         weight[layer][:, columns] = 0
     model = with_block(tiny, "q_proj", weight)
-    found = measure.leverage(model, *windows, rates=(0.5,), draws=2, matrices=("q_proj",)).rates[0]
+    found = measure.leverage(model, *windows, **options).rates[0]
     assert (found.samples["outlier"] == 0).all()
     assert found.damage["outlier"].estimate.value == 0
     if found.ratio.resolved:
         assert found.ratio.interval.estimate.value == 0
     empty = with_block(tiny, "q_proj", np.zeros_like(weight))
-    found = measure.leverage(empty, *windows, rates=(0.5,), draws=2, matrices=("q_proj",)).rates[0]
+    found = measure.leverage(empty, *windows, **options).rates[0]
     assert not found.ratio.resolved
     assert "not separated from zero" in found.ratio.reason
 

@@ -59,7 +59,13 @@ def test_the_commands_of_a_block_run_one_after_another(
         assert run([*arguments, *small]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("page", "command", "output"), SESSIONS)
+@pytest.mark.parametrize(
+    ("page", "command", "output"),
+    [
+        pytest.param(*session, marks=pytest.mark.slow if "--network" in session[1] else ())
+        for session in SESSIONS
+    ],
+)
 def test_a_session_prints_what_is_shown(capsys, page, command, output):
     assert run(shlex.split(command)) == 0
     assert capsys.readouterr().out.strip() == output
