@@ -29,7 +29,8 @@ class Proposition1(Result):
       energy_ratio: E‖δWx‖² of the flips over that of the other error, ratio of means.
       transverse_ratio: the other error over the flips, ratio of means (the way round of Proposition 1).
       transverse_ratio_per_network: the same as a mean of per-network ratios.
-      flip_radial_fraction: E⟨Wx, δWx⟩²/‖Wx‖² over E‖δWx‖², of the flips, ratio of means.
+      flip_radial_fraction: E⟨Wx, δWx⟩²/‖Wx‖² over E‖δWx‖², of the flips, ratio of means. Where some networks
+        hold no flip, and there are fewer than 400 in all, its interval is too narrow: read that per network.
       magnitude_radial_fraction: the same of the other error.
       flip_radial_fraction_per_network: of the flips, as a mean of per-network ratios; see `result` for what
         lies between the two.

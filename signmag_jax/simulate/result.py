@@ -79,27 +79,29 @@ class Estimates:
 
     def mean(self, name: str, estimator: str = MEAN) -> Estimate:
         """The mean of one statistic over the networks that have it; these are the `n` of the estimate."""
-        return self._of(self._tally.mean(name), estimator, name)
+        return self._of(self._tally.mean(name), estimator, self._tally.having(name))
 
     def controlled(self, name: str, controls: tuple[str, ...], estimator: str) -> Estimate:
         """The mean of one statistic, with others as control variates."""
-        return self._of(self._tally.controlled(name, controls), estimator, name)
+        return self._of(self._tally.controlled(name, controls), estimator, self._tally.having(name))
 
     def ratio(
         self, numerator: str, denominator: str, estimator: str = RATIO_OF_MEANS, *, among: str | None = None
     ) -> Estimate:
-        """The ratio of the means of two statistics, which both vanish in networks without `among`."""
-        pair = self._tally.ratio(numerator, denominator, among)
-        return self._of(pair, estimator, among or numerator)
+        """The ratio of the means of two statistics, which both vanish in networks without `among`.
 
-    def _of(self, pair: Pair, estimator: str, name: str) -> Estimate:
+        Its `n` is `Tally.carrying`, rounded down: where some networks hold no flip, fewer than the others.
+        """
+        count = self._tally.carrying(numerator, denominator, among)
+        return self._of(self._tally.ratio(numerator, denominator, among), estimator, count)
+
+    def _of(self, pair: Pair, estimator: str, count: np.ndarray) -> Estimate:
         value, error = (np.asarray(part) for part in pair)
         if self._shape is not None:
             trailing = value.shape[1:]
             value, error = value.reshape(self._shape + trailing), error.reshape(self._shape + trailing)
         # Of several elements that of the fewest networks decides how wide their intervals are.
-        count = int(self._tally.having(name).min())
-        return Estimate(value, error, count, "1", estimator, self._provenance)
+        return Estimate(value, error, int(count.min()), "1", estimator, self._provenance)
 
 
 def flips_over_shift(estimates: Estimates) -> tuple[Estimate, Estimate, Estimate, Estimate, int]:

@@ -122,7 +122,8 @@ class Tally:
     def ratio(self, numerator: str, denominator: str, among: str | None = None) -> Pair:
         """Ratio of the two means, element by element, with its delta-method standard error.
 
-        Both vanish in networks without the statistic `among`: what they do not tell makes no error smaller.
+        Both vanish in networks without the statistic `among`: what they do not tell makes no error smaller,
+        and of the others as many count as `carrying` says.
         """
         moments = self._done()
         self.require(among or numerator)
@@ -138,10 +139,26 @@ class Tally:
             - 2 * ratio * moments.comoment[top, bottom]
             + ratio**2 * moments.comoment[bottom, bottom]
         )
-        have = self.having(among or numerator)
+        count = self.carrying(numerator, denominator, among)
         # Rounding may leave a little less than nothing where numerator and denominator are proportional.
-        variance = np.maximum(square, 0) / ((have - 1) * have)
-        return ratio, np.sqrt(variance) / np.abs(moments.mean[bottom] * (moments.count / have))
+        variance = np.maximum(square, 0) / ((count - 1) * count)
+        return ratio, np.sqrt(variance) / np.abs(moments.mean[bottom] * (moments.count / count))
+
+    def carrying(self, numerator: str, denominator: str, among: str | None = None) -> np.ndarray:
+        """Networks behind the ratio of two means, for each of its elements: as many as have the statistic.
+
+        Where some have none, a few hold most of the flips, and the ratio is theirs: then Kish's number,
+        (Σ y)²/Σ y², of equal networks that would scatter as much, by the numerator or the denominator,
+        whichever has fewer.
+        """
+        moments, have = self._done(), self.having(among or numerator)
+        equal = []
+        for index in np.broadcast_arrays(self._index(numerator), self._index(denominator)):
+            square = moments.mean[index] ** 2
+            scatter = moments.comoment[index, index] / moments.count
+            equal.append(moments.count * square / np.where(square > 0, square + scatter, 1.0))
+        fewest = np.clip(np.minimum(*equal), 2, have)
+        return np.where(have < moments.count, fewest, have)
 
     def controlled(self, name: str, controls: tuple[str, ...]) -> Pair:
         """Mean of one statistic, element by element, regressed on control variates of mean zero.

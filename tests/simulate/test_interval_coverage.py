@@ -70,12 +70,11 @@ class Pool:
 
     def distances(self, find, networks, runs=RUNS):
         """Deviations from the truth in standard errors, one a run, and how many networks are behind each."""
-        rng, (truth, _), found = np.random.default_rng(5), find(self.all), []
-        name = find(self.all, named=True)
+        rng, (truth, *_), found = np.random.default_rng(5), find(self.all), []
         for _ in range(runs):
             tally = self.tally(rng.integers(self.count, size=networks))
-            value, error = find(tally)
-            found.append(((value - truth).flat[0] / error.flat[0], int(tally.having(name).min())))
+            value, error, count = find(tally)
+            found.append(((value - truth).flat[0] / error.flat[0], int(count.min())))
         return np.array(found).T
 
     def coverage(self, find, networks):
@@ -86,11 +85,13 @@ class Pool:
 
 
 def mean(name):
-    return lambda tally, named=False: name if named else tally.mean(name)
+    """Value, error and number of networks, of a tally."""
+    return lambda tally: (*tally.mean(name), tally.having(name))
 
 
 def ratio(top, bottom, among=None):
-    return lambda tally, named=False: (among or top) if named else tally.ratio(top, bottom, among)
+    names = top, bottom, among
+    return lambda tally: (*tally.ratio(*names), tally.carrying(*names))
 
 
 def test_a_tally_of_many_is_that_of_one_after_another():
@@ -100,7 +101,8 @@ def test_a_tally_of_many_is_that_of_one_after_another():
         single.add(network, {name: leaf[network : network + 1] for name, leaf in pool.rows.items()})
     assert pool.all.rarest == single.rarest < 40
     for find in (mean("ratio"), ratio("first_radial", "first_energy", "first_fraction")):
-        np.testing.assert_allclose(find(pool.all), find(single), rtol=1e-9)
+        for one, other in zip(find(pool.all), find(single), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
 # --- flips so rare that the error must know of those that were not drawn
@@ -140,12 +142,12 @@ def test_crossings_of_rare_flips(setting):
 def test_pools_of_rare_flips(arguments):
     pool = Pool("column_pool", 20_000, networks=10**5, inputs=16, **arguments)
     fewest = pool.experiment.fewest
-    for find in (
-        ratio("pool_flip_energy", "rest_flip_energy"),
-        ratio("pool_flip_transverse", "pool_shift_transverse"),
+    for names in (
+        ("pool_flip_energy", "rest_flip_energy"),
+        ("pool_flip_transverse", "pool_shift_transverse"),
     ):
-        covered, _ = pool.coverage(find, fewest)
-        show(f"column_pool, {find(pool.all, named=True)}, {arguments}, {fewest} networks", covered)
+        covered, _ = pool.coverage(ratio(*names), fewest)
+        show(f"column_pool, {names[0]}, {arguments}, {fewest} networks", covered)
         check(covered)
 
 
@@ -190,16 +192,44 @@ def test_few_networks(name):
 def test_networks_without_a_flip():
     """Half of the networks hold none."""
     arguments = {"width": 8, "rate": 0.01, "inputs": 32}
-    for name, find in (
-        ("proposition_1", mean("ratio")),
-        ("block", mean("ratio")),
-        ("proposition_1", mean("first_fraction")),
+    for name, statistic in (
+        ("proposition_1", "ratio"),
+        ("block", "ratio"),
+        ("proposition_1", "first_fraction"),
     ):
         pool = Pool(name, 20_000, **arguments)
         assert 0.4 < pool.all.rarest / pool.count < 0.6
-        covered, _ = pool.coverage(find, 64)
-        show(f"{name}, {find(pool.all, named=True)}, {arguments}, 64 networks", covered)
+        covered, _ = pool.coverage(mean(statistic), 64)
+        show(f"{name}, {statistic}, {arguments}, 64 networks", covered)
         check(covered)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("proposition_1", ("second_transverse", "first_transverse", "ratio")),
+        ("proposition_1", ("second_radial", "second_energy", "second_fraction")),
+        ("block", ("first_transverse", "second_transverse", "ratio")),
+        ("block", ("first_hidden_radial", "first_hidden_energy", "first_hidden_fraction")),
+        ("block", ("first_radial", "first_energy", "first_fraction")),
+    ],
+)
+def test_ratios_of_means_of_networks_without_a_flip(name, names):
+    """From 40 flips in all; control: as if each network that holds one told as much as any other."""
+    pool = Pool(name, 20_000, width=8, rate=0.01, inputs=32)
+    for networks in (62, 156, 312):
+        covered, _ = pool.coverage(ratio(*names), networks)
+        show(f"{name}, {names[0]} over {names[1]}, {networks} networks", covered)
+        check(covered)
+
+    def all_alike(tally):
+        (value, error), having, count = tally.ratio(*names), tally.having(names[2]), tally.carrying(*names)
+        return value, error * np.sqrt((count - 1) / count * having / (having - 1)), having
+
+    covered, _ = pool.coverage(all_alike, 62)
+    show("... all alike, 62 networks", covered)
+    assert covered < LOW
 
 
 # --- runs to a standard error
