@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -104,6 +104,17 @@ def held(arrays: Any) -> Any:
     every such program. A CPU's programs stay as they are: another fusion rounds otherwise.
     """
     return arrays if platform() == "cpu" else jax.lax.optimization_barrier(arrays)
+
+
+def one_by_one(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+    """The function of each item in turn, which is compiled once in a program for an accelerator.
+
+    A CPU's programs stay as they are, for the same reason as in `held`.
+    """
+    if platform() == "cpu":
+        return [function(item) for item in items]
+    stacked = jax.lax.map(function, jax.tree.map(lambda *leaves: jnp.stack(leaves), *items))
+    return [jax.tree.map(lambda leaf, index=index: leaf[index], stacked) for index in range(len(items))]
 
 
 def jit(function: Callable[..., Any], **how: Any) -> Callable[..., Any]:

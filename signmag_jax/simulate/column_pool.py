@@ -13,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from signmag_jax.evidence import Estimate
+from signmag_jax.evidence.compiling import one_by_one
 from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.domain import Interval
 from signmag_jax.perturb import SignFlip, Weights
@@ -191,31 +192,40 @@ class ColumnPoolSample(Arguments):
         pool = parameters["pool"]
 
         def compare(rate: Array) -> Statistics:
-            statistics: Statistics = {}
-            for index, (region, columns, thinned, divisor) in enumerate(self._regions(pool)):
+            def of_region(region: tuple[Any, Array, Array, Array]) -> Statistics:
+                index, columns, thinned, divisor = region
                 # A key for each, so that flips everywhere are not those of the pool over again.
                 both = _perturb(rate * thinned, jax.random.fold_in(for_flips, index), w, columns)
+                found: Statistics = {}
                 for perturbation, matrix in zip(PERTURBATIONS, both, strict=True):
                     parts = energies(h, self.activation(matrix @ x) - h)
-                    statistics[f"{region}_{perturbation}_energy"] = parts.energy / divisor
-                    statistics[f"{region}_{perturbation}_transverse"] = parts.transverse / divisor
+                    found[f"{perturbation}_energy"] = parts.energy / divisor
+                    found[f"{perturbation}_transverse"] = parts.transverse / divisor
+                return found
+
+            each = one_by_one(of_region, self._regions(pool))
+            statistics: Statistics = {
+                f"{region}_{name}": value
+                for region, found in zip(REGIONS, each, strict=True)
+                for name, value in found.items()
+            }
             ratio = statistics["pool_flip_energy"] / statistics["rest_flip_energy"]
             return {**statistics, "ratio": ratio}
 
         # Not vmap: one rate's arrays at a time stay in cache, and memory does not grow with their number.
         return lax.map(compare, parameters["rate"])
 
-    def _regions(self, pool: Bool[Array, " width"]) -> list[tuple[str, Array, Array, Array]]:
-        """Each region: its columns, what thins its rate, and what its damage is divided by."""
+    def _regions(self, pool: Bool[Array, " width"]) -> list[tuple[int, Array, Array, Array]]:
+        """Each region: its number, its columns, what thins its rate, and what its damage is divided by."""
         size = jnp.sum(pool, dtype=jnp.float64)
         sizes, one = (size, self.width - size), jnp.ones_like(size)
         least = jnp.minimum(*sizes)
         count = self.match == "count"
         sides = [
-            (region, columns, least / own if count else one, one if count else own)
-            for region, columns, own in zip(REGIONS, (pool, ~pool), sizes, strict=False)
+            (index, columns, least / own if count else one, one if count else own)
+            for index, (columns, own) in enumerate(zip((pool, ~pool), sizes, strict=True))
         ]
-        return [*sides, (REGIONS[2], jnp.ones_like(pool), one, one)]
+        return [*sides, (len(sides), jnp.ones_like(pool), one, one)]
 
 
 def _perturb(

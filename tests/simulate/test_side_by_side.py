@@ -113,17 +113,21 @@ def test_what_a_network_skips_is_skipped_side_by_side_too():
         np.testing.assert_allclose(found[name], leaf, rtol=2e-4, atol=1e-6)
 
 
+def traced(target, name, **sizes):
+    """How many products one network has in a program for that platform, and its statistics, computed here."""
+    prepared, _ = simulate.experiment(name).prepared(**sizes)
+    with fixed_numerics(), compiling_for(target):
+        # A function of its own: what was traced for one target is not what is traced for another.
+        given = prepared.parameters, jax.random.key(3)
+        run = jax.jit(lambda *given: prepared.sample(*given)).trace(*given)
+        found = run.lower().compile()(*given)
+    return str(run.jaxpr).count("dot_general"), {name: np.asarray(x) for name, x in found.items()}
+
+
 def test_a_repeated_layer_is_compiled_once_for_an_accelerator_and_gives_the_same_network():
     def network(repeats, target):
         lines = f"dense, relu, {repeats}*residual(rmsnorm, dense)"
-        prepared, _ = simulate.experiment("network").prepared(
-            width=16, rate=[0.1], network=lines, inputs=8, networks=2
-        )
-        with fixed_numerics(), compiling_for(target):
-            # A function of its own: what was traced for one target is not what is traced for another.
-            run = jax.jit(lambda key: prepared.sample(prepared.parameters, key)).trace(jax.random.key(3))
-            found = run.lower().compile()(jax.random.key(3))
-        return str(run.jaxpr).count("dot_general"), {name: np.asarray(x) for name, x in found.items()}
+        return traced(target, "network", width=16, rate=[0.1], network=lines, inputs=8, networks=2)
 
     of_three, looped = network(3, "gpu")
     in_turn, single = network(3, "cpu")
@@ -133,3 +137,17 @@ def test_a_repeated_layer_is_compiled_once_for_an_accelerator_and_gives_the_same
     for name, found in looped.items():
         np.testing.assert_allclose(found, single[name], rtol=1e-4)
         assert not np.allclose(found, shorter[name], rtol=1e-4)
+
+
+def test_the_regions_of_a_pool_are_compiled_once_for_an_accelerator_and_give_the_same_network():
+    sizes = {"width": 32, "rate": [0.1], "rows": 16, "inputs": 8, "fraction": 0.25, "networks": 20}
+    once, looped = traced("gpu", "column_pool", **sizes)
+    three_times, single = traced("cpu", "column_pool", **sizes)
+    # Of the clean matrix, and two of a region.
+    assert (once, three_times) == (1 + 2, 1 + 3 * 2)
+    assert looped.keys() == single.keys()
+    for name, found in looped.items():
+        np.testing.assert_allclose(found, single[name], rtol=1e-4)
+    # Control: each region has columns and a key of its own.
+    energies = [float(looped[f"{region}_flip_energy"][0]) for region in ("pool", "rest", "everywhere")]
+    assert not np.isclose(energies, np.roll(energies, 1), rtol=1e-2).any()
