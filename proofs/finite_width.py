@@ -29,6 +29,7 @@ from signmag_jax.theory.symbolic.gaussian import angle, expectation, normal_dens
 from signmag_jax.theory.symbolic.perturbations import magnitude_shift, sign_flip
 from signmag_jax.theory.symbolic.symbols import growth, overlap, rate, root_rate, size, width
 from signmag_jax.theory.symbolic.width import (
+    AbsoluteMoments,
     FourthCumulants,
     finite_width_slope,
     flip_cumulants,
@@ -47,7 +48,7 @@ TITLE = "Finite width"
 p, s, n, w, eps, c, v = rate, root_rate, width, weight, size, overlap, growth
 j = sp.Symbol("j", positive=True, integer=True)
 x, mask = sp.Function("x", real=True), sp.Function("M", real=True)
-share, fourth, spread = sp.symbols("q Q4 S", positive=True)
+share, fourth, spread, small = sp.symbols("q Q4 S tau", positive=True)
 half, zero = sp.Rational(1, 2), sp.Integer(0)
 density = normal_density(w)
 
@@ -206,20 +207,35 @@ def _small_rates(proof: Proof) -> None:
 
 
 def _single_flips(proof: Proof) -> None:
-    """A row with one flip costs 1 − J(1 − 2x_j²) = 2x_j² − 8x_j³/(3π) + …, x_j = g_j/‖g‖, and ‖g‖²/n → 1."""
+    """One flip of |w_j x_j| = s costs E(relu(z + s) − relu(z − s))², z the rest of a wide row and normal.
+
+    The mean is over w_j and x_j = g_j/‖g‖, ‖g‖²/n → 1.
+    """
+    above, below = w + small, w - small
+    parts = [sp.expand(above**2), sp.expand(below**2 - 2 * above * below)]
+    ends = [(w, -small, sp.oo), (w, small, sp.oo)]
+    whole = sp.Add(*(sp.Integral(part * density, end) for part, end in zip(parts, ends, strict=True)))
+    cost = proof.start("cost of one flip", whole)
+    normal = sp.erf(small / sp.sqrt(2))
+    bend = small * sp.sqrt(2 / sp.pi) * sp.exp(-(small**2) / 2)
+    closed = 2 * small**2 + (1 - small**2) * normal - bend
+    cost.step("integrate", closed, Antiderivatives(w, tuple(map(primitive, parts))))
+    cost.expand("Taylor polynomial", 2 * small**2 - 2 * sp.sqrt(2 / sp.pi) / 3 * small**3, small, 3)
+    cost.lemma("cost of one small flip")
     cube = proof.start("E|g|³", expectation(sp.Abs(w) ** 3, w))
     halves = sp.Integral(w**3 * density, (w, 0, sp.oo)) - sp.Integral(w**3 * density, (w, -sp.oo, 0))
     cube.step("both halves", halves, Split(w, (-sp.oo, zero, sp.oo)))
     cube.step("integrate", 2 * sp.sqrt(2 / sp.pi), Antiderivatives(w, (primitive(w**3),)))
     cube.lemma("third absolute moment")
     third = proof.call(sp.Symbol("G3", positive=True), cube.fact)
-    small = sp.Symbol("s", positive=True)
-    cost = sp.Poly(proof.cite("single_flip", "cost of a small flip").rhs, small)
+    terms = sp.Poly(cost.value, small)
+    own = AbsoluteMoments(sp.Symbol("b", positive=True), sp.Symbol("m_3", positive=True), sp.Integer(3))
     chain = proof.start(
-        "√n (E cost/(2 E x²) − 1)", cost.coeff_monomial(small**3) * third.lhs / cost.coeff_monomial(small**2)
+        "√n (E cost/(2 E w² E x²) − 1)",
+        terms.coeff_monomial(small**3) * own.third * third.lhs / terms.coeff_monomial(small**2),
     )
-    chain.step("insert the moment", -8 * sp.sqrt(2 / sp.pi) / (3 * sp.pi), Using(third))
-    chain.conclude("saturation", saturation_coefficient())
+    chain.step("insert the moment", -4 * own.third / (3 * sp.pi), Using(third))
+    chain.conclude("saturation", saturation_coefficient(own))
 
 
 if __name__ == "__main__":

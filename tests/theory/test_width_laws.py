@@ -98,6 +98,26 @@ def test_rows_without_flips_saturate():
     assert np.all(np.diff(np.abs(np.array(scaled) - leading)) < 0)
 
 
+@pytest.mark.parametrize(("law", "rival"), [("laplace", "gaussian"), ("uniform", "laplace")])
+def test_one_flip_at_a_time_in_sampled_rows(law, rival):
+    """Each weight of each row alone, the sign of the rest of the row averaged over."""
+    rng, rows, n = np.random.default_rng(5), 4000, 1024
+    half = math.sqrt(3)
+    drawn = {
+        "laplace": lambda *size: rng.laplace(0, 0.5**0.5, size),
+        "uniform": lambda *size: rng.uniform(-half, half, size),
+    }
+    x = rng.standard_normal((rows, n))
+    part = drawn[law](rows, n) * x / np.linalg.norm(x, axis=1, keepdims=True)
+    rest = part.sum(axis=1, keepdims=True) - part
+    turned = (np.maximum(side * rest + part, 0) - np.maximum(side * rest - part, 0) for side in (1, -1))
+    cost, small = sum(np.mean(each**2, axis=1) for each in turned) / 2, np.mean(2 * part**2, axis=1)
+    found = cost.mean() / small.mean()
+    error = np.std(cost - found * small, ddof=1) / small.mean() / math.sqrt(rows)
+    right, wrong = (float(theory.finite_width_saturation_expansion(n, each)) for each in (law, rival))
+    assert abs(found - 1 - right) < 4 * error < abs(found - 1 - wrong)
+
+
 @pytest.mark.slow
 def test_widths_compile_rarely_and_trace():
     np.testing.assert_allclose(

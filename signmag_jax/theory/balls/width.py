@@ -10,11 +10,11 @@ Nothing here is an integral.
 from flint import arb, fmpq
 
 from signmag_jax.evidence import invalid
-from signmag_jax.theory.arguments import check_many_flips
+from signmag_jax.theory.arguments import check_known, check_many_flips
 
 from .cumulants import finite_ratio, ratio_change
 from .theorem_3 import transverse_ratio
-from .weights import Weights, check_own_law
+from .weights import Weights, check_own_law, of
 
 MOST_INPUTS = 65_536
 
@@ -107,6 +107,8 @@ def finite_width_expansion(rate: fmpq, n: fmpq, weights: Weights | None = None) 
     return transverse_ratio(rate, weights) * (1 + finite_width_slope(rate, weights) / n)
 
 
-def finite_width_saturation_expansion(n: fmpq) -> arb:
-    """−(4/(3π))√(8/π)/√n."""
-    return -4 / (3 * arb.pi()) * (8 / (arb.pi() * n)).sqrt()
+def finite_width_saturation_expansion(n: fmpq, weights: Weights | None = None) -> arb:
+    """−(4/(3π)) E|w|³/√n."""
+    law = of(weights)
+    check_known(law.third, law.fourth)
+    return -4 / (3 * arb.pi()) * arb(law.third) / arb(n).sqrt()

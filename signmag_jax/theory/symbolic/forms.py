@@ -140,8 +140,8 @@ def finite_width_expansion(rate: sp.Expr, n: sp.Integer, weights: AbsoluteMoment
     return theorem_3.transverse_ratio(rate, weights.b) * (1 + width.finite_width_slope(rate, weights) / n)
 
 
-def finite_width_saturation_expansion(n: sp.Integer) -> sp.Expr:
-    return width.saturation_coefficient() / sp.sqrt(n)
+def finite_width_saturation_expansion(n: sp.Integer, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    return width.saturation_coefficient(weights) / sp.sqrt(n)
 
 
 def _shares(x: Numbers) -> list[sp.Expr]:

@@ -114,6 +114,6 @@ def width_coefficient(rate: sp.Expr = rate) -> sp.Expr:
     return -3 / (2 * sp.pi * sp.sqrt(rate))
 
 
-def saturation_coefficient() -> sp.Expr:
-    """Relative change of the transverse ratio per 1/√n for n p ≪ 1: −(4/(3π))√(8/π)."""
-    return -4 / (3 * sp.pi) * sp.sqrt(8 / sp.pi)
+def saturation_coefficient(weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    """Relative change of the transverse ratio per 1/√n for n p ≪ 1: −(4/(3π)) E|w|³."""
+    return -4 / (3 * sp.pi) * weights.third
