@@ -229,7 +229,7 @@ def _single_flips(proof: Proof) -> None:
     cube.lemma("third absolute moment")
     third = proof.call(sp.Symbol("G3", positive=True), cube.fact)
     terms = sp.Poly(cost.value, small)
-    own = AbsoluteMoments(sp.Symbol("b", positive=True), sp.Symbol("m_3", positive=True), sp.Integer(3))
+    own = AbsoluteMoments(sp.Symbol("b", positive=True), sp.Symbol("W_3", positive=True), sp.Integer(3))
     chain = proof.start(
         "√n (E cost/(2 E w² E x²) − 1)",
         terms.coeff_monomial(small**3) * own.third * third.lhs / terms.coeff_monomial(small**2),
