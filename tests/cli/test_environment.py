@@ -23,7 +23,7 @@ def signmag(*arguments, **changes):
     [
         ("JAX_PLATFORMS", "cuda"),
         ("JAX_ENABLE_X64", "maybe"),
-        ("XLA_FLAGS", "--nonsense"),
+        pytest.param("XLA_FLAGS", "--nonsense", marks=pytest.mark.slow),
         pytest.param("JAX_PLATFORMS", "nonsense", marks=pytest.mark.slow),
         pytest.param("JAX_NUM_CPU_DEVICES", "x", marks=pytest.mark.slow),
         pytest.param("JAX_DEFAULT_MATMUL_PRECISION", "zzz", marks=pytest.mark.slow),

@@ -107,6 +107,7 @@ def test_an_interrupted_run_has_shown_its_estimate_and_is_resumed_bit_by_bit(tmp
     assert np.all(np.abs(errors * np.sqrt(counts / whole.n) / whole.standard_error - 1) < 0.5)
 
 
+@pytest.mark.slow
 def test_quiet_shows_nothing():
     """Control: what the test above reads is what `--quiet` silences."""
     code, out, text = Terminal("block", "--width=32", "--rate=0.1", "--networks=640", "--quiet").end()
@@ -134,7 +135,9 @@ main()
 """
 
 
-@pytest.mark.parametrize(("which", "answers"), [("ours", False), ("control", True)])
+@pytest.mark.parametrize(
+    ("which", "answers"), [("ours", False), pytest.param("control", True, marks=pytest.mark.slow)]
+)
 def test_an_interruption_that_meets_a_garbage_collection_ends_the_run(which, answers):
     arguments = ["simulate", "block", "--width=32", "--rate=0.1", "--networks=640", "--quiet"]
     done = subprocess.run(

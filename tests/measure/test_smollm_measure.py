@@ -46,6 +46,7 @@ def test_a_few_columns_carry_the_stream(profile):
         )  # flat: 0.05
 
 
+@pytest.mark.slow  # `signmag reproduce` measures it
 def test_rows_are_less_aligned_than_gaussian_ones(model):
     """cos² per row of a trained matrix: near 2/π and significantly below it."""
     found = measure.quantization(model, matrices=("q_proj", "up_proj"), spherical=16)

@@ -26,6 +26,7 @@ def test_same_expectation_smaller_error(rate, gain):
     assert independent.to_json()["controlled_ratio"] is None
 
 
+@pytest.mark.slow  # a published width; smaller ones agree with brute force
 def test_flips_per_row_law_at_512():
     found = simulate.block(512, 0.01, inputs=1024, networks=48, seed=3, controlled=True).controlled_ratio
     assert found.standard_error < 0.0007

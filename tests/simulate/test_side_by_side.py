@@ -107,8 +107,8 @@ def test_what_a_network_skips_is_skipped_side_by_side_too():
         rates, keys = jnp.asarray(experiment.parameters), jax.random.split(jax.random.key(0), 8)
         together = jax.vmap(experiment.sample, (None, 0))
         assert "cond[" in str(jax.make_jaxpr(together)(rates, keys))
-        single = jax.jit(lambda every: jax.lax.map(lambda key: experiment.sample(rates, key), every))
-        found, right = jax.jit(together)(rates, keys), single(keys)
+        single = quick.jit(lambda every: jax.lax.map(lambda key: experiment.sample(rates, key), every))
+        found, right = quick.jit(together)(rates, keys), single(keys)
     for name, leaf in right.items():
         np.testing.assert_allclose(found[name], leaf, rtol=2e-4, atol=1e-6)
 
@@ -119,7 +119,7 @@ def traced(target, name, **sizes):
     with fixed_numerics(), compiling_for(target):
         # A function of its own: what was traced for one target is not what is traced for another.
         given = prepared.parameters, jax.random.key(3)
-        run = jax.jit(lambda *given: prepared.sample(*given)).trace(*given)
+        run = quick.jit(lambda *given: prepared.sample(*given)).trace(*given)
         found = run.lower().compile()(*given)
     return str(run.jaxpr).count("dot_general"), {name: np.asarray(x) for name, x in found.items()}
 

@@ -198,7 +198,7 @@ def test_errors_of_several_matrices_may_differ_in_size():
     assert one.sine_squared == pytest.approx(8e-14, rel=1e-12)
 
 
-@pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
+@pytest.mark.parametrize("mode", [jax.jacfwd, pytest.param(jax.jacrev, marks=pytest.mark.slow)])
 def test_the_slope_by_the_rate_keeps_its_digits(mode):
     """What is left of two slopes of order 1/p, from layer to layer."""
     network = "dense, relu, rmsnorm, residual(dense, relu, dense)"
@@ -213,7 +213,7 @@ def test_the_slope_by_the_rate_keeps_its_digits(mode):
             assert float(slope(float(p))) == pytest.approx(float(exact), rel=2e-14)
 
 
-@pytest.mark.parametrize("own", [0.01, 0.04])
+@pytest.mark.parametrize("own", [0.04, pytest.param(0.01, marks=pytest.mark.slow)])
 def test_the_slope_beside_an_error_of_a_matrix_alone(own):
     """Also where both errors are of one size by chance."""
 
