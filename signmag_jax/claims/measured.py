@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,8 @@ class Measured(Piece[R]):
 class ModelRun:
     """A model, its text, the sample sizes, where records are kept, and what has been measured so far.
 
+    Several threads may measure: who needs what another measures waits for it.
+
     Args:
       source: of the text, for the provenance.
     """
@@ -74,6 +77,7 @@ class ModelRun:
     resume: Path | None
     source: Mapping[str, Any]
     results: dict[Piece[Any], Any] = field(default_factory=dict)
+    _locks: dict[Piece[Any], threading.Lock] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def windows(self) -> tuple[models.LanguageModel, Any, Any]:
@@ -82,8 +86,9 @@ class ModelRun:
 
     def result(self, measurement: Measured[R]) -> R | Missing:
         """The measurement's result, measured at most once, or why there is none."""
-        if measurement not in self.results:
-            self.results[measurement] = self._measure(measurement)
+        with self._locks.setdefault(measurement, threading.Lock()):
+            if measurement not in self.results:
+                self.results[measurement] = self._measure(measurement)
         return self.results[measurement]
 
     def needed(self, measurement: Measured[R]) -> R:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,11 @@ from signmag_jax.evidence import InvalidInput, invalid, provenance, timings
 from signmag_jax.evidence.compiling import compiled_sooner, platform
 from signmag_jax.evidence.counts import counting
 from signmag_jax.evidence.files import check_folder, writable_folder
+from signmag_jax.evidence.memory import give_back
 from signmag_jax.evidence.progress import progress
 from signmag_jax.evidence.threads import in_threads
 from signmag_jax.measure.footprint import SECONDS_OF_A_PASS, minutes_on_two_cores
-from signmag_jax.models.memory import count_parameters
+from signmag_jax.models.memory import available_memory, count_parameters
 from signmag_jax.theory import proof_files
 from signmag_jax.theory.provers import Provers
 
@@ -26,19 +28,22 @@ from .claim import Missing
 from .families import pictures
 from .ledger import FILE_NAME, assemble, fill, sampled_comparisons, save
 from .levels import Level
-from .measured import ModelRun
+from .measured import Measured, ModelRun
 from .news import Listener, News
 from .pieces import Results, Simulated
 
 NO_MODEL = "none"
-# The measurement is one piece and computes throughout, and the proofs are other processes; the rest mostly
-# compiles, in one thread: while one is compiled, another is computed.
-AT_ONCE = 3
+# A piece is compiled in one thread: while one is compiled, others are computed. The proofs are one of these
+# pieces, and other processes.
+AT_ONCE = 4
+MEASURED_AT_ONCE = 2
 # An accelerator's programs are compiled by its host: this many of its cores compile one.
 CORES_A_PIECE = 3
-# Measured on two cores with the embedded model and kept programs; to compile them takes half a minute more.
+# Beside forward passes: proofs and simulations, on two cores.
 SECONDS_BESIDE = 50
-PEAK_GIB = {"quick": 2.2, "default": 3.1}
+# Measured on two idle cores with the embedded model and no kept programs.
+MINUTES = {"quick": 1, "default": 5}
+PEAK_GIB = {"quick": 2.2, "default": 3.0}
 
 
 @counting
@@ -105,6 +110,7 @@ def reproduce(
                 source = {"text": reading.text.source, "text_sha256": reading.text.sha256}
                 texts = reading.calibration, reading.evaluation
                 run = ModelRun(loaded, *texts, level, seed, resume, source)
+            del reading  # or the model's file would stay in memory
         name = "no model" if run is None else run.model.report.source["name"]
         at_once = 1 if timed else _at_once()
         news = News(level, name, listener)
@@ -138,26 +144,42 @@ def cost(level: Level, config: models.ModelConfig | None = None, dtype: str = "f
 
 
 def _of_embedded(level: Level, passes: float) -> dict[str, Any]:
+    minutes = math.ceil((SECONDS_BESIDE + SECONDS_OF_A_PASS * passes) / 60)
     return {
-        "minutes_on_two_cores": math.ceil((SECONDS_BESIDE + SECONDS_OF_A_PASS * passes) / 60),
+        "minutes_on_two_cores": MINUTES.get(level.name, minutes),
         "peak_memory_gib": PEAK_GIB.get(level.name, "not measured"),
         "both_for": "the embedded model",
     }
 
 
 def _of(config: models.ModelConfig, dtype: str, level: Level, passes: float) -> dict[str, Any]:
-    """What measuring a model of these sizes costs; the memory is that of the measurement that takes most."""
-    peaks = [each.peak_bytes(config, dtype, level) for each in families.measurements() if each.amount(level)]
+    """What measuring a model of these sizes costs; the memory is that of one measurement at a time."""
     return {
         "minutes_on_two_cores": math.ceil(SECONDS_BESIDE / 60) + minutes_on_two_cores(config, passes),
-        "peak_memory_gib": round(max(peaks, default=0.0) / 2**30, 2),
+        "peak_memory_gib": round(_peak_bytes(config, dtype, level) / 2**30, 2),
         "both_for": f"a model of {count_parameters(config):,} weights in {dtype}",
     }
+
+
+def _peak_bytes(config: models.ModelConfig, dtype: str, level: Level) -> float:
+    """Memory of the measurement that takes most."""
+    return max(
+        each.peak_bytes(config, dtype, level) for each in families.measurements() if each.amount(level)
+    )
 
 
 def _at_once() -> int:
     """Pieces at a time; no number depends on it."""
     return AT_ONCE if platform() == "cpu" else max(AT_ONCE, provenance.threads() // CORES_A_PIECE)
+
+
+def _measured_at_once(run: ModelRun | None) -> int:
+    """Measurements at a time: as many as memory holds, and one where it has an accelerator or a mesh."""
+    if run is None or platform() != "cpu" or len(run.model.params["embed"].devices()) > 1:
+        return 1
+    room = available_memory()
+    peak = _peak_bytes(run.model.config, run.model.report.dtype, run.level)
+    return MEASURED_AT_ONCE if room is None else max(1, min(MEASURED_AT_ONCE, int(room // peak)))
 
 
 def _all_routes(
@@ -171,14 +193,17 @@ def _all_routes(
 ) -> tuple[dict[str, bool], Results]:
     """Proofs, simulations and measurements, so many at a time."""
     experiments = families.experiments(level)
+    waiting = deque(families.measurements())
+    measuring = [partial(_measure, run, waiting, news)] * min(_measured_at_once(run), at_once)
     pieces: list[Callable[[], Any]] = [
-        partial(_measure, run, news),
+        *measuring,
         partial(_prove, provers, news),
         partial(_first_laws, news),
         *(partial(_simulate, experiment, seed, resume, news) for experiment in experiments),
     ]
     with progress("proofs, simulation, measurement", len(pieces)) as advance:
-        measured, proved, _, *simulated = in_threads(pieces, at_once, advance)
+        measured, *others = in_threads(pieces, at_once, advance)
+    proved, _, *simulated = others[len(measuring) - 1 :]
     model = {} if run is None else {"model": run.model.report.source["name"]}
     return proved, Results({**dict(zip(experiments, simulated, strict=True)), **measured}, **model)
 
@@ -191,21 +216,29 @@ def _first_laws(news: News) -> None:
 def _simulate(experiment: Simulated[Any], seed: int, resume: Path | None, news: News) -> Any:
     with news.part(f"simulation {experiment.title}") as results:
         results[experiment] = experiment.run(seed, resume)
+    give_back()
     return results[experiment]
 
 
-def _measure(run: ModelRun | None, news: News) -> dict[Any, Any]:
-    """Results by measurement; without a model each says why, and nothing stands in for it."""
+def _measure(run: ModelRun | None, waiting: deque[Measured[Any]], news: News) -> dict[Any, Any]:
+    """Measure what waits, until other threads have taken the rest; returns the run's results.
+
+    Without a model each says why, and nothing stands in for it.
+    """
     if run is None:
         reason = Missing("NOT RUN", f"--model {NO_MODEL}: no model was asked for")
-        absent = dict.fromkeys(families.measurements(), reason)
+        absent = dict.fromkeys(waiting, reason)
         news.tell(absent)
         return absent
-    for measurement in families.measurements():
+    while True:
+        try:
+            measurement = waiting.popleft()
+        except IndexError:
+            return run.results
         with news.part(f"measurement {measurement.name}") as results:
             run.result(measurement)
             results.update(run.results)  # with those that it needed first
-    return run.results
+        give_back()
 
 
 def _prove(provers: Provers, news: News) -> dict[str, bool]:

@@ -93,8 +93,9 @@ def dispatch(
     return fetch
 
 
-# Kept by what is compiled in. Rates and other numbers are arguments, so that new ones compile nothing.
-@functools.lru_cache(maxsize=256)
+# Kept by what is compiled in. Rates and other numbers are arguments, so that new ones compile nothing. Each
+# program takes about 10 MB of memory.
+@functools.lru_cache(maxsize=16)
 def block_program(sample: Sample, mesh: Mesh, size: int, side_by_side: int) -> Callable[..., dict[str, Any]]:
     def one(parameters: Any, root: PRNGKeyArray, network: Array) -> Statistics:
         return sample(parameters, keys.fold(root, network))

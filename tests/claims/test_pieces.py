@@ -112,7 +112,7 @@ def test_a_dry_run_tells_minutes_and_memory_only_where_they_were_measured():
     minutes = [each["minutes_on_two_cores"] for each in (quick, default, full)]
     passes = [each["forward_passes_of_2048_tokens"] for each in (quick, default, full)]
     assert sorted(minutes) == minutes
-    # Levels differ by their passes.
-    assert (minutes[2] - minutes[1]) * 60 == pytest.approx(3.6 * (passes[2] - passes[1]), rel=0.01)
+    # Forward passes are nearly all that a level of many samples does.
+    assert minutes[2] * 60 == pytest.approx(3.6 * passes[2], rel=0.01)
     assert quick["peak_memory_gib"] <= default["peak_memory_gib"]
     assert full["peak_memory_gib"] == "not measured"

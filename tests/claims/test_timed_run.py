@@ -39,10 +39,10 @@ def test_an_accelerators_host_compiles_as_many_pieces_as_it_has_cores_for(monkey
     for target in ("cpu", "gpu", "tpu"):
         with compiling_for(target):
             found.append(main_job._at_once())
-    assert found == [3, 5, 5]
+    assert found == [main_job.AT_ONCE, 5, 5]
     monkeypatch.setattr(main_job.provenance, "threads", lambda: 2)
     with compiling_for("gpu"):
-        assert main_job._at_once() == 3
+        assert main_job._at_once() == main_job.AT_ONCE
 
 
 def test_each_simulation_is_a_part(tmp_path):
