@@ -156,7 +156,8 @@ def test_a_slope_that_is_not_resolved_says_so(found):
     assert "16 windows" in plain["pools"]["all"]["slope"]["estimator"]
 
 
-def test_resumption_gives_the_same_bits_and_cost_is_counted(minute, minute_text, some, tmp_path):
+@pytest.mark.slow  # a shortlist of its own; other measurements are resumed in seconds
+def test_resumption_gives_the_same_bits(minute, minute_text, some, tmp_path):
     options = {"probes": 2, "singles": len(some), "fraction": 0.2, "resume": tmp_path}
     first = measure.linear_response(minute, *minute_text, **options).to_json()
     # The selection; per window the gradient, two probes of each matrix, one of all directions, and the flips.
@@ -164,6 +165,9 @@ def test_resumption_gives_the_same_bits_and_cost_is_counted(minute, minute_text,
     (tmp_path / "record-00000004.json").write_text("{")
     again = measure.linear_response(minute, *minute_text, **options).to_json()
     assert json.dumps(first) == json.dumps(again)
+
+
+def test_cost_is_counted():
     passes = measure.MEASUREMENTS["linear-response"].passes
     cost = passes(windows=4, window=1024, probes=2, singles=3, shortlist="fisher")
     assert passes(windows=4, window=1024, probes=2, singles=3) > cost
