@@ -61,6 +61,9 @@ def numbers(form):
             ((t, *ends),) = part.limits
             ends = [sp.lambdify((), end, "mpmath")() for end in ends]
             return sp.Float(mpmath.quad(sp.lambdify(t, part.function, "mpmath"), ends), 25)
+        if isinstance(part, sp.Sum):
+            ((k, low, high),) = part.limits
+            return sp.Add(*(value(part.function.xreplace({k: sp.Integer(i)})) for i in range(low, high + 1)))
         found = part.func(*map(value, part.args)) if part.args else part
         return found.evalf(25) if isinstance(found, sp.Expr) and not found.is_Rational else found
 

@@ -119,20 +119,33 @@ def _at_width(rate: sp.Expr, kernel: sp.Expr, fourth: sp.Expr, weights: Absolute
     return flips / (energies.transverse(*shift) * (1 + fourth * change))
 
 
+def finite_width_ratio(rate: sp.Expr, n: sp.Integer, weights: AbsoluteMoments = GAUSSIAN) -> sp.Expr:
+    """κ averaged over K ~ Bin(n, p) flips in a row, and over their share of the input."""
+    k = sp.Symbol("k", integer=True, positive=True)
+    chance = sp.binomial(n, k) * rate**k * (1 - rate) ** (n - k)
+    kernel = (1 - rate) ** n * _kappa(sp.Integer(0)) + rate**n * _kappa(sp.Integer(1))
+    kernel += sp.Sum(chance * _mean_on_sphere(_kappa, k, n), (k, 1, n - 1))
+    return _at_width(rate, kernel, sp.Integer(3) / n, weights)
+
+
 def finite_width_saturation(n: sp.Integer) -> sp.Expr:
     """−n E[g | one flip]/(2π), g = 2πκ − πc the gap at share q."""
-    return -n * _mean_on_sphere(lambda q: 2 * sp.pi * _kappa(q) - sp.pi * (1 - 2 * q), 1, n) / (2 * sp.pi)
+    return (
+        -n
+        * _mean_on_sphere(lambda q: 2 * sp.pi * _kappa(q) - sp.pi * (1 - 2 * q), sp.Integer(1), n)
+        / (2 * sp.pi)
+    )
 
 
 def _kappa(share: sp.Expr) -> sp.Expr:
     return energies.kappa(*sign_flip(share))
 
 
-def _mean_on_sphere(function: Callable[[sp.Expr], sp.Expr], flips: int, n: sp.Integer) -> sp.Expr:
+def _mean_on_sphere(function: Callable[[sp.Expr], sp.Expr], flips: sp.Expr, n: sp.Integer) -> sp.Expr:
     """E f(q), q ~ Beta(K/2, (n − K)/2), by q = sin² t."""
     t = sp.Symbol("t", real=True)
     density = 2 * sp.sin(t) ** (flips - 1) * sp.cos(t) ** (n - flips - 1)
-    density /= sp.beta(sp.Rational(flips, 2), (n - flips) / 2)
+    density /= sp.beta(flips / 2, (n - flips) / 2)
     return sp.Integral(function(sp.sin(t) ** 2) * density, (t, 0, sp.pi / 2))
 
 
@@ -253,6 +266,7 @@ FORMS: dict[str, Callable] = {
     "depth_floor": depth_limits.depth_floor,
     "residual_limit": residual_limit,
     "residual_first_ratio": depth_limits.residual_first_ratio,
+    "finite_width_ratio": finite_width_ratio,
     "finite_width_slope": width.finite_width_slope,
     "finite_width_expansion": finite_width_expansion,
     "finite_width_depth_slope": finite_width_depth_slope,
@@ -293,7 +307,6 @@ OPTIONS: dict[tuple[str, str, object], Callable] = {
 
 WITHOUT_FORM = {
     "network_ratio": "it is put together from its layers, each of which has one",
-    "finite_width_ratio": "an average over the flips of a row, integrated numerically",
     "finite_width_depth_ratios": "averages over flips of rows, and a first order in 1/n: nothing is exact",
 }
 """Laws that have no expression here, and why."""
