@@ -378,6 +378,7 @@ def test_a_sentence_piece_model_of_another_kind_is_left_to_transformers(pieces, 
     assert tokenizer.encode(" the ﬁ").tolist() == theirs(" the ﬁ").input_ids
 
 
+@pytest.mark.slow  # a process of its own, which loads transformers
 def test_without_sentencepiece_the_line_says_how_to_get_it(pieces):
     script = (
         "import sys, pathlib\nsys.modules['sentencepiece'] = None\n"
