@@ -1,10 +1,12 @@
 """What a plain draw scatters by, and intervals that hold what is needed, on arms of known law."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark_scripts import imported
+from benchmark_scripts import BENCHMARKS, imported
 
 CHANCE, WINDOWS = 0.02, 6
 COSTS = np.array([[3.0], [1.0]]) * np.linspace(0.5, 1.5, WINDOWS)
@@ -75,3 +77,20 @@ def test_intervals_cover_what_is_needed_and_short_plain_runs_do_not_see_it(scrip
     print({name: hit / repeats for name, hit in hits.items()}, below / repeats)
     assert min(hits.values()) > 0.88 * repeats
     assert below > 0.5 * repeats
+
+
+def test_the_page_says_what_was_found():
+    found = json.loads((BENCHMARKS / "results" / "time_to_answer.json").read_text())
+    page = (Path(__file__).parents[2] / "docs" / "pages" / "speed.md").read_text()
+    needed, seconds = found["needed"]["processor"], found["seconds"]["processor"]
+    dearer = seconds["theirs"] / seconds["ours"]
+    assert f"a pass gives {dearer:.1f};" in page
+    said = {name: [one["value"], *one["interval"]] for name, one in needed.items()}
+    said["alike"] = [value / dearer for value in said["times_sooner"]]
+    for name in ("draws_of_theirs_in_both_arms", "draws_of_ours_in_each_arm", "seconds_of_ours"):
+        assert "{:.0f} ({:.0f} to {:.0f})".format(*said[name]) in page, name
+    for name in ("times_sooner", "times_sooner_than_spread", "alike"):
+        assert "{:.0f} ({:.0f} to {:.0f})".format(*said[name]) in page, name
+    assert f"{seconds['beside']:.0f} of them beside the draws" in page
+    wanted = needed["seconds_of_theirs"]["value"] / dearer / 30
+    assert f"no more than {wanted:.0f} CPU seconds" in page
