@@ -524,10 +524,32 @@ class TestOtherWays:
             (sp.exp(sp.pi * sp.sqrt(163)), sp.Integer(640320**3 + 744)),
             (sp.Sum(n, (n, 0, 5)), sp.Sum(n, (n, 1, 5)) + 1),
             (sp.Sum(n * t, (n, 0, 3)), t * sp.Sum(n, (n, 0, 4))),
+            (sp.Sum(n, (n, 0, t + 1)) - sp.Sum(n, (n, 0, t)), t + 1),
+            (sp.Sum(one, (n, 0, sp.Rational(1, 2))), sp.Rational(3, 2)),
+            (sp.acos(sp.cos(t)), t),
+            (sp.sign(t) ** 2, one),
+            (x ** (t * u), x**t * x**u),
+            ((t**2) ** u, t ** (2 * u)),
+            (sp.erf(sp.Integer(20)), one),
+            (sp.cos(sp.Rational(1, 10**40)), one),
+            (sp.Integral(t, (t, 0, 1)), sp.Integral(t, (t, 1, 0))),
+            (sp.Integral(t * u, (t, 0, 1)), sp.Integral(u * u, (u, 0, 1))),
         ],
     )
     def test_identities_that_nearly_hold(self, left, right):
         refused("differ by|what is left", by.same, left, right)
+
+    @pytest.mark.parametrize(
+        ("left", "right"),
+        [
+            (sp.Pow(-8, sp.Rational(1, 3)), sp.Integer(-2)),
+            (sp.Pow(-1, 2 * t), one),
+            (sp.Sum(n, (n, 5, 0)), zero),
+            (sp.Integral(x, (x, -1, 1)), sp.Integral(sp.Abs(x), (x, -1, 1))),
+        ],
+    )
+    def test_identities_of_what_is_not_defined(self, left, right):
+        refused("a hypothesis is false", by.same, left, right)
 
     def test_an_antiderivative_through_a_pole(self):
         steep = sp.Integral(sp.cos(w) ** -2, (w, 0, sp.pi))
