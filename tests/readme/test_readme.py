@@ -22,7 +22,8 @@ TABLE = [
 ]
 
 
-def test_there_is_something_to_check():
+def test_it_is_short_and_there_is_something_to_check():
+    assert README.count("\n") <= 150
     assert len(TABLE) == 5
     assert len(VERBS) >= 8
 
