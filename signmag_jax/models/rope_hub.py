@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 from typing import Any
@@ -54,7 +53,7 @@ def rope_from_hub(
     if part not in (None, 1.0) and not (partial and _is_finite(part) and 0 < part < 1):
         raise invalid("a rotation of whole heads", f"partial_rotary_factor = {part}", "use another model")
     features = int(head_dim * part) if part not in (None, 1.0) else None
-    common: dict[str, Any] = {"theta": float(numbers["rope_theta"]), "features": features, "scale": scale}
+    common: dict[str, Any] = {"theta": float(numbers["rope_theta"]), "features": features}
     known = (
         _USED[kind]
         | {"rope_type", "type"}
@@ -83,6 +82,7 @@ def rope_from_hub(
             low_frequency_factor=float(numbers.get("low_freq_factor", 1.0)),
             high_frequency_factor=float(numbers.get("high_freq_factor", 1.0)),
             original_positions=int(numbers.get(_ORIGINAL, 0)),
+            scale=scale,
             **common,
         ),
         positions,
@@ -126,8 +126,7 @@ def _longrope(parameters: dict[str, Any], original: int, positions: int, common:
     stretch = float(positions / original if factor is None else factor)
     if scale is None:
         scale = 1.0 if stretch <= 1 else math.sqrt(1 + math.log(stretch) / math.log(original))
-    divided = Rope(kind="divided", divisors=tuple(map(float, numbers[:-2])), **common)
-    return dataclasses.replace(divided, scale=float(scale))
+    return Rope(kind="divided", divisors=tuple(map(float, numbers[:-2])), scale=float(scale), **common)
 
 
 def _is_finite(value: Any) -> bool:
